@@ -1,0 +1,60 @@
+"""The errors this program raises itself; foreign exceptions are mapped to these at the boundary where they appear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong in a file that an operator wrote. Lines and columns count from 1, as editors do."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class GatewayError(Exception):
+    """Base of every error that is shown to a person: its text is a whole sentence, never a traceback."""
+
+
+class ConfigError(GatewayError):
+    """Configuration or rules that cannot be used. Carries *every* problem found, in file order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class StartError(GatewayError):
+    """The program could not start (port in use, unreadable file). The process exits 3."""
+
+
+class RegistryError(GatewayError):
+    """A registry did not give a usable answer. What is known stays in use.
+
+    `reason` is one of `unreachable`, `timeout`, `warming`, `auth`, `api`, `bad_answer`, `not_found`: the label of the
+    metric and the word in the admin API.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class ProtocolError(Exception):
+    """An HTTP message that must not be forwarded.
+
+    `status` is the answer (400, 413, 414, 431, 501, 505 for requests; 502 for an upstream's answer), `code` the stable
+    name of the cause that `docs/errors.md` explains. After it the connection is closed: its framing is lost.
+    """
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{status} {code}: {detail}")

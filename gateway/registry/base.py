@@ -1,0 +1,56 @@
+"""The seam between one registry's protocol and everything else.
+
+An adapter only asks, parses and yields complete instance lists, or raises `RegistryError`. It never retries, caches,
+protects or logs: `keeper.Keeper` does that once for every registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.routing.instance import BASE, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a sidecar registers: its service's name and address, its tag (`base` = none) and metadata."""
+
+    service: str
+    host: str
+    port: int
+    tag: str = BASE
+    weight: float = 1.0
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class RegistryAdapter(Protocol):
+    """What the keeper needs of a registry."""
+
+    @property
+    def kind(self) -> str:
+        """`static`, `embedded`, `nacos` or `consul`."""
+        ...
+
+    def watch(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
+        """Yields the complete instance list of `service` at once, then whenever it may have changed, for ever.
+
+        Raises RegistryError when the registry did not answer properly; the keeper calls `watch` again later.
+        Repeating an equal list is allowed (it means "still so") and is what confirms an empty one.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class RegistrarAdapter(Protocol):
+    """What the announcer needs of a registry to register an instance. Each call raises RegistryError on failure."""
+
+    async def register(self, registration: Registration) -> None: ...
+
+    async def heartbeat(self, registration: Registration) -> bool:
+        """Renews the lease. False: the registry does not know the instance (any more); register it again."""
+        ...
+
+    async def deregister(self, registration: Registration) -> None: ...

@@ -1,0 +1,57 @@
+"""What routing knows of a service: its instances and the pools they form, one pool a tag.
+
+Everything here is immutable and built off the hot path. `ServiceView` is replaced whole when a registry reports a change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+BASE: Final = "base"
+"""The reserved tag of the baseline: an instance or a request that carries no mark."""
+
+INVALID: Final = "__invalid__"
+"""The tag of an instance whose mark cannot be read. It never equals a request's tag, so it gets no traffic."""
+
+_TAG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62})")
+
+
+def is_tag(text: str) -> bool:
+    """Whether `text` can be a tag: 1 to 63 letters, digits, `.`, `_`, `-`, starting with a letter or digit."""
+    return _TAG.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One registered address of a service.
+
+    `weight` is its share of the pool's traffic relative to the others; 0 means no new traffic. `metadata` is what the
+    registry holds beside the tag, for people to read.
+    """
+
+    host: str
+    port: int
+    tag: str = BASE
+    weight: float = 1.0
+    healthy: bool = True
+    enabled: bool = True
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def address(self) -> str:
+        """`host:port`, IPv6 hosts in brackets: the instance's identity."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether new requests may go there."""
+        return self.healthy and self.enabled and self.weight > 0
+
+
+def sorted_instances(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    """The canonical order (by address, one per address: the last one given wins), so that equal lists compare equal."""
+    by_address = {instance.address: instance for instance in instances}
+    return tuple(by_address[address] for address in sorted(by_address))
