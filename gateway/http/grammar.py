@@ -1,0 +1,81 @@
+"""The grammar of HTTP/1.1 heads (RFC 9112 §2–§5, RFC 9110 §5), as the regular expressions that accept them.
+
+A head is accepted by *one* anchored match: possessive quantifiers, so the match is linear and never backtracks. What it
+does not accept is refused; `malformed` then walks it line by line, slowly, to say why.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.errors import ProtocolError
+
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+VALUE: Final = rb"[\t -~\x80-\xff]"
+
+_FIELDS: Final = rb"(?:" + TOKEN + rb"++:" + VALUE + rb"*+\r\n)*+\r\n"
+
+REQUEST_HEAD: Final = re.compile(rb"(" + TOKEN + rb"++) ([!-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
+RESPONSE_HEAD: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb"*+)?\r\n" + _FIELDS)
+
+_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
+_LONE_CR: Final = re.compile(rb"\r(?!\n|\Z)")
+_REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb"++) ([!-~]++) HTTP/([0-9])\.([0-9])")
+_FIELD_LINE: Final = re.compile(TOKEN + rb"++:" + VALUE + rb"*+")
+_TOKENS: Final = re.compile(TOKEN + rb"++")
+
+
+def is_token(text: bytes) -> bool:
+    """Whether `text` can be a field name or a method (RFC 9110 §5.6.2)."""
+    return _TOKENS.fullmatch(text) is not None
+
+
+def field_pattern(names: bytes) -> re.Pattern[bytes]:
+    """A pattern that finds field lines in an accepted head: group 1 is the name, group 2 the value without leading OWS.
+
+    `names` is a regular expression for the names, matched without regard to case. Search from the end of the first line.
+    """
+    return re.compile(rb"\r\n(" + names + rb"):[ \t]*+([^\r]*+)", re.IGNORECASE)
+
+
+def check_partial(data: bytes) -> None:
+    """Refuses at once what can never become a head, so that it does not sit there until the head timeout.
+
+    Raises ProtocolError.
+    """
+    if _LONE_LF.search(data) is not None:
+        raise ProtocolError(400, "bad_line_end", "a line ends with a bare LF")
+    if _LONE_CR.search(data) is not None:
+        raise ProtocolError(400, "bad_line_end", "a CR without LF")
+    if b"\0" in data:
+        raise ProtocolError(400, "bad_character", "a NUL byte")
+    end_of_line = data.find(b"\r\n")
+    if end_of_line >= 0:
+        _check_request_line(data[:end_of_line])
+    elif _TOKENS.match(data) is None:
+        raise ProtocolError(400, "bad_request_line", "this is not HTTP/1.1")
+
+
+def malformed(head: bytes) -> ProtocolError:
+    """Why REQUEST_HEAD did not accept a head that ends with an empty line."""
+    try:
+        check_partial(head)
+        for line in head[:-4].split(b"\r\n")[1:]:
+            if line[:1] in (b" ", b"\t"):
+                return ProtocolError(400, "obs_fold", "a field value continues on a second line")
+            if _FIELD_LINE.fullmatch(line) is None:
+                return ProtocolError(400, "bad_field", "a field line is not `name: value`, or has a control character")
+    except ProtocolError as error:
+        return error
+    return ProtocolError(400, "bad_request", "the head is malformed")
+
+
+def _check_request_line(line: bytes) -> None:
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise ProtocolError(400, "bad_request_line", "the request line is not `METHOD target HTTP/1.1`")
+    if match[3] != b"1":
+        raise ProtocolError(505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    if match[4] not in b"01":
+        raise ProtocolError(505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")

@@ -1,0 +1,350 @@
+"""One request's head: what the proxy must know to frame it, and what routing and rules may ask of it.
+
+`HeadReader.read` judges a head once, on the hot path: one match for the grammar, one scan for the fields that mean
+something to a proxy. Everything else (parameters, cookies, any header a rule names) is looked up when asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from gateway.errors import ProtocolError
+from gateway.http.grammar import REQUEST_HEAD, field_pattern
+from gateway.http.target import match_path, parse_cookies, parse_query
+
+# What a field means to the proxy. DROP: hop-by-hop, or something a client may not say.
+HOST: Final = 1
+CONNECTION: Final = 2
+CONTENT_LENGTH: Final = 3
+TRANSFER_ENCODING: Final = 4
+EXPECT: Final = 5
+UPGRADE: Final = 6
+DROP: Final = 7
+TAG: Final = 8
+BAGGAGE: Final = 9
+TRACEPARENT: Final = 10
+FORWARDED_FOR: Final = 11
+FORWARDED: Final = 12
+TRACE_ID: Final = 13
+
+_MEANING: Final[dict[bytes, int]] = {
+    b"host": HOST,
+    b"connection": CONNECTION,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"expect": EXPECT,
+    b"upgrade": UPGRADE,
+    b"keep-alive": DROP,
+    b"proxy-connection": DROP,
+    b"proxy-authorization": DROP,
+    b"te": DROP,
+    b"trailer": DROP,
+    b"http2-settings": DROP,
+    b"baggage": BAGGAGE,
+    b"traceparent": TRACEPARENT,
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-proto": FORWARDED,
+    b"x-forwarded-host": FORWARDED,
+    b"x-real-ip": FORWARDED,
+    b"forwarded": FORWARDED,
+    b"x-request-id": TRACE_ID,
+    b"b3": TRACE_ID,
+    b"x-b3-traceid": TRACE_ID,
+}
+
+# A sender may not have these removed by naming them in Connection (RFC 9110 §7.6.1 allows only connection options;
+# CVE-2024-45410 is what happens otherwise). Carriers and forwarding fields are ours to write.
+_NOT_REMOVABLE: Final = frozenset(_MEANING) | {b"cookie", b"authorization", b"x-gray-tag"}
+
+_CONTENT_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~\-]+|)(?::([0-9]{0,5}))?")
+_ABSOLUTE: Final = re.compile(rb"(?:http|HTTP)://([^/?#]*)([^#]*)")
+_COOKIE: Final = field_pattern(rb"cookie")
+
+MAX_TARGET: Final = 16384
+"""Bytes of a request target; longer is 414. (RFC 9112 §3 asks for 8,000 at least.)"""
+
+CHUNKED: Final = -1
+"""`Request.body` of a chunked body."""
+
+
+class Request:
+    """A judged request head. `cuts` are the spans of `head` (start, end, …) that must not be forwarded;
+
+    they may overlap and need not be in order.
+    """
+
+    __slots__ = (
+        "_cookies",
+        "_parameters",
+        "authority",
+        "baggage",
+        "body",
+        "client_ip",
+        "cuts",
+        "expects_continue",
+        "forwarded_for",
+        "head",
+        "host",
+        "keep_alive",
+        "line_end",
+        "method",
+        "path",
+        "query",
+        "rewrites_host",
+        "rewrites_length",
+        "raw_path",
+        "tag",
+        "target",
+        "trace_ids",
+        "traceparent",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(self, head: bytes, method: str, target: bytes, version: int, client_ip: str) -> None:
+        self.head = head
+        self.method = method
+        self.target = target
+        self.version = version
+        self.client_ip = client_ip
+        self.rewrites_length: bool = False
+        self.rewrites_host: bool = False
+        self.raw_path: bytes = target
+        self.query: bytes = b""
+        self.path: str = ""
+        self.authority: bytes = b""
+        self.host: str = ""
+        self.line_end: int = 0
+        self.keep_alive: bool = version == 1
+        self.body: int = 0
+        self.expects_continue: bool = False
+        self.upgrade: bytes = b""
+        self.tag: bytes = b""
+        self.baggage: list[bytes] = []
+        self.traceparent: bytes = b""
+        self.trace_ids: list[bytes] = []
+        self.forwarded_for: list[bytes] = []
+        self.cuts: list[int] = []
+        self._parameters: dict[str, str] | None = None
+        self._cookies: dict[str, str] | None = None
+
+    @staticmethod
+    def build(
+        method: str, url: str, headers: Iterable[tuple[str, str]] = (), client_ip: str = "127.0.0.1"
+    ) -> Request:
+        """A request as it would arrive for `url` (absolute, or just a path): for explain and for tests.
+
+        Raises ProtocolError for what the gateway would refuse.
+        """
+        parts = urlsplit(url)
+        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (f"?{parts.query}" if parts.query else "")
+        lines = [f"{method} {target} HTTP/1.1"]
+        given = list(headers)
+        if not any(name.lower() == "host" for name, _ in given):
+            lines.append(f"Host: {parts.netloc or 'localhost'}")
+        lines.extend(f"{name}: {value}" for name, value in given)
+        head = "\r\n".join([*lines, "", ""]).encode("utf-8")
+        match = REQUEST_HEAD.fullmatch(head)
+        if match is None:
+            from gateway.http.grammar import malformed
+
+            raise malformed(head)
+        return HeadReader("x-gray-tag").read(head, match, client_ip)
+
+    def param(self, name: str) -> str | None:
+        """The first value of a query parameter, decoded once, or None."""
+        parameters = self._parameters
+        if parameters is None:
+            parameters = self._parameters = parse_query(self.query)
+        return parameters.get(name)
+
+    def cookie(self, name: str) -> str | None:
+        """The first value of a cookie as sent, or None."""
+        cookies = self._cookies
+        if cookies is None:
+            match = _COOKIE.search(self.head, self.line_end)
+            cookies = self._cookies = {} if match is None else parse_cookies(match[2])
+        return cookies.get(name)
+
+    def header(self, pattern: re.Pattern[bytes]) -> str | None:
+        """The first field line that `pattern` (of `field_pattern`) finds, its value without surrounding white space."""
+        match = pattern.search(self.head, self.line_end)
+        if match is None:
+            return None
+        value: bytes = match[2].rstrip(b" \t")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+
+
+class HeadReader:
+    """Reads request heads. Built once for a listener: the tag header's name is a setting.
+
+    `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut.
+    """
+
+    __slots__ = ("_fields", "_keeps_forwarded", "_meaning")
+
+    def __init__(self, tag_header: str, keeps_forwarded: bool = False) -> None:
+        name = tag_header.lower().encode("ascii")
+        self._keeps_forwarded = keeps_forwarded
+        self._meaning: dict[bytes, int] = {**_MEANING, name: TAG}
+        # A `-` also matches `_` and `.`: CGI-like services fold the three into one variable, so a twin such as
+        # `x_gray_tag` would be read as the real field behind us. Twins are dropped, never interpreted.
+        self._fields = field_pattern(b"|".join(re.escape(known).replace(rb"\-", b"[-_.]") for known in self._meaning))
+
+    def read(self, head: bytes, match: re.Match[bytes], client_ip: str) -> Request:
+        """Judges a head that REQUEST_HEAD matched (`match`, whole).
+
+        Raises ProtocolError for anything whose framing, host or target is not beyond doubt.
+        """
+        target: bytes = match[2]
+        minor: bytes = match[3]
+        request = Request(head, match[1].decode("ascii"), target, 1 if minor == b"1" else 0, client_ip)
+        line_end = match.end(3)
+        request.line_end = line_end
+        meanings = self._meaning
+        hosts = 0
+        lengths = 0
+        codings = 0
+        connection: bytes = b""
+        for field in self._fields.finditer(head, line_end):
+            name: bytes = field[1]
+            meaning = meanings.get(name.lower(), 0)
+            if meaning == HOST:
+                hosts += 1
+                request.authority = field[2].rstrip(b" \t")
+            elif meaning == CONNECTION:
+                value: bytes = field[2]
+                connection = value if not connection else connection + b"," + value
+                self._cut(request, field)
+            elif meaning == CONTENT_LENGTH:
+                lengths += 1
+                self._read_length(request, field)
+            elif meaning == TRANSFER_ENCODING:
+                codings += 1
+                self._read_coding(request, field)
+            elif meaning == EXPECT:
+                self._read_expect(request, field)
+            elif meaning == UPGRADE:
+                request.upgrade = field[2].strip(b" \t")
+                self._cut(request, field)
+            elif meaning == TAG:
+                request.tag = request.tag or field[2].strip(b" \t")
+                self._cut(request, field)
+            elif meaning == BAGGAGE:
+                request.baggage.append(field[2].strip(b" \t"))
+                self._cut(request, field)
+            elif meaning == TRACEPARENT:
+                request.traceparent = request.traceparent or field[2].strip(b" \t")
+            elif meaning == TRACE_ID:
+                request.trace_ids.append(field[2].strip(b" \t"))
+            elif meaning == FORWARDED_FOR:
+                request.forwarded_for.append(field[2].strip(b" \t"))
+                if not self._keeps_forwarded:
+                    self._cut(request, field)
+            elif meaning != FORWARDED or not self._keeps_forwarded:
+                self._cut(request, field)
+        if lengths + codings > 1 or (codings and request.version == 0):
+            raise ProtocolError(400, "bad_framing", "the body's length is given more than once, or by HTTP/1.0 chunks")
+        if connection:
+            self._read_connection(request, connection)
+        elif request.upgrade:
+            request.upgrade = b""
+        if hosts != 1 and (hosts or request.version == 1):
+            raise ProtocolError(400, "bad_host", "there must be exactly one Host field")
+        request.rewrites_host = not hosts
+        self._read_target(request)
+        return request
+
+    def _cut(self, request: Request, field: re.Match[bytes]) -> None:
+        request.cuts.append(field.start())
+        request.cuts.append(field.end())
+
+    def _read_length(self, request: Request, field: re.Match[bytes]) -> None:
+        digits: bytes = field[2].rstrip(b" \t")
+        if _CONTENT_LENGTH.fullmatch(digits) is None:
+            raise ProtocolError(400, "bad_framing", "Content-Length is not a number")
+        request.body = int(digits)
+        if digits[:1] == b"0" and len(digits) > 1:
+            # Some peers read a leading zero as octal: the field is written again, in canonical form.
+            self._cut(request, field)
+            request.rewrites_length = True
+
+    def _read_coding(self, request: Request, field: re.Match[bytes]) -> None:
+        coding: bytes = field[2].rstrip(b" \t").lower()
+        if coding != b"chunked":
+            codings = [part.strip(b" \t") for part in coding.split(b",")]
+            if codings.count(b"chunked") > 1 or (b"chunked" in codings and codings[-1] != b"chunked"):
+                raise ProtocolError(400, "bad_framing", "chunked is not the last transfer coding, or is given twice")
+            raise ProtocolError(501, "unknown_coding", "the only transfer coding accepted is chunked")
+        request.body = CHUNKED
+
+    def _read_expect(self, request: Request, field: re.Match[bytes]) -> None:
+        if field[2].strip(b" \t").lower() != b"100-continue":
+            raise ProtocolError(417, "unknown_expectation", "the only expectation accepted is 100-continue")
+        request.expects_continue = request.version == 1
+        self._cut(request, field)
+
+    def _read_connection(self, request: Request, connection: bytes) -> None:
+        upgrades = False
+        for part in connection.split(b","):
+            option = part.strip(b" \t").lower()
+            if option == b"close":
+                request.keep_alive = False
+            elif option == b"keep-alive":
+                request.keep_alive = request.keep_alive or request.version == 0
+            elif option == b"upgrade":
+                upgrades = True
+            elif option and option not in self._meaning and option not in _NOT_REMOVABLE:
+                for field in field_pattern(re.escape(option)).finditer(request.head, request.line_end):
+                    self._cut(request, field)
+        if b"close" in connection.lower().replace(b" ", b"").split(b","):
+            request.keep_alive = False
+        # h2c would let a client speak HTTP/2 past us inside a tunnel: the request goes on as a plain one instead.
+        if not upgrades or request.upgrade.lower() != b"websocket":
+            request.upgrade = b""
+
+    def _read_target(self, request: Request) -> None:
+        target = request.target
+        if len(target) > MAX_TARGET:
+            raise ProtocolError(414, "target_too_long", f"the target is longer than {MAX_TARGET} bytes")
+        if target[:1] != b"/":
+            target = self._read_special_target(request)
+        question = target.find(b"?")
+        if question >= 0:
+            request.raw_path = target[:question]
+            request.query = target[question + 1 :]
+            if b"#" in request.query:
+                raise ProtocolError(400, "bad_target", "the target contains a fragment")
+        else:
+            request.raw_path = target
+        request.path = match_path(request.raw_path)
+        authority = _AUTHORITY.fullmatch(request.authority)
+        if authority is None or (not authority[1] and request.authority):
+            raise ProtocolError(400, "bad_host", "the host is not `name` or `name:port`")
+        request.host = authority[1].decode("ascii").lower()
+
+    def _read_special_target(self, request: Request) -> bytes:
+        target = request.target
+        if request.method == "CONNECT":
+            raise ProtocolError(405, "connect_refused", "this proxy opens no tunnels for CONNECT")
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is not None:
+            # RFC 9112 §3.2.2: the target's authority replaces the Host field, here and when forwarding.
+            request.authority = absolute[1]
+            if not request.authority:
+                raise ProtocolError(400, "bad_host", "the target has no host")
+            for field in field_pattern(rb"host").finditer(request.head, request.line_end):
+                self._cut(request, field)
+            request.rewrites_host = True
+            rest: bytes = absolute[2]
+            return rest if rest[:1] == b"/" else b"/" + rest
+        if target == b"*" and request.method == "OPTIONS":
+            return target
+        raise ProtocolError(400, "bad_target", "the target is neither a path nor an http URL")

@@ -1,0 +1,106 @@
+"""Request targets: what the router and the lane rules read out of one, and what they refuse to guess about.
+
+The raw target is what gets forwarded; matching works on a normalised *copy* of its path (RFC 3986 §6.2.2):
+
+* percent-encoded unreserved characters are decoded, other escapes keep their meaning with upper-case hex (`%2f` stays
+  `%2F`: it never becomes a separator), and repeated slashes count as one;
+* dot segments, plain or encoded, also as `..;`, are refused. Clients collapse them before they send (RFC 3986 §5.2.4), so
+  one that arrives is somebody trying to make the router and the service see two different paths;
+* paths are case-sensitive.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from gateway.errors import ProtocolError
+
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_DOT_SEGMENT: Final = re.compile(rb"/\.{1,2}(?:;[^/]*)?(?=/|$)")
+_SLASHES: Final = re.compile(rb"/{2,}")
+
+
+def match_path(raw: bytes) -> str:
+    """The path that routes and rules match, from the raw path of a target (no query).
+
+    Raises ProtocolError (400) for a path that cannot be matched safely.
+    """
+    if b"\\" in raw or b"#" in raw:
+        raise ProtocolError(400, "bad_target", "the path contains a backslash or a fragment")
+    if b"%" in raw:
+        raw = _ESCAPE.sub(_normal_escape, raw)
+    if b"/." in raw and _DOT_SEGMENT.search(raw) is not None:
+        raise ProtocolError(400, "bad_target", "the path contains dot segments")
+    if b"//" in raw:
+        raw = _SLASHES.sub(b"/", raw)
+    return raw.decode("ascii")
+
+
+def _normal_escape(match: re.Match[bytes]) -> bytes:
+    digits = match[1]
+    if digits is None:
+        raise ProtocolError(400, "bad_target", "the path contains a percent sign that is not an escape")
+    code = int(digits, 16)
+    if code == 0:
+        raise ProtocolError(400, "bad_target", "the path contains an encoded NUL")
+    if code in _UNRESERVED:
+        return bytes([code])
+    return b"%" + digits.upper()
+
+
+def raw_rest(raw: bytes, segments: int) -> bytes:
+    """The raw path behind its first `segments` non-empty segments, as the service will see it: it starts with `/`.
+
+    Counting segments instead of bytes keeps `strip_prefix` right where the raw path is longer than the matched one
+    (`//A/a`, `/%41/a`).
+    """
+    position = 0
+    for _ in range(segments):
+        while raw[position : position + 1] == b"/":
+            position += 1
+        end = raw.find(b"/", position)
+        position = len(raw) if end < 0 else end
+    return raw[position:] or b"/"
+
+
+def parse_query(query: bytes) -> dict[str, str]:
+    """Parameter values by name, the first value where a name repeats.
+
+    Names and values are decoded once: `+` is a space, percent escapes are UTF-8, bytes that are not UTF-8 become U+FFFD
+    (WHATWG URL §5.1). A name without `=` has the empty value. Only `&` separates.
+    """
+    parameters: dict[str, str] = {}
+    for part in query.split(b"&"):
+        if part:
+            name, _, value = part.partition(b"=")
+            key = _decode(name)
+            if key not in parameters:
+                parameters[key] = _decode(value)
+    return parameters
+
+
+def _decode(text: bytes) -> str:
+    if b"+" in text:
+        text = text.replace(b"+", b" ")
+    if b"%" in text:
+        text = unquote_to_bytes(text)
+    return text.decode("utf-8", "replace")
+
+
+def parse_cookies(value: bytes) -> dict[str, str]:
+    """Cookie values by name (RFC 6265 §5.4), the first where a name repeats, as sent: nothing is decoded.
+
+    A value in double quotes loses them.
+    """
+    cookies: dict[str, str] = {}
+    for part in value.split(b";"):
+        name, equals, content = part.strip(b" \t").partition(b"=")
+        key = name.decode("latin-1")
+        if equals and key not in cookies:
+            if len(content) >= 2 and content[:1] == b'"' == content[-1:]:
+                content = content[1:-1]
+            cookies[key] = content.decode("utf-8", "replace")
+    return cookies

@@ -1,0 +1,280 @@
+"""One client connection: packets in, exchanges one after the other, answers out in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import ProtocolError
+from gateway.http.grammar import REQUEST_HEAD, check_partial, malformed
+from gateway.http.request import HeadReader
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.replies import error_reply
+from gateway.routing.plan import Peer
+
+if TYPE_CHECKING:
+    from gateway.proxy.context import Context
+
+MAX_PIPELINED: Final = 65536
+"""Bytes of following requests read while one is being answered; beyond it the client has to wait."""
+LINGER: Final = 2.0
+"""Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would answer that data
+with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
+
+
+class Downstream:
+    """An asyncio protocol. `deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it."""
+
+    __slots__ = (
+        "_buffer",
+        "_exchange",
+        "_has_client_left",
+        "_is_closing",
+        "_is_paused",
+        "_is_serving",
+        "_reader",
+        "_searched",
+        "_transport",
+        "_writes_paused",
+        "context",
+        "deadline",
+        "peer",
+    )
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.peer: Peer = Peer("")
+        self.deadline: float = context.now + context.timeouts.head
+        self._reader: HeadReader = context.reader
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._buffer: bytes = b""
+        self._searched: int = 0
+        self._is_paused: bool = False
+        self._writes_paused: bool = False
+        self._is_serving: bool = False
+        self._is_closing: bool = False
+        self._has_client_left: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client has nothing under way: not a byte of a next request."""
+        return self._exchange is None and not self._buffer and not self._is_closing
+
+    # --- the transport's calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        context = self.context
+        name = transport.get_extra_info("peername")
+        ip = name[0] if isinstance(name, tuple) else ""
+        trusted = context.router.is_trusted(ip)
+        self.peer = Peer(ip, trusted)
+        if trusted:
+            self._reader = context.trusted_reader
+        context.connections.add(self)
+        context.traffic.connections += 1
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            if exchange.is_tunnel:
+                if exchange.upstream is not None:
+                    exchange.upstream.write(data)
+            elif exchange.request_done:
+                self._buffer += data
+                if len(self._buffer) > MAX_PIPELINED:
+                    self.pause_reading()
+            else:
+                self.deadline = self.context.now + self.context.timeouts.body_idle
+                try:
+                    self._buffer = exchange.request_received(data)
+                except ProtocolError as error:
+                    self._refuse(error)
+                else:
+                    if exchange.request_done:
+                        self.deadline = self.context.now + self.context.timeouts.answer
+        elif not self._is_closing:
+            if self._buffer:
+                data = self._buffer + data
+                self._buffer = b""
+            self._serve(data)
+
+    def eof_received(self) -> bool:
+        """The client will send nothing more. What it has asked for is still answered (RFC 9112 §9.6)."""
+        self._has_client_left = True
+        exchange = self._exchange
+        if exchange is not None and exchange.is_tunnel:
+            return False
+        return exchange is not None and exchange.request_done
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        context = self.context
+        context.connections.discard(self)
+        context.traffic.connections -= 1
+        self._transport = None
+        self._is_closing = True
+        exchange = self._exchange
+        if exchange is not None:
+            self._exchange = None
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self._writes_paused = True
+        exchange = self._exchange
+        if exchange is not None and exchange.upstream is not None:
+            exchange.upstream.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writes_paused = False
+        exchange = self._exchange
+        if exchange is not None:
+            self.deadline = self.context.now + self.context.timeouts.body_idle
+            if exchange.upstream is not None:
+                exchange.upstream.resume_reading()
+        elif self._buffer:
+            self._serve_buffer()
+
+    # --- requests
+
+    def _serve(self, data: bytes) -> None:
+        """Starts exchanges until one has to wait, the bytes run out or the connection is to be closed."""
+        self._is_serving = True
+        while data and self._exchange is None and not self._is_closing and not self._writes_paused:
+            if self._searched and data.find(b"\r\n\r\n", self._searched - 3) < 0:
+                self._wait_for_head(data)
+                break
+            match = REQUEST_HEAD.match(data)
+            if match is None:
+                if data[:2] == b"\r\n":
+                    data = data[2:]  # RFC 9112 §2.2: an empty line before a request is to be ignored
+                    continue
+                if b"\r\n\r\n" in data:
+                    self._refuse(malformed(data[: data.index(b"\r\n\r\n") + 4]))
+                else:
+                    self._wait_for_head(data)
+                break
+            self._searched = 0
+            end = match.end()
+            try:
+                if end > self.context.head_bytes or data.count(b"\r\n", 0, end) > self.context.header_count + 2:
+                    raise ProtocolError(431, "head_too_large", "the head has too many bytes or too many fields")
+                request = self._reader.read(data[:end], match, self.peer.ip)
+                exchange = self._exchange = Exchange(self.context, self, request)
+                data = exchange.start(data[end:])
+            except ProtocolError as error:
+                self._refuse(error)
+                break
+        else:
+            self._buffer = data
+        self._is_serving = False
+
+    def _serve_buffer(self) -> None:
+        data = self._buffer
+        self._buffer = b""
+        self._serve(data)
+
+    def _wait_for_head(self, data: bytes) -> None:
+        try:
+            # Only what is new is looked at: a head that trickles in must not cost its square.
+            check_partial(data[max(0, self._searched - 1) :] if self._searched else data)
+            if len(data) > self.context.head_bytes:
+                raise ProtocolError(431, "head_too_large", f"the head exceeds {self.context.head_bytes} bytes")
+        except ProtocolError as error:
+            self._refuse(error)
+            return
+        if not self._searched:
+            self.deadline = self.context.now + self.context.timeouts.head
+        self._searched = max(3, len(data))
+        self._buffer = data
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """Answers a message that must not be forwarded, and closes: where the next one would start is unknown."""
+        exchange = self._exchange
+        if exchange is None:
+            self.context.traffic.count_refused(error.code)
+            self.write(error_reply(error.status, error.code, error.detail, None, False))
+            self._close_gently()
+        elif exchange.has_answered:
+            exchange.abort(error.status)
+        else:
+            exchange.fail(error.status, error.code, error.detail)
+
+    # --- what an exchange asks for
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes of an answer."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def exchange_ended(self, keeps: bool) -> None:
+        """The answer is written; `keeps`: the connection can take another request."""
+        self._exchange = None
+        if not keeps or self._has_client_left:
+            self._close_gently()
+            return
+        self.deadline = self.context.now + self.context.timeouts.keep_alive
+        if self._is_paused:
+            self.resume_reading()
+        if self._buffer and not self._is_serving:
+            self._serve_buffer()
+
+    def tunnel_opened(self) -> None:
+        """The connection is the client's own now; bytes it sent ahead go through."""
+        exchange = self._exchange
+        if self._buffer and exchange is not None and exchange.upstream is not None:
+            exchange.upstream.write(self._buffer)
+        self._buffer = b""
+
+    def pause_reading(self) -> None:
+        """Stops reading: the instance is slower than the client."""
+        if not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Reads again."""
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def close_now(self) -> None:
+        """Closes both directions at once: an answer was cut short and the client must notice."""
+        self._is_closing = True
+        self._exchange = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- the listener's calls
+
+    def deadline_passed(self) -> None:
+        """A wait took too long."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.timed_out()
+        elif self._is_closing:
+            self.close_now()
+        elif self._buffer:
+            self._refuse(ProtocolError(408, "head_timeout", "the request head did not arrive in time"))
+        else:
+            self.close_if_idle()
+
+    def close_if_idle(self) -> None:
+        """Closes a connection that has nothing under way."""
+        if self.is_idle and self._transport is not None:
+            self._is_closing = True
+            self._transport.close()
+
+    def _close_gently(self) -> None:
+        """Says that nothing more will be sent, and reads on for a while before closing."""
+        self._is_closing = True
+        self._buffer = b""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._has_client_left or not transport.can_write_eof():
+            transport.close()
+            return
+        self.deadline = self.context.now + LINGER
+        transport.write_eof()
+        self.resume_reading()

@@ -1,0 +1,64 @@
+"""The entry's route table: from host and path to a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Route:
+    """Requests under `path` (at a segment boundary), for `host` or any, go to `service`.
+
+    `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none.
+    """
+
+    __slots__ = ("host", "path", "segments", "service", "strip_prefix")
+
+    def __init__(self, path: str, service: str, strip_prefix: bool = False, host: str = "") -> None:
+        self.path = path if path == "/" else path.rstrip("/")
+        self.service = service
+        self.strip_prefix = strip_prefix
+        self.host = host.lower()
+        self.segments: int = len([part for part in self.path.split("/") if part]) if strip_prefix else 0
+
+    @property
+    def name(self) -> str:
+        """How the route is called in decisions and metrics: `host/path`."""
+        return self.host + self.path
+
+
+class RouteTable:
+    """Finds the route with the longest path prefix; a route for the very host beats one for any host.
+
+    One look-up per path segment, however many routes there are.
+    """
+
+    __slots__ = ("_any_host", "_by_host", "routes")
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes: tuple[Route, ...] = tuple(routes)
+        self._any_host: dict[str, Route] = {}
+        self._by_host: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            table = self._by_host.setdefault(route.host, {}) if route.host else self._any_host
+            table[route.path] = route
+
+    def find(self, host: str, path: str) -> Route | None:
+        """The route for a normalised path, or None."""
+        if self._by_host:
+            table = self._by_host.get(host)
+            if table is not None:
+                route = _longest(table, path)
+                if route is not None:
+                    return route
+        return _longest(self._any_host, path)
+
+
+def _longest(table: dict[str, Route], path: str) -> Route | None:
+    while True:
+        route = table.get(path)
+        if route is not None:
+            return route
+        slash = path.rfind("/")
+        if slash <= 0:
+            return table.get("/") if slash == 0 else None
+        path = path[:slash]

@@ -1,0 +1,114 @@
+"""How a sidecar routes: inbound to the one local service, outbound to whichever service that one calls."""
+
+from __future__ import annotations
+
+from gateway.http.request import Request
+from gateway.routing.carriers import Carriers, note_traces, recall_trace
+from gateway.routing.decision import SOURCE_INSTANCE, Decision
+from gateway.routing.forward import forward_head
+from gateway.routing.instance import BASE, Instance
+from gateway.routing.memory import TraceMemory
+from gateway.routing.plan import Peer, Plan
+from gateway.routing.services import NOT_IN_GROUP, ServiceView, Turns
+from gateway.routing.snapshot import Snapshot
+
+NO_SERVICE = "no_service"
+
+
+class InboundRouter:
+    """Everything goes to the local service; what the request carries is remembered and written on again.
+
+    A sidecar trusts its peers: they are the entry gateway and other sidecars.
+    """
+
+    __slots__ = ("_carriers", "_memory", "_view", "snapshot")
+
+    def __init__(
+        self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, service: str, tag: str, app: Instance
+    ) -> None:
+        self.snapshot = snapshot
+        self._carriers = carriers
+        self._memory = memory
+        # Seen from inside there is one place to go, whatever the tag: the instance's own tag matters to its peers.
+        self._view = ServiceView(service, (app,), Turns())
+
+    def is_trusted(self, ip: str) -> bool:
+        """Every peer is."""
+        return True
+
+    def route(self, request: Request, peer: Peer, now: float) -> Plan:
+        """Decides for one inbound request. Never raises, never waits."""
+        decision = Decision(self.snapshot.revision)
+        plan = Plan(decision)
+        tag, source = self._carriers.read(request)
+        note_traces(self._memory, request, tag, now)
+        decision.service = self._view.name
+        plan.choose(self._view, "")
+        if source:
+            decision.tag = tag
+            decision.tag_source = source
+        _forward(plan, request, self._carriers)
+        return plan
+
+
+class OutboundRouter:
+    """The service's own calls: the host names the callee, the tag comes from the first carrier that has one.
+
+    `snapshot.services` holds what is known of the callees; a callee not known yet makes the plan ask for it.
+    """
+
+    __slots__ = ("_carriers", "_memory", "_own_tag", "snapshot")
+
+    def __init__(self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, own_tag: str) -> None:
+        self.snapshot = snapshot
+        self._carriers = carriers
+        self._memory = memory
+        self._own_tag = own_tag
+
+    def is_trusted(self, ip: str) -> bool:
+        """The local service is."""
+        return True
+
+    def route(self, request: Request, peer: Peer, now: float) -> Plan:
+        """Decides for one outbound request. Never raises, never waits."""
+        snapshot = self.snapshot
+        decision = Decision(snapshot.revision)
+        service = request.authority.partition(b":")[0].decode("latin-1")
+        decision.service = service
+        if not service:
+            decision.refuse(NO_SERVICE, "the Host field must name the service to call")
+            return Plan(decision)
+        fallback = self._mark(snapshot, request, decision, now)
+        view = snapshot.services.get(service)
+        if view is None:
+            return Plan(decision, unknown=service)
+        plan = Plan(decision)
+        plan.choose(view, fallback)
+        if not decision.error:
+            _forward(plan, request, self._carriers)
+        return plan
+
+    def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> str:
+        tag, source = self._carriers.read(request)
+        if not source:
+            tag, source = recall_trace(self._memory, request, now)
+        if not source and self._own_tag != BASE:
+            # Traffic that starts at a gray instance (a timer, a queue consumer) is gray.
+            tag, source = self._own_tag, SOURCE_INSTANCE
+        if source:
+            decision.tag = tag
+            decision.tag_source = source
+            if tag != BASE and not snapshot.rules.holds(tag, decision.service):
+                return NOT_IN_GROUP
+        return ""
+
+
+def _forward(plan: Plan, request: Request, carriers: Carriers) -> None:
+    lines: list[bytes] = []
+    carriers.write(request, plan.decision.tag, lines)
+    if request.rewrites_host:
+        lines.append(b"Host: " + (request.authority or plan.decision.service.encode("latin-1")) + b"\r\n")
+    target = request.target
+    if target[:1] != b"/":
+        target = request.raw_path + b"?" + request.query if request.query else request.raw_path
+    plan.head = forward_head(request, target, lines)

@@ -1,0 +1,27 @@
+"""The snapshot: the immutable value a process routes by. Replaced whole by one assignment; a request keeps its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.routing.routes import RouteTable
+from gateway.routing.services import ServiceView
+from gateway.rules.match import CompiledRules
+
+
+class Snapshot:
+    """Compiled rules, routes and service views that belong together. `revision` counts configurations, from 1."""
+
+    __slots__ = ("revision", "routes", "rules", "services")
+
+    def __init__(
+        self, revision: int, rules: CompiledRules, routes: RouteTable, services: Mapping[str, ServiceView]
+    ) -> None:
+        self.revision = revision
+        self.rules = rules
+        self.routes = routes
+        self.services: dict[str, ServiceView] = dict(services)
+
+    def with_service(self, view: ServiceView) -> Snapshot:
+        """This snapshot with one service's view replaced; all others are shared, not copied."""
+        return Snapshot(self.revision, self.rules, self.routes, {**self.services, view.name: view})
