@@ -16,7 +16,15 @@ VALUE: Final = rb"[\t -~\x80-\xff]"
 
 _FIELDS: Final = rb"(?:" + TOKEN + rb"++:" + VALUE + rb"*+\r\n)*+\r\n"
 
-REQUEST_HEAD: Final = re.compile(rb"(" + TOKEN + rb"++) ([!-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
+# A path with nothing to normalise or to refuse: no escapes, empty or dot-led segments, backslashes or fragments.
+_PLAIN: Final = rb"!\"$&-\-0->@-\[\]-~"
+_PLAIN_PATH: Final = rb"(?:/|(?:/[" + _PLAIN + rb"][." + _PLAIN + rb"]*+)++/?+)"
+_PLAIN_QUERY: Final = rb"[!\"$-~]*+"
+
+REQUEST_HEAD: Final = re.compile(
+    rb"(" + TOKEN + rb"++) ((" + _PLAIN_PATH + rb")(?:\?(" + _PLAIN_QUERY + rb"))?(?= )|[!-~]++) HTTP/1\.([01])\r\n" + _FIELDS
+)
+"""Groups: method, whole target, then path and query where the path is plain, and the minor version."""
 RESPONSE_HEAD: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb"*+)?\r\n" + _FIELDS)
 
 _LONE_LF: Final = re.compile(rb"(?<!\r)\n")

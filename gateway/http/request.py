@@ -60,7 +60,8 @@ _MEANING: Final[dict[bytes, int]] = {
 _NOT_REMOVABLE: Final = frozenset(_MEANING) | {b"cookie", b"authorization", b"x-gray-tag"}
 
 _CONTENT_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-_AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~\-]+|)(?::([0-9]{0,5}))?")
+_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~\-]+)(?::[0-9]{0,5})?")
+_PORT: Final = re.compile(r":[0-9]*\Z")
 _ABSOLUTE: Final = re.compile(rb"(?:http|HTTP)://([^/?#]*)([^#]*)")
 _COOKIE: Final = field_pattern(rb"cookie")
 
@@ -88,7 +89,6 @@ class Request:
         "expects_continue",
         "forwarded_for",
         "head",
-        "host",
         "keep_alive",
         "line_end",
         "method",
@@ -117,7 +117,6 @@ class Request:
         self.query: bytes = b""
         self.path: str = ""
         self.authority: bytes = b""
-        self.host: str = ""
         self.line_end: int = 0
         self.keep_alive: bool = version == 1
         self.body: int = 0
@@ -155,8 +154,15 @@ class Request:
             raise malformed(head)
         return HeadReader("x-gray-tag").read(head, match, client_ip)
 
+    @property
+    def host(self) -> str:
+        """The host asked for, lower-case, without the port; empty where HTTP/1.0 gave none."""
+        return _PORT.sub("", self.authority.decode("ascii").lower())
+
     def param(self, name: str) -> str | None:
         """The first value of a query parameter, decoded once, or None."""
+        if not self.query:
+            return None
         parameters = self._parameters
         if parameters is None:
             parameters = self._parameters = parse_query(self.query)
@@ -204,9 +210,8 @@ class HeadReader:
         Raises ProtocolError for anything whose framing, host or target is not beyond doubt.
         """
         target: bytes = match[2]
-        minor: bytes = match[3]
-        request = Request(head, match[1].decode("ascii"), target, 1 if minor == b"1" else 0, client_ip)
-        line_end = match.end(3)
+        request = Request(head, match[1].decode("ascii"), target, 1 if match[5] == b"1" else 0, client_ip)
+        line_end = match.end(5)
         request.line_end = line_end
         meanings = self._meaning
         hosts = 0
@@ -222,7 +227,8 @@ class HeadReader:
             elif meaning == CONNECTION:
                 value: bytes = field[2]
                 connection = value if not connection else connection + b"," + value
-                self._cut(request, field)
+                request.cuts.append(field.start())
+                request.cuts.append(field.end())
             elif meaning == CONTENT_LENGTH:
                 lengths += 1
                 self._read_length(request, field)
@@ -252,14 +258,24 @@ class HeadReader:
                 self._cut(request, field)
         if lengths + codings > 1 or (codings and request.version == 0):
             raise ProtocolError(400, "bad_framing", "the body's length is given more than once, or by HTTP/1.0 chunks")
-        if connection:
+        if connection and (connection != b"keep-alive" or request.version == 0 or request.upgrade):
             self._read_connection(request, connection)
         elif request.upgrade:
             request.upgrade = b""
         if hosts != 1 and (hosts or request.version == 1):
             raise ProtocolError(400, "bad_host", "there must be exactly one Host field")
         request.rewrites_host = not hosts
-        self._read_target(request)
+        if len(target) > MAX_TARGET:
+            raise ProtocolError(414, "target_too_long", f"the target is longer than {MAX_TARGET} bytes")
+        plain: bytes | None = match[3]
+        if plain is not None:
+            request.raw_path = plain
+            request.path = plain.decode("ascii")
+            request.query = match[4] or b""
+        else:
+            self._read_target(request)
+        if request.authority and _AUTHORITY.fullmatch(request.authority) is None:
+            raise ProtocolError(400, "bad_host", "the host is not `name` or `name:port`")
         return request
 
     def _cut(self, request: Request, field: re.Match[bytes]) -> None:
@@ -312,8 +328,6 @@ class HeadReader:
 
     def _read_target(self, request: Request) -> None:
         target = request.target
-        if len(target) > MAX_TARGET:
-            raise ProtocolError(414, "target_too_long", f"the target is longer than {MAX_TARGET} bytes")
         if target[:1] != b"/":
             target = self._read_special_target(request)
         question = target.find(b"?")
@@ -325,10 +339,6 @@ class HeadReader:
         else:
             request.raw_path = target
         request.path = match_path(request.raw_path)
-        authority = _AUTHORITY.fullmatch(request.authority)
-        if authority is None or (not authority[1] and request.authority):
-            raise ProtocolError(400, "bad_host", "the host is not `name` or `name:port`")
-        request.host = authority[1].decode("ascii").lower()
 
     def _read_special_target(self, request: Request) -> bytes:
         target = request.target

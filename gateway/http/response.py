@@ -11,17 +11,18 @@ from gateway.http.grammar import RESPONSE_HEAD, field_pattern
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
-# Group 1: Content-Length, 2: Transfer-Encoding, 3: Connection, 4: Upgrade; none of them: another hop-by-hop field.
+# Group 1: a sound Content-Length, 2: Transfer-Encoding, 3: Connection, 4: Upgrade, 5: an unsound Content-Length; none of
+# them: another hop-by-hop field.
 _FIELDS: Final = re.compile(
-    rb"\r\n(?:content-length:[ \t]*+([^\r]*+)|transfer-encoding:[ \t]*+([^\r]*+)|connection:[ \t]*+([^\r]*+)"
-    rb"|upgrade:[ \t]*+([^\r]*+)|(?:keep-alive|proxy-connection|proxy-authenticate|te|trailer):[^\r]*+)",
+    rb"\r\n(?:content-length:[ \t]*+([0-9]{1,18}+)(?=[ \t]*+\r)|transfer-encoding:[ \t]*+([^\r]*+)|connection:[ \t]*+([^\r]*+)"
+    rb"|upgrade:[ \t]*+([^\r]*+)|(content-length:)|(?:keep-alive|proxy-connection|proxy-authenticate|te|trailer):[^\r]*+)",
     re.IGNORECASE,
 )
 _LENGTH: Final = 1
 _CODING: Final = 2
 _CONNECTION: Final = 3
 _UPGRADE: Final = 4
-_CONTENT_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_UNSOUND: Final = 5
 _NOT_REMOVABLE: Final = frozenset({b"content-length", b"transfer-encoding", b"date", b"set-cookie", b"content-type"})
 
 
@@ -70,10 +71,9 @@ def read_response(data: bytes, method: str) -> Response | None:
     for field in _FIELDS.finditer(data, response.line_end, end):
         kind = field.lastindex
         if kind == _LENGTH:
-            digits: bytes = field[1].rstrip(b" \t")
-            if length >= 0 or _CONTENT_LENGTH.fullmatch(digits) is None:
-                raise ProtocolError(502, "bad_answer", "the upstream's Content-Length is not one number")
-            length = int(digits)
+            if length >= 0:
+                raise ProtocolError(502, "bad_answer", "the upstream gave its Content-Length twice")
+            length = int(field[1])
             continue
         if kind == _CODING:
             if chunked or field[2].strip(b" \t").lower() != b"chunked":
@@ -86,6 +86,8 @@ def read_response(data: bytes, method: str) -> Response | None:
                 _read_connection(response, data, options)
         elif kind == _UPGRADE:
             response.upgrade = field[4].strip(b" \t")
+        elif kind == _UNSOUND:
+            raise ProtocolError(502, "bad_answer", "the upstream's Content-Length is not a number")
         response.cuts.append(field.start())
         response.cuts.append(field.end())
     if chunked and (length >= 0 or response.minor == 0):

@@ -51,12 +51,13 @@ def _normal_escape(match: re.Match[bytes]) -> bytes:
     return b"%" + digits.upper()
 
 
-def raw_rest(raw: bytes, segments: int) -> bytes:
-    """The raw path behind its first `segments` non-empty segments, as the service will see it: it starts with `/`.
+def raw_rest(raw: bytes, prefix: bytes, segments: int) -> bytes:
+    """The raw path behind the route's `prefix`, as the service will see it: it starts with `/`.
 
-    Counting segments instead of bytes keeps `strip_prefix` right where the raw path is longer than the matched one
-    (`//A/a`, `/%41/a`).
+    Where the raw path is spelt unlike the prefix it matched (`//A/a`, `/%41/a`), the prefix's `segments` are counted off.
     """
+    if raw.startswith(prefix):
+        return raw[len(prefix) :] or b"/"
     position = 0
     for _ in range(segments):
         while raw[position : position + 1] == b"/":
@@ -73,12 +74,13 @@ def parse_query(query: bytes) -> dict[str, str]:
     (WHATWG URL §5.1). A name without `=` has the empty value. Only `&` separates.
     """
     parameters: dict[str, str] = {}
+    plain = b"+" not in query and b"%" not in query
     for part in query.split(b"&"):
         if part:
             name, _, value = part.partition(b"=")
-            key = _decode(name)
+            key = name.decode("utf-8", "replace") if plain else _decode(name)
             if key not in parameters:
-                parameters[key] = _decode(value)
+                parameters[key] = value.decode("utf-8", "replace") if plain else _decode(value)
     return parameters
 
 

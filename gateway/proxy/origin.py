@@ -16,12 +16,11 @@ class Busy(Exception):
 class Origin:
     """The connections to one address. The last one released is the first one reused, so that surplus ones age out."""
 
-    __slots__ = ("_idle", "_limit", "_loop", "_open", "_waiters", "address", "host", "is_gone", "port")
+    __slots__ = ("_idle", "_limit", "_loop", "_open", "_waiters", "host", "is_gone", "port")
 
     def __init__(self, host: str, port: int, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self.host = host
         self.port = port
-        self.address = f"{host}:{port}"
         self.is_gone: bool = False
         self._limit = limit
         self._loop = loop
@@ -113,20 +112,20 @@ class Origins:
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._by_address: dict[tuple[str, int], Origin] = {}
+        self._by_address: dict[str, Origin] = {}
 
     def of(self, instance: Instance) -> Origin:
         """The origin of an instance, made when first asked for."""
-        key = (instance.host, instance.port)
-        origin = self._by_address.get(key)
+        origin = self._by_address.get(instance.address)
         if origin is None:
-            origin = self._by_address[key] = Origin(instance.host, instance.port, self._limit, self._loop)
+            origin = Origin(instance.host, instance.port, self._limit, self._loop)
+            self._by_address[instance.address] = origin
         return origin
 
-    def retain(self, addresses: set[tuple[str, int]]) -> None:
+    def retain(self, addresses: set[str]) -> None:
         """Forgets the origins that no service has any more: their idle connections close, busy ones finish."""
-        for key in [key for key in self._by_address if key not in addresses]:
-            origin = self._by_address.pop(key)
+        for address in [address for address in self._by_address if address not in addresses]:
+            origin = self._by_address.pop(address)
             origin.is_gone = True
             origin.close_idle(float("inf"))
 
@@ -137,4 +136,4 @@ class Origins:
 
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Open and idle connections by address."""
-        return {origin.address: (origin.open, origin.idle) for origin in self._by_address.values()}
+        return {address: (origin.open, origin.idle) for address, origin in self._by_address.items()}

@@ -41,6 +41,10 @@ class EntryRouter:
         self._trusted = trusted
         self._sampled = trace_sampled
 
+    def with_snapshot(self, snapshot: Snapshot) -> EntryRouter:
+        """A router with the same settings and another snapshot."""
+        return EntryRouter(snapshot, self._carriers, self._random, self._trusted, self._sampled)
+
     def is_trusted(self, ip: str) -> bool:
         """Whether a client at this address may send carriers and forwarding fields."""
         if not self._trusted:
@@ -58,7 +62,8 @@ class EntryRouter:
         plan = Plan(decision)
         if peer.is_trusted and request.forwarded_for:
             request.client_ip = self._client_of(request, peer)
-        route = snapshot.routes.find(request.host, request.path)
+        routes = snapshot.routes
+        route = routes.find(request.host if routes.by_host else "", request.path)
         fallback = self._mark(snapshot, request, peer, decision)
         if route is None:
             decision.refuse(NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
@@ -76,7 +81,7 @@ class EntryRouter:
             return plan
         target = request.target
         if route.segments or target[:1] != b"/":
-            path = raw_rest(request.raw_path, route.segments)
+            path = raw_rest(request.raw_path, route.prefix, route.segments) if route.segments else request.raw_path
             target = path + b"?" + request.query if request.query else path
         plan.head = forward_head(request, target, self._lines(request, peer, decision))
         return plan

@@ -13,12 +13,21 @@ def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n")
     if request.rewrites_length:
         lines.append(b"Content-Length: %d\r\n" % request.body)
-    added = b"".join(lines)
-    if not request.cuts and target is request.target and request.version == 1:
-        return head[:-2] + added + b"\r\n"
-    return b"%b %b HTTP/1.1%b\r\n%b\r\n" % (
-        request.method.encode("ascii"),
-        target,
-        without(head, request.line_end, len(head) - 4, request.cuts),
-        added,
-    )
+    if request.version == 0:
+        return b"%b %b HTTP/1.1%b\r\n%b\r\n" % (
+            request.method.encode("ascii"),
+            target,
+            without(head, request.line_end, len(head) - 4, request.cuts),
+            b"".join(lines),
+        )
+    lines.append(b"\r\n")
+    cuts = request.cuts
+    if target is request.target:
+        lines.insert(0, without(head, 0, len(head) - 2, cuts) if cuts else head[:-2])
+    else:
+        # The target ends where ` HTTP/1.1` begins.
+        after = request.line_end - 9
+        lines.insert(0, without(head, after, len(head) - 2, cuts) if cuts else head[after:-2])
+        lines.insert(0, target)
+        lines.insert(0, head[: after - len(request.target)])
+    return b"".join(lines)

@@ -39,11 +39,12 @@ class Instance:
     healthy: bool = True
     enabled: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    address: str = field(init=False, compare=False)
+    """`host:port`, IPv6 hosts in brackets: the instance's identity."""
 
-    @property
-    def address(self) -> str:
-        """`host:port`, IPv6 hosts in brackets: the instance's identity."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def __post_init__(self) -> None:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        object.__setattr__(self, "address", f"{host}:{self.port}")
 
     @property
     def is_usable(self) -> bool:

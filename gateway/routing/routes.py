@@ -11,10 +11,11 @@ class Route:
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none.
     """
 
-    __slots__ = ("host", "path", "segments", "service", "strip_prefix")
+    __slots__ = ("host", "path", "prefix", "segments", "service", "strip_prefix")
 
     def __init__(self, path: str, service: str, strip_prefix: bool = False, host: str = "") -> None:
         self.path = path if path == "/" else path.rstrip("/")
+        self.prefix: bytes = self.path.encode("ascii")
         self.service = service
         self.strip_prefix = strip_prefix
         self.host = host.lower()
@@ -29,23 +30,24 @@ class Route:
 class RouteTable:
     """Finds the route with the longest path prefix; a route for the very host beats one for any host.
 
-    One look-up per path segment, however many routes there are.
+    One look-up per path segment, however many routes there are. `by_host` is empty where no route names a host: then
+    nobody needs to ask a request for its own.
     """
 
-    __slots__ = ("_any_host", "_by_host", "routes")
+    __slots__ = ("_any_host", "by_host", "routes")
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes: tuple[Route, ...] = tuple(routes)
         self._any_host: dict[str, Route] = {}
-        self._by_host: dict[str, dict[str, Route]] = {}
+        self.by_host: dict[str, dict[str, Route]] = {}
         for route in routes:
-            table = self._by_host.setdefault(route.host, {}) if route.host else self._any_host
+            table = self.by_host.setdefault(route.host, {}) if route.host else self._any_host
             table[route.path] = route
 
     def find(self, host: str, path: str) -> Route | None:
         """The route for a normalised path, or None."""
-        if self._by_host:
-            table = self._by_host.get(host)
+        if self.by_host:
+            table = self.by_host.get(host)
             if table is not None:
                 route = _longest(table, path)
                 if route is not None:

@@ -25,3 +25,8 @@ class Snapshot:
     def with_service(self, view: ServiceView) -> Snapshot:
         """This snapshot with one service's view replaced; all others are shared, not copied."""
         return Snapshot(self.revision, self.rules, self.routes, {**self.services, view.name: view})
+
+    def without_service(self, service: str) -> Snapshot:
+        """This snapshot without one service."""
+        services = {name: view for name, view in self.services.items() if name != service}
+        return Snapshot(self.revision, self.rules, self.routes, services)

@@ -1,0 +1,174 @@
+"""Turns the program's plain counters into Prometheus samples when somebody scrapes.
+
+Names follow https://prometheus.io/docs/practices/naming/: prefix `gateway_`, base units, `_total` on counters. Label
+values come from configuration, the registry or this program, never from a request: a client cannot make series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from gateway import __version__
+from gateway.control.reload import ReloadState
+from gateway.proxy.origin import Origins
+from gateway.registry.keeper import Keeper
+from gateway.routing.snapshot import Snapshot
+from gateway.telemetry.counters import BUCKETS, Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is scraped. `traffic` is by listener: `entry`, or `inbound` and `outbound` of a sidecar."""
+
+    traffic: Mapping[str, Traffic]
+    origins: Sequence[Origins]
+    keeper: Keeper | None
+    snapshot: Callable[[], Snapshot]
+    reload: Callable[[], ReloadState] | None
+
+
+class Collector:
+    """A prometheus-client collector over `observed`."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """The samples as they are now."""
+        build = GaugeMetricFamily("gateway_build_info", "Always 1; says which version runs.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        yield from self._traffic()
+        yield from self._pools()
+        yield from self._registry_state()
+        yield from self._reloads()
+
+    def _traffic(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "gateway_requests", "Exchanges that ended.", labels=["listener", "service", "tag", "code"]
+        )
+        durations = HistogramMetricFamily(
+            "gateway_request_duration_seconds",
+            "From a request's head to the end of its answer.",
+            labels=["listener", "service", "tag"],
+        )
+        lanes = CounterMetricFamily(
+            "gateway_lane_decisions", "Requests that a rule put on a lane.", labels=["listener", "group", "lane"]
+        )
+        fallbacks = CounterMetricFamily(
+            "gateway_lane_fallbacks",
+            "Marked requests that the baseline served, by reason.",
+            labels=["listener", "service", "tag", "reason"],
+        )
+        errors = CounterMetricFamily(
+            "gateway_upstream_errors",
+            "Connections to instances, or answers of theirs, that failed. `tag` is the pool's.",
+            labels=["listener", "service", "tag", "kind"],
+        )
+        retries = CounterMetricFamily(
+            "gateway_retries", "Further attempts at the same request.", labels=["listener", "service", "reason"]
+        )
+        refused = CounterMetricFamily(
+            "gateway_refused_requests",
+            "Requests answered with an error before they had a service, by error code.",
+            labels=["listener", "code"],
+        )
+        in_flight = GaugeMetricFamily("gateway_requests_in_flight", "Exchanges under way.", labels=["listener"])
+        connections = GaugeMetricFamily("gateway_open_connections", "Client connections.", labels=["listener"])
+        for listener, traffic in self._observed.traffic.items():
+            for (service, tag, code), count in list(traffic.requests.items()):
+                requests.add_metric([listener, service, tag, str(code)], count)
+            for (service, tag), histogram in list(traffic.durations.items()):
+                cumulative = 0
+                buckets: list[tuple[str, float]] = []
+                for bound, count in zip((*map(str, BUCKETS), "+Inf"), histogram.counts, strict=True):
+                    cumulative += count
+                    buckets.append((bound, cumulative))
+                durations.add_metric([listener, service, tag], buckets, histogram.total)
+            for labels, count in list(traffic.decisions.items()):
+                lanes.add_metric([listener, *labels], count)
+            for fallback, count in list(traffic.fallbacks.items()):
+                fallbacks.add_metric([listener, *fallback], count)
+            for error, count in list(traffic.upstream_errors.items()):
+                errors.add_metric([listener, *error], count)
+            for retry, count in list(traffic.retries.items()):
+                retries.add_metric([listener, *retry], count)
+            for code_name, count in list(traffic.refused.items()):
+                refused.add_metric([listener, code_name], count)
+            in_flight.add_metric([listener], traffic.in_flight)
+            connections.add_metric([listener], traffic.connections)
+        yield from (requests, durations, lanes, fallbacks, errors, retries, refused, in_flight, connections)
+
+    def _pools(self) -> Iterator[Metric]:
+        endpoints = GaugeMetricFamily(
+            "gateway_endpoints",
+            "Instances known, by tag and whether they may get traffic.",
+            labels=["service", "tag", "usable"],
+        )
+        for view in self._observed.snapshot().services.values():
+            for pool in view.pools.values():
+                endpoints.add_metric([view.name, pool.tag, "true"], len(pool.usable))
+                endpoints.add_metric([view.name, pool.tag, "false"], pool.size - len(pool.usable))
+        yield endpoints
+        upstream = GaugeMetricFamily(
+            "gateway_upstream_connections", "Connections to instances.", labels=["address", "state"]
+        )
+        for origins in self._observed.origins:
+            for address, (open_now, idle) in origins.statistics().items():
+                upstream.add_metric([address, "active"], open_now - idle)
+                upstream.add_metric([address, "idle"], idle)
+        yield upstream
+
+    def _registry_state(self) -> Iterator[Metric]:
+        keeper = self._observed.keeper
+        if keeper is None:
+            return
+        age = GaugeMetricFamily(
+            "gateway_registry_sync_age_seconds", "Since the registry last answered.", labels=["service", "state"]
+        )
+        for state in keeper.states():
+            age.add_metric([state.service, state.state], state.age)
+        yield age
+        errors = CounterMetricFamily(
+            "gateway_registry_errors", "Look-ups that failed, by reason.", labels=["reason"]
+        )
+        for reason, count in keeper.errors.items():
+            errors.add_metric([reason], count)
+        yield errors
+        protected = CounterMetricFamily(
+            "gateway_registry_empty_protected", "Empty lists that were not believed (yet)."
+        )
+        protected.add_metric([], keeper.empty_protected)
+        yield protected
+
+    def _reloads(self) -> Iterator[Metric]:
+        if self._observed.reload is None:
+            return
+        state = self._observed.reload()
+        reloads = CounterMetricFamily("gateway_config_reloads", "Reloads, by result.", labels=["result"])
+        reloads.add_metric(["success"], state.succeeded)
+        reloads.add_metric(["failure"], state.failed)
+        yield reloads
+        successful = GaugeMetricFamily(
+            "gateway_config_last_reload_successful", "1 where the last reload was applied, 0 where it was refused."
+        )
+        successful.add_metric([], 0 if state.error else 1)
+        yield successful
+        when = GaugeMetricFamily(
+            "gateway_config_last_reload_success_timestamp_seconds", "When the running revision was loaded."
+        )
+        when.add_metric([], state.loaded_at)
+        yield when
+        revision = GaugeMetricFamily("gateway_config_revision", "The running revision, counted from 1 at start.")
+        revision.add_metric([], state.revision)
+        yield revision

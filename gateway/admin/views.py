@@ -1,0 +1,22 @@
+"""What the admin API shows: each handler renders one thing that the running program holds, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.http.request import Request
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the admin API reads from. Every callable is quick and never waits."""
+
+    not_ready: Callable[[], list[str]]
+    """Why the program should get no traffic now; empty: it is ready."""
+    status: Callable[[], Mapping[str, object]]
+    services: Callable[[], list[dict[str, object]]]
+    lanes: Callable[[], list[dict[str, object]]]
+    metrics: Callable[[], bytes]
+    """The exposition in Prometheus' text format."""
+    explain: Callable[[Request], dict[str, object]] | None = None
+    """None where there is nothing to explain (a sidecar has no lanes of its own)."""

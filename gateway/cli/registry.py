@@ -1,0 +1,32 @@
+"""`gateway registry`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.running import run_program
+
+
+@click.command("registry", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
+@click.option("--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to serve on.")
+@click.option(
+    "--warmup",
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long instance lists answer 503 while instances register again; 0 for a registry that is started for the first time.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Directory that keeps published configs."
+)
+def command(listen: str, warmup: float, data: Path | None) -> None:
+    """Run the embedded registry alone (Nacos-compatible HTTP API)."""
+    from gateway.app import RegistryProgram
+    from gateway.registry.embedded.api import EmbeddedRegistry
+
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
+    run_program(RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data)))

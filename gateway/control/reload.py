@@ -1,0 +1,95 @@
+"""Reloading: load → validate → compile → swap, and keep the old on failure.
+
+Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens where nothing changed, everything is built
+before anything is swapped, and an error leaves the running revision as it was and is shown until a reload succeeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from gateway.errors import ConfigError
+
+_log = logging.getLogger("gateway.control")
+
+
+class Loaded(Protocol):
+    """What a load gives: everything compiled, and the files it was read from."""
+
+    @property
+    def files(self) -> Sequence[Path]: ...
+
+
+L = TypeVar("L", bound=Loaded)
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadState:
+    """What the admin API and the metrics show. Times are seconds since the epoch."""
+
+    revision: int
+    loaded_at: float
+    succeeded: int
+    failed: int
+    error: tuple[str, ...]
+    """The problems of the last reload; empty after one that succeeded."""
+
+
+class Reloader(Generic[L]):
+    """Holds the running revision, counted from 1."""
+
+    def __init__(self, load: Callable[[], L], apply: Callable[[L, int], None]) -> None:
+        self._load = load
+        self._apply = apply
+        self._digest = b""
+        self.loaded: L | None = None
+        self.state = ReloadState(revision=0, loaded_at=0.0, succeeded=0, failed=0, error=())
+
+    def start(self) -> L:
+        """The first load. Raises ConfigError: there is no old revision to keep."""
+        loaded = self._load()
+        self._swap(loaded)
+        return loaded
+
+    def reload(self, cause: str) -> bool:
+        """Loads again. Returns whether the running revision is what the files say now."""
+        state = self.state
+        try:
+            loaded = self._load()
+            if _digest(loaded.files) == self._digest:
+                if state.error:
+                    _log.info("the files are those of revision %d again", state.revision)
+                    self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed, ())
+                return True
+            self._swap(loaded)
+        except ConfigError as error:
+            problems = tuple(str(problem) for problem in error.problems)
+            self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed + 1, problems)
+            _log.error("reload (%s) failed, revision %d stays: %s", cause, state.revision, "; ".join(problems))
+            return False
+        _log.info("reloaded (%s): revision %d", cause, self.state.revision)
+        return True
+
+    def _swap(self, loaded: L) -> None:
+        state = self.state
+        self._apply(loaded, state.revision + 1)
+        self.loaded = loaded
+        self._digest = _digest(loaded.files)
+        self.state = ReloadState(state.revision + 1, time.time(), state.succeeded + 1, state.failed, ())
+
+
+def _digest(files: Sequence[Path]) -> bytes:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file).encode() + b"\0")
+        try:
+            digest.update(file.read_bytes())
+        except OSError:
+            digest.update(b"\0missing")
+    return digest.digest()

@@ -1,0 +1,68 @@
+"""Watching the files a configuration came from.
+
+The *directories* are watched, not the files: an editor that saves by renaming replaces the file, and a Kubernetes
+ConfigMap swaps the `..data` link beside it. Either shows as a change in the directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from watchfiles import awatch
+
+_log = logging.getLogger("gateway.control")
+
+RETRY = 2.0
+"""Seconds until a directory that could not be watched (it was removed, say) is tried again."""
+
+
+class Watcher:
+    """Calls `changed` after files in the watched directories changed, once for a burst of changes."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._directories: frozenset[Path] = frozenset()
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self, files: Iterable[Path]) -> None:
+        """Watches the directories of these files and directories, instead of what was watched before.
+
+        Links are followed too, so that a file linked in from elsewhere is seen to change.
+        """
+        directories: set[Path] = set()
+        for file in files:
+            for path in (file.absolute(), file.resolve()):
+                directories.add(path if path.is_dir() else path.parent)
+        if frozenset(directories) != self._directories:
+            self._directories = frozenset(directories)
+            self._cancel()
+            if directories:
+                self._task = asyncio.get_running_loop().create_task(self._run(self._directories))
+
+    async def _run(self, directories: frozenset[Path]) -> None:
+        while True:
+            present = [directory for directory in directories if directory.is_dir()]
+            try:
+                async for _ in awatch(*present, watch_filter=None, debounce=200, step=20, recursive=False):
+                    self._changed()
+                    if any(not directory.is_dir() for directory in present):
+                        break
+            except (OSError, RuntimeError) as error:
+                _log.warning("cannot watch %s: %s", ", ".join(map(str, present)), error)
+            await asyncio.sleep(RETRY)
+            self._changed()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def close(self) -> None:
+        """Stops watching."""
+        task = self._task
+        self._cancel()
+        if task is not None:
+            await asyncio.gather(task, return_exceptions=True)
