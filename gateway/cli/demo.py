@@ -1,0 +1,95 @@
+"""`gateway demo`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.command("demo", short_help="Show the scenario: real processes on loopback, nothing else to install.")
+@click.option("--once", is_flag=True, help="Walk the gray cycle once, print its table, exit 0 or 1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the entry gateway; left out: a free one.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False), help="Folder for rules, configuration and logs; kept."
+)
+def command(once: bool, port: int | None, keep: Path | None) -> None:
+    """Show the scenario: a gray release of A and C in the chain A -> B -> C.
+
+    Starts an embedded registry, the entry gateway and the services with a sidecar each, walks the gray cycle with
+    traffic flowing, and stays up to be played with until Ctrl-C. With --once it exits 0 when no request failed, none
+    that was unmarked reached a gray instance, and every marked one did while the lane was open; else 1.
+    """
+    import asyncio
+
+    if keep is not None:
+        sys.exit(asyncio.run(_demo(keep.absolute(), once, port or 0)))
+    with tempfile.TemporaryDirectory(prefix="gateway-demo-", ignore_cleanup_errors=True) as folder:
+        sys.exit(asyncio.run(_demo(Path(folder), once, port or 0)))
+
+
+async def _demo(folder: Path, once: bool, port: int) -> int:
+    import asyncio
+    import signal
+
+    from gateway.cli.output import print_table, show_progress
+    from gateway.demo.cycle import Cycle
+    from gateway.demo.environment import Environment
+    from gateway.demo.processes import ProcessFailed
+
+    environment = Environment(folder, port)
+    cycle = Cycle(environment, click.echo, show_progress)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    walking = loop.create_task(_walk(cycle, environment, once, print_table))
+    stopped = loop.create_task(stop.wait())
+    try:
+        await asyncio.wait((walking, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if not walking.done():
+            walking.cancel()
+            await asyncio.gather(walking, return_exceptions=True)
+            return 0 if not once else 1
+        result = walking.result()
+        if once or result:
+            return result
+        await stopped
+        return 0
+    except ProcessFailed as error:
+        click.echo(f"the demo failed: {error}", err=True)
+        return 1
+    finally:
+        stopped.cancel()
+        show_progress("stopping every process")
+        await environment.stop()
+
+
+async def _walk(cycle, environment, once, print_table) -> int:  # type: ignore[no-untyped-def]
+    tally = await cycle.walk()
+    click.echo("\nWhat the background load saw:\n")
+    print_table(
+        ["requests", "of them marked", "failed", "unmarked on gray", "marked not on gray"],
+        [[tally.requests, tally.marked, tally.failed, tally.unmarked_on_gray, tally.marked_not_on_gray]],
+    )
+    if not tally.is_clean:
+        click.echo(f"not clean; the first: {tally.first_failure}", err=True)
+        return 1
+    if not once:
+        await cycle.deploy_gray()
+        await cycle.open_lane()
+        click.echo(
+            f"""
+The lane is open again, for you to play with:
+
+    curl '{environment.url}?group=gray'
+    curl '{environment.url}'
+    gateway explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'
+    curl http://127.0.0.1:{environment.admin}/api/v1/services
+    {environment.rules}    (edit it: the gateway notices)
+
+Ctrl-C ends it all."""
+        )
+    return 0

@@ -1,0 +1,124 @@
+"""The gray cycle of the scenario, walked step by step with traffic flowing all the way through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from gateway.demo.environment import DemoInstance, Environment
+from gateway.demo.traffic import Load, Tally
+
+A, B, C = "spring-cloud-a", "spring-cloud-b", "spring-cloud-c"
+
+VERIFY_REQUESTS = 20
+"""Marked requests that the verification step looks at."""
+
+
+class Cycle:
+    """Walks the six steps in `environment`, telling each through `say`."""
+
+    def __init__(self, environment: Environment, say: Callable[[str], None], progress: Callable[[str], None]) -> None:
+        self._environment = environment
+        self._say = say
+        self._progress = progress
+        self._load = Load(environment.url)
+        self._baseline: dict[str, DemoInstance] = {}
+        self._gray: list[DemoInstance] = []
+        self._began = perf_counter()
+
+    async def walk(self) -> Tally:
+        """All steps. Raises ProcessFailed where a part of the environment does not do its part."""
+        await self.start_baselines()
+        await self._load.start()
+        try:
+            await self.deploy_gray()
+            await self.open_lane()
+            await self._verify()
+            await self._release_to_production()
+            await self._close_lane()
+        finally:
+            await self._load.close()
+        return self._load.tally
+
+    async def start_baselines(self) -> None:
+        """Step 1."""
+        environment = self._environment
+        self._step(1, "The baselines of A, B and C are live", "")
+        self._progress("starting the registry and the entry gateway")
+        await environment.start()
+        self._progress("starting A, B and C, each with its sidecar")
+        for instance in await environment.add_all((A, "base"), (B, "base"), (C, "base")):
+            self._baseline[instance.service] = instance
+
+        async def answers() -> bool:
+            return (await environment.ask(environment.url)).startswith("A[")
+
+        await environment.wait_until("the first answer through the whole chain", answers)
+        self._say(f"    (first answer after {perf_counter() - self._began:.1f} s)")
+        await self._try("")
+
+    async def deploy_gray(self) -> None:
+        """Step 2."""
+        self._step(2, "Gray A and gray C are deployed beside them", "There is no gray B. Nobody is routed to them yet:")
+        self._progress("starting gray A and gray C, each with its sidecar")
+        self._gray = await self._environment.add_all((A, "gray"), (C, "gray"))
+        await self._noticed(*self._gray)
+        await self._try("")
+        await self._try("?group=gray")
+
+    async def open_lane(self) -> None:
+        """Step 3."""
+        self._step(3, "The lane is opened", f"In {self._environment.rules}: enabled: true. The gateway notices:")
+        await self._environment.set_lane(True)
+        self._load.expects_gray = True
+        await self._try("?group=gray")
+        await self._try("")
+
+    async def _verify(self) -> None:
+        environment = self._environment
+        self._step(4, "The new versions are verified", "Why did it go there?")
+        self._say(f"    $ gateway explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'")
+        answers = await asyncio.gather(
+            *(environment.ask(environment.url + "?group=gray") for _ in range(VERIFY_REQUESTS))
+        )
+        gray = sum(answer.startswith("Agray[") and "-> B[" in answer and "-> Cgray[" in answer for answer in answers)
+        self._say(f"    {gray} of {VERIFY_REQUESTS} marked requests took Agray -> B -> Cgray")
+
+    async def _release_to_production(self) -> None:
+        environment = self._environment
+        self._step(5, "The new versions go to production", "Batch by batch: a new instance comes, the old one drains.")
+        for service in (C, A):
+            old = self._baseline[service]
+            self._progress(f"replacing the baseline of {service}")
+            new = await environment.add(service)
+            await self._noticed(new)
+            await environment.remove(old)
+            self._baseline[service] = new
+            self._say(f"    {service}: {old.address} -> {new.address}")
+        await self._try("")
+        await self._try("?group=gray")
+
+    async def _close_lane(self) -> None:
+        environment = self._environment
+        self._step(6, "The lane is closed and the gray instances go", "Marked requests are served by the baseline again:")
+        self._load.expects_gray = False
+        await environment.set_lane(False)
+        self._progress("draining gray A and gray C")
+        await asyncio.gather(*(environment.remove(instance) for instance in self._gray))
+        await self._try("?group=gray")
+        await self._try("")
+
+    async def _noticed(self, *instances: DemoInstance) -> None:
+        self._progress("waiting until every caller has noticed")
+        await asyncio.gather(*(self._environment.wait_seen(instance) for instance in instances))
+
+    def _step(self, number: int, title: str, detail: str) -> None:
+        self._say(f"\n{number}. {title}")
+        if detail:
+            self._say(f"    {detail}")
+
+    async def _try(self, query: str) -> None:
+        url = self._environment.url + query
+        self._say(f"    $ curl '{url}'")
+        self._say(f"    {await self._environment.ask(url)}")

@@ -1,0 +1,224 @@
+"""The scenario's environment on loopback: registry, entry gateway, and instances of A, B and C with their sidecars."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+
+READY_TIMEOUT = 30.0
+"""Seconds to wait for anything to come up or to be noticed."""
+POLL = 0.4
+"""Seconds between two looks of gateways and sidecars at the registry."""
+DRAIN_DELAY = 1.5
+"""Seconds that a leaving instance goes on serving: longer than its peers need to notice."""
+
+CALLS = {"spring-cloud-a": "spring-cloud-b", "spring-cloud-b": "spring-cloud-c", "spring-cloud-c": ""}
+CONFIG_KEY = "demo"
+
+LANE = """\
+# The lane of the demo. Edit it while the demo runs: the gateway notices.
+lane_groups:
+  - name: demo
+    services: [spring-cloud-a, spring-cloud-b, spring-cloud-c]
+    lanes:
+      - name: gray
+        enabled: {enabled}
+        tag: gray
+        match: [{{param: group, equals: gray}}]
+"""
+
+
+@dataclass(slots=True)
+class DemoInstance:
+    """One instance of a service: the app and the sidecar beside it."""
+
+    service: str
+    tag: str
+    app: Process
+    sidecar: Process
+    admin: int
+    inbound: int
+
+    @property
+    def address(self) -> str:
+        """What is registered."""
+        return f"127.0.0.1:{self.inbound}"
+
+
+class Environment:
+    """Starts and stops the scenario's parts under `folder`, and waits until everybody has noticed."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.admin = free_port()
+        self.registry = free_port()
+        self.rules = folder / "rules" / "gray.yaml"
+        self.instances: list[DemoInstance] = []
+        self.logs = folder / "logs"
+        self._started = 0
+        for path in (self.logs, self.rules.parent, folder / "config"):
+            path.mkdir(parents=True, exist_ok=True)
+        self._processes = Processes(self.logs)
+
+    @property
+    def url(self) -> str:
+        """The entry."""
+        return f"http://127.0.0.1:{self.port}/A/a"
+
+    async def start(self) -> None:
+        """Starts the registry and the entry gateway, and publishes A's config value."""
+        self._session = ClientSession(timeout=ClientTimeout(total=5.0))
+        self.write_lane(enabled=False)
+        listen = f"127.0.0.1:{self.registry}"
+        await self._processes.start("registry", "-m", "gateway", "registry", "--listen", listen, "--warmup", "0")
+        config = self._write(
+            "gateway",
+            {
+                "listen": f"127.0.0.1:{self.port}",
+                "admin": f"127.0.0.1:{self.admin}",
+                "registry": {"kind": "nacos", "address": listen, "interval": POLL},
+                "routes": [{"path": "/A", "service": "spring-cloud-a", "strip_prefix": True}],
+                "rules": "../rules",
+            },
+        )
+        await self._processes.start("gateway", "-m", "gateway", "serve", "-c", str(config))
+        await self.wait_until("the registry to answer", self._publish_config)
+        await self.wait_until("the entry gateway to be up", lambda: self._is_ok(self.admin, "/livez"))
+
+    async def stop(self) -> None:
+        """Stops everything."""
+        await self._processes.stop_all()
+        await self._session.close()
+
+    async def add(self, service: str, tag: str = "base") -> DemoInstance:
+        """Starts one more instance and waits until it is registered."""
+        self._started += 1
+        letter = service[-1].upper()
+        name = letter + ("" if tag == "base" else tag)
+        label = f"{name}-{self._started}"
+        app, inbound, outbound, admin = (free_port() for _ in range(4))
+        registry = f"127.0.0.1:{self.registry}"
+        arguments = ["-m", "gateway.demo.service", "--name", name, "--listen", f"127.0.0.1:{app}"]
+        if CALLS[service]:
+            arguments += ["--outbound", f"http://127.0.0.1:{outbound}", "--next", CALLS[service]]
+        if letter == "A":
+            arguments += ["--registry", registry, "--config-key", CONFIG_KEY]
+        config = self._write(
+            label,
+            {
+                "service": service,
+                "tag": tag,
+                "app": f"127.0.0.1:{app}",
+                "inbound": f"127.0.0.1:{inbound}",
+                "outbound": f"127.0.0.1:{outbound}",
+                "admin": f"127.0.0.1:{admin}",
+                "registry": {"kind": "nacos", "address": registry, "interval": POLL},
+                "drain": {"delay": DRAIN_DELAY},
+            },
+        )
+        app_process = await self._processes.start(f"{label}-app", *arguments)
+        # The app first: an instance is registered when its sidecar is up, so its app must serve by then.
+        await self.wait_until(f"{label} to serve", lambda: self._is_listening(app))
+        sidecar = await self._processes.start(f"{label}-sidecar", "-m", "gateway", "sidecar", "-c", str(config))
+        instance = DemoInstance(service, tag, app_process, sidecar, admin, inbound)
+        await self.wait_until(f"{label} to be registered", lambda: self._is_ok(admin, "/readyz"))
+        self.instances.append(instance)
+        return instance
+
+    async def add_all(self, *wanted: tuple[str, str]) -> list[DemoInstance]:
+        """Starts several instances (service, tag) at once."""
+        return list(await asyncio.gather(*(self.add(service, tag) for service, tag in wanted)))
+
+    async def remove(self, instance: DemoInstance) -> None:
+        """Stops an instance as a deployment does: the sidecar deregisters and drains, then the app goes."""
+        self.instances.remove(instance)
+        for process in (instance.sidecar, instance.app):
+            await process.stop()
+            self._processes.forget(process)
+
+    async def wait_seen(self, instance: DemoInstance) -> None:
+        """Waits until everybody who calls the instance's service knows it."""
+        await self.wait_until(f"{instance.service} at {instance.address} to be noticed", lambda: self._is_seen(instance))
+
+    def write_lane(self, enabled: bool) -> None:
+        """Opens or closes the lane, as an operator would: by saving the rules file."""
+        new = self.rules.with_suffix(".tmp")
+        new.write_text(LANE.format(enabled=str(enabled).lower()))
+        os.replace(new, self.rules)
+
+    async def set_lane(self, enabled: bool) -> None:
+        """Opens or closes the lane and waits until the entry gateway routes by it."""
+        self.write_lane(enabled)
+
+        async def is_applied() -> bool:
+            lanes = await self._get_json(self.admin, "/api/v1/lanes")
+            return [lane["enabled"] for lane in lanes["lanes"]] == [enabled]
+
+        await self.wait_until(f"the lane to be {'open' if enabled else 'closed'}", is_applied)
+
+    async def ask(self, url: str) -> str:
+        """The answer's text, whatever its status."""
+        async with self._session.get(url) as response:
+            return await response.text()
+
+    async def wait_until(self, what: str, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Waits for a condition. Raises ProcessFailed where a process ends first or it takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + READY_TIMEOUT
+        while True:
+            try:
+                if await condition():
+                    return
+            except (ClientError, OSError, TimeoutError, KeyError):
+                pass  # not up yet
+            self._processes.check()
+            if loop.time() > deadline:
+                raise ProcessFailed(f"waited {READY_TIMEOUT:g} s for {what}; the logs are in {self.logs}")
+            await asyncio.sleep(0.05)
+
+    async def _is_seen(self, instance: DemoInstance) -> bool:
+        callers = [other.admin for other in self.instances if CALLS[other.service] == instance.service]
+        for admin in callers or [self.admin]:
+            services = (await self._get_json(admin, "/api/v1/services"))["services"]
+            pools = [pool for service in services if service["service"] == instance.service for pool in service["pools"]]
+            if services and not any(
+                entry["address"] == instance.address and entry["healthy"]
+                for pool in pools
+                for entry in pool["instances"]
+            ):
+                return False
+        return True
+
+    async def _publish_config(self) -> bool:
+        data = {"dataId": CONFIG_KEY, "group": "DEFAULT_GROUP", "content": "base"}
+        async with self._session.post(f"http://127.0.0.1:{self.registry}/nacos/v1/cs/configs", data=data) as response:
+            return response.status == 200
+
+    async def _is_ok(self, port: int, path: str) -> bool:
+        async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:
+            return response.status == 200
+
+    async def _is_listening(self, port: int) -> bool:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    async def _get_json(self, port: int, path: str) -> dict[str, list[dict[str, object]]]:  # type: ignore[type-arg]
+        async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:
+            body: dict[str, list[dict[str, object]]] = await response.json()
+            return body
+
+    def _write(self, name: str, content: dict[str, object]) -> Path:
+        path = self.folder / "config" / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path

@@ -1,0 +1,107 @@
+"""The demo's processes: started with their logs in files, waited for, and gone when the demo is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from gateway.errors import GatewayError
+
+STOP_TIMEOUT = 15.0
+"""Seconds that a process told to stop has before it is killed."""
+_PR_SET_PDEATHSIG = 1
+
+
+class ProcessFailed(GatewayError):
+    """A process ended, or did not do what was waited for. The text names its log."""
+
+
+class Process:
+    """One running program and its log."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL where that does not end it in time."""
+        if self.is_running:
+            self._process.terminate()
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Processes:
+    """All of them."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._all: list[Process] = []
+
+    async def start(self, name: str, *arguments: str) -> Process:
+        """Starts `python <arguments>`; its output goes to `<name>.log`."""
+        log = self._logs / f"{name}.log"
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C reaches the demo alone, which stops the others in order
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            )
+        started = Process(name, process, log)
+        self._all.append(started)
+        return started
+
+    async def stop_all(self) -> None:
+        """Stops everything, last started first stopped, all at once where order does not matter any more."""
+        await asyncio.gather(*(process.stop() for process in reversed(self._all)))
+        self._all.clear()
+
+    def check(self) -> None:
+        """Raises ProcessFailed where one ended that was not stopped."""
+        for process in self._all:
+            if not process.is_running:
+                raise ProcessFailed(f"{process.name} ended unexpectedly; its log {process.log} ends:\n{process.tail()}")
+
+    def forget(self, process: Process) -> None:
+        """Takes a stopped process off the list."""
+        self._all.remove(process)
+
+
+def _end_with_parent() -> None:
+    """So that not even `kill -9` of the demo leaves a process behind (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port() -> int:
+    """A port that is free now on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

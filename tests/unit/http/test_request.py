@@ -1,0 +1,258 @@
+"""Request heads: what is accepted and how it is read, what is refused and with which status."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import ProtocolError
+from gateway.http.grammar import REQUEST_HEAD, check_partial, field_pattern, malformed
+from gateway.http.request import CHUNKED, HeadReader, Request
+from gateway.http.response import without
+
+READER = HeadReader("x-gray-tag")
+TRUSTING = HeadReader("x-gray-tag", keeps_forwarded=True)
+
+
+def read(head: bytes, reader: HeadReader = READER) -> Request:
+    """The request, or the ProtocolError with which it is refused."""
+    match = REQUEST_HEAD.fullmatch(head)
+    if match is None:
+        raise malformed(head)
+    return reader.read(head, match, "192.0.2.1")
+
+
+def forwarded_fields(request: Request) -> bytes:
+    return without(request.head, request.line_end, len(request.head) - 4, request.cuts)
+
+
+def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bool = True) -> bytes:
+    lines = [line, b"Host: a.example"] if host else [line]
+    return b"\r\n".join([*lines, *fields, b"", b""])
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        pytest.param(get(b"Content-Length: 5", b"Transfer-Encoding: chunked"), 400, "bad_framing", id="CL.TE"),
+        pytest.param(get(b"Transfer-Encoding: chunked", b"Content-Length: 5"), 400, "bad_framing", id="TE.CL"),
+        pytest.param(get(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"), 501, "unknown_coding", id="two TE"),
+        pytest.param(get(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 400, "bad_framing", id="TE twice"),
+        pytest.param(get(b"Transfer-Encoding: xchunked"), 501, "unknown_coding", id="unknown coding"),
+        pytest.param(get(b'Transfer-Encoding: "chunked"'), 501, "unknown_coding", id="quoted coding"),
+        pytest.param(get(b"Transfer-Encoding: \x0bchunked"), 400, "bad_field", id="VT before coding"),
+        pytest.param(get(b"Transfer-Encoding: gzip, chunked"), 501, "unknown_coding", id="gzip, chunked"),
+        pytest.param(get(b"Transfer-Encoding: chunked, gzip"), 400, "bad_framing", id="chunked not last"),
+        pytest.param(get(b"Transfer-Encoding: chunked, chunked"), 400, "bad_framing", id="chunked, chunked"),
+        pytest.param(get(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.0"), 400, "bad_framing", id="TE on 1.0"),
+        pytest.param(get(b"Transfer-Encoding : chunked"), 400, "bad_field", id="space before colon"),
+        pytest.param(get(b"Transfer-Encoding:\r\n chunked"), 400, "obs_fold", id="folded TE"),
+        pytest.param(get(b"Content-Length: 5", b"Content-Length: 5"), 400, "bad_framing", id="CL twice, equal"),
+        pytest.param(get(b"Content-Length: 5", b"Content-Length: 6"), 400, "bad_framing", id="CL twice, different"),
+        pytest.param(get(b"Content-Length: 5, 5"), 400, "bad_framing", id="CL list"),
+        pytest.param(get(b"Content-Length: +5"), 400, "bad_framing", id="CL +5"),
+        pytest.param(get(b"Content-Length: -5"), 400, "bad_framing", id="CL -5"),
+        pytest.param(get(b"Content-Length: 0x5"), 400, "bad_framing", id="CL hex"),
+        pytest.param(get(b"Content-Length: 0_5"), 400, "bad_framing", id="CL underscore"),
+        pytest.param(get(b"Content-Length:"), 400, "bad_framing", id="CL empty"),
+        pytest.param(get("Content-Length: ٥".encode()), 400, "bad_framing", id="CL other digits"),
+        pytest.param(get(b"Content-Length: 18446744073709551621"), 400, "bad_framing", id="CL 2^64+5"),
+        pytest.param(get(b"X: a\rb"), 400, "bad_line_end", id="bare CR"),
+        pytest.param(b"GET / HTTP/1.1\nHost: a\n\r\n\r\n", 400, "bad_line_end", id="bare LF"),
+        pytest.param(get(b"X: a\0b"), 400, "bad_character", id="NUL in value"),
+        pytest.param(get(b"X\0: a"), 400, "bad_character", id="NUL in name"),
+        pytest.param(get(b"X: a\x01"), 400, "bad_field", id="control in value"),
+        pytest.param(get(b"X: a\x7f"), 400, "bad_field", id="DEL in value"),
+        pytest.param(get(b"X: a", b" b: c"), 400, "obs_fold", id="obs-fold"),
+        pytest.param(b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400, "obs_fold", id="first field starts with SP"),
+        pytest.param(get(b": a"), 400, "bad_field", id="empty name"),
+        pytest.param(get(b"X Y: a"), 400, "bad_field", id="space in name"),
+        pytest.param(get(b"NoColon"), 400, "bad_field", id="no colon"),
+        pytest.param(get(b"X(A): b"), 400, "bad_field", id="non-token name"),
+        pytest.param(get(b"X\t: b"), 400, "bad_field", id="TAB before colon"),
+        pytest.param(get(host=False), 400, "bad_host", id="no Host"),
+        pytest.param(get(b"Host: a.example"), 400, "bad_host", id="two Hosts, equal"),
+        pytest.param(get(b"Host: b.example"), 400, "bad_host", id="two Hosts, different"),
+        pytest.param(get(b"Host: a,b", host=False), 400, "bad_host", id="Host list"),
+        pytest.param(get(b"Host: u@a", host=False), 400, "bad_host", id="Host with user"),
+        pytest.param(get(b"Host: a/b", host=False), 400, "bad_host", id="Host with path"),
+        pytest.param(get(line=b"CONNECT a:443 HTTP/1.1"), 405, "connect_refused", id="CONNECT"),
+        pytest.param(get(line=b"GET * HTTP/1.1"), 400, "bad_target", id="GET *"),
+        pytest.param(get(line=b"GET a HTTP/1.1"), 400, "bad_target", id="target without slash"),
+        pytest.param(get(line=b"GET /a#b HTTP/1.1"), 400, "bad_target", id="fragment"),
+        pytest.param(get(line=b"GET /?a#b HTTP/1.1"), 400, "bad_target", id="fragment after query"),
+        pytest.param(get(line=b"GET /a b HTTP/1.1"), 400, "bad_request_line", id="space in target"),
+        pytest.param(get(line=b"GET  / HTTP/1.1"), 400, "bad_request_line", id="two spaces"),
+        pytest.param(get(line=b"GET\t/ HTTP/1.1"), 400, "bad_request_line", id="TAB in request line"),
+        pytest.param(get(line=b"GET /\x01 HTTP/1.1"), 400, "bad_request_line", id="control in target"),
+        pytest.param(get(line=b"GET /\xff HTTP/1.1"), 400, "bad_request_line", id="raw 0xFF in target"),
+        pytest.param(get(line=b"G(T / HTTP/1.1"), 400, "bad_request_line", id="bad method"),
+        pytest.param(get(line=b"GET / HTTP/1.2"), 505, "bad_version", id="HTTP/1.2"),
+        pytest.param(get(line=b"GET / HTTP/2.0"), 505, "bad_version", id="HTTP/2.0"),
+        pytest.param(get(line=b"GET / HTTP/01.1"), 400, "bad_request_line", id="HTTP/01.1"),
+        pytest.param(get(line=b"GET / http/1.1"), 400, "bad_request_line", id="lower-case version"),
+        pytest.param(get(line=b"GET /"), 400, "bad_request_line", id="HTTP/0.9"),
+        pytest.param(get(line=b"GET /" + b"a" * 16384 + b" HTTP/1.1"), 414, "target_too_long", id="long target"),
+        pytest.param(get(b"Expect: 200-ok"), 417, "unknown_expectation", id="unknown expectation"),
+        pytest.param(get(line=b"GET /a/../b HTTP/1.1"), 400, "bad_target", id="dot segments"),
+        pytest.param(get(line=b"GET /a/%2e%2E/b HTTP/1.1"), 400, "bad_target", id="encoded dot segments"),
+        pytest.param(get(line=b"GET /a/..;x/b HTTP/1.1"), 400, "bad_target", id="dot segment with parameter"),
+        pytest.param(get(line=b"GET /a%00 HTTP/1.1"), 400, "bad_target", id="encoded NUL"),
+        pytest.param(get(line=b"GET /a\\b HTTP/1.1"), 400, "bad_target", id="backslash"),
+        pytest.param(get(line=b"GET /a%zz HTTP/1.1"), 400, "bad_target", id="broken escape"),
+    ],
+)  # fmt: skip
+def test_refused(head: bytes, status: int, code: str) -> None:
+    with pytest.raises(ProtocolError) as error:
+        read(head)
+    assert (error.value.status, error.value.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "query"),
+    [
+        pytest.param(b"GET / HTTP/1.1", "/", b"", id="root"),
+        pytest.param(b"GET /A/a?group=gray HTTP/1.1", "/A/a", b"group=gray", id="path and query"),
+        pytest.param(b"GET /a? HTTP/1.1", "/a", b"", id="empty query"),
+        pytest.param(b"GET /a?b?c=/../d HTTP/1.1", "/a", b"b?c=/../d", id="anything in the query"),
+        pytest.param(b"GET //a///b HTTP/1.1", "/a/b", b"", id="repeated slashes count as one"),
+        pytest.param(b"GET /%41%2fb%2F HTTP/1.1", "/A%2Fb%2F", b"", id="only unreserved escapes are decoded"),
+        pytest.param(b"GET /.well-known/x HTTP/1.1", "/.well-known/x", b"", id="a segment may start with a dot"),
+        pytest.param(b"GET /a/...b HTTP/1.1", "/a/...b", b"", id="three dots are a name"),
+        pytest.param(b"GET http://b.example:81/x?y HTTP/1.1", "/x", b"y", id="absolute form"),
+        pytest.param(b"GET http://b.example HTTP/1.1", "/", b"", id="absolute form without a path"),
+        pytest.param(b"OPTIONS * HTTP/1.1", "*", b"", id="OPTIONS *"),
+    ],
+)
+def test_target(line: bytes, path: str, query: bytes) -> None:
+    request = read(get(line=line))
+    assert (request.path, request.query) == (path, query)
+
+
+def test_host_is_lower_case_without_port() -> None:
+    assert read(get(b"Host: Shop.Example:8080", host=False)).host == "shop.example"
+    assert read(get(b"Host: [::1]:8080", host=False)).host == "[::1]"
+
+
+def test_absolute_form_replaces_the_host_field() -> None:
+    """RFC 9112 §3.2.2: whatever Host says, the target's authority is what is routed by and forwarded."""
+    request = read(get(line=b"GET http://b.example/x HTTP/1.1"))
+    assert request.host == "b.example"
+    assert request.rewrites_host
+    assert forwarded_fields(request) == b""
+
+
+def test_hop_by_hop_and_identity_fields_are_cut() -> None:
+    request = read(
+        get(
+            b"Connection: keep-alive, X-Hop",
+            b"Keep-Alive: timeout=5",
+            b"X-Hop: 1",
+            b"Proxy-Connection: close",
+            b"Proxy-Authorization: secret",
+            b"TE: trailers",
+            b"Trailer: x",
+            b"Upgrade: h2c",
+            b"HTTP2-Settings: AAA",
+            b"X-Forwarded-For: 1.2.3.4",
+            b"X-Forwarded-Proto: https",
+            b"X-Real-IP: 1.2.3.4",
+            b"Forwarded: for=1.2.3.4",
+            b"X-Gray-Tag: gray",
+            b"x_gray_tag: gray",
+            b"x.gray.tag: gray",
+            b"Transfer_Encoding: chunked",
+            b"X-Keep: yes",
+        )
+    )
+    assert forwarded_fields(request) == b"\r\nHost: a.example\r\nX-Keep: yes"
+    assert request.tag == b"gray"
+    assert request.body == 0
+    assert request.upgrade == b""
+
+
+def test_a_twin_of_the_tag_header_is_not_a_tag() -> None:
+    assert read(get(b"x_gray_tag: gray")).tag == b""
+
+
+@pytest.mark.parametrize("name", [b"Host", b"Content-Length", b"X-Gray-Tag", b"Cookie", b"X-Forwarded-For", b"Baggage"])
+def test_connection_cannot_remove(name: bytes) -> None:
+    """CVE-2024-45410: `Connection: x-gray-tag` must not strip what the gateway or the client's session needs."""
+    request = read(get(b"Content-Length: 5", b"Cookie: a=b", b"Connection: " + name), TRUSTING)
+    assert forwarded_fields(request) == b"\r\nHost: a.example\r\nContent-Length: 5\r\nCookie: a=b"
+
+
+def test_a_trusted_peers_forwarding_fields_pass() -> None:
+    request = read(get(b"X-Forwarded-For: 1.2.3.4", b"X-Forwarded-Proto: https"), TRUSTING)
+    assert b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https" in forwarded_fields(request)
+    assert request.forwarded_for == [b"1.2.3.4"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line", "keeps"),
+    [
+        pytest.param([], b"GET / HTTP/1.1", True, id="1.1 stays"),
+        pytest.param([b"Connection: close"], b"GET / HTTP/1.1", False, id="1.1 close"),
+        pytest.param([b"Connection: close, keep-alive"], b"GET / HTTP/1.1", False, id="close wins"),
+        pytest.param([b"Connection: keep-alive, close"], b"GET / HTTP/1.1", False, id="close wins, last"),
+        pytest.param([], b"GET / HTTP/1.0", False, id="1.0 closes"),
+        pytest.param([b"Connection: Keep-Alive"], b"GET / HTTP/1.0", True, id="1.0 keep-alive"),
+    ],
+)
+def test_keep_alive(fields: list[bytes], line: bytes, keeps: bool) -> None:
+    assert read(get(*fields, line=line)).keep_alive is keeps
+
+
+def test_body_framing() -> None:
+    assert read(get(b"Content-Length: 0")).body == 0
+    assert read(get(b"Content-Length: 12")).body == 12
+    assert read(get(b"Transfer-Encoding: Chunked")).body == CHUNKED
+    padded = read(get(b"Content-Length: 05"))
+    assert (padded.body, padded.rewrites_length) == (5, True)
+    assert b"Content-Length" not in forwarded_fields(padded)
+
+
+def test_upgrade_only_to_websocket() -> None:
+    assert read(get(b"Connection: Upgrade", b"Upgrade: websocket")).upgrade == b"websocket"
+    assert read(get(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c")).upgrade == b""
+    assert read(get(b"Upgrade: websocket")).upgrade == b""
+
+
+def test_parameters_are_decoded_once_and_the_first_counts() -> None:
+    request = read(get(line=b"GET /?a=1&a=2&b=x+y%2541&c&%67roup=gr%C3%A4y&bad=%ff HTTP/1.1"))
+    assert request.param("a") == "1"
+    assert request.param("b") == "x y%41"
+    assert request.param("c") == ""
+    assert request.param("group") == "gräy"
+    assert request.param("bad") == "�"
+    assert request.param("missing") is None
+
+
+def test_cookies_are_taken_as_sent_and_the_first_counts() -> None:
+    request = read(get(b'Cookie: uid=u%201; uid=other; q="quoted"; broken'))
+    assert request.cookie("uid") == "u%201"
+    assert request.cookie("q") == "quoted"
+    assert request.cookie("broken") is None
+
+
+def test_header_is_the_first_line_trimmed() -> None:
+    request = read(get(b"X-User:  alice \t", b"x-user: bob", b"X-Raw: \xe4"))
+    assert request.header(field_pattern(b"x-user")) == "alice"
+    assert request.header(field_pattern(b"x-raw")) == "ä"
+    assert request.header(field_pattern(b"x-us")) is None
+
+
+def test_a_head_that_cannot_become_http_is_refused_before_it_ends() -> None:
+    for data in (b"GET / HTTP/1.1\nHost: a\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nX: a\0", b"PRI * HTTP/2.0\r\n"):
+        with pytest.raises(ProtocolError):
+            check_partial(data)
+    check_partial(b"GET / HTTP/1.1\r\nHost: a\r")
+
+
+def test_build_reads_as_it_would_arrive() -> None:
+    request = Request.build("GET", "http://shop.example/A/ä?group=gray", [("X-User", "alice")], "10.0.0.9")
+    assert (request.host, request.path, request.param("group"), request.client_ip) == (
+        "shop.example",
+        "/A/%C3%A4",
+        "gray",
+        "10.0.0.9",
+    )

@@ -1,0 +1,93 @@
+"""Response heads: framing, what is passed on, what makes an upstream's answer unusable."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import ProtocolError
+from gateway.http.response import CHUNKED, UNTIL_CLOSE, read_response
+
+
+def answer(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK") -> bytes:
+    return b"\r\n".join([line, *fields, b"", b""])
+
+
+@pytest.mark.parametrize(
+    ("data", "method", "body", "keeps"),
+    [
+        pytest.param(answer(b"Content-Length: 3"), "GET", 3, True, id="length"),
+        pytest.param(answer(b"Content-Length: 3"), "HEAD", 0, True, id="HEAD has no body"),
+        pytest.param(answer(b"Transfer-Encoding: chunked"), "GET", CHUNKED, True, id="chunked"),
+        pytest.param(answer(), "GET", UNTIL_CLOSE, False, id="until close"),
+        pytest.param(answer(line=b"HTTP/1.1 204 No Content"), "GET", 0, True, id="204"),
+        pytest.param(answer(b"Content-Length: 9", line=b"HTTP/1.1 304 x"), "GET", 0, True, id="304 with a length"),
+        pytest.param(answer(b"Content-Length: 3", line=b"HTTP/1.0 200 OK"), "GET", 3, False, id="1.0 closes"),
+        pytest.param(
+            answer(b"Content-Length: 3", b"Connection: keep-alive", line=b"HTTP/1.0 200 OK"), "GET", 3, True, id="1.0 keeps"
+        ),
+        pytest.param(answer(b"Content-Length: 3", b"Connection: close"), "GET", 3, False, id="close"),
+        pytest.param(answer(b"Content-Length: 0", line=b"HTTP/1.1 200"), "GET", 0, True, id="no reason phrase"),
+    ],
+)
+def test_framing(data: bytes, method: str, body: int, keeps: bool) -> None:
+    response = read_response(data, method)
+    assert response is not None
+    assert (response.body, response.keep_alive) == (body, keeps)
+
+
+def test_hop_by_hop_fields_are_not_passed_on() -> None:
+    data = answer(
+        b"Connection: close, X-Hop",
+        b"Keep-Alive: timeout=5",
+        b"X-Hop: 1",
+        b"Proxy-Authenticate: x",
+        b"Content-Length: 0",
+        b"Date: now",
+        line=b"HTTP/1.0 200 Fine",
+    )
+    response = read_response(data, "GET")
+    assert response is not None
+    assert response.head(data, b"\r\nX: y") == (
+        b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\nDate: now\r\nX: y\r\n\r\n"
+    )
+
+
+def test_connection_cannot_remove_framing() -> None:
+    data = answer(b"Connection: Content-Length", b"Content-Length: 3")
+    response = read_response(data, "GET")
+    assert response is not None
+    assert response.head(data, b"") == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(answer(b"Content-Length: 3", b"Transfer-Encoding: chunked"), id="CL and TE"),
+        pytest.param(answer(b"Content-Length: 3", b"Content-Length: 4"), id="CL twice"),
+        pytest.param(answer(b"Content-Length: -1"), id="CL -1"),
+        pytest.param(answer(b"Content-Length: +5"), id="CL +5"),
+        pytest.param(answer(b"Content-Length:"), id="CL empty"),
+        pytest.param(answer(b"Transfer-Encoding: gzip"), id="unknown coding"),
+        pytest.param(answer(b"Transfer-Encoding: chunked", line=b"HTTP/1.0 200 OK"), id="TE on 1.0"),
+        pytest.param(b"hello\r\n\r\n", id="no status line"),
+        pytest.param(b"hello", id="no status line, incomplete"),
+        pytest.param(answer(line=b"HTTP/3.9 200 OK"), id="HTTP/3.9"),
+        pytest.param(answer(line=b"HTTP/1.1 2000 OK"), id="status 2000"),
+        pytest.param(answer(line=b"HTTP/1.1 600 OK"), id="status 600"),
+        pytest.param(answer(b"X: a\0b"), id="NUL"),
+        pytest.param(answer(b"X: a\rb"), id="bare CR"),
+        pytest.param(answer(b"X: a", b" b"), id="fold"),
+        pytest.param(answer(b"X : a"), id="space before colon"),
+        pytest.param(answer(b"NoColon"), id="no colon"),
+    ],
+)
+def test_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError) as error:
+        read_response(data, "GET")
+    assert error.value.status == 502
+
+
+def test_an_incomplete_head_waits() -> None:
+    data = answer(b"Content-Length: 3")
+    for size in range(len(data)):
+        assert read_response(data[:size], "GET") is None
