@@ -42,6 +42,7 @@ from gateway.routing.memory import TraceMemory
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.model import LaneGroup
 from gateway.settings import (
     EmbeddedRegistrySettings,
     GatewaySettings,
@@ -140,7 +141,7 @@ class EntryGateway:
             services=lambda: describe_services(self._keeper, self._publisher.snapshot),
             lanes=lambda: describe_lanes(self._reloader),
             metrics=collector.exposition,
-            explain=lambda request: explain(self._router, request),
+            explain=lambda request: explain(self._router, self._groups(), request),
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
@@ -218,6 +219,10 @@ class EntryGateway:
             await self._embedded.start()
             return EmbeddedAdapter(self._embedded)
         return make_nacos(registry)
+
+    def _groups(self) -> Sequence[LaneGroup]:
+        loaded = self._reloader.loaded
+        return () if loaded is None else loaded.groups
 
     def _state(self) -> ReloadState:
         return self._reloader.state

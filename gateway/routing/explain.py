@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.http.request import Request
 from gateway.routing.entry import EntryRouter
 from gateway.routing.plan import Peer
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.explain import explain as explain_rules
+from gateway.rules.model import LaneGroup
 
 
-def explain(router: EntryRouter, request: Request) -> dict[str, object]:
+def explain(router: EntryRouter, groups: Sequence[LaneGroup], request: Request) -> dict[str, object]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
-    `decision` is the Decision; `lanes` the evidence of every lane, in order; `pools` what the service has per tag. The
+    `groups` are the rules that the router's snapshot was compiled from. `decision` is the Decision; `lanes` the evidence of every lane, in order; `pools` what the service has per tag. The
     instance is picked from copies of the pools: asking does not take anybody's turn.
     """
     live = router.snapshot
@@ -31,7 +34,7 @@ def explain(router: EntryRouter, request: Request) -> dict[str, object]:
             "client_ip": request.client_ip,
         },
         "decision": decision.as_dict(),
-        "lanes": [evidence.as_dict() for evidence in explain_rules(live.rules, request)],
+        "lanes": [evidence.as_dict() for evidence in explain_rules(groups, request)],
         "pools": [] if view is None else describe_pools(view),
     }
 

@@ -1,0 +1,34 @@
+"""`gateway check`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+
+@click.command("check", short_help="Validate configuration and rules without starting.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(paths: tuple[Path, ...], output: str) -> None:
+    """Validate configuration and rules without starting.
+
+    PATH is a file or a directory; a configuration's rules are checked with it. Every problem is printed as
+    `file:line:col: message`. Exit code 1 where there is any.
+    """
+    from gateway.control.load import check
+
+    problems, count = check(paths)
+    if output == "json":
+        click.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
+    else:
+        for problem in problems:
+            click.echo(str(problem))
+    files = "1 file" if count == 1 else f"{count} files"
+    if problems:
+        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {files}", err=True)
+        sys.exit(1)
+    click.echo(f"{files} checked, no problems", err=True)

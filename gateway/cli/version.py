@@ -1,0 +1,32 @@
+"""`gateway version`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+
+import click
+
+from gateway import __version__
+
+HOT_MODULE = "gateway.http.request"
+"""Compiled or not, all hot modules are what this one is."""
+
+
+def is_compiled() -> bool:
+    """Whether the hot modules were compiled by mypyc."""
+    spec = importlib.util.find_spec(HOT_MODULE)
+    return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
+
+
+@click.command("version", short_help="Show the version and how it was built.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(output: str) -> None:
+    """Show the version and how it was built."""
+    build = "compiled" if is_compiled() else "plain"
+    facts = {"version": __version__, "build": build, "python": platform.python_version(), "platform": platform.platform()}
+    if output == "json":
+        click.echo(json.dumps(facts))
+    else:
+        click.echo(f"gateway {__version__} ({build}), Python {facts['python']}, {facts['platform']}")

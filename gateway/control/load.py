@@ -1,0 +1,249 @@
+"""Loading: from files to settings and compiled rules, or to every problem there is."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from gateway.errors import ConfigError, Problem
+from gateway.rules.compile import compile_rules
+from gateway.rules.match import CompiledRules
+from gateway.rules.model import LaneGroup, RulesFile
+from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, StaticRegistrySettings
+from gateway.yamlfile import Document, Location, load, parse, validation_problems
+
+ENVIRONMENT_PREFIX = "GATEWAY_"
+_NOT_SETTINGS = frozenset({"GATEWAY_COMPILE", "GATEWAY_SERVER"})
+_SUFFIXES = (".yaml", ".yml")
+
+S = TypeVar("S", bound=ServingSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """Lane groups in order, and the files and directories they came from."""
+
+    groups: tuple[LaneGroup, ...]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[S]):
+    """A whole configuration. `files` is everything that was read, directories of rules included."""
+
+    settings: S
+    groups: tuple[LaneGroup, ...]
+    rules: CompiledRules
+    files: tuple[Path, ...]
+
+
+LoadedGateway = Loaded[GatewaySettings]
+LoadedSidecar = Loaded[SidecarSettings]
+
+
+def load_gateway(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> LoadedGateway:
+    """The entry gateway's configuration with its rules. Raises ConfigError with every problem of every file."""
+    return _load(GatewaySettings, path, overrides, os.environ if environ is None else environ)
+
+
+def load_sidecar(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> LoadedSidecar:
+    """A sidecar's configuration with its rules. Raises ConfigError with every problem of every file."""
+    return _load(SidecarSettings, path, overrides, os.environ if environ is None else environ)
+
+
+def load_rules(sources: Sequence[Path]) -> LoadedRules:
+    """The lane groups of directories and files, in order. Raises ConfigError with every problem of every file."""
+    problems: list[Problem] = []
+    groups: list[LaneGroup] = []
+    places: dict[str, str] = {}
+    files: list[Path] = []
+    for source in sources:
+        files.append(source)
+        members = _yaml_files(source) if source.is_dir() else [source]
+        files.extend(member for member in members if member != source)
+        for member in members:
+            try:
+                document = load(member)
+                content = _validate(RulesFile, document, document.data or {})
+            except ConfigError as error:
+                problems.extend(error.problems)
+                continue
+            for index, group in enumerate(content.lane_groups):
+                if group.name in places:
+                    message = f"lane group '{group.name}' is already defined in {places[group.name]}"
+                    problems.append(document.problem(("lane_groups", index, "name"), message))
+                else:
+                    line, _ = document.place(("lane_groups", index, "name"))
+                    places[group.name] = f"{member}:{line}"
+                    groups.append(group)
+    if problems:
+        raise ConfigError(problems)
+    return LoadedRules(tuple(groups), tuple(files))
+
+
+def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
+    """Every problem in files and directories of any kind, and how many files were looked at.
+
+    What a file is is read off its keys: `lane_groups` are rules, `app` and `service` a sidecar's configuration, anything
+    else the entry gateway's.
+    """
+    problems: list[Problem] = []
+    rules: list[Path] = []
+    count = 0
+    for path in paths:
+        members = sorted(file for suffix in _SUFFIXES for file in path.rglob(f"*{suffix}")) if path.is_dir() else [path]
+        if path.is_dir() and not members:
+            problems.append(Problem(str(path), 1, 1, "the directory has no *.yaml file"))
+        for member in members:
+            count += 1
+            try:
+                data = load(member).data
+                if _is_rules(data):
+                    rules.append(member)
+                elif isinstance(data, dict) and ("app" in data or "inbound" in data or "outbound" in data):
+                    load_sidecar(member, environ={})
+                else:
+                    load_gateway(member, environ={})
+            except ConfigError as error:
+                problems.extend(error.problems)
+    try:
+        load_rules(rules)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    return sorted(set(problems)), count
+
+
+def _is_rules(data: Any) -> bool:
+    if data is None:
+        return True
+    return isinstance(data, dict) and any(
+        difflib.get_close_matches(key, ["lane_groups"], cutoff=0.75) for key in data
+    )
+
+
+def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Loaded[S]:
+    document = load(path, environ)
+    data = document.data if document.data is not None else {}
+    problems: list[Problem] = []
+    origins: dict[Location, str] = {}
+    if isinstance(data, dict):
+        data = _overridden(data, model, overrides, environ, origins, problems)
+    settings: S | None = None
+    try:
+        settings = _validate(model, document, data, origins)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    groups: tuple[LaneGroup, ...] = ()
+    files: tuple[Path, ...] = (path,)
+    sources = settings.rules if settings is not None else _rules_of(data)
+    try:
+        loaded = load_rules([path.parent / source for source in sources])
+        groups = loaded.groups
+        files += loaded.files
+    except ConfigError as error:
+        problems.extend(error.problems)
+    if settings is not None and isinstance(settings, GatewaySettings):
+        problems.extend(_unknown_services(settings, groups, document))
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return Loaded(settings, groups, compile_rules(groups), files)
+
+
+def _rules_of(data: Any) -> list[str]:
+    """Where the rules are, read off a configuration that is broken elsewhere: their problems are shown with its own."""
+    rules = data.get("rules", []) if isinstance(data, dict) else []
+    if isinstance(rules, str):
+        return [rules]
+    return [item for item in rules if isinstance(item, str)] if isinstance(rules, list) else []
+
+
+def _unknown_services(settings: GatewaySettings, groups: Sequence[LaneGroup], document: Document) -> list[Problem]:
+    if not isinstance(settings.registry, StaticRegistrySettings):
+        return []  # the registry knows more services than this file does
+    return [
+        document.problem(("registry", "services"), f"lane group '{group.name}' names service '{service}', which is not here")
+        for group in groups
+        for service in group.services
+        if service in {route.service for route in settings.routes} and service not in settings.registry.services
+    ]
+
+
+M = TypeVar("M", bound=Any)
+
+
+def _validate(model: type[M], document: Document, data: Any, origins: Mapping[Location, str] | None = None) -> M:
+    if not isinstance(data, dict):
+        raise ConfigError([document.problem((), "the file must be a mapping of keys to values")])
+    try:
+        result: M = model.model_validate(data)
+    except ValidationError as error:
+        problems = validation_problems(error, document, model)
+        if origins:
+            locations = [detail["loc"] for detail in error.errors(include_url=False)]
+            problems = [
+                _from_origin(problem, location, origins) for problem, location in zip(problems, locations, strict=True)
+            ]
+        raise ConfigError(problems) from error
+    return result
+
+
+def _from_origin(problem: Problem, location: Location, origins: Mapping[Location, str]) -> Problem:
+    """A problem of a value that came from the command line or the environment is blamed on that, not on the file."""
+    for size in range(len(location), 0, -1):
+        origin = origins.get(location[:size])
+        if origin is not None:
+            return Problem(origin, 1, 1, problem.message)
+    return problem
+
+
+def _overridden(
+    data: dict[str, Any],
+    model: type[ServingSettings],
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+    origins: dict[Location, str],
+    problems: list[Problem],
+) -> dict[str, Any]:
+    """The file's data with the environment's settings over it, and the command line's over both."""
+    for name in sorted(environ):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
+            keys = tuple(name[len(ENVIRONMENT_PREFIX) :].lower().split("__"))
+            if keys[0] not in model.model_fields:
+                close = difflib.get_close_matches(keys[0], list(model.model_fields), n=1)
+                hint = f"; did you mean {ENVIRONMENT_PREFIX}{close[0].upper()}?" if close else ""
+                problems.append(Problem(name, 1, 1, f"there is no setting '{keys[0]}'{hint}"))
+                continue
+            data = _set(data, keys, environ[name], name, origins)
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        if not equals:
+            problems.append(Problem(f"--set {override}", 1, 1, "expected key.path=value"))
+            continue
+        data = _set(data, tuple(path.split(".")), value, f"--set {path}", origins)
+    return data
+
+
+def _set(
+    data: dict[str, Any], keys: tuple[str, ...], value: str, origin: str, origins: dict[Location, str]
+) -> dict[str, Any]:
+    """A copy of `data` with one value replaced; the value is read as YAML, so that lists can be given too."""
+    origins[keys] = origin
+    inner = data.get(keys[0])
+    if len(keys) == 1:
+        return {**data, keys[0]: parse(value, origin, {}).data}
+    return {**data, keys[0]: _set(inner if isinstance(inner, dict) else {}, keys[1:], value, origin, origins)}
+
+
+def _yaml_files(directory: Path) -> list[Path]:
+    """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are passed over."""
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if file.suffix in _SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )

@@ -1,0 +1,210 @@
+"""YAML with places: plain data, and the line and column of every key and value in it.
+
+Scalars stay text, as written: the models turn `8` into a number where they want one, and `equals: 1.10` keeps its
+zero. Only an empty value, `~` and `null` are nothing. So `on`, `no` and `0755` surprise nobody (YAML 1.1 has them as
+booleans and octal numbers).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gateway.errors import ConfigError, Problem
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML file: its data, and where each part of it stands."""
+
+    file: str
+    data: Any
+    _places: Mapping[Location, tuple[int, int]]
+    _key_places: Mapping[Location, tuple[int, int]]
+
+    def place(self, location: Location, of_key: bool = False) -> tuple[int, int]:
+        """Line and column, from 1, of what stands at a location (keys and indices from the root).
+
+        Parts of the location that the file does not have (a union's tag, a key that is missing) are passed over.
+        """
+        known: Location = ()
+        for part in location:
+            if (*known, part) in self._places:
+                known = (*known, part)
+        if of_key and known in self._key_places:
+            return self._key_places[known]
+        return self._places.get(known, (1, 1))
+
+    def problem(self, location: Location, message: str, of_key: bool = False) -> Problem:
+        """A problem at a location."""
+        line, column = self.place(location, of_key)
+        return Problem(self.file, line, column, message)
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
+    """Reads one file. Raises ConfigError where it cannot be read or is not one YAML document."""
+    file = str(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(file, 1, 1, f"the file is not UTF-8 (byte {error.start})")]) from error
+    except OSError as error:
+        raise ConfigError([Problem(file, 1, 1, f"cannot read the file: {error.strerror or error}")]) from error
+    return parse(text, file, environ)
+
+
+def parse(text: str, file: str, environ: Mapping[str, str] | None = None) -> Document:
+    """Reads YAML text; `file` names it in problems. Raises ConfigError."""
+    try:
+        root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        message = f"not YAML: {error.problem or error.context}"
+        raise ConfigError([Problem(file, line, column, message)]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem(file, 1, 1, f"not YAML: {error}")]) from error
+    reader = _Reader(file, os.environ if environ is None else environ)
+    data = None if root is None else reader.read(root, ())
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return Document(file, data, reader.places, reader.key_places)
+
+
+class _Reader:
+    """Turns nodes into data and notes their places."""
+
+    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
+        self.problems: list[Problem] = []
+        self.places: dict[Location, tuple[int, int]] = {}
+        self.key_places: dict[Location, tuple[int, int]] = {}
+        self._file = file
+        self._environ = environ
+        self._open: list[yaml.Node] = []
+
+    def read(self, node: yaml.Node, location: Location) -> Any:
+        if any(node is above for above in self._open):
+            self._add(node, "an alias refers to a value that contains it")
+            return None
+        self.places[location] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self._open.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, location)
+            if isinstance(node, yaml.SequenceNode):
+                return [self.read(item, (*location, index)) for index, item in enumerate(node.value)]
+            return self._scalar(node)
+        finally:
+            self._open.pop()
+
+    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._add(key_node, "a key must be a plain word")
+                continue
+            key = key_node.value
+            if key in data:
+                self._add(key_node, f"key '{key}' is given twice")
+                continue
+            self.key_places[(*location, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            data[key] = self.read(value_node, (*location, key))
+        return data
+
+    def _scalar(self, node: yaml.Node) -> str | None:
+        text: str = node.value
+        if node.style is None and text in _NULLS:
+            return None
+        return _VARIABLE.sub(lambda match: self._variable(match, node), text) if "${" in text else text
+
+    def _variable(self, match: re.Match[str], node: yaml.Node) -> str:
+        value = self._environ.get(match[1], match[2])
+        if value is None:
+            self._add(node, f"environment variable {match[1]} is not set; ${{{match[1]}:-default}} gives a default")
+            return ""
+        return value
+
+    def _add(self, node: yaml.Node, message: str) -> None:
+        mark = node.start_mark
+        self.problems.append(Problem(self._file, mark.line + 1, mark.column + 1, message))
+
+
+def validation_problems(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
+    """Every problem of a pydantic validation, at its place in the file and in plain words."""
+    problems: list[Problem] = []
+    for detail in error.errors(include_url=False):
+        location: Location = detail["loc"]
+        if detail["type"] == "extra_forbidden":
+            message = _unknown_key(location, model)
+            problems.append(document.problem(location, message, of_key=True))
+        else:
+            problems.append(document.problem(location, _plain_words(detail, location)))
+    return problems
+
+
+def _plain_words(detail: Any, location: Location) -> str:
+    where = dotted(location)
+    kind = detail["type"]
+    if kind == "missing":
+        return f"{where}: this key is required"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = message.replace("Input should be", "must be").replace("unable to parse string as", "not")
+    value = detail.get("input")
+    shown = "" if isinstance(value, dict | list) or kind == "value_error" else f" (found {value!r})"
+    if isinstance(value, dict | list) and kind not in ("value_error", "union_tag_invalid", "union_tag_not_found", "too_short"):
+        shown = f" (found {'a mapping' if isinstance(value, dict) else 'a list'})"
+    return f"{where}: {message}{shown}" if where else f"{message}{shown}"
+
+
+def _unknown_key(location: Location, model: type[BaseModel]) -> str:
+    key = str(location[-1])
+    close = difflib.get_close_matches(key, _keys_at(model, location[:-1]), n=1, cutoff=0.6)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"{dotted(location)}: unknown key '{key}'{hint}"
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys that a model accepts at a location, found in its schema."""
+    schema = model.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    keys: list[str] = []
+
+    def collect(part: Any, rest: Location) -> None:
+        while "$ref" in part:
+            part = definitions[part["$ref"].rpartition("/")[2]]
+        for choice in (*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ())):
+            collect(choice, rest)
+        properties = part.get("properties", {})
+        if not rest:
+            keys.extend(properties)
+            return
+        head, tail = rest[0], rest[1:]
+        if head in properties:
+            collect(properties[head], tail)
+        elif isinstance(head, int) and "items" in part:
+            collect(part["items"], tail)
+        elif isinstance(part.get("additionalProperties"), dict):
+            collect(part["additionalProperties"], tail)
+        elif properties and (properties.get("kind", {}).get("const") == head):
+            collect(part, tail)  # the tag of a discriminated union
+
+    collect(schema, location)
+    return keys
+
+
+def dotted(location: Location) -> str:
+    """A location as a person writes it: `lane_groups.0.lanes`."""
+    return ".".join(str(part) for part in location)

@@ -1,0 +1,104 @@
+"""Pools and the choice among their instances."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gateway.routing.decision import Decision
+from gateway.routing.instance import BASE, INVALID, Instance, is_tag, sorted_instances
+from gateway.routing.plan import Plan
+from gateway.routing.services import ServiceView, Turns
+
+
+def instance(port: int, tag: str = BASE, weight: float = 1.0, healthy: bool = True, enabled: bool = True) -> Instance:
+    return Instance("10.0.0.1", port, tag, weight, healthy, enabled)
+
+
+def view(*instances: Instance) -> ServiceView:
+    return ServiceView("orders", instances, Turns())
+
+
+def choose(service: ServiceView, tag: str, fallback: str = "") -> tuple[str, str, str, int | None]:
+    """Pool, fallback reason, error and port of the choice."""
+    decision = Decision(1)
+    decision.tag = tag
+    Plan(decision).choose(service, fallback)
+    port = None if decision.instance is None else decision.instance.port
+    return decision.pool, decision.fallback, decision.error, port
+
+
+def test_weighted_round_robin_is_exact_and_spread() -> None:
+    pool = view(instance(1, weight=5), instance(2, weight=1), instance(3, weight=1)).base
+    picks = [pool.pick() for _ in range(14)]
+    assert Counter(pick.port for pick in picks if pick) == {1: 10, 2: 2, 3: 2}
+    assert [pick.port for pick in picks[:7] if pick] == [1, 1, 2, 1, 3, 1, 1]
+
+
+def test_equal_weights_take_turns() -> None:
+    pool = view(instance(1, weight=0.5), instance(2, weight=0.5)).base
+    assert [pool.pick().port for _ in range(4)] == [1, 2, 1, 2]  # type: ignore[union-attr]
+
+
+def test_a_new_view_goes_on_where_the_old_one_was() -> None:
+    turns = Turns()
+    instances = (instance(1), instance(2))
+    assert ServiceView("orders", instances, turns).base.pick() == instances[0]
+    assert ServiceView("orders", instances, turns).base.pick() == instances[1]
+
+
+def test_unhealthy_disabled_and_weightless_instances_get_nothing() -> None:
+    pool = view(instance(1, healthy=False), instance(2, enabled=False), instance(3, weight=0), instance(4)).base
+    assert {pool.pick().port for _ in range(8)} == {4}  # type: ignore[union-attr]
+    assert pool.size == 4
+
+
+def test_baseline_traffic_goes_to_the_baseline_only() -> None:
+    assert choose(view(instance(1), instance(2, "gray")), BASE) == (BASE, "", "", 1)
+    assert choose(view(instance(2, "gray")), BASE) == (BASE, "", "no_instances", None)
+    assert choose(view(instance(1, healthy=False), instance(2, "gray")), BASE) == (BASE, "", "no_instances", None)
+
+
+def test_marked_traffic_falls_back_to_the_baseline_with_a_reason() -> None:
+    assert choose(view(instance(1), instance(2, "gray")), "gray") == ("gray", "", "", 2)
+    assert choose(view(instance(1)), "gray") == (BASE, "absent", "", 1)
+    assert choose(view(instance(1), instance(2, "gray", healthy=False)), "gray") == (BASE, "all_unhealthy", "", 1)
+    assert choose(view(instance(1), instance(2, "gray")), "gray", "not_in_group") == (BASE, "not_in_group", "", 1)
+
+
+def test_another_lanes_instances_are_nobodys_fallback() -> None:
+    assert choose(view(instance(1), instance(2, "blue")), "gray") == (BASE, "absent", "", 1)
+    assert choose(view(instance(2, "blue")), "gray") == (BASE, "absent", "no_instances", None)
+
+
+def test_an_unreadable_tag_is_never_baseline() -> None:
+    assert choose(view(instance(1, INVALID)), BASE) == (BASE, "", "no_instances", None)
+    assert not is_tag(INVALID)
+
+
+def test_after_a_refused_connection_the_pool_is_tried_before_the_baseline() -> None:
+    decision = Decision(1)
+    decision.tag = "gray"
+    plan = Plan(decision)
+    plan.choose(view(instance(1), instance(2, "gray"), instance(3, "gray")), "")
+    first = decision.instance
+    second = plan.choose_other()
+    assert {first.port, second.port} == {2, 3}  # type: ignore[union-attr]
+    assert decision.fallback == ""
+    third = plan.choose_other()
+    assert (third.port, decision.pool, decision.fallback) == (1, BASE, "connect_error")  # type: ignore[union-attr]
+    assert plan.choose_other() is None
+
+
+def test_a_refused_baseline_never_leads_to_gray() -> None:
+    plan = Plan(Decision(1))
+    plan.choose(view(instance(1), instance(2, "gray")), "")
+    assert plan.choose_other() is None
+
+
+def test_canonical_order_drops_duplicates() -> None:
+    old, new = instance(1), Instance("10.0.0.1", 1, healthy=False)
+    assert sorted_instances([instance(2), old, new]) == (new, instance(2))
+
+
+def test_address_brackets_ipv6() -> None:
+    assert Instance("::1", 80).address == "[::1]:80"
