@@ -30,7 +30,7 @@ from gateway.proxy.server import Listener, bind
 from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration, RegistryAdapter
 from gateway.registry.embedded.adapter import EmbeddedAdapter
-from gateway.registry.embedded.api import EmbeddedRegistry
+from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.keeper import Keeper, ServiceState
 from gateway.registry.nacos import NacosAdapter
 from gateway.registry.static import StaticAdapter

@@ -24,7 +24,7 @@ from gateway.cli.running import run_program
 def command(listen: str, warmup: float, data: Path | None) -> None:
     """Run the embedded registry alone (Nacos-compatible HTTP API)."""
     from gateway.app import RegistryProgram
-    from gateway.registry.embedded.api import EmbeddedRegistry
+    from gateway.registry.embedded.server import EmbeddedRegistry
 
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:

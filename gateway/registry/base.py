@@ -30,7 +30,12 @@ class RegistryAdapter(Protocol):
 
     @property
     def kind(self) -> str:
-        """`static`, `embedded`, `nacos` or `consul`."""
+        """`static`, `embedded` or `nacos`."""
+        ...
+
+    @property
+    def is_authoritative(self) -> bool:
+        """Whether an empty list means what it says. A remote registry's may just as well mean that it restarted."""
         ...
 
     def watch(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
@@ -41,16 +46,22 @@ class RegistryAdapter(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends what the adapter holds open."""
+        ...
 
 
 class RegistrarAdapter(Protocol):
     """What the announcer needs of a registry to register an instance. Each call raises RegistryError on failure."""
 
-    async def register(self, registration: Registration) -> None: ...
+    async def register(self, registration: Registration) -> None:
+        """Registers the instance, or registers it again."""
+        ...
 
     async def heartbeat(self, registration: Registration) -> bool:
         """Renews the lease. False: the registry does not know the instance (any more); register it again."""
         ...
 
-    async def deregister(self, registration: Registration) -> None: ...
+    async def deregister(self, registration: Registration) -> None:
+        """Takes the instance out; fine where it is not there."""
+        ...

@@ -1,0 +1,75 @@
+"""Keeps one instance registered: registers, heartbeats, registers again when forgotten, deregisters at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from gateway.errors import RegistryError
+from gateway.registry.base import RegistrarAdapter, Registration
+from gateway.registry.keeper import FIRST_RETRY
+
+_log = logging.getLogger("gateway.registry")
+
+INTERVAL = 5.0
+"""Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones."""
+LONGEST_RETRY = 5.0
+STOP_TIMEOUT = 3.0
+"""Seconds that deregistering may take: the process wants to end."""
+
+
+class Announcer:
+    """Announces `registration` through `registrar` until stopped. Its failures are logged, never raised."""
+
+    def __init__(self, registrar: RegistrarAdapter, registration: Registration, interval: float = INTERVAL) -> None:
+        self._registrar = registrar
+        self._registration = registration
+        self._interval = interval
+        self._task: asyncio.Task[None] | None = None
+        self.registered = False
+        """Whether the registry knew the instance when it was last asked."""
+
+    def start(self) -> None:
+        """Begins, in the background."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Deregisters. The heartbeat stops first, lest it register the instance again."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._registrar.deregister(self._registration)
+            _log.info("deregistered %s", self._shown())
+        except (RegistryError, TimeoutError) as error:
+            _log.warning("could not deregister %s: %s; it will expire", self._shown(), error or "no answer")
+        self.registered = False
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                if not self.registered:
+                    await self._registrar.register(self._registration)
+                    self.registered = True
+                    _log.info("registered %s", self._shown())
+                else:
+                    self.registered = await self._registrar.heartbeat(self._registration)
+                    if not self.registered:
+                        _log.warning("the registry has forgotten %s", self._shown())
+                        continue
+                failures = 0
+                await asyncio.sleep(self._interval)
+            except RegistryError as error:
+                # The registration itself may still stand, so it counts until the registry says otherwise.
+                if failures == 0:
+                    _log.warning("cannot reach the registry for %s: %s", self._shown(), error)
+                longest = min(LONGEST_RETRY, self._interval, FIRST_RETRY * 2**failures)
+                failures = min(failures + 1, 16)
+                await asyncio.sleep(random.uniform(longest / 2, longest))
+
+    def _shown(self) -> str:
+        registration = self._registration
+        return f"{registration.service} {registration.host}:{registration.port} (tag {registration.tag})"

@@ -1,0 +1,376 @@
+"""The embedded registry over HTTP, as Nacos speaks it: the v1 open API and the v3 client API on one store.
+
+Answers have the shapes that real clients parse; where a shape differs between generations each has its own handler and
+both call the same store. Sources: https://nacos.io/docs/v1/open-api/, https://nacos.io/docs/v3.0/manual/user/open-api/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+
+from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, Lease, Refused, ServiceKey, Store
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+STARTING = "server is STARTING now, please try again later!"
+"""Nacos' own words for a server that is not to be believed yet."""
+MAX_POLL = 30.0
+"""Seconds that a long poll waits at most; Nacos answers half a second early."""
+
+
+class Api:
+    """The routes. `is_warming` says whether lists are not to be believed yet; `clock` gives steady seconds."""
+
+    def __init__(self, store: Store, is_warming: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._is_warming = is_warming
+        self._clock = clock
+        self._config_changed = asyncio.Event()
+        self._is_closing = False
+
+    def app(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(middlewares=[_shape_errors], client_max_size=11 * 1024 * 1024)
+        add = app.router.add_route
+        add("POST", "/nacos/v1/ns/instance", self._register_v1)
+        add("PUT", "/nacos/v1/ns/instance", self._register_v1)
+        add("DELETE", "/nacos/v1/ns/instance", self._deregister_v1)
+        add("PUT", "/nacos/v1/ns/instance/beat", self._beat_v1)
+        add("GET", "/nacos/v1/ns/instance/list", self._list_v1)
+        add("GET", "/nacos/v1/ns/service/list", self._services_v1)
+        add("GET", "/nacos/v1/ns/operator/metrics", self._metrics_v1)
+        add("GET", "/nacos/v1/cs/configs", self._config_v1)
+        add("POST", "/nacos/v1/cs/configs", self._publish_v1)
+        add("DELETE", "/nacos/v1/cs/configs", self._remove_v1)
+        add("POST", "/nacos/v1/cs/configs/listener", self._listen_v1)
+        add("GET", "/nacos/v1/console/health/liveness", self._ok)
+        add("GET", "/nacos/v1/console/health/readiness", self._ok)
+        for path in ("/nacos/v1/auth/login", "/nacos/v1/auth/users/login", "/nacos/v3/auth/user/login"):
+            add("POST", path, self._login)
+        add("POST", "/nacos/v3/client/ns/instance", self._register_v3)
+        add("DELETE", "/nacos/v3/client/ns/instance", self._deregister_v3)
+        add("GET", "/nacos/v3/client/ns/instance/list", self._list_v3)
+        add("GET", "/nacos/v3/admin/ns/service/list", self._services_v3)
+        add("GET", "/nacos/v3/client/cs/config", self._config_v3)
+        add("POST", "/nacos/v3/admin/cs/config", self._publish_v3)
+        add("DELETE", "/nacos/v3/admin/cs/config", self._remove_v3)
+        add("GET", "/livez", self._ok)
+        return app
+
+    def config_changed(self) -> None:
+        """Wakes the long polls; they look whether it was theirs."""
+        changed, self._config_changed = self._config_changed, asyncio.Event()
+        changed.set()
+
+    def close(self) -> None:
+        """Ends the long polls."""
+        self._is_closing = True
+        self.config_changed()
+
+    # --- instances, v1
+
+    async def _register_v1(self, request: web.Request) -> web.Response:
+        await self._register(await _parameters(request))
+        return web.Response(text="ok")
+
+    async def _deregister_v1(self, request: web.Request) -> web.Response:
+        self._deregister(await _parameters(request))
+        return web.Response(text="ok")
+
+    async def _beat_v1(self, request: web.Request) -> web.Response:
+        parameters = await _parameters(request)
+        beat = _object(parameters.get("beat", ""), "beat")
+        if beat:
+            # Clients that send the whole instance have a forgotten one made again from it.
+            given = {name: str(beat[name]) for name in ("ip", "port", "weight") if name in beat}
+            parameters = {**parameters, **given, "clusterName": str(beat.get("cluster") or parameters.get("clusterName", ""))}
+            if "metadata" in beat:
+                parameters["metadata"] = json.dumps(beat["metadata"])
+        lease = self._renew(parameters)
+        if lease is None:
+            if not beat:
+                return web.json_response({"code": 20404, "clientBeatInterval": 5000, "lightBeatEnabled": True})
+            lease = await self._register(parameters)
+        interval = int(lease.heartbeat * 1000)
+        return web.json_response({"code": 10200, "clientBeatInterval": interval, "lightBeatEnabled": True})
+
+    async def _list_v1(self, request: web.Request) -> web.Response:
+        parameters = await _parameters(request)
+        key = _key(parameters)
+        self._refuse_while_warming()
+        healthy_only = parameters.get("healthyOnly", "false").lower() == "true"
+        leases = self._store.instances(key, _clusters(parameters.get("clusters", "")))
+        name = f"{key.group}@@{key.name}"
+        hosts = [
+            {"instanceId": f"{lease.host}#{lease.port}#{lease.cluster}#{name}", **_record(lease, name)}
+            for lease in leases
+            if lease.enabled and (lease.healthy or not healthy_only)
+        ]
+        return web.json_response(
+            {
+                "name": name,
+                "groupName": key.group,
+                "clusters": parameters.get("clusters", ""),
+                "cacheMillis": 10000,
+                "hosts": hosts,
+                "lastRefTime": int(time.time() * 1000),
+                "checksum": "",
+                "allIps": False,
+                "reachProtectionThreshold": False,
+                "valid": True,
+            }
+        )
+
+    async def _services_v1(self, request: web.Request) -> web.Response:
+        names, total = self._service_page(await _parameters(request))
+        return web.json_response({"count": total, "doms": names})
+
+    async def _metrics_v1(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "STARTING" if self._is_warming() else "UP"})
+
+    # --- instances, v3
+
+    async def _register_v3(self, request: web.Request) -> web.Response:
+        parameters = await _parameters(request)
+        if parameters.get("heartBeat", "").lower() == "true":
+            if self._renew(parameters) is None:
+                return web.json_response({"code": 21003, "message": "instance not found", "data": None})
+        else:
+            await self._register(parameters)
+        return _success("ok")
+
+    async def _deregister_v3(self, request: web.Request) -> web.Response:
+        self._deregister(await _parameters(request))
+        return _success("ok")
+
+    async def _list_v3(self, request: web.Request) -> web.Response:
+        parameters = await _parameters(request)
+        key = _key(parameters)
+        self._refuse_while_warming()
+        leases = self._store.instances(key, _clusters(parameters.get("clusterName", "")))
+        name = f"{key.group}@@{key.name}"
+        return _success([_record(lease, name) for lease in leases if lease.enabled])
+
+    async def _services_v3(self, request: web.Request) -> web.Response:
+        parameters = await _parameters(request)
+        names, total = self._service_page({**parameters, "groupName": parameters.get("groupNameParam", "")})
+        group = parameters.get("groupNameParam") or DEFAULT_GROUP
+        items = [{"name": name, "groupName": group} for name in names]
+        return _success({"totalCount": total, "pageItems": items})
+
+    # --- config
+
+    async def _config_v1(self, request: web.Request) -> web.Response:
+        config = self._store.config(_config_key(await _parameters(request)))
+        if config is None:
+            return web.Response(status=404, text="config data not exist")
+        headers = {"Content-MD5": config.md5, "Config-Type": config.kind}
+        return web.Response(text=config.content, headers=headers)
+
+    async def _publish_v1(self, request: web.Request) -> web.Response:
+        await self._publish(request)
+        return web.Response(text="true")
+
+    async def _remove_v1(self, request: web.Request) -> web.Response:
+        self._store.remove_config(_config_key(await _parameters(request)))
+        return web.Response(text="true")
+
+    async def _listen_v1(self, request: web.Request) -> web.Response:
+        """Answers with the keys whose MD5 is not what the client has, at once or when that becomes so."""
+        parameters = await _parameters(request)
+        wait = _number(request.headers.get("Long-Pulling-Timeout", "30000"), "Long-Pulling-Timeout") / 1000
+        deadline = self._clock() + min(MAX_POLL, max(0.0, wait - 0.5))
+        listened = _listened(parameters.get("Listening-Configs", ""))
+        while True:
+            changed = self._config_changed
+            stale = [
+                line for line, key, digest in listened if (config.md5 if (config := self._store.config(key)) else "") != digest
+            ]
+            left = deadline - self._clock()
+            if stale or left <= 0 or self._is_closing:
+                return web.Response(text="".join(quote(line, safe="") + "\n" for line in stale))
+            try:
+                async with asyncio.timeout(left):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _config_v3(self, request: web.Request) -> web.Response:
+        parameters = await _parameters(request)
+        config = self._store.config(_config_key(parameters))
+        if config is None:
+            return web.json_response({"code": 20004, "message": "resource not found", "data": None})
+        return _success({"content": config.content, "contentType": config.kind, "md5": config.md5})
+
+    async def _publish_v3(self, request: web.Request) -> web.Response:
+        await self._publish(request)
+        return _success(True)
+
+    async def _remove_v3(self, request: web.Request) -> web.Response:
+        self._store.remove_config(_config_key(await _parameters(request)))
+        return _success(True)
+
+    # --- the rest
+
+    async def _ok(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _login(self, _: web.Request) -> web.Response:
+        """There are no users: whoever reaches the port may use it. SDKs that log in first get on with it."""
+        return web.json_response({"accessToken": "none", "tokenTtl": 18000, "globalAdmin": False})
+
+    def _refuse_while_warming(self) -> None:
+        if self._is_warming():
+            raise web.HTTPServiceUnavailable(text=STARTING, headers={"Retry-After": "1"})
+
+    async def _register(self, parameters: Mapping[str, str]) -> Lease:
+        metadata = _object(parameters.get("metadata", ""), "metadata")
+        lease = Lease(
+            _required(parameters, "ip"),
+            int(_number(_required(parameters, "port"), "port")),
+            parameters.get("clusterName") or parameters.get("cluster") or DEFAULT_CLUSTER,
+            _number(parameters.get("weight", "1"), "weight"),
+            parameters.get("enabled", "true").lower() == "true",
+            parameters.get("healthy", "true").lower() == "true",
+            {str(name): str(value) for name, value in metadata.items()},
+            parameters.get("ephemeral", "true").lower() == "true",
+        )
+        self._store.register(_key(parameters), lease, self._clock())
+        return lease
+
+    def _renew(self, parameters: Mapping[str, str]) -> Lease | None:
+        port = int(_number(_required(parameters, "port"), "port"))
+        cluster = parameters.get("clusterName", "")
+        return self._store.renew(_key(parameters), _required(parameters, "ip"), port, cluster, self._clock())
+
+    def _deregister(self, parameters: Mapping[str, str]) -> None:
+        port = int(_number(_required(parameters, "port"), "port"))
+        cluster = parameters.get("clusterName") or parameters.get("cluster", "")
+        self._store.deregister(_key(parameters), _required(parameters, "ip"), port, cluster)
+
+    def _service_page(self, parameters: Mapping[str, str]) -> tuple[list[str], int]:
+        self._refuse_while_warming()
+        names = self._store.service_names(parameters.get("namespaceId", ""), parameters.get("groupName", ""))
+        number = max(1, int(_number(parameters.get("pageNo", "1"), "pageNo")))
+        size = min(1000, max(1, int(_number(parameters.get("pageSize", "100"), "pageSize"))))
+        return names[(number - 1) * size : number * size], len(names)
+
+    async def _publish(self, request: web.Request) -> None:
+        parameters = await _parameters(request)
+        content = _required(parameters, "content")
+        self._store.publish(_config_key(parameters), content, parameters.get("type") or "text")
+
+
+@web.middleware
+async def _shape_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Errors as each generation's clients expect them: v3 in an envelope, v1 as plain text."""
+    is_v3 = request.path.startswith("/nacos/v3/")
+    try:
+        return await handler(request)
+    except Refused as error:
+        if is_v3:
+            return web.json_response({"code": 10000, "message": str(error), "data": None}, status=400)
+        return web.Response(status=400, text=str(error))
+    except web.HTTPException as error:
+        if is_v3:
+            code = 30000 if error.status == 503 else error.status
+            return web.json_response({"code": code, "message": error.text, "data": None}, status=error.status)
+        raise
+
+
+async def _parameters(request: web.Request) -> dict[str, str]:
+    """Query and form together: Nacos' servers take either."""
+    parameters = dict(request.query)
+    if request.can_read_body:
+        form = await request.post()
+        parameters.update({name: value for name, value in form.items() if isinstance(value, str)})
+    return parameters
+
+
+def _key(parameters: Mapping[str, str]) -> ServiceKey:
+    return ServiceKey.of(
+        parameters.get("namespaceId", ""), parameters.get("groupName", ""), _required(parameters, "serviceName")
+    )
+
+
+def _config_key(parameters: Mapping[str, str]) -> ServiceKey:
+    namespace = parameters.get("tenant") or parameters.get("namespaceId", "")
+    group = parameters.get("group") or parameters.get("groupName", "")
+    return ServiceKey.of(namespace, group, _required(parameters, "dataId"))
+
+
+def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:
+    """What a long poll asks about: the key as it is answered, the key, and the MD5 that the client has."""
+    listened: list[tuple[str, ServiceKey, str]] = []
+    for line in unquote(text).split("\x01"):
+        if line:
+            parts = line.split("\x02")
+            if len(parts) not in (3, 4):
+                raise Refused("Listening-Configs: expected dataId%02group%02md5[%02tenant]%01")
+            tenant = parts[3] if len(parts) == 4 else ""
+            name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
+            listened.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
+    return listened
+
+
+def _record(lease: Lease, name: str) -> dict[str, Any]:
+    return {
+        "ip": lease.host,
+        "port": lease.port,
+        "weight": lease.weight,
+        "healthy": lease.healthy,
+        "enabled": lease.enabled,
+        "ephemeral": lease.ephemeral,
+        "clusterName": lease.cluster,
+        "serviceName": name,
+        "metadata": lease.metadata,
+        "instanceHeartBeatInterval": int(lease.heartbeat * 1000),
+        "instanceHeartBeatTimeOut": int(lease.unhealthy_after * 1000),
+        "ipDeleteTimeout": int(lease.removed_after * 1000),
+        "instanceIdGenerator": "simple",
+    }
+
+
+def _success(data: Any) -> web.Response:
+    return web.json_response({"code": 0, "message": "success", "data": data})
+
+
+def _clusters(text: str) -> frozenset[str]:
+    return frozenset(cluster for cluster in text.split(",") if cluster)
+
+
+def _required(parameters: Mapping[str, str], name: str) -> str:
+    value = parameters.get(name, "")
+    if not value:
+        raise Refused(f"Param '{name}' is required.")
+    return value
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Refused(f"{name} {text!r}: a number is accepted") from error
+
+
+def _object(text: str, name: str) -> dict[str, Any]:
+    """A JSON object in a parameter; Nacos also takes `key=value,key=value` for metadata."""
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        pairs = [part.partition("=") for part in text.split(",")]
+        if name != "metadata" or not all(equals for _, equals, _ in pairs):
+            raise Refused(f"{name} {text!r}: a JSON object is accepted") from None
+        return {key: value for key, _, value in pairs}
+    if not isinstance(value, dict):
+        raise Refused(f"{name} {text!r}: a JSON object is accepted")
+    return value

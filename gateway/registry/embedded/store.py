@@ -1,0 +1,224 @@
+"""The embedded registry's memory: instances with leases, and config values. Nacos' semantics, no network, no clock.
+
+Times are seconds on any steady clock, passed in as `now`. An instance that misses its heartbeats is first shown as
+unhealthy, then removed; how long that takes is the instance's own to say (`preserved.*` metadata, in milliseconds).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+HEARTBEAT: Final = 5.0
+UNHEALTHY_AFTER: Final = 15.0
+REMOVED_AFTER: Final = 30.0
+"""Seconds, Nacos' defaults."""
+
+MAX_SERVICES: Final = 10_000
+MAX_INSTANCES: Final = 100_000
+MAX_METADATA: Final = 1024
+"""Characters of all keys and values, as in Nacos (nacos.naming.service.metadata.length)."""
+MAX_CONFIG: Final = 10 * 1024 * 1024
+"""Bytes of one config value, Nacos' limit."""
+
+DEFAULT_GROUP: Final = "DEFAULT_GROUP"
+DEFAULT_CLUSTER: Final = "DEFAULT"
+PUBLIC: Final = "public"
+
+_NAME = re.compile(r"[0-9A-Za-z@._:\-]{1,512}")
+_HOST = re.compile(r"[0-9A-Za-z._:\-]{1,255}")
+
+
+class Refused(Exception):
+    """A call with a parameter that is missing or malformed; the text says which and what is accepted."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServiceKey:
+    """Where a service or a config value lives."""
+
+    namespace: str
+    group: str
+    name: str
+
+    @staticmethod
+    def of(namespace: str, group: str, name: str) -> ServiceKey:
+        """The key as the default spellings mean it: `""` is `public`, and a name may bring its group (`g@@n`)."""
+        if "@@" in name:
+            group, _, name = name.partition("@@")
+        group = group or DEFAULT_GROUP
+        for what, text in (("serviceName", name), ("groupName", group)):
+            if _NAME.fullmatch(text) is None:
+                raise Refused(f"{what} {text!r}: 1 to 512 letters, digits, '.', '_', '-', ':' are accepted")
+        return ServiceKey(namespace or PUBLIC, group, name)
+
+
+@dataclass(slots=True)
+class Lease:
+    """One registered instance. `renewed_at` is when it was last heard of."""
+
+    host: str
+    port: int
+    cluster: str = DEFAULT_CLUSTER
+    weight: float = 1.0
+    enabled: bool = True
+    healthy: bool = True
+    metadata: dict[str, str] = field(default_factory=dict)
+    ephemeral: bool = True
+    renewed_at: float = 0.0
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between its heartbeats."""
+        return self._preserved("preserved.heart.beat.interval", HEARTBEAT)
+
+    @property
+    def unhealthy_after(self) -> float:
+        """Seconds of silence after which it is unhealthy."""
+        return self._preserved("preserved.heart.beat.timeout", UNHEALTHY_AFTER)
+
+    @property
+    def removed_after(self) -> float:
+        """Seconds of silence after which it is gone."""
+        return self._preserved("preserved.ip.delete.timeout", REMOVED_AFTER)
+
+    def _preserved(self, key: str, default: float) -> float:
+        text = self.metadata.get(key, "")
+        return int(text) / 1000 if text.isascii() and text.isdigit() and 0 < int(text) < 86_400_000 else default
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One config value."""
+
+    content: str
+    kind: str = "text"
+
+    @property
+    def md5(self) -> str:
+        """What listeners compare, lower-case hex."""
+        return hashlib.md5(self.content.encode(), usedforsecurity=False).hexdigest()
+
+
+class Store:
+    """All services and config values. `changed(key)` is called after a service's or a config value's change."""
+
+    def __init__(self) -> None:
+        self._services: dict[ServiceKey, dict[tuple[str, int, str], Lease]] = {}
+        self._configs: dict[ServiceKey, Config] = {}
+        self._count = 0
+        self.service_changed: Callable[[ServiceKey], None] = lambda key: None
+        self.config_changed: Callable[[ServiceKey], None] = lambda key: None
+
+    # --- instances
+
+    def register(self, key: ServiceKey, lease: Lease, now: float) -> None:
+        """Registers an instance, or replaces what was registered at its address. Raises Refused."""
+        _check(lease)
+        leases = self._services.get(key)
+        if leases is None:
+            if len(self._services) >= MAX_SERVICES:
+                raise Refused(f"the registry holds its limit of {MAX_SERVICES} services")
+            leases = self._services[key] = {}
+        identity = (lease.host, lease.port, lease.cluster)
+        if identity not in leases:
+            if self._count >= MAX_INSTANCES:
+                raise Refused(f"the registry holds its limit of {MAX_INSTANCES} instances")
+            self._count += 1
+        lease.renewed_at = now
+        leases[identity] = lease
+        self.service_changed(key)
+
+    def renew(self, key: ServiceKey, host: str, port: int, cluster: str, now: float) -> Lease | None:
+        """Takes a heartbeat; None where the instance is not known."""
+        lease = self._services.get(key, {}).get((host, port, cluster or DEFAULT_CLUSTER))
+        if lease is not None:
+            lease.renewed_at = now
+            if not lease.healthy:
+                lease.healthy = True
+                self.service_changed(key)
+        return lease
+
+    def deregister(self, key: ServiceKey, host: str, port: int, cluster: str) -> bool:
+        """Takes an instance out; False where it is not known."""
+        leases = self._services.get(key, {})
+        if leases.pop((host, port, cluster or DEFAULT_CLUSTER), None) is None:
+            return False
+        self._count -= 1
+        self._tidy(key)
+        self.service_changed(key)
+        return True
+
+    def instances(self, key: ServiceKey, clusters: frozenset[str] = frozenset()) -> list[Lease]:
+        """A service's instances by address, unhealthy ones included; of these clusters, or of all."""
+        leases = self._services.get(key, {})
+        return [leases[identity] for identity in sorted(leases) if not clusters or identity[2] in clusters]
+
+    def service_names(self, namespace: str, group: str) -> list[str]:
+        """The names of a namespace's and group's services."""
+        return sorted(
+            key.name for key in self._services if key.namespace == (namespace or PUBLIC) and key.group == (group or DEFAULT_GROUP)
+        )
+
+    def expire(self, now: float) -> None:
+        """Marks the silent unhealthy and removes the long silent."""
+        for key, leases in list(self._services.items()):
+            changed = False
+            for identity, lease in list(leases.items()):
+                silence = now - lease.renewed_at
+                if not lease.ephemeral or silence < lease.unhealthy_after:
+                    continue
+                if silence >= lease.removed_after:
+                    del leases[identity]
+                    self._count -= 1
+                    changed = True
+                elif lease.healthy:
+                    lease.healthy = False
+                    changed = True
+            if changed:
+                self._tidy(key)
+                self.service_changed(key)
+
+    def _tidy(self, key: ServiceKey) -> None:
+        if not self._services[key]:
+            del self._services[key]
+
+    # --- config
+
+    def config(self, key: ServiceKey) -> Config | None:
+        """A config value, or None."""
+        return self._configs.get(key)
+
+    def configs(self) -> Mapping[ServiceKey, Config]:
+        """All of them."""
+        return self._configs
+
+    def publish(self, key: ServiceKey, content: str, kind: str = "text") -> None:
+        """Sets a config value. Raises Refused."""
+        if not content:
+            raise Refused("content: a value must not be empty")
+        if len(content.encode()) > MAX_CONFIG:
+            raise Refused(f"content: more than {MAX_CONFIG} bytes")
+        self._configs[key] = Config(content, kind)
+        self.config_changed(key)
+
+    def remove_config(self, key: ServiceKey) -> None:
+        """Removes a config value; fine where it is not there."""
+        if self._configs.pop(key, None) is not None:
+            self.config_changed(key)
+
+
+def _check(lease: Lease) -> None:
+    if _HOST.fullmatch(lease.host) is None:
+        raise Refused(f"ip {lease.host!r}: an address or host name is accepted")
+    if not 0 < lease.port < 65536:
+        raise Refused(f"port {lease.port}: 1 to 65535 is accepted")
+    if not math.isfinite(lease.weight) or not 0 <= lease.weight <= 10_000:
+        raise Refused(f"weight {lease.weight}: 0 to 10000 is accepted")
+    size = sum(len(key) + len(value) for key, value in lease.metadata.items())
+    if size > MAX_METADATA:
+        raise Refused(f"metadata: {size} characters, {MAX_METADATA} are accepted")

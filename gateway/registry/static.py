@@ -1,0 +1,35 @@
+"""The static registry: instances that stand in the configuration, replaced when it is reloaded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from gateway.routing.instance import Instance
+
+
+class StaticAdapter:
+    """A RegistryAdapter over a mapping. A service that is not in it has no instances, and that is certain."""
+
+    kind = "static"
+    is_authoritative = True
+
+    def __init__(self, services: Mapping[str, tuple[Instance, ...]]) -> None:
+        self._services = dict(services)
+        self._changed = asyncio.Event()
+
+    def replace(self, services: Mapping[str, tuple[Instance, ...]]) -> None:
+        """Takes a reloaded configuration's instances."""
+        self._services = dict(services)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def watch(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
+        """See RegistryAdapter."""
+        while True:
+            changed = self._changed
+            yield self._services.get(service, ())
+            await changed.wait()
+
+    async def close(self) -> None:
+        """Nothing to close."""
