@@ -18,7 +18,7 @@ CONFIG_WAIT = 30.0
 """Seconds that one long poll for a changed config value waits (the Nacos clients' value)."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Service:
     """What one demo service is told. `next_service` is called through `outbound`, the sidecar's base URL."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from gateway.errors import RegistryError
@@ -31,12 +30,9 @@ class EmbeddedAdapter:
         while True:
             if self._registry.is_warming:
                 raise RegistryError("warming", STARTING)
-            waiting = asyncio.ensure_future(self._registry.wait_changed(LONGEST_WAIT))
-            try:
-                yield sorted_instances(_instance(lease) for lease in self._registry.store.instances(key))
-                await waiting
-            finally:
-                waiting.cancel()
+            seen = self._registry.changes
+            yield sorted_instances(_instance(lease) for lease in self._registry.store.instances(key))
+            await self._registry.wait_changed(seen, LONGEST_WAIT)
 
     async def close(self) -> None:
         """Nothing to close: the registry belongs to the program."""

@@ -34,7 +34,9 @@ class EmbeddedRegistry:
         self._warm_at = 0.0
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiting: set[asyncio.Event] = set()
+        self._changed = asyncio.Event()
+        self.changes = 0
+        """How often anything about any service has changed."""
         self.store = Store()
 
     @property
@@ -53,7 +55,7 @@ class EmbeddedRegistry:
         self._load()
         self._warm_at = loop.time() + self._warmup
         self._api = Api(self.store, lambda: self.is_warming, loop.time)
-        self.store.service_changed = self._wake
+        self.store.service_changed = self._service_changed
         self.store.config_changed = self._config_changed
         self._runner = web.AppRunner(self._api.app(), access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await self._runner.setup()
@@ -76,21 +78,19 @@ class EmbeddedRegistry:
             self._api.close()
             await self._runner.cleanup()
 
-    async def wait_changed(self, timeout: float) -> None:
-        """Waits until some service changed, `timeout` seconds at most."""
-        event = asyncio.Event()
-        self._waiting.add(event)
-        try:
-            async with asyncio.timeout(timeout):
-                await event.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._waiting.discard(event)
+    async def wait_changed(self, since: int, timeout: float) -> None:
+        """Waits until `changes` is not `since` any more, `timeout` seconds at most."""
+        if self.changes == since:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
 
-    def _wake(self, _: ServiceKey) -> None:
-        for event in self._waiting:
-            event.set()
+    def _service_changed(self, _: ServiceKey) -> None:
+        self.changes += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def _expire(self) -> None:
         loop = asyncio.get_running_loop()
