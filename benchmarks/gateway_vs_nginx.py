@@ -127,9 +127,7 @@ def main(rounds: int, seconds: int, connections: int, pythons: tuple[str, ...]) 
                 process.wait()
 
 
-def _start_nginx(
-    nginx: str, folder: Path, name: str, servers: str, core: int, port: int
-) -> subprocess.Popen[bytes]:
+def _start_nginx(nginx: str, folder: Path, name: str, servers: str, core: int, port: int) -> subprocess.Popen[bytes]:
     config = folder / f"{name}.conf"
     config.write_text(NGINX_COMMON.format(folder=folder, name=name, servers=servers))
     log = folder / f"{name}.log"
@@ -160,9 +158,7 @@ def _start_gateway(label: str, python: str, folder: Path, base: int, gray: int) 
     return Contender(label, port, process)
 
 
-def _measure(
-    contenders: list[Contender], wrk: str, folder: Path, rounds: int, seconds: int, connections: int
-) -> None:
+def _measure(contenders: list[Contender], wrk: str, folder: Path, rounds: int, seconds: int, connections: int) -> None:
     workloads = {"small": [], "browser": ["-s", str(folder / "browser.lua")]}
     for contender in contenders:  # warm up: connections made, code loaded
         _run_wrk(wrk, contender.port, 1, connections, [])
@@ -192,7 +188,9 @@ def _run_wrk(wrk: str, port: int, seconds: int, connections: int, extra: list[st
 
 def _report(contenders: list[Contender], rounds: int, seconds: int, connections: int) -> None:
     nginx = contenders[0]
-    click.echo(f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds of {seconds} s, {connections} connections")
+    click.echo(
+        f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds of {seconds} s, {connections} connections"
+    )
     click.echo("")
     click.echo("| workload | proxy | CPU µs/request | × nginx | requests/s | RSS MiB |")
     click.echo("|---|---|---|---|---|---|")

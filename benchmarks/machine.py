@@ -31,10 +31,10 @@ def free_port() -> int:
 
 
 def start(arguments: list[str], core: int, log: Path) -> subprocess.Popen[bytes]:
-    """Starts a program pinned to a core."""
+    """Starts a program pinned to a core, away from the sources, so that `python -m gateway` runs what is installed."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            arguments, stdout=output, stderr=output, preexec_fn=lambda: os.sched_setaffinity(0, {core})
+            arguments, stdout=output, stderr=output, cwd=log.parent, preexec_fn=lambda: os.sched_setaffinity(0, {core})
         )
 
 

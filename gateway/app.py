@@ -19,11 +19,12 @@ from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
-from gateway.control.load import LoadedGateway, LoadedSidecar, load_gateway, load_sidecar
+from gateway.control.load import LoadedGateway, LoadedSidecar, load_gateway, load_rules, load_sidecar
 from gateway.control.publish import Publisher
 from gateway.control.reload import Reloader, ReloadState
 from gateway.control.watch import Watcher
 from gateway.errors import GatewayError
+from gateway.http.request import Request
 from gateway.proxy.context import Context, Router, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
@@ -40,8 +41,10 @@ from gateway.routing.explain import describe_pools, explain
 from gateway.routing.instance import Instance
 from gateway.routing.memory import TraceMemory
 from gateway.routing.routes import Route, RouteTable
+from gateway.routing.services import ServiceView, Turns
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.compile import compile_rules
 from gateway.rules.model import LaneGroup
 from gateway.settings import (
     EmbeddedRegistrySettings,
@@ -150,7 +153,13 @@ class EntryGateway:
         self._watcher.watch(self._files())
         await self._listener.start()
         host = settings.listen.host
-        _log.info("entry gateway on %s:%d, admin API on %s:%d", host, self._listener.port, self._admin_host(), self._admin.port)
+        _log.info(
+            "entry gateway on %s:%d, admin API on %s:%d",
+            host,
+            self._listener.port,
+            self._admin_host(),
+            self._admin.port,
+        )
 
     async def stop(self) -> None:
         """Drains and closes."""
@@ -437,6 +446,27 @@ class RegistryProgram:
         """There is nothing to reload."""
 
 
+def explain_files(config: Path, rules: Path | None, request: Request) -> dict[str, object]:
+    """What a gateway started from `config` (with `rules` instead of its own, where given) would decide.
+
+    Only a static registry's instances are in the files; another's are taken as unknown. Raises ConfigError.
+    """
+    loaded = load_gateway(config)
+    settings = loaded.settings
+    groups = loaded.groups if rules is None else load_rules([rules]).groups
+    routes = RouteTable(
+        [Route(route.path, route.service, route.strip_prefix, route.host or "") for route in settings.routes]
+    )
+    services: dict[str, ServiceView] = {}
+    if isinstance(settings.registry, StaticRegistrySettings):
+        known = settings.registry.instances()
+        services = {name: ServiceView(name, instances, Turns()) for name, instances in known.items()}
+    snapshot = Snapshot(1, compile_rules(groups), routes, services)
+    carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+    router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted))
+    return explain(router, groups, request)
+
+
 def make_context(
     settings: ServingSettings,
     router: Router,
@@ -474,9 +504,7 @@ def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings
     """Says which changed settings only a restart applies: sockets and what is built once."""
     hot = {"routes", "rules", "registry"}
     changed = [
-        name
-        for name in type(old).model_fields
-        if name not in hot and getattr(old, name) != getattr(new, name, None)
+        name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
     ]
     if not isinstance(new.registry, StaticRegistrySettings) and old.registry != new.registry:
         changed.append("registry")

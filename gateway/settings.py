@@ -136,9 +136,7 @@ class StaticRegistrySettings(Model):
         """The instances as routing knows them."""
         return {
             service: sorted_instances(
-                Instance(
-                    item.address.host, item.address.port, item.tag, item.weight, True, item.enabled, item.metadata
-                )
+                Instance(item.address.host, item.address.port, item.tag, item.weight, True, item.enabled, item.metadata)
                 for item in items
             )
             for service, items in self.services.items()
@@ -283,13 +281,17 @@ class GatewaySettings(ServingSettings):
         for route in self.routes:
             key = (route.host or "", route.path.rstrip("/") or "/")
             if key in seen:
-                raise ValueError(f"routes: path {route.path!r}{' of host ' + route.host if route.host else ''} is given twice")
+                raise ValueError(
+                    f"routes: path {route.path!r}{' of host ' + route.host if route.host else ''} is given twice"
+                )
             seen.add(key)
         if isinstance(self.registry, StaticRegistrySettings):
             for route in self.routes:
                 if route.service not in self.registry.services:
                     known = ", ".join(sorted(self.registry.services)) or "none"
-                    raise ValueError(f"routes: service {route.service!r} is not in the static registry (it has: {known})")
+                    raise ValueError(
+                        f"routes: service {route.service!r} is not in the static registry (it has: {known})"
+                    )
         return self
 
 

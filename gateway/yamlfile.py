@@ -96,7 +96,7 @@ class _Reader:
         self._open: list[yaml.Node] = []
 
     def read(self, node: yaml.Node, location: Location) -> Any:
-        if any(node is above for above in self._open):
+        if any(node is above for above in self._open):  # compose resolves aliases, so a value may hold itself
             self._add(node, "an alias refers to a value that contains it")
             return None
         self.places[location] = (node.start_mark.line + 1, node.start_mark.column + 1)
@@ -106,6 +106,7 @@ class _Reader:
                 return self._mapping(node, location)
             if isinstance(node, yaml.SequenceNode):
                 return [self.read(item, (*location, index)) for index, item in enumerate(node.value)]
+            assert isinstance(node, yaml.ScalarNode)
             return self._scalar(node)
         finally:
             self._open.pop()
@@ -124,7 +125,7 @@ class _Reader:
             data[key] = self.read(value_node, (*location, key))
         return data
 
-    def _scalar(self, node: yaml.Node) -> str | None:
+    def _scalar(self, node: yaml.ScalarNode) -> str | None:
         text: str = node.value
         if node.style is None and text in _NULLS:
             return None
@@ -164,7 +165,12 @@ def _plain_words(detail: Any, location: Location) -> str:
     message = message.replace("Input should be", "must be").replace("unable to parse string as", "not")
     value = detail.get("input")
     shown = "" if isinstance(value, dict | list) or kind == "value_error" else f" (found {value!r})"
-    if isinstance(value, dict | list) and kind not in ("value_error", "union_tag_invalid", "union_tag_not_found", "too_short"):
+    if isinstance(value, dict | list) and kind not in (
+        "value_error",
+        "union_tag_invalid",
+        "union_tag_not_found",
+        "too_short",
+    ):
         shown = f" (found {'a mapping' if isinstance(value, dict) else 'a list'})"
     return f"{where}: {message}{shown}" if where else f"{message}{shown}"
 

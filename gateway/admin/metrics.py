@@ -139,15 +139,11 @@ class Collector:
         for state in keeper.states():
             age.add_metric([state.service, state.state], state.age)
         yield age
-        errors = CounterMetricFamily(
-            "gateway_registry_errors", "Look-ups that failed, by reason.", labels=["reason"]
-        )
+        errors = CounterMetricFamily("gateway_registry_errors", "Look-ups that failed, by reason.", labels=["reason"])
         for reason, count in keeper.errors.items():
             errors.add_metric([reason], count)
         yield errors
-        protected = CounterMetricFamily(
-            "gateway_registry_empty_protected", "Empty lists that were not believed (yet)."
-        )
+        protected = CounterMetricFamily("gateway_registry_empty_protected", "Empty lists that were not believed (yet).")
         protected.add_metric([], keeper.empty_protected)
         yield protected
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.http.request import Request
 
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the admin API reads from. Every callable is quick and never waits."""

@@ -25,7 +25,12 @@ def is_compiled() -> bool:
 def command(output: str) -> None:
     """Show the version and how it was built."""
     build = "compiled" if is_compiled() else "plain"
-    facts = {"version": __version__, "build": build, "python": platform.python_version(), "platform": platform.platform()}
+    facts = {
+        "version": __version__,
+        "build": build,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
     if output == "json":
         click.echo(json.dumps(facts))
     else:

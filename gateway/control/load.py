@@ -122,9 +122,7 @@ def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
 def _is_rules(data: Any) -> bool:
     if data is None:
         return True
-    return isinstance(data, dict) and any(
-        difflib.get_close_matches(key, ["lane_groups"], cutoff=0.75) for key in data
-    )
+    return isinstance(data, dict) and any(difflib.get_close_matches(key, ["lane_groups"], cutoff=0.75) for key in data)
 
 
 def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Loaded[S]:
@@ -167,7 +165,9 @@ def _unknown_services(settings: GatewaySettings, groups: Sequence[LaneGroup], do
     if not isinstance(settings.registry, StaticRegistrySettings):
         return []  # the registry knows more services than this file does
     return [
-        document.problem(("registry", "services"), f"lane group '{group.name}' names service '{service}', which is not here")
+        document.problem(
+            ("registry", "services"), f"lane group '{group.name}' names service '{service}', which is not here"
+        )
         for group in groups
         for service in group.services
         if service in {route.service for route in settings.routes} and service not in settings.registry.services

@@ -101,7 +101,9 @@ class Cycle:
 
     async def _close_lane(self) -> None:
         environment = self._environment
-        self._step(6, "The lane is closed and the gray instances go", "Marked requests are served by the baseline again:")
+        self._step(
+            6, "The lane is closed and the gray instances go", "Marked requests are served by the baseline again:"
+        )
         self._load.expects_gray = False
         await environment.set_lane(False)
         self._progress("draining gray A and gray C")

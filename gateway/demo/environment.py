@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -147,7 +148,9 @@ class Environment:
 
     async def wait_seen(self, instance: DemoInstance) -> None:
         """Waits until everybody who calls the instance's service knows it."""
-        await self.wait_until(f"{instance.service} at {instance.address} to be noticed", lambda: self._is_seen(instance))
+        await self.wait_until(
+            f"{instance.service} at {instance.address} to be noticed", lambda: self._is_seen(instance)
+        )
 
     def write_lane(self, enabled: bool) -> None:
         """Opens or closes the lane, as an operator would: by saving the rules file."""
@@ -189,7 +192,9 @@ class Environment:
         callers = [other.admin for other in self.instances if CALLS[other.service] == instance.service]
         for admin in callers or [self.admin]:
             services = (await self._get_json(admin, "/api/v1/services"))["services"]
-            pools = [pool for service in services if service["service"] == instance.service for pool in service["pools"]]
+            pools = [
+                pool for service in services if service["service"] == instance.service for pool in service["pools"]
+            ]
             if services and not any(
                 entry["address"] == instance.address and entry["healthy"]
                 for pool in pools
@@ -213,9 +218,9 @@ class Environment:
         await writer.wait_closed()
         return True
 
-    async def _get_json(self, port: int, path: str) -> dict[str, list[dict[str, object]]]:  # type: ignore[type-arg]
+    async def _get_json(self, port: int, path: str) -> dict[str, list[dict[str, Any]]]:
         async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:
-            body: dict[str, list[dict[str, object]]] = await response.json()
+            body: dict[str, list[dict[str, Any]]] = await response.json()
             return body
 
     def _write(self, name: str, content: dict[str, object]) -> Path:

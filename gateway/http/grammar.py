@@ -22,7 +22,14 @@ _PLAIN_PATH: Final = rb"(?:/|(?:/[" + _PLAIN + rb"][." + _PLAIN + rb"]*+)++/?+)"
 _PLAIN_QUERY: Final = rb"[!\"$-~]*+"
 
 REQUEST_HEAD: Final = re.compile(
-    rb"(" + TOKEN + rb"++) ((" + _PLAIN_PATH + rb")(?:\?(" + _PLAIN_QUERY + rb"))?(?= )|[!-~]++) HTTP/1\.([01])\r\n" + _FIELDS
+    rb"("
+    + TOKEN
+    + rb"++) (("
+    + _PLAIN_PATH
+    + rb")(?:\?("
+    + _PLAIN_QUERY
+    + rb"))?(?= )|[!-~]++) HTTP/1\.([01])\r\n"
+    + _FIELDS
 )
 """Groups: method, whole target, then path and query where the path is plain, and the minor version."""
 RESPONSE_HEAD: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb"*+)?\r\n" + _FIELDS)

@@ -132,9 +132,7 @@ class Request:
         self._cookies: dict[str, str] | None = None
 
     @staticmethod
-    def build(
-        method: str, url: str, headers: Iterable[tuple[str, str]] = (), client_ip: str = "127.0.0.1"
-    ) -> Request:
+    def build(method: str, url: str, headers: Iterable[tuple[str, str]] = (), client_ip: str = "127.0.0.1") -> Request:
         """A request as it would arrive for `url` (absolute, or just a path): for explain and for tests.
 
         Raises ProtocolError for what the gateway would refuse.

@@ -91,9 +91,6 @@ class Downstream:
                     self._buffer = exchange.request_received(data)
                 except ProtocolError as error:
                     self._refuse(error)
-                else:
-                    if exchange.request_done:
-                        self.deadline = self.context.now + self.context.timeouts.answer
         elif not self._is_closing:
             if self._buffer:
                 data = self._buffer + data

@@ -116,8 +116,10 @@ class Exchange:
         payload, rest = self._take(data)
         if self.upstream is None:
             self._payload += payload
-        elif payload:
+        else:
             self.upstream.write(payload)
+            if self.request_done:
+                self.downstream.deadline = self.context.now + self.context.timeouts.answer
         return rest
 
     def _take(self, data: bytes) -> tuple[bytes, bytes]:

@@ -62,7 +62,7 @@ class Origin:
         upstream = Upstream(self)
         try:
             async with asyncio.timeout(timeout):
-                await self._loop.create_connection(upstream.itself, self.host, self.port)
+                await self._loop.create_connection(upstream.itself, self.host, self.port)  # type: ignore[type-var]
         except BaseException:
             if upstream.transport is None:
                 self._closed()

@@ -44,7 +44,7 @@ class Announcer:
                 await self._registrar.deregister(self._registration)
             _log.info("deregistered %s", self._shown())
         except (RegistryError, TimeoutError) as error:
-            _log.warning("could not deregister %s: %s; it will expire", self._shown(), error or "no answer")
+            _log.warning("could not deregister %s: %s; it will expire", self._shown(), str(error) or "no answer")
         self.registered = False
 
     async def _run(self) -> None:

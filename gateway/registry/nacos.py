@@ -39,9 +39,7 @@ class NacosAdapter:
     kind = "nacos"
     is_authoritative = False
 
-    def __init__(
-        self, address: str, namespace: str = "", group: str = "DEFAULT_GROUP", interval: float = 2.0
-    ) -> None:
+    def __init__(self, address: str, namespace: str = "", group: str = "DEFAULT_GROUP", interval: float = 2.0) -> None:
         self._base = f"http://{address}/nacos"
         self._namespace = namespace
         self._group = group
@@ -145,7 +143,9 @@ class NacosAdapter:
         status, text = await self._exchange(method, path, params, form)
         if status in _GONE:
             self._generation = ""
-            raise RegistryError("api", f"{method} {path} answers {status}: the API generation has changed, or wrong port")
+            raise RegistryError(
+                "api", f"{method} {path} answers {status}: the API generation has changed, or wrong port"
+            )
         if status != 200:
             raise _refusal(status, text)
         try:

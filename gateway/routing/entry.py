@@ -86,9 +86,7 @@ class EntryRouter:
         plan.head = forward_head(request, target, self._lines(request, peer, decision))
         return plan
 
-    def _mark(
-        self, snapshot: Snapshot, request: Request, peer: Peer, decision: Decision
-    ) -> frozenset[str] | None:
+    def _mark(self, snapshot: Snapshot, request: Request, peer: Peer, decision: Decision) -> frozenset[str] | None:
         """Puts the request on a lane. Returns the services the lane's group is limited to, None for no limit."""
         if peer.is_trusted and (request.tag or request.baggage):
             tag, source = self._carriers.read(request)

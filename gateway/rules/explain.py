@@ -70,7 +70,9 @@ def _weigh(condition: Condition, salt: str, request: Request) -> ConditionEviden
     subject = f"{condition.source} {condition.name}".strip()
     operand = test.operand(operator)
     shown = f"{operand:g} %" if isinstance(operand, float) else repr(operand)
-    text = f"{subject} {operator} {shown}" if operator != "exists" else f"{subject} {'exists' if operand else 'is absent'}"
+    text = (
+        f"{subject} {operator} {shown}" if operator != "exists" else f"{subject} {'exists' if operand else 'is absent'}"
+    )
     if operator == "exists":
         return ConditionEvidence(text, value, (value is not None) == test.exists)
     if value is None:
@@ -111,7 +113,9 @@ def _holds(condition: Condition, value: str, bucket: int | None) -> bool:
         return value.startswith(_normal(condition.source, test.prefix))
     if test.equals is not None or test.in_ is not None:
         return _is_one_of(condition.source, value, [test.equals] if test.equals is not None else test.in_ or [])
-    return not _is_one_of(condition.source, value, [test.not_equals] if test.not_equals is not None else test.not_in or [])
+    return not _is_one_of(
+        condition.source, value, [test.not_equals] if test.not_equals is not None else test.not_in or []
+    )
 
 
 def _is_one_of(source: str, value: str, texts: list[str]) -> bool:

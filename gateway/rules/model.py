@@ -46,7 +46,9 @@ def _check_pattern(text: str) -> str:
     except re2.error as error:
         reason = error.args[0] if error.args else error
         reason = reason.decode() if isinstance(reason, bytes) else reason
-        raise ValueError(f"not a regular expression (RE2 syntax, no look-around or back-references): {reason}") from error
+        raise ValueError(
+            f"not a regular expression (RE2 syntax, no look-around or back-references): {reason}"
+        ) from error
     return text
 
 
@@ -56,8 +58,6 @@ def compile_pattern(text: str) -> re2._Regexp[str]:
     options.log_errors = False
     options.max_mem = 1 << 20
     return re2.compile(text, options=options)
-
-
 
 
 Name = Annotated[str, AfterValidator(check_name)]

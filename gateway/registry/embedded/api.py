@@ -28,7 +28,9 @@ MAX_POLL = 30.0
 class Api:
     """The routes. `is_warming` says whether lists are not to be believed yet; `clock` gives steady seconds."""
 
-    def __init__(self, store: Store, is_warming: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, is_warming: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._is_warming = is_warming
         self._clock = clock
@@ -89,8 +91,12 @@ class Api:
         beat = _object(parameters.get("beat", ""), "beat")
         if beat:
             # Clients that send the whole instance have a forgotten one made again from it.
-            given = {name: str(beat[name]) for name in ("ip", "port", "weight") if name in beat}
-            parameters = {**parameters, **given, "clusterName": str(beat.get("cluster") or parameters.get("clusterName", ""))}
+            given: dict[str, str] = {name: str(beat[name]) for name in ("ip", "port", "weight") if name in beat}
+            parameters = {
+                **parameters,
+                **given,
+                "clusterName": str(beat.get("cluster") or parameters.get("clusterName", "")),
+            }
             if "metadata" in beat:
                 parameters["metadata"] = json.dumps(beat["metadata"])
         lease = self._renew(parameters)
@@ -191,7 +197,9 @@ class Api:
         while True:
             changed = self._config_changed
             stale = [
-                line for line, key, digest in listened if (config.md5 if (config := self._store.config(key)) else "") != digest
+                line
+                for line, key, digest in listened
+                if (config.md5 if (config := self._store.config(key)) else "") != digest
             ]
             left = deadline - self._clock()
             if stale or left <= 0 or self._is_closing:

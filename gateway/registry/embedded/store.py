@@ -161,7 +161,9 @@ class Store:
     def service_names(self, namespace: str, group: str) -> list[str]:
         """The names of a namespace's and group's services."""
         return sorted(
-            key.name for key in self._services if key.namespace == (namespace or PUBLIC) and key.group == (group or DEFAULT_GROUP)
+            key.name
+            for key in self._services
+            if key.namespace == (namespace or PUBLIC) and key.group == (group or DEFAULT_GROUP)
         )
 
     def expire(self, now: float) -> None:

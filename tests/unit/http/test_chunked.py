@@ -33,7 +33,9 @@ ACCEPTED = [
     pytest.param(b"0\r\n\r\n", b"0\r\n\r\n", b"", id="empty"),
     pytest.param(b"005\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="leading zeros go"),
     pytest.param(b"5;a=b;c\r\nhello\r\n0;x\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="extensions go"),
-    pytest.param(b"5 ;a\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="white space before an extension"),
+    pytest.param(
+        b"5 ;a\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="white space before an extension"
+    ),
     pytest.param(b"A\r\n0123456789\r\n0\r\n\r\n", b"a\r\n0123456789\r\n0\r\n\r\n", b"0123456789", id="upper-case hex"),
     pytest.param(
         b"1\r\na\r\n0\r\nX-Gray-Tag: gray\r\nContent-Length: 3\r\n\r\n", b"1\r\na\r\n0\r\n\r\n", b"a", id="trailers go"

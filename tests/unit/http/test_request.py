@@ -242,7 +242,12 @@ def test_header_is_the_first_line_trimmed() -> None:
 
 
 def test_a_head_that_cannot_become_http_is_refused_before_it_ends() -> None:
-    for data in (b"GET / HTTP/1.1\nHost: a\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nX: a\0", b"PRI * HTTP/2.0\r\n"):
+    for data in (
+        b"GET / HTTP/1.1\nHost: a\n",
+        b"\x16\x03\x01\x02\x00",
+        b"GET / HTTP/1.1\r\nX: a\0",
+        b"PRI * HTTP/2.0\r\n",
+    ):
         with pytest.raises(ProtocolError):
             check_partial(data)
     check_partial(b"GET / HTTP/1.1\r\nHost: a\r")

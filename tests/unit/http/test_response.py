@@ -23,7 +23,11 @@ def answer(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK") -> bytes:
         pytest.param(answer(b"Content-Length: 9", line=b"HTTP/1.1 304 x"), "GET", 0, True, id="304 with a length"),
         pytest.param(answer(b"Content-Length: 3", line=b"HTTP/1.0 200 OK"), "GET", 3, False, id="1.0 closes"),
         pytest.param(
-            answer(b"Content-Length: 3", b"Connection: keep-alive", line=b"HTTP/1.0 200 OK"), "GET", 3, True, id="1.0 keeps"
+            answer(b"Content-Length: 3", b"Connection: keep-alive", line=b"HTTP/1.0 200 OK"),
+            "GET",
+            3,
+            True,
+            id="1.0 keeps",
         ),
         pytest.param(answer(b"Content-Length: 3", b"Connection: close"), "GET", 3, False, id="close"),
         pytest.param(answer(b"Content-Length: 0", line=b"HTTP/1.1 200"), "GET", 0, True, id="no reason phrase"),
@@ -47,9 +51,7 @@ def test_hop_by_hop_fields_are_not_passed_on() -> None:
     )
     response = read_response(data, "GET")
     assert response is not None
-    assert response.head(data, b"\r\nX: y") == (
-        b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\nDate: now\r\nX: y\r\n\r\n"
-    )
+    assert response.head(data, b"\r\nX: y") == (b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\nDate: now\r\nX: y\r\n\r\n")
 
 
 def test_connection_cannot_remove_framing() -> None:

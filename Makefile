@@ -1,0 +1,46 @@
+# The two commands: make demo, make test. Each makes .venv, installs what it needs once, and runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help:  ## Show this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.gateway  ## Show the scenario: gray A and gray C beside the baseline
+	@$(BIN)/gateway demo $(ARGS)
+
+test: $(VENV)/.dev  ## Run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## Check format, rules, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.gateway .venv-compiled/.gateway  ## CPU per request beside nginx (needs nginx and wrk)
+	@$(BIN)/python -m benchmarks.gateway_vs_nginx --python plain=$(BIN)/python --python compiled=.venv-compiled/bin/python $(ARGS)
+
+clean:  ## Remove the environments and what was built
+	rm -rf $(VENV) .venv-compiled build dist *.egg-info
+
+$(VENV)/.gateway: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "installing into $(VENV), once …" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.gateway
+	@echo "installing what tests and linters need, once …" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv-compiled/.gateway: pyproject.toml setup.py $(shell find gateway -name '*.py')
+	@echo "compiling the hot modules into .venv-compiled …" >&2
+	@test -x .venv-compiled/bin/python || $(PYTHON) -m venv .venv-compiled
+	@GATEWAY_COMPILE=1 .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps . && .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@

@@ -1,0 +1,157 @@
+"""`gateway explain`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.errors import ConfigError, GatewayError, ProtocolError
+
+
+@click.command("explain", short_help="Show the decision for a request, and why.")
+@click.argument("method")
+@click.argument("url")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be repeated.")
+@click.option("--client-ip", default="127.0.0.1", show_default=True, help="The client's address.")
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="Entry configuration [default: config/gateway.yaml]."
+)
+@click.option("--rules", type=click.Path(path_type=Path), help="Rules to use instead of the configuration's: a draft.")
+@click.option(
+    "--server", metavar="HOST:PORT", envvar="GATEWAY_SERVER", help="Ask a running gateway's admin API instead."
+)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    method: str,
+    url: str,
+    headers: tuple[str, ...],
+    client_ip: str,
+    config: Path | None,
+    rules: Path | None,
+    server: str | None,
+    output: str,
+) -> None:
+    """Show the decision for a request, and why.
+
+    \b
+    gateway explain GET '/A/a?group=gray'
+    gateway explain GET http://shop.example/A/a -H 'X-User: alice' --rules draft.yaml
+    gateway explain GET '/A/a?group=gray' --server 127.0.0.1:9900
+
+    Without --server the files are read, and instances are known only where they stand in them. Exit code 1: the gateway
+    would refuse the request, or could not be asked.
+    """
+    pairs = [_header(text) for text in headers]
+    if server is not None and (config is not None or rules is not None):
+        raise click.UsageError("--server asks a running gateway; --config and --rules are for files")
+    try:
+        if server is not None:
+            explained = _ask(server, {"method": method, "url": url, "headers": pairs, "client_ip": client_ip})
+        else:
+            explained = _explain_files(method, url, pairs, client_ip, config, rules)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(1)
+    except ProtocolError as error:
+        click.echo(f"the gateway would refuse this request: {error}", err=True)
+        sys.exit(1)
+    except GatewayError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    if output == "json":
+        click.echo(json.dumps(explained, indent=2, ensure_ascii=False))
+    else:
+        _show(explained)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.BadParameter(f"{text!r} is not 'Name: value'", param_hint="-H")
+    return name.strip(), value.strip()
+
+
+def _ask(server: str, body: dict[str, object]) -> dict[str, Any]:
+    import urllib.error
+    import urllib.request
+
+    address = server if "://" in server else f"http://{server}"
+    request = urllib.request.Request(  # noqa: S310
+        f"{address}/api/v1/explain", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            explained: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        try:
+            detail = json.load(error).get("detail", "")
+        except ValueError:
+            detail = error.reason
+        raise GatewayError(f"{server} answers {error.code}: {detail}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise GatewayError(f"cannot ask {server}: {reason}; is it a gateway's admin address?") from error
+    return explained
+
+
+def _explain_files(
+    method: str, url: str, headers: list[tuple[str, str]], client_ip: str, config: Path | None, rules: Path | None
+) -> dict[str, Any]:
+    from gateway.app import explain_files
+    from gateway.http.request import Request
+
+    return explain_files(config or Path("config/gateway.yaml"), rules, Request.build(method, url, headers, client_ip))
+
+
+def _show(explained: dict[str, Any]) -> None:
+    from gateway.cli.output import print_table
+
+    decision = explained["decision"]
+    rows: list[list[object]] = [
+        ["route", decision["route"] or "none"],
+        ["service", decision["service"] or ""],
+        ["lane", f"{decision['group']}/{decision['lane']}" if decision["lane"] else "none"],
+        ["tag", f"{decision['tag']} (from: {decision['tag_source']})"],
+        ["pool", decision["pool"]],
+        ["fallback", decision["fallback"] or "none"],
+        ["instance", decision["instance"] or "none"],
+        ["revision", decision["revision"]],
+    ]
+    if decision["error"]:
+        rows.append(["error", f"{decision['error']}: {decision['detail']}"])
+    print_table(["decision", ""], rows)
+    lanes = [
+        [
+            f"{lane['group']}/{lane['lane']}" if index == 0 else "",
+            condition["text"],
+            "(absent)" if condition["value"] is None else repr(condition["value"]),
+            "" if condition["bucket"] is None else condition["bucket"],
+            "yes" if condition["held"] else "no",
+            _verdict(lane) if index == 0 else "",
+        ]
+        for lane in explained["lanes"]
+        for index, condition in enumerate(lane["conditions"])
+    ]
+    if lanes:
+        click.echo()
+        print_table(["lane", "condition", "value", "bucket", "held", "verdict"], lanes)
+    pools = [
+        [pool["tag"], f"{pool['usable']} of {pool['size']}", ", ".join(entry["address"] for entry in pool["instances"])]
+        for pool in explained["pools"]
+    ]
+    if pools:
+        click.echo()
+        print_table(["pool", "usable", "instances"], pools)
+
+
+def _verdict(lane: dict[str, Any]) -> str:
+    if lane["winner"]:
+        return "takes the request"
+    if not lane["enabled"]:
+        return "closed"
+    return "matches too, but comes later" if lane["matched"] else "does not match"

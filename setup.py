@@ -1,0 +1,30 @@
+"""Compiles the hot modules with mypyc where GATEWAY_COMPILE=1 asks for it; the sources are the same."""
+
+import os
+from glob import glob
+
+from setuptools import setup
+
+HOT = [
+    *glob("gateway/http/[a-z]*.py"),
+    *glob("gateway/routing/[a-z]*.py"),
+    "gateway/rules/match.py",
+    "gateway/telemetry/baggage.py",
+    "gateway/telemetry/counters.py",
+    "gateway/telemetry/tracecontext.py",
+    "gateway/proxy/downstream.py",
+    "gateway/proxy/exchange.py",
+    "gateway/proxy/origin.py",
+    "gateway/proxy/upstream.py",
+    "gateway/proxy/context.py",
+]
+# Not hot, and explains with values that only interpreted code needs.
+COLD = {"gateway/routing/explain.py"}
+
+ext_modules = []
+if os.environ.get("GATEWAY_COMPILE") == "1":
+    from mypyc.build import mypycify
+
+    ext_modules = mypycify([path for path in sorted(HOT) if path not in COLD], opt_level="3")
+
+setup(ext_modules=ext_modules)
