@@ -17,7 +17,7 @@ from gateway.control.reload import ReloadState
 from gateway.proxy.origin import Origins
 from gateway.registry.keeper import Keeper
 from gateway.routing.snapshot import Snapshot
-from gateway.telemetry.counters import BUCKETS, Traffic
+from gateway.telemetry.counters import BUCKETS, Histogram, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +86,22 @@ class Collector:
         in_flight = GaugeMetricFamily("gateway_requests_in_flight", "Exchanges under way.", labels=["listener"])
         connections = GaugeMetricFamily("gateway_open_connections", "Client connections.", labels=["listener"])
         for listener, traffic in self._observed.traffic.items():
-            for (service, tag, code), count in list(traffic.requests.items()):
-                requests.add_metric([listener, service, tag, str(code)], count)
-            for (service, tag), histogram in list(traffic.durations.items()):
-                cumulative = 0
-                buckets: list[tuple[str, float]] = []
-                for bound, count in zip((*map(str, BUCKETS), "+Inf"), histogram.counts, strict=True):
-                    cumulative += count
-                    buckets.append((bound, cumulative))
-                durations.add_metric([listener, service, tag], buckets, histogram.total)
-            for labels, count in list(traffic.decisions.items()):
-                lanes.add_metric([listener, *labels], count)
-            for fallback, count in list(traffic.fallbacks.items()):
+            for service, by_tag in traffic.exchanges.items():
+                for tag, series in by_tag.items():
+                    for code, count in series.statuses.items():
+                        requests.add_metric([listener, service, tag, str(code)], count)
+                    buckets = _cumulative(series.durations)
+                    durations.add_metric([listener, service, tag], buckets, series.durations.total)
+            for group, by_lane in traffic.decisions.items():
+                for lane, count in by_lane.items():
+                    lanes.add_metric([listener, group, lane], count)
+            for fallback, count in traffic.fallbacks.items():
                 fallbacks.add_metric([listener, *fallback], count)
-            for error, count in list(traffic.upstream_errors.items()):
+            for error, count in traffic.upstream_errors.items():
                 errors.add_metric([listener, *error], count)
-            for retry, count in list(traffic.retries.items()):
+            for retry, count in traffic.retries.items():
                 retries.add_metric([listener, *retry], count)
-            for code_name, count in list(traffic.refused.items()):
+            for code_name, count in traffic.refused.items():
                 refused.add_metric([listener, code_name], count)
             in_flight.add_metric([listener], traffic.in_flight)
             connections.add_metric([listener], traffic.connections)
@@ -168,3 +166,13 @@ class Collector:
         revision = GaugeMetricFamily("gateway_config_revision", "The running revision, counted from 1 at start.")
         revision.add_metric([], state.revision)
         yield revision
+
+
+def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    """Bucket bounds and how many observations were at or below each."""
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, BUCKETS), "+Inf"), histogram.counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets

@@ -34,6 +34,7 @@ class Publisher:
         """Publishes a new configuration with the service views there are."""
         self.snapshot = Snapshot(revision, rules, routes, self.snapshot.services)
         self._publish(self.snapshot)
+        self._traffic.retain_lanes({(lane.group, lane.name) for lane in rules.lanes})
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Publishes what a registry says of one service now; the other services' views are shared, not rebuilt."""

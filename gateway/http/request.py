@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from gateway.errors import ProtocolError
-from gateway.http.grammar import REQUEST_HEAD, field_pattern
+from gateway.http.grammar import REQUEST_HEAD, field_pattern, fields_pattern, malformed
 from gateway.http.target import match_path, parse_cookies, parse_query
 
 # What a field means to the proxy. DROP: hop-by-hop, or something a client may not say.
@@ -147,8 +147,6 @@ class Request:
         head = "\r\n".join([*lines, "", ""]).encode("utf-8")
         match = REQUEST_HEAD.fullmatch(head)
         if match is None:
-            from gateway.http.grammar import malformed
-
             raise malformed(head)
         return HeadReader("x-gray-tag").read(head, match, client_ip)
 
@@ -198,17 +196,17 @@ class HeadReader:
         name = tag_header.lower().encode("ascii")
         self._keeps_forwarded = keeps_forwarded
         self._meaning: dict[bytes, int] = {**_MEANING, name: TAG}
-        # A `-` also matches `_` and `.`: CGI-like services fold the three into one variable, so a twin such as
-        # `x_gray_tag` would be read as the real field behind us. Twins are dropped, never interpreted.
-        self._fields = field_pattern(b"|".join(re.escape(known).replace(rb"\-", b"[-_.]") for known in self._meaning))
+        # CGI-like services fold `-`, `_` and `.` into one variable, so a twin such as `x_gray_tag` would be read as the real
+        # field behind us. Twins are found, and dropped: they are not in `_meaning`.
+        self._fields = fields_pattern(self._meaning)
 
     def read(self, head: bytes, match: re.Match[bytes], client_ip: str) -> Request:
         """Judges a head that REQUEST_HEAD matched (`match`, whole).
 
         Raises ProtocolError for anything whose framing, host or target is not beyond doubt.
         """
-        target: bytes = match[2]
-        request = Request(head, match[1].decode("ascii"), target, 1 if match[5] == b"1" else 0, client_ip)
+        method, target, plain, query, minor = match.groups()
+        request = Request(head, method.decode("ascii"), target, 1 if minor == b"1" else 0, client_ip)
         line_end = match.end(5)
         request.line_end = line_end
         meanings = self._meaning
@@ -265,11 +263,11 @@ class HeadReader:
         request.rewrites_host = not hosts
         if len(target) > MAX_TARGET:
             raise ProtocolError(414, "target_too_long", f"the target is longer than {MAX_TARGET} bytes")
-        plain: bytes | None = match[3]
         if plain is not None:
             request.raw_path = plain
             request.path = plain.decode("ascii")
-            request.query = match[4] or b""
+            if query is not None:
+                request.query = query
         else:
             self._read_target(request)
         if request.authority and _AUTHORITY.fullmatch(request.authority) is None:

@@ -154,7 +154,11 @@ class Downstream:
             self._searched = 0
             end = match.end()
             try:
-                if end > self.context.head_bytes or data.count(b"\r\n", 0, end) > self.context.header_count + 2:
+                # A field takes four bytes at least: a short head cannot have too many.
+                fields_max = self.context.header_count
+                if end > 4 * fields_max and (
+                    end > self.context.head_bytes or data.count(b"\r\n", 0, end) > fields_max + 2
+                ):
                     raise ProtocolError(431, "head_too_large", "the head has too many bytes or too many fields")
                 request = self._reader.read(data[:end], match, self.peer.ip)
                 exchange = self._exchange = Exchange(self.context, self, request)

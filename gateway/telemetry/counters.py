@@ -29,25 +29,40 @@ class Histogram:
         self.total += value
 
 
+class Series:
+    """The exchanges of one service and tag: how many ended with which status, and how long they took."""
+
+    __slots__ = ("durations", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.durations = Histogram()
+
+    def count(self, status: int, seconds: float) -> None:
+        """Counts one exchange."""
+        statuses = self.statuses
+        statuses[status] = statuses.get(status, 0) + 1
+        self.durations.observe(seconds)
+
+
 class Traffic:
     """Counters of the data plane of one process. Keys are label values in the order the attribute's comment gives."""
 
     __slots__ = (
         "connections",
         "decisions",
-        "durations",
+        "exchanges",
         "fallbacks",
         "in_flight",
         "refused",
-        "requests",
         "retries",
         "upstream_errors",
     )
 
     def __init__(self) -> None:
-        self.requests: dict[tuple[str, str, int], int] = {}  # service, tag, status
-        self.durations: dict[tuple[str, str], Histogram] = {}  # service, tag
-        self.decisions: dict[tuple[str, str], int] = {}  # lane group, lane
+        # Nested, not keyed by tuples: a tuple would be built and hashed for every request.
+        self.exchanges: dict[str, dict[str, Series]] = {}  # service, tag
+        self.decisions: dict[str, dict[str, int]] = {}  # lane group, lane
         self.fallbacks: dict[tuple[str, str, str], int] = {}  # service, tag, reason
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
@@ -57,17 +72,20 @@ class Traffic:
 
     def count_exchange(self, service: str, tag: str, status: int, seconds: float) -> None:
         """Counts one finished exchange."""
-        key = (service, tag, status)
-        self.requests[key] = self.requests.get(key, 0) + 1
-        histogram = self.durations.get((service, tag))
-        if histogram is None:
-            histogram = self.durations[(service, tag)] = Histogram()
-        histogram.observe(seconds)
+        by_tag = self.exchanges.get(service)
+        if by_tag is None:
+            by_tag = self.exchanges[service] = {}
+        series = by_tag.get(tag)
+        if series is None:
+            series = by_tag[tag] = Series()
+        series.count(status, seconds)
 
     def count_lane(self, group: str, lane: str) -> None:
         """Counts one request put on a lane by a rule."""
-        key = (group, lane)
-        self.decisions[key] = self.decisions.get(key, 0) + 1
+        by_lane = self.decisions.get(group)
+        if by_lane is None:
+            by_lane = self.decisions[group] = {}
+        by_lane[lane] = by_lane.get(lane, 0) + 1
 
     def count_fallback(self, service: str, tag: str, reason: str) -> None:
         """Counts one request that another pool than the wanted one served."""
@@ -90,10 +108,15 @@ class Traffic:
 
     def forget_service(self, service: str) -> None:
         """Drops the series of a service that is not routed to any more."""
-        for table in (self.requests, self.durations, self.fallbacks, self.upstream_errors, self.retries):
-            _forget(table, service)
+        self.exchanges.pop(service, None)
+        self.fallbacks = {key: count for key, count in self.fallbacks.items() if key[0] != service}
+        self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
+        self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
 
-
-def _forget(table: dict, service: str) -> None:  # type: ignore[type-arg]
-    for key in [key for key in table if key[0] == service]:
-        del table[key]
+    def retain_lanes(self, lanes: set[tuple[str, str]]) -> None:
+        """Drops the series of lanes (group, lane) that do not exist any more."""
+        self.decisions = {
+            group: kept
+            for group, by_lane in self.decisions.items()
+            if (kept := {lane: count for lane, count in by_lane.items() if (group, lane) in lanes})
+        }
