@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong in a file that an operator wrote. Lines and columns count from 1, as editors do."""
+    """One thing wrong in what an operator wrote. Lines and columns count from 1, as editors do.
+
+    Line 0 means that `file` is no file but an option or an environment variable.
+    """
 
     file: str
     line: int
@@ -15,7 +18,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}"
 
 
 class GatewayError(Exception):

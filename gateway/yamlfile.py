@@ -106,7 +106,6 @@ class _Reader:
                 return self._mapping(node, location)
             if isinstance(node, yaml.SequenceNode):
                 return [self.read(item, (*location, index)) for index, item in enumerate(node.value)]
-            assert isinstance(node, yaml.ScalarNode)
             return self._scalar(node)
         finally:
             self._open.pop()
@@ -125,14 +124,15 @@ class _Reader:
             data[key] = self.read(value_node, (*location, key))
         return data
 
-    def _scalar(self, node: yaml.ScalarNode) -> str | None:
+    def _scalar(self, node: Any) -> str | None:
         text: str = node.value
-        if node.style is None and text in _NULLS:
+        if not node.style and text in _NULLS:  # plain, not quoted
             return None
         return _VARIABLE.sub(lambda match: self._variable(match, node), text) if "${" in text else text
 
     def _variable(self, match: re.Match[str], node: yaml.Node) -> str:
-        value = self._environ.get(match[1], match[2])
+        default: str | None = match[2]
+        value = self._environ.get(match[1], default)
         if value is None:
             self._add(node, f"environment variable {match[1]} is not set; ${{{match[1]}:-default}} gives a default")
             return ""
@@ -161,17 +161,22 @@ def _plain_words(detail: Any, location: Location) -> str:
     kind = detail["type"]
     if kind == "missing":
         return f"{where}: this key is required"
+    if kind == "union_tag_invalid":
+        return f"{where}: unknown kind '{detail['ctx']['tag']}'; accepted: {detail['ctx']['expected_tags']}"
+    if kind == "union_tag_not_found":
+        return f"{where}: the key 'kind' is required"
+    if kind == "too_short":
+        least, found = detail["ctx"]["min_length"], detail["ctx"]["actual_length"]
+        return f"{where}: must have at least {least} item{'' if least == 1 else 's'}, not {found}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message.replace("Input should be", "must be").replace("unable to parse string as", "not")
     value = detail.get("input")
-    shown = "" if isinstance(value, dict | list) or kind == "value_error" else f" (found {value!r})"
-    if isinstance(value, dict | list) and kind not in (
-        "value_error",
-        "union_tag_invalid",
-        "union_tag_not_found",
-        "too_short",
-    ):
+    if kind == "value_error":
+        shown = ""  # our own words say what was found
+    elif isinstance(value, dict | list):
         shown = f" (found {'a mapping' if isinstance(value, dict) else 'a list'})"
+    else:
+        shown = f" (found {value!r})"
     return f"{where}: {message}{shown}" if where else f"{message}{shown}"
 
 

@@ -16,7 +16,7 @@ from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, StaticRegistrySettings
-from gateway.yamlfile import Document, Location, load, parse, validation_problems
+from gateway.yamlfile import Document, Location, dotted, load, parse, validation_problems
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 _NOT_SETTINGS = frozenset({"GATEWAY_COMPILE", "GATEWAY_SERVER"})
@@ -70,7 +70,8 @@ def load_rules(sources: Sequence[Path]) -> LoadedRules:
         for member in members:
             try:
                 document = load(member)
-                content = _validate(RulesFile, document, document.data or {})
+                problems.extend(_repeated_lanes(document))
+                content = _validate(RulesFile, document, {} if document.data is None else document.data)
             except ConfigError as error:
                 problems.extend(error.problems)
                 continue
@@ -125,6 +126,31 @@ def _is_rules(data: Any) -> bool:
     return isinstance(data, dict) and any(difflib.get_close_matches(key, ["lane_groups"], cutoff=0.75) for key in data)
 
 
+def _repeated_lanes(document: Document) -> list[Problem]:
+    """Lane names given twice in a group; read off the raw data, so that they are found beside other problems."""
+    problems: list[Problem] = []
+    for place, group in _items(document.data, "lane_groups"):
+        seen: set[object] = set()
+        for lane_place, lane in _items(group, "lanes"):
+            name = lane.get("name")
+            if name is not None and name in seen:
+                location = (*place, *lane_place, "name")
+                message = f"{dotted(location)}: lane name '{name}' is given twice in group '{group.get('name')}'"
+                problems.append(document.problem(location, message))
+            seen.add(name)
+    return problems
+
+
+def _items(data: Any, key: str) -> list[tuple[Location, dict[str, Any]]]:
+    """The mappings in the list under a key, each with its location, as far as there are such."""
+    items = data.get(key) if isinstance(data, dict) else None
+    return (
+        [((key, index), item) for index, item in enumerate(items or []) if isinstance(item, dict)]
+        if isinstance(items, list)
+        else []
+    )
+
+
 def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Loaded[S]:
     document = load(path, environ)
     data = document.data if document.data is not None else {}
@@ -147,7 +173,7 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
     except ConfigError as error:
         problems.extend(error.problems)
     if settings is not None and isinstance(settings, GatewaySettings):
-        problems.extend(_unknown_services(settings, groups, document))
+        problems.extend(_route_problems(settings, document))
     if problems or settings is None:
         raise ConfigError(problems)
     return Loaded(settings, groups, compile_rules(groups), files)
@@ -161,17 +187,23 @@ def _rules_of(data: Any) -> list[str]:
     return [item for item in rules if isinstance(item, str)] if isinstance(rules, list) else []
 
 
-def _unknown_services(settings: GatewaySettings, groups: Sequence[LaneGroup], document: Document) -> list[Problem]:
-    if not isinstance(settings.registry, StaticRegistrySettings):
-        return []  # the registry knows more services than this file does
-    return [
-        document.problem(
-            ("registry", "services"), f"lane group '{group.name}' names service '{service}', which is not here"
-        )
-        for group in groups
-        for service in group.services
-        if service in {route.service for route in settings.routes} and service not in settings.registry.services
-    ]
+def _route_problems(settings: GatewaySettings, document: Document) -> list[Problem]:
+    """What is wrong among the routes, each of which is sound."""
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for index, route in enumerate(settings.routes):
+        name = f"{route.host or ''}{route.path.rstrip('/') or '/'}"
+        if name in seen:
+            location: Location = ("routes", index, "path")
+            problems.append(document.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
+        seen.add(name)
+        registry = settings.registry
+        if isinstance(registry, StaticRegistrySettings) and route.service not in registry.services:
+            known = ", ".join(sorted(registry.services)) or "none"
+            location = ("routes", index, "service")
+            message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {known})"
+            problems.append(document.problem(location, message))
+    return problems
 
 
 M = TypeVar("M", bound=Any)
@@ -198,7 +230,7 @@ def _from_origin(problem: Problem, location: Location, origins: Mapping[Location
     for size in range(len(location), 0, -1):
         origin = origins.get(location[:size])
         if origin is not None:
-            return Problem(origin, 1, 1, problem.message)
+            return Problem(origin, 0, 0, problem.message)
     return problem
 
 
@@ -217,13 +249,13 @@ def _overridden(
             if keys[0] not in model.model_fields:
                 close = difflib.get_close_matches(keys[0], list(model.model_fields), n=1)
                 hint = f"; did you mean {ENVIRONMENT_PREFIX}{close[0].upper()}?" if close else ""
-                problems.append(Problem(name, 1, 1, f"there is no setting '{keys[0]}'{hint}"))
+                problems.append(Problem(name, 0, 0, f"there is no setting '{keys[0]}'{hint}"))
                 continue
             data = _set(data, keys, environ[name], name, origins)
     for override in overrides:
         path, equals, value = override.partition("=")
         if not equals:
-            problems.append(Problem(f"--set {override}", 1, 1, "expected key.path=value"))
+            problems.append(Problem(f"--set {override}", 0, 0, "expected key.path=value"))
             continue
         data = _set(data, tuple(path.split(".")), value, f"--set {path}", origins)
     return data

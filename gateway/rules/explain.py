@@ -103,10 +103,8 @@ def _holds(condition: Condition, value: str, bucket: int | None) -> bool:
     if test.percent is not None:
         return bucket is not None and bucket < round(test.percent * 100)
     if test.range is not None:
-        try:
-            return test.range[0] <= float(value) <= test.range[1] and "e" not in value.lower() and "_" not in value
-        except ValueError:
-            return False
+        is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value, re.ASCII) is not None
+        return is_number and test.range[0] <= float(value) <= test.range[1]
     if test.regex is not None:
         return len(value) <= 1024 and compile_pattern(test.regex).fullmatch(value) is not None
     if test.prefix is not None:

@@ -221,15 +221,6 @@ class LaneGroup(Model):
     lanes: list[Lane] = Field(default_factory=list)
     """In the order in which they are tried."""
 
-    @model_validator(mode="after")
-    def _unique_lanes(self) -> LaneGroup:
-        seen: set[str] = set()
-        for lane in self.lanes:
-            if lane.name in seen:
-                raise ValueError(f"lane name '{lane.name}' is given twice in group '{self.name}'")
-            seen.add(lane.name)
-        return self
-
 
 class RulesFile(Model):
     """One file of rules."""

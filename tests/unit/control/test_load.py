@@ -1,0 +1,199 @@
+"""Loading configuration: every problem at once, each at its place; overrides and where they are blamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.control.load import check, load_gateway, load_rules, load_sidecar
+from gateway.errors import ConfigError
+from gateway.settings import Address
+
+GATEWAY = """\
+listen: 127.0.0.1:8080
+registry:
+  kind: static
+  services:
+    a: [{address: "127.0.0.1:9001"}, {address: "127.0.0.1:9002", tag: gray}]
+routes:
+  - {path: /A, service: a, strip_prefix: true}
+"""
+
+SIDECAR = """\
+service: a
+app: 127.0.0.1:1
+inbound: 127.0.0.1:2
+outbound: 127.0.0.1:3
+registry: {kind: nacos, address: 127.0.0.1:8848}
+"""
+
+LANE = "lane_groups: [{name: g, lanes: [{name: l, tag: gray, match: [{param: a, equals: '1'}]}]}]\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def gateway_problems(tmp_path: Path, text: str, *overrides: str, **environ: str) -> list[str]:
+    """The problems of a gateway.yaml, without the folder."""
+    with pytest.raises(ConfigError) as error:
+        load_gateway(write(tmp_path / "gateway.yaml", text), overrides, environ)
+    return [str(problem).replace(f"{tmp_path}/", "") for problem in error.value.problems]
+
+
+def test_the_designs_files_load(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    loaded = load_gateway(root / "config" / "gateway.yaml", environ={})
+    assert [group.name for group in loaded.groups] == ["demo"]
+    assert loaded.settings.listen == Address(host="0.0.0.0", port=8080)
+    assert load_sidecar(root / "config" / "sidecar.yaml", environ={}).settings.tag == "gray"
+
+
+def test_every_problem_at_once(tmp_path: Path) -> None:
+    write(
+        tmp_path / "rules" / "a.yaml",
+        """\
+lane_groups:
+  - name: g
+    lanes:
+      - {name: l, tag: base, match: [{param: a, equls: x}]}
+      - {name: m, tag: gray, match: []}
+      - {name: m, tag: gray, match: [{param: a, regex: "(x"}, {cookie: c, percent: 101}]}
+""",
+    )
+    write(tmp_path / "rules" / "b.yaml", "lane_groups: [{name: g, lanes: 3}]\n")
+    text = """\
+listn: 1.2.3.4:80
+admin: nowhere
+workers: 2
+registry: {kind: zookeeper}
+routes:
+  - {path: A, service: a, strip_prefx: yes}
+rules: rules
+timeouts: {head: 10 parsecs, connect: 0}
+trusted: [10.0.0.0/33]
+carriers: {header: Host}
+"""
+    assert gateway_problems(tmp_path, text) == [
+        "gateway.yaml:1:1: listn: unknown key 'listn'; did you mean 'listen'?",
+        "gateway.yaml:2:8: admin: an address is host:port, the port 0 to 65535; found 'nowhere'",
+        "gateway.yaml:3:10: workers: must be less than or equal to 1 (found '2')",
+        "gateway.yaml:4:11: registry: unknown kind 'zookeeper'; accepted: 'static', 'embedded', 'nacos'",
+        "gateway.yaml:6:12: routes.0.path: a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character",
+        "gateway.yaml:6:27: routes.0.strip_prefx: unknown key 'strip_prefx'; did you mean 'strip_prefix'?",
+        "gateway.yaml:8:18: timeouts.head: a duration is a number with ms, s, m or h; found '10 parsecs'",
+        "gateway.yaml:8:39: timeouts.connect: must be greater than 0 (found '0')",
+        "gateway.yaml:9:11: trusted.0: an address or network is accepted (10.0.0.0/8, host bits 0); found '10.0.0.0/33'",
+        "gateway.yaml:10:20: carriers.header: header 'host' has a meaning of its own and cannot carry the tag",
+        "rules/a.yaml:4:23: lane_groups.0.lanes.0.tag: tag 'base' is reserved: it means unmarked",
+        "rules/a.yaml:4:49: lane_groups.0.lanes.0.match.0.equls: unknown key 'equls'; did you mean 'equals'?",
+        "rules/a.yaml:5:37: lane_groups.0.lanes.1.match: must have at least 1 item, not 0",
+        "rules/a.yaml:6:16: lane_groups.0.lanes.2.name: lane name 'm' is given twice in group 'g'",
+        "rules/a.yaml:6:56: lane_groups.0.lanes.2.match.0.regex: not a regular expression (RE2 syntax, no look-around or "
+        "back-references): missing ): (x",
+        "rules/a.yaml:6:82: lane_groups.0.lanes.2.match.1.percent: must be less than or equal to 100 (found '101')",
+        "rules/b.yaml:1:32: lane_groups.0.lanes: must be a valid list (found '3')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "problem"),
+    [
+        ("{param: a}", "a condition has exactly one operator of"),
+        ("{param: a, equals: x, in: [y]}", "found equals and in"),
+        ("{equals: a}", "a condition looks at exactly one of"),
+        ("{param: a, cookie: b, equals: c}", "found param and cookie"),
+        ("{path: {prefix: /x}, equals: y}", "the operator goes inside: {path: {equals: …}}"),
+        ("{path: {}}", "a condition has exactly one operator of"),
+        ("{client_ip: {in: [10.0.0.0/8, zzz]}}", "client_ip: 'zzz' is neither an address nor a network"),
+        ("{param: a, in: []}", "must have at least 1 item"),
+        ("{param: a, range: [9, 1]}", "range: the first number is larger than the second"),
+        ("{param: a, range: [1]}", "must have at least 2 items"),
+        ("{param: a, percent: -1}", "must be greater than or equal to 0"),
+        ("{param: a, percent: nan}", "must be"),
+        ('{header: "a b", equals: x}', "this is not a header name"),
+        ('{param: a, regex: "(?=a)"}', "not a regular expression"),
+        ("{param: a, exists: perhaps}", "must be a valid boolean"),
+    ],
+)
+def test_bad_conditions(tmp_path: Path, condition: str, problem: str) -> None:
+    path = write(tmp_path / "r.yaml", f"lane_groups: [{{name: g, lanes: [{{name: l, tag: t, match: [{condition}]}}]}}]")
+    with pytest.raises(ConfigError) as error:
+        load_rules([path])
+    assert len(error.value.problems) == 1
+    assert problem in str(error.value)
+
+
+def test_a_group_is_defined_once_over_all_files(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", LANE)
+    write(tmp_path / "b.yaml", LANE)
+    with pytest.raises(ConfigError) as error:
+        load_rules([tmp_path])
+    assert str(error.value) == f"{tmp_path}/b.yaml:1:22: lane group 'g' is already defined in {tmp_path}/a.yaml:1"
+
+
+def test_rules_of_a_directory_go_by_name_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / "2.yml", LANE.replace("name: g", "name: second"))
+    write(tmp_path / "1.yaml", LANE.replace("name: g", "name: first"))
+    write(tmp_path / ".3.yaml.swp.yaml", "broken: [")
+    write(tmp_path / "note.txt", "broken: [")
+    assert [group.name for group in load_rules([tmp_path]).groups] == ["first", "second"]
+
+
+def test_the_command_line_beats_the_environment_which_beats_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "gateway.yaml", GATEWAY)
+    environ = {"GATEWAY_LISTEN": "127.0.0.1:1", "GATEWAY_TIMEOUTS__HEAD": "3s", "GATEWAY_COMPILE": "1", "HOME": "/"}
+    settings = load_gateway(path, ["listen=127.0.0.1:2", "trusted=[10.0.0.0/8]"], environ).settings
+    assert settings.listen.port == 2
+    assert settings.timeouts.head == 3.0
+    assert [str(network) for network in settings.trusted] == ["10.0.0.0/8"]
+
+
+def test_a_bad_override_is_blamed_on_what_brought_it(tmp_path: Path) -> None:
+    assert gateway_problems(
+        tmp_path,
+        GATEWAY,
+        "listen=x",
+        "nonsense",
+        "limits.head_byte=5000",
+        GATEWAY_TIMEOUTS__HEAD="x",
+        GATEWAY_LISTN="y",
+    ) == [
+        "--set limits.head_byte: limits.head_byte: unknown key 'head_byte'; did you mean 'head_bytes'?",
+        "--set listen: listen: an address is host:port, the port 0 to 65535; found 'x'",
+        "--set nonsense: expected key.path=value",
+        "GATEWAY_LISTN: there is no setting 'listn'; did you mean GATEWAY_LISTEN?",
+        "GATEWAY_TIMEOUTS__HEAD: timeouts.head: a duration is a number with ms, s, m or h; found 'x'",
+    ]
+
+
+def test_routes(tmp_path: Path) -> None:
+    twice = GATEWAY + "  - {path: /A/, service: a}\n"
+    assert gateway_problems(tmp_path, twice) == ["gateway.yaml:8:12: routes.1.path: the route '/A' is given twice"]
+    unknown = GATEWAY.replace("service: a,", "service: b,")
+    assert gateway_problems(tmp_path, unknown) == [
+        "gateway.yaml:7:25: routes.0.service: service 'b' is not in the static registry (it has: a)"
+    ]
+
+
+def test_check_tells_files_apart(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", GATEWAY)
+    write(tmp_path / "sidecar.yaml", SIDECAR.replace("app:", "ap:"))
+    write(tmp_path / "rules" / "r.yaml", LANE.replace("tag", "tga"))
+    problems, count = check([tmp_path])
+    assert count == 3
+    assert sorted(str(problem).removeprefix(f"{tmp_path}/") for problem in problems) == [
+        "rules/r.yaml:1:33: lane_groups.0.lanes.0.tag: this key is required",
+        "rules/r.yaml:1:43: lane_groups.0.lanes.0.tga: unknown key 'tga'; did you mean 'tag'?",
+        "sidecar.yaml:1:1: app: this key is required",
+        "sidecar.yaml:2:1: ap: unknown key 'ap'; did you mean 'app'?",
+    ]
+    assert check([tmp_path / "gateway.yaml"]) == ([], 1)
+
+
+def test_a_file_that_is_no_mapping(tmp_path: Path) -> None:
+    assert gateway_problems(tmp_path, "- a\n") == ["gateway.yaml:1:1: the file must be a mapping of keys to values"]
+    assert "gateway.yaml:1:1: registry: this key is required" in gateway_problems(tmp_path, "")

@@ -1,0 +1,200 @@
+"""What each operator means of a value that is there, absent, empty, repeated, encoded or undecodable.
+
+Both readings of the rules are asked: the compiled index that routes and the naive interpreter that explains.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.http.request import Request
+from gateway.rules.compile import compile_rules
+from gateway.rules.explain import explain
+from gateway.rules.match import bucket_of
+from gateway.rules.model import LaneGroup
+
+
+def group(*conditions: dict[str, Any], mode: str = "all", name: str = "g", **lane: Any) -> LaneGroup:
+    return LaneGroup.model_validate(
+        {"name": name, "lanes": [{"name": "l", "tag": "gray", "match": list(conditions), "match_mode": mode, **lane}]}
+    )
+
+
+def takes(groups: list[LaneGroup], request: Request) -> bool:
+    """Whether a lane takes the request; both readings must agree."""
+    winner = compile_rules(groups).match(request)
+    explained = [evidence for evidence in explain(groups, request) if evidence.winner]
+    assert (winner is not None) == bool(explained)
+    if winner is not None:
+        assert (winner.group, winner.name) == (explained[0].group, explained[0].lane)
+    return winner is not None
+
+
+def holds(
+    condition: dict[str, Any], url: str = "/", *headers: tuple[str, str], method: str = "GET", ip: str = "10.1.2.3"
+) -> bool:
+    return takes([group(condition)], Request.build(method, url, headers, ip))
+
+
+@pytest.mark.parametrize(
+    ("operator", "present", "other", "empty", "absent"),
+    [
+        pytest.param({"equals": "gray"}, True, False, False, False, id="equals"),
+        pytest.param({"not_equals": "gray"}, False, True, True, False, id="not_equals"),
+        pytest.param({"in": ["gray", "x"]}, True, False, False, False, id="in"),
+        pytest.param({"not_in": ["gray", "x"]}, False, True, True, False, id="not_in"),
+        pytest.param({"prefix": "gr"}, True, False, False, False, id="prefix"),
+        pytest.param({"prefix": ""}, True, True, True, False, id="empty prefix"),
+        pytest.param({"regex": "gra[xy]"}, True, False, False, False, id="regex"),
+        pytest.param({"regex": "ra"}, False, False, False, False, id="regex is anchored"),
+        pytest.param({"regex": ".*"}, True, True, True, False, id="regex anything"),
+        pytest.param({"exists": True}, True, True, True, False, id="exists"),
+        pytest.param({"exists": False}, False, False, False, True, id="is absent"),
+        pytest.param({"range": [0, 9]}, False, False, False, False, id="range of text"),
+        pytest.param({"percent": 100}, True, True, True, False, id="percent 100"),
+        pytest.param({"percent": 0}, False, False, False, False, id="percent 0"),
+        pytest.param({"equals": ""}, False, False, True, False, id="equals nothing"),
+    ],
+)
+def test_operator(operator: dict[str, Any], present: bool, other: bool, empty: bool, absent: bool) -> None:
+    for source in ("param", "header", "cookie"):
+        condition = {source: "group", **operator}
+
+        def ask(value: str | None, source: str = source, condition: dict[str, Any] = condition) -> bool:
+            if value is None:
+                return holds(condition)
+            if source == "param":
+                return holds(condition, f"/?group={value}")
+            if source == "header":
+                return holds(condition, "/", ("Group", value))
+            return holds(condition, "/", ("Cookie", f"group={value}"))
+
+        assert [ask("gray"), ask("blue"), ask(""), ask(None)] == [present, other, empty, absent]
+
+
+@pytest.mark.parametrize(
+    ("value", "inside"),
+    [("1", True), ("10", True), ("5.5", True), ("+5", True), ("0", False), ("10.01", False), ("-5", False)]
+    + [(text, False) for text in ("", "five", "1e0", "NaN", "Infinity", "0x5", "5 ", "1_0", "٥")],
+)
+def test_range(value: str, inside: bool) -> None:
+    from urllib.parse import quote
+
+    assert holds({"param": "n", "range": [1, 10]}, f"/?n={quote(value)}") is inside
+
+
+def test_the_first_of_a_repeated_key_counts() -> None:
+    assert holds({"param": "a", "equals": "1"}, "/?a=1&a=2")
+    assert not holds({"param": "a", "equals": "2"}, "/?a=1&a=2")
+    assert holds({"header": "x", "equals": "1"}, "/", ("X", "1"), ("x", "2"))
+    assert holds({"cookie": "c", "equals": "1"}, "/", ("Cookie", "c=1; c=2"))
+
+
+def test_encoded_values_are_decoded_once_undecodable_ones_match_nothing_written() -> None:
+    assert holds({"param": "a", "equals": "gräy x"}, "/?a=gr%C3%A4y+x")
+    assert holds({"param": "a", "equals": "%41"}, "/?a=%2541")
+    assert not holds({"param": "a", "equals": "A"}, "/?a=%2541")
+    assert not holds({"param": "a", "equals": "ä"}, "/?a=%e4")
+    assert holds({"param": "a", "exists": True}, "/?a=%e4")
+
+
+def test_a_very_long_value_never_matches_a_pattern() -> None:
+    assert holds({"param": "a", "regex": "a+"}, "/?a=" + "a" * 1024)
+    assert not holds({"param": "a", "regex": "a+"}, "/?a=" + "a" * 1025)
+
+
+def test_things_without_a_name() -> None:
+    assert holds({"path": {"prefix": "/A/"}}, "/A/x?y")
+    assert not holds({"path": {"equals": "/a"}}, "/A")
+    assert holds({"method": {"equals": "post"}}, "/", method="POST")
+    assert holds({"host": {"in": ["Shop.Example"]}}, "http://SHOP.example:80/")
+    assert holds({"host": {"prefix": "SHOP."}}, "http://shop.example/")
+
+
+@pytest.mark.parametrize(
+    ("test", "held"),
+    [
+        ({"equals": "10.1.2.3"}, True),
+        ({"equals": "10.0.0.0/8"}, True),
+        ({"in": ["192.168.0.0/16", "10.1.0.0/16"]}, True),
+        ({"in": ["192.168.0.0/16"]}, False),
+        ({"not_in": ["10.0.0.0/8"]}, False),
+        ({"not_equals": "10.1.2.4"}, True),
+        ({"in": ["::1", "fd00::/8"]}, False),
+    ],
+)
+def test_client_ip(test: dict[str, Any], held: bool) -> None:
+    assert holds({"client_ip": test}) is held
+
+
+def test_all_and_any() -> None:
+    a, b = {"param": "a", "equals": "1"}, {"param": "b", "equals": "1"}
+    for url, every, some in (("/?a=1&b=1", True, True), ("/?a=1", False, True), ("/", False, False)):
+        assert takes([group(a, b)], Request.build("GET", url)) is every
+        assert takes([group(a, b, mode="any")], Request.build("GET", url)) is some
+
+
+def test_several_conditions_on_one_key() -> None:
+    twice = [{"param": "a", "in": ["1", "2"]}, {"param": "a", "not_equals": "2"}]
+    assert takes([group(*twice)], Request.build("GET", "/?a=1"))
+    assert not takes([group(*twice)], Request.build("GET", "/?a=2"))
+    never = [{"param": "a", "exists": False}, {"param": "a", "equals": "1"}]
+    assert not takes([group(*never)], Request.build("GET", "/?a=1"))
+    assert not takes([group(*never)], Request.build("GET", "/"))
+
+
+def test_percent_is_sticky_and_a_larger_share_keeps_who_was_in() -> None:
+    users = [f"user-{number}" for number in range(2000)]
+
+    def taken(percent: float) -> set[str]:
+        rules = compile_rules([group({"param": "uid", "percent": percent})])
+        return {user for user in users if rules.match(Request.build("GET", f"/?uid={user}")) is not None}
+
+    shares = [taken(percent) for percent in (0, 0.5, 5, 20, 50, 100)]
+    assert shares[0] == set()
+    assert shares[-1] == set(users)
+    for smaller, larger in zip(shares, shares[1:], strict=False):
+        assert smaller <= larger
+    assert 0.16 < len(shares[3]) / len(users) < 0.24
+    assert taken(20) == shares[3]
+
+
+def test_percent_has_two_decimals_and_is_the_same_everywhere() -> None:
+    """The bucket is part of the contract: another implementation must put users into the same lane."""
+    assert (
+        bucket_of("g", "user-1")
+        == int.from_bytes(__import__("hashlib").sha256(b"g\0user-1").digest()[:8], "big") % 10_000
+    )
+    user = next(name for name in (f"u{n}" for n in range(100_000)) if bucket_of("g", name) == 0)
+    assert holds({"param": "uid", "percent": 0.01}, f"/?uid={user}")
+
+
+def test_order_decides_and_closed_lanes_match_nothing() -> None:
+    first = group({"param": "a", "exists": True}, name="one", enabled=False)
+    second = group({"param": "a", "exists": True}, name="two")
+    third = group({"param": "a", "exists": True}, name="three")
+    request = Request.build("GET", "/?a")
+    assert takes([first, second, third], request)
+    winner = compile_rules([first, second, third]).match(request)
+    assert winner is not None
+    assert winner.group == "two"
+    assert not takes([second.model_copy(update={"enabled": False})], request)
+    later = [evidence for evidence in explain([first, second, third], request) if evidence.group == "three"]
+    assert (later[0].matched, later[0].winner) == (True, False)
+
+
+def test_a_tag_is_limited_to_its_groups_services() -> None:
+    limited = LaneGroup.model_validate(
+        {
+            "name": "g",
+            "services": ["a"],
+            "lanes": [{"name": "l", "tag": "gray", "match": [{"param": "a", "equals": "1"}]}],
+        }
+    )
+    rules = compile_rules([limited])
+    assert rules.holds("gray", "a")
+    assert not rules.holds("gray", "b")
+    assert rules.holds("blue", "b")
+    assert compile_rules([limited, group({"param": "x", "equals": "1"})]).holds("gray", "b")

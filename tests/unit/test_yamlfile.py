@@ -1,0 +1,70 @@
+"""YAML with places: text stays as written, problems say where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.yamlfile import load, parse
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        parse(text, "f.yaml", {})
+    return [str(problem) for problem in error.value.problems]
+
+
+def test_scalars_stay_as_written() -> None:
+    data = parse("{a: 1.10, b: on, c: 0755, d: true, e: null, f: ~, g: , h: 'null', i: 2026-11-23}", "f", {}).data
+    assert data == {
+        "a": "1.10", "b": "on", "c": "0755", "d": "true", "e": None, "f": None, "g": None, "h": "null", "i": "2026-11-23",
+    }  # fmt: skip
+
+
+def test_places_count_from_one() -> None:
+    document = parse("a:\n  - b: x\n    c: [1, 2]\n", "f", {})
+    assert document.place(("a", 0, "b")) == (2, 8)
+    assert document.place(("a", 0, "b"), of_key=True) == (2, 5)
+    assert document.place(("a", 0, "c", 1)) == (3, 12)
+    assert document.place(("a", "union-tag", 0, "c", "missing")) == (3, 8)
+
+
+def test_variables() -> None:
+    assert parse("a: ${HOST}:${PORT:-80}", "f", {"HOST": "h"}).data == {"a": "h:80"}
+    assert problems("a: x\nb: ${NOPE}") == [
+        "f.yaml:2:4: environment variable NOPE is not set; ${NOPE:-default} gives a default"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("a: 1\na: 2", "f.yaml:2:1: key 'a' is given twice", id="duplicate key"),
+        pytest.param("a: [1", "f.yaml:2:1: not YAML: did not find expected ',' or ']'", id="open list"),
+        pytest.param("a:\n\tb: 1", "f.yaml:2:1: not YAML: found character that cannot start any token", id="tab"),
+        pytest.param("a: 1\n---\nb: 2", "f.yaml:2:1: not YAML: but found another document", id="two documents"),
+        pytest.param("? [a]\n: 1", "f.yaml:1:3: a key must be a plain word", id="list as key"),
+        pytest.param("a: &x [*x]", "f.yaml:1:4: an alias refers to a value that contains it", id="recursive"),
+    ],
+)
+def test_not_yaml(text: str, problem: str) -> None:
+    assert problems(text) == [problem]
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes(b"a: \xe4")
+    for path, message in (
+        (latin, "the file is not UTF-8 (byte 3)"),
+        (tmp_path / "missing.yaml", "cannot read the file: No such file or directory"),
+        (tmp_path, "cannot read the file: Is a directory"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            load(path)
+        assert [str(problem) for problem in error.value.problems] == [f"{path}:1:1: {message}"]
+
+
+def test_an_empty_file_is_nothing() -> None:
+    assert parse("# only a comment\n", "f", {}).data is None
