@@ -18,12 +18,41 @@ from gateway.routing.instance import BASE, Instance, is_tag, sorted_instances
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _HOST = re.compile(r"[0-9A-Za-z._~\-]+|\[[0-9A-Fa-f:.]+\]")
+_PORT = re.compile(r"[0-9]{1,5}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SERVICE = re.compile(r"[0-9A-Za-z@._:\-]{1,255}")
 _RESERVED_HEADERS = frozenset(
-    "host connection content-length transfer-encoding te trailer upgrade expect keep-alive cookie authorization "
-    "baggage traceparent x-forwarded-for x-forwarded-proto x-forwarded-host".split()
+    {
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "keep-alive",
+        "cookie",
+        "authorization",
+        "baggage",
+        "traceparent",
+        "proxy-connection",
+        "proxy-authorization",
+        "http2-settings",
+        "content-type",
+        "content-encoding",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-real-ip",
+        "x-request-id",
+        "b3",
+        "x-b3-traceid",
+    }
 )
+MAX_DURATION = 7 * 86_400.0
+"""Seconds; a longer duration is a slip of the pen rather than a wish."""
 
 
 class Model(BaseModel):
@@ -43,11 +72,12 @@ class Address(Model):
 
 
 def _parse_address(value: Any) -> Any:
-    if not isinstance(value, str):
+    if isinstance(value, Address):
         return value
-    host, colon, port = value.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or _HOST.fullmatch(host) is None:
-        raise ValueError(f"an address is host:port, the port 0 to 65535; found {value!r}")
+    host, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not colon or _PORT.fullmatch(port) is None or int(port) > 65535 or _HOST.fullmatch(host) is None:
+        found = repr(value) if isinstance(value, str) else "nothing" if value is None else "no text"
+        raise ValueError(f"an address is host:port, the port 0 to 65535; found {found}")
     return {"host": host.strip("[]"), "port": int(port)}
 
 
@@ -66,12 +96,19 @@ def _check_tag(text: str) -> str:
     return text
 
 
-def _check_carrier(text: str) -> str:
+def _check_header(text: str) -> str:
     if _TOKEN.fullmatch(text) is None:
-        raise ValueError("this is not a header name")
+        raise ValueError(f"{text!r} is not a header name")
     if text.lower() in _RESERVED_HEADERS:
         raise ValueError(f"header {text.lower()!r} has a meaning of its own and cannot carry the tag")
     return text.lower()
+
+
+def _check_member(text: str) -> str:
+    # W3C Baggage §3.3.1.1: a key is a token, and case counts.
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not the key of a baggage member: letters, digits and !#$%&'*+-.^_`|~")
+    return text
 
 
 def _check_service(text: str) -> str:
@@ -110,8 +147,8 @@ def _check_weight(value: float) -> float:
 
 
 AddressField = Annotated[Address, BeforeValidator(_parse_address)]
-Duration = Annotated[float, BeforeValidator(_parse_duration), Field(ge=0)]
-PositiveDuration = Annotated[float, BeforeValidator(_parse_duration), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(_parse_duration), Field(ge=0, le=MAX_DURATION)]
+PositiveDuration = Annotated[float, BeforeValidator(_parse_duration), Field(gt=0, le=MAX_DURATION)]
 Tag = Annotated[str, AfterValidator(_check_tag)]
 ServiceName = Annotated[str, AfterValidator(_check_service)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network)]
@@ -199,10 +236,10 @@ class RouteSettings(Model):
 class CarrierSettings(Model):
     """Where requests carry their tag. The same on the entry and on every sidecar."""
 
-    header: Annotated[str, AfterValidator(_check_carrier)] = "x-gray-tag"
+    header: Annotated[str, AfterValidator(_check_header)] = "x-gray-tag"
     """The tag header."""
-    baggage: Annotated[str, AfterValidator(_check_carrier)] = "x-gray-tag"
-    """The member of the W3C baggage header."""
+    baggage: Annotated[str, AfterValidator(_check_member)] = "x-gray-tag"
+    """The member of the W3C baggage header; case counts."""
 
 
 class TimeoutSettings(Model):
@@ -219,7 +256,7 @@ class TimeoutSettings(Model):
     keep_alive: PositiveDuration = 75.0
     """That an idle client connection is kept."""
     upstream_idle: PositiveDuration = 4.0
-    """That an idle connection to an instance is kept: less than the 5 s after which Node.js and uvicorn close theirs."""
+    """That an idle connection to an instance is kept: less than the 5 s after which Node.js and uvicorn close."""
 
 
 class LimitSettings(Model):
@@ -278,8 +315,8 @@ class GatewaySettings(ServingSettings):
     trusted: list[Network] = Field(default_factory=list)
     """Clients that may send carriers and forwarding fields: proxies of your own in front of this one."""
     trace_sampled: float = Field(default=1.0, ge=0, le=1)
-    """Share of the traceparents made here that say `sampled`. OpenTelemetry's default sampler follows its parent: with 0,
-    services behind the gateway would stop tracing."""
+    """Share of the traceparents made here that say `sampled`. OpenTelemetry's default sampler follows its parent: with
+    0, services behind the gateway would stop tracing."""
     drain: DrainSettings = DrainSettings()
     """How the program ends."""
 

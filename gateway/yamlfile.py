@@ -21,7 +21,27 @@ from pydantic import BaseModel, ValidationError
 from gateway.errors import ConfigError, Problem
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_EXPECTED = {
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "path_type": "must be a path",
+}
+"""pydantic's words for a wrong type name Python's types; these name YAML's."""
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+MAX_VALUES = 250_000
+"""Values in a file with every alias written out. A few lines of aliases to aliases ("billion laughs") ask for more."""
 
 Location = tuple[str | int, ...]
 
@@ -75,10 +95,18 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None = None) -> Doc
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         message = f"not YAML: {error.problem or error.context}"
         raise ConfigError([Problem(file, line, column, message)]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError([Problem(file, 1, 1, f"not YAML: {error}")]) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, error.position - before.rfind("\n")
+        message = f"not YAML: the control character U+{ord(text[error.position]):04X} is not allowed"
+        raise ConfigError([Problem(file, line, column, message)]) from error
+    except RecursionError as error:
+        raise ConfigError([Problem(file, 1, 1, "the values are nested too deeply")]) from error
     reader = _Reader(file, os.environ if environ is None else environ)
-    data = None if root is None else reader.read(root, ())
+    try:
+        data = None if root is None else reader.read(root, ())
+    except RecursionError as error:
+        raise ConfigError([Problem(file, 1, 1, "the values are nested too deeply")]) from error
     if reader.problems:
         raise ConfigError(reader.problems)
     return Document(file, data, reader.places, reader.key_places)
@@ -94,10 +122,16 @@ class _Reader:
         self._file = file
         self._environ = environ
         self._open: list[yaml.Node] = []
+        self._count = 0
 
     def read(self, node: yaml.Node, location: Location) -> Any:
         if any(node is above for above in self._open):  # compose resolves aliases, so a value may hold itself
             self._add(node, "an alias refers to a value that contains it")
+            return None
+        self._count += 1
+        if self._count >= MAX_VALUES:
+            if self._count == MAX_VALUES:
+                self._add(node, f"with its aliases written out the file has more than {MAX_VALUES:,} values")
             return None
         self.places[location] = (node.start_mark.line + 1, node.start_mark.column + 1)
         self._open.append(node)
@@ -168,13 +202,14 @@ def _plain_words(detail: Any, location: Location) -> str:
     if kind == "too_short":
         least, found = detail["ctx"]["min_length"], detail["ctx"]["actual_length"]
         return f"{where}: must have at least {least} item{'' if least == 1 else 's'}, not {found}"
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    message = message.replace("Input should be", "must be").replace("unable to parse string as", "not")
+    message = _EXPECTED.get(kind) or detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     value = detail.get("input")
     if kind == "value_error":
         shown = ""  # our own words say what was found
     elif isinstance(value, dict | list):
         shown = f" (found {'a mapping' if isinstance(value, dict) else 'a list'})"
+    elif value is None:
+        shown = " (found nothing)"
     else:
         shown = f" (found {value!r})"
     return f"{where}: {message}{shown}" if where else f"{message}{shown}"

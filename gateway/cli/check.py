@@ -19,7 +19,7 @@ def command(paths: tuple[Path, ...], output: str) -> None:
     PATH is a file or a directory; a configuration's rules are checked with it. Every problem is printed as
     `file:line:col: message`. Exit code 1 where there is any.
     """
-    from gateway.control.load import check
+    from gateway.control.check import check
 
     problems, count = check(paths)
     if output == "json":
@@ -27,8 +27,12 @@ def command(paths: tuple[Path, ...], output: str) -> None:
     else:
         for problem in problems:
             click.echo(str(problem))
-    files = "1 file" if count == 1 else f"{count} files"
     if problems:
-        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {files}", err=True)
+        files = len({problem.file for problem in problems})
+        click.echo(f"{_counted(len(problems), 'problem')} in {_counted(files, 'file')}", err=True)
         sys.exit(1)
-    click.echo(f"{files} checked, no problems", err=True)
+    click.echo(f"{_counted(count, 'file')} {'is' if count == 1 else 'are'} fine", err=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +10,16 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from gateway.control.overrides import overridden
 from gateway.errors import ConfigError, Problem
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, StaticRegistrySettings
-from gateway.yamlfile import Document, Location, dotted, load, parse, validation_problems
+from gateway.yamlfile import Document, Location, dotted, load, validation_problems
 
-ENVIRONMENT_PREFIX = "GATEWAY_"
-_NOT_SETTINGS = frozenset({"GATEWAY_COMPILE", "GATEWAY_SERVER"})
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
+"""Of the files that directories are searched for."""
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -57,7 +56,7 @@ def load_sidecar(path: Path, overrides: Sequence[str] = (), environ: Mapping[str
     return _load(SidecarSettings, path, overrides, os.environ if environ is None else environ)
 
 
-def load_rules(sources: Sequence[Path]) -> LoadedRules:
+def load_rules(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> LoadedRules:
     """The lane groups of directories and files, in order. Raises ConfigError with every problem of every file."""
     problems: list[Problem] = []
     groups: list[LaneGroup] = []
@@ -65,11 +64,15 @@ def load_rules(sources: Sequence[Path]) -> LoadedRules:
     files: list[Path] = []
     for source in sources:
         files.append(source)
-        members = _yaml_files(source) if source.is_dir() else [source]
+        try:
+            members = _yaml_files(source) if source.is_dir() else [source]
+        except OSError as error:
+            problems.append(Problem(str(source), 1, 1, f"cannot read the directory: {error.strerror or error}"))
+            continue
         files.extend(member for member in members if member != source)
         for member in members:
             try:
-                document = load(member)
+                document = load(member, environ)
                 problems.extend(_repeated_lanes(document))
                 content = _validate(RulesFile, document, {} if document.data is None else document.data)
             except ConfigError as error:
@@ -86,44 +89,6 @@ def load_rules(sources: Sequence[Path]) -> LoadedRules:
     if problems:
         raise ConfigError(problems)
     return LoadedRules(tuple(groups), tuple(files))
-
-
-def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
-    """Every problem in files and directories of any kind, and how many files were looked at.
-
-    What a file is is read off its keys: `lane_groups` are rules, `app` and `service` a sidecar's configuration, anything
-    else the entry gateway's.
-    """
-    problems: list[Problem] = []
-    rules: list[Path] = []
-    count = 0
-    for path in paths:
-        members = sorted(file for suffix in _SUFFIXES for file in path.rglob(f"*{suffix}")) if path.is_dir() else [path]
-        if path.is_dir() and not members:
-            problems.append(Problem(str(path), 1, 1, "the directory has no *.yaml file"))
-        for member in members:
-            count += 1
-            try:
-                data = load(member).data
-                if _is_rules(data):
-                    rules.append(member)
-                elif isinstance(data, dict) and ("app" in data or "inbound" in data or "outbound" in data):
-                    load_sidecar(member, environ={})
-                else:
-                    load_gateway(member, environ={})
-            except ConfigError as error:
-                problems.extend(error.problems)
-    try:
-        load_rules(rules)
-    except ConfigError as error:
-        problems.extend(error.problems)
-    return sorted(set(problems)), count
-
-
-def _is_rules(data: Any) -> bool:
-    if data is None:
-        return True
-    return isinstance(data, dict) and any(difflib.get_close_matches(key, ["lane_groups"], cutoff=0.75) for key in data)
 
 
 def _repeated_lanes(document: Document) -> list[Problem]:
@@ -157,7 +122,7 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
     problems: list[Problem] = []
     origins: dict[Location, str] = {}
     if isinstance(data, dict):
-        data = _overridden(data, model, overrides, environ, origins, problems)
+        data = overridden(data, model, overrides, environ, origins, problems)
     settings: S | None = None
     try:
         settings = _validate(model, document, data, origins)
@@ -165,9 +130,17 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
         problems.extend(error.problems)
     groups: tuple[LaneGroup, ...] = ()
     files: tuple[Path, ...] = (path,)
-    sources = settings.rules if settings is not None else _rules_of(data)
+    sources: list[Path] = []
+    for index, source in enumerate(settings.rules if settings is not None else _rules_of(data)):
+        resolved = _beside(path, source)
+        if resolved.exists():
+            sources.append(resolved)
+        else:
+            location: Location = ("rules", index)
+            problem = document.problem(location, f"rules: there is no file or directory '{resolved}'")
+            problems.append(_from_origin(problem, location, origins))
     try:
-        loaded = load_rules([path.parent / source for source in sources])
+        loaded = load_rules(sources, environ)
         groups = loaded.groups
         files += loaded.files
     except ConfigError as error:
@@ -177,6 +150,16 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
     if problems or settings is None:
         raise ConfigError(problems)
     return Loaded(settings, groups, compile_rules(groups), files)
+
+
+def _beside(path: Path, source: str) -> Path:
+    """A rules source, relative to its configuration; without `..` where that names the same, for people to read."""
+    joined = path.parent / source
+    plain = Path(os.path.normpath(joined))
+    try:
+        return plain if plain.samefile(joined) else joined
+    except OSError:
+        return joined
 
 
 def _rules_of(data: Any) -> list[str]:
@@ -234,48 +217,10 @@ def _from_origin(problem: Problem, location: Location, origins: Mapping[Location
     return problem
 
 
-def _overridden(
-    data: dict[str, Any],
-    model: type[ServingSettings],
-    overrides: Sequence[str],
-    environ: Mapping[str, str],
-    origins: dict[Location, str],
-    problems: list[Problem],
-) -> dict[str, Any]:
-    """The file's data with the environment's settings over it, and the command line's over both."""
-    for name in sorted(environ):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS:
-            keys = tuple(name[len(ENVIRONMENT_PREFIX) :].lower().split("__"))
-            if keys[0] not in model.model_fields:
-                close = difflib.get_close_matches(keys[0], list(model.model_fields), n=1)
-                hint = f"; did you mean {ENVIRONMENT_PREFIX}{close[0].upper()}?" if close else ""
-                problems.append(Problem(name, 0, 0, f"there is no setting '{keys[0]}'{hint}"))
-                continue
-            data = _set(data, keys, environ[name], name, origins)
-    for override in overrides:
-        path, equals, value = override.partition("=")
-        if not equals:
-            problems.append(Problem(f"--set {override}", 0, 0, "expected key.path=value"))
-            continue
-        data = _set(data, tuple(path.split(".")), value, f"--set {path}", origins)
-    return data
-
-
-def _set(
-    data: dict[str, Any], keys: tuple[str, ...], value: str, origin: str, origins: dict[Location, str]
-) -> dict[str, Any]:
-    """A copy of `data` with one value replaced; the value is read as YAML, so that lists can be given too."""
-    origins[keys] = origin
-    inner = data.get(keys[0])
-    if len(keys) == 1:
-        return {**data, keys[0]: parse(value, origin, {}).data}
-    return {**data, keys[0]: _set(inner if isinstance(inner, dict) else {}, keys[1:], value, origin, origins)}
-
-
 def _yaml_files(directory: Path) -> list[Path]:
     """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are passed over."""
     return sorted(
         file
         for file in directory.iterdir()
-        if file.suffix in _SUFFIXES and not file.name.startswith(".") and file.is_file()
+        if file.suffix in SUFFIXES and not file.name.startswith(".") and file.is_file()
     )

@@ -71,21 +71,22 @@ def _field_pattern(guard: bytes, names: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\r\n" + guard + rb"(" + names + rb"):[ \t]*+([^\r]*+)", re.IGNORECASE)
 
 
-def check_partial(data: bytes) -> None:
+def check_partial(data: bytes, start: int = 0) -> None:
     """Refuses at once what can never become a head, so that it does not sit there until the head timeout.
 
-    Raises ProtocolError.
+    Only what stands from `start` on is new and looked at. Raises ProtocolError.
     """
-    if _LONE_LF.search(data) is not None:
+    seen = max(0, start - 1)
+    if _LONE_LF.search(data, seen) is not None:
         raise ProtocolError(400, "bad_line_end", "a line ends with a bare LF")
-    if _LONE_CR.search(data) is not None:
+    if _LONE_CR.search(data, seen) is not None:
         raise ProtocolError(400, "bad_line_end", "a CR without LF")
-    if b"\0" in data:
+    if data.find(b"\0", start) >= 0:
         raise ProtocolError(400, "bad_character", "a NUL byte")
     end_of_line = data.find(b"\r\n")
-    if end_of_line >= 0:
+    if end_of_line >= seen:
         _check_request_line(data[:end_of_line])
-    elif _TOKENS.match(data) is None:
+    elif not start and _TOKENS.match(data) is None:
         raise ProtocolError(400, "bad_request_line", "this is not HTTP/1.1")
 
 

@@ -28,7 +28,6 @@ class Downstream:
     __slots__ = (
         "_buffer",
         "_exchange",
-        "_has_client_left",
         "_is_closing",
         "_is_paused",
         "_is_serving",
@@ -54,7 +53,6 @@ class Downstream:
         self._writes_paused: bool = False
         self._is_serving: bool = False
         self._is_closing: bool = False
-        self._has_client_left: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -98,12 +96,11 @@ class Downstream:
             self._serve(data)
 
     def eof_received(self) -> bool:
-        """The client will send nothing more. What it has asked for is still answered (RFC 9112 §9.6)."""
-        self._has_client_left = True
-        exchange = self._exchange
-        if exchange is not None and exchange.is_tunnel:
-            return False
-        return exchange is not None and exchange.request_done
+        """The client closed its side. One that hung up looks the same as one that only finished sending, and is far more
+
+        common: the exchange is cancelled, as in nginx and Envoy, so that nobody works for an answer nobody reads.
+        """
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         context = self.context
@@ -138,7 +135,7 @@ class Downstream:
         """Starts exchanges until one has to wait, the bytes run out or the connection is to be closed."""
         self._is_serving = True
         while data and self._exchange is None and not self._is_closing and not self._writes_paused:
-            if self._searched and data.find(b"\r\n\r\n", self._searched - 3) < 0:
+            if self._searched and data.find(b"\r\n\r\n", max(0, self._searched - 3)) < 0:
                 self._wait_for_head(data)
                 break
             match = REQUEST_HEAD.match(data)
@@ -178,7 +175,7 @@ class Downstream:
     def _wait_for_head(self, data: bytes) -> None:
         try:
             # Only what is new is looked at: a head that trickles in must not cost its square.
-            check_partial(data[max(0, self._searched - 1) :] if self._searched else data)
+            check_partial(data, self._searched)
             if len(data) > self.context.head_bytes:
                 raise ProtocolError(431, "head_too_large", f"the head exceeds {self.context.head_bytes} bytes")
         except ProtocolError as error:
@@ -186,7 +183,7 @@ class Downstream:
             return
         if not self._searched:
             self.deadline = self.context.now + self.context.timeouts.head
-        self._searched = max(3, len(data))
+        self._searched = len(data)
         self._buffer = data
 
     def _refuse(self, error: ProtocolError) -> None:
@@ -211,7 +208,7 @@ class Downstream:
     def exchange_ended(self, keeps: bool) -> None:
         """The answer is written; `keeps`: the connection can take another request."""
         self._exchange = None
-        if not keeps or self._has_client_left:
+        if not keeps:
             self._close_gently()
             return
         self.deadline = self.context.now + self.context.timeouts.keep_alive
@@ -273,7 +270,7 @@ class Downstream:
         transport = self._transport
         if transport is None:
             return
-        if self._has_client_left or not transport.can_write_eof():
+        if not transport.can_write_eof():
             transport.close()
             return
         self.deadline = self.context.now + LINGER

@@ -33,15 +33,10 @@ class Listener:
 
     def __init__(self, sock: socket.socket, context: Context) -> None:
         self._sock = sock
+        self.port: int = sock.getsockname()[1]
         self._context = context
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def port(self) -> int:
-        """The port listened on."""
-        port: int = self._sock.getsockname()[1]
-        return port
 
     async def start(self) -> None:
         """Begins to accept."""

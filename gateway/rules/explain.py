@@ -1,7 +1,7 @@
 """Explaining a match: every lane, every condition, the actual value and whether it held.
 
-This is a second, naive reading of the rules, straight from the model. It shares no code with the index in `match`, which
-makes it the oracle that the index is tested against.
+This is a second, naive reading of the rules, straight from the model. It shares no code with the index in `match`,
+which makes it the oracle that the index is tested against.
 """
 
 from __future__ import annotations

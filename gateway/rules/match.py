@@ -1,11 +1,11 @@
 """Matching a request against all lanes at once, at a cost that hardly depends on how many there are.
 
 Every enabled lane becomes one or more *rows*, each a conjunction of conditions (a lane with `match_mode: any` has a row
-for each). A row is one bit of an integer, the first lane the lowest. For each *field* that rules look at, an index gives
-the rows that a value keeps alive; a request ANDs one integer per field, and the lowest bit left is the winner.
+for each). A row is one bit of an integer, the first lane the lowest. For each *field* that rules look at, an index
+gives the rows that a value keeps alive; a request ANDs one integer per field, and the lowest bit left is the winner.
 
-Equality, `in` and `exists` are decided by the index alone. The other operators are *checks*: they run only for rows that
-are still alive, lowest first, so their number does not matter either where an index narrows the rows down.
+Equality, `in` and `exists` are decided by the index alone. The other operators are *checks*: they run only for rows
+that are still alive, lowest first, so their number does not matter either where an index narrows the rows down.
 """
 
 from __future__ import annotations
@@ -161,8 +161,8 @@ class InNetworks(Check):
 class FieldIndex:
     """Which rows a field's value keeps alive.
 
-    `absent`: the rows that live where the field is absent; `present`: those that live whatever its value is; `exact`: the
-    rows that live, beside those, for a certain value.
+    `absent`: the rows that live where the field is absent; `present`: those that live whatever its value is; `exact`:
+    the rows that live, beside those, for a certain value.
     """
 
     __slots__ = ("absent", "exact", "field", "present")

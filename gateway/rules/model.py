@@ -15,18 +15,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from gateway.routing.instance import BASE, is_tag
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_PORT = re.compile(r":[0-9]*\Z")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def check_name(text: str) -> str:
-    """A name of a group or a lane: it becomes a metric label, so it is kept plain."""
+    """Returns the name of a group or a lane. Raises ValueError unless it is plain: it becomes a metric label."""
     if _NAME.fullmatch(text) is None:
         raise ValueError("a name is 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit")
     return text
 
 
 def check_tag(text: str) -> str:
-    """A lane's tag."""
+    """Returns a lane's tag. Raises ValueError where it is none, or the reserved one."""
     if text == BASE:
         raise ValueError("tag 'base' is reserved: it means unmarked")
     if not is_tag(text):
@@ -36,13 +37,28 @@ def check_tag(text: str) -> str:
 
 def _check_header(text: str) -> str:
     if _TOKEN.fullmatch(text) is None:
-        raise ValueError("this is not a header name")
+        raise ValueError(f"{text!r} is not a header name")
     return text.lower()
+
+
+def _check_parameter(text: str) -> str:
+    if not text:
+        raise ValueError("the name of a parameter is missing")
+    return text
+
+
+def _check_cookie(text: str) -> str:
+    # RFC 6265 §4.1.1 asks for a token; browsers send more than that, but none of these ever.
+    if re.fullmatch(r"[^\s=;]+", text) is None:
+        raise ValueError(f"{text!r} is not a cookie's name")
+    return text
 
 
 def _check_pattern(text: str) -> str:
     try:
         compile_pattern(text)
+    except UnicodeEncodeError as error:
+        raise ValueError("not a regular expression: it holds a lone surrogate, which is no character") from error
     except re2.error as error:
         reason = error.args[0] if error.args else error
         reason = reason.decode() if isinstance(reason, bytes) else reason
@@ -64,6 +80,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 Tag = Annotated[str, AfterValidator(check_tag)]
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Values = Annotated[list[str], Field(min_length=1)]
 
 OPERATORS = ("equals", "not_equals", "in", "not_in", "prefix", "regex", "exists", "range", "percent")
@@ -94,7 +111,7 @@ class Test(Model):
     """The whole value matches this regular expression (RE2 syntax)."""
     exists: bool | None = None
     """There is a value, be it empty (true), or there is none (false)."""
-    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    range: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
     """The value is a number from the first to the second, both included."""
     percent: Percent | None = None
     """The value falls into this share, in percent, of all values; two decimals count. Sticky per value."""
@@ -113,6 +130,9 @@ class Test(Model):
         """Raises ValueError unless there is exactly one operator, with an operand that makes sense."""
         given = [name for name in OPERATORS if self.operand(name) is not None]
         if len(given) != 1:
+            empty = [name for name in OPERATORS if ("in_" if name == "in" else name) in self.model_fields_set]
+            if not given and empty:
+                raise ValueError(f"{empty[0]}: a value is missing; the empty text is written ''")
             found = "none" if not given else " and ".join(given)
             raise ValueError(f"a condition has exactly one operator of {', '.join(OPERATORS)}; found {found}")
         if self.range is not None and self.range[0] > self.range[1]:
@@ -135,11 +155,11 @@ class Condition(Test):
     operator inside (`{path: {prefix: /beta}}`).
     """
 
-    param: str | None = None
+    param: Annotated[str, AfterValidator(_check_parameter)] | None = None
     """The query parameter of this name."""
     header: Annotated[str, AfterValidator(_check_header)] | None = None
     """The header field of this name; case does not matter."""
-    cookie: str | None = None
+    cookie: Annotated[str, AfterValidator(_check_cookie)] | None = None
     """The cookie of this name."""
     path: InnerTest | None = None
     """The request's path, without the query."""
@@ -161,8 +181,12 @@ class Condition(Test):
             self.require_one_operator()
         elif any(self.operand(name) is not None for name in OPERATORS):
             raise ValueError(f"the operator goes inside: {{{sources[0]}: {{equals: …}}}}")
-        if sources == ["client_ip"] and self.client_ip is not None:
+        if self.client_ip is not None:
             check_addresses(self.client_ip)
+        if self.path is not None:
+            check_paths(self.path)
+        if self.host is not None:
+            check_hosts(self.host)
         return self
 
     @property
@@ -184,10 +208,29 @@ class Condition(Test):
         return test
 
 
+def _compared(test: Test) -> list[str]:
+    """The whole texts that a test compares with."""
+    texts = [text for text in (test.equals, test.not_equals) if text is not None]
+    return [*texts, *(test.in_ or ()), *(test.not_in or ())]
+
+
+def check_paths(test: Test) -> None:
+    """Raises ValueError where a path condition compares with something that no path can be."""
+    for text in (*_compared(test), *([test.prefix] if test.prefix else [])):
+        if not text.startswith("/") and text != "*":  # OPTIONS * has this one
+            raise ValueError(f"path: a path starts with '/', so {text!r} can never be one")
+
+
+def check_hosts(test: Test) -> None:
+    """Raises ValueError where a host condition compares with something that no host can be."""
+    for text in _compared(test):
+        if _PORT.search(text) is not None:
+            raise ValueError(f"host: the port is left out (and IPv6 in brackets), so {text!r} can never be a host")
+
+
 def check_addresses(test: Test) -> None:
     """Raises ValueError where a client_ip condition compares with something that is no address or network."""
-    texts = [text for text in (test.equals, test.not_equals) if text is not None]
-    for text in (*texts, *(test.in_ or ()), *(test.not_in or ())):
+    for text in _compared(test):
         try:
             ip_network(text, strict=False)
         except ValueError as error:

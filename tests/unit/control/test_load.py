@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.control.load import check, load_gateway, load_rules, load_sidecar
+from gateway.control.check import check
+from gateway.control.load import load_gateway, load_rules, load_sidecar
 from gateway.errors import ConfigError
 from gateway.settings import Address
 
@@ -88,13 +89,13 @@ carriers: {header: Host}
         "gateway.yaml:8:39: timeouts.connect: must be greater than 0 (found '0')",
         "gateway.yaml:9:11: trusted.0: an address or network is accepted (10.0.0.0/8, host bits 0); found '10.0.0.0/33'",
         "gateway.yaml:10:20: carriers.header: header 'host' has a meaning of its own and cannot carry the tag",
-        "rules/a.yaml:4:23: lane_groups.0.lanes.0.tag: tag 'base' is reserved: it means unmarked",
+        "rules/a.yaml:4:24: lane_groups.0.lanes.0.tag: tag 'base' is reserved: it means unmarked",
         "rules/a.yaml:4:49: lane_groups.0.lanes.0.match.0.equls: unknown key 'equls'; did you mean 'equals'?",
         "rules/a.yaml:5:37: lane_groups.0.lanes.1.match: must have at least 1 item, not 0",
         "rules/a.yaml:6:16: lane_groups.0.lanes.2.name: lane name 'm' is given twice in group 'g'",
         "rules/a.yaml:6:56: lane_groups.0.lanes.2.match.0.regex: not a regular expression (RE2 syntax, no look-around or "
         "back-references): missing ): (x",
-        "rules/a.yaml:6:82: lane_groups.0.lanes.2.match.1.percent: must be less than or equal to 100 (found '101')",
+        "rules/a.yaml:6:84: lane_groups.0.lanes.2.match.1.percent: must be less than or equal to 100 (found '101')",
         "rules/b.yaml:1:32: lane_groups.0.lanes: must be a valid list (found '3')",
     ]
 

@@ -1,0 +1,40 @@
+"""Fixtures that several kinds of tests share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.registry.embedded.server import EmbeddedRegistry
+from tests.support.origin import Origin
+from tests.support.proxy import Proxy
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[EmbeddedRegistry]:
+    """An embedded registry on a free port that has nothing to relearn."""
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await registry.start()
+    yield registry
+    await registry.stop()
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    """A recording origin server."""
+    origin = Origin()
+    await origin.start()
+    yield origin
+    await origin.close()
+
+
+@pytest.fixture
+async def proxy(origin: Origin) -> AsyncIterator[Proxy]:
+    """An entry listener that routes /A to `origin` (baseline) and, marked `group=gray`, to its second port (gray)."""
+    proxy = Proxy()
+    await proxy.start(origin)
+    yield proxy
+    await proxy.close()

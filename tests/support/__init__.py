@@ -1,0 +1,1 @@
+"""What tests need beside the program: a recording origin, a raw client, and waiting for conditions."""
