@@ -207,9 +207,10 @@ class Downstream:
 
     def exchange_ended(self, keeps: bool) -> None:
         """The answer is written; `keeps`: the connection can take another request."""
+        exchange = self._exchange
         self._exchange = None
         if not keeps:
-            self._close_gently()
+            self._close_gently(exchange is None or not exchange.request_done or bool(self._buffer))
             return
         self.deadline = self.context.now + self.context.timeouts.keep_alive
         if self._is_paused:
@@ -263,14 +264,14 @@ class Downstream:
             self._is_closing = True
             self._transport.close()
 
-    def _close_gently(self) -> None:
-        """Says that nothing more will be sent, and reads on for a while before closing."""
+    def _close_gently(self, may_send_more: bool = True) -> None:
+        """Closes when all is sent; a client that may still be sending is read from for a while first."""
         self._is_closing = True
         self._buffer = b""
         transport = self._transport
         if transport is None:
             return
-        if not transport.can_write_eof():
+        if not may_send_more or not transport.can_write_eof():
             transport.close()
             return
         self.deadline = self.context.now + LINGER

@@ -1,12 +1,12 @@
-"""Loading configuration: every problem at once, each at its place; overrides and where they are blamed."""
+"""Loading configuration: every problem at once, each at its place."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.control.check import check
 from gateway.control.load import load_gateway, load_rules, load_sidecar
 from gateway.errors import ConfigError
 from gateway.settings import Address
@@ -19,14 +19,6 @@ registry:
     a: [{address: "127.0.0.1:9001"}, {address: "127.0.0.1:9002", tag: gray}]
 routes:
   - {path: /A, service: a, strip_prefix: true}
-"""
-
-SIDECAR = """\
-service: a
-app: 127.0.0.1:1
-inbound: 127.0.0.1:2
-outbound: 127.0.0.1:3
-registry: {kind: nacos, address: 127.0.0.1:8848}
 """
 
 LANE = "lane_groups: [{name: g, lanes: [{name: l, tag: gray, match: [{param: a, equals: '1'}]}]}]\n"
@@ -93,10 +85,9 @@ carriers: {header: Host}
         "rules/a.yaml:4:49: lane_groups.0.lanes.0.match.0.equls: unknown key 'equls'; did you mean 'equals'?",
         "rules/a.yaml:5:37: lane_groups.0.lanes.1.match: must have at least 1 item, not 0",
         "rules/a.yaml:6:16: lane_groups.0.lanes.2.name: lane name 'm' is given twice in group 'g'",
-        "rules/a.yaml:6:56: lane_groups.0.lanes.2.match.0.regex: not a regular expression (RE2 syntax, no look-around or "
-        "back-references): missing ): (x",
+        "rules/a.yaml:6:56: lane_groups.0.lanes.2.match.0.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): (x",
         "rules/a.yaml:6:84: lane_groups.0.lanes.2.match.1.percent: must be less than or equal to 100 (found '101')",
-        "rules/b.yaml:1:32: lane_groups.0.lanes: must be a valid list (found '3')",
+        "rules/b.yaml:1:32: lane_groups.0.lanes: must be a list (found '3')",
     ]
 
 
@@ -115,9 +106,18 @@ carriers: {header: Host}
         ("{param: a, range: [1]}", "must have at least 2 items"),
         ("{param: a, percent: -1}", "must be greater than or equal to 0"),
         ("{param: a, percent: nan}", "must be"),
-        ('{header: "a b", equals: x}', "this is not a header name"),
+        ("{param: a, range: [nan, 1]}", "must be a finite number"),
+        ("{param: a, equals: }", "equals: a value is missing; the empty text is written ''"),
+        ("{param: '', equals: x}", "the name of a parameter is missing"),
+        ("{cookie: 'a=b', equals: x}", "'a=b' is not a cookie's name"),
+        ("{path: {in: [/a, b]}}", "path: a path starts with '/', so 'b' can never be one"),
+        ("{path: {prefix: a}}", "path: a path starts with '/', so 'a' can never be one"),
+        ("{host: {equals: 'shop:80'}}", "so 'shop:80' can never be a host"),
+        ('{param: a, regex: "(a"}', "not a regular expression"),
+        ("[]", "must be a mapping of keys to values (found a list)"),
+        ('{header: "a b", equals: x}', "'a b' is not a header name"),
         ('{param: a, regex: "(?=a)"}', "not a regular expression"),
-        ("{param: a, exists: perhaps}", "must be a valid boolean"),
+        ("{param: a, exists: perhaps}", "must be true or false"),
     ],
 )
 def test_bad_conditions(tmp_path: Path, condition: str, problem: str) -> None:
@@ -144,33 +144,6 @@ def test_rules_of_a_directory_go_by_name_and_hidden_ones_are_passed_over(tmp_pat
     assert [group.name for group in load_rules([tmp_path]).groups] == ["first", "second"]
 
 
-def test_the_command_line_beats_the_environment_which_beats_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "gateway.yaml", GATEWAY)
-    environ = {"GATEWAY_LISTEN": "127.0.0.1:1", "GATEWAY_TIMEOUTS__HEAD": "3s", "GATEWAY_COMPILE": "1", "HOME": "/"}
-    settings = load_gateway(path, ["listen=127.0.0.1:2", "trusted=[10.0.0.0/8]"], environ).settings
-    assert settings.listen.port == 2
-    assert settings.timeouts.head == 3.0
-    assert [str(network) for network in settings.trusted] == ["10.0.0.0/8"]
-
-
-def test_a_bad_override_is_blamed_on_what_brought_it(tmp_path: Path) -> None:
-    assert gateway_problems(
-        tmp_path,
-        GATEWAY,
-        "listen=x",
-        "nonsense",
-        "limits.head_byte=5000",
-        GATEWAY_TIMEOUTS__HEAD="x",
-        GATEWAY_LISTN="y",
-    ) == [
-        "--set limits.head_byte: limits.head_byte: unknown key 'head_byte'; did you mean 'head_bytes'?",
-        "--set listen: listen: an address is host:port, the port 0 to 65535; found 'x'",
-        "--set nonsense: expected key.path=value",
-        "GATEWAY_LISTN: there is no setting 'listn'; did you mean GATEWAY_LISTEN?",
-        "GATEWAY_TIMEOUTS__HEAD: timeouts.head: a duration is a number with ms, s, m or h; found 'x'",
-    ]
-
-
 def test_routes(tmp_path: Path) -> None:
     twice = GATEWAY + "  - {path: /A/, service: a}\n"
     assert gateway_problems(tmp_path, twice) == ["gateway.yaml:8:12: routes.1.path: the route '/A' is given twice"]
@@ -180,21 +153,47 @@ def test_routes(tmp_path: Path) -> None:
     ]
 
 
-def test_check_tells_files_apart(tmp_path: Path) -> None:
-    write(tmp_path / "gateway.yaml", GATEWAY)
-    write(tmp_path / "sidecar.yaml", SIDECAR.replace("app:", "ap:"))
-    write(tmp_path / "rules" / "r.yaml", LANE.replace("tag", "tga"))
-    problems, count = check([tmp_path])
-    assert count == 3
-    assert sorted(str(problem).removeprefix(f"{tmp_path}/") for problem in problems) == [
-        "rules/r.yaml:1:33: lane_groups.0.lanes.0.tag: this key is required",
-        "rules/r.yaml:1:43: lane_groups.0.lanes.0.tga: unknown key 'tga'; did you mean 'tag'?",
-        "sidecar.yaml:1:1: app: this key is required",
-        "sidecar.yaml:2:1: ap: unknown key 'ap'; did you mean 'app'?",
-    ]
-    assert check([tmp_path / "gateway.yaml"]) == ([], 1)
-
-
 def test_a_file_that_is_no_mapping(tmp_path: Path) -> None:
     assert gateway_problems(tmp_path, "- a\n") == ["gateway.yaml:1:1: the file must be a mapping of keys to values"]
     assert "gateway.yaml:1:1: registry: this key is required" in gateway_problems(tmp_path, "")
+
+
+def test_nothing_where_something_is_wanted(tmp_path: Path) -> None:
+    assert gateway_problems(
+        tmp_path, GATEWAY + "timeouts:\nadmin:\ntrusted: x\nlimits: [1]\ntrace_sampled: half\n"
+    ) == [
+        "gateway.yaml:8:10: timeouts: must be a mapping of keys to values (found nothing)",
+        "gateway.yaml:9:7: admin: an address is host:port, the port 0 to 65535; found nothing",
+        "gateway.yaml:10:10: trusted: must be a list (found 'x')",
+        "gateway.yaml:11:9: limits: must be a mapping of keys to values (found a list)",
+        "gateway.yaml:12:16: trace_sampled: must be a number (found 'half')",
+    ]
+
+
+def test_rules_that_are_not_there_are_blamed_on_who_names_them(tmp_path: Path) -> None:
+    write(tmp_path / "here.yaml", LANE)
+    text = GATEWAY + "rules: [here.yaml, ./gone]\n"
+    assert gateway_problems(tmp_path, text) == ["gateway.yaml:8:20: rules: there is no file or directory 'gone'"]
+    assert gateway_problems(tmp_path, GATEWAY, "rules=gone") == [
+        "--set rules: rules: there is no file or directory 'gone'"
+    ]
+
+
+def test_rules_are_read_beside_the_configuration_and_watched(tmp_path: Path) -> None:
+    write(tmp_path / "rules" / "a.yaml", LANE.replace("gray", "${TAG:-gray}"))
+    path = write(tmp_path / "config" / "gateway.yaml", GATEWAY + "rules: ../rules\n")
+    loaded = load_gateway(path, environ={"TAG": "blue"})
+    assert loaded.files == (path, tmp_path / "rules", tmp_path / "rules" / "a.yaml")
+    assert [(lane.group, lane.name, lane.tag, lane.services) for lane in loaded.rules.lanes] == [
+        ("g", "l", "blue", None)
+    ]
+
+
+def test_a_directory_of_rules_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ConfigError) as error:
+        load_rules([tmp_path])
+    assert str(error.value) == f"{tmp_path}:1:1: cannot read the directory: Permission denied"
