@@ -127,8 +127,10 @@ class AdminServer:
         return web.json_response(explained)
 
 
-def _request_of(body: dict[str, object]) -> Request:
+def _request_of(body: object) -> Request:
     """The request that an explain body describes."""
+    if not isinstance(body, dict):
+        raise TypeError("the body is not an object")
     unknown = set(body) - {"method", "url", "headers", "client_ip"}
     if unknown:
         raise ValueError(f"unknown key {sorted(unknown)[0]!r}")

@@ -13,7 +13,8 @@ from gateway.registry.keeper import FIRST_RETRY
 _log = logging.getLogger("gateway.registry")
 
 INTERVAL = 5.0
-"""Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones."""
+"""Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones. The metadata
+`preserved.heart.beat.interval` (milliseconds) says otherwise, to the registry and to us."""
 LONGEST_RETRY = 5.0
 STOP_TIMEOUT = 3.0
 """Seconds that deregistering may take: the process wants to end."""
@@ -22,10 +23,10 @@ STOP_TIMEOUT = 3.0
 class Announcer:
     """Announces `registration` through `registrar` until stopped. Its failures are logged, never raised."""
 
-    def __init__(self, registrar: RegistrarAdapter, registration: Registration, interval: float = INTERVAL) -> None:
+    def __init__(self, registrar: RegistrarAdapter, registration: Registration) -> None:
         self._registrar = registrar
         self._registration = registration
-        self._interval = interval
+        self._interval = _interval(registration)
         self._task: asyncio.Task[None] | None = None
         self.registered = False
         """Whether the registry knew the instance when it was last asked."""
@@ -73,3 +74,8 @@ class Announcer:
     def _shown(self) -> str:
         registration = self._registration
         return f"{registration.service} {registration.host}:{registration.port} (tag {registration.tag})"
+
+
+def _interval(registration: Registration) -> float:
+    text = registration.metadata.get("preserved.heart.beat.interval", "")
+    return int(text) / 1000 if text.isascii() and text.isdigit() and int(text) else INTERVAL

@@ -1,0 +1,76 @@
+"""The installed program as a person runs it: real processes on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Program:
+    """One `gateway …` process; its stderr is in `log`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        with self.log.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", *arguments, stdout=output, stderr=output, cwd=self.folder, env=env
+            )
+
+    def write(self, name: str, content: Any) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def wait(self, timeout: float = 15.0) -> int:
+        """The exit code."""
+        assert self._process is not None
+        async with asyncio.timeout(timeout):
+            return await self._process.wait()
+
+    async def close(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def wait_ok(self, port: int, path: str = "/readyz", status: int = 200) -> str:
+        """Waits until an endpoint answers with a status; the body of that answer."""
+        async with asyncio.timeout(20), ClientSession(timeout=ClientTimeout(total=2)) as session:
+            while True:
+                try:
+                    async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+                        text = await response.text()
+                        if response.status == status:
+                            return text
+                except (ClientError, OSError, TimeoutError):
+                    assert self._process is not None
+                    assert self._process.returncode is None, self.log.read_text()
+                await asyncio.sleep(0.02)
+
+
+async def get_json(port: int, path: str) -> Any:
+    async with ClientSession(timeout=ClientTimeout(total=5)) as session:
+        async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+            return await response.json()
