@@ -49,9 +49,7 @@ class Sidecar(Program):
 
     async def call(self, port: int, *headers: tuple[str, str], host: str = "c", target: str = "/x") -> tuple[int, str]:
         async with ClientSession() as session:
-            async with session.get(
-                f"http://127.0.0.1:{port}{target}", headers=[("Host", host), *headers]
-            ) as response:
+            async with session.get(f"http://127.0.0.1:{port}{target}", headers=[("Host", host), *headers]) as response:
                 return response.status, await response.text()
 
     async def serve(self, *headers: tuple[str, str]) -> None:
@@ -94,9 +92,7 @@ async def test_registers_with_tag_and_metadata_and_deregisters_before_it_drains(
         await sidecar.close()
 
 
-async def test_registers_again_when_the_registry_has_forgotten_it(
-    sidecar: Sidecar, registry: EmbeddedRegistry
-) -> None:
+async def test_registers_again_when_the_registry_has_forgotten_it(sidecar: Sidecar, registry: EmbeddedRegistry) -> None:
     key = ServiceKey.of("", "", "b")
     registry.store.deregister(key, "127.0.0.1", sidecar.inbound, "")
     await until(lambda: registry.store.instances(key), "the heartbeat to find out")
@@ -173,7 +169,9 @@ async def test_a_service_nobody_knows_is_503(sidecar: Sidecar) -> None:
     assert (status, "service nobody has no instances" in text) == (503, True)
 
 
-async def test_new_instances_of_a_callee_are_noticed(sidecar: Sidecar, origin: Origin, registry: EmbeddedRegistry) -> None:
+async def test_new_instances_of_a_callee_are_noticed(
+    sidecar: Sidecar, origin: Origin, registry: EmbeddedRegistry
+) -> None:
     assert await sidecar.reach(("x-gray-tag", "gray")) == "gray"
     registry.store.deregister(ServiceKey.of("", "", "c"), "127.0.0.1", origin.ports["gray"], "")
     async with asyncio.timeout(10):

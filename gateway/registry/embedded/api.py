@@ -191,7 +191,15 @@ class Api:
     async def _listen_v1(self, request: web.Request) -> web.Response:
         """Answers with the keys whose MD5 is not what the client has, at once or when that becomes so."""
         parameters = await _parameters(request)
-        wait = _number(request.headers.get("Long-Pulling-Timeout", "30000"), "Long-Pulling-Timeout") / 1000
+        wait = (
+            _whole(
+                {"Long-Pulling-Timeout": request.headers.get("Long-Pulling-Timeout", "")},
+                "Long-Pulling-Timeout",
+                30_000,
+                120_000,
+            )
+            / 1000
+        )
         deadline = self._clock() + min(MAX_POLL, max(0.0, wait - 0.5))
         listened = _listened(parameters.get("Listening-Configs", ""))
         while True:
@@ -242,7 +250,7 @@ class Api:
         metadata = _object(parameters.get("metadata", ""), "metadata")
         lease = Lease(
             _required(parameters, "ip"),
-            int(_number(_required(parameters, "port"), "port")),
+            _port(parameters),
             parameters.get("clusterName") or parameters.get("cluster") or DEFAULT_CLUSTER,
             _number(parameters.get("weight", "1"), "weight"),
             parameters.get("enabled", "true").lower() == "true",
@@ -254,20 +262,20 @@ class Api:
         return lease
 
     def _renew(self, parameters: Mapping[str, str]) -> Lease | None:
-        port = int(_number(_required(parameters, "port"), "port"))
+        port = _port(parameters)
         cluster = parameters.get("clusterName", "")
         return self._store.renew(_key(parameters), _required(parameters, "ip"), port, cluster, self._clock())
 
     def _deregister(self, parameters: Mapping[str, str]) -> None:
-        port = int(_number(_required(parameters, "port"), "port"))
+        port = _port(parameters)
         cluster = parameters.get("clusterName") or parameters.get("cluster", "")
         self._store.deregister(_key(parameters), _required(parameters, "ip"), port, cluster)
 
     def _service_page(self, parameters: Mapping[str, str]) -> tuple[list[str], int]:
         self._refuse_while_warming()
         names = self._store.service_names(parameters.get("namespaceId", ""), parameters.get("groupName", ""))
-        number = max(1, int(_number(parameters.get("pageNo", "1"), "pageNo")))
-        size = min(1000, max(1, int(_number(parameters.get("pageSize", "100"), "pageSize"))))
+        number = _whole(parameters, "pageNo", 1, 1_000_000)
+        size = _whole(parameters, "pageSize", 100, 1000)
         return names[(number - 1) * size : number * size], len(names)
 
     async def _publish(self, request: web.Request) -> None:
@@ -366,6 +374,21 @@ def _number(text: str, name: str) -> float:
         return float(text)
     except ValueError as error:
         raise Refused(f"{name} {text!r}: a number is accepted") from error
+
+
+def _port(parameters: Mapping[str, str]) -> int:
+    text = _required(parameters, "port")
+    if not text.isascii() or not text.isdigit() or len(text) > 5:
+        raise Refused(f"port {text!r}: a number is accepted")
+    return int(text)
+
+
+def _whole(parameters: Mapping[str, str], name: str, default: int, largest: int) -> int:
+    """A count in a parameter, from 1 to `largest`."""
+    text = parameters.get(name) or str(default)
+    if not text.isascii() or not text.isdigit():
+        raise Refused(f"{name} {text!r}: a number is accepted")
+    return min(largest, max(1, int(text[:9])))
 
 
 def _object(text: str, name: str) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""A Nacos client that nobody here wrote: nacos-sdk-python 1.0 (HTTP, v1) against the embedded registry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import nacos
+import pytest
+
+from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.registry.nacos import NacosAdapter
+from gateway.routing.instance import Instance
+
+# The client is of 2022 and makes its TLS context in a way that Python now warns of.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:ssl.SSLContext:DeprecationWarning", "ignore:ssl.PROTOCOL:DeprecationWarning"
+)
+
+
+@pytest.fixture
+def client(registry: EmbeddedRegistry, tmp_path: Any) -> Any:
+    client = nacos.NacosClient(registry.address, namespace="")
+    client.set_options(snapshot_base=str(tmp_path), failover_base=str(tmp_path))
+    return client
+
+
+async def test_it_registers_is_listed_and_deregisters(client: Any, registry: EmbeddedRegistry) -> None:
+    call = asyncio.to_thread
+    assert await call(client.add_naming_instance, "orders", "10.0.0.1", 8080, metadata={"gray.tag": "gray"}, weight=2.0)
+    assert await call(client.send_heartbeat, "orders", "10.0.0.1", 8080, metadata={"gray.tag": "gray"})
+    listed = await call(client.list_naming_instance, "orders")
+    assert [(host["ip"], host["port"], host["healthy"]) for host in listed["hosts"]] == [("10.0.0.1", 8080, True)]
+    ours = NacosAdapter(registry.address)
+    (seen,) = await ours.instances("orders")
+    assert (seen.address, seen.tag, seen.weight) == ("10.0.0.1:8080", "gray", 2.0)
+    await ours.close()
+    assert await call(client.remove_naming_instance, "orders", "10.0.0.1", 8080)
+    assert (await call(client.list_naming_instance, "orders"))["hosts"] == []
+
+
+async def test_it_reads_and_publishes_config(client: Any) -> None:
+    call = asyncio.to_thread
+    assert await call(client.get_config, "demo", "DEFAULT_GROUP") is None
+    assert await call(client.publish_config, "demo", "DEFAULT_GROUP", "base")
+    assert await call(client.get_config, "demo", "DEFAULT_GROUP") == "base"
+    assert await call(client.remove_config, "demo", "DEFAULT_GROUP")
+    assert await call(client.get_config, "demo", "DEFAULT_GROUP") is None
+
+
+async def test_our_instances_are_seen_by_it(client: Any, registry: EmbeddedRegistry) -> None:
+    from gateway.registry.base import Registration
+
+    ours = NacosAdapter(registry.address)
+    await ours.register(Registration("orders", "10.0.0.9", 80, "gray"))
+    listed = await asyncio.to_thread(client.list_naming_instance, "orders")
+    assert listed["hosts"][0]["metadata"] == {"gray.tag": "gray"}
+    assert await ours.instances("orders") == (Instance("10.0.0.9", 80, "gray", metadata={"gray.tag": "gray"}),)
+    await ours.close()

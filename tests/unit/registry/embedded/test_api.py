@@ -1,0 +1,222 @@
+"""The registry over HTTP: the wire formats that Nacos' clients parse, of both generations."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from gateway.errors import StartError
+from gateway.registry.embedded.server import EmbeddedRegistry
+
+V1_INSTANCE = "/nacos/v1/ns/instance"
+V3_INSTANCE = "/nacos/v3/client/ns/instance"
+
+
+class Api:
+    """A client of the registry's raw HTTP."""
+
+    def __init__(self, registry: EmbeddedRegistry) -> None:
+        self._base = f"http://{registry.address}"
+
+    async def call(self, method: str, path: str, form: dict[str, str] | None = None, **params: Any) -> tuple[int, Any]:
+        texts = {name: str(value) for name, value in params.items()}
+        async with ClientSession() as session:
+            async with session.request(method, self._base + path, params=texts, data=form) as response:
+                if response.content_type == "application/json":
+                    return response.status, await response.json()
+                return response.status, await response.text()
+
+
+@pytest.fixture
+def api(registry: EmbeddedRegistry) -> Api:
+    return Api(registry)
+
+
+async def test_v1_register_beat_list_deregister(api: Api) -> None:
+    where = {"serviceName": "orders", "ip": "10.0.0.1", "port": 80}
+    assert await api.call("POST", V1_INSTANCE, **where, metadata='{"a": "b"}', weight=2) == (200, "ok")
+    status, listed = await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders")
+    assert status == 200
+    assert {key: listed[key] for key in ("name", "groupName", "clusters", "valid", "reachProtectionThreshold")} == {
+        "name": "DEFAULT_GROUP@@orders",
+        "groupName": "DEFAULT_GROUP",
+        "clusters": "",
+        "valid": True,
+        "reachProtectionThreshold": False,
+    }
+    (host,) = listed["hosts"]
+    assert host == {
+        "instanceId": "10.0.0.1#80#DEFAULT#DEFAULT_GROUP@@orders",
+        "ip": "10.0.0.1",
+        "port": 80,
+        "weight": 2.0,
+        "healthy": True,
+        "enabled": True,
+        "ephemeral": True,
+        "clusterName": "DEFAULT",
+        "serviceName": "DEFAULT_GROUP@@orders",
+        "metadata": {"a": "b"},
+        "instanceHeartBeatInterval": 5000,
+        "instanceHeartBeatTimeOut": 15000,
+        "ipDeleteTimeout": 30000,
+        "instanceIdGenerator": "simple",
+    }
+    assert (await api.call("PUT", f"{V1_INSTANCE}/beat", **where))[1]["code"] == 10200
+    assert await api.call("DELETE", V1_INSTANCE, **where) == (200, "ok")
+    assert (await api.call("PUT", f"{V1_INSTANCE}/beat", **where))[1]["code"] == 20404
+    assert (await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders"))[1]["hosts"] == []
+
+
+async def test_v1_a_beat_with_the_whole_instance_makes_it_again(api: Api) -> None:
+    beat = '{"ip": "10.0.0.1", "port": 80, "weight": 3.0, "metadata": {"gray.tag": "gray"}, "cluster": "X"}'
+    _, answer = await api.call("PUT", f"{V1_INSTANCE}/beat", serviceName="g@@orders", beat=beat)
+    assert answer["code"] == 10200
+    _, listed = await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders", groupName="g", clusters="X,Y")
+    assert [(host["weight"], host["metadata"], host["clusterName"]) for host in listed["hosts"]] == [
+        (3.0, {"gray.tag": "gray"}, "X")
+    ]
+    assert (await api.call("GET", f"{V1_INSTANCE}/list", serviceName="g@@orders", clusters="Y"))[1]["hosts"] == []
+
+
+async def test_v3_register_heartbeat_list_deregister(api: Api) -> None:
+    where = {"serviceName": "orders", "ip": "10.0.0.1", "port": "80"}
+    ok = {"code": 0, "message": "success", "data": "ok"}
+    unknown = {"code": 21003, "message": "instance not found", "data": None}
+    assert await api.call("POST", V3_INSTANCE, form={**where, "heartBeat": "true"}) == (200, unknown)
+    assert await api.call("POST", V3_INSTANCE, form={**where, "metadata": '{"a": "b"}'}) == (200, ok)
+    assert await api.call("POST", V3_INSTANCE, form={**where, "heartBeat": "true"}) == (200, ok)
+    _, listed = await api.call("GET", f"{V3_INSTANCE}/list", serviceName="orders", namespaceId="public")
+    assert listed["code"] == 0
+    assert [(record["ip"], record["metadata"]) for record in listed["data"]] == [("10.0.0.1", {"a": "b"})]
+    assert (await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders"))[1]["hosts"][0]["port"] == 80
+    assert await api.call("DELETE", V3_INSTANCE, **where) == (200, ok)
+    assert (await api.call("GET", f"{V3_INSTANCE}/list", serviceName="orders"))[1]["data"] == []
+
+
+async def test_services_are_listed_in_pages(api: Api) -> None:
+    for number in range(5):
+        await api.call("POST", V1_INSTANCE, serviceName=f"s{number}", ip="10.0.0.1", port=80)
+    _, page = await api.call("GET", "/nacos/v1/ns/service/list", pageNo=2, pageSize=2)
+    assert page == {"count": 5, "doms": ["s2", "s3"]}
+    _, page = await api.call("GET", "/nacos/v3/admin/ns/service/list", pageNo=1, pageSize=1)
+    assert page["data"] == {"totalCount": 5, "pageItems": [{"name": "s0", "groupName": "DEFAULT_GROUP"}]}
+
+
+async def test_disabled_instances_are_not_listed_and_unhealthy_ones_are_marked(
+    api: Api, registry: EmbeddedRegistry
+) -> None:
+    await api.call("POST", V1_INSTANCE, serviceName="orders", ip="10.0.0.1", port=80, enabled="false")
+    await api.call("POST", V1_INSTANCE, serviceName="orders", ip="10.0.0.2", port=80)
+    registry.store.expire(asyncio.get_running_loop().time() + 16)
+    _, listed = await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders")
+    assert [(host["ip"], host["healthy"]) for host in listed["hosts"]] == [("10.0.0.2", False)]
+    assert (await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders", healthyOnly="true"))[1]["hosts"] == []
+
+
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ({"ip": "10.0.0.1", "port": "80"}, "'serviceName' is required"),
+        ({"serviceName": "orders", "port": "80"}, "'ip' is required"),
+        ({"serviceName": "orders", "ip": "10.0.0.1"}, "'port' is required"),
+        ({"serviceName": "orders", "ip": "10.0.0.1", "port": "eighty"}, "port 'eighty': a number is accepted"),
+        ({"serviceName": "orders", "ip": "10.0.0.1", "port": "inf"}, "port"),
+        ({"serviceName": "orders", "ip": "10.0.0.1", "port": "80", "weight": "nan"}, "weight nan"),
+        ({"serviceName": "orders", "ip": "10.0.0.1", "port": "80", "metadata": "[1]"}, "metadata '[1]'"),
+        ({"serviceName": "or ders", "ip": "10.0.0.1", "port": "80"}, "serviceName 'or ders'"),
+    ],
+)
+async def test_malformed_registrations_are_400_in_each_generations_shape(
+    api: Api, params: dict[str, str], problem: str
+) -> None:
+    status, text = await api.call("POST", V1_INSTANCE, **params)
+    assert (status, problem in text) == (400, True)
+    status, body = await api.call("POST", V3_INSTANCE, form=params)
+    assert (status, body["code"], problem in body["message"]) == (400, 10000, True)
+
+
+async def test_while_it_relearns_lists_are_503_and_registering_works() -> None:
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0.3)
+    await registry.start()
+    api = Api(registry)
+    where = {"serviceName": "orders", "ip": "10.0.0.1", "port": 80}
+    status, text = await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders")
+    assert (status, text) == (503, "server is STARTING now, please try again later!")
+    status, body = await api.call("GET", f"{V3_INSTANCE}/list", serviceName="orders")
+    assert (status, body["code"]) == (503, 30000)
+    assert (await api.call("GET", "/nacos/v1/ns/service/list"))[0] == 503
+    assert (await api.call("PUT", f"{V1_INSTANCE}/beat", **where))[1]["code"] == 20404
+    assert await api.call("POST", V1_INSTANCE, **where) == (200, "ok")
+    async with asyncio.timeout(5):
+        while (answer := await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders"))[0] == 503:
+            await asyncio.sleep(0.02)
+    assert [host["ip"] for host in answer[1]["hosts"]] == ["10.0.0.1"]
+    await registry.stop()
+
+
+async def test_config_get_publish_remove(api: Api) -> None:
+    keys = {"dataId": "app.yaml", "group": "DEFAULT_GROUP"}
+    assert (await api.call("GET", "/nacos/v1/cs/configs", **keys))[0] == 404
+    assert await api.call("POST", "/nacos/v1/cs/configs", form={**keys, "content": "a: ü", "type": "yaml"}) == (
+        200,
+        "true",
+    )
+    assert await api.call("GET", "/nacos/v1/cs/configs", **keys) == (200, "a: ü")
+    _, answer = await api.call("GET", "/nacos/v3/client/cs/config", dataId="app.yaml", groupName="DEFAULT_GROUP")
+    assert (answer["data"]["content"], answer["data"]["contentType"]) == ("a: ü", "yaml")
+    assert await api.call("DELETE", "/nacos/v1/cs/configs", **keys) == (200, "true")
+    _, answer = await api.call("GET", "/nacos/v3/client/cs/config", dataId="app.yaml", groupName="DEFAULT_GROUP")
+    assert answer == {"code": 20004, "message": "resource not found", "data": None}
+
+
+async def test_a_long_poll_answers_when_the_value_changes(api: Api, registry: EmbeddedRegistry) -> None:
+    listening = {"Listening-Configs": "app\x02DEFAULT_GROUP\x02\x01other\x02DEFAULT_GROUP\x02\x01"}
+    waiting = asyncio.create_task(api.call("POST", "/nacos/v1/cs/configs/listener", form=listening))
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    assert not done
+    await api.call("POST", "/nacos/v1/cs/configs", form={"dataId": "app", "group": "DEFAULT_GROUP", "content": "x"})
+    async with asyncio.timeout(5):
+        assert await waiting == (200, "app%02DEFAULT_GROUP%01\n")
+    async with asyncio.timeout(5):  # what differs already is answered at once
+        assert (await api.call("POST", "/nacos/v1/cs/configs/listener", form=listening))[
+            1
+        ] == "app%02DEFAULT_GROUP%01\n"
+    malformed = {"Listening-Configs": "app\x01"}
+    assert (await api.call("POST", "/nacos/v1/cs/configs/listener", form=malformed))[0] == 400
+
+
+async def test_stopping_ends_long_polls(registry: EmbeddedRegistry) -> None:
+    other = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await other.start()
+    form = {"Listening-Configs": "app\x02DEFAULT_GROUP\x02\x01"}
+    waiting = asyncio.create_task(Api(other).call("POST", "/nacos/v1/cs/configs/listener", form=form))
+    await asyncio.wait([waiting], timeout=0.05)
+    await other.stop()
+    async with asyncio.timeout(5):
+        assert await waiting == (200, "")
+
+
+async def test_configs_outlive_a_restart_where_there_is_a_data_directory(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    first = EmbeddedRegistry("127.0.0.1", 0, warmup=0, data=data)
+    await first.start()
+    await Api(first).call("POST", "/nacos/v1/cs/configs", form={"dataId": "a", "group": "g", "content": "secret"})
+    await first.stop()
+    assert (data / "configs.json").stat().st_mode & 0o777 == 0o600
+    second = EmbeddedRegistry("127.0.0.1", 0, warmup=0, data=data)
+    await second.start()
+    assert await Api(second).call("GET", "/nacos/v1/cs/configs", dataId="a", group="g") == (200, "secret")
+    await second.stop()
+    (data / "configs.json").write_text("{broken")
+    with pytest.raises(StartError, match=r"configs\.json"):
+        await EmbeddedRegistry("127.0.0.1", 0, warmup=0, data=data).start()
+
+
+async def test_a_port_in_use_is_named(registry: EmbeddedRegistry) -> None:
+    host, port = registry.address.split(":")
+    with pytest.raises(StartError, match=f"cannot listen on {registry.address}"):
+        await EmbeddedRegistry(host, int(port)).start()

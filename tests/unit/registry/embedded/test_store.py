@@ -1,0 +1,113 @@
+"""The embedded registry's memory: leases, their time, and config values."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.registry.embedded.store import Lease, Refused, ServiceKey, Store
+
+KEY = ServiceKey.of("", "", "orders")
+
+
+def lease(port: int = 80, **values: object) -> Lease:
+    return Lease("10.0.0.1", port, **values)  # type: ignore[arg-type]
+
+
+def test_keys_are_what_their_default_spellings_mean() -> None:
+    assert ServiceKey.of("", "", "orders") == ServiceKey.of("public", "DEFAULT_GROUP", "orders")
+    assert ServiceKey.of("", "", "shop@@orders") == ServiceKey.of("", "shop", "orders")
+    with pytest.raises(Refused, match="serviceName"):
+        ServiceKey.of("", "", "or ders")
+
+
+def test_an_instance_that_falls_silent_is_unhealthy_after_15_s_and_gone_after_30() -> None:
+    store = Store()
+    store.register(KEY, lease(), 100.0)
+    seen = []
+    for now in (114.9, 115.0, 129.9, 130.0):
+        store.expire(now)
+        seen.append([instance.healthy for instance in store.instances(KEY)])
+    assert seen == [[True], [False], [False], []]
+    assert store.service_names("", "") == []
+
+
+def test_a_heartbeat_heals() -> None:
+    store = Store()
+    store.register(KEY, lease(), 0.0)
+    store.expire(20.0)
+    assert store.renew(KEY, "10.0.0.1", 80, "", 20.0) is not None
+    store.expire(34.0)
+    assert [instance.healthy for instance in store.instances(KEY)] == [True]
+    assert store.renew(KEY, "10.0.0.1", 81, "", 20.0) is None
+
+
+def test_preserved_metadata_sets_an_instances_own_times() -> None:
+    store = Store()
+    times = {"preserved.heart.beat.timeout": "1000", "preserved.ip.delete.timeout": "2000"}
+    store.register(KEY, lease(metadata=times), 0.0)
+    store.register(KEY, lease(81, metadata={"preserved.heart.beat.timeout": "soon"}), 0.0)
+    store.expire(1.5)
+    assert [(i.port, i.healthy) for i in store.instances(KEY)] == [(80, False), (81, True)]
+    store.expire(2.0)
+    assert [i.port for i in store.instances(KEY)] == [81]
+
+
+def test_a_persistent_instance_does_not_expire() -> None:
+    store = Store()
+    store.register(KEY, lease(ephemeral=False), 0.0)
+    store.expire(1e6)
+    assert [instance.healthy for instance in store.instances(KEY)] == [True]
+
+
+def test_registering_again_replaces() -> None:
+    store = Store()
+    store.register(KEY, lease(weight=1.0), 0.0)
+    store.register(KEY, lease(weight=5.0), 0.0)
+    assert [instance.weight for instance in store.instances(KEY)] == [5.0]
+    assert store.deregister(KEY, "10.0.0.1", 80, "")
+    assert not store.deregister(KEY, "10.0.0.1", 80, "")
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        (lease(0), "port 0"),
+        (lease(65536), "port 65536"),
+        (Lease("a b", 80), "ip 'a b'"),
+        (lease(weight=float("nan")), "weight nan"),
+        (lease(weight=-1.0), "weight -1"),
+        (lease(metadata={"k": "v" * 1024}), "metadata: 1025 characters"),
+    ],
+)
+def test_what_cannot_be_registered(bad: Lease, problem: str) -> None:
+    with pytest.raises(Refused, match=problem):
+        Store().register(KEY, bad, 0.0)
+
+
+def test_changes_are_told_once_each() -> None:
+    store = Store()
+    told: list[str] = []
+    store.service_changed = lambda key: told.append(key.name)
+    store.register(KEY, lease(), 0.0)
+    store.renew(KEY, "10.0.0.1", 80, "", 1.0)
+    store.expire(5.0)
+    store.expire(20.0)
+    store.expire(21.0)
+    store.expire(40.0)
+    assert told == ["orders"] * 3  # registered, unhealthy, gone
+
+
+def test_config_values() -> None:
+    store = Store()
+    told: list[str] = []
+    store.config_changed = lambda key: told.append(key.name)
+    store.publish(KEY, "base", "text")
+    config = store.config(KEY)
+    assert config is not None
+    assert (config.content, config.md5) == ("base", "593616de15330c0fb2d55e55410bf994")
+    store.remove_config(KEY)
+    store.remove_config(KEY)
+    assert store.config(KEY) is None
+    assert told == ["orders", "orders"]
+    with pytest.raises(Refused, match="content"):
+        store.publish(KEY, "")
