@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -65,11 +66,14 @@ LEARN_TIMEOUT = 3.0
 class Program(Protocol):
     """A role that can be run."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Begins to serve. Raises GatewayError where it cannot."""
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Winds down and closes."""
 
-    def reload(self) -> None: ...
+    def reload(self) -> None:
+        """Reads the configuration again."""
 
 
 async def run(program: Program) -> None:
@@ -551,8 +555,6 @@ def find_address(listen_host: str) -> str:
 
     Raises GatewayError where none can be found.
     """
-    import socket
-
     if not ip_address(listen_host).is_unspecified:
         return listen_host
     probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

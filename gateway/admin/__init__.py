@@ -1,0 +1,1 @@
+"""The admin API: health, metrics and what is known, over HTTP for people and programs."""

@@ -120,7 +120,8 @@ class AdminServer:
             return problem(
                 400,
                 "bad_explain",
-                f'expected {{"method": "GET", "url": "/A/a?x=1", "headers": [["Name", "value"]], "client_ip": "…"}}: {error}',
+                'expected {"method": "GET", "url": "/A/a?x=1", "headers": [["Name", "value"]], "client_ip": "…"}: '
+                f"{error}",
             )
         except ProtocolError as error:
             return problem(error.status, error.code, f"the gateway would refuse this request: {error.detail}")
@@ -133,7 +134,7 @@ def _request_of(body: object) -> Request:
         raise TypeError("the body is not an object")
     unknown = set(body) - {"method", "url", "headers", "client_ip"}
     if unknown:
-        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
+        raise ValueError(f"unknown key {min(unknown)!r}")
     headers = body.get("headers", [])
     if not isinstance(headers, list):
         raise TypeError("headers is a list of [name, value] pairs")

@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from gateway.demo.cycle import Cycle
+    from gateway.demo.environment import Environment
 
 
 @click.command("demo", short_help="Show the scenario: real processes on loopback, nothing else to install.")
@@ -34,7 +39,7 @@ async def _demo(folder: Path, once: bool, port: int) -> int:
     import asyncio
     import signal
 
-    from gateway.cli.output import print_table, show_progress
+    from gateway.cli.output import show_progress
     from gateway.demo.cycle import Cycle
     from gateway.demo.environment import Environment
     from gateway.demo.processes import ProcessFailed
@@ -45,7 +50,7 @@ async def _demo(folder: Path, once: bool, port: int) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    walking = loop.create_task(_walk(cycle, environment, once, print_table))
+    walking = loop.create_task(_walk(cycle, environment, once))
     stopped = loop.create_task(stop.wait())
     try:
         await asyncio.wait((walking, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +72,9 @@ async def _demo(folder: Path, once: bool, port: int) -> int:
         await environment.stop()
 
 
-async def _walk(cycle, environment, once, print_table) -> int:  # type: ignore[no-untyped-def]
+async def _walk(cycle: Cycle, environment: Environment, once: bool) -> int:
+    from gateway.cli.output import print_table
+
     tally = await cycle.walk()
     click.echo("\nWhat the background load saw:\n")
     print_table(

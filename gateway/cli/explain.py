@@ -35,7 +35,7 @@ def command(
     server: str | None,
     output: str,
 ) -> None:
-    """Show the decision for a request, and why.
+    r"""Show the decision for a request, and why.
 
     \b
     gateway explain GET '/A/a?group=gray'

@@ -16,7 +16,7 @@ from gateway.cli.running import run_program
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long instance lists answer 503 while instances register again; 0 for a registry that is started for the first time.",
+    help="How long lists answer 503 while instances register again; 0 where the registry starts for the first time.",
 )
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Directory that keeps published configs."

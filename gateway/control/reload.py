@@ -23,7 +23,9 @@ class Loaded(Protocol):
     """What a load gives: everything compiled, and the files it was read from."""
 
     @property
-    def files(self) -> Sequence[Path]: ...
+    def files(self) -> Sequence[Path]:
+        """Everything that was read, directories included."""
+        ...
 
 
 L = TypeVar("L", bound=Loaded)

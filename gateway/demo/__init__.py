@@ -1,0 +1,1 @@
+"""The scenario as real processes on loopback."""

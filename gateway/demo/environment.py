@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +155,7 @@ class Environment:
         """Opens or closes the lane, as an operator would: by saving the rules file."""
         new = self.rules.with_suffix(".tmp")
         new.write_text(LANE.format(enabled=str(enabled).lower()))
-        os.replace(new, self.rules)
+        new.replace(self.rules)
 
     async def set_lane(self, enabled: bool) -> None:
         """Opens or closes the lane and waits until the entry gateway routes by it."""

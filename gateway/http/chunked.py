@@ -85,10 +85,10 @@ class ChunkedReader:
             raise ProtocolError(400, "bad_chunk", "a line of the chunked body is too long")
         if self._state == _DATA_END and line != b"\r":
             raise ProtocolError(400, "bad_chunk", "a chunk is longer than its size")
-        if self._state == _SIZE and _SIZE_LINE.fullmatch(line[:-1] if line[-1:] == b"\r" else line) is None:
-            # `5 ` may still become `5 ;extension`.
-            if _SIZE_LINE.fullmatch(line + b";") is None:
-                raise ProtocolError(400, "bad_chunk", "a chunk size is not hexadecimal")
+        begun = line[:-1] if line[-1:] == b"\r" else line
+        # `5 ` may still become `5 ;extension`.
+        if self._state == _SIZE and not (_SIZE_LINE.fullmatch(begun) or _SIZE_LINE.fullmatch(line + b";")):
+            raise ProtocolError(400, "bad_chunk", "a chunk size is not hexadecimal")
 
     def _read_line(self, line: bytes, out: list[bytes]) -> None:
         if self._state == _SIZE:

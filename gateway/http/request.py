@@ -73,9 +73,9 @@ CHUNKED: Final = -1
 
 
 class Request:
-    """A judged request head. `cuts` are the spans of `head` (start, end, …) that must not be forwarded;
+    """A judged request head.
 
-    they may overlap and need not be in order.
+    `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
     """
 
     __slots__ = (
@@ -94,9 +94,9 @@ class Request:
         "method",
         "path",
         "query",
+        "raw_path",
         "rewrites_host",
         "rewrites_length",
-        "raw_path",
         "tag",
         "target",
         "trace_ids",

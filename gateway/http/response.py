@@ -92,7 +92,7 @@ def read_response(data: bytes, method: str) -> Response | None:
         response.cuts.append(field.end())
     if chunked and (length >= 0 or response.minor == 0):
         raise ProtocolError(502, "bad_answer", "the upstream gave the body's length twice, or HTTP/1.0 chunks")
-    if status < 200 or status == 204 or status == 304 or method == "HEAD":
+    if status < 200 or status in (204, 304) or method == "HEAD":
         response.body = 0
     elif chunked:
         response.body = CHUNKED
@@ -129,7 +129,6 @@ def without(head: bytes, start: int, end: int, cuts: list[int]) -> bytes:
     for first, last in pairs:
         if first > position:
             parts.append(head[position:first])
-        if last > position:
-            position = last
+        position = max(position, last)
     parts.append(head[position:end])
     return b"".join(parts)

@@ -54,8 +54,8 @@ class Context:
 
     __slots__ = (
         "connections",
-        "header_count",
         "head_bytes",
+        "header_count",
         "is_draining",
         "learn",
         "loop",

@@ -96,9 +96,10 @@ class Downstream:
             self._serve(data)
 
     def eof_received(self) -> bool:
-        """The client closed its side. One that hung up looks the same as one that only finished sending, and is far more
+        """The client closed its side.
 
-        common: the exchange is cancelled, as in nginx and Envoy, so that nobody works for an answer nobody reads.
+        One that hung up looks the same as one that only finished sending, and is far more common: the exchange is
+        cancelled, as in nginx and Envoy, so that nobody works for an answer that nobody reads.
         """
         return False
 

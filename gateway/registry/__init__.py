@@ -1,0 +1,1 @@
+"""Registries: an adapter for each, and what all of them share."""

@@ -146,7 +146,7 @@ class Keeper:
                 error = RegistryError("bad_answer", "the watch ended")
             except RegistryError as raised:
                 error = raised
-            except Exception as raised:  # an adapter's bug must not freeze what is known for ever
+            except Exception as raised:  # noqa: BLE001 - an adapter's bug must not freeze what is known for ever
                 _log.exception("watching service %s failed unexpectedly", watch.service)
                 error = RegistryError("bad_answer", f"{type(raised).__name__}: {raised}")
             self._failed(watch, error, is_first=failures == 0)

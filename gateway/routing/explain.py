@@ -16,8 +16,9 @@ from gateway.rules.model import LaneGroup
 def explain(router: EntryRouter, groups: Sequence[LaneGroup], request: Request) -> dict[str, object]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
-    `groups` are the rules that the router's snapshot was compiled from. `decision` is the Decision; `lanes` the evidence of every lane, in order; `pools` what the service has per tag. The
-    instance is picked from copies of the pools: asking does not take anybody's turn.
+    `groups` are the rules that the router's snapshot was compiled from. In the result `decision` is the Decision,
+    `lanes` the evidence of every lane in order, `pools` what the service has per tag. The instance is picked from
+    copies of the pools: asking does not take anybody's turn.
     """
     live = router.snapshot
     turns = Turns()

@@ -69,12 +69,15 @@ def _weigh(condition: Condition, salt: str, request: Request) -> ConditionEviden
     operator = test.operator
     subject = f"{condition.source} {condition.name}".strip()
     operand = test.operand(operator)
-    shown = f"{operand:g} %" if isinstance(operand, float) else repr(operand)
-    text = (
-        f"{subject} {operator} {shown}" if operator != "exists" else f"{subject} {'exists' if operand else 'is absent'}"
-    )
     if operator == "exists":
+        text = f"{subject} {'exists' if operand else 'is absent'}"
         return ConditionEvidence(text, value, (value is not None) == test.exists)
+    shown = repr(operand)
+    if test.percent is not None:
+        shown = f"{test.percent:.15g} %"
+    elif test.range is not None:
+        shown = f"{test.range[0]:.15g} to {test.range[1]:.15g}"
+    text = f"{subject} {operator} {shown}"
     if value is None:
         return ConditionEvidence(text, None, False)
     bucket = None

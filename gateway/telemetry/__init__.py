@@ -1,0 +1,1 @@
+"""What is counted and how traces and baggage are read and written."""

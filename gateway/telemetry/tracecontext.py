@@ -26,9 +26,9 @@ def trace_id_of(traceparent: bytes) -> bytes:
 
 
 def correlation_id_of(value: bytes) -> bytes:
-    """The id in an `x-request-id`, `x-b3-traceid` or single `b3` field (there: what stands before the first `-`…
+    """The id in an `x-request-id`, `x-b3-traceid` or single `b3` field, empty where there is none worth remembering.
 
-    unless the value is a UUID, whose dashes belong to it). Empty where there is none worth remembering.
+    In a single `b3` field the trace id stands before the first `-`; the dashes of a UUID belong to it.
     """
     if len(value) > MAX_ID:
         return b""

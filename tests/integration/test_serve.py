@@ -297,7 +297,12 @@ async def test_the_embedded_registry_serves_its_own_gateway(tmp_path: Path, orig
         await gateway.wait_ok(gateway.admin)
         async with ClientSession() as session:
             for port, metadata in ((origin.ports["base"], {}), (origin.ports["gray"], {"gray.tag": "gray"})):
-                form = {"serviceName": "a", "ip": "127.0.0.1", "port": port, "metadata": json.dumps(metadata)}
+                form: dict[str, Any] = {
+                    "serviceName": "a",
+                    "ip": "127.0.0.1",
+                    "port": port,
+                    "metadata": json.dumps(metadata),
+                }
                 async with session.post(f"http://127.0.0.1:{registry}/nacos/v1/ns/instance", params=form) as response:
                     assert await response.text() == "ok"
         assert await gateway.ask("/A/x") == "base GET /x"

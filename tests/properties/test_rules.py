@@ -16,24 +16,37 @@ from gateway.rules.model import LaneGroup
 KEYS = st.sampled_from(["a", "b"])
 VALUES = st.sampled_from(["", "1", "2", "15", "x", "xy", "é"])
 
-TESTS = st.one_of(
-    VALUES.map(lambda value: {"equals": value}),
-    VALUES.map(lambda value: {"not_equals": value}),
-    st.lists(VALUES, min_size=1, max_size=3).map(lambda values: {"in": values}),
-    st.lists(VALUES, min_size=1, max_size=3).map(lambda values: {"not_in": values}),
-    VALUES.map(lambda value: {"prefix": value}),
-    st.sampled_from(["x.*", "[0-9]+", "", "."]).map(lambda pattern: {"regex": pattern}),
-    st.booleans().map(lambda exists: {"exists": exists}),
-    st.tuples(st.integers(0, 10), st.integers(10, 20)).map(lambda bounds: {"range": list(bounds)}),
-    st.sampled_from([0, 12.34, 50, 100]).map(lambda percent: {"percent": percent}),
-)
+PATHS = st.sampled_from(["/", "/x", "/xy/1", "/y"])
+HOSTS = st.sampled_from(["shop.example", "Shop.Example", "localhost"])
+
+
+def operators_on(values: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """Every operator, comparing with some of these values."""
+    lists = st.lists(values, min_size=1, max_size=3)
+    return st.one_of(
+        values.map(lambda value: {"equals": value}),
+        values.map(lambda value: {"not_equals": value}),
+        lists.map(lambda several: {"in": several}),
+        lists.map(lambda several: {"not_in": several}),
+        values.map(lambda value: {"prefix": value}),
+        st.sampled_from(["x.*", "[0-9]+", "", ".", "/x.*", "[a-z.]+"]).map(lambda pattern: {"regex": pattern}),
+        st.booleans().map(lambda exists: {"exists": exists}),
+        st.tuples(st.integers(0, 10), st.integers(10, 20)).map(lambda bounds: {"range": list(bounds)}),
+        st.sampled_from([0, 12.34, 50, 100]).map(lambda percent: {"percent": percent}),
+    )
+
+
 ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.0/8", "192.0.2.0/24", "::1"])
 CONDITIONS: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(
-        lambda source, key, test: {source: key, **test}, st.sampled_from(["param", "header", "cookie"]), KEYS, TESTS
+        lambda source, key, test: {source: key, **test},
+        st.sampled_from(["param", "header", "cookie"]),
+        KEYS,
+        operators_on(VALUES),
     ),
-    TESTS.map(lambda test: {"path": test}),
-    st.sampled_from(["GET", "get", "POST"]).map(lambda method: {"method": {"equals": method}}),
+    operators_on(PATHS).map(lambda test: {"path": test}),
+    operators_on(HOSTS).map(lambda test: {"host": test}),
+    operators_on(st.sampled_from(["GET", "get", "POST"])).map(lambda test: {"method": test}),
     st.lists(ADDRESSES, min_size=1, max_size=2).map(lambda texts: {"client_ip": {"in": texts}}),
     st.lists(ADDRESSES, min_size=1, max_size=2).map(lambda texts: {"client_ip": {"not_in": texts}}),
 )
@@ -58,14 +71,15 @@ GROUPS = st.lists(LANES, min_size=1, max_size=3).map(
 )
 PAIRS = st.lists(st.tuples(KEYS, VALUES), max_size=3)
 REQUESTS = st.builds(
-    lambda method, path, params, headers, cookies, ip: Request.build(
+    lambda method, host, path, params, headers, cookies, ip: Request.build(
         method,
-        path + "?" + "&".join(f"{key}={value}" for key, value in params).replace("é", "%C3%A9"),
+        f"http://{host}{path}?" + "&".join(f"{key}={value}" for key, value in params).replace("é", "%C3%A9"),
         [*headers, *([("Cookie", "; ".join(f"{key}={value}" for key, value in cookies))] if cookies else [])],
         ip,
     ),
     st.sampled_from(["GET", "POST"]),
-    st.sampled_from(["/", "/x", "/xy/1"]),
+    HOSTS,
+    PATHS,
     PAIRS,
     PAIRS,
     PAIRS,

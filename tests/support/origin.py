@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import h11
 
@@ -30,9 +31,7 @@ class Origin:
 
     async def start(self) -> None:
         for name in ("base", "gray"):
-            server = await asyncio.start_server(
-                lambda reader, writer, name=name: self._track(name, reader, writer), "127.0.0.1", 0
-            )
+            server = await asyncio.start_server(partial(self._track, name), "127.0.0.1", 0)
             self._servers.append(server)
             self.ports[name] = server.sockets[0].getsockname()[1]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.yamlfile import load, parse
+from gateway.yamlfile import MAX_VALUES, load, parse
 
 
 def problems(text: str) -> list[str]:
@@ -46,11 +46,20 @@ def test_variables() -> None:
         pytest.param("a:\n\tb: 1", "f.yaml:2:1: not YAML: found character that cannot start any token", id="tab"),
         pytest.param("a: 1\n---\nb: 2", "f.yaml:2:1: not YAML: but found another document", id="two documents"),
         pytest.param("? [a]\n: 1", "f.yaml:1:3: a key must be a plain word", id="list as key"),
+        pytest.param("a: 1\nb: \0", "f.yaml:2:4: not YAML: the control character U+0000 is not allowed", id="NUL"),
+        pytest.param("[" * 3000 + "]" * 3000, "f.yaml:1:1: the values are nested too deeply", id="nested too deeply"),
         pytest.param("a: &x [*x]", "f.yaml:1:4: an alias refers to a value that contains it", id="recursive"),
     ],
 )
 def test_not_yaml(text: str, problem: str) -> None:
     assert problems(text) == [problem]
+
+
+def test_aliases_of_aliases_cannot_eat_the_memory() -> None:
+    """The "billion laughs": each line ten times the one before."""
+    lines = ["a0: &a0 [" + "x," * 10 + "]", *(f"a{n}: &a{n} [" + f"*a{n - 1}," * 10 + "]" for n in range(1, 9))]
+    (problem,) = problems("\n".join(lines))
+    assert problem.endswith(f"with its aliases written out the file has more than {MAX_VALUES:,} values")
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

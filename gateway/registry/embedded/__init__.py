@@ -1,0 +1,1 @@
+"""The registry that the program brings along, Nacos-compatible over HTTP."""

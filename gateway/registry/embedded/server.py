@@ -133,6 +133,6 @@ class EmbeddedRegistry:
                 json.dump(entries, output, ensure_ascii=False, indent=1)
                 output.flush()
                 os.fsync(output.fileno())
-            os.replace(new, self._file)
+            new.replace(self._file)
         except OSError as error:
             _log.error("cannot save configs to %s: %s", self._file, error)

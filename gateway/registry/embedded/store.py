@@ -111,8 +111,8 @@ class Store:
         self._services: dict[ServiceKey, dict[tuple[str, int, str], Lease]] = {}
         self._configs: dict[ServiceKey, Config] = {}
         self._count = 0
-        self.service_changed: Callable[[ServiceKey], None] = lambda key: None
-        self.config_changed: Callable[[ServiceKey], None] = lambda key: None
+        self.service_changed: Callable[[ServiceKey], None] = _tell_nobody
+        self.config_changed: Callable[[ServiceKey], None] = _tell_nobody
 
     # --- instances
 
@@ -212,6 +212,10 @@ class Store:
         """Removes a config value; fine where it is not there."""
         if self._configs.pop(key, None) is not None:
             self.config_changed(key)
+
+
+def _tell_nobody(_: ServiceKey) -> None:
+    """Nobody listens yet."""
 
 
 def _check(lease: Lease) -> None:

@@ -180,7 +180,7 @@ def test_rules_that_are_not_there_are_blamed_on_who_names_them(tmp_path: Path) -
 
 
 def test_rules_are_read_beside_the_configuration_and_watched(tmp_path: Path) -> None:
-    write(tmp_path / "rules" / "a.yaml", LANE.replace("gray", "${TAG:-gray}"))
+    write(tmp_path / "rules" / "a.yaml", LANE.replace("gray", "'${TAG:-gray}'"))
     path = write(tmp_path / "config" / "gateway.yaml", GATEWAY + "rules: ../rules\n")
     loaded = load_gateway(path, environ={"TAG": "blue"})
     assert loaded.files == (path, tmp_path / "rules", tmp_path / "rules" / "a.yaml")

@@ -22,7 +22,7 @@ class Api:
     def __init__(self, registry: EmbeddedRegistry) -> None:
         self._base = f"http://{registry.address}"
 
-    async def call(self, method: str, path: str, form: dict[str, str] | None = None, **params: Any) -> tuple[int, Any]:
+    async def call(self, method: str, path: str, /, form: Any = None, **params: Any) -> tuple[int, Any]:
         texts = {name: str(value) for name, value in params.items()}
         async with ClientSession() as session:
             async with session.request(method, self._base + path, params=texts, data=form) as response:

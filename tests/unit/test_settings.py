@@ -1,0 +1,215 @@
+"""The settings: what they accept, what they refuse, and that every one of them is documented."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from gateway.control.load import load_gateway, load_sidecar
+from gateway.settings import Address, GatewaySettings, SidecarSettings
+from gateway.yamlfile import Location
+
+GATEWAY: dict[str, Any] = {"registry": {"kind": "static"}}
+SIDECAR: dict[str, Any] = {
+    "service": "a",
+    "app": "127.0.0.1:1",
+    "inbound": "127.0.0.1:2",
+    "outbound": "127.0.0.1:3",
+    "registry": {"kind": "nacos", "address": "127.0.0.1:8848"},
+}
+
+
+def gateway(**settings: Any) -> GatewaySettings:
+    return GatewaySettings.model_validate({**GATEWAY, **settings})
+
+
+def refusals(model: type[BaseModel], settings: dict[str, Any]) -> list[tuple[Location, str]]:
+    """Where and why settings are refused."""
+    with pytest.raises(ValidationError) as error:
+        model.model_validate(settings)
+    return [(detail["loc"], detail["msg"].removeprefix("Value error, ")) for detail in error.value.errors()]
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "shown"),
+    [
+        ("0.0.0.0:8080", Address(host="0.0.0.0", port=8080), "0.0.0.0:8080"),
+        ("gateway.example:0", Address(host="gateway.example", port=0), "gateway.example:0"),
+        ("[::1]:65535", Address(host="::1", port=65535), "[::1]:65535"),
+    ],
+)
+def test_addresses(text: str, address: Address, shown: str) -> None:
+    assert gateway(listen=text).listen == address
+    assert str(address) == shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "8080",
+        ":8080",
+        "a:",
+        "a:65536",
+        "a:-1",
+        "a:8o",
+        "a:\u0668",
+        "::1:80",
+        "a b:1",
+        "",
+        None,
+        8080,
+        {"host": "a", "port": 1},
+    ],
+)
+def test_what_is_no_address(value: object) -> None:
+    ((location, message),) = refusals(GatewaySettings, {**GATEWAY, "listen": value})
+    assert location == ("listen",)
+    assert message.startswith("an address is host:port, the port 0 to 65535; found ")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("2s", 2.0), ("1m", 60.0), ("1.5h", 5400.0), ("10", 10.0), ("0.25", 0.25), ("168h", 604800.0)],
+)
+def test_durations_are_seconds(text: str, seconds: float) -> None:
+    assert gateway(timeouts={"head": text}).timeouts.head == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1 s", "1d", "1e3", "inf", "nan", "\u0663s", "169h", "0", "9" * 400])
+def test_what_is_no_timeout(text: str) -> None:
+    ((location, _),) = refusals(GatewaySettings, {**GATEWAY, "timeouts": {"head": text}})
+    assert location == ("timeouts", "head")
+
+
+def test_a_delay_may_be_nothing() -> None:
+    assert gateway(drain={"delay": "0"}).drain.delay == 0.0
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [("X-Lane", True), ("x-lane", True), ("a b", False), ("", False), ("Host", False), ("Content-Type", False)]
+    + [(name, False) for name in ("x-request-id", "b3", "forwarded", "proxy-authorization", "traceparent", "x-ü")],
+)
+def test_the_tag_header(header: str, accepted: bool) -> None:
+    if accepted:
+        assert gateway(carriers={"header": header}).carriers.header == header.lower()
+    else:
+        assert [where for where, _ in refusals(GatewaySettings, {**GATEWAY, "carriers": {"header": header}})] == [
+            ("carriers", "header")
+        ]
+
+
+def test_case_counts_in_a_baggage_member() -> None:
+    assert gateway(carriers={"baggage": "Lane"}).carriers.baggage == "Lane"
+    assert refusals(GatewaySettings, {**GATEWAY, "carriers": {"baggage": "a,b"}})[0][0] == ("carriers", "baggage")
+
+
+@pytest.mark.parametrize("path", ["A", "", "/A?x", "/A#x", "//A", "/A//B", "/ä"])
+def test_what_is_no_route_path(path: str) -> None:
+    routes = [{"path": path, "service": "a"}]
+    assert [where for where, _ in refusals(GatewaySettings, {**GATEWAY, "routes": routes})] == [("routes", 0, "path")]
+
+
+def test_a_static_registry_keeps_one_instance_an_address() -> None:
+    registry = {
+        "kind": "static",
+        "services": {"a": [{"address": "b:2"}, {"address": "a:1"}, {"address": "b:2", "tag": "gray"}]},
+    }
+    instances = gateway(registry=registry).registry.instances()  # type: ignore[union-attr]
+    assert [(instance.address, instance.tag) for instance in instances["a"]] == [("a:1", "base"), ("b:2", "gray")]
+
+
+@pytest.mark.parametrize("weight", ["-1", "nan", "inf", "heavy"])
+def test_what_is_no_weight(weight: str) -> None:
+    assert refusals(SidecarSettings, {**SIDECAR, "weight": weight})[0][0] == ("weight",)
+
+
+def test_a_sidecar_does_not_bring_its_own_registry() -> None:
+    ((where, message),) = refusals(SidecarSettings, {**SIDECAR, "registry": {"kind": "embedded"}})
+    assert where == ("registry",)
+    assert "'static', 'nacos'" in message
+
+
+@pytest.mark.parametrize(
+    ("advertise", "accepted"), [("10.0.0.1", True), ("a.example", True), ("0.0.0.0", False), ("::", False)]
+)
+def test_an_advertised_address_can_be_reached(advertise: str, accepted: bool) -> None:
+    if accepted:
+        assert SidecarSettings.model_validate({**SIDECAR, "advertise": advertise}).advertise == advertise
+    else:
+        assert "unspecified" in refusals(SidecarSettings, {**SIDECAR, "advertise": advertise})[0][1]
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        gateway().trace_sampled = 0.5
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+
+
+def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted name of every setting; those of a list's or a mapping's items stand right below it."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for inner in models_in(field.annotation):
+            yield from settings_of(inner, f"{prefix}{name}.")
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in an annotation such as `dict[str, list[Model]]`; an address is written as one text."""
+    arguments = typing.get_args(annotation)
+    for argument in arguments:
+        yield from models_in(argument)
+    is_model = not arguments and isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    if is_model and annotation is not Address:
+        yield annotation
+
+
+def section(title: str) -> str:
+    """The part of the document under a heading of the second level."""
+    return DOCUMENT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+SECTIONS = {GatewaySettings: "The entry gateway", SidecarSettings: "The sidecar"}
+
+
+@pytest.mark.parametrize("model", SECTIONS)
+def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel]) -> None:
+    names = set(re.findall(r"^\| `([a-z_.]+)` \|", section("Common settings") + section(SECTIONS[model]), re.MULTILINE))
+    assert names == set(settings_of(model))
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "default"),
+    [
+        (model, name, default)
+        for model, title in SECTIONS.items()
+        for name, default in re.findall(
+            r"^\| `([a-z_.]+)` \| `([^`]+)` \|", section("Common settings") + section(title), re.MULTILINE
+        )
+        if not name.startswith("registry.services.") and not name.startswith("routes.")
+    ],
+)
+def test_documented_defaults_are_the_defaults(tmp_path: Path, model: type[BaseModel], name: str, default: str) -> None:
+    """Giving a setting its documented default changes nothing, and giving it is possible."""
+    path = tmp_path / "c.yaml"
+    kind = "nacos" if name in {"registry.namespace", "registry.group", "registry.interval"} else "embedded"
+    kind = "static" if name == "registry.services" else kind
+    if model is GatewaySettings:
+        address = ", address: '127.0.0.1:1'" if kind == "nacos" else ""
+        path.write_text(f"registry: {{kind: {kind}{address}}}\n")
+        assert load_gateway(path, [f"{name}={default}"], {}).settings == load_gateway(path, (), {}).settings
+    else:
+        address = "" if kind == "static" else ", address: '127.0.0.1:1'"
+        kind = "static" if kind == "static" else "nacos"
+        path.write_text(
+            "{service: a, app: 'a:1', inbound: 'a:2', outbound: 'a:3', registry: {kind: " + kind + address + "}}\n"
+        )
+        assert load_sidecar(path, [f"{name}={default}"], {}).settings == load_sidecar(path, (), {}).settings
