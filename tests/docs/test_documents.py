@@ -1,0 +1,124 @@
+"""The documents say what is so: examples are valid, commands exist, links lead somewhere, nothing is left out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from gateway.cli import COMMANDS, main
+from gateway.control.check import check
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [text for found, text in _FENCE.findall(path.read_text()) if found == language]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in _LINK.findall(document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
+def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(blocks(document, "yaml")):
+        data = yaml.safe_load(text)
+        if not isinstance(data, dict) or not {"lane_groups", "registry", "service"} & set(data):
+            continue  # a piece of a file
+        folder = tmp_path / str(number) / "config"
+        folder.mkdir(parents=True)
+        for rules in ("../rules", "rules"):
+            (folder / rules).mkdir(exist_ok=True)
+        (folder / "file.yaml").write_text(text)
+        problems, _ = check([folder / "file.yaml"])
+        assert problems == [], text
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Every `gateway …` line of every plain or shell block."""
+    found = []
+    for document in DOCUMENTS:
+        for language in ("", "sh", "bash", "console"):
+            for text in blocks(document, language):
+                for line in text.splitlines():
+                    line = line.removeprefix("$ ").strip()
+                    if line.startswith("gateway "):
+                        found.append((document.name, shlex.split(line)[1:]))
+    return found
+
+
+@pytest.mark.parametrize(("document", "arguments"), commands(), ids=lambda value: str(value))
+def test_documented_commands_parse(document: str, arguments: list[str]) -> None:
+    """Each is a command with these options and arguments; it is parsed, not run."""
+    command = main.get_command(click.Context(main), arguments[0])
+    assert command is not None
+    command.make_context(arguments[0], arguments[1:])
+
+
+def test_every_command_is_in_both_readmes() -> None:
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (ROOT / name).read_text()
+        assert [command for command in COMMANDS if f"`gateway {command}`" not in text] == []
+
+
+def test_every_metric_is_documented() -> None:
+    source = (ROOT / "gateway" / "admin" / "metrics.py").read_text()
+    names = set(re.findall(r'"(gateway_\w+)"', source))
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    assert names
+    assert [name for name in sorted(names) if f"`{name}`" not in text and f"`{name}_total`" not in text] == []
+
+
+def test_every_error_code_is_documented() -> None:
+    from gateway.proxy.replies import STATUS_OF
+
+    codes = set(STATUS_OF)
+    for path in (ROOT / "gateway").rglob("*.py"):
+        codes |= set(re.findall(r'ProtocolError\(\s*\d{3},\s*"(\w+)"', path.read_text()))
+    text = (ROOT / "docs" / "errors.md").read_text()
+    assert [code for code in sorted(codes) if f"`{code}`" not in text] == []
+
+
+def test_every_endpoint_is_documented() -> None:
+    source = (ROOT / "gateway" / "admin" / "server.py").read_text()
+    text = (ROOT / "docs" / "admin-api.md").read_text()
+    endpoints = re.findall(r'web\.(get|post)\("([^"]+)"', source)
+    assert endpoints
+    assert [path for method, path in endpoints if f"`{method.upper()} {path}`" not in text] == []
+
+
+def test_the_registrys_documented_calls_exist() -> None:
+    source = (ROOT / "gateway" / "registry" / "embedded" / "api.py").read_text()
+    text = (ROOT / "docs" / "registries.md").read_text()
+    paths = set(re.findall(r"/nacos/v[13]/(?:ns|cs|client|admin)[\w/]*", text))
+    assert paths
+    assert [path for path in sorted(paths) if f'"{path}"' not in source] == []
+
+
+def test_the_shipped_files_pass_the_check() -> None:
+    assert check([ROOT / "config", ROOT / "rules"])[0] == []
+
+
+def test_the_dockerfile_runs_the_program_as_nobody_and_without_a_shell() -> None:
+    instructions = dict(
+        line.split(" ", 1) for line in (ROOT / "Dockerfile").read_text().splitlines() if re.match(r"[A-Z]+ ", line)
+    )
+    assert instructions["ENTRYPOINT"] == '["gateway"]'
+    assert instructions["CMD"].startswith('["serve"')
+    assert instructions["USER"].split(":")[0] not in ("0", "root")
+    assert instructions["STOPSIGNAL"] == "SIGTERM"
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert [name for names in copied for name in names.split() if not (ROOT / name).exists()] == []
