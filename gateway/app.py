@@ -148,6 +148,7 @@ class EntryGateway:
             services=lambda: describe_services(self._keeper, self._publisher.snapshot),
             lanes=lambda: describe_lanes(self._reloader),
             metrics=collector.exposition,
+            tag_header=carriers.header,
             explain=lambda request: explain(self._router, self._groups(), request),
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
@@ -450,10 +451,13 @@ class RegistryProgram:
         """There is nothing to reload."""
 
 
-def explain_files(config: Path, rules: Path | None, request: Request) -> dict[str, object]:
-    """What a gateway started from `config` (with `rules` instead of its own, where given) would decide.
+def explain_files(
+    config: Path, rules: Path | None, method: str, url: str, headers: Sequence[tuple[str, str]], client_ip: str
+) -> dict[str, object]:
+    """What a gateway started from `config` (with `rules` instead of its own, where given) would decide for a request.
 
-    Only a static registry's instances are in the files; another's are taken as unknown. Raises ConfigError.
+    Only a static registry's instances are in the files; another's are taken as unknown. Raises ConfigError, and
+    ProtocolError where the gateway would refuse the request.
     """
     loaded = load_gateway(config)
     settings = loaded.settings
@@ -468,7 +472,7 @@ def explain_files(config: Path, rules: Path | None, request: Request) -> dict[st
     snapshot = Snapshot(1, compile_rules(groups), routes, services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted))
-    return explain(router, groups, request)
+    return explain(router, groups, Request.build(method, url, headers, client_ip, carriers.header))
 
 
 def make_context(
@@ -555,8 +559,11 @@ def find_address(listen_host: str) -> str:
 
     Raises GatewayError where none can be found.
     """
-    if not ip_address(listen_host).is_unspecified:
-        return listen_host
+    try:
+        if not ip_address(listen_host).is_unspecified:
+            return listen_host
+    except ValueError:
+        return listen_host  # a name; peers resolve it as we did
     probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         # Connecting a datagram socket sends nothing; it only asks the routing table.

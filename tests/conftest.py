@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 from gateway.registry.embedded.server import EmbeddedRegistry
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
+
+# The same examples on every run: a failure in CI is a failure at the desk, and slow machines are not failures.
+settings.register_profile("default-here", derandomize=True, deadline=None)
+settings.load_profile("default-here")
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ class AdminServer:
         if self._sources.explain is None:
             return problem(404, "no_lanes", "a sidecar has no lanes to explain: ask the entry gateway")
         try:
-            explained = self._sources.explain(_request_of(await request.json()))
+            explained = self._sources.explain(_request_of(await request.json(), self._sources.tag_header))
         except json.JSONDecodeError as error:
             return problem(400, "bad_json", f"the body is not JSON: {error}")
         except (ValueError, KeyError, TypeError) as error:
@@ -128,7 +128,7 @@ class AdminServer:
         return web.json_response(explained)
 
 
-def _request_of(body: object) -> Request:
+def _request_of(body: object, tag_header: str) -> Request:
     """The request that an explain body describes."""
     if not isinstance(body, dict):
         raise TypeError("the body is not an object")
@@ -140,4 +140,4 @@ def _request_of(body: object) -> Request:
         raise TypeError("headers is a list of [name, value] pairs")
     pairs = [(str(name), str(value)) for name, value in headers]
     client_ip = str(ip_address(str(body.get("client_ip", "127.0.0.1"))))
-    return Request.build(str(body.get("method", "GET")), str(body["url"]), pairs, client_ip)
+    return Request.build(str(body.get("method", "GET")), str(body["url"]), pairs, client_ip, tag_header)

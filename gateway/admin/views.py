@@ -19,5 +19,7 @@ class Sources:
     lanes: Callable[[], list[dict[str, object]]]
     metrics: Callable[[], bytes]
     """The exposition in Prometheus' text format."""
+    tag_header: str = "x-gray-tag"
+    """The name of the tag header, by which a request to explain is read."""
     explain: Callable[[Request], dict[str, object]] | None = None
     """None where there is nothing to explain (a sidecar has no lanes of its own)."""

@@ -103,9 +103,8 @@ def _explain_files(
     method: str, url: str, headers: list[tuple[str, str]], client_ip: str, config: Path | None, rules: Path | None
 ) -> dict[str, Any]:
     from gateway.app import explain_files
-    from gateway.http.request import Request
 
-    return explain_files(config or Path("config/gateway.yaml"), rules, Request.build(method, url, headers, client_ip))
+    return explain_files(config or Path("config/gateway.yaml"), rules, method, url, headers, client_ip)
 
 
 def _show(explained: dict[str, Any]) -> None:

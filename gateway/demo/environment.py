@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
 
 READY_TIMEOUT = 30.0
 """Seconds to wait for anything to come up or to be noticed."""
-POLL = 0.4
+POLL = 0.25
 """Seconds between two looks of gateways and sidecars at the registry."""
-DRAIN_DELAY = 1.5
+DRAIN_DELAY = 1.0
 """Seconds that a leaving instance goes on serving: longer than its peers need to notice."""
 
 CALLS = {"spring-cloud-a": "spring-cloud-b", "spring-cloud-b": "spring-cloud-c", "spring-cloud-c": ""}
@@ -69,6 +70,10 @@ class Environment:
             path.mkdir(parents=True, exist_ok=True)
         self._processes = Processes(self.logs)
 
+    @cached_property
+    def _session(self) -> ClientSession:
+        return ClientSession(timeout=ClientTimeout(total=5.0))
+
     @property
     def url(self) -> str:
         """The entry."""
@@ -76,7 +81,6 @@ class Environment:
 
     async def start(self) -> None:
         """Starts the registry and the entry gateway, and publishes A's config value."""
-        self._session = ClientSession(timeout=ClientTimeout(total=5.0))
         self.write_lane(enabled=False)
         listen = f"127.0.0.1:{self.registry}"
         await self._processes.start("registry", "-m", "gateway", "registry", "--listen", listen, "--warmup", "0")

@@ -65,6 +65,8 @@ _PORT: Final = re.compile(r":[0-9]*\Z")
 _ABSOLUTE: Final = re.compile(rb"(?:http|HTTP)://([^/?#]*)([^#]*)")
 _COOKIE: Final = field_pattern(rb"cookie")
 
+_QUERY: Final = "/?%:@!$&'()*+,;=~[]{}|^`<>\""
+
 MAX_TARGET: Final = 16384
 """Bytes of a request target; longer is 414. (RFC 9112 §3 asks for 8,000 at least.)"""
 
@@ -132,13 +134,21 @@ class Request:
         self._cookies: dict[str, str] | None = None
 
     @staticmethod
-    def build(method: str, url: str, headers: Iterable[tuple[str, str]] = (), client_ip: str = "127.0.0.1") -> Request:
+    def build(
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]] = (),
+        client_ip: str = "127.0.0.1",
+        tag_header: str = "x-gray-tag",
+    ) -> Request:
         """A request as it would arrive for `url` (absolute, or just a path): for explain and for tests.
 
-        Raises ProtocolError for what the gateway would refuse.
+        Raises ProtocolError for what the gateway would refuse, ValueError for what is no URL.
         """
         parts = urlsplit(url)
-        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (f"?{parts.query}" if parts.query else "")
+        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (
+            f"?{quote(parts.query, safe=_QUERY)}" if parts.query else ""
+        )
         lines = [f"{method} {target} HTTP/1.1"]
         given = list(headers)
         if not any(name.lower() == "host" for name, _ in given):
@@ -148,7 +158,7 @@ class Request:
         match = REQUEST_HEAD.fullmatch(head)
         if match is None:
             raise malformed(head)
-        return HeadReader("x-gray-tag").read(head, match, client_ip)
+        return HeadReader(tag_header).read(head, match, client_ip)
 
     @property
     def host(self) -> str:

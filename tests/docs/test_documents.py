@@ -60,7 +60,7 @@ def commands() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize(("document", "arguments"), commands(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("document", "arguments"), commands(), ids=str)
 def test_documented_commands_parse(document: str, arguments: list[str]) -> None:
     """Each is a command with these options and arguments; it is parsed, not run."""
     command = main.get_command(click.Context(main), arguments[0])

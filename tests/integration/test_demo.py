@@ -1,0 +1,82 @@
+"""`gateway demo` as a person runs it: the two answers, the cycle's table, and nothing left behind by Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+from pathlib import Path
+
+GRAY = r"Agray\[127\.0\.0\.1:\d+\]\[config=base\] -> B\[127\.0\.0\.1:\d+\] -> Cgray\[127\.0\.0\.1:\d+\]"
+BASE = r"A\[127\.0\.0\.1:\d+\]\[config=base\] -> B\[127\.0\.0\.1:\d+\] -> C\[127\.0\.0\.1:\d+\]"
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of running processes that mention the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found
+
+
+async def test_the_whole_cycle_and_then_ctrl_c(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "demo", "--keep", str(folder),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    output = ""
+    try:
+        async with asyncio.timeout(60):
+            while "Ctrl-C ends it all." not in output:
+                line = (await process.stdout.readline()).decode()
+                if not line:
+                    break
+                output += line
+        steps = re.split(r"^\d\. ", output.partition("The lane is open again")[0], flags=re.MULTILINE)[1:]
+        # For each step the answers to its curl lines.
+        marked = [re.findall(r"\$ curl '\S+group=gray'\n +(.+)", step) for step in steps]
+        unmarked = [re.findall(r"\$ curl '\S+A/a'\n +(.+)", step) for step in steps]
+        assert all(re.fullmatch(BASE, answer) for answers in unmarked for answer in answers), output
+        expected = [None, BASE, GRAY, None, GRAY, BASE, BASE, GRAY]
+        for answers, pattern in zip(marked, expected, strict=True):
+            assert bool(answers) == bool(pattern)
+            assert all(re.fullmatch(pattern or "", answer) for answer in answers), output
+        table = re.search(r"requests +of them marked +failed.*\n(\d+) +(\d+) +(\d+) +(\d+) +(\d+)", output)
+        assert table is not None, output
+        requests, some_marked, *problems = (int(number) for number in table.groups())
+        assert requests > some_marked > 20
+        assert problems == [0, 0, 0]
+        assert len(processes_of(folder)) > 5
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+        assert processes_of(folder) == []
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_demo_that_cannot_start_says_why_and_exits_1(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "demo", "--once", "--keep", str(tmp_path), "--port", str(port),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(30):
+            _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in errors.decode()
+    assert "Traceback" not in errors.decode()
