@@ -225,13 +225,14 @@ class HeadReader:
         codings = 0
         connection: bytes = b""
         for field in self._fields.finditer(head, line_end):
-            name: bytes = field[1]
+            name: bytes
+            value: bytes
+            name, value = field.groups()
             meaning = meanings.get(name.lower(), 0)
             if meaning == HOST:
                 hosts += 1
-                request.authority = field[2].rstrip(b" \t")
+                request.authority = value.rstrip(b" \t")
             elif meaning == CONNECTION:
-                value: bytes = field[2]
                 connection = value if not connection else connection + b"," + value
                 request.cuts.append(field.start())
                 request.cuts.append(field.end())

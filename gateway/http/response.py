@@ -62,7 +62,7 @@ def read_response(data: bytes, method: str) -> Response | None:
             raise ProtocolError(502, "bad_answer", "the upstream's response head is malformed")
         return None
     end = match.end()
-    status = int(match[2])
+    status = int(data[9:12])
     if status > 599:
         raise ProtocolError(502, "bad_answer", "the upstream's status is not between 100 and 599")
     response = Response(status, 1 if data[7:8] == b"1" else 0, data.find(b"\r\n"), end)

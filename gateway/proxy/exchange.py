@@ -152,7 +152,8 @@ class Exchange:
         upstream.exchange = self
         self._is_fresh = upstream.served == 0
         upstream.served += 1
-        self.downstream.deadline = self.context.now + self.context.timeouts.answer
+        context = self.context
+        self.downstream.deadline = context.now + context.timeouts.answer
         upstream.write(self.plan.head + self._payload if self._payload else self.plan.head)
         if self.request_done:
             return

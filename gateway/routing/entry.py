@@ -15,7 +15,7 @@ from gateway.routing.instance import BASE
 from gateway.routing.plan import NO_INSTANCES, Peer, Plan
 from gateway.routing.services import NOT_IN_GROUP
 from gateway.routing.snapshot import Snapshot
-from gateway.telemetry.tracecontext import new_traceparent
+from gateway.telemetry.tracecontext import new_traceparent_line
 
 NO_ROUTE = "no_route"
 
@@ -104,18 +104,16 @@ class EntryRouter:
         return lane.services
 
     def _lines(self, request: Request, peer: Peer, decision: Decision) -> list[bytes]:
-        lines: list[bytes] = []
+        lines: list[bytes]
         if peer.is_trusted and _PROTO.search(request.head, request.line_end) is not None:
             # The trusted proxy in front has introduced the client; add only ourselves' view of that proxy.
-            lines.append(b"X-Forwarded-For: " + peer.ip.encode("latin-1") + b"\r\n")
+            lines = [b"X-Forwarded-For: ", peer.ip.encode("latin-1"), b"\r\n"]
         else:
-            lines.append(peer.forwarded)
-            if request.authority:
-                lines.append(b"X-Forwarded-Host: " + request.authority + b"\r\n")
+            lines = [peer.forwarded, request.authority or decision.service.encode("latin-1"), b"\r\n"]
         if not request.traceparent:
             bits = self._random.getrandbits(192)
             sampled = self._sampled >= 1.0 or self._random.random() < self._sampled
-            lines.append(b"traceparent: " + new_traceparent(bits, sampled) + b"\r\n")
+            lines.append(new_traceparent_line(bits, sampled))
         if request.baggage or decision.tag != BASE:
             self._carriers.write(request, decision.tag, lines)
         if request.rewrites_host:

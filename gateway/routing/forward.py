@@ -13,21 +13,15 @@ def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n")
     if request.rewrites_length:
         lines.append(b"Content-Length: %d\r\n" % request.body)
-    if request.version == 0:
-        return b"%b %b HTTP/1.1%b\r\n%b\r\n" % (
-            request.method.encode("ascii"),
-            target,
-            without(head, request.line_end, len(head) - 4, request.cuts),
-            b"".join(lines),
-        )
     lines.append(b"\r\n")
     cuts = request.cuts
+    last = len(head) - 2
+    if request.version == 0:
+        rest = without(head, request.line_end, last, cuts)
+        return b"".join((request.method.encode("ascii"), b" ", target, b" HTTP/1.1", rest, *lines))
     if target is request.target:
-        lines.insert(0, without(head, 0, len(head) - 2, cuts) if cuts else head[:-2])
-    else:
-        # The target ends where ` HTTP/1.1` begins.
-        after = request.line_end - 9
-        lines.insert(0, without(head, after, len(head) - 2, cuts) if cuts else head[after:-2])
-        lines.insert(0, target)
-        lines.insert(0, head[: after - len(request.target)])
-    return b"".join(lines)
+        return b"".join((without(head, 0, last, cuts) if cuts else head[:last], *lines))
+    # The target ends where ` HTTP/1.1` begins.
+    after = request.line_end - 9
+    rest = without(head, after, last, cuts) if cuts else head[after:last]
+    return b"".join((head[: after - len(request.target)], target, rest, *lines))

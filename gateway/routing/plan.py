@@ -10,14 +10,19 @@ NO_INSTANCES = "no_instances"
 
 
 class Peer:
-    """The client at the other end of one connection. `forwarded` is the field lines that introduce it to upstreams."""
+    """The client at the other end of one connection.
+
+    `forwarded` is the field lines that introduce it to upstreams; the last one wants the host asked for behind it.
+    """
 
     __slots__ = ("forwarded", "ip", "is_trusted")
 
     def __init__(self, ip: str, is_trusted: bool = False, scheme: str = "http") -> None:
         self.ip = ip
         self.is_trusted = is_trusted
-        self.forwarded: bytes = f"X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: {scheme}\r\n".encode("latin-1")
+        self.forwarded: bytes = f"X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: ".encode(
+            "latin-1"
+        )
 
 
 class Plan:

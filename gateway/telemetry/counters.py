@@ -23,11 +23,6 @@ class Histogram:
         self.counts: list[int] = [0] * (len(BUCKETS) + 1)
         self.total: float = 0.0
 
-    def observe(self, value: float) -> None:
-        """Adds one value."""
-        self.counts[bisect_left(BUCKETS, value)] += 1
-        self.total += value
-
 
 class Series:
     """The exchanges of one service and tag: how many ended with which status, and how long they took."""
@@ -42,7 +37,9 @@ class Series:
         """Counts one exchange."""
         statuses = self.statuses
         statuses[status] = statuses.get(status, 0) + 1
-        self.durations.observe(seconds)
+        durations = self.durations
+        durations.counts[bisect_left(BUCKETS, seconds)] += 1
+        durations.total += seconds
 
 
 class Traffic:

@@ -36,7 +36,7 @@ def correlation_id_of(value: bytes) -> bytes:
     return head if dash and len(head) in (16, 32) else value
 
 
-def new_traceparent(bits: int, sampled: bool) -> bytes:
-    """A `traceparent` from 192 random bits: 128 for the trace id, 64 for the parent id."""
+def new_traceparent_line(bits: int, sampled: bool) -> bytes:
+    """A `traceparent` field line from 192 random bits: 128 for the trace id, 64 for the parent id."""
     digits = bits.to_bytes(24, "big").hex()
-    return f"00-{digits[:32]}-{digits[32:]}-0{1 if sampled else 0}".encode("ascii")
+    return f"traceparent: 00-{digits[:32]}-{digits[32:]}-0{1 if sampled else 0}\r\n".encode("ascii")

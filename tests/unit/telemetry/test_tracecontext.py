@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.telemetry.tracecontext import correlation_id_of, new_traceparent, trace_id_of
+from gateway.telemetry.tracecontext import correlation_id_of, new_traceparent_line, trace_id_of
 
 ID = b"4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -37,8 +37,8 @@ def test_correlation_id(value: bytes, identity: bytes) -> None:
     assert correlation_id_of(value) == identity
 
 
-def test_new_traceparent_is_well_formed() -> None:
-    made = new_traceparent(1 << 100 | 7, sampled=True)
-    assert made == b"00-00000000000000000000001000000000-0000000000000007-01"
-    assert trace_id_of(made) == b"00000000000000000000001000000000"
-    assert new_traceparent(1 << 100, sampled=False).endswith(b"-00")
+def test_a_new_traceparent_is_well_formed() -> None:
+    made = new_traceparent_line(1 << 100 | 7, sampled=True)
+    assert made == b"traceparent: 00-00000000000000000000001000000000-0000000000000007-01\r\n"
+    assert trace_id_of(made[13:-2]) == b"00000000000000000000001000000000"
+    assert new_traceparent_line(1 << 100, sampled=False).endswith(b"-00\r\n")
