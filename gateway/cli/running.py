@@ -39,6 +39,7 @@ def run_program(program: Program) -> None:
     from gateway.app import run
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     # What is loaded by now stays for good: the collector need not look at it again and again.
     gc.freeze()
     try:

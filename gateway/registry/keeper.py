@@ -30,7 +30,7 @@ PROTECTED: Final = "protected"
 UNKNOWN: Final = "unknown"
 
 FIRST_RETRY: Final = 0.2
-LONGEST_RETRY: Final = 30.0
+LONGEST_RETRY: Final = 10.0
 """Seconds: bounds of the back-off."""
 CONFIRMATIONS: Final = 3
 """Consecutive empty answers that make an empty list believable …"""
@@ -150,6 +150,8 @@ class Keeper:
                 _log.exception("watching service %s failed unexpectedly", watch.service)
                 error = RegistryError("bad_answer", f"{type(raised).__name__}: {raised}")
             self._failed(watch, error, is_first=failures == 0)
+            if error.reason == "warming":
+                failures = 2  # it is there again, and says that it will know soon
             longest = min(LONGEST_RETRY, FIRST_RETRY * 2**failures)
             failures = min(failures + 1, 16)
             await asyncio.sleep(self._rng.uniform(FIRST_RETRY / 2, longest))

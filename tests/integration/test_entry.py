@@ -6,9 +6,13 @@ import asyncio
 
 import pytest
 
+from gateway.proxy.context import Timeouts
 from gateway.routing.instance import Instance
+from gateway.routing.snapshot import Snapshot
+from gateway.rules.compile import compile_rules
+from gateway.rules.model import LaneGroup
 from tests.support.origin import Origin
-from tests.support.proxy import Proxy
+from tests.support.proxy import LANE, Proxy
 from tests.support.wait import until
 
 
@@ -268,3 +272,57 @@ async def test_drain_finishes_what_is_under_way(proxy: Proxy, origin: Origin) ->
     assert await draining
     with pytest.raises(ConnectionRefusedError):
         await proxy.connect()
+
+
+async def test_a_full_origin_makes_requests_wait_and_says_busy_at_last(origin: Origin) -> None:
+    proxy = Proxy()
+    proxy.connections_per_origin = 1
+    proxy.timeouts = Timeouts(connect=0.3)
+    await proxy.start(origin)
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            await release.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    origin.script = slow
+    first = asyncio.create_task(proxy.get("/A/1"))
+    await until(lambda: origin.connections == 1, "the one connection to be used")
+    busy = await proxy.get("/A/2")
+    assert (busy.status, b"upstream_busy" in busy.body, busy.header("retry-after")) == (503, True, "1")
+    waiting = asyncio.create_task(proxy.get("/A/3"))
+    await until(lambda: proxy.traffic.in_flight == 2, "the second request to wait")
+    release.set()
+    assert [answer.status for answer in await asyncio.gather(first, waiting)] == [200, 200]
+    assert origin.connections == 1
+    await proxy.close()
+
+
+async def test_a_lane_is_limited_to_its_groups_services(proxy: Proxy, origin: Origin) -> None:
+    group = LaneGroup.model_validate({**LANE, "services": ["other"]})
+    snapshot = proxy.router.snapshot
+    proxy.router.snapshot = Snapshot(2, compile_rules([group]), snapshot.routes, snapshot.services)
+    assert (await proxy.get("/A/a?group=gray")).body == b"base GET /a?group=gray"
+    # The tag goes on: a service of the group may stand behind this one.
+    assert origin.header("x-gray-tag") == "gray"
+    assert proxy.traffic.fallbacks == {("a", "gray", "not_in_group"): 1}
+
+
+async def test_behind_a_trusted_proxy_the_client_is_whom_it_names(origin: Origin) -> None:
+    proxy = Proxy()
+    proxy.trust_loopback()
+    await proxy.start(origin)
+    lane = {"name": "l", "tag": "gray", "match": [{"client_ip": {"in": ["203.0.113.0/24"]}}]}
+    rules = compile_rules([LaneGroup.model_validate({"name": "g", "lanes": [lane]})])
+    snapshot = proxy.router.snapshot
+    proxy.router.snapshot = Snapshot(2, rules, snapshot.routes, snapshot.services)
+    for forwarded, pool in (
+        ("203.0.113.9", b"gray"),
+        ("203.0.113.9, 127.0.0.7", b"gray"),
+        ("203.0.113.9, 198.51.100.1", b"base"),  # what stands left of an untrusted address is only a claim
+        ("203.0.113.9, nonsense", b"base"),
+    ):
+        assert (await proxy.get("/A/a", f"X-Forwarded-For: {forwarded}")).body.startswith(pool)
+    await proxy.close()
