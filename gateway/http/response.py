@@ -68,28 +68,30 @@ def read_response(data: bytes, method: str) -> Response | None:
     response = Response(status, 1 if data[7:8] == b"1" else 0, data.find(b"\r\n"), end)
     length = -1
     chunked = False
-    for field in _FIELDS.finditer(data, response.line_end, end):
+    field = _FIELDS.search(data, response.line_end, end)
+    while field is not None:
         kind = field.lastindex
+        after = field.end()
         if kind == _LENGTH:
             if length >= 0:
                 raise ProtocolError(502, "bad_answer", "the upstream gave its Content-Length twice")
             length = int(field[1])
-            continue
-        if kind == _CODING:
+        elif kind == _CODING:
             if chunked or field[2].strip(b" \t").lower() != b"chunked":
                 raise ProtocolError(502, "bad_answer", "the upstream used a transfer coding other than chunked")
             chunked = True
-            continue
-        if kind == _CONNECTION:
-            options: bytes = field[3]
-            if options != b"keep-alive" or response.minor == 0:
-                _read_connection(response, data, options)
-        elif kind == _UPGRADE:
-            response.upgrade = field[4].strip(b" \t")
         elif kind == _UNSOUND:
             raise ProtocolError(502, "bad_answer", "the upstream's Content-Length is not a number")
-        response.cuts.append(field.start())
-        response.cuts.append(field.end())
+        else:
+            if kind == _CONNECTION:
+                options: bytes = field[3]
+                if options != b"keep-alive" or response.minor == 0:
+                    _read_connection(response, data, options)
+            elif kind == _UPGRADE:
+                response.upgrade = field[4].strip(b" \t")
+            response.cuts.append(field.start())
+            response.cuts.append(after)
+        field = _FIELDS.search(data, after, end)
     if chunked and (length >= 0 or response.minor == 0):
         raise ProtocolError(502, "bad_answer", "the upstream gave the body's length twice, or HTTP/1.0 chunks")
     if status < 200 or status in (204, 304) or method == "HEAD":

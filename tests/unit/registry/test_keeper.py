@@ -123,6 +123,13 @@ async def test_an_empty_list_is_believed_when_confirmed(kept: Kept) -> None:
     assert kept.keeper.empty_protected == 1
 
 
+async def test_few_answers_confirm_nothing_however_far_apart(kept: Kept) -> None:
+    await kept.give((BASE,), (), (), seconds=60)
+    assert kept.state == ("protected", 1)
+    await kept.give((), seconds=60)
+    assert kept.state == ("fresh", 0)
+
+
 async def test_an_error_among_empty_lists_starts_the_count_again(kept: Kept) -> None:
     await kept.give((BASE,), (), (), seconds=10)
     await kept.give(DOWN)
