@@ -195,13 +195,16 @@ def _report(contenders: list[Contender], rounds: int, seconds: int, connections:
     click.echo("| workload | proxy | CPU µs/request | × nginx | requests/s | RSS MiB |")
     click.echo("|---|---|---|---|---|---|")
     for workload in nginx.costs:
-        reference = statistics.median(nginx.costs[workload])
         for contender in contenders:
             cost = statistics.median(contender.costs[workload])
+            # Round by round, so that a noisy minute of the machine falls on both sides of a ratio.
+            ratios = [
+                mine / theirs for mine, theirs in zip(contender.costs[workload], nginx.costs[workload], strict=True)
+            ]
             rate = statistics.median(contender.rates[workload])
             resident = resident_bytes(contender.process.pid) / 2**20
             click.echo(
-                f"| {workload} | {contender.name} | {cost:.1f} | {cost / reference:.2f} | {rate:.0f} | {resident:.0f} |"
+                f"| {workload} | {contender.name} | {cost:.1f} | {statistics.median(ratios):.2f} | {rate:.0f} | {resident:.0f} |"
             )
 
 
