@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import statistics
@@ -102,7 +103,10 @@ def main(rounds: int, seconds: int, connections: int, pythons: tuple[str, ...]) 
     except Missing as missing:
         click.echo(str(missing), err=True)
         sys.exit(3)
-    interpreters = dict(entry.split("=", 1) for entry in pythons) or {"gateway": sys.executable}
+    interpreters = {"gateway": sys.executable}
+    if pythons:
+        # Absolute, links kept: a virtual environment is known by the path it is called by.
+        interpreters = {label: os.path.abspath(path) for label, path in (entry.split("=", 1) for entry in pythons)}  # noqa: PTH100
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx workers run as another user

@@ -9,16 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 
+PIPE_WIDTH = 1 << 20
+"""Columns that a table may take where stdout is no terminal: a program that reads it wants whole cells, a line a row."""
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table to stdout; colours follow the terminal and NO_COLOR."""
+    """Prints a table to stdout; colours follow the terminal and NO_COLOR. A terminal folds long cells, a pipe does not."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
-    if not sys.stdout.isatty():
-        console.width = 200
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
     console.print(table)
 
 
