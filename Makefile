@@ -42,5 +42,5 @@ $(VENV)/.dev: $(VENV)/.gateway
 .venv-compiled/.gateway: pyproject.toml setup.py $(shell find gateway -name '*.py')
 	@echo "compiling the hot modules into .venv-compiled …" >&2
 	@test -x .venv-compiled/bin/python || $(PYTHON) -m venv .venv-compiled
-	@GATEWAY_COMPILE=1 .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps . && .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check .
+	@GATEWAY_COMPILE=1 .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check .
 	@touch $@

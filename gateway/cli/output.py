@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-
 PIPE_WIDTH = 1 << 20
 """Columns that a table may take where stdout is no terminal: a program that reads it wants whole cells, a line a row."""
 
