@@ -27,10 +27,11 @@ bench: $(VENV)/.gateway .venv-compiled/.gateway  ## CPU per request beside nginx
 clean:  ## Remove the environments and what was built
 	rm -rf $(VENV) .venv-compiled build dist *.egg-info
 
-$(VENV)/.gateway: pyproject.toml setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; try: make PYTHON=python3.12" >&2; exit 1; }
+$(VENV)/.gateway: pyproject.toml setup.py build_backend.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is none; try: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "installing into $(VENV), once …" >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)  # pip comes last: without it the making was interrupted
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
@@ -39,8 +40,8 @@ $(VENV)/.dev: $(VENV)/.gateway
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.venv-compiled/.gateway: pyproject.toml setup.py $(shell find gateway -name '*.py')
+.venv-compiled/.gateway: pyproject.toml setup.py build_backend.py $(shell find gateway -name '*.py')
 	@echo "compiling the hot modules into .venv-compiled …" >&2
-	@test -x .venv-compiled/bin/python || $(PYTHON) -m venv .venv-compiled
+	@test -x .venv-compiled/bin/pip || $(PYTHON) -m venv --clear .venv-compiled
 	@GATEWAY_COMPILE=1 .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check .
 	@touch $@

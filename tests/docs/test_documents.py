@@ -63,9 +63,11 @@ def commands() -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize(("document", "arguments"), commands(), ids=str)
 def test_documented_commands_parse(document: str, arguments: list[str]) -> None:
     """Each is a command with these options and arguments; it is parsed, not run."""
-    command = main.get_command(click.Context(main), arguments[0])
+    group = click.Context(main, **main.context_settings)
+    command = main.get_command(group, arguments[0])
     assert command is not None
-    command.make_context(arguments[0], arguments[1:])
+    # With the group as its parent: a command keeps the help option that its first context gave it.
+    command.make_context(arguments[0], arguments[1:], parent=group)
 
 
 def test_every_command_is_in_both_readmes() -> None:

@@ -1,0 +1,86 @@
+"""The repository's house: what is packed, built, imaged and checked is what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_the_wheel_holds_every_package() -> None:
+    """They are listed by name, so that tests and benchmarks stay out; a new folder is easily left out with them."""
+    folders = {path.parent.relative_to(ROOT) for path in ROOT.glob("gateway/**/__init__.py")}
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(".".join(path.parts) for path in folders)
+
+
+def test_a_source_archive_can_be_built_again() -> None:
+    """Setuptools leaves a backend that lives beside pyproject.toml out of the archive unless it is told."""
+    backend = PROJECT["build-system"]["build-backend"] + ".py"
+    assert (ROOT / backend).exists()
+    assert f"include {backend}" in (ROOT / "MANIFEST.in").read_text().splitlines()
+
+
+def test_every_room_has_its_layer() -> None:
+    """A room that no layer names may import whatever it likes."""
+    rooms = {
+        path.stem for path in (ROOT / "gateway").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    contract = PROJECT["tool"]["importlinter"]["contracts"][0]
+    assert contract["type"] == "layers"
+    named = {name.strip().removeprefix("gateway.") for layer in contract["layers"] for name in layer.split("|")}
+    assert named == rooms - {"__init__"}
+
+
+def test_ci_runs_the_linters_and_the_tests_and_nothing_else() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    commands = [line for line in lines if line and not line.startswith("#")]
+    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make lint", "make test"]
+
+
+def test_documented_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = "\n".join(path.read_text() for path in DOCUMENTS)
+    documented = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
+    assert {"demo", "test", "lint", "bench"} <= documented
+    assert documented <= targets
+
+
+def test_both_readmes_show_the_same_commands_and_files() -> None:
+    """The picture alone is translated: it is the first block of each."""
+    english, chinese = (
+        re.findall(r"^```.*?^```$", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+        for name in ("README.md", "README.zh-CN.md")
+    )
+    assert len(english) > 3
+    assert english[1:] == chinese[1:]
+
+
+def test_the_documented_demo_service_takes_these_options() -> None:
+    from gateway.demo.service import main
+
+    found = [
+        shlex.split(line)[3:]
+        for path in DOCUMENTS
+        for line in path.read_text().splitlines()
+        if line.startswith("python -m gateway.demo.service ")
+    ]
+    assert found
+    for arguments in found:
+        main.make_context("service", arguments)
+
+
+def test_the_image_is_built_from_what_its_context_lets_in() -> None:
+    """`.dockerignore` refuses everything that it does not name."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*"
+    let_in = {line[1:] for line in lines if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {name for names in copied for name in names.split()} == let_in
+    assert {"pyproject.toml", "setup.py", PROJECT["build-system"]["build-backend"] + ".py", "README.md"} <= let_in
