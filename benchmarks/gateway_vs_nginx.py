@@ -119,9 +119,10 @@ def main(rounds: int, seconds: int, connections: int, pythons: tuple[str, ...]) 
             port = free_port()
             servers = PROXY.format(base=base, gray=gray, port=port)
             contenders = [Contender("nginx", port, _start_nginx(nginx, folder, "proxy", servers, PROXY_CORE, port))]
+            processes.append(contenders[0].process)
             for label, python in interpreters.items():
                 contenders.append(_start_gateway(label, python, folder, base, gray))
-            processes += [contender.process for contender in contenders]
+                processes.append(contenders[-1].process)
             _measure(contenders, wrk, folder, rounds, seconds, connections)
             _report(contenders, rounds, seconds, connections)
         finally:
