@@ -102,7 +102,7 @@ def _ask(server: str, body: dict[str, object]) -> dict[str, Any]:
 def _explain_files(
     method: str, url: str, headers: list[tuple[str, str]], client_ip: str, config: Path | None, rules: Path | None
 ) -> dict[str, Any]:
-    from gateway.app import explain_files
+    from gateway.app.entry import explain_files
 
     return explain_files(config or Path("config/gateway.yaml"), rules, method, url, headers, client_ip)
 

@@ -23,7 +23,7 @@ from gateway.cli.running import run_program
 )
 def command(listen: str, warmup: float, data: Path | None) -> None:
     """Run the embedded registry alone (Nacos-compatible HTTP API)."""
-    from gateway.app import RegistryProgram
+    from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
 
     host, colon, port = listen.rpartition(":")

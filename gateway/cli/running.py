@@ -13,7 +13,7 @@ import click
 from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
-    from gateway.app import Program
+    from gateway.app.running import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ def run_program(program: Program) -> None:
     """Runs a program on uvloop until a signal; exits 3 with the reason on stderr where it cannot start."""
     import uvloop
 
-    from gateway.app import run
+    from gateway.app.running import run
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("watchfiles").setLevel(logging.WARNING)

@@ -24,6 +24,6 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
 
     SIGTERM drains and exits, SIGHUP reloads; the files are also watched. Exit code 3: could not start.
     """
-    from gateway.app import EntryGateway
+    from gateway.app.entry import EntryGateway
 
     run_program(EntryGateway(config, overrides))

@@ -24,6 +24,6 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
 
     SIGTERM drains and exits, SIGHUP reloads; the files are also watched. Exit code 3: could not start.
     """
-    from gateway.app import Sidecar
+    from gateway.app.sidecar import Sidecar
 
     run_program(Sidecar(config, overrides))

@@ -1,0 +1,234 @@
+"""`gateway sidecar`: the sidecar put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from gateway import __version__
+from gateway.admin.metrics import Collector, Observed
+from gateway.admin.server import AdminServer
+from gateway.admin.views import Sources
+from gateway.app.parts import describe_lanes, describe_services, make_context, make_nacos, warn_of_restart
+from gateway.control.load import LoadedSidecar, load_sidecar
+from gateway.control.publish import Publisher
+from gateway.control.reload import Reloader
+from gateway.control.watch import Watcher
+from gateway.errors import GatewayError
+from gateway.proxy.origin import Origins
+from gateway.proxy.server import Listener, bind
+from gateway.registry.announcer import Announcer
+from gateway.registry.base import Registration
+from gateway.registry.keeper import Keeper
+from gateway.registry.nacos import NacosAdapter
+from gateway.registry.static import StaticAdapter
+from gateway.routing.carriers import Carriers
+from gateway.routing.instance import Instance
+from gateway.routing.memory import TraceMemory
+from gateway.routing.routes import RouteTable
+from gateway.routing.sidecar import InboundRouter, OutboundRouter
+from gateway.routing.snapshot import Snapshot
+from gateway.settings import (
+    NacosRegistrySettings,
+    StaticRegistrySettings,
+)
+from gateway.telemetry.counters import Traffic
+
+_log = logging.getLogger("gateway")
+
+LEARN_TIMEOUT = 3.0
+"""Seconds that the first request to a service waits for the registry to answer."""
+
+
+class Sidecar:
+    """`gateway sidecar`."""
+
+    def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
+        self._reloader: Reloader[LoadedSidecar] = Reloader(lambda: load_sidecar(path, overrides), self._apply)
+        self._started_at = time.time()
+        self._is_draining = False
+
+    async def start(self) -> None:
+        """Raises ConfigError or StartError where it cannot."""
+        settings = self._reloader.start().settings
+        self._settings = settings
+        # Both sockets first: nothing is registered before peers can reach it.
+        inbound_socket = bind(settings.inbound.host, settings.inbound.port)
+        outbound_socket = bind(settings.outbound.host, settings.outbound.port)
+        registry = settings.registry
+        self._adapter: NacosAdapter | StaticAdapter
+        if isinstance(registry, NacosRegistrySettings):
+            self._adapter = make_nacos(registry)
+        else:
+            self._adapter = StaticAdapter(registry.instances())
+        self._inbound_traffic = Traffic()
+        self._outbound_traffic = Traffic()
+        app = Instance(settings.app.host, settings.app.port)
+        # The app's connections and the peers' are kept apart: the former are never retired.
+        app_origins = Origins(settings.limits.upstream_connections)
+        peer_origins = Origins(settings.limits.upstream_connections)
+        # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
+        memory = TraceMemory(
+            settings.trace_memory.entries, settings.trace_memory.ttl, asyncio.get_running_loop().time()
+        )
+        carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+        self._publisher = Publisher(self._publish, peer_origins, self._outbound_traffic)
+        snapshot = self._publisher.snapshot
+        self._inbound_router = InboundRouter(snapshot, carriers, memory, settings.service, settings.tag, app)
+        self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag)
+        self._keeper = Keeper(self._adapter, self._publisher.service_changed)
+        self._install()
+        self._inbound = Listener(
+            inbound_socket, make_context(settings, self._inbound_router, app_origins, self._inbound_traffic)
+        )
+        self._outbound = Listener(
+            outbound_socket,
+            make_context(settings, self._outbound_router, peer_origins, self._outbound_traffic, self._learn),
+        )
+        await self._inbound.start()
+        await self._outbound.start()
+        # Registered last, when both listeners serve.
+        self._announcer: Announcer | None = None
+        if isinstance(self._adapter, NacosAdapter):
+            self._announcer = Announcer(self._adapter, self._registration())
+            self._announcer.start()
+        collector = Collector(
+            Observed(
+                {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic},
+                [app_origins, peer_origins],
+                self._keeper,
+                lambda: self._publisher.snapshot,
+                lambda: self._reloader.state,
+            )
+        )
+        sources = Sources(
+            not_ready=self._not_ready,
+            status=self._status,
+            services=lambda: describe_services(self._keeper, self._publisher.snapshot),
+            lanes=lambda: describe_lanes(self._reloader),
+            metrics=collector.exposition,
+        )
+        self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
+        await self._admin.start()
+        self._watcher = Watcher(lambda: self._reload("files changed"))
+        self._watcher.watch(self._files())
+        _log.info(
+            "sidecar of %s (tag %s): inbound %s:%d, outbound %s:%d, app %s",
+            settings.service,
+            settings.tag,
+            settings.inbound.host,
+            self._inbound.port,
+            settings.outbound.host,
+            self._outbound.port,
+            settings.app,
+        )
+
+    async def stop(self) -> None:
+        """Deregisters, keeps serving until peers have noticed, drains, closes."""
+        self._is_draining = True
+        await self._watcher.close()
+        if self._announcer is not None:
+            await self._announcer.stop()
+        drain = self._settings.drain
+        if not await self._inbound.drain(drain.delay, drain.timeout):
+            _log.warning("requests still in flight after %g s were cut off", drain.timeout)
+        # Outbound after inbound: what is in flight inbound still calls out.
+        await self._outbound.drain(0.0, 1.0)
+        await self._inbound.close()
+        await self._outbound.close()
+        await self._keeper.close()
+        await self._adapter.close()
+        await self._admin.close()
+
+    def reload(self) -> None:
+        """What SIGHUP asks for."""
+        self._reload("SIGHUP")
+
+    def _reload(self, cause: str) -> None:
+        self._reloader.reload(cause)
+        self._watcher.watch(self._files())
+
+    def _files(self) -> Sequence[Path]:
+        loaded = self._reloader.loaded
+        return () if loaded is None else loaded.files
+
+    def _apply(self, loaded: LoadedSidecar, revision: int) -> None:
+        if revision > 1:
+            warn_of_restart(self._settings, loaded.settings)
+            self._reloader.loaded = loaded
+            self._install(revision)
+
+    def _install(self, revision: int = 1) -> None:
+        loaded = self._reloader.loaded
+        assert loaded is not None
+        self._publisher.configure(revision, loaded.rules, RouteTable(()))
+        if isinstance(self._adapter, StaticAdapter) and isinstance(loaded.settings.registry, StaticRegistrySettings):
+            self._adapter.replace(loaded.settings.registry.instances())
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self._inbound_router.snapshot = snapshot
+        self._outbound_router.snapshot = snapshot
+
+    async def _learn(self, service: str) -> bool:
+        """Watches a service that the app called for the first time; returns whether it is known now."""
+        self._keeper.watch(service)
+        return await self._keeper.wait_known(service, LEARN_TIMEOUT)
+
+    def _registration(self) -> Registration:
+        settings = self._settings
+        host = settings.advertise or find_address(settings.inbound.host)
+        return Registration(
+            settings.service, host, self._inbound.port, settings.tag, settings.weight, dict(settings.metadata)
+        )
+
+    def _not_ready(self) -> list[str]:
+        if self._is_draining:
+            return ["draining"]
+        if self._announcer is not None and not self._announcer.registered:
+            return [f"service {self._settings.service} is not registered yet"]
+        return []
+
+    def _status(self) -> dict[str, object]:
+        state = self._reloader.state
+        settings = self._settings
+        return {
+            "role": "sidecar",
+            "version": __version__,
+            "started_at": self._started_at,
+            "revision": state.revision,
+            "loaded_at": state.loaded_at,
+            "last_reload_error": list(state.error) or None,
+            "reloads": {"success": state.succeeded, "failure": state.failed},
+            "service": settings.service,
+            "tag": settings.tag,
+            "registered": self._announcer is not None and self._announcer.registered,
+            "registry": settings.registry.kind,
+            "draining": self._is_draining,
+        }
+
+
+def find_address(listen_host: str) -> str:
+    """The address to register for a listener: its own, or the one this host uses to reach others.
+
+    Raises GatewayError where none can be found.
+    """
+    try:
+        if not ip_address(listen_host).is_unspecified:
+            return listen_host
+    except ValueError:
+        return listen_host  # a name; peers resolve it as we did
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        # Connecting a datagram socket sends nothing; it only asks the routing table.
+        probe.connect(("192.0.2.1", 9))
+        host: str = probe.getsockname()[0]
+    except OSError as error:
+        raise GatewayError(f"cannot find this host's address, set `advertise`: {error}") from error
+    finally:
+        probe.close()
+    return host
