@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 import yaml
 
-from benchmarks.machine import Missing, cpu_seconds, free_port, resident_bytes, start, tool, wait_listening
+from benchmarks.machine import Missing, cpu_seconds, resident_bytes, start, tool, wait_listening
+from gateway.demo.processes import free_port
 
 PROXY_CORE = 0
 LOAD_CORE = 1

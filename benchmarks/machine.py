@@ -22,14 +22,6 @@ def tool(name: str, package: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """A port that is free now on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def start(arguments: list[str], core: int, log: Path) -> subprocess.Popen[bytes]:
     """Starts a program pinned to a core, away from the sources, so that `python -m gateway` runs what is installed."""
     with log.open("ab") as output:

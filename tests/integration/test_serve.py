@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from gateway.demo.processes import free_port
 from tests.support.origin import Origin
-from tests.support.process import Program, free_port, get_json
+from tests.support.process import Program, get_json
 
 RULES = """\
 lane_groups:

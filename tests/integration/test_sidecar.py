@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from gateway.demo.processes import free_port
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
 from tests.support.origin import Origin
-from tests.support.process import Program, free_port, get_json
+from tests.support.process import Program, get_json
 from tests.support.wait import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
