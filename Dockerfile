@@ -20,6 +20,7 @@ USER 65532:65532
 WORKDIR /etc/gateway
 EXPOSE 8080
 STOPSIGNAL SIGTERM
+# For `serve`. A sidecar has its admin API on 9901: run it with `--set admin=127.0.0.1:9900`.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9900/livez', timeout=2)"]
 ENTRYPOINT ["gateway"]
