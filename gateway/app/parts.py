@@ -64,7 +64,8 @@ def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
     ]
-    if not isinstance(new.registry, StaticRegistrySettings) and old.registry != new.registry:
+    both_static = isinstance(old.registry, StaticRegistrySettings) and isinstance(new.registry, StaticRegistrySettings)
+    if not both_static and old.registry != new.registry:
         changed.append("registry")
     if changed:
         _log.warning("restart to apply: %s", ", ".join(changed))

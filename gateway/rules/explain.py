@@ -106,7 +106,7 @@ def _holds(condition: Condition, value: str, bucket: int | None) -> bool:
     if test.percent is not None:
         return bucket is not None and bucket < round(test.percent * 100)
     if test.range is not None:
-        is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value, re.ASCII) is not None
+        is_number = re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", value, re.ASCII) is not None
         return is_number and test.range[0] <= float(value) <= test.range[1]
     if test.regex is not None:
         return len(value) <= 1024 and compile_pattern(test.regex).fullmatch(value) is not None
