@@ -35,6 +35,7 @@ from gateway.rules.compile import compile_rules
 from gateway.rules.model import LaneGroup
 from gateway.settings import (
     EmbeddedRegistrySettings,
+    GatewaySettings,
     StaticRegistrySettings,
 )
 from gateway.telemetry.counters import Traffic
@@ -102,7 +103,7 @@ class EntryGateway:
             "entry gateway on %s:%d, admin API on %s:%d",
             host,
             self._listener.port,
-            self._admin_host(),
+            settings.admin.host,
             self._admin.port,
         )
 
@@ -124,9 +125,6 @@ class EntryGateway:
         """What SIGHUP asks for."""
         self._reload("SIGHUP")
 
-    def _admin_host(self) -> str:
-        return self._settings.admin.host
-
     def _reload(self, cause: str) -> None:
         self._reloader.reload(cause)
         # A failed reload may be mended in a file that only now became part of the configuration.
@@ -147,11 +145,11 @@ class EntryGateway:
         loaded = self._reloader.loaded
         assert loaded is not None
         settings = loaded.settings
-        routes = [Route(route.path, route.service, route.strip_prefix, route.host or "") for route in settings.routes]
-        self._publisher.configure(revision, loaded.rules, RouteTable(routes))
+        routes = make_routes(settings)
+        self._publisher.configure(revision, loaded.rules, routes)
         if isinstance(self._adapter, StaticAdapter) and isinstance(settings.registry, StaticRegistrySettings):
             self._adapter.replace(settings.registry.instances())
-        wanted = {route.service for route in routes}
+        wanted = {route.service for route in routes.routes}
         for service in wanted:
             self._keeper.watch(service)
         for state in self._keeper.states():
@@ -205,6 +203,13 @@ class EntryGateway:
         }
 
 
+def make_routes(settings: GatewaySettings) -> RouteTable:
+    """The route table that the settings describe."""
+    return RouteTable(
+        [Route(route.path, route.service, route.strip_prefix, route.host or "") for route in settings.routes]
+    )
+
+
 def explain_files(
     config: Path, rules: Path | None, method: str, url: str, headers: Sequence[tuple[str, str]], client_ip: str
 ) -> dict[str, object]:
@@ -216,14 +221,11 @@ def explain_files(
     loaded = load_gateway(config)
     settings = loaded.settings
     groups = loaded.groups if rules is None else load_rules([rules]).groups
-    routes = RouteTable(
-        [Route(route.path, route.service, route.strip_prefix, route.host or "") for route in settings.routes]
-    )
     services: dict[str, ServiceView] = {}
     if isinstance(settings.registry, StaticRegistrySettings):
         known = settings.registry.instances()
         services = {name: ServiceView(name, instances, Turns()) for name, instances in known.items()}
-    snapshot = Snapshot(1, compile_rules(groups), routes, services)
+    snapshot = Snapshot(1, compile_rules(groups), make_routes(settings), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted))
     return explain(router, groups, Request.build(method, url, headers, client_ip, carriers.header))

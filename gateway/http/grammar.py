@@ -42,11 +42,6 @@ _FIELD_LINE: Final = re.compile(TOKEN + rb"++:" + VALUE + rb"*+")
 _TOKENS: Final = re.compile(TOKEN + rb"++")
 
 
-def is_token(text: bytes) -> bool:
-    """Whether `text` can be a field name or a method (RFC 9110 §5.6.2)."""
-    return _TOKENS.fullmatch(text) is not None
-
-
 def field_pattern(names: bytes) -> re.Pattern[bytes]:
     """A pattern that finds field lines in an accepted head: group 1 is the name, group 2 the value without leading OWS.
 
