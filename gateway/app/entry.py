@@ -54,8 +54,8 @@ class EntryGateway:
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
         # The configuration first: everything else is built from it.
-        settings = self._reloader.start().settings
-        self._settings = settings
+        loaded = self._reloader.start()
+        settings = self._settings = loaded.settings
         # The embedded registry before anything that asks a registry.
         self._embedded: EmbeddedRegistry | None = None
         self._adapter = await self._make_adapter()
@@ -74,7 +74,7 @@ class EntryGateway:
         )
         # One keeper asks the registry, whatever kind it is, and tells the publisher what changed.
         self._keeper = Keeper(self._adapter, self._publisher.service_changed)
-        self._install()
+        self._install(loaded, 1)
         # The socket before the rest: a port in use should fail before anything is announced.
         sock = bind(settings.listen.host, settings.listen.port)
         context = make_context(settings, self._router, origins, traffic)
@@ -138,12 +138,9 @@ class EntryGateway:
         if revision > 1:
             warn_of_restart(self._settings, loaded.settings)
             self._settings = loaded.settings
-            self._reloader.loaded = loaded
-            self._install(revision)
+            self._install(loaded, revision)
 
-    def _install(self, revision: int = 1) -> None:
-        loaded = self._reloader.loaded
-        assert loaded is not None
+    def _install(self, loaded: LoadedGateway, revision: int) -> None:
         settings = loaded.settings
         routes = make_routes(settings)
         self._publisher.configure(revision, loaded.rules, routes)

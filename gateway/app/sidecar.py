@@ -55,8 +55,8 @@ class Sidecar:
 
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
-        settings = self._reloader.start().settings
-        self._settings = settings
+        loaded = self._reloader.start()
+        settings = self._settings = loaded.settings
         # Both sockets first: nothing is registered before peers can reach it.
         inbound_socket = bind(settings.inbound.host, settings.inbound.port)
         outbound_socket = bind(settings.outbound.host, settings.outbound.port)
@@ -82,7 +82,7 @@ class Sidecar:
         self._inbound_router = InboundRouter(snapshot, carriers, memory, settings.service, settings.tag, app)
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag)
         self._keeper = Keeper(self._adapter, self._publisher.service_changed)
-        self._install()
+        self._install(loaded, 1)
         self._inbound = Listener(
             inbound_socket, make_context(settings, self._inbound_router, app_origins, self._inbound_traffic)
         )
@@ -160,12 +160,9 @@ class Sidecar:
     def _apply(self, loaded: LoadedSidecar, revision: int) -> None:
         if revision > 1:
             warn_of_restart(self._settings, loaded.settings)
-            self._reloader.loaded = loaded
-            self._install(revision)
+            self._install(loaded, revision)
 
-    def _install(self, revision: int = 1) -> None:
-        loaded = self._reloader.loaded
-        assert loaded is not None
+    def _install(self, loaded: LoadedSidecar, revision: int) -> None:
         self._publisher.configure(revision, loaded.rules, RouteTable(()))
         if isinstance(self._adapter, StaticAdapter) and isinstance(loaded.settings.registry, StaticRegistrySettings):
             self._adapter.replace(loaded.settings.registry.instances())
