@@ -6,7 +6,7 @@ values come from configuration, the registry or this program, never from a reque
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,21 +14,25 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from gateway import __version__
 from gateway.control.reload import ReloadState
-from gateway.proxy.origin import Origins
 from gateway.registry.keeper import Keeper
 from gateway.routing.snapshot import Snapshot
-from gateway.telemetry.counters import BUCKETS, Histogram, Traffic
+from gateway.telemetry.counters import Histogram, Traffic
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What is scraped. `traffic` is by listener: `entry`, or `inbound` and `outbound` of a sidecar."""
 
-    traffic: Mapping[str, Traffic]
-    origins: Sequence[Origins]
+    traffic: Callable[[], Mapping[str, Traffic]]
+    upstream_connections: Callable[[], Mapping[str, tuple[int, int]]]
+    """Open and idle ones by address."""
     keeper: Keeper | None
     snapshot: Callable[[], Snapshot]
     reload: Callable[[], ReloadState] | None
+    workers: Callable[[], tuple[int, int]]
+    """Workers that run, and restarts so far."""
+    certificates: Callable[[], Mapping[str, float]]
+    """When the listener's certificates expire, by file."""
 
 
 class Collector:
@@ -50,6 +54,7 @@ class Collector:
         yield build
         yield from self._traffic()
         yield from self._pools()
+        yield from self._workers()
         yield from self._registry_state()
         yield from self._reloads()
 
@@ -85,7 +90,25 @@ class Collector:
         )
         in_flight = GaugeMetricFamily("gateway_requests_in_flight", "Exchanges under way.", labels=["listener"])
         connections = GaugeMetricFamily("gateway_open_connections", "Client connections.", labels=["listener"])
-        for listener, traffic in self._observed.traffic.items():
+        denied = CounterMetricFamily(
+            "gateway_retries_denied", "Retries that the budget did not allow.", labels=["listener", "service"]
+        )
+        replies = CounterMetricFamily(
+            "gateway_replies",
+            "Requests that their route answered without a service.",
+            labels=["listener", "route", "code"],
+        )
+        overhead = HistogramMetricFamily(
+            "gateway_overhead_seconds",
+            "The gateway's own share of an exchange: until the head was handed on, and from the answer's coming to its"
+            " passing on.",
+            labels=["listener"],
+        )
+        lines = CounterMetricFamily("gateway_access_log_lines", "Lines of the access log.", labels=["listener"])
+        dropped = CounterMetricFamily(
+            "gateway_access_log_dropped", "Lines of the access log that were lost.", labels=["listener"]
+        )
+        for listener, traffic in self._observed.traffic().items():
             for service, by_tag in traffic.exchanges.items():
                 for tag, series in by_tag.items():
                     for code, count in series.statuses.items():
@@ -103,9 +126,17 @@ class Collector:
                 retries.add_metric([listener, *retry], count)
             for code_name, count in traffic.refused.items():
                 refused.add_metric([listener, code_name], count)
+            for service, count in traffic.retries_denied.items():
+                denied.add_metric([listener, service], count)
+            for (route, code_number), count in traffic.replies.items():
+                replies.add_metric([listener, route, str(code_number)], count)
+            overhead.add_metric([listener], _cumulative(traffic.overhead), traffic.overhead.total)
+            lines.add_metric([listener], traffic.log_lines)
+            dropped.add_metric([listener], traffic.log_dropped)
             in_flight.add_metric([listener], traffic.in_flight)
             connections.add_metric([listener], traffic.connections)
-        yield from (requests, durations, lanes, fallbacks, errors, retries, refused, in_flight, connections)
+        yield from (requests, durations, overhead, lanes, fallbacks, errors, retries, denied, refused, replies)
+        yield from (in_flight, connections, lines, dropped)
 
     def _pools(self) -> Iterator[Metric]:
         endpoints = GaugeMetricFamily(
@@ -121,11 +152,25 @@ class Collector:
         upstream = GaugeMetricFamily(
             "gateway_upstream_connections", "Connections to instances.", labels=["address", "state"]
         )
-        for origins in self._observed.origins:
-            for address, (open_now, idle) in origins.statistics().items():
-                upstream.add_metric([address, "active"], open_now - idle)
-                upstream.add_metric([address, "idle"], idle)
+        for address, (open_now, idle) in self._observed.upstream_connections().items():
+            upstream.add_metric([address, "active"], open_now - idle)
+            upstream.add_metric([address, "idle"], idle)
         yield upstream
+
+    def _workers(self) -> Iterator[Metric]:
+        running, restarts = self._observed.workers()
+        workers = GaugeMetricFamily("gateway_workers", "Processes that route.")
+        workers.add_metric([], running)
+        yield workers
+        restarted = CounterMetricFamily("gateway_worker_restarts", "Workers that ended and were started again.")
+        restarted.add_metric([], restarts)
+        yield restarted
+        expiry = GaugeMetricFamily(
+            "gateway_tls_certificate_expiry_timestamp_seconds", "When a certificate expires.", labels=["cert"]
+        )
+        for file, when in self._observed.certificates().items():
+            expiry.add_metric([file], when)
+        yield expiry
 
     def _registry_state(self) -> Iterator[Metric]:
         keeper = self._observed.keeper
@@ -172,7 +217,7 @@ def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
     """Bucket bounds and how many observations were at or below each."""
     total = 0
     buckets: list[tuple[str, float]] = []
-    for bound, count in zip((*map(str, BUCKETS), "+Inf"), histogram.counts, strict=True):
+    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
         total += count
         buckets.append((bound, total))
     return buckets

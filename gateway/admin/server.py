@@ -98,6 +98,8 @@ class AdminServer:
         return web.Response(text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        if self._sources.refresh is not None:
+            await self._sources.refresh()
         return web.Response(body=self._sources.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _status(self, _: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.http.request import Request
@@ -19,6 +19,8 @@ class Sources:
     lanes: Callable[[], list[dict[str, object]]]
     metrics: Callable[[], bytes]
     """The exposition in Prometheus' text format."""
+    refresh: Callable[[], Awaitable[None]] | None = None
+    """Fetches what is exposed from other processes first; None where there are none."""
     tag_header: str = "x-gray-tag"
     """The name of the tag header, by which a request to explain is read."""
     explain: Callable[[Request], dict[str, object]] | None = None

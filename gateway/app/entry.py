@@ -7,19 +7,21 @@ import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
-from gateway.app.parts import describe_lanes, describe_services, make_context, make_nacos, warn_of_restart
+from gateway.app.parts import describe_lanes, describe_services, make_nacos, make_routes, warn_of_restart
+from gateway.app.plane import EntryPlane
+from gateway.control.channel import Message
 from gateway.control.load import LoadedGateway, load_gateway, load_rules
-from gateway.control.publish import Publisher
 from gateway.control.reload import Reloader, ReloadState
 from gateway.control.watch import Watcher
+from gateway.control.workers import Workers
 from gateway.http.request import Request
-from gateway.proxy.origin import Origins
-from gateway.proxy.server import Listener, bind
+from gateway.proxy.server import bind
 from gateway.registry.base import RegistryAdapter
 from gateway.registry.embedded.adapter import EmbeddedAdapter
 from gateway.registry.embedded.server import EmbeddedRegistry
@@ -28,19 +30,21 @@ from gateway.registry.static import StaticAdapter
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
 from gateway.routing.explain import explain
-from gateway.routing.routes import Route, RouteTable
+from gateway.routing.instance import Instance
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.model import LaneGroup
 from gateway.settings import (
     EmbeddedRegistrySettings,
-    GatewaySettings,
     StaticRegistrySettings,
 )
 from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
+
+EXPIRY_WARNING = 14
+"""Days before a certificate expires from which on every load says so."""
 
 
 class EntryGateway:
@@ -56,53 +60,59 @@ class EntryGateway:
         # The configuration first: everything else is built from it.
         loaded = self._reloader.start()
         settings = self._settings = loaded.settings
+        # The sockets before the rest: a port in use should fail before anything is announced.
+        host = settings.listen.host
+        sock = bind(host, settings.listen.port, shared=settings.workers > 1)
+        port = sock.getsockname()[1]
         # The embedded registry before anything that asks a registry.
         self._embedded: EmbeddedRegistry | None = None
         self._adapter = await self._make_adapter()
-        # Counters and connections live as long as the process; snapshots come and go above them.
-        traffic = Traffic()
-        origins = Origins(settings.limits.upstream_connections)
-        # The router decides; the publisher is the only one to give it a new snapshot.
-        carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
-        self._publisher = Publisher(self._publish, origins, traffic)
-        self._router = EntryRouter(
-            self._publisher.snapshot,
-            carriers,
-            random.Random(),
-            tuple(settings.trusted),
-            settings.trace_sampled,
-        )
-        # One keeper asks the registry, whatever kind it is, and tells the publisher what changed.
-        self._keeper = Keeper(self._adapter, self._publisher.service_changed)
+        # The data plane: in this process, or in workers, which this process feeds. Then it only answers explain.
+        self._plane = EntryPlane(settings)
+        self._workers: Workers | None = None
+        self._gone = Traffic()
+        if settings.workers > 1:
+            sockets = [sock, *(bind(host, port, shared=True) for _ in range(settings.workers - 1))]
+            self._workers = Workers("gateway.app.worker", sockets, self._greeting, self._worker_gone)
+        # One keeper asks the registry, whatever kind it is, and tells the data plane what changed.
+        self._keeper = Keeper(self._adapter, self._service_changed)
         self._install(loaded, 1)
-        # The socket before the rest: a port in use should fail before anything is announced.
-        sock = bind(settings.listen.host, settings.listen.port)
-        context = make_context(settings, self._router, origins, traffic)
-        self._listener = Listener(sock, context)
         # Metrics and admin read what the other parts hold.
         collector = Collector(
-            Observed({"entry": traffic}, [origins], self._keeper, lambda: self._publisher.snapshot, self._state)
+            Observed(
+                lambda: {"entry": self._traffic()},
+                self._upstream_connections,
+                self._keeper,
+                lambda: self._plane.snapshot,
+                self._state,
+                self._worker_counts,
+                lambda: self._plane.certificates,
+            )
         )
         sources = Sources(
             not_ready=self._not_ready,
             status=self._status,
-            services=lambda: describe_services(self._keeper, self._publisher.snapshot),
+            services=lambda: describe_services(self._keeper, self._plane.snapshot),
             lanes=lambda: describe_lanes(self._reloader),
             metrics=collector.exposition,
-            tag_header=carriers.header,
-            explain=lambda request: explain(self._router, self._groups(), request),
+            refresh=None if self._workers is None else self._workers.refresh,
+            tag_header=self._plane.carriers.header,
+            explain=lambda request: explain(self._plane.router, self._groups(), request),
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
-        # Files are watched last: a reload needs all of the above.
+        # Files are watched late: a reload needs all of the above.
         self._watcher = Watcher(lambda: self._reload("files changed"))
         self._watcher.watch(self._files())
-        await self._listener.start()
-        host = settings.listen.host
+        if self._workers is None:
+            await self._plane.listen(sock)
+        else:
+            await self._workers.start()
         _log.info(
-            "entry gateway on %s:%d, admin API on %s:%d",
+            "entry gateway on %s:%d (%s), admin API on %s:%d",
             host,
-            self._listener.port,
+            port,
+            "1 worker" if settings.workers == 1 else f"{settings.workers} workers",
             settings.admin.host,
             self._admin.port,
         )
@@ -112,9 +122,10 @@ class EntryGateway:
         self._is_draining = True
         await self._watcher.close()
         drain = self._settings.drain
-        if not await self._listener.drain(drain.delay, drain.timeout):
+        plane = self._plane if self._workers is None else self._workers
+        if not await plane.drain(drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
-        await self._listener.close()
+        await plane.close()
         await self._keeper.close()
         await self._adapter.close()
         if self._embedded is not None:
@@ -142,20 +153,77 @@ class EntryGateway:
 
     def _install(self, loaded: LoadedGateway, revision: int) -> None:
         settings = loaded.settings
-        routes = make_routes(settings)
-        self._publisher.configure(revision, loaded.rules, routes)
+        self._plane.configure(revision, settings, loaded.rules)
+        for file, expires in self._plane.certificates.items():
+            days = (expires - time.time()) / 86_400
+            if days < EXPIRY_WARNING:
+                _log.warning("certificate %s expire%s", file, f"s in {days:.0f} days" if days > 0 else "d")
+        if self._workers is not None:
+            self._workers.tell("configure", revision, settings, loaded.groups)
+        self._gone.retain_lanes({(lane.group, lane.name) for lane in loaded.rules.lanes})
         if isinstance(self._adapter, StaticAdapter) and isinstance(settings.registry, StaticRegistrySettings):
             self._adapter.replace(settings.registry.instances())
-        wanted = {route.service for route in routes.routes}
+        wanted = {route.service for route in settings.routes if route.service is not None}
         for service in wanted:
             self._keeper.watch(service)
         for state in self._keeper.states():
             if state.service not in wanted:
                 self._keeper.unwatch(state.service)
-                self._publisher.service_removed(state.service)
+                self._service_removed(state.service)
 
-    def _publish(self, snapshot: Snapshot) -> None:
-        self._router.snapshot = snapshot
+    # --- what the data plane is told
+
+    def _service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
+        self._plane.service_changed(service, instances)
+        if self._workers is not None:
+            self._workers.tell("service", service, [instance.as_row() for instance in instances])
+
+    def _service_removed(self, service: str) -> None:
+        self._plane.service_removed(service)
+        self._gone.forget_service(service)
+        if self._workers is not None:
+            self._workers.tell("forget", service)
+
+    def _greeting(self) -> list[Message]:
+        """Everything that a new worker has to know."""
+        loaded = self._reloader.loaded
+        if loaded is None:
+            return []
+        views = self._plane.snapshot.services.values()
+        return [
+            ("configure", (self._plane.snapshot.revision, self._settings, loaded.groups)),
+            *(("service", (view.name, [instance.as_row() for instance in view.instances])) for view in views),
+        ]
+
+    # --- what the data plane tells
+
+    def _worker_gone(self, statistics: dict[str, Any]) -> None:
+        self._gone.add(statistics["traffic"], alive=False)
+
+    def _traffic(self) -> Traffic:
+        """What was counted, by all workers that there are and were."""
+        if self._workers is None:
+            self._plane.statistics()
+            return self._plane.traffic
+        total = Traffic()
+        total.add(self._gone.dump())
+        for statistics in self._workers.statistics():
+            total.add(statistics["traffic"])
+        return total
+
+    def _upstream_connections(self) -> dict[str, tuple[int, int]]:
+        if self._workers is None:
+            return self._plane.origins.statistics()
+        total: dict[str, tuple[int, int]] = {}
+        for statistics in self._workers.statistics():
+            for address, (open_now, idle) in statistics["origins"].items():
+                before = total.get(address, (0, 0))
+                total[address] = (before[0] + open_now, before[1] + idle)
+        return total
+
+    def _worker_counts(self) -> tuple[int, int]:
+        """Workers that run, and restarts so far."""
+        return (1, 0) if self._workers is None else (len(self._workers.describe()), self._workers.restarts)
 
     async def _make_adapter(self) -> RegistryAdapter:
         registry = self._settings.registry
@@ -196,15 +264,9 @@ class EntryGateway:
             "last_reload_error": list(state.error) or None,
             "reloads": {"success": state.succeeded, "failure": state.failed},
             "registry": self._settings.registry.kind,
+            "workers": [] if self._workers is None else self._workers.describe(),
             "draining": self._is_draining,
         }
-
-
-def make_routes(settings: GatewaySettings) -> RouteTable:
-    """The route table that the settings describe."""
-    return RouteTable(
-        [Route(route.path, route.service, route.strip_prefix, route.host or "") for route in settings.routes]
-    )
 
 
 def explain_files(

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.control.load import LoadedGateway, LoadedSidecar
 from gateway.control.reload import Reloader
-from gateway.proxy.context import Context, Router, Timeouts
+from gateway.errors import StartError
+from gateway.proxy.access_log import AccessLog
+from gateway.proxy.budget import RetryBudget
+from gateway.proxy.context import Context, Limits, Router, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.registry.keeper import Keeper, ServiceState
 from gateway.registry.nacos import NacosAdapter
 from gateway.routing.explain import describe_pools
+from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.settings import (
     GatewaySettings,
     NacosRegistrySettings,
+    RouteSettings,
     ServingSettings,
     SidecarSettings,
     StaticRegistrySettings,
 )
 from gateway.telemetry.counters import Traffic
+from gateway.telemetry.linefile import LineFile
 
 _log = logging.getLogger("gateway")
 
@@ -30,10 +36,12 @@ def make_context(
     router: Router,
     origins: Origins,
     traffic: Traffic,
-    learn: Callable[[str], object] | None = None,
+    name: str,
+    learn: Callable[[str], Awaitable[bool]] | None = None,
+    log_file: LineFile | None = None,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
-    timeouts = settings.timeouts
+    timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
     return Context(
         router,
         origins,
@@ -46,11 +54,53 @@ def make_context(
             timeouts.answer,
             timeouts.keep_alive,
             timeouts.upstream_idle,
+            timeouts.body_grace,
         ),
-        settings.limits.head_bytes,
-        settings.limits.header_count,
-        learn,  # type: ignore[arg-type]
+        Limits(
+            limits.head_bytes,
+            limits.header_count,
+            limits.target_bytes,
+            limits.pipelined_bytes,
+            limits.body_rate,
+            limits.connections,
+            limits.connections_per_client,
+            limits.in_flight,
+        ),
+        RetryBudget(retries.attempts, retries.share, retries.minimum),
+        learn,
+        make_log(settings, name, log_file),
+        name,
     )
+
+
+def make_log_file(settings: ServingSettings) -> LineFile | None:
+    """The access log's file, None where it is off. Raises StartError where it cannot be opened."""
+    if settings.access_log is None:
+        return None
+    try:
+        return LineFile(settings.access_log.path)
+    except OSError as error:
+        path = settings.access_log.path
+        raise StartError(f"cannot open the access log {path}: {error.strerror or error}") from error
+
+
+def make_log(settings: ServingSettings, listener: str, file: LineFile | None) -> AccessLog | None:
+    """One listener's access log, None where it is off."""
+    log = settings.access_log
+    if log is None or file is None:
+        return None
+    return AccessLog(file, listener, log.format, log.sample, log.headers, log.mask)
+
+
+def make_routes(settings: GatewaySettings) -> RouteTable:
+    """The route table that the settings describe."""
+    return RouteTable([_make_route(route) for route in settings.routes])
+
+
+def _make_route(route: RouteSettings) -> Route:
+    respond = route.respond
+    reply = None if respond is None else Reply(respond.status, respond.body.encode(), respond.headers)
+    return Route(route.path, route.service or "", route.strip_prefix, route.host or "", reply)
 
 
 def make_nacos(registry: NacosRegistrySettings) -> NacosAdapter:
@@ -60,15 +110,23 @@ def make_nacos(registry: NacosRegistrySettings) -> NacosAdapter:
 
 def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings | SidecarSettings) -> None:
     """Says which changed settings only a restart applies: sockets and what is built once."""
-    hot = {"routes", "rules", "registry"}
+    hot = {"routes", "rules", "registry", "services"}
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
     ]
     both_static = isinstance(old.registry, StaticRegistrySettings) and isinstance(new.registry, StaticRegistrySettings)
     if not both_static and old.registry != new.registry:
         changed.append("registry")
+    if "tls" in changed and _minimum_of(old) == _minimum_of(new):
+        changed.remove("tls")  # certificates are replaced while running
     if changed:
         _log.warning("restart to apply: %s", ", ".join(changed))
+
+
+def _minimum_of(settings: GatewaySettings | SidecarSettings) -> str:
+    """The oldest TLS version of the listener, empty without TLS."""
+    tls = settings.tls if isinstance(settings, GatewaySettings) else None
+    return "" if tls is None else tls.minimum
 
 
 def describe_services(keeper: Keeper, snapshot: Snapshot) -> list[dict[str, object]]:

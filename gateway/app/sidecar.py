@@ -14,7 +14,15 @@ from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
-from gateway.app.parts import describe_lanes, describe_services, make_context, make_nacos, warn_of_restart
+from gateway.app.parts import (
+    describe_lanes,
+    describe_services,
+    make_context,
+    make_log_file,
+    make_nacos,
+    warn_of_restart,
+)
+from gateway.control.certificates import upstream_tls
 from gateway.control.load import LoadedSidecar, load_sidecar
 from gateway.control.publish import Publisher
 from gateway.control.reload import Reloader
@@ -70,8 +78,8 @@ class Sidecar:
         self._outbound_traffic = Traffic()
         app = Instance(settings.app.host, settings.app.port)
         # The app's connections and the peers' are kept apart: the former are never retired.
-        app_origins = Origins(settings.limits.upstream_connections)
-        peer_origins = Origins(settings.limits.upstream_connections)
+        app_origins = self._app_origins = Origins(settings.limits.upstream_connections)
+        peer_origins = self._peer_origins = Origins(settings.limits.upstream_connections)
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = TraceMemory(
             settings.trace_memory.entries, settings.trace_memory.ttl, asyncio.get_running_loop().time()
@@ -83,12 +91,24 @@ class Sidecar:
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag)
         self._keeper = Keeper(self._adapter, self._publisher.service_changed)
         self._install(loaded, 1)
+        self._log_file = make_log_file(settings)
         self._inbound = Listener(
-            inbound_socket, make_context(settings, self._inbound_router, app_origins, self._inbound_traffic)
+            inbound_socket,
+            make_context(
+                settings, self._inbound_router, app_origins, self._inbound_traffic, "inbound", None, self._log_file
+            ),
         )
         self._outbound = Listener(
             outbound_socket,
-            make_context(settings, self._outbound_router, peer_origins, self._outbound_traffic, self._learn),
+            make_context(
+                settings,
+                self._outbound_router,
+                peer_origins,
+                self._outbound_traffic,
+                "outbound",
+                self._learn,
+                self._log_file,
+            ),
         )
         await self._inbound.start()
         await self._outbound.start()
@@ -99,11 +119,13 @@ class Sidecar:
             self._announcer.start()
         collector = Collector(
             Observed(
-                {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic},
-                [app_origins, peer_origins],
+                self._traffic,
+                lambda: {**app_origins.statistics(), **peer_origins.statistics()},
                 self._keeper,
                 lambda: self._publisher.snapshot,
                 lambda: self._reloader.state,
+                lambda: (1, 0),
+                dict,
             )
         )
         sources = Sources(
@@ -141,9 +163,17 @@ class Sidecar:
         await self._outbound.drain(0.0, 1.0)
         await self._inbound.close()
         await self._outbound.close()
+        if self._log_file is not None:
+            self._log_file.close()
         await self._keeper.close()
         await self._adapter.close()
         await self._admin.close()
+
+    def _traffic(self) -> dict[str, Traffic]:
+        if self._log_file is not None:
+            # Both listeners write one file, so that what it lost is counted once.
+            self._inbound_traffic.log_dropped = self._log_file.dropped
+        return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
     def reload(self) -> None:
         """What SIGHUP asks for."""
@@ -163,6 +193,10 @@ class Sidecar:
             self._install(loaded, revision)
 
     def _install(self, loaded: LoadedSidecar, revision: int) -> None:
+        secured = upstream_tls(loaded.settings)
+        self._app_origins.secure(secured)
+        # Other instances of this service are reached through their sidecars.
+        self._peer_origins.secure({name: tls for name, tls in secured.items() if name != loaded.settings.service})
         self._publisher.configure(revision, loaded.rules, RouteTable(()))
         if isinstance(self._adapter, StaticAdapter) and isinstance(loaded.settings.registry, StaticRegistrySettings):
             self._adapter.replace(loaded.settings.registry.instances())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +43,9 @@ def run_program(program: Program) -> None:
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     # What is loaded by now stays for good: the collector need not look at it again and again.
     gc.freeze()
+    # Every connection takes a file descriptor, and the usual soft limit of 1,024 is soon reached (Go programs do this too).
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         uvloop.run(run(program))
     except ConfigError as error:

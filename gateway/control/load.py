@@ -10,12 +10,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from gateway.control.certificates import certificate_files, certificate_problems
 from gateway.control.overrides import overridden
 from gateway.errors import ConfigError, Problem
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, StaticRegistrySettings
+from gateway.telemetry.linefile import STDOUT
 from gateway.yamlfile import Document, Location, dotted, load, validation_problems
 
 SUFFIXES = (".yaml", ".yml")
@@ -125,7 +127,8 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
         data = overridden(data, model, overrides, environ, origins, problems)
     settings: S | None = None
     try:
-        settings = _validate(model, document, data, origins)
+        settings = _with_paths(_validate(model, document, data, origins), path)
+        problems.extend(certificate_problems(settings, document))
     except ConfigError as error:
         problems.extend(error.problems)
     groups: tuple[LaneGroup, ...] = ()
@@ -149,7 +152,30 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
         problems.extend(_route_problems(settings, document))
     if problems or settings is None:
         raise ConfigError(problems)
+    files += tuple(Path(file) for file in certificate_files(settings))
     return Loaded(settings, groups, compile_rules(groups), files)
+
+
+def _with_paths(settings: S, path: Path) -> S:
+    """Settings whose file names are relative to the configuration no more."""
+    beside = path.absolute().parent
+    update: dict[str, Any] = {}
+    if settings.access_log is not None and settings.access_log.path != STDOUT:
+        log = settings.access_log
+        update["access_log"] = log.model_copy(update={"path": str(beside / log.path)})
+    services = dict(settings.services)
+    for name, service in settings.services.items():
+        if service.tls is not None and service.tls.ca is not None:
+            tls = service.tls.model_copy(update={"ca": str(beside / service.tls.ca)})
+            services[name] = service.model_copy(update={"tls": tls})
+    update["services"] = services
+    if isinstance(settings, GatewaySettings) and settings.tls is not None:
+        certificates = [
+            item.model_copy(update={"cert": str(beside / item.cert), "key": str(beside / item.key)})
+            for item in settings.tls.certificates
+        ]
+        update["tls"] = settings.tls.model_copy(update={"certificates": certificates})
+    return settings.model_copy(update=update)
 
 
 def _beside(path: Path, source: str) -> Path:
@@ -181,6 +207,8 @@ def _route_problems(settings: GatewaySettings, document: Document) -> list[Probl
             problems.append(document.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
         seen.add(name)
         registry = settings.registry
+        if route.service is None:
+            continue
         if isinstance(registry, StaticRegistrySettings) and route.service not in registry.services:
             known = ", ".join(sorted(registry.services)) or "none"
             location = ("routes", index, "service")

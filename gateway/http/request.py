@@ -29,6 +29,7 @@ TRACEPARENT: Final = 10
 FORWARDED_FOR: Final = 11
 FORWARDED: Final = 12
 TRACE_ID: Final = 13
+VIA: Final = 14
 
 _MEANING: Final[dict[bytes, int]] = {
     b"host": HOST,
@@ -53,6 +54,7 @@ _MEANING: Final[dict[bytes, int]] = {
     b"x-request-id": TRACE_ID,
     b"b3": TRACE_ID,
     b"x-b3-traceid": TRACE_ID,
+    b"via": VIA,
 }
 
 # A sender may not have these removed by naming them in Connection (RFC 9110 §7.6.1 allows only connection options;
@@ -67,8 +69,14 @@ _COOKIE: Final = field_pattern(rb"cookie")
 
 _QUERY: Final = "/?%:@!$&'()*+,;=~[]{}|^`<>\""
 
-MAX_TARGET: Final = 16384
-"""Bytes of a request target; longer is 414. (RFC 9112 §3 asks for 8,000 at least.)"""
+# TRACE would show cookies and credentials to scripts (RFC 9110 §9.3.8); CONNECT would make this an open proxy.
+_REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
+
+PSEUDONYM: Final = b"gray-gateway"
+"""How this program calls itself in `Via` (RFC 9110 §7.6.3)."""
+MAX_HOPS: Final = 20
+"""Times that a request may have passed this program. Every hop from service to service counts two, where the services
+forward all headers; a request that a route leads back here counts up until it is refused."""
 
 CHUNKED: Final = -1
 """`Request.body` of a chunked body."""
@@ -200,11 +208,12 @@ class HeadReader:
     `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut.
     """
 
-    __slots__ = ("_fields", "_keeps_forwarded", "_meaning")
+    __slots__ = ("_fields", "_keeps_forwarded", "_meaning", "_target_bytes")
 
-    def __init__(self, tag_header: str, keeps_forwarded: bool = False) -> None:
+    def __init__(self, tag_header: str, keeps_forwarded: bool = False, target_bytes: int = 16384) -> None:
         name = tag_header.lower().encode("ascii")
         self._keeps_forwarded = keeps_forwarded
+        self._target_bytes = target_bytes
         self._meaning: dict[bytes, int] = {**_MEANING, name: TAG}
         # CGI-like services fold `-`, `_` and `.` into one variable, so a twin such as `x_gray_tag` would be read as the real
         # field behind us. Twins are found, and dropped: they are not in `_meaning`.
@@ -223,6 +232,7 @@ class HeadReader:
         hosts = 0
         lengths = 0
         codings = 0
+        hops = 0
         connection: bytes = b""
         for field in self._fields.finditer(head, line_end):
             name: bytes
@@ -257,6 +267,8 @@ class HeadReader:
                 request.traceparent = request.traceparent or field[2].strip(b" \t")
             elif meaning == TRACE_ID:
                 request.trace_ids.append(field[2].strip(b" \t"))
+            elif meaning == VIA:
+                hops += value.lower().count(PSEUDONYM)
             elif meaning == FORWARDED_FOR:
                 request.forwarded_for.append(field[2].strip(b" \t"))
                 if not self._keeps_forwarded:
@@ -271,9 +283,13 @@ class HeadReader:
             request.upgrade = b""
         if hosts != 1 and (hosts or request.version == 1):
             raise ProtocolError(400, "bad_host", "there must be exactly one Host field")
+        if hops > MAX_HOPS:
+            raise ProtocolError(508, "loop_detected", f"the request has passed this gateway more than {MAX_HOPS} times")
         request.rewrites_host = not hosts
-        if len(target) > MAX_TARGET:
-            raise ProtocolError(414, "target_too_long", f"the target is longer than {MAX_TARGET} bytes")
+        if len(target) > self._target_bytes:
+            raise ProtocolError(414, "target_too_long", f"the target is longer than {self._target_bytes} bytes")
+        if request.method in _REFUSED_METHODS:
+            raise ProtocolError(405, "method_refused", f"{request.method} is not served here")
         if plain is not None:
             request.raw_path = plain
             request.path = plain.decode("ascii")
@@ -349,8 +365,6 @@ class HeadReader:
 
     def _read_special_target(self, request: Request) -> bytes:
         target = request.target
-        if request.method == "CONNECT":
-            raise ProtocolError(405, "connect_refused", "this proxy opens no tunnels for CONNECT")
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute is not None:
             # RFC 9112 §3.2.2: the target's authority replaces the Host field, here and when forwarding.

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.http.request import HeadReader, Request
+from gateway.proxy.budget import RetryBudget
 from gateway.routing.plan import Peer, Plan
 from gateway.telemetry.counters import Traffic
 
 if TYPE_CHECKING:
+    from gateway.proxy.access_log import AccessLog
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.origin import Origins
 
@@ -28,9 +30,9 @@ class Router(Protocol):
 
 
 class Timeouts:
-    """Seconds that the proxy waits: see `docs/configuration.md`, `timeouts`."""
+    """Seconds that the proxy waits: see `docs/limits.md`."""
 
-    __slots__ = ("answer", "body_idle", "connect", "head", "keep_alive", "upstream_idle")
+    __slots__ = ("answer", "body_grace", "body_idle", "connect", "head", "keep_alive", "upstream_idle")
 
     def __init__(
         self,
@@ -40,29 +42,74 @@ class Timeouts:
         answer: float = 30.0,
         keep_alive: float = 75.0,
         upstream_idle: float = 4.0,
+        body_grace: float = 10.0,
     ) -> None:
         self.head = head
         self.body_idle = body_idle
+        self.body_grace = body_grace
         self.connect = connect
         self.answer = answer
         self.keep_alive = keep_alive
         self.upstream_idle = upstream_idle
 
 
-class Context:
-    """One listener's shared state. `now` is seconds on the loop's clock, at most a tick old."""
+class Limits:
+    """What one listener accepts at most: bytes, counts, and bytes per second. See `docs/limits.md`."""
 
     __slots__ = (
+        "body_rate",
         "connections",
+        "connections_per_client",
         "head_bytes",
         "header_count",
+        "in_flight",
+        "pipelined_bytes",
+        "target_bytes",
+    )
+
+    def __init__(
+        self,
+        head_bytes: int = 65536,
+        header_count: int = 100,
+        target_bytes: int = 16384,
+        pipelined_bytes: int = 65536,
+        body_rate: int = 500,
+        connections: int = 10_000,
+        connections_per_client: int = 2_000,
+        in_flight: int = 4_096,
+    ) -> None:
+        self.head_bytes = head_bytes
+        self.header_count = header_count
+        self.target_bytes = target_bytes
+        self.pipelined_bytes = pipelined_bytes
+        self.body_rate = body_rate
+        self.connections = connections
+        self.connections_per_client = connections_per_client
+        self.in_flight = in_flight
+
+
+class Context:
+    """One listener's shared state. `now` is seconds on the loop's clock, at most a tick old.
+
+    `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
+    does not know; `scheme` is what clients speak here, `http` or `https`.
+    """
+
+    __slots__ = (
+        "budget",
+        "by_client",
+        "connections",
         "is_draining",
         "learn",
+        "limits",
+        "log",
         "loop",
+        "name",
         "now",
         "origins",
         "reader",
         "router",
+        "scheme",
         "tasks",
         "timeouts",
         "traffic",
@@ -76,23 +123,30 @@ class Context:
         traffic: Traffic,
         tag_header: str = "x-gray-tag",
         timeouts: Timeouts | None = None,
-        head_bytes: int = 65536,
-        header_count: int = 100,
+        limits: Limits | None = None,
+        budget: RetryBudget | None = None,
         learn: Callable[[str], Awaitable[bool]] | None = None,
+        log: AccessLog | None = None,
+        name: str = "entry",
+        scheme: str = "http",
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.router = router
         self.origins = origins
         self.traffic = traffic
-        self.reader = HeadReader(tag_header)
-        self.trusted_reader = HeadReader(tag_header, keeps_forwarded=True)
         self.timeouts = timeouts or Timeouts()
-        self.head_bytes = head_bytes
-        self.header_count = header_count
+        self.limits = limits or Limits()
+        self.budget = budget or RetryBudget()
+        self.reader = HeadReader(tag_header, target_bytes=self.limits.target_bytes)
+        self.trusted_reader = HeadReader(tag_header, True, self.limits.target_bytes)
         self.learn = learn
+        self.log = log
+        self.name = name
+        self.scheme = scheme
         self.now: float = self.loop.time()
         self.is_draining: bool = False
         self.connections: set[Downstream] = set()
+        self.by_client: dict[str, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -15,15 +15,16 @@ from gateway.routing.plan import Peer
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
 
-MAX_PIPELINED: Final = 65536
-"""Bytes of following requests read while one is being answered; beyond it the client has to wait."""
 LINGER: Final = 2.0
 """Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would answer that data
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
 
 
 class Downstream:
-    """An asyncio protocol. `deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it."""
+    """An asyncio protocol. `deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it.
+
+    `heard_at` is when the last piece of a body came, `quiet_since` since when no request has been under way.
+    """
 
     __slots__ = (
         "_buffer",
@@ -34,10 +35,12 @@ class Downstream:
         "_reader",
         "_searched",
         "_transport",
-        "_writes_paused",
         "context",
         "deadline",
+        "heard_at",
         "peer",
+        "quiet_since",
+        "writes_paused",
     )
 
     def __init__(self, context: Context) -> None:
@@ -50,7 +53,9 @@ class Downstream:
         self._buffer: bytes = b""
         self._searched: int = 0
         self._is_paused: bool = False
-        self._writes_paused: bool = False
+        self.heard_at: float = 0.0
+        self.quiet_since: float = context.now
+        self.writes_paused: bool = False
         self._is_serving: bool = False
         self._is_closing: bool = False
 
@@ -67,11 +72,18 @@ class Downstream:
         name = transport.get_extra_info("peername")
         ip = name[0] if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
-        self.peer = Peer(ip, trusted)
-        if trusted:
-            self._reader = context.trusted_reader
+        self.peer = Peer(ip, trusted, context.scheme)
         context.connections.add(self)
         context.traffic.connections += 1
+        context.by_client[ip] = mine = context.by_client.get(ip, 0) + 1
+        limits = context.limits
+        if trusted:
+            self._reader = context.trusted_reader
+        elif mine > limits.connections_per_client:
+            most = limits.connections_per_client
+            self._refuse(ProtocolError(429, "too_many_connections", f"{ip} has more than {most} connections open"))
+        if len(context.connections) > limits.connections and not self._is_closing:
+            self._refuse(ProtocolError(503, "overloaded", f"more than {limits.connections} connections are open"))
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -81,10 +93,10 @@ class Downstream:
                     exchange.upstream.write(data)
             elif exchange.request_done:
                 self._buffer += data
-                if len(self._buffer) > MAX_PIPELINED:
+                if len(self._buffer) > self.context.limits.pipelined_bytes:
                     self.pause_reading()
             else:
-                self.deadline = self.context.now + self.context.timeouts.body_idle
+                self.heard_at = self.context.now
                 try:
                     self._buffer = exchange.request_received(data)
                 except ProtocolError as error:
@@ -107,6 +119,12 @@ class Downstream:
         context = self.context
         context.connections.discard(self)
         context.traffic.connections -= 1
+        ip = self.peer.ip
+        left = context.by_client[ip] - 1
+        if left:
+            context.by_client[ip] = left
+        else:
+            del context.by_client[ip]
         self._transport = None
         self._is_closing = True
         exchange = self._exchange
@@ -115,13 +133,13 @@ class Downstream:
             exchange.client_gone()
 
     def pause_writing(self) -> None:
-        self._writes_paused = True
+        self.writes_paused = True
         exchange = self._exchange
         if exchange is not None and exchange.upstream is not None:
             exchange.upstream.pause_reading()
 
     def resume_writing(self) -> None:
-        self._writes_paused = False
+        self.writes_paused = False
         exchange = self._exchange
         if exchange is not None:
             self.deadline = self.context.now + self.context.timeouts.body_idle
@@ -135,7 +153,7 @@ class Downstream:
     def _serve(self, data: bytes) -> None:
         """Starts exchanges until one has to wait, the bytes run out or the connection is to be closed."""
         self._is_serving = True
-        while data and self._exchange is None and not self._is_closing and not self._writes_paused:
+        while data and self._exchange is None and not self._is_closing and not self.writes_paused:
             if self._searched and data.find(b"\r\n\r\n", max(0, self._searched - 3)) < 0:
                 self._wait_for_head(data)
                 break
@@ -153,9 +171,9 @@ class Downstream:
             end = match.end()
             try:
                 # A field takes four bytes at least: a short head cannot have too many.
-                fields_max = self.context.header_count
+                fields_max = self.context.limits.header_count
                 if end > 4 * fields_max and (
-                    end > self.context.head_bytes or data.count(b"\r\n", 0, end) > fields_max + 2
+                    end > self.context.limits.head_bytes or data.count(b"\r\n", 0, end) > fields_max + 2
                 ):
                     raise ProtocolError(431, "head_too_large", "the head has too many bytes or too many fields")
                 request = self._reader.read(data[:end], match, self.peer.ip)
@@ -177,8 +195,8 @@ class Downstream:
         try:
             # Only what is new is looked at: a head that trickles in must not cost its square.
             check_partial(data, self._searched)
-            if len(data) > self.context.head_bytes:
-                raise ProtocolError(431, "head_too_large", f"the head exceeds {self.context.head_bytes} bytes")
+            if len(data) > self.context.limits.head_bytes:
+                raise ProtocolError(431, "head_too_large", f"the head exceeds {self.context.limits.head_bytes} bytes")
         except ProtocolError as error:
             self._refuse(error)
             return
@@ -192,10 +210,12 @@ class Downstream:
         exchange = self._exchange
         if exchange is None:
             self.context.traffic.count_refused(error.code)
+            if self.context.log is not None:
+                self.context.log.record_refused(self.peer.ip, error.status, error.code)
             self.write(error_reply(error.status, error.code, error.detail, None, False))
             self._close_gently()
         elif exchange.has_answered:
-            exchange.abort(error.status)
+            exchange.abort(error.status, error.code)
         else:
             exchange.fail(error.status, error.code, error.detail)
 
@@ -213,6 +233,7 @@ class Downstream:
         if not keeps:
             self._close_gently(exchange is None or not exchange.request_done or bool(self._buffer))
             return
+        self.quiet_since = self.context.now
         self.deadline = self.context.now + self.context.timeouts.keep_alive
         if self._is_paused:
             self.resume_reading()

@@ -2,7 +2,7 @@
 
 On a warm connection the whole exchange is two synchronous calls, `start` (the client's packet) and `response_received`
 (the instance's). Connecting, waiting for a free connection, learning a service and trying again are the slow path, in
-tasks.
+`attempts`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from gateway.errors import ProtocolError
 from gateway.http.chunked import ChunkedReader
 from gateway.http.request import CHUNKED, Request
 from gateway.http.response import UNTIL_CLOSE, Response, read_response, without
-from gateway.proxy.origin import Busy
-from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, error_reply
+from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
+from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
 from gateway.routing.plan import Plan
 
 if TYPE_CHECKING:
@@ -24,37 +24,49 @@ if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.upstream import Upstream
 
-# RFC 9110 §9.2.2: only these may be sent a second time without asking the client.
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECASE)
-
-MAX_ATTEMPTS: Final = 3
-"""Connections tried for one request before it fails."""
 
 
 class Exchange:
-    """State of one request; nothing of it outlives the answer."""
+    """State of one request; nothing of it outlives the answer.
+
+    Times are `perf_counter`'s seconds: `sent_at` when the head was handed to the instance, `answered_at` when its first
+    bytes came, `passed_at` when its head was passed on. `waited` is what the slow path waited before that. `received`
+    and `sent` count the bytes of the two bodies. `cause` says why the answer is not a plain one.
+    """
 
     __slots__ = (
-        "_attempts",
         "_buffer",
         "_chunks_in",
         "_chunks_out",
-        "_is_fresh",
         "_keeps",
         "_left_in",
         "_left_out",
+        "_paused_at",
         "_payload",
         "_response",
+        "_waits_since",
+        "answered_at",
+        "attempts",
+        "body_from",
+        "can_replay",
+        "cause",
         "context",
         "downstream",
+        "has_reused",
+        "is_fresh",
         "is_over",
         "is_tunnel",
+        "passed_at",
         "plan",
+        "received",
         "request",
         "request_done",
+        "sent",
+        "sent_at",
         "started",
         "upstream",
+        "waited",
     )
 
     def __init__(self, context: Context, downstream: Downstream, request: Request) -> None:
@@ -67,8 +79,20 @@ class Exchange:
         self.request_done: bool = request.body == 0
         self.is_over: bool = False
         self.is_tunnel: bool = False
-        self._attempts: int = 0
-        self._is_fresh: bool = False
+        self.attempts: int = 0
+        self.can_replay: bool = True
+        self.is_fresh: bool = False
+        self.has_reused: bool = False
+        self.cause: str = ""
+        self.sent_at: float = 0.0
+        self.answered_at: float = 0.0
+        self.passed_at: float = 0.0
+        self.waited: float = 0.0
+        self.body_from: float = 0.0
+        self.received: int = 0
+        self.sent: int = 0
+        self._waits_since: float = 0.0
+        self._paused_at: float = 0.0
         self._keeps: bool = False
         self._left_in: int = request.body
         self._chunks_in: ChunkedReader | None = None
@@ -83,6 +107,16 @@ class Exchange:
         """Whether anything of the final answer was passed on."""
         return self._response is not None
 
+    @property
+    def has_answer_begun(self) -> bool:
+        """Whether the instance has sent anything of its answer."""
+        return self._response is not None or bool(self._buffer)
+
+    @property
+    def upstream_status(self) -> int:
+        """The status of the instance's answer, 0 before there is one."""
+        return 0 if self._response is None else self._response.status
+
     # --- the request, downstream → upstream
 
     def start(self, data: bytes) -> bytes:
@@ -91,159 +125,173 @@ class Exchange:
         Raises ProtocolError for a malformed body.
         """
         context = self.context
-        context.traffic.in_flight += 1
+        traffic = context.traffic
+        traffic.started += 1
+        traffic.in_flight += 1
         decision = self.plan.decision
+        if traffic.in_flight > context.limits.in_flight:
+            self.fail(503, "overloaded", f"{context.limits.in_flight} requests are in flight already")
+            return data
         if decision.lane:
-            context.traffic.count_lane(decision.group, decision.lane)
+            traffic.count_lane(decision.group, decision.lane)
         if decision.error:
-            self.fail(STATUS_OF[decision.error], decision.error, decision.detail)
+            self._answer_ourselves()
             return data
         if not self.request_done:
             if self._left_in == CHUNKED:
                 self._chunks_in = ChunkedReader()
+            self.body_from = context.now
             self._payload, data = self._take(data)
             if self.request.expects_continue and not self.request_done:
                 self.downstream.write(CONTINUE)
-        if self.plan.unknown:
-            self._wait_for_slow_path()
-            context.spawn(self._learn_and_send())
+        if self.plan.reply is not None:
+            self._reply_when_done()
+        elif self.plan.unknown:
+            self.wait()
+            context.spawn(learn_and_send(self))
         else:
-            self._send()
+            self.send()
         return data
+
+    def _answer_ourselves(self) -> None:
+        decision = self.plan.decision
+        if decision.error == "no_route" and self.request.path == "*":
+            # RFC 9110 §9.3.7: `OPTIONS *` asks the server, and that is us.
+            decision.error, decision.route = "", "*"
+            keeps = self._keeps_after_own_answer()
+            self._over(204)
+            self.downstream.write(options_reply(keeps))
+            self.downstream.exchange_ended(keeps)
+        else:
+            self.fail(STATUS_OF[decision.error], decision.error, decision.detail)
+
+    def _reply_when_done(self) -> None:
+        """Gives the route's own answer, after the body: what it says is nobody's business."""
+        self._payload = b""
+        reply = self.plan.reply
+        if reply is None or not self.request_done:
+            return
+        keeps = self._keeps_after_own_answer()
+        request = self.request
+        has_body = request.method != "HEAD"
+        self.sent = len(reply.body) if has_body else 0
+        self._over(reply.status)
+        if keeps and request.version == 1:
+            self.downstream.write(reply.whole if has_body else reply.head + b"\r\n")
+        else:
+            connection = b"Connection: keep-alive\r\n\r\n" if keeps else b"Connection: close\r\n\r\n"
+            self.downstream.write(reply.head + connection + (reply.body if has_body else b""))
+        self.downstream.exchange_ended(keeps)
+
+    def _keeps_after_own_answer(self) -> bool:
+        return self.request.keep_alive and self.request_done and not self.context.is_draining
 
     def request_received(self, data: bytes) -> bytes:
         """Takes more of the body; returns the bytes behind it. Raises ProtocolError for a malformed one."""
         payload, rest = self._take(data)
-        if self.upstream is None:
+        context = self.context
+        timeouts = context.timeouts
+        if self.request_done:
+            self.downstream.deadline = context.now + timeouts.answer
+        else:
+            idle = context.now + timeouts.body_idle
+            # A body that drips has an end too (as Apache's mod_reqtimeout has it: every second is to be earned).
+            rate = context.limits.body_rate
+            earned = self.body_from + timeouts.body_grace + self.received / rate if rate else idle
+            self.downstream.deadline = min(idle, earned)
+        if self.plan.reply is not None:
+            self._reply_when_done()
+        elif self.upstream is None:
             self._payload += payload
         else:
             self.upstream.write(payload)
-            if self.request_done:
-                self.downstream.deadline = self.context.now + self.context.timeouts.answer
         return rest
 
     def _take(self, data: bytes) -> tuple[bytes, bytes]:
         chunks = self._chunks_in
         if chunks is not None:
             payload, rest = chunks.feed(data)
+            self.received += len(payload)
             self.request_done = chunks.is_done
             return payload, rest
         if len(data) < self._left_in:
+            self.received += len(data)
             self._left_in -= len(data)
             return data, b""
         payload = data[: self._left_in]
         rest = data[self._left_in :]
+        self.received += self._left_in
         self._left_in = 0
         self.request_done = True
         return payload, rest
 
-    def _send(self) -> None:
-        instance = self.plan.decision.instance
+    def send(self) -> None:
+        """Sends what there is of the request on an idle connection, or leaves it to the slow path to make one."""
+        decision = self.plan.decision
+        instance = decision.instance
         assert instance is not None
-        upstream = self.context.origins.of(instance).acquire_nowait()
+        upstream = self.context.origins.of(instance, decision.service).acquire_nowait()
         if upstream is None:
-            self._wait_for_slow_path()
-            self.context.spawn(self._connect_and_send())
+            self.wait()
+            self.context.spawn(connect_and_send(self))
         else:
-            self._send_on(upstream)
+            self.send_on(upstream)
 
-    def _send_on(self, upstream: Upstream) -> None:
+    def send_on(self, upstream: Upstream) -> None:
+        """Sends what there is of the request."""
         self.upstream = upstream
         upstream.exchange = self
-        self._is_fresh = upstream.served == 0
+        self.is_fresh = upstream.served == 0
         upstream.served += 1
         context = self.context
         self.downstream.deadline = context.now + context.timeouts.answer
+        # Before the write: it wakes the instance, which may well take this very core.
+        self.sent_at = perf_counter()
         upstream.write(self.plan.head + self._payload if self._payload else self.plan.head)
+        if self._waits_since:
+            waited = self.sent_at - self._waits_since
+            self.waited += waited
+            self.body_from += waited
+            self._waits_since = 0.0
         if self.request_done:
             return
         # The rest of the body will be streamed: nothing is kept to try again with.
         self._payload = b""
-        self._attempts = MAX_ATTEMPTS
+        self.can_replay = False
         if not upstream.writes_paused:
             self.downstream.resume_reading()
 
-    def _wait_for_slow_path(self) -> None:
-        self.downstream.deadline = float("inf")  # each step of the slow path has a deadline of its own
+    def upload_paused(self) -> None:
+        """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""
+        self._paused_at = self.context.now
         if not self.request_done:
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
             self.downstream.pause_reading()
 
-    # --- the slow path
+    def upload_resumed(self) -> None:
+        """The instance has taken what waited. The pause is not held against the client."""
+        self.body_from += self.context.now - self._paused_at
+        if not self.request_done:
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+            self.downstream.resume_reading()
 
-    async def _learn_and_send(self) -> None:
-        learn = self.context.learn
-        service = self.plan.unknown
-        known = learn is not None and await learn(service)
-        if self.is_over:
-            return
-        if known:
-            self.plan = self.context.router.route(self.request, self.downstream.peer, self.context.now)
-        decision = self.plan.decision
-        if self.plan.unknown:
-            self.fail(503, "registry_unavailable", f"the registry has not answered for service {service} yet")
-        elif decision.error:
-            self.fail(STATUS_OF[decision.error], decision.error, decision.detail)
-        else:
-            self._send()
-
-    async def _connect_and_send(self) -> None:
-        decision = self.plan.decision
-        context = self.context
-        while True:
-            self._attempts += 1
-            instance = decision.instance
-            assert instance is not None
-            try:
-                upstream = await context.origins.of(instance).acquire(context.timeouts.connect)
-            except Busy:
-                context.traffic.count_upstream_error(decision.service, decision.pool, "busy")
-                if not self.is_over:
-                    self.fail(503, "upstream_busy", f"every connection to {instance.address} is in use")
-                return
-            except OSError as error:
-                kind = "connect_timeout" if isinstance(error, TimeoutError) else "connect_error"
-                context.traffic.count_upstream_error(decision.service, decision.pool, kind)
-                if self.is_over:
-                    return
-                if self._attempts < MAX_ATTEMPTS and self.plan.choose_other() is not None:
-                    context.traffic.count_retry(decision.service, kind)
-                    continue
-                self.fail(502, "connect_failed", f"{instance.address} of service {decision.service} does not answer")
-                return
-            if self.is_over:
-                upstream.origin.release(upstream, context.now)
-            elif upstream.is_lost:
-                continue
-            else:
-                self._send_on(upstream)
-            return
-
-    def _try_again(self) -> bool:
-        """Sends the request once more where that is safe: nothing of an answer was seen and nothing is lost."""
-        request = self.request
-        if not self.request_done or self._attempts >= MAX_ATTEMPTS or request.method not in _IDEMPOTENT:
-            return False
-        context = self.context
-        decision = self.plan.decision
-        if self._is_fresh:
-            # A new connection that closes without a word: the instance is going away.
-            if self.plan.choose_other() is None:
-                return False
-            context.traffic.count_retry(decision.service, "closed")
-        else:
-            # A kept-alive connection that the instance had closed: a new one to the same instance will do.
-            context.traffic.count_retry(decision.service, "stale")
-        self._wait_for_slow_path()
-        context.spawn(self._connect_and_send())
-        return True
+    def wait(self) -> None:
+        """Holds everything until the slow path has a connection; each of its steps has a deadline of its own."""
+        self._waits_since = perf_counter()
+        self.downstream.deadline = float("inf")
+        if not self.request_done:
+            self.downstream.pause_reading()
 
     # --- the answer, upstream → downstream
 
     def response_received(self, data: bytes) -> None:
         """Passes on what the instance sent."""
         if self.is_tunnel:
+            self.sent += len(data)
             self.downstream.write(data)
             return
+        if not self.answered_at:
+            self.answered_at = perf_counter()
         self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
         if self._response is not None:
             self._pass_body(data)
@@ -257,7 +305,7 @@ class Exchange:
                 self._fail_upstream("bad_answer", error.detail)
                 return
             if response is None:
-                if len(data) > self.context.head_bytes:
+                if len(data) > self.context.limits.head_bytes:
                     self._fail_upstream("bad_answer", "the upstream's response head is too large")
                 else:
                     self._buffer = data
@@ -301,8 +349,11 @@ class Exchange:
             cuts = response.cuts
             self.downstream.write(without(data, 0, len(data), cuts) if cuts else data)
             self._left_out = body - size
+            self.sent = size
             if not self._left_out:
                 self._finish(True)
+            else:
+                self.passed_at = perf_counter()
             return
         added = b""
         if not keeps:
@@ -318,6 +369,8 @@ class Exchange:
         self._left_out = body
         # Head and first bytes in one write: one system call, one packet.
         self._pass_body(data[end:], head)
+        if not self.is_over:
+            self.passed_at = perf_counter()
 
     def _keeps_downstream(self, response: Response) -> bool:
         if not self.request.keep_alive or self.context.is_draining or not self.request_done:
@@ -345,6 +398,7 @@ class Exchange:
                 is_clean = False
             self._left_out -= len(data)
             is_done = not self._left_out
+        self.sent += len(data)
         if head:
             data = head + data if data else head
         if data:
@@ -363,12 +417,15 @@ class Exchange:
             return
         response = self._response
         if self.is_tunnel:
-            self._close(101)
+            self._close(UPGRADED)
         elif response is None:
             decision = self.plan.decision
             kind = "closed_in_head" if self._buffer else "closed"
             self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
-            if self._buffer or not self._try_again():
+            if may_try_again(self):
+                self.wait()
+                self.context.spawn(connect_and_send(self))
+            else:
                 self.fail(502, "upstream_closed", f"service {decision.service} closed the connection without an answer")
         elif response.body == UNTIL_CLOSE:
             self._over(response.status)
@@ -402,12 +459,13 @@ class Exchange:
             self.fail(502, "bad_answer", detail)
         else:
             # Without the final chunk or byte: the client must be able to tell that something is missing.
-            self.abort(self._response.status)
+            self.abort(self._response.status, kind)
 
     def fail(self, status: int, code: str, detail: str) -> None:
         """Answers with an error of our own."""
         self._drop_upstream()
-        keeps = self.request.keep_alive and self.request_done and not self.context.is_draining
+        self.cause = code
+        keeps = self._keeps_after_own_answer()
         decision = self.plan.decision
         decision.refuse(code, detail)
         self._over(status)
@@ -416,24 +474,38 @@ class Exchange:
 
     def timed_out(self) -> None:
         """The exchange made no progress for too long."""
-        if not self.request_done and self._response is None:
-            self.fail(408, "body_timeout", "the request body stopped coming")
-        elif self._response is None:
-            decision = self.plan.decision
-            self.context.traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
+        decision = self.plan.decision
+        traffic = self.context.traffic
+        response = self._response
+        if response is not None:
+            slow_client = self.downstream.writes_paused
+            if not slow_client:
+                traffic.count_upstream_error(decision.service, decision.pool, "body_timeout")
+            self.abort(response.status, "slow_client" if slow_client else "body_timeout")
+        elif self.request_done:
+            traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
             self.fail(504, "answer_timeout", f"service {decision.service} did not answer in time")
+        elif self.upstream is not None and self.upstream.writes_paused:
+            traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
+            self.fail(504, "answer_timeout", f"service {decision.service} did not take the request body in time")
+        elif self.context.now - self.downstream.heard_at >= self.context.timeouts.body_idle:
+            self.fail(408, "body_timeout", "the request body stopped coming")
         else:
-            self.abort(self._response.status)
+            rate = self.context.limits.body_rate
+            self.fail(408, "body_too_slow", f"the request body came at less than {rate} bytes a second")
 
-    def abort(self, status: int) -> None:
+    def abort(self, status: int, cause: str) -> None:
         """Cuts the answer short and closes both connections."""
+        self.cause = cause
         self._close(status)
 
     def client_gone(self) -> None:
         """The client went away: nobody waits for the answer."""
         self._drop_upstream()
         if not self.is_over:
-            self._over(101 if self.is_tunnel else CLIENT_GONE)
+            if not self.is_tunnel:
+                self.cause = "client_gone"
+            self._over(UPGRADED if self.is_tunnel else CLIENT_GONE)
 
     def _close(self, status: int) -> None:
         self._drop_upstream()
@@ -449,12 +521,24 @@ class Exchange:
 
     def _over(self, status: int) -> None:
         self.is_over = True
-        traffic = self.context.traffic
+        now = perf_counter()
+        context = self.context
+        traffic = context.traffic
         traffic.in_flight -= 1
         decision = self.plan.decision
         if decision.fallback:
             traffic.count_fallback(decision.service, decision.tag, decision.fallback)
         if decision.service:
-            traffic.count_exchange(decision.service, decision.tag, status, perf_counter() - self.started)
-        else:
+            traffic.count_exchange(decision.service, decision.tag, status, now - self.started)
+            if self.answered_at:
+                traffic.count_overhead(self.overhead(now))
+        elif decision.error:
             traffic.count_refused(decision.error)
+        else:
+            traffic.count_reply(decision.route, status)
+        if context.log is not None:
+            context.log.record(self, status, now)
+
+    def overhead(self, now: float) -> float:
+        """Seconds that this program took: until the head was handed on, and from the answer's coming to its passing on."""
+        return self.sent_at - self.started - self.waited + (self.passed_at or now) - self.answered_at

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 
+from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
 from gateway.routing.instance import Instance
 
@@ -16,11 +18,15 @@ class Busy(Exception):
 class Origin:
     """The connections to one address. The last one released is the first one reused, so that surplus ones age out."""
 
-    __slots__ = ("_idle", "_limit", "_loop", "_open", "_waiters", "host", "is_gone", "port")
+    __slots__ = ("_idle", "_limit", "_loop", "_open", "_tls", "_waiters", "address", "host", "is_gone", "port")
 
-    def __init__(self, host: str, port: int, limit: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.host = host
-        self.port = port
+    def __init__(
+        self, instance: Instance, limit: int, loop: asyncio.AbstractEventLoop, tls: UpstreamTLS | None = None
+    ) -> None:
+        self.address = instance.address
+        self.host = instance.host
+        self.port = instance.port
+        self._tls = tls
         self.is_gone: bool = False
         self._limit = limit
         self._loop = loop
@@ -62,7 +68,7 @@ class Origin:
         upstream = Upstream(self)
         try:
             async with asyncio.timeout(timeout):
-                await self._loop.create_connection(upstream.itself, self.host, self.port)  # type: ignore[type-var]
+                await self._connect(upstream)
         except BaseException:
             if upstream.transport is None:
                 self._closed()
@@ -70,6 +76,19 @@ class Origin:
                 upstream.close()
             raise
         return upstream
+
+    async def _connect(self, upstream: Upstream) -> None:
+        tls = self._tls
+        if tls is None:
+            await self._loop.create_connection(upstream.itself, self.host, self.port)  # type: ignore[type-var]
+        else:
+            await self._loop.create_connection(
+                upstream.itself,  # type: ignore[type-var]
+                self.host,
+                self.port,
+                ssl=tls.context,
+                server_hostname=tls.server_name or self.host,
+            )
 
     def release(self, upstream: Upstream, now: float) -> None:
         """Takes back a connection whose exchange ended cleanly."""
@@ -105,29 +124,42 @@ class Origin:
 
 
 class Origins:
-    """Every origin of this process, by address."""
+    """Every origin of this process, by address. Services in `tls` are spoken to in TLS."""
 
-    __slots__ = ("_by_address", "_limit", "_loop")
+    __slots__ = ("_by_address", "_limit", "_loop", "_tls")
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._by_address: dict[str, Origin] = {}
+        self._tls: dict[str, UpstreamTLS] = {}
 
-    def of(self, instance: Instance) -> Origin:
-        """The origin of an instance, made when first asked for."""
-        origin = self._by_address.get(instance.address)
+    def secure(self, tls: Mapping[str, UpstreamTLS]) -> None:
+        """Says which services are spoken to in TLS, by name. Connections made under other terms are retired."""
+        for service in self._tls.keys() | tls.keys():
+            old, new = self._tls.get(service), tls.get(service)
+            if old is None or new is None or old.fingerprint != new.fingerprint:
+                for key in [key for key in self._by_address if key.endswith(f"#{service}")]:
+                    self._retire(key)
+        self._tls = dict(tls)
+
+    def of(self, instance: Instance, service: str) -> Origin:
+        """The origin of an instance of a service, made when first asked for."""
+        key = instance.address
+        tls: UpstreamTLS | None = None
+        if self._tls:
+            tls = self._tls.get(service)
+            if tls is not None:
+                key = f"{key}#{service}"
+        origin = self._by_address.get(key)
         if origin is None:
-            origin = Origin(instance.host, instance.port, self._limit, self._loop)
-            self._by_address[instance.address] = origin
+            origin = self._by_address[key] = Origin(instance, self._limit, self._loop, tls)
         return origin
 
     def retain(self, addresses: set[str]) -> None:
         """Forgets the origins that no service has any more: their idle connections close, busy ones finish."""
-        for address in [address for address in self._by_address if address not in addresses]:
-            origin = self._by_address.pop(address)
-            origin.is_gone = True
-            origin.close_idle(float("inf"))
+        for key in [key for key, origin in self._by_address.items() if origin.address not in addresses]:
+            self._retire(key)
 
     def close_idle(self, before: float) -> None:
         """Closes connections that have been idle since before this time, in all origins."""
@@ -136,4 +168,13 @@ class Origins:
 
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Open and idle connections by address."""
-        return {address: (origin.open, origin.idle) for address, origin in self._by_address.items()}
+        found: dict[str, tuple[int, int]] = {}
+        for origin in self._by_address.values():
+            open_now, idle = found.get(origin.address, (0, 0))
+            found[origin.address] = (open_now + origin.open, idle + origin.idle)
+        return found
+
+    def _retire(self, key: str) -> None:
+        origin = self._by_address.pop(key)
+        origin.is_gone = True
+        origin.close_idle(float("inf"))

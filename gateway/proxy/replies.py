@@ -14,18 +14,31 @@ STATUS_OF: Final[dict[str, int]] = {
     "no_instances": 503,
     "registry_unavailable": 503,
     "connect_failed": 502,
+    "tls_failed": 502,
     "upstream_busy": 503,
     "upstream_closed": 502,
     "bad_answer": 502,
     "answer_timeout": 504,
     "head_timeout": 408,
     "body_timeout": 408,
+    "body_too_slow": 408,
+    "overloaded": 503,
 }
 """Status of each error the proxy finds itself; a ProtocolError brings its own."""
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLIENT_GONE: Final = 499
 """What an exchange counts as whose client went away before the answer (nginx's convention)."""
+UPGRADED: Final = 101
+"""What an exchange counts as that became a tunnel."""
+
+_ALLOW: Final = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+def options_reply(keep_alive: bool) -> bytes:
+    """The answer to `OPTIONS *`: what this server takes, whatever the target."""
+    lines = ["HTTP/1.1 204 No Content", _ALLOW, *([] if keep_alive else ["Connection: close"]), "", ""]
+    return "\r\n".join(lines).encode()
 
 
 def error_reply(status: int, code: str, detail: str, request: Request | None, keep_alive: bool) -> bytes:
@@ -45,10 +58,10 @@ def error_reply(status: int, code: str, detail: str, request: Request | None, ke
         problem = {"type": f"urn:gray-gateway:error:{code}", "title": title, "status": status, "detail": detail}
         body = json.dumps(problem | {"code": code}).encode() + b"\n"
     lines = [f"HTTP/1.1 {status} {title}", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
-    if status == 503:
+    if status in (429, 503):
         lines.append("Retry-After: 1")
     if status == 405:
-        lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        lines.append(_ALLOW)
     if not keep_alive:
         lines.append("Connection: close")
     elif request is not None and request.version == 0:

@@ -8,17 +8,26 @@ import socket
 from gateway.errors import StartError
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.tls import ListenerTLS
 
 TICK = 0.25
 """Seconds between two looks at the deadlines: how late a timeout may be."""
+QUIET = 1.0
+"""Seconds without a request after which a draining listener closes a client's connection. One that was used a moment
+ago is likely to be used again, and a request that crosses the closing is lost; its answer will say `close` instead."""
 
 
-def bind(host: str, port: int, backlog: int = 1024) -> socket.socket:
-    """A listening socket on the address; port 0 takes a free one. Raises StartError naming the address."""
+def bind(host: str, port: int, backlog: int = 1024, shared: bool = False) -> socket.socket:
+    """A listening socket on the address; port 0 takes a free one. Raises StartError naming the address.
+
+    `shared`: others may listen on it too (SO_REUSEPORT), and the kernel deals connections out among them.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
         sock.listen(backlog)
     except OSError as error:
@@ -31,8 +40,9 @@ def bind(host: str, port: int, backlog: int = 1024) -> socket.socket:
 class Listener:
     """One listening socket and the connections it accepted."""
 
-    def __init__(self, sock: socket.socket, context: Context) -> None:
+    def __init__(self, sock: socket.socket, context: Context, tls: ListenerTLS | None = None) -> None:
         self._sock = sock
+        self._ssl = None if tls is None else tls.context
         self.port: int = sock.getsockname()[1]
         self._context = context
         self._server: asyncio.Server | None = None
@@ -41,7 +51,12 @@ class Listener:
     async def start(self) -> None:
         """Begins to accept."""
         context = self._context
-        self._server = await context.loop.create_server(lambda: Downstream(context), sock=self._sock)  # type: ignore[arg-type,return-value]
+        self._server = await context.loop.create_server(
+            lambda: Downstream(context),  # type: ignore[arg-type,return-value]
+            sock=self._sock,
+            ssl=self._ssl,
+            ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
+        )
         self._tick()
 
     def _tick(self) -> None:
@@ -50,6 +65,8 @@ class Listener:
         for connection in [connection for connection in context.connections if connection.deadline < now]:
             connection.deadline_passed()
         context.origins.close_idle(now - context.timeouts.upstream_idle)
+        if context.log is not None:
+            context.log.flush()
         self._timer = context.loop.call_later(TICK, self._tick)
 
     async def drain(self, delay: float, timeout: float) -> bool:
@@ -62,17 +79,39 @@ class Listener:
         context.is_draining = True
         if delay:
             await asyncio.sleep(delay)
-        if self._server is not None:
-            self._server.close()
+        await self._stop_accepting()
         deadline = context.loop.time() + timeout
         while True:
+            quiet = context.loop.time() - QUIET
             for connection in list(context.connections):
-                connection.close_if_idle()
+                if connection.quiet_since <= quiet:
+                    connection.close_if_idle()
             if not context.connections:
                 return True
             if context.loop.time() >= deadline:
                 return False
             await asyncio.sleep(0.02)
+
+    async def _stop_accepting(self) -> None:
+        """Closes the socket. Clients that have connected but were not accepted yet are served: they would be reset."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        context = self._context
+        accepted: list[socket.socket] = []
+        while True:
+            try:
+                accepted.append(self._sock.accept()[0])
+            except OSError:
+                break
+        server.close()
+        for sock in accepted:
+            sock.setblocking(False)
+            await context.loop.connect_accepted_socket(
+                lambda: Downstream(context),  # type: ignore[type-var]
+                sock,
+                ssl=self._ssl,
+            )
 
     async def close(self) -> None:
         """Closes everything at once."""

@@ -56,12 +56,12 @@ class Upstream:
     def pause_writing(self) -> None:
         self.writes_paused = True
         if self.exchange is not None:
-            self.exchange.downstream.pause_reading()
+            self.exchange.upload_paused()
 
     def resume_writing(self) -> None:
         self.writes_paused = False
         if self.exchange is not None:
-            self.exchange.downstream.resume_reading()
+            self.exchange.upload_resumed()
 
     def write(self, data: bytes) -> None:
         """Sends bytes of the exchange's request."""

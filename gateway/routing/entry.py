@@ -69,6 +69,9 @@ class EntryRouter:
             decision.refuse(NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
             return plan
         decision.route = route.path
+        if route.reply is not None:
+            plan.reply = route.reply
+            return plan
         decision.service = route.service
         if fallback is not None and route.service in fallback:
             fallback = None
@@ -113,7 +116,9 @@ class EntryRouter:
         if not request.traceparent:
             bits = self._random.getrandbits(192)
             sampled = self._sampled >= 1.0 or self._random.random() < self._sampled
-            lines.append(new_traceparent_line(bits, sampled))
+            line = new_traceparent_line(bits, sampled)
+            request.traceparent = line[13:68]
+            lines.append(line)
         if request.baggage or decision.tag != BASE:
             self._carriers.write(request, decision.tag, lines)
         if request.rewrites_host:

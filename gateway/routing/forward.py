@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from gateway.http.request import Request
+from typing import Final
+
+from gateway.http.request import PSEUDONYM, Request
 from gateway.http.response import without
+
+_END: Final = b"Via: 1.1 " + PSEUDONYM + b"\r\n\r\n"
+_END_1_0: Final = b"Via: 1.0 " + PSEUDONYM + b"\r\n\r\n"
 
 
 def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
-    """The request's head with `target`, without what the reader cut, with `lines` (each ends with CRLF) added."""
+    """The request's head with `target`, without what the reader cut, with `lines` (each ends with CRLF) and `Via` added."""
     head = request.head
     if request.upgrade:
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n")
     if request.rewrites_length:
         lines.append(b"Content-Length: %d\r\n" % request.body)
-    lines.append(b"\r\n")
+    # RFC 9110 §7.6.3: a proxy says that it forwarded the message, and which version it received.
+    lines.append(_END if request.version else _END_1_0)
     cuts = request.cuts
     last = len(head) - 2
     if request.version == 0:

@@ -46,6 +46,10 @@ class Instance:
         host = f"[{self.host}]" if ":" in self.host else self.host
         object.__setattr__(self, "address", f"{host}:{self.port}")
 
+    def as_row(self) -> tuple[str, int, str, float, bool, bool, dict[str, str]]:
+        """The arguments that make it again, as built-in types."""
+        return self.host, self.port, self.tag, self.weight, self.healthy, self.enabled, dict(self.metadata)
+
     @property
     def is_usable(self) -> bool:
         """Whether new requests may go there."""

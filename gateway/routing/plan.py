@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.routing.decision import Decision
 from gateway.routing.instance import BASE, Instance
+from gateway.routing.routes import Reply
 from gateway.routing.services import ABSENT, ALL_UNHEALTHY, CONNECT_ERROR, Pool, ServiceView
 
 NO_INSTANCES = "no_instances"
@@ -28,15 +29,17 @@ class Peer:
 class Plan:
     """A decision and how to carry it out: the head to send and the pool to send it to.
 
+    `reply` is an answer that the route gives without a service.
     `unknown` names a service whose instances are not known yet: learn them and route again.
     """
 
-    __slots__ = ("_base", "_pool", "_tried", "decision", "head", "unknown")
+    __slots__ = ("_base", "_pool", "_tried", "decision", "head", "reply", "unknown")
 
     def __init__(self, decision: Decision, unknown: str = "") -> None:
         self.decision = decision
         self.unknown = unknown
         self.head: bytes = b""
+        self.reply: Reply | None = None
         self._pool: Pool | None = None
         self._base: Pool | None = None
         self._tried: list[Instance] | None = None

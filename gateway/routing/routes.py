@@ -1,19 +1,43 @@
-"""The entry's route table: from host and path to a service."""
+"""The entry's route table: from host and path to a service, or to an answer that the gateway gives itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+
+class Reply:
+    """An answer that needs no service. `whole` is what a HTTP/1.1 client that keeps its connection gets."""
+
+    __slots__ = ("body", "head", "status", "whole")
+
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.status = status
+        try:
+            phrase = HTTPStatus(status).phrase
+        except ValueError:
+            phrase = ""
+        lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        # RFC 9110 §8.6, §15.3.5: 204 has no length; 304 has none of its own.
+        if status not in (204, 304):
+            lines.append(f"Content-Length: {len(body)}")
+        self.head: bytes = "\r\n".join([*lines, ""]).encode("latin-1")
+        self.body: bytes = b"" if status in (204, 304) else body
+        self.whole: bytes = self.head + b"\r\n" + self.body
 
 
 class Route:
-    """Requests under `path` (at a segment boundary), for `host` or any, go to `service`.
+    """Requests under `path` (at a segment boundary), for `host` or any, go to `service`, or get `reply`.
 
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none.
     """
 
-    __slots__ = ("host", "path", "prefix", "segments", "service", "strip_prefix")
+    __slots__ = ("host", "path", "prefix", "reply", "segments", "service", "strip_prefix")
 
-    def __init__(self, path: str, service: str, strip_prefix: bool = False, host: str = "") -> None:
+    def __init__(
+        self, path: str, service: str, strip_prefix: bool = False, host: str = "", reply: Reply | None = None
+    ) -> None:
+        self.reply = reply
         self.path = path if path == "/" else path.rstrip("/")
         self.prefix: bytes = self.path.encode("ascii")
         self.service = service

@@ -6,22 +6,33 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final
+from typing import Any, Final
 
 BUCKETS: Final[tuple[float, ...]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 """Upper bounds of the duration histogram, in seconds."""
+OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1,
+)  # fmt: skip
+"""Upper bounds of the histogram of this program's own time, in seconds."""
 
 
 class Histogram:
     """Counts per bucket (not cumulative; the last is beyond all bounds) and the sum of what was observed."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts: list[int] = [0] * (len(BUCKETS) + 1)
+    def __init__(self, bounds: tuple[float, ...] = BUCKETS) -> None:
+        self.bounds = bounds
+        self.counts: list[int] = [0] * (len(bounds) + 1)
         self.total: float = 0.0
+
+    def add(self, counts: list[int], total: float) -> None:
+        """Adds another process's observations."""
+        self.total += total
+        for index, count in enumerate(counts):
+            self.counts[index] += count
 
 
 class Series:
@@ -51,8 +62,14 @@ class Traffic:
         "exchanges",
         "fallbacks",
         "in_flight",
+        "log_dropped",
+        "log_lines",
+        "overhead",
         "refused",
+        "replies",
         "retries",
+        "retries_denied",
+        "started",
         "upstream_errors",
     )
 
@@ -63,7 +80,13 @@ class Traffic:
         self.fallbacks: dict[tuple[str, str, str], int] = {}  # service, tag, reason
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
+        self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
+        self.replies: dict[tuple[str, int], int] = {}  # route, status of an answer that needed no service
+        self.overhead = Histogram(OVERHEAD_BUCKETS)
+        self.started: int = 0
+        self.log_lines: int = 0
+        self.log_dropped: int = 0
         self.in_flight: int = 0
         self.connections: int = 0
 
@@ -76,6 +99,12 @@ class Traffic:
         if series is None:
             series = by_tag[tag] = Series()
         series.count(status, seconds)
+
+    def count_overhead(self, seconds: float) -> None:
+        """Counts this program's own share of one exchange's time."""
+        overhead = self.overhead
+        overhead.counts[bisect_left(OVERHEAD_BUCKETS, seconds)] += 1
+        overhead.total += seconds
 
     def count_lane(self, group: str, lane: str) -> None:
         """Counts one request put on a lane by a rule."""
@@ -99,9 +128,67 @@ class Traffic:
         key = (service, reason)
         self.retries[key] = self.retries.get(key, 0) + 1
 
+    def count_retry_denied(self, service: str) -> None:
+        """Counts one request that the retry budget did not allow another attempt."""
+        self.retries_denied[service] = self.retries_denied.get(service, 0) + 1
+
     def count_refused(self, code: str) -> None:
         """Counts one request that was answered with an error before it had a route."""
         self.refused[code] = self.refused.get(code, 0) + 1
+
+    def count_reply(self, route: str, status: int) -> None:
+        """Counts one request that its route answered without a service."""
+        key = (route, status)
+        self.replies[key] = self.replies.get(key, 0) + 1
+
+    def dump(self) -> dict[str, Any]:
+        """Everything counted as built-in types, for another process to `add`."""
+        return {
+            "exchanges": {
+                service: {
+                    tag: (dict(series.statuses), list(series.durations.counts), series.durations.total)
+                    for tag, series in by_tag.items()
+                }
+                for service, by_tag in self.exchanges.items()
+            },
+            "decisions": {group: dict(by_lane) for group, by_lane in self.decisions.items()},
+            "tables": [dict(table) for table in self._tables()],
+            "overhead": (list(self.overhead.counts), self.overhead.total),
+            "numbers": [self.started, self.log_lines, self.log_dropped],
+            "gauges": [self.in_flight, self.connections],
+        }
+
+    def add(self, dump: dict[str, Any], alive: bool = True) -> None:
+        """Adds another process's dump; of one that is not alive only what was counted, not what was going on."""
+        for service, by_tag in dump["exchanges"].items():
+            mine = self.exchanges.setdefault(service, {})
+            for tag, (statuses, counts, total) in by_tag.items():
+                series = mine.get(tag)
+                if series is None:
+                    series = mine[tag] = Series()
+                for status, count in statuses.items():
+                    series.statuses[status] = series.statuses.get(status, 0) + count
+                series.durations.add(counts, total)
+        for group, by_lane in dump["decisions"].items():
+            lanes = self.decisions.setdefault(group, {})
+            for lane, count in by_lane.items():
+                lanes[lane] = lanes.get(lane, 0) + count
+        for table, other in zip(self._tables(), dump["tables"], strict=True):
+            for key, count in other.items():
+                table[key] = table.get(key, 0) + count
+        self.overhead.add(*dump["overhead"])
+        started, log_lines, log_dropped = dump["numbers"]
+        self.started += started
+        self.log_lines += log_lines
+        self.log_dropped += log_dropped
+        if alive:
+            in_flight, connections = dump["gauges"]
+            self.in_flight += in_flight
+            self.connections += connections
+
+    def _tables(self) -> list[dict[Any, int]]:
+        """The plain tables of counts, in a fixed order."""
+        return [self.fallbacks, self.upstream_errors, self.retries, self.retries_denied, self.refused, self.replies]
 
     def forget_service(self, service: str) -> None:
         """Drops the series of a service that is not routed to any more."""
@@ -109,6 +196,7 @@ class Traffic:
         self.fallbacks = {key: count for key, count in self.fallbacks.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
+        self.retries_denied.pop(service, None)
 
     def retain_lanes(self, lanes: set[tuple[str, str]]) -> None:
         """Drops the series of lanes (group, lane) that do not exist any more."""

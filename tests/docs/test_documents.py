@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+import trustme
 import yaml
 
 from gateway.cli import COMMANDS, main
@@ -18,6 +19,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("ben
 IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CERTIFICATES = re.compile(r"cert: (\S+), key: (\S+)\}")
 _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -42,6 +44,10 @@ def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         for rules in ("../rules", "rules"):
             (folder / rules).mkdir(exist_ok=True)
+        for names in _CERTIFICATES.findall(text):
+            certificate = trustme.CA().issue_cert("shop.example")
+            certificate.cert_chain_pems[0].write_to_path(str(folder / names[0]))
+            certificate.private_key_pem.write_to_path(str(folder / names[1]))
         (folder / "file.yaml").write_text(text)
         problems, _ = check([folder / "file.yaml"])
         assert problems == [], text

@@ -7,7 +7,7 @@ import random
 from ipaddress import ip_network
 from typing import Any
 
-from gateway.proxy.context import Context, Timeouts
+from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
@@ -95,7 +95,7 @@ class Proxy:
     def __init__(self) -> None:
         self.timeouts = Timeouts()
         self.trusted: tuple[Any, ...] = ()
-        self.head_bytes = 65536
+        self.limits = Limits()
         self.connections_per_origin = 256
         self._clients: list[Client] = []
 
@@ -107,9 +107,7 @@ class Proxy:
         self.traffic = Traffic()
         self.origins = Origins(self.connections_per_origin)
         self.router = EntryRouter(self.snapshot(instances), Carriers(), random.Random(1), self.trusted)
-        self.context = Context(
-            self.router, self.origins, self.traffic, timeouts=self.timeouts, head_bytes=self.head_bytes
-        )
+        self.context = Context(self.router, self.origins, self.traffic, timeouts=self.timeouts, limits=self.limits)
         self.listener = Listener(bind("127.0.0.1", 0), self.context)
         await self.listener.start()
 

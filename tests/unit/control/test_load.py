@@ -61,7 +61,7 @@ lane_groups:
     text = """\
 listn: 1.2.3.4:80
 admin: nowhere
-workers: 2
+workers: 0
 registry: {kind: zookeeper}
 routes:
   - {path: A, service: a, strip_prefx: yes}
@@ -73,7 +73,7 @@ carriers: {header: Host}
     assert gateway_problems(tmp_path, text) == [
         "gateway.yaml:1:1: listn: unknown key 'listn'; did you mean 'listen'?",
         "gateway.yaml:2:8: admin: an address is host:port, the port 0 to 65535; found 'nowhere'",
-        "gateway.yaml:3:10: workers: must be less than or equal to 1 (found '2')",
+        "gateway.yaml:3:10: workers: must be greater than or equal to 1 (found '0')",
         "gateway.yaml:4:11: registry: unknown kind 'zookeeper'; accepted: 'static', 'embedded', 'nacos'",
         "gateway.yaml:6:12: routes.0.path: a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character",
         "gateway.yaml:6:27: routes.0.strip_prefx: unknown key 'strip_prefx'; did you mean 'strip_prefix'?",

@@ -75,7 +75,7 @@ def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bool = True) -> b
         pytest.param(get(b"Host: a,b", host=False), 400, "bad_host", id="Host list"),
         pytest.param(get(b"Host: u@a", host=False), 400, "bad_host", id="Host with user"),
         pytest.param(get(b"Host: a/b", host=False), 400, "bad_host", id="Host with path"),
-        pytest.param(get(line=b"CONNECT a:443 HTTP/1.1"), 405, "connect_refused", id="CONNECT"),
+        pytest.param(get(line=b"CONNECT a:443 HTTP/1.1"), 405, "method_refused", id="CONNECT"),
         pytest.param(get(line=b"GET * HTTP/1.1"), 400, "bad_target", id="GET *"),
         pytest.param(get(line=b"GET a HTTP/1.1"), 400, "bad_target", id="target without slash"),
         pytest.param(get(line=b"GET /a#b HTTP/1.1"), 400, "bad_target", id="fragment"),

@@ -1,0 +1,110 @@
+"""The data plane of the entry gateway in one process: everything that is needed to route, and nothing that decides what.
+
+With one worker it stands beside the control plane; with more, each worker has one, and the supervisor one that does not
+listen: explain asks it.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import Any
+
+from gateway.app.parts import make_context, make_log_file, make_routes
+from gateway.control.certificates import listener_certificates, upstream_tls
+from gateway.control.publish import Publisher
+from gateway.proxy.origin import Origins
+from gateway.proxy.server import Listener
+from gateway.proxy.tls import ListenerTLS
+from gateway.routing.carriers import Carriers
+from gateway.routing.entry import EntryRouter
+from gateway.routing.instance import Instance
+from gateway.routing.snapshot import Snapshot
+from gateway.rules.match import CompiledRules
+from gateway.settings import GatewaySettings
+from gateway.telemetry.counters import Traffic
+from gateway.telemetry.linefile import LineFile
+
+
+class EntryPlane:
+    """Counters and connections live as long as this does; snapshots come and go above them."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self.traffic = Traffic()
+        self.origins = Origins(settings.limits.upstream_connections)
+        self.carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+        # The publisher is the only one to give the router a new snapshot.
+        self._publisher = Publisher(self._publish, self.origins, self.traffic)
+        self.router = EntryRouter(
+            self._publisher.snapshot,
+            self.carriers,
+            random.Random(),
+            tuple(settings.trusted),
+            settings.trace_sampled,
+        )
+        self._listener: Listener | None = None
+        self._log_file: LineFile | None = None
+        self._tls: ListenerTLS | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is routed by now."""
+        return self._publisher.snapshot
+
+    @property
+    def certificates(self) -> dict[str, float]:
+        """When each certificate of the listener expires, in seconds since the epoch, by file."""
+        certificates = () if self._tls is None else self._tls.certificates
+        return {certificate.file: certificate.expires.timestamp() for certificate in certificates}
+
+    def configure(self, revision: int, settings: GatewaySettings, rules: CompiledRules) -> None:
+        """Takes a new configuration, as far as it can change while running. Raises CertificateError, unchanged."""
+        secured = upstream_tls(settings)
+        if settings.tls is not None:
+            certificates = listener_certificates(settings.tls)
+            if self._tls is None:
+                self._tls = ListenerTLS(certificates, settings.tls.minimum)
+            else:
+                self._tls.replace(certificates)
+        self.origins.secure(secured)
+        self._publisher.configure(revision, rules, make_routes(settings))
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.router.snapshot = snapshot
+
+    def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
+        """Takes what the registry says of one service now."""
+        self._publisher.service_changed(service, instances)
+
+    def service_removed(self, service: str) -> None:
+        """Takes that a service is not routed to any more."""
+        self._publisher.service_removed(service)
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Begins to serve on a listening socket. Raises StartError where the access log cannot be opened."""
+        settings = self._settings
+        self._log_file = make_log_file(settings)
+        context = make_context(settings, self.router, self.origins, self.traffic, "entry", log_file=self._log_file)
+        tls = self._tls if settings.tls is not None else None
+        if tls is not None:
+            context.scheme = "https"
+        self._listener = Listener(sock, context, tls)
+        await self._listener.start()
+
+    async def drain(self, delay: float, timeout: float) -> bool:
+        """See `Listener.drain`."""
+        return self._listener is None or await self._listener.drain(delay, timeout)
+
+    async def close(self) -> None:
+        """Closes everything at once."""
+        if self._listener is not None:
+            await self._listener.close()
+        if self._log_file is not None:
+            self._log_file.close()
+
+    def statistics(self) -> dict[str, Any]:
+        """What this process has counted and has open, as built-in types."""
+        if self._log_file is not None:
+            self.traffic.log_dropped = self._log_file.dropped
+        return {"traffic": self.traffic.dump(), "origins": self.origins.statistics()}

@@ -1,0 +1,236 @@
+"""The supervisor's side of `workers: N`: processes that only route, replaced when they die.
+
+The supervisor makes the listening sockets, one a worker (SO_REUSEPORT), and keeps them open: connections that come while a
+worker is being replaced wait in its socket's queue instead of being refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import gateway
+from gateway.control.channel import Channel, Message
+from gateway.errors import StartError
+
+_log = logging.getLogger("gateway.control")
+
+START_TIMEOUT: Final = 20.0
+"""Seconds that a worker may take until it serves."""
+ANSWER_TIMEOUT: Final = 1.0
+"""Seconds to wait for a worker's statistics; one that takes longer is counted by its last ones."""
+POLL: Final = 1.0
+"""Seconds between two looks at the workers' statistics: what a worker that is killed can lose."""
+HASTY: Final = 5.0
+"""A worker that dies sooner after its start is restarted with growing pauses."""
+MAX_PAUSE: Final = 10.0
+
+
+class Worker:
+    """One process. `statistics` are the last ones it sent."""
+
+    def __init__(self, index: int, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.index = index
+        self.process = process
+        self.channel = channel
+        self.started_at = time.time()
+        self.statistics: dict[str, Any] | None = None
+        self.answered = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.is_leaving = False
+
+
+class Workers:
+    """Starts, feeds, restarts and ends them.
+
+    `greeting` gives the messages that a new worker needs to know all there is; `gone` takes the last statistics of one
+    that ended. `module` is what a worker runs, with the numbers of its socket, of its channel and of itself as arguments.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        sockets: Sequence[socket.socket],
+        greeting: Callable[[], list[Message]],
+        gone: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._module = module
+        self._sockets = list(sockets)
+        self._greeting = greeting
+        self._gone = gone
+        self._workers: dict[int, Worker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pauses: dict[int, float] = {}
+        self._is_starting = True
+        self._is_ending = False
+        self._drained_whole = True
+        self.restarts = 0
+
+    async def start(self) -> None:
+        """Starts all; returns when all serve. Raises StartError where one does not."""
+        await asyncio.gather(*(self._spawn(index) for index in range(len(self._sockets))))
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                for worker in self._workers.values():
+                    await worker.ready.wait()
+        except TimeoutError:
+            await self.close()
+            raise StartError(f"a worker did not begin to serve within {START_TIMEOUT:g} s; see the log above") from None
+        self._is_starting = False
+        if any(worker.process.returncode is not None for worker in self._workers.values()):
+            await self.close()
+            raise StartError("a worker ended while starting; see the log above")
+        self._keep(self._poll())
+
+    def tell(self, name: str, *values: Any) -> None:
+        """Sends a message to every worker."""
+        for worker in self._workers.values():
+            worker.channel.send(name, *values)
+
+    async def refresh(self) -> None:
+        """Asks all for their statistics and waits a moment for the answers."""
+        asked = list(self._workers.values())
+        for worker in asked:
+            worker.answered.clear()
+            worker.channel.send("report")
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                for worker in asked:
+                    await worker.answered.wait()
+        except TimeoutError:
+            return
+
+    def statistics(self) -> list[dict[str, Any]]:
+        """The last ones of each worker that runs."""
+        return [worker.statistics for worker in self._workers.values() if worker.statistics is not None]
+
+    def describe(self) -> list[dict[str, object]]:
+        """Each worker as plain values."""
+        return [
+            {
+                "worker": worker.index,
+                "pid": worker.process.pid,
+                "started_at": worker.started_at,
+                "serving": worker.ready.is_set(),
+            }
+            for worker in sorted(self._workers.values(), key=lambda worker: worker.index)
+        ]
+
+    async def drain(self, delay: float, timeout: float) -> bool:
+        """Has all wind down as `Listener.drain` does; returns whether everything was finished."""
+        self._is_ending = True
+        self.tell("drain", delay, timeout)
+        await asyncio.sleep(delay)
+        # The workers hold these sockets too; the last one to close ends the listening.
+        for sock in self._sockets:
+            sock.close()
+        ending = [worker.process.wait() for worker in self._workers.values()]
+        try:
+            async with asyncio.timeout(timeout + 5.0):
+                await asyncio.gather(*ending)
+        except TimeoutError:
+            return False
+        return self._drained_whole
+
+    async def close(self) -> None:
+        """Ends all at once."""
+        self._is_ending = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for worker in self._workers.values():
+            worker.channel.close()
+            if worker.process.returncode is None:
+                worker.process.kill()
+                await worker.process.wait()
+        for sock in self._sockets:
+            sock.close()
+
+    async def _spawn(self, index: int) -> None:
+        ours, theirs = socket.socketpair()
+        sock = self._sockets[index]
+        # Workers run the very code that the supervisor runs, wherever it was started from.
+        environ = dict(os.environ)
+        source = str(Path(gateway.__file__).parent.parent)
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, environ.get("PYTHONPATH")]))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-P", "-m", self._module, str(sock.fileno()), str(theirs.fileno()), str(index)),
+                pass_fds=(sock.fileno(), theirs.fileno()),
+                env=environ,
+            )
+        except OSError as error:
+            ours.close()
+            raise StartError(f"cannot start a worker: {error.strerror or error}") from error
+        finally:
+            theirs.close()
+        worker = Worker(index, process, await Channel.over(ours))
+        self._workers[index] = worker
+        for name, values in self._greeting():
+            worker.channel.send(name, *values)
+        worker.channel.send("serve")
+        self._keep(self._listen_to(worker))
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _listen_to(self, worker: Worker) -> None:
+        while (message := await worker.channel.receive()) is not None:
+            name, values = message
+            if name == "ready":
+                worker.ready.set()
+            elif name == "statistics":
+                worker.statistics = values[0]
+                worker.answered.set()
+            elif name == "leaving":
+                # Somebody asked this one to go: its successor takes the socket while it finishes.
+                worker.is_leaving = True
+                if not self._is_ending:
+                    await self._spawn(worker.index)
+            elif name == "drained":
+                self._drained_whole = self._drained_whole and values[0]
+        code = await worker.process.wait()
+        worker.channel.close()
+        worker.answered.set()
+        if worker.statistics is not None:
+            self._gone(worker.statistics)
+            worker.statistics = None
+        if self._is_starting:
+            worker.ready.set()
+        elif not worker.is_leaving:
+            await self._replace(worker, code)
+
+    async def _replace(self, worker: Worker, code: int) -> None:
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        # At once after a first death; one that keeps dying is not to eat the machine.
+        lived = time.time() - worker.started_at
+        pause = 0.0 if lived > HASTY else self._pauses.get(worker.index, 0.0)
+        while not self._is_ending:
+            self._pauses[worker.index] = min(MAX_PAUSE, 2 * pause or 0.5)
+            _log.error(
+                "worker %d (pid %d) ended: %s; starting another in %g s", worker.index, worker.process.pid, how, pause
+            )
+            await asyncio.sleep(pause)
+            self.restarts += 1
+            try:
+                await self._spawn(worker.index)
+            except StartError as error:
+                _log.error("%s", error)
+                pause = self._pauses[worker.index]
+                continue
+            return
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL)
+            await self.refresh()

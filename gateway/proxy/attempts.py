@@ -1,0 +1,119 @@
+"""The slow path of an exchange: learning a service, connecting, waiting for a free connection, trying again.
+
+Each step has a deadline of its own, and may find on waking that the exchange is over.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from gateway.proxy.origin import Busy
+from gateway.proxy.replies import STATUS_OF
+
+if TYPE_CHECKING:
+    from gateway.proxy.exchange import Exchange
+
+# RFC 9110 §9.2.2: only these may be sent a second time without asking the client.
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+async def learn_and_send(exchange: Exchange) -> None:
+    """Asks the registry for a service that the router did not know, and sends the request there."""
+    context = exchange.context
+    service = exchange.plan.unknown
+    known = context.learn is not None and await context.learn(service)
+    if exchange.is_over:
+        return
+    if known:
+        exchange.plan = context.router.route(exchange.request, exchange.downstream.peer, context.now)
+    decision = exchange.plan.decision
+    if exchange.plan.unknown:
+        exchange.fail(503, "registry_unavailable", f"the registry has not answered for service {service} yet")
+    elif decision.error:
+        exchange.fail(STATUS_OF[decision.error], decision.error, decision.detail)
+    else:
+        exchange.send()
+
+
+async def connect_and_send(exchange: Exchange) -> None:
+    """Gets a connection to the plan's instance, or to another one where that refuses, and sends the request."""
+    decision = exchange.plan.decision
+    context = exchange.context
+    while True:
+        exchange.attempts += 1
+        instance = decision.instance
+        assert instance is not None
+        try:
+            upstream = await context.origins.of(instance, decision.service).acquire(context.timeouts.connect)
+        except Busy:
+            context.traffic.count_upstream_error(decision.service, decision.pool, "busy")
+            if not exchange.is_over:
+                exchange.fail(503, "upstream_busy", f"every connection to {instance.address} is in use")
+            return
+        except OSError as error:
+            kind = _kind_of(error)
+            context.traffic.count_upstream_error(decision.service, decision.pool, kind)
+            if exchange.is_over:
+                return
+            # Nothing was sent: any method may go to another instance.
+            if _turn_to_other(exchange, kind):
+                continue
+            if kind == "tls_error":
+                reason = getattr(error, "verify_message", "") or str(error)
+                detail = f"TLS with {instance.address} of service {decision.service} failed: {reason}"
+                exchange.fail(502, "tls_failed", detail)
+            else:
+                detail = f"{instance.address} of service {decision.service} does not answer"
+                exchange.fail(502, "connect_failed", detail)
+            return
+        if exchange.is_over:
+            upstream.origin.release(upstream, context.now)
+        elif upstream.is_lost:
+            continue
+        else:
+            exchange.send_on(upstream)
+        return
+
+
+def _kind_of(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "tls_error"
+    return "connect_timeout" if isinstance(error, TimeoutError) else "connect_error"
+
+
+def may_try_again(exchange: Exchange) -> bool:
+    """Whether a request whose connection closed can be sent once more, and where: the plan then holds the instance.
+
+    That is safe where nothing of an answer was seen, all of the request is still here, and its method is idempotent.
+    """
+    request = exchange.request
+    if exchange.has_answer_begun or not exchange.can_replay or request.method not in _IDEMPOTENT:
+        return False
+    if not exchange.is_fresh:
+        # A kept-alive connection that the instance had closed, by its own timeout most likely: the request never reached
+        # it. It is sent once more on a connection just made, which is no additional load: no budget.
+        if exchange.has_reused:
+            return False
+        exchange.has_reused = True
+        exchange.context.traffic.count_retry(exchange.plan.decision.service, "stale")
+        return True
+    # A new connection that closes without a word: the instance is going away.
+    return _turn_to_other(exchange, "closed")
+
+
+def _turn_to_other(exchange: Exchange, reason: str) -> bool:
+    """Changes the plan to another instance, as far as there is one and attempts and budget allow it."""
+    context = exchange.context
+    budget = context.budget
+    if exchange.attempts >= budget.attempts:
+        return False
+    service = exchange.plan.decision.service
+    if not budget.take(context.traffic.started, context.loop.time()):
+        context.traffic.count_retry_denied(service)
+        return False
+    if exchange.plan.choose_other() is None:
+        budget.give_back()
+        return False
+    context.traffic.count_retry(service, reason)
+    return True

@@ -1,0 +1,22 @@
+"""The settings of `gateway serve` and `gateway sidecar`, as an operator writes them.
+
+The docstring of each field is its reference: `docs/configuration.md` lists them all, and a test compares the two.
+"""
+
+from gateway.settings.fields import Address
+from gateway.settings.plane import ListenTLSSettings
+from gateway.settings.registry import EmbeddedRegistrySettings, NacosRegistrySettings, StaticRegistrySettings
+from gateway.settings.roles import GatewaySettings, ServingSettings, SidecarSettings
+from gateway.settings.routes import RouteSettings
+
+__all__ = [
+    "Address",
+    "EmbeddedRegistrySettings",
+    "GatewaySettings",
+    "ListenTLSSettings",
+    "NacosRegistrySettings",
+    "RouteSettings",
+    "ServingSettings",
+    "SidecarSettings",
+    "StaticRegistrySettings",
+]

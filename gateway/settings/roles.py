@@ -1,0 +1,140 @@
+"""The whole of `config/gateway.yaml` and of `config/sidecar.yaml`."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from pydantic import Field, model_validator
+
+from gateway.routing.instance import BASE
+from gateway.settings.fields import (
+    Address,
+    AddressField,
+    Duration,
+    Model,
+    Network,
+    PositiveDuration,
+    ServiceName,
+    Sources,
+    Tag,
+    Weight,
+)
+from gateway.settings.plane import (
+    AccessLogSettings,
+    CarrierSettings,
+    LimitSettings,
+    ListenTLSSettings,
+    RetrySettings,
+    ServiceSettings,
+    TimeoutSettings,
+)
+from gateway.settings.registry import RegistrySettings, SidecarRegistrySettings
+from gateway.settings.routes import RouteSettings
+
+
+class DrainSettings(Model):
+    """How the program ends."""
+
+    delay: Duration = 0.0
+    """How long it goes on serving after it said that it leaves, until everybody has noticed."""
+    timeout: Duration = 30.0
+    """How long requests in flight may take after that."""
+
+
+class SidecarDrainSettings(DrainSettings):
+    """How a sidecar ends: it deregisters first."""
+
+    delay: Duration = 5.0
+    """How long it goes on serving after deregistering: longer than its peers take to notice (their poll interval)."""
+
+
+class ServingSettings(Model):
+    """What serve and sidecar have in common."""
+
+    rules: Sources = Field(default_factory=list)
+    """Lane rules: a directory (its *.yaml files by name), a file, or a list of either; relative to this file."""
+    carriers: CarrierSettings = CarrierSettings()
+    """Where requests carry their tag."""
+    timeouts: TimeoutSettings = TimeoutSettings()
+    """How long the data plane waits."""
+    limits: LimitSettings = LimitSettings()
+    """What the data plane accepts."""
+    retries: RetrySettings = RetrySettings()
+    """When a request is tried again."""
+    access_log: AccessLogSettings | None = None
+    """A line for each request; left out: none."""
+    services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
+    """What is special about services, by name; those left out are plain."""
+
+
+class GatewaySettings(ServingSettings):
+    """`config/gateway.yaml`."""
+
+    listen: AddressField = Address(host="0.0.0.0", port=8080)
+    """Where clients come in."""
+    tls: ListenTLSSettings | None = None
+    """Clients speak TLS; left out: they do not."""
+    admin: AddressField = Address(host="127.0.0.1", port=9900)
+    """The admin API; it has no authentication yet, so keep it on loopback."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that route: as many as there are cores to spare. With 1 one process does everything."""
+    registry: RegistrySettings
+    """Where the instances of services are known."""
+    routes: list[RouteSettings] = Field(default_factory=list)
+    """Which requests go to which service."""
+    trusted: list[Network] = Field(default_factory=list)
+    """Clients that may send carriers and forwarding fields: proxies of your own in front of this one."""
+    trace_sampled: float = Field(default=1.0, ge=0, le=1)
+    """Share of the traceparents made here that say `sampled`. OpenTelemetry's default sampler follows its parent: with
+    0, services behind the gateway would stop tracing."""
+    drain: DrainSettings = DrainSettings()
+    """How the program ends."""
+
+
+class TraceMemorySettings(Model):
+    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
+
+    entries: int = Field(default=100_000, ge=2)
+    """How many marked trace ids at most."""
+    ttl: PositiveDuration = 60.0
+    """How long; the first half of it for certain."""
+
+
+class SidecarSettings(ServingSettings):
+    """`config/sidecar.yaml`."""
+
+    service: ServiceName
+    """The local service's name in the registry."""
+    tag: Tag = BASE
+    """What this instance is marked with; left out: baseline."""
+    app: AddressField
+    """The local service."""
+    inbound: AddressField
+    """What is registered and what peers call."""
+    outbound: AddressField
+    """What the local service calls others through; keep it on loopback."""
+    advertise: str | None = None
+    """The address registered; left out: found."""
+    weight: Weight = 1.0
+    """The weight registered."""
+    metadata: dict[str, str] = Field(default_factory=dict)
+    """Registered beside the tag."""
+    admin: AddressField = Address(host="127.0.0.1", port=9901)
+    """The admin API."""
+    registry: SidecarRegistrySettings
+    """Where this instance is registered and others are found; static: it is not registered."""
+    drain: SidecarDrainSettings = SidecarDrainSettings()
+    """How the sidecar ends."""
+    trace_memory: TraceMemorySettings = TraceMemorySettings()
+    """What is remembered of inbound requests."""
+
+    @model_validator(mode="after")
+    def _advertised(self) -> SidecarSettings:
+        if self.advertise is not None:
+            try:
+                address = ip_address(self.advertise)
+            except ValueError:
+                return self  # a host name; the registry's clients resolve it
+            if address.is_unspecified:
+                raise ValueError("advertise: an address that peers can reach is needed, not the unspecified one")
+        return self

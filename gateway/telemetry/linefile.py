@@ -1,0 +1,101 @@
+"""A file of lines, written by a thread of its own: a slow disk or a blocked pipe must not hold up a request.
+
+What waits to be written is bounded; beyond that lines are dropped, and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+_log = logging.getLogger("gateway.telemetry")
+
+MAX_WAITING: Final = 4 * 1024 * 1024
+"""Bytes that may wait to be written."""
+STDOUT: Final = "stdout"
+
+
+class LineFile:
+    """Appends lines to the file `path`, or to standard output where that is `stdout`.
+
+    A file that was renamed or removed (logrotate) is opened anew. `dropped` counts the lines that were not written.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Raises OSError where the file cannot be opened."""
+        self.dropped: int = 0
+        self._path = path
+        self._file = self._open()
+        self._lines: list[bytes] = []
+        self._waiting: int = 0
+        self._written: int = 0
+        self._is_failing = False
+        self._batches: SimpleQueue[list[bytes] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._thread.start()
+
+    def add(self, line: bytes) -> None:
+        """Takes one line, line end included."""
+        self._waiting += len(line)
+        # `_written` belongs to the thread; reading a little too low a number only drops a little too early.
+        if self._waiting - self._written > MAX_WAITING:
+            self._waiting -= len(line)
+            self.dropped += 1
+        else:
+            self._lines.append(line)
+
+    def flush(self) -> None:
+        """Hands what there is to the thread."""
+        if self._lines:
+            self._batches.put(self._lines)
+            self._lines = []
+
+    def close(self) -> None:
+        """Writes what there is, for two seconds at most, and closes."""
+        self.flush()
+        self._batches.put(None)
+        self._thread.join(2.0)
+
+    def _open(self) -> int:
+        if self._path == STDOUT:
+            return 1
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _run(self) -> None:
+        while (lines := self._batches.get()) is not None:
+            batch = b"".join(lines)
+            try:
+                self._reopen_if_moved()
+                self._write(batch)
+                self._is_failing = False
+            except OSError as error:
+                self.dropped += len(lines)
+                if not self._is_failing:
+                    self._is_failing = True
+                    _log.error("cannot write the access log %s: %s", self._path, error.strerror or error)
+            self._written += len(batch)
+        if self._path != STDOUT:
+            os.close(self._file)
+
+    def _write(self, batch: bytes) -> None:
+        left = memoryview(batch)
+        while left:
+            left = left[os.write(self._file, left) :]
+
+    def _reopen_if_moved(self) -> None:
+        if self._path == STDOUT:
+            return
+        mine = os.fstat(self._file)
+        try:
+            there = Path(self._path).stat()
+            if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+                return
+        except FileNotFoundError:
+            pass
+        old = self._file
+        self._file = self._open()
+        os.close(old)
