@@ -14,8 +14,8 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class Origin:
     """Listens on two ports: `base` and `gray`. Every connection's bytes are in `received`, by port name.
 
-    Without a script each request is parsed with h11, which refuses what is not HTTP (then `illegal` counts), and answered
-    `200` with the port's name and the request's target.
+    Without a script each request is parsed with h11, which refuses what is not HTTP (then `illegal` counts; a legal message
+    whose end never came counts as `unfinished`), and answered `200` with the port's name and the request's target.
     """
 
     def __init__(self) -> None:
@@ -25,6 +25,7 @@ class Origin:
         self.connections = 0
         self.lost = 0
         self.illegal = 0
+        self.unfinished = 0
         self.script: Script | None = None
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,7 +72,10 @@ class Origin:
             try:
                 event = connection.next_event()
             except h11.RemoteProtocolError:
-                self.illegal += 1
+                if connection.trailing_data[1]:
+                    self.unfinished += 1
+                else:
+                    self.illegal += 1
                 return
             if event is h11.NEED_DATA:
                 data = await reader.read(65536)

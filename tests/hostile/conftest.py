@@ -1,0 +1,23 @@
+"""What the tests of this package share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.proxy.context import Timeouts
+from tests.support.origin import Origin
+from tests.support.proxy import Proxy
+
+pytest.register_assert_rewrite("tests.support.hostile")
+
+
+@pytest.fixture
+async def hasty(origin: Origin) -> AsyncIterator[Proxy]:
+    """A proxy with short timeouts."""
+    proxy = Proxy()
+    proxy.timeouts = Timeouts(head=0.3, body_idle=0.3, connect=0.3, answer=0.3, keep_alive=0.3)
+    await proxy.start(origin)
+    yield proxy
+    await proxy.close()

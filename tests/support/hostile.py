@@ -1,0 +1,132 @@
+"""What must become of a hostile message: sent whole and byte by byte, refused or forwarded, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+
+import pytest
+
+from tests.support.origin import Origin, Script
+from tests.support.proxy import Answer, Client, Proxy
+from tests.support.wait import until
+
+GET = b"GET /A/x HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /A/x HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+NEXT = b"GET /A/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+both_ways = pytest.mark.parametrize("piece", [pytest.param(0, id="whole"), pytest.param(1, id="byte by byte")])
+"""A message is the same message however the network cuts it."""
+
+# What the gateway adds to every request. Each may stand there once: a second one is the client's.
+_OURS = re.compile(
+    rb"X-Forwarded-For: 127\.0\.0\.1|X-Forwarded-Proto: http|X-Forwarded-Host: [^\r]*"
+    rb"|traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]|Via: 1\.1 gray-gateway"
+)
+
+
+async def deliver(client: Client, data: bytes, piece: int = 0) -> None:
+    """Sends `data` in writes of `piece` bytes (0: in one), even where the proxy has answered and closed before the end."""
+    with contextlib.suppress(ConnectionError):
+        for position in range(0, len(data), piece or len(data)):
+            await client.send(data[position : position + (piece or len(data))])
+            await asyncio.sleep(0)
+
+
+async def ended(client: Client) -> None:
+    """The proxy closes the connection and sends nothing more."""
+    assert await client.rest() == b""
+
+
+def reset(client: Client) -> None:
+    """Closes the connection with a reset."""
+    reset_transport(client.writer)
+
+
+def reset_transport(writer: asyncio.StreamWriter) -> None:
+    """Closes a connection with a reset."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def theirs(received: bytes) -> tuple[list[bytes], bytes]:
+    """What an origin received: the head's lines less those that the gateway adds to every request, and the raw body."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    ours: set[bytes] = set()
+    lines = []
+    for line in head.split(b"\r\n"):
+        name = line.partition(b":")[0]
+        if name not in ours and _OURS.fullmatch(line) is not None:
+            ours.add(name)
+        else:
+            lines.append(line)
+    return lines, body
+
+
+async def assert_refused(proxy: Proxy, origin: Origin, data: bytes, status: int, piece: int = 0) -> Answer:
+    """The request is answered with `status`, the connection closes, and the origin has heard nothing at all."""
+    client = await proxy.connect()
+    await deliver(client, data + NEXT, piece)
+    answer = await client.answer()
+    assert (answer.status, answer.header("connection")) == (status, "close")
+    await ended(client)
+    assert (origin.connections, origin.received) == (0, [])
+    assert sum(proxy.traffic.refused.values()) == 1
+    return answer
+
+
+async def assert_body_refused(proxy: Proxy, origin: Origin, data: bytes, piece: int = 0) -> None:
+    """The body is answered with 400, the connection closes, and no origin takes it for a whole one.
+
+    Its head may be with the origin already, unless all of it came in one packet.
+    """
+    client = await proxy.connect()
+    await deliver(client, data + NEXT, piece)
+    answer = await client.answer()
+    assert (answer.status, answer.header("connection")) == (400, "close")
+    await ended(client)
+    await assert_nothing_completed(origin)
+    if not piece:
+        assert origin.connections == 0
+
+
+async def assert_nothing_completed(origin: Origin) -> None:
+    """Every upstream connection is closed, and what was sent on it is the beginning of a legal message, without its end."""
+    await until(lambda: origin.lost == origin.connections, "the upstream connection to close")
+    assert (origin.requests, origin.illegal) == ([], 0)
+    assert all(b"0\r\n\r\n" not in received for received in origin.received)
+
+
+async def assert_forwarded(
+    proxy: Proxy, origin: Origin, data: bytes, lines: list[bytes], body: bytes = b"", piece: int = 0
+) -> Answer:
+    """The request is answered by the origin, which received these very lines and bytes; the connection stays open."""
+    client = await proxy.connect()
+    await deliver(client, data, piece)
+    answer = await client.answer(data.split(b" ", 1)[0].decode())
+    assert answer.status == 200
+    assert [theirs(received) for received in origin.received] == [(lines, body)]
+    assert await client.is_open()
+    assert origin.illegal == 0
+    return answer
+
+
+def answering(*pieces: bytes, closes: bool = True) -> Script:
+    """An origin that answers every request with these bytes, one write each."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            if closes:
+                return
+
+    return script
