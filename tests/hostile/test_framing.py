@@ -14,6 +14,7 @@ from tests.support.hostile import (
     assert_nothing_completed,
     assert_refused,
     both_ways,
+    connect,
     deliver,
     ended,
     reset,
@@ -174,7 +175,7 @@ async def test_a_malformed_chunked_body_is_refused(proxy: Proxy, origin: Origin,
 )
 @pytest.mark.parametrize("piece", [pytest.param(0, id="whole"), pytest.param(1000, id="in pieces")])
 async def test_what_is_dropped_from_a_body_is_bounded(proxy: Proxy, origin: Origin, body: bytes, piece: int) -> None:
-    client = await proxy.connect()
+    client = await connect(proxy)
     await deliver(client, CHUNKED + body + NEXT, piece)
     answer = await client.answer()
     assert (answer.status, answer.header("connection")) == (400, "close")

@@ -30,11 +30,24 @@ _OURS = re.compile(
 )
 
 
+async def connect(proxy: Proxy) -> Client:
+    """A client connection that the proxy has accepted: from now on each write is a read of its own there."""
+    before = proxy.traffic.connections
+    client = await proxy.connect()
+    async with asyncio.timeout(10):
+        while proxy.traffic.connections == before:
+            await asyncio.sleep(0)
+    return client
+
+
 async def deliver(client: Client, data: bytes, piece: int = 0) -> None:
     """Sends `data` in writes of `piece` bytes (0: in one), even where the proxy has answered and closed before the end."""
+    size = piece or len(data)
     with contextlib.suppress(ConnectionError):
-        for position in range(0, len(data), piece or len(data)):
-            await client.send(data[position : position + (piece or len(data))])
+        for position in range(0, len(data), size):
+            await client.send(data[position : position + size])
+            # One turn in which the loop finds the bytes, and one in which the proxy has read them.
+            await asyncio.sleep(0)
             await asyncio.sleep(0)
 
 
@@ -70,7 +83,7 @@ def theirs(received: bytes) -> tuple[list[bytes], bytes]:
 
 async def assert_refused(proxy: Proxy, origin: Origin, data: bytes, status: int, piece: int = 0) -> Answer:
     """The request is answered with `status`, the connection closes, and the origin has heard nothing at all."""
-    client = await proxy.connect()
+    client = await connect(proxy)
     await deliver(client, data + NEXT, piece)
     answer = await client.answer()
     assert (answer.status, answer.header("connection")) == (status, "close")
@@ -85,7 +98,7 @@ async def assert_body_refused(proxy: Proxy, origin: Origin, data: bytes, piece: 
 
     Its head may be with the origin already, unless all of it came in one packet.
     """
-    client = await proxy.connect()
+    client = await connect(proxy)
     await deliver(client, data + NEXT, piece)
     answer = await client.answer()
     assert (answer.status, answer.header("connection")) == (400, "close")
@@ -106,7 +119,7 @@ async def assert_forwarded(
     proxy: Proxy, origin: Origin, data: bytes, lines: list[bytes], body: bytes = b"", piece: int = 0
 ) -> Answer:
     """The request is answered by the origin, which received these very lines and bytes; the connection stays open."""
-    client = await proxy.connect()
+    client = await connect(proxy)
     await deliver(client, data, piece)
     answer = await client.answer(data.split(b" ", 1)[0].decode())
     assert answer.status == 200
