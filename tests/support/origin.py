@@ -62,7 +62,7 @@ class Origin:
             writer.close()
 
     async def _answer_all(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = h11.Connection(h11.SERVER)
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=2**20)
         raw = bytearray()
         self.received.append(b"")
         place = len(self.received) - 1
