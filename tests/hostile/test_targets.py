@@ -14,6 +14,7 @@ from tests.support.hostile import (
     GET,
     OK,
     answering,
+    assert_closes_if_it_says_so,
     assert_forwarded,
     assert_refused,
     both_ways,
@@ -237,10 +238,7 @@ async def test_trace_is_not_allowed(proxy: Proxy, origin: Origin, data: bytes, p
     assert (answer.status, "GET" in allowed, "TRACE" in allowed) == (405, True, False)
     assert b"secret" not in answer.head + answer.body
     assert origin.connections == 0
-    if answer.header("connection") == "close":
-        await ended(client)
-    else:
-        assert await client.is_open()
+    await assert_closes_if_it_says_so(client, answer)
 
 
 @both_ways

@@ -56,6 +56,14 @@ async def ended(client: Client) -> None:
     assert await client.rest() == b""
 
 
+async def assert_closes_if_it_says_so(client: Client, answer: Answer) -> None:
+    """Where both are allowed: the connection closes behind `Connection: close`, and serves another request without it."""
+    if answer.header("connection") == "close":
+        await ended(client)
+    else:
+        assert await client.is_open()
+
+
 def reset(client: Client) -> None:
     """Closes the connection with a reset."""
     reset_transport(client.writer)
@@ -138,6 +146,7 @@ def answering(*pieces: bytes, closes: bool = True) -> Script:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
+                await asyncio.sleep(0)
                 await asyncio.sleep(0)
             if closes:
                 return
