@@ -12,12 +12,22 @@ from tests.support.proxy import Proxy
 
 pytest.register_assert_rewrite("tests.support.hostile")
 
+from tests.support.hostile import started  # noqa: E402
+
 
 @pytest.fixture
 async def hasty(origin: Origin) -> AsyncIterator[Proxy]:
     """A proxy with short timeouts."""
     proxy = Proxy()
     proxy.timeouts = Timeouts(head=0.3, body_idle=0.3, connect=0.3, answer=0.3, keep_alive=0.3)
-    await proxy.start(origin)
-    yield proxy
-    await proxy.close()
+    async with started(proxy, origin):
+        yield proxy
+
+
+@pytest.fixture
+async def trusting(origin: Origin) -> AsyncIterator[Proxy]:
+    """A proxy that trusts this machine's clients."""
+    proxy = Proxy()
+    proxy.trust_loopback()
+    async with started(proxy, origin):
+        yield proxy

@@ -141,24 +141,16 @@ async def test_row_60_a_tag_in_a_trailer_is_read_by_nobody(proxy: Proxy, origin:
     assert answer.body.startswith(b"base")
 
 
-async def test_row_59_a_trusted_peers_forwarding_fields_are_continued(origin: Origin) -> None:
-    proxy = Proxy()
-    proxy.trust_loopback()
-    await proxy.start(origin)
-    await proxy.get("/A/x", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example")
+async def test_row_59_a_trusted_peers_forwarding_fields_are_continued(trusting: Proxy, origin: Origin) -> None:
+    await trusting.get("/A/x", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example")
     assert origin.header("x-forwarded-for") == "6.6.6.6, 127.0.0.1"
     assert origin.header("x-forwarded-proto") == "https"
     assert origin.header("x-forwarded-host") == "shop.example"
-    await proxy.close()
 
 
-async def test_row_57_a_trusted_peers_tag_counts(origin: Origin) -> None:
-    proxy = Proxy()
-    proxy.trust_loopback()
-    await proxy.start(origin)
-    assert (await proxy.get("/A/x", "x-gray-tag: gray")).body == b"gray GET /x"
+async def test_row_57_a_trusted_peers_tag_counts(trusting: Proxy, origin: Origin) -> None:
+    assert (await trusting.get("/A/x", "x-gray-tag: gray")).body == b"gray GET /x"
     assert theirs(origin.received[0])[0][2:] == TAG
-    await proxy.close()
 
 
 WEBSOCKET = GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

@@ -22,6 +22,7 @@ from tests.support.hostile import (
     both_ways,
     connect,
     deliver,
+    started,
 )
 from tests.support.origin import Origin
 from tests.support.proxy import Answer, Proxy
@@ -216,10 +217,9 @@ async def test_row_94_a_route_to_ourselves_ends(origin: Origin) -> None:
     proxy = Proxy()
     proxy.timeouts = Timeouts(connect=0.3)
     proxy.connections_per_origin = 64
-    await proxy.start(origin)
-    view = ServiceView("a", [Instance("127.0.0.1", proxy.listener.port)], Turns())
-    proxy.router.snapshot = Snapshot(2, compile_rules([]), RouteTable([Route("/", "a")]), {"a": view})
-    answer = await proxy.get("/x")
-    assert (answer.status, b'"code": "loop_detected"' in answer.body) == (508, True)
-    assert proxy.traffic.exchanges["a"]["base"].statuses[508] >= 21
-    await proxy.close()
+    async with started(proxy, origin):
+        view = ServiceView("a", [Instance("127.0.0.1", proxy.listener.port)], Turns())
+        proxy.router.snapshot = Snapshot(2, compile_rules([]), RouteTable([Route("/", "a")]), {"a": view})
+        answer = await proxy.get("/x")
+        assert (answer.status, b'"code": "loop_detected"' in answer.body) == (508, True)
+        assert proxy.traffic.exchanges["a"]["base"].statuses[508] >= 21

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from gateway.proxy.context import Timeouts
-from tests.support.hostile import CHUNKED, GET, POST, assert_nothing_completed, ended, reset
+from tests.support.hostile import CHUNKED, GET, POST, assert_nothing_completed, ended, reset, started
 from tests.support.origin import Origin
 from tests.support.proxy import Client, Proxy
 from tests.support.wait import until
@@ -33,8 +33,10 @@ async def drip(client: Client, data: bytes, size: int, pause: float) -> None:
 async def dripping(client: Client, data: bytes, size: int, pause: float) -> AsyncIterator[None]:
     """Drips meanwhile."""
     task = asyncio.create_task(drip(client, data, size, pause))
-    yield
-    task.cancel()
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def test_row_67_slow_heads_are_cut_off(hasty: Proxy, origin: Origin) -> None:
@@ -64,7 +66,8 @@ async def test_row_67_an_idle_connection_is_closed(hasty: Proxy, origin: Origin)
     await ended(client)
 
 
-async def with_body_rate(origin: Origin, rate: float, grace: float) -> Proxy:
+@contextlib.asynccontextmanager
+async def with_body_rate(origin: Origin, rate: float, grace: float) -> AsyncIterator[Proxy]:
     """A proxy whose clients must send a body at `rate` bytes per second, judged after `grace` seconds.
 
     The one place that knows what these settings are called.
@@ -72,10 +75,10 @@ async def with_body_rate(origin: Origin, rate: float, grace: float) -> Proxy:
     proxy = Proxy()
     timeouts: dict[str, float] = {"body_grace": grace}
     proxy.timeouts = Timeouts(**timeouts)
-    await proxy.start(origin)
-    for name, value in {"body_rate": rate}.items():
-        setattr(proxy.context, name, value)
-    return proxy
+    async with started(proxy, origin):
+        for name, value in {"body_rate": rate}.items():
+            setattr(proxy.context, name, value)
+        yield proxy
 
 
 @pytest.mark.parametrize(
@@ -87,27 +90,25 @@ async def with_body_rate(origin: Origin, rate: float, grace: float) -> Proxy:
 )
 async def test_a_slow_body_is_cut_off(origin: Origin, head: bytes, body: bytes) -> None:
     """About 60 to 300 bytes per second never stop for long, and would take minutes."""
-    proxy = await with_body_rate(origin, rate=5000, grace=0.3)
-    client = await proxy.connect()
-    await client.send(head)
-    async with dripping(client, body, 6, 0.02):
-        answer = await client.answer()
-        assert (answer.status, answer.header("connection")) == (408, "close")
-        assert b'"code": "body_too_slow"' in answer.body
-        await ended(client)
-    await assert_nothing_completed(origin)
-    await proxy.close()
+    async with with_body_rate(origin, rate=5000, grace=0.3) as proxy:
+        client = await proxy.connect()
+        await client.send(head)
+        async with dripping(client, body, 6, 0.02):
+            answer = await client.answer()
+            assert (answer.status, answer.header("connection")) == (408, "close")
+            assert b'"code": "body_too_slow"' in answer.body
+            await ended(client)
+        await assert_nothing_completed(origin)
 
 
 async def test_row_68_a_body_that_is_fast_enough_passes(origin: Origin) -> None:
     """It takes three times the grace, and ticks of the clock on which it is judged."""
-    proxy = await with_body_rate(origin, rate=500, grace=0.3)
-    client = await proxy.connect()
-    await client.send(POST + b"Content-Length: 6000\r\n\r\n")
-    await drip(client, b"a" * 6000, 100, 0.015)
-    assert (await client.answer()).status == 200
+    async with with_body_rate(origin, rate=500, grace=0.3) as proxy:
+        client = await proxy.connect()
+        await client.send(POST + b"Content-Length: 6000\r\n\r\n")
+        await drip(client, b"a" * 6000, 100, 0.015)
+        assert (await client.answer()).status == 200
     assert [len(body) for _, _, body in origin.requests] == [6000]
-    await proxy.close()
 
 
 async def test_row_68_a_body_that_stops_is_cut_off(hasty: Proxy, origin: Origin) -> None:

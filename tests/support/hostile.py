@@ -7,6 +7,7 @@ import contextlib
 import re
 import socket
 import struct
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -28,6 +29,16 @@ _OURS = re.compile(
     rb"X-Forwarded-For: 127\.0\.0\.1|X-Forwarded-Proto: http|X-Forwarded-Host: [^\r]*"
     rb"|traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]|Via: 1\.1 gray-gateway"
 )
+
+
+@contextlib.asynccontextmanager
+async def started(proxy: Proxy, origin: Origin) -> AsyncIterator[Proxy]:
+    """A proxy with settings of its own, in front of `origin`."""
+    await proxy.start(origin)
+    try:
+        yield proxy
+    finally:
+        await proxy.close()
 
 
 async def connect(proxy: Proxy) -> Client:
