@@ -101,7 +101,7 @@ def malformed(head: bytes) -> ProtocolError:
 
 def _check_request_line(line: bytes) -> None:
     match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
+    if match is None or match[3] == b"0":
         raise ProtocolError(400, "bad_request_line", "the request line is not `METHOD target HTTP/1.1`")
     if match[3] != b"1":
         raise ProtocolError(505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")

@@ -233,6 +233,7 @@ class HeadReader:
         lengths = 0
         codings = 0
         hops = 0
+        coding: bytes = b""
         connection: bytes = b""
         for field in self._fields.finditer(head, line_end):
             name: bytes
@@ -251,7 +252,7 @@ class HeadReader:
                 self._read_length(request, field)
             elif meaning == TRANSFER_ENCODING:
                 codings += 1
-                self._read_coding(request, field)
+                coding = value if codings == 1 else coding + b"," + value
             elif meaning == EXPECT:
                 self._read_expect(request, field)
             elif meaning == UPGRADE:
@@ -275,6 +276,8 @@ class HeadReader:
                     self._cut(request, field)
             elif meaning != FORWARDED or not self._keeps_forwarded:
                 self._cut(request, field)
+        if codings:
+            _read_coding(request, coding)
         if lengths + codings > 1 or (codings and request.version == 0):
             raise ProtocolError(400, "bad_framing", "the body's length is given more than once, or by HTTP/1.0 chunks")
         if connection and (connection != b"keep-alive" or request.version == 0 or request.upgrade):
@@ -314,15 +317,6 @@ class HeadReader:
             # Some peers read a leading zero as octal: the field is written again, in canonical form.
             self._cut(request, field)
             request.rewrites_length = True
-
-    def _read_coding(self, request: Request, field: re.Match[bytes]) -> None:
-        coding: bytes = field[2].rstrip(b" \t").lower()
-        if coding != b"chunked":
-            codings = [part.strip(b" \t") for part in coding.split(b",")]
-            if codings.count(b"chunked") > 1 or (b"chunked" in codings and codings[-1] != b"chunked"):
-                raise ProtocolError(400, "bad_framing", "chunked is not the last transfer coding, or is given twice")
-            raise ProtocolError(501, "unknown_coding", "the only transfer coding accepted is chunked")
-        request.body = CHUNKED
 
     def _read_expect(self, request: Request, field: re.Match[bytes]) -> None:
         if field[2].strip(b" \t").lower() != b"100-continue":
@@ -379,3 +373,15 @@ class HeadReader:
         if target == b"*" and request.method == "OPTIONS":
             return target
         raise ProtocolError(400, "bad_target", "the target is neither a path nor an http URL")
+
+
+def _read_coding(request: Request, coding: bytes) -> None:
+    """Takes what all Transfer-Encoding lines say together."""
+    codings = [part.strip(b" \t") for part in coding.lower().split(b",")]
+    if codings != [b"chunked"]:
+        if b"chunked" in codings and (
+            codings.count(b"chunked") > 1 or codings[-1] != b"chunked" or b"identity" in codings
+        ):
+            raise ProtocolError(400, "bad_framing", "chunked is not the last transfer coding, or is not alone")
+        raise ProtocolError(501, "unknown_coding", "the only transfer coding accepted is chunked")
+    request.body = CHUNKED

@@ -15,6 +15,9 @@ from gateway.routing.plan import Peer
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
 
+CR: Final = 0x0D
+MAX_BLANKS: Final = 2
+"""Empty lines passed over before a request: some old clients send one behind a body."""
 LINGER: Final = 2.0
 """Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would answer that data
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
@@ -27,6 +30,7 @@ class Downstream:
     """
 
     __slots__ = (
+        "_blanks",
         "_buffer",
         "_exchange",
         "_is_closing",
@@ -52,6 +56,7 @@ class Downstream:
         self._exchange: Exchange | None = None
         self._buffer: bytes = b""
         self._searched: int = 0
+        self._blanks: int = 0
         self._is_paused: bool = False
         self.heard_at: float = 0.0
         self.quiet_since: float = context.now
@@ -159,15 +164,22 @@ class Downstream:
                 break
             match = REQUEST_HEAD.match(data)
             if match is None:
-                if data[:2] == b"\r\n":
-                    data = data[2:]  # RFC 9112 §2.2: an empty line before a request is to be ignored
-                    continue
+                if data[0] == CR and self._blanks < MAX_BLANKS:
+                    # RFC 9112 §2.2: an empty line before a request is to be ignored.
+                    if data[:2] == b"\r\n":
+                        self._blanks += 1
+                        data = data[2:]
+                        continue
+                    if len(data) == 1:
+                        self._buffer = data
+                        break
                 if b"\r\n\r\n" in data:
                     self._refuse(malformed(data[: data.index(b"\r\n\r\n") + 4]))
                 else:
                     self._wait_for_head(data)
                 break
             self._searched = 0
+            self._blanks = 0
             end = match.end()
             try:
                 # A field takes four bytes at least: a short head cannot have too many.
@@ -175,7 +187,7 @@ class Downstream:
                 if end > 4 * fields_max and (
                     end > self.context.limits.head_bytes or data.count(b"\r\n", 0, end) > fields_max + 2
                 ):
-                    raise ProtocolError(431, "head_too_large", "the head has too many bytes or too many fields")
+                    raise self._too_large(data)
                 request = self._reader.read(data[:end], match, self.peer.ip)
                 exchange = self._exchange = Exchange(self.context, self, request)
                 data = exchange.start(data[end:])
@@ -196,7 +208,7 @@ class Downstream:
             # Only what is new is looked at: a head that trickles in must not cost its square.
             check_partial(data, self._searched)
             if len(data) > self.context.limits.head_bytes:
-                raise ProtocolError(431, "head_too_large", f"the head exceeds {self.context.limits.head_bytes} bytes")
+                raise self._too_large(data)
         except ProtocolError as error:
             self._refuse(error)
             return
@@ -204,6 +216,15 @@ class Downstream:
             self.deadline = self.context.now + self.context.timeouts.head
         self._searched = len(data)
         self._buffer = data
+
+    def _too_large(self, data: bytes) -> ProtocolError:
+        """What is wrong with a head that exceeds a limit: the target alone does, or all of it together."""
+        limits = self.context.limits
+        line = data.find(b"\r\n")
+        if (len(data) if line < 0 else line) - len("GET  HTTP/1.1") > limits.target_bytes:
+            return ProtocolError(414, "target_too_long", f"the target is longer than {limits.target_bytes} bytes")
+        most = f"{limits.head_bytes} bytes or {limits.header_count} fields"
+        return ProtocolError(431, "head_too_large", f"the head exceeds {most}")
 
     def _refuse(self, error: ProtocolError) -> None:
         """Answers a message that must not be forwarded, and closes: where the next one would start is unknown."""

@@ -304,11 +304,18 @@ class Exchange:
             except ProtocolError as error:
                 self._fail_upstream("bad_answer", error.detail)
                 return
+            limits = self.context.limits
             if response is None:
-                if len(data) > self.context.limits.head_bytes:
+                if len(data) > limits.head_bytes:
                     self._fail_upstream("bad_answer", "the upstream's response head is too large")
                 else:
                     self._buffer = data
+                return
+            end = response.end
+            if end > 4 * limits.header_count and (
+                end > limits.head_bytes or data.count(b"\r\n", 0, end) > limits.header_count + 2
+            ):
+                self._fail_upstream("bad_answer", "the upstream's response head is too large")
                 return
             if response.status >= 200:
                 break
@@ -334,7 +341,8 @@ class Exchange:
             self.downstream.write(response.head(data, switch) + data[response.end :])
             self.downstream.tunnel_opened()
             return False
-        if self.request.version == 1 and response.status != 100:
+        # RFC 9110 §15.2: 1xx are passed on, but not to HTTP/1.0. We have said 100 ourselves where the client expected it.
+        if self.request.version == 1 and not (response.status == 100 and self.request.expects_continue):
             self.downstream.write(response.head(data, b""))
         return True
 
@@ -387,6 +395,8 @@ class Exchange:
             try:
                 data, rest = chunks.feed(data)
             except ProtocolError as error:
+                if head:
+                    self._response = None  # nothing of it was passed on: the client can still get a whole 502
                 self._fail_upstream("bad_answer", error.detail)
                 return
             is_done = chunks.is_done
@@ -456,6 +466,8 @@ class Exchange:
         decision = self.plan.decision
         self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
         if self._response is None:
+            # What else that service sends for this client cannot be trusted either: the client's connection closes too.
+            self.request.keep_alive = False
             self.fail(502, "bad_answer", detail)
         else:
             # Without the final chunk or byte: the client must be able to tell that something is missing.

@@ -67,17 +67,12 @@ async def test_row_67_an_idle_connection_is_closed(hasty: Proxy, origin: Origin)
 
 
 @contextlib.asynccontextmanager
-async def with_body_rate(origin: Origin, rate: float, grace: float) -> AsyncIterator[Proxy]:
-    """A proxy whose clients must send a body at `rate` bytes per second, judged after `grace` seconds.
-
-    The one place that knows what these settings are called.
-    """
+async def with_body_rate(origin: Origin, rate: int, grace: float) -> AsyncIterator[Proxy]:
+    """A proxy whose clients must send a body at `rate` bytes per second, judged after `grace` seconds."""
     proxy = Proxy()
-    timeouts: dict[str, float] = {"body_grace": grace}
-    proxy.timeouts = Timeouts(**timeouts)
+    proxy.timeouts = Timeouts(body_grace=grace)
     async with started(proxy, origin):
-        for name, value in {"body_rate": rate}.items():
-            setattr(proxy.context, name, value)
+        proxy.context.limits.body_rate = rate
         yield proxy
 
 

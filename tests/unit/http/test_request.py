@@ -35,7 +35,7 @@ def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bool = True) -> b
     [
         pytest.param(get(b"Content-Length: 5", b"Transfer-Encoding: chunked"), 400, "bad_framing", id="CL.TE"),
         pytest.param(get(b"Transfer-Encoding: chunked", b"Content-Length: 5"), 400, "bad_framing", id="TE.CL"),
-        pytest.param(get(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"), 501, "unknown_coding", id="two TE"),
+        pytest.param(get(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"), 400, "bad_framing", id="two TE"),
         pytest.param(get(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 400, "bad_framing", id="TE twice"),
         pytest.param(get(b"Transfer-Encoding: xchunked"), 501, "unknown_coding", id="unknown coding"),
         pytest.param(get(b'Transfer-Encoding: "chunked"'), 501, "unknown_coding", id="quoted coding"),
