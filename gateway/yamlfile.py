@@ -83,6 +83,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
         raise ConfigError([Problem(file, 1, 1, f"the file is not UTF-8 (byte {error.start})")]) from error
     except OSError as error:
         raise ConfigError([Problem(file, 1, 1, f"cannot read the file: {error.strerror or error}")]) from error
+    if not text:
+        # Most programs empty a file before they write it anew: taken for what it says, it would close every lane meanwhile.
+        raise ConfigError([Problem(file, 1, 1, "the file is empty; where nothing is wanted, say so in a comment")])
     return parse(text, file, environ)
 
 

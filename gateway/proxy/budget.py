@@ -15,13 +15,14 @@ WINDOW: Final = 10.0
 class RetryBudget:
     """`share` of the requests (0.2: one in five) and `minimum` a second may be retried; `attempts` is per request."""
 
-    __slots__ = ("_at", "_requests", "_saved", "attempts", "minimum", "share")
+    __slots__ = ("_at", "_earned", "_requests", "_spare", "attempts", "minimum", "share")
 
     def __init__(self, attempts: int = 3, share: float = 0.2, minimum: float = 10.0) -> None:
         self.attempts = attempts
         self.share = share
         self.minimum = minimum
-        self._saved: float = minimum
+        self._earned: float = 0.0  # by requests
+        self._spare: float = minimum  # by time
         self._at: float = 0.0
         self._requests: int = 0
 
@@ -33,15 +34,19 @@ class RetryBudget:
         elapsed = max(0.0, now - self._at)
         # Without a bound a busy hour would save up a storm of retries for the outage that follows it.
         recent = 1.0 if elapsed <= WINDOW else WINDOW / elapsed
-        earned = (requests - self._requests) * self.share * recent
+        kept = max(0.0, 1.0 - elapsed / WINDOW)
+        self._earned = self._earned * kept + (requests - self._requests) * self.share * recent
+        self._spare = min(self._spare + elapsed * self.minimum, WINDOW * self.minimum)
         self._at = now
         self._requests = requests
-        self._saved = min(self._saved + elapsed * self.minimum, WINDOW * self.minimum) + earned
-        if self._saved < 1.0:
+        if self._earned >= 1.0:
+            self._earned -= 1.0
+        elif self._spare >= 1.0:
+            self._spare -= 1.0
+        else:
             return False
-        self._saved -= 1.0
         return True
 
     def give_back(self) -> None:
         """Returns a retry that was taken but not made."""
-        self._saved += 1.0
+        self._earned += 1.0

@@ -7,13 +7,15 @@ import random
 from ipaddress import ip_network
 from typing import Any
 
+from gateway.proxy.access_log import AccessLog
+from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
 from gateway.routing.instance import Instance
-from gateway.routing.routes import Route, RouteTable
+from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
@@ -96,6 +98,8 @@ class Proxy:
         self.timeouts = Timeouts()
         self.trusted: tuple[Any, ...] = ()
         self.limits = Limits()
+        self.budget = RetryBudget()
+        self.log: AccessLog | None = None
         self.connections_per_origin = 256
         self._clients: list[Client] = []
 
@@ -107,13 +111,27 @@ class Proxy:
         self.traffic = Traffic()
         self.origins = Origins(self.connections_per_origin)
         self.router = EntryRouter(self.snapshot(instances), Carriers(), random.Random(1), self.trusted)
-        self.context = Context(self.router, self.origins, self.traffic, timeouts=self.timeouts, limits=self.limits)
+        self.context = Context(
+            self.router,
+            self.origins,
+            self.traffic,
+            timeouts=self.timeouts,
+            limits=self.limits,
+            budget=self.budget,
+            log=self.log,
+        )
         self.listener = Listener(bind("127.0.0.1", 0), self.context)
         await self.listener.start()
 
     def snapshot(self, instances: list[Instance], service: str = "a") -> Snapshot:
         rules = compile_rules([LaneGroup.model_validate(LANE)])
-        routes = RouteTable([Route("/A", "a", strip_prefix=True), Route("/empty", "nobody")])
+        routes = RouteTable(
+            [
+                Route("/A", "a", strip_prefix=True),
+                Route("/empty", "nobody"),
+                Route("/hello", "", reply=Reply(200, b"hello", {"Content-Type": "text/plain"})),
+            ]
+        )
         views = {service: ServiceView(service, instances, Turns()), "nobody": ServiceView("nobody", (), Turns())}
         return Snapshot(1, rules, routes, views)
 

@@ -155,7 +155,7 @@ def test_routes(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_mapping(tmp_path: Path) -> None:
     assert gateway_problems(tmp_path, "- a\n") == ["gateway.yaml:1:1: the file must be a mapping of keys to values"]
-    assert "gateway.yaml:1:1: registry: this key is required" in gateway_problems(tmp_path, "")
+    assert "gateway.yaml:1:1: registry: this key is required" in gateway_problems(tmp_path, "# nothing\n")
 
 
 def test_nothing_where_something_is_wanted(tmp_path: Path) -> None:
@@ -197,3 +197,10 @@ def test_a_directory_of_rules_that_cannot_be_listed(tmp_path: Path, monkeypatch:
     with pytest.raises(ConfigError) as error:
         load_rules([tmp_path])
     assert str(error.value) == f"{tmp_path}:1:1: cannot read the directory: Permission denied"
+
+
+def test_a_file_that_is_just_being_written_closes_no_lane(tmp_path: Path) -> None:
+    """Editors and `>` empty a file first: a reload at that moment is refused, and the running rules stay."""
+    write(tmp_path / "rules" / "a.yaml", "")
+    problems = gateway_problems(tmp_path, "registry: {kind: embedded}\nrules: rules\n")
+    assert problems == ["rules/a.yaml:1:1: the file is empty; where nothing is wanted, say so in a comment"]

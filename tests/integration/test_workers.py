@@ -1,0 +1,207 @@
+"""`workers: N`: requests over all of them, and what becomes of requests when one dies, is replaced, reloads or drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.gateway import RULES, Gateway
+from tests.support.origin import Origin
+from tests.support.process import get_json
+from tests.support.wait import until
+
+GET = b"GET /A/x?group=gray HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, origin: Origin) -> AsyncIterator[Gateway]:
+    """Two workers."""
+    gateway = Gateway(tmp_path, origin)
+    gateway.config["workers"] = 2
+    await gateway.run()
+    yield gateway
+    await gateway.close()
+
+
+async def workers(gateway: Gateway) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await get_json(gateway.admin, "/api/v1/status"))["workers"]
+    return found
+
+
+async def samples(gateway: Gateway, name: str) -> list[float]:
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{gateway.admin}/metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+        return [sample.value for family in families for sample in family.samples if sample.name == name]
+
+
+class Load:
+    """Clients on kept connections, one request after the other; each connects again when it was told to close."""
+
+    def __init__(self, port: int, clients: int = 8) -> None:
+        self.answered = 0
+        self.lost = 0
+        self.refused = 0
+        self.wrong = 0
+        self._port = port
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(clients)]
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            except ConnectionError:
+                self.refused += 1
+                return
+            try:
+                while True:
+                    writer.write(GET)
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                    self.answered += 1
+                    self.wrong += body != b"gray GET /x?group=gray"
+                    if b"connection: close" in head.lower():
+                        break
+            except (ConnectionError, asyncio.IncompleteReadError):
+                self.lost += 1
+            finally:
+                writer.close()
+
+    async def more(self, count: int = 200) -> None:
+        """Waits for so many further answers."""
+        goal = self.answered + count
+        await until(lambda: self.answered >= goal, f"{count} more answers")
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """Waits until every client was refused."""
+        async with asyncio.timeout(20):
+            await asyncio.gather(*self._tasks)
+
+
+@contextlib.asynccontextmanager
+async def load(gateway: Gateway) -> AsyncIterator[Load]:
+    clients = Load(gateway.port)
+    try:
+        await clients.more()
+        yield clients
+    finally:
+        await clients.end()
+
+
+async def test_counts_are_summed_over_the_workers(gateway: Gateway, origin: Origin) -> None:
+    for _ in range(20):
+        assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
+    assert await samples(gateway, "gateway_requests_total") == [20.0]
+    assert await samples(gateway, "gateway_request_duration_seconds_count") == [20.0]
+    assert await samples(gateway, "gateway_workers") == [2.0]
+    assert origin.connections >= 2  # both have served some, each on connections of its own
+
+
+async def test_a_killed_worker_loses_its_own_requests_only_and_is_replaced(gateway: Gateway) -> None:
+    before = {worker["pid"] for worker in await workers(gateway)}
+    async with load(gateway) as clients:
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while (
+                len([worker for worker in await workers(gateway) if worker["serving"] and worker["pid"] != victim]) < 2
+            ):
+                await asyncio.sleep(0.02)
+        await clients.more()
+        assert (clients.refused, clients.wrong) == (0, 0)
+        assert clients.lost <= 8
+    after = {worker["pid"] for worker in await workers(gateway)}
+    assert len(after - before) == 1
+    assert victim not in after
+    assert await samples(gateway, "gateway_worker_restarts_total") == [1.0]
+    assert "ended: signal 9; starting another" in gateway.log.read_text()
+
+
+async def test_a_worker_asked_to_go_is_replaced_without_losing_a_request(gateway: Gateway) -> None:
+    before = {worker["pid"] for worker in await workers(gateway)}
+    async with load(gateway) as clients:
+        os.kill(min(before), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            while not {worker["pid"] for worker in await workers(gateway) if worker["serving"]} - before:
+                await asyncio.sleep(0.02)
+        await clients.more()
+        assert (clients.refused, clients.wrong, clients.lost) == (0, 0, 0)
+
+
+async def test_reloads_under_load_lose_and_misroute_nothing(gateway: Gateway) -> None:
+    async with load(gateway) as clients:
+        for revision in range(2, 8):
+            gateway.write("rules/gray.yaml", RULES + f"# {revision}\n")
+            gateway.send(signal.SIGHUP)
+            await gateway.wait_revision(revision)
+            await clients.more(50)
+        assert (clients.refused, clients.wrong, clients.lost) == (0, 0, 0)
+
+
+async def test_a_reload_reaches_every_worker(gateway: Gateway) -> None:
+    gateway.write("rules/gray.yaml", RULES.replace("enabled: true", "enabled: false"))
+    await gateway.wait_revision(2)
+    async with asyncio.timeout(10):
+        while {await gateway.ask("/A/x?group=gray") for _ in range(20)} != {"base GET /x?group=gray"}:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_sigterm_drains_under_load_without_a_failed_request(tmp_path: Path, origin: Origin, count: int) -> None:
+    gateway = Gateway(tmp_path, origin)
+    gateway.config["workers"] = count
+    try:
+        await gateway.run()
+        async with load(gateway) as clients:
+            gateway.send(signal.SIGTERM)
+            await clients.finish()
+            assert await gateway.wait() == 0
+            assert (clients.refused, clients.wrong, clients.lost) == (8, 0, 0)
+    finally:
+        await gateway.close()
+
+
+async def test_workers_end_when_the_supervisor_is_killed(gateway: Gateway) -> None:
+    pids = [worker["pid"] for worker in await workers(gateway)]
+    gateway.send(signal.SIGKILL)
+    await gateway.wait()
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the workers to end")
+
+
+async def test_a_worker_that_cannot_start_is_exit_3(tmp_path: Path, origin: Origin) -> None:
+    gateway = Gateway(tmp_path, origin)
+    gateway.config |= {"workers": 2, "access_log": {"path": "missing/access.log"}}
+    gateway.write("gateway.yaml", gateway.config)
+    gateway.write("rules/gray.yaml", RULES)
+    await gateway.start("serve", "-c", "gateway.yaml")
+    assert await gateway.wait() == 3
+    log = gateway.log.read_text()
+    assert "cannot open the access log" in log
+    assert "could not start: a worker ended while starting" in log
+    assert "Traceback" not in log
+
+
+async def test_all_workers_write_one_access_log(tmp_path: Path, origin: Origin) -> None:
+    gateway = Gateway(tmp_path, origin)
+    gateway.config |= {"workers": 2, "access_log": {"path": "access.log"}}
+    try:
+        await gateway.run()
+        for _ in range(20):
+            await gateway.ask("/A/x")
+        log = tmp_path / "access.log"
+        await until(lambda: log.read_text().count("\n") == 20, "20 lines")
+    finally:
+        await gateway.close()

@@ -1,0 +1,43 @@
+"""The retry budget: a share of the requests, some a second besides, and nothing saved up for longer than ten seconds."""
+
+from __future__ import annotations
+
+from gateway.proxy.budget import RetryBudget
+
+
+def taken(budget: RetryBudget, requests: int, now: float, most: int = 10_000) -> int:
+    """How many retries it allows at one moment."""
+    count = 0
+    while count < most and budget.take(requests, now):
+        count += 1
+    return count
+
+
+def test_a_quiet_gateway_may_retry_ten_seconds_worth() -> None:
+    assert taken(RetryBudget(share=0.0, minimum=10.0), 0, 1000.0) == 100
+
+
+def test_the_minimum_comes_back_with_time() -> None:
+    budget = RetryBudget(share=0.0, minimum=10.0)
+    taken(budget, 0, 1000.0)
+    assert taken(budget, 0, 1000.5) == 5
+
+
+def test_a_share_of_the_requests_may_be_retried() -> None:
+    budget = RetryBudget(share=0.2, minimum=0.0)
+    taken(budget, 0, 1000.0)
+    assert taken(budget, 500, 1001.0) == 100
+
+
+def test_a_busy_hour_saves_up_ten_seconds() -> None:
+    budget = RetryBudget(share=0.2, minimum=0.0)
+    taken(budget, 0, 0.0)
+    assert taken(budget, 3600 * 500, 3600.0) == 1000
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    budget = RetryBudget(share=0.0, minimum=0.1)
+    taken(budget, 0, 1000.0)
+    assert not budget.take(0, 1000.0)
+    budget.give_back()
+    assert budget.take(0, 1000.0)
