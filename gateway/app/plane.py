@@ -13,9 +13,9 @@ from typing import Any
 from gateway.app.parts import make_context, make_log_file, make_routes
 from gateway.control.certificates import listener_certificates, upstream_tls
 from gateway.control.publish import Publisher
+from gateway.proxy.certificates import ListenerTLS
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener
-from gateway.proxy.tls import ListenerTLS
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
 from gateway.routing.instance import Instance

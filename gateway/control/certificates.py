@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.errors import Problem
-from gateway.proxy.tls import Certificate, CertificateError, UpstreamTLS
+from gateway.proxy.certificates import Certificate
+from gateway.proxy.tls import CertificateError, UpstreamTLS
 from gateway.settings import GatewaySettings, ListenTLSSettings, ServingSettings
 from gateway.yamlfile import Document, Location, dotted
 

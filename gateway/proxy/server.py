@@ -6,9 +6,9 @@ import asyncio
 import socket
 
 from gateway.errors import StartError
+from gateway.proxy.certificates import ListenerTLS
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
-from gateway.proxy.tls import ListenerTLS
 
 TICK = 0.25
 """Seconds between two looks at the deadlines: how late a timeout may be."""
