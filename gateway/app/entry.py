@@ -53,6 +53,7 @@ class EntryGateway:
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
         self._reloader: Reloader[LoadedGateway] = Reloader(lambda: load_gateway(path, overrides), self._apply)
         self._started_at = time.time()
+        self._is_serving = False
         self._is_draining = False
 
     async def start(self) -> None:
@@ -62,8 +63,12 @@ class EntryGateway:
         settings = self._settings = loaded.settings
         # The sockets before the rest: a port in use should fail before anything is announced.
         host = settings.listen.host
-        sock = bind(host, settings.listen.port, shared=settings.workers > 1)
+        sock = bind(host, settings.listen.port)
         port = sock.getsockname()[1]
+        if settings.workers > 1:
+            # Only the workers are to share the port: the first socket, which shares with nobody, tells that it is free.
+            sock.close()
+            sock = bind(host, port, shared=True)
         # The embedded registry before anything that asks a registry.
         self._embedded: EmbeddedRegistry | None = None
         self._adapter = await self._make_adapter()
@@ -108,6 +113,7 @@ class EntryGateway:
             await self._plane.listen(sock)
         else:
             await self._workers.start()
+        self._is_serving = True
         _log.info(
             "entry gateway on %s:%d (%s), admin API on %s:%d",
             host,
@@ -247,6 +253,8 @@ class EntryGateway:
     def _not_ready(self) -> list[str]:
         if self._is_draining:
             return ["draining"]
+        if not self._is_serving:
+            return ["starting"]
         return [
             f"service {state.service}: the registry has not answered yet ({state.reason or 'waiting'})"
             for state in self._keeper.states()

@@ -101,6 +101,21 @@ async def load(gateway: Gateway) -> AsyncIterator[Load]:
         await clients.end()
 
 
+async def test_ready_means_that_every_worker_serves(gateway: Gateway) -> None:
+    assert [worker["serving"] for worker in await workers(gateway)] == [True, True]
+
+
+async def test_a_second_gateway_does_not_share_the_port(gateway: Gateway, origin: Origin, tmp_path: Path) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = Gateway(folder, origin)
+    second.write("rules/gray.yaml", RULES)
+    second.write("gateway.yaml", {**second.config, "workers": 2, "listen": gateway.config["listen"]})
+    await second.start("serve", "-c", "gateway.yaml")
+    assert await second.wait() == 3
+    assert f"could not start: cannot listen on {gateway.config['listen']}" in second.log.read_text()
+
+
 async def test_counts_are_summed_over_the_workers(gateway: Gateway, origin: Origin) -> None:
     for _ in range(20):
         assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
