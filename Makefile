@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench fuzz clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,8 +24,11 @@ lint: $(VENV)/.dev  ## Check format, rules, types and layers
 bench: $(VENV)/.gateway .venv-compiled/.gateway  ## CPU per request beside nginx (needs nginx and wrk)
 	@$(BIN)/python -m benchmarks.gateway_vs_nginx --python plain=$(BIN)/python --python compiled=.venv-compiled/bin/python $(ARGS)
 
+fuzz: .venv-fuzz/.gateway  ## Look for bytes that the HTTP readers get wrong (SECONDS=60 for each of three targets)
+	@.venv-fuzz/bin/python -m tests.fuzz.run $(or $(SECONDS),60) $(ARGS)
+
 clean:  ## Remove the environments and what was built
-	rm -rf $(VENV) .venv-compiled build dist *.egg-info
+	rm -rf $(VENV) .venv-compiled .venv-fuzz build dist *.egg-info
 
 $(VENV)/.gateway: pyproject.toml setup.py build_backend.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -44,4 +47,10 @@ $(VENV)/.dev: $(VENV)/.gateway
 	@echo "compiling the hot modules into .venv-compiled …" >&2
 	@test -x .venv-compiled/bin/pip || $(PYTHON) -m venv --clear .venv-compiled
 	@GATEWAY_COMPILE=1 .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+.venv-fuzz/.gateway: pyproject.toml setup.py build_backend.py
+	@echo "installing the fuzzer into .venv-fuzz, once …" >&2
+	@test -x .venv-fuzz/bin/pip || $(PYTHON) -m venv --clear .venv-fuzz
+	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
 	@touch $@

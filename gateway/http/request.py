@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from gateway.errors import ProtocolError
 from gateway.http.grammar import REQUEST_HEAD, field_pattern, fields_pattern, malformed
 from gateway.http.target import match_path, parse_cookies, parse_query
+from gateway.telemetry.tracecontext import trace_id_of
 
 # What a field means to the proxy. DROP: hop-by-hop, or something a client may not say.
 HOST: Final = 1
@@ -265,7 +266,7 @@ class HeadReader:
                 request.baggage.append(field[2].strip(b" \t"))
                 self._cut(request, field)
             elif meaning == TRACEPARENT:
-                request.traceparent = request.traceparent or field[2].strip(b" \t")
+                self._read_traceparent(request, field)
             elif meaning == TRACE_ID:
                 request.trace_ids.append(field[2].strip(b" \t"))
             elif meaning == VIA:
@@ -317,6 +318,15 @@ class HeadReader:
             # Some peers read a leading zero as octal: the field is written again, in canonical form.
             self._cut(request, field)
             request.rewrites_length = True
+
+    def _read_traceparent(self, request: Request, field: re.Match[bytes]) -> None:
+        # W3C Trace Context §3.2: one, and a sound one. A service would begin a trace of its own otherwise, and nothing
+        # could tell whose calls are whose.
+        text = field[2].strip(b" \t")
+        if request.traceparent or not trace_id_of(text):
+            self._cut(request, field)
+        else:
+            request.traceparent = text
 
     def _read_expect(self, request: Request, field: re.Match[bytes]) -> None:
         if field[2].strip(b" \t").lower() != b"100-continue":

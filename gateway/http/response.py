@@ -68,6 +68,7 @@ def read_response(data: bytes, method: str) -> Response | None:
     response = Response(status, 1 if data[7:8] == b"1" else 0, data.find(b"\r\n"), end)
     length = -1
     chunked = False
+    connection: bytes = b""
     field = _FIELDS.search(data, response.line_end, end)
     while field is not None:
         kind = field.lastindex
@@ -84,17 +85,24 @@ def read_response(data: bytes, method: str) -> Response | None:
             raise ProtocolError(502, "bad_answer", "the upstream's Content-Length is not a number")
         else:
             if kind == _CONNECTION:
-                options: bytes = field[3]
-                if options != b"keep-alive" or response.minor == 0:
-                    _read_connection(response, data, options)
+                connection = field[3] if not connection else connection + b"," + field[3]
             elif kind == _UPGRADE:
                 response.upgrade = field[4].strip(b" \t")
             response.cuts.append(field.start())
             response.cuts.append(after)
         field = _FIELDS.search(data, after, end)
+    if connection and (connection != b"keep-alive" or response.minor == 0):
+        _read_connection(response, data, connection)
     if chunked and (length >= 0 or response.minor == 0):
         raise ProtocolError(502, "bad_answer", "the upstream gave the body's length twice, or HTTP/1.0 chunks")
-    if status < 200 or status in (204, 304) or method == "HEAD":
+    if status < 200 or status == 204:
+        response.body = 0
+        if chunked or length >= 0:
+            # RFC 9112 §6.1 and RFC 9110 §8.6: neither may be said here, and a client might wait for a body.
+            for field in field_pattern(rb"(?:transfer-encoding|content-length)").finditer(data, response.line_end, end):
+                response.cuts.append(field.start())
+                response.cuts.append(field.end())
+    elif status == 304 or method == "HEAD":
         response.body = 0
     elif chunked:
         response.body = CHUNKED
@@ -105,15 +113,12 @@ def read_response(data: bytes, method: str) -> Response | None:
     return response
 
 
-def _read_connection(response: Response, data: bytes, options: bytes) -> None:
-    """Takes the Connection field: whether the connection stays, and which fields were for us only."""
-    for part in options.split(b","):
-        option = part.strip(b" \t").lower()
-        if option == b"close":
-            response.keep_alive = False
-        elif option == b"keep-alive":
-            response.keep_alive = b"close" not in options.lower()
-        elif option and option not in _NOT_REMOVABLE:
+def _read_connection(response: Response, data: bytes, connection: bytes) -> None:
+    """Takes what all Connection fields say: whether the connection stays, and which fields were for us only."""
+    options = [part.strip(b" \t").lower() for part in connection.split(b",")]
+    response.keep_alive = b"close" not in options and (response.minor == 1 or b"keep-alive" in options)
+    for option in options:
+        if option and option not in _NOT_REMOVABLE:
             for field in field_pattern(re.escape(option)).finditer(data, response.line_end, response.end):
                 response.cuts.append(field.start())
                 response.cuts.append(field.end())

@@ -370,10 +370,9 @@ class Exchange:
             added = b"\r\nConnection: keep-alive"
         head = response.head(data, added)
         if body == CHUNKED:
-            decodes = request.version == 0
-            self._chunks_out = ChunkedReader(decode=decodes)
-            if decodes:
-                head = _CODING_FIELD.sub(b"", head)
+            self._chunks_out = ChunkedReader(decode=request.version == 0)
+        if request.version == 0:
+            head = _CODING_FIELD.sub(b"", head)
         self._left_out = body
         # Head and first bytes in one write: one system call, one packet.
         self._pass_body(data[end:], head)

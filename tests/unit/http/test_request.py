@@ -261,3 +261,27 @@ def test_build_reads_as_it_would_arrive() -> None:
         "gray",
         "10.0.0.9",
     )
+
+
+SOUND = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [[], [SOUND.replace(b"0af7", b"1af7")], [b"nonsense"], [b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01"]],
+    ids=["alone", "another", "malformed", "all zero"],
+)
+def test_one_sound_traceparent_goes_on(others: list[bytes]) -> None:
+    first, *rest = [b"traceparent: " + text for text in (SOUND, *others)]
+    for lines in ([first, *rest], [*[line for line in rest if b"1af7" not in line], first]):
+        request = read(get(*lines))
+        assert request.traceparent == SOUND
+        kept = without(request.head, request.line_end, len(request.head), request.cuts)
+        assert kept.count(b"traceparent") == 1
+        assert SOUND in kept
+
+
+def test_a_malformed_traceparent_does_not_go_on() -> None:
+    request = read(get(b"traceparent: 00-nonsense"))
+    assert request.traceparent == b""
+    assert b"traceparent" not in without(request.head, request.line_end, len(request.head), request.cuts)

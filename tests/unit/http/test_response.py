@@ -30,6 +30,13 @@ def answer(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK") -> bytes:
             id="1.0 keeps",
         ),
         pytest.param(answer(b"Content-Length: 3", b"Connection: close"), "GET", 3, False, id="close"),
+        pytest.param(
+            answer(b"Content-Length: 3", b"Connection: close", b"Connection: keep-alive, x"),
+            "GET",
+            3,
+            False,
+            id="close, said first",
+        ),
         pytest.param(answer(b"Content-Length: 0", line=b"HTTP/1.1 200"), "GET", 0, True, id="no reason phrase"),
     ],
 )
@@ -52,6 +59,16 @@ def test_hop_by_hop_fields_are_not_passed_on() -> None:
     response = read_response(data, "GET")
     assert response is not None
     assert response.head(data, b"\r\nX: y") == (b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\nDate: now\r\nX: y\r\n\r\n")
+
+
+@pytest.mark.parametrize("field", [b"Transfer-Encoding: chunked", b"Content-Length: 0", b"Content-Length: 9"])
+@pytest.mark.parametrize("line", [b"HTTP/1.1 204 No Content", b"HTTP/1.1 103 Early Hints"])
+def test_what_cannot_have_a_body_does_not_announce_one(line: bytes, field: bytes) -> None:
+    data = answer(b"A: 1", field, b"B: 2", line=line)
+    response = read_response(data, "GET")
+    assert response is not None
+    assert response.body == 0
+    assert response.head(data, b"") == answer(b"A: 1", b"B: 2", line=line)
 
 
 def test_connection_cannot_remove_framing() -> None:

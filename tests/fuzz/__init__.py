@@ -1,0 +1,1 @@
+"""Fuzzing of the three readers of foreign bytes: request heads and bodies, answers, the chunked coding."""
