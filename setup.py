@@ -15,6 +15,7 @@ HOT = [
     "gateway/proxy/access_log.py",
     "gateway/proxy/attempts.py",
     "gateway/proxy/budget.py",
+    "gateway/proxy/connection.py",
     "gateway/proxy/downstream.py",
     "gateway/proxy/exchange.py",
     "gateway/proxy/origin.py",

@@ -1,13 +1,12 @@
-"""The grammar of HTTP/1.1 heads (RFC 9112 §2–§5, RFC 9110 §5), as the regular expressions that accept them.
+"""The grammar of HTTP/1.1 heads (RFC 9112 §2–§5, RFC 9110 §5), as the regular expressions that accept their lines.
 
-A head is accepted by *one* anchored match: possessive quantifiers, so the match is linear and never backtracks. What it
-does not accept is refused; `malformed` then walks it line by line, slowly, to say why.
+Possessive quantifiers: a match is linear and never backtracks. What is not accepted is refused; `malformed` then looks
+again, slowly, to say why.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from gateway.errors import ProtocolError
@@ -15,29 +14,21 @@ from gateway.errors import ProtocolError
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 VALUE: Final = rb"[\t -~\x80-\xff]"
 
-_FIELDS: Final = rb"(?:" + TOKEN + rb"++:" + VALUE + rb"*+\r\n)*+\r\n"
-
 # A path with nothing to normalise or to refuse: no escapes, empty or dot-led segments, backslashes or fragments.
 _PLAIN: Final = rb"!\"$&-\-0->@-\[\]-~"
 _PLAIN_PATH: Final = rb"(?:/|(?:/[" + _PLAIN + rb"][." + _PLAIN + rb"]*+)++/?+)"
 _PLAIN_QUERY: Final = rb"[!\"$-~]*+"
 
-REQUEST_HEAD: Final = re.compile(
-    rb"("
-    + TOKEN
-    + rb"++) (("
-    + _PLAIN_PATH
-    + rb")(?:\?("
-    + _PLAIN_QUERY
-    + rb"))?(?= )|[!-~]++) HTTP/1\.([01])\r\n"
-    + _FIELDS
+REQUEST_LINE: Final = re.compile(
+    rb"(" + TOKEN + rb"++) ((" + _PLAIN_PATH + rb")(?:\?(" + _PLAIN_QUERY + rb"))?(?= )|[!-~]++) HTTP/1\.([01])"
 )
 """Groups: method, whole target, then path and query where the path is plain, and the minor version."""
-RESPONSE_HEAD: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb"*+)?\r\n" + _FIELDS)
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb"*+)?")
+"""Groups: the minor version, the status (RFC 9110 §15: 100 to 599)."""
 
 _LONE_LF: Final = re.compile(rb"(?<!\r)\n")
 _LONE_CR: Final = re.compile(rb"\r(?!\n|\Z)")
-_REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb"++) ([!-~]++) HTTP/([0-9])\.([0-9])")
+_ANY_REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb"++) ([!-~]++) HTTP/([0-9])\.([0-9])")
 _FIELD_LINE: Final = re.compile(TOKEN + rb"++:" + VALUE + rb"*+")
 _TOKENS: Final = re.compile(TOKEN + rb"++")
 
@@ -47,23 +38,7 @@ def field_pattern(names: bytes) -> re.Pattern[bytes]:
 
     `names` is a regular expression for the names, matched without regard to case. Search from the end of the first line.
     """
-    return _field_pattern(b"", names)
-
-
-def fields_pattern(names: Iterable[bytes]) -> re.Pattern[bytes]:
-    """Like `field_pattern`, for many names. A `-` in a name also matches `_` and `.`.
-
-    Most lines of a head have none of the names: their first letter turns them down before the alternatives are tried,
-    which makes a scan a quarter cheaper.
-    """
-    known = sorted(names)
-    firsts = re.escape(bytes(sorted({name[0] for name in known})))
-    choices = b"|".join(re.escape(name).replace(rb"\-", b"[-_.]") for name in known)
-    return _field_pattern(b"(?=[" + firsts + b"])", choices)
-
-
-def _field_pattern(guard: bytes, names: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"\r\n" + guard + rb"(" + names + rb"):[ \t]*+([^\r]*+)", re.IGNORECASE)
+    return re.compile(rb"\r\n(" + names + rb"):[ \t]*+([^\r]*+)", re.IGNORECASE)
 
 
 def check_partial(data: bytes, start: int = 0) -> None:
@@ -86,7 +61,7 @@ def check_partial(data: bytes, start: int = 0) -> None:
 
 
 def malformed(head: bytes) -> ProtocolError:
-    """Why REQUEST_HEAD did not accept a head that ends with an empty line."""
+    """Why a head that ends with an empty line was not accepted."""
     try:
         check_partial(head)
         for line in head[:-4].split(b"\r\n")[1:]:
@@ -100,7 +75,7 @@ def malformed(head: bytes) -> ProtocolError:
 
 
 def _check_request_line(line: bytes) -> None:
-    match = _REQUEST_LINE.fullmatch(line)
+    match = _ANY_REQUEST_LINE.fullmatch(line)
     if match is None or match[3] == b"0":
         raise ProtocolError(400, "bad_request_line", "the request line is not `METHOD target HTTP/1.1`")
     if match[3] != b"1":

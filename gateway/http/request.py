@@ -12,8 +12,9 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from gateway.errors import ProtocolError
-from gateway.http.grammar import REQUEST_HEAD, field_pattern, fields_pattern, malformed
-from gateway.http.target import match_path, parse_cookies, parse_query
+from gateway.http.grammar import REQUEST_LINE, field_pattern, malformed
+from gateway.http.lines import MALFORMED, MAX_LENGTH, FieldLine, FieldLines
+from gateway.http.target import PERCENT, PLUS, find_parameter, match_path, parse_cookies, parse_query
 from gateway.telemetry.tracecontext import trace_id_of
 
 # What a field means to the proxy. DROP: hop-by-hop, or something a client may not say.
@@ -62,7 +63,6 @@ _MEANING: Final[dict[bytes, int]] = {
 # CVE-2024-45410 is what happens otherwise). Carriers and forwarding fields are ours to write.
 _NOT_REMOVABLE: Final = frozenset(_MEANING) | {b"cookie", b"authorization", b"x-gray-tag"}
 
-_CONTENT_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~\-]+)(?::[0-9]{0,5})?")
 _PORT: Final = re.compile(r":[0-9]*\Z")
 _ABSOLUTE: Final = re.compile(rb"(?:http|HTTP)://([^/?#]*)([^#]*)")
@@ -72,6 +72,11 @@ _QUERY: Final = "/?%:@!$&'()*+,;=~[]{}|^`<>\""
 
 # TRACE would show cookies and credentials to scripts (RFC 9110 §9.3.8); CONNECT would make this an open proxy.
 _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
+_METHODS: Final[dict[bytes, str]] = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+}
+_MAX_AUTHORITIES: Final = 1024
+"""Host values remembered as sound."""
 
 PSEUDONYM: Final = b"gray-gateway"
 """How this program calls itself in `Via` (RFC 9110 §7.6.3)."""
@@ -164,23 +169,38 @@ class Request:
             lines.append(f"Host: {parts.netloc or 'localhost'}")
         lines.extend(f"{name}: {value}" for name, value in given)
         head = "\r\n".join([*lines, "", ""]).encode("utf-8")
-        match = REQUEST_HEAD.fullmatch(head)
-        if match is None:
-            raise malformed(head)
-        return HeadReader(tag_header).read(head, match, client_ip)
+        if head.find(b"\r\n\r\n") != len(head) - 4:
+            raise ProtocolError(400, "bad_field", "a field has a line break in it")
+        return HeadReader(tag_header).read(head, client_ip)
+
+    def cut(self, line: bytes) -> None:
+        """Keeps a line of the head from being forwarded. Lines are to be cut in the order in which they stand."""
+        cuts = self.cuts
+        start = self.head.find(b"\r\n" + line + b"\r\n", cuts[-1] if cuts else self.line_end)
+        cuts.append(start)
+        cuts.append(start + 2 + len(line))
+
+    def cut_named(self, name: bytes) -> None:
+        """Keeps the fields of one name from being forwarded; after this, nothing is to be cut by its line."""
+        for field in field_pattern(re.escape(name)).finditer(self.head, self.line_end):
+            self.cuts.append(field.start())
+            self.cuts.append(field.end())
 
     @property
     def host(self) -> str:
         """The host asked for, lower-case, without the port; empty where HTTP/1.0 gave none."""
         return _PORT.sub("", self.authority.decode("ascii").lower())
 
-    def param(self, name: str) -> str | None:
-        """The first value of a query parameter, decoded once, or None."""
-        if not self.query:
+    def param(self, name: str, needle: bytes = b"") -> str | None:
+        """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""
+        query = self.query
+        if not query:
             return None
+        if needle and PERCENT not in query and PLUS not in query:
+            return find_parameter(query, needle)
         parameters = self._parameters
         if parameters is None:
-            parameters = self._parameters = parse_query(self.query)
+            parameters = self._parameters = parse_query(query)
         return parameters.get(name)
 
     def cookie(self, name: str) -> str | None:
@@ -209,74 +229,77 @@ class HeadReader:
     `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut.
     """
 
-    __slots__ = ("_fields", "_keeps_forwarded", "_meaning", "_target_bytes")
+    __slots__ = ("_authorities", "_header_count", "_keeps_forwarded", "_lines", "_meanings", "_target_bytes")
 
-    def __init__(self, tag_header: str, keeps_forwarded: bool = False, target_bytes: int = 16384) -> None:
+    def __init__(
+        self, tag_header: str, keeps_forwarded: bool = False, target_bytes: int = 16384, header_count: int = 100
+    ) -> None:
         name = tag_header.lower().encode("ascii")
         self._keeps_forwarded = keeps_forwarded
         self._target_bytes = target_bytes
-        self._meaning: dict[bytes, int] = {**_MEANING, name: TAG}
-        # CGI-like services fold `-`, `_` and `.` into one variable, so a twin such as `x_gray_tag` would be read as the real
-        # field behind us. Twins are found, and dropped: they are not in `_meaning`.
-        self._fields = fields_pattern(self._meaning)
+        self._header_count = header_count
+        self._authorities: set[bytes] = set()
+        self._meanings: dict[bytes, int] = {**_MEANING, name: TAG}
+        self._lines = FieldLines(self._meanings, twin=DROP)
 
-    def read(self, head: bytes, match: re.Match[bytes], client_ip: str) -> Request:
-        """Judges a head that REQUEST_HEAD matched (`match`, whole).
+    def read(self, head: bytes, client_ip: str) -> Request:
+        """Judges a head: the request line, the fields, and the empty line that ends it.
 
-        Raises ProtocolError for anything whose framing, host or target is not beyond doubt.
+        Raises ProtocolError for what is malformed, and for anything whose framing, host or target is not beyond doubt.
         """
+        lines = head[:-4].split(b"\r\n")
+        first = lines.pop(0)
+        if len(lines) > self._header_count:
+            raise ProtocolError(431, "head_too_large", f"the head has more than {self._header_count} fields")
+        match = REQUEST_LINE.fullmatch(first)
+        if match is None:
+            raise malformed(head)
         method, target, plain, query, minor = match.groups()
-        request = Request(head, method.decode("ascii"), target, 1 if minor == b"1" else 0, client_ip)
-        line_end = match.end(5)
-        request.line_end = line_end
-        meanings = self._meaning
+        request = Request(
+            head, _METHODS.get(method) or method.decode("ascii"), target, 1 if minor == b"1" else 0, client_ip
+        )
+        request.line_end = len(first)
+        harmless = self._lines.harmless
+        known = self._lines.known
         hosts = 0
         lengths = 0
         codings = 0
         hops = 0
         coding: bytes = b""
         connection: bytes = b""
-        for field in self._fields.finditer(head, line_end):
-            name: bytes
-            value: bytes
-            name, value = field.groups()
-            meaning = meanings.get(name.lower(), 0)
+        for line in lines:
+            if line in harmless:
+                continue
+            field = known.get(line)
+            if field is None:
+                field = self._lines.learn(line)
+            meaning = field.meaning
+            if not meaning:
+                continue
             if meaning == HOST:
                 hosts += 1
-                request.authority = value.rstrip(b" \t")
+                request.authority = field.value
             elif meaning == CONNECTION:
-                connection = value if not connection else connection + b"," + value
-                request.cuts.append(field.start())
-                request.cuts.append(field.end())
+                connection = field.value if not connection else connection + b"," + field.value
+                request.cut(line)
             elif meaning == CONTENT_LENGTH:
                 lengths += 1
-                self._read_length(request, field)
+                if field.number < 0:
+                    raise ProtocolError(400, "bad_framing", "Content-Length is not a number")
+                request.body = field.number
+                if field.value[:1] == b"0" and len(field.value) > 1:
+                    # Some peers read a leading zero as octal: the field is written again, in canonical form.
+                    request.cut(line)
+                    request.rewrites_length = True
             elif meaning == TRANSFER_ENCODING:
                 codings += 1
-                coding = value if codings == 1 else coding + b"," + value
-            elif meaning == EXPECT:
-                self._read_expect(request, field)
-            elif meaning == UPGRADE:
-                request.upgrade = field[2].strip(b" \t")
-                self._cut(request, field)
-            elif meaning == TAG:
-                request.tag = request.tag or field[2].strip(b" \t")
-                self._cut(request, field)
-            elif meaning == BAGGAGE:
-                request.baggage.append(field[2].strip(b" \t"))
-                self._cut(request, field)
-            elif meaning == TRACEPARENT:
-                self._read_traceparent(request, field)
-            elif meaning == TRACE_ID:
-                request.trace_ids.append(field[2].strip(b" \t"))
+                coding = field.value if codings == 1 else coding + b"," + field.value
             elif meaning == VIA:
-                hops += value.lower().count(PSEUDONYM)
-            elif meaning == FORWARDED_FOR:
-                request.forwarded_for.append(field[2].strip(b" \t"))
-                if not self._keeps_forwarded:
-                    self._cut(request, field)
-            elif meaning != FORWARDED or not self._keeps_forwarded:
-                self._cut(request, field)
+                hops += field.value.lower().count(PSEUDONYM)
+            elif meaning == MALFORMED:
+                raise malformed(head)
+            else:
+                self._read_other(request, field, line)
         if codings:
             _read_coding(request, coding)
         if lengths + codings > 1 or (codings and request.version == 0):
@@ -292,7 +315,7 @@ class HeadReader:
         request.rewrites_host = not hosts
         if len(target) > self._target_bytes:
             raise ProtocolError(414, "target_too_long", f"the target is longer than {self._target_bytes} bytes")
-        if request.method in _REFUSED_METHODS:
+        if method not in _METHODS and request.method in _REFUSED_METHODS:
             raise ProtocolError(405, "method_refused", f"{request.method} is not served here")
         if plain is not None:
             request.raw_path = plain
@@ -301,38 +324,44 @@ class HeadReader:
                 request.query = query
         else:
             self._read_target(request)
-        if request.authority and _AUTHORITY.fullmatch(request.authority) is None:
-            raise ProtocolError(400, "bad_host", "the host is not `name` or `name:port`")
+        if request.authority and request.authority not in self._authorities:
+            self._check_authority(request.authority)
         return request
 
-    def _cut(self, request: Request, field: re.Match[bytes]) -> None:
-        request.cuts.append(field.start())
-        request.cuts.append(field.end())
+    def _check_authority(self, authority: bytes) -> None:
+        if _AUTHORITY.fullmatch(authority) is None:
+            raise ProtocolError(400, "bad_host", "the host is not `name` or `name:port`")
+        if len(authority) <= MAX_LENGTH:
+            if len(self._authorities) >= _MAX_AUTHORITIES:
+                self._authorities.clear()
+            self._authorities.add(authority)
 
-    def _read_length(self, request: Request, field: re.Match[bytes]) -> None:
-        digits: bytes = field[2].rstrip(b" \t")
-        if _CONTENT_LENGTH.fullmatch(digits) is None:
-            raise ProtocolError(400, "bad_framing", "Content-Length is not a number")
-        request.body = int(digits)
-        if digits[:1] == b"0" and len(digits) > 1:
-            # Some peers read a leading zero as octal: the field is written again, in canonical form.
-            self._cut(request, field)
-            request.rewrites_length = True
-
-    def _read_traceparent(self, request: Request, field: re.Match[bytes]) -> None:
-        # W3C Trace Context §3.2: one, and a sound one. A service would begin a trace of its own otherwise, and nothing
-        # could tell whose calls are whose.
-        text = field[2].strip(b" \t")
-        if request.traceparent or not trace_id_of(text):
-            self._cut(request, field)
-        else:
-            request.traceparent = text
-
-    def _read_expect(self, request: Request, field: re.Match[bytes]) -> None:
-        if field[2].strip(b" \t").lower() != b"100-continue":
-            raise ProtocolError(417, "unknown_expectation", "the only expectation accepted is 100-continue")
-        request.expects_continue = request.version == 1
-        self._cut(request, field)
+    def _read_other(self, request: Request, field: FieldLine, line: bytes) -> None:
+        """Takes a field that says nothing about the message itself."""
+        meaning, value = field.meaning, field.value
+        if meaning == TRACE_ID:
+            request.trace_ids.append(value)
+            return
+        if meaning == TRACEPARENT and not request.traceparent and trace_id_of(value):
+            # W3C Trace Context §3.2: one, and a sound one. A service would begin a trace of its own otherwise, and
+            # nothing could tell whose calls are whose.
+            request.traceparent = value
+            return
+        if meaning == FORWARDED_FOR:
+            request.forwarded_for.append(value)
+        if meaning in (FORWARDED_FOR, FORWARDED) and self._keeps_forwarded:
+            return
+        request.cut(line)
+        if meaning == EXPECT:
+            if value.lower() != b"100-continue":
+                raise ProtocolError(417, "unknown_expectation", "the only expectation accepted is 100-continue")
+            request.expects_continue = request.version == 1
+        elif meaning == UPGRADE:
+            request.upgrade = value
+        elif meaning == TAG:
+            request.tag = request.tag or value
+        elif meaning == BAGGAGE:
+            request.baggage.append(value)
 
     def _read_connection(self, request: Request, connection: bytes) -> None:
         upgrades = False
@@ -344,9 +373,8 @@ class HeadReader:
                 request.keep_alive = request.keep_alive or request.version == 0
             elif option == b"upgrade":
                 upgrades = True
-            elif option and option not in self._meaning and option not in _NOT_REMOVABLE:
-                for field in field_pattern(re.escape(option)).finditer(request.head, request.line_end):
-                    self._cut(request, field)
+            elif option and option not in self._meanings and option not in _NOT_REMOVABLE:
+                request.cut_named(option)
         if b"close" in connection.lower().replace(b" ", b"").split(b","):
             request.keep_alive = False
         # h2c would let a client speak HTTP/2 past us inside a tunnel: the request goes on as a plain one instead.
@@ -375,8 +403,7 @@ class HeadReader:
             request.authority = absolute[1]
             if not request.authority:
                 raise ProtocolError(400, "bad_host", "the target has no host")
-            for field in field_pattern(rb"host").finditer(request.head, request.line_end):
-                self._cut(request, field)
+            request.cut_named(b"host")
             request.rewrites_host = True
             rest: bytes = absolute[2]
             return rest if rest[:1] == b"/" else b"/" + rest

@@ -6,23 +6,31 @@ import re
 from typing import Final
 
 from gateway.errors import ProtocolError
-from gateway.http.grammar import RESPONSE_HEAD, field_pattern
+from gateway.http.grammar import STATUS_LINE, field_pattern
+from gateway.http.lines import MALFORMED, FieldLines
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
-# Group 1: a sound Content-Length, 2: Transfer-Encoding, 3: Connection, 4: Upgrade, 5: an unsound Content-Length; none of
-# them: another hop-by-hop field.
-_FIELDS: Final = re.compile(
-    rb"\r\n(?:content-length:[ \t]*+([0-9]{1,18}+)(?=[ \t]*+\r)|transfer-encoding:[ \t]*+([^\r]*+)|connection:[ \t]*+([^\r]*+)"
-    rb"|upgrade:[ \t]*+([^\r]*+)|(content-length:)|(?:keep-alive|proxy-connection|proxy-authenticate|te|trailer):[^\r]*+)",
-    re.IGNORECASE,
-)
-_LENGTH: Final = 1
-_CODING: Final = 2
-_CONNECTION: Final = 3
-_UPGRADE: Final = 4
-_UNSOUND: Final = 5
+# What a field means to the proxy. DROP: hop-by-hop, and nothing to us.
+CONNECTION: Final = 1
+CONTENT_LENGTH: Final = 2
+TRANSFER_ENCODING: Final = 3
+UPGRADE: Final = 4
+DROP: Final = 5
+
+_MEANING: Final[dict[bytes, int]] = {
+    b"connection": CONNECTION,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"upgrade": UPGRADE,
+    b"keep-alive": DROP,
+    b"proxy-connection": DROP,
+    b"proxy-authenticate": DROP,
+    b"te": DROP,
+    b"trailer": DROP,
+}
+_MAX_STATUS_LINES: Final = 256
 _NOT_REMOVABLE: Final = frozenset({b"content-length", b"transfer-encoding", b"date", b"set-cookie", b"content-type"})
 
 
@@ -45,72 +53,121 @@ class Response:
         self.upgrade: bytes = b""
         self.cuts: list[int] = []
 
+    def cut(self, data: bytes, line: bytes) -> None:
+        """Keeps a line of the head from being passed on. Lines are to be cut in the order in which they stand."""
+        cuts = self.cuts
+        start = data.find(b"\r\n" + line + b"\r\n", cuts[-1] if cuts else self.line_end)
+        cuts.append(start)
+        cuts.append(start + 2 + len(line))
+
+    def cut_named(self, data: bytes, names: bytes) -> None:
+        """Keeps the fields of some names (a regular expression) from being passed on; last, after lines were cut."""
+        for field in field_pattern(names).finditer(data, self.line_end, self.end):
+            self.cuts.append(field.start())
+            self.cuts.append(field.end())
+
     def head(self, data: bytes, added: bytes) -> bytes:
         """The head to pass on: as HTTP/1.1, without what was cut, with the field lines `added` (each led by CRLF)."""
         fields = without(data, self.line_end, self.end - 4, self.cuts)
         return b"HTTP/1.1" + data[8 : self.line_end] + fields + added + b"\r\n\r\n"
 
 
-def read_response(data: bytes, method: str) -> Response | None:
-    """Judges the response head that `data` starts with, for a request with `method`.
+class ResponseReader:
+    """Reads response heads. Built once for a listener: it remembers what it has seen before."""
 
-    Returns None while the head is not complete. Raises ProtocolError (502).
-    """
-    match = RESPONSE_HEAD.match(data)
-    if match is None:
-        if b"\r\n\r\n" in data or not b"HTTP/1.".startswith(data[:7]):
-            raise ProtocolError(502, "bad_answer", "the upstream's response head is malformed")
-        return None
-    end = match.end()
-    status = int(data[9:12])
-    if status > 599:
-        raise ProtocolError(502, "bad_answer", "the upstream's status is not between 100 and 599")
-    response = Response(status, 1 if data[7:8] == b"1" else 0, data.find(b"\r\n"), end)
-    length = -1
-    chunked = False
-    connection: bytes = b""
-    field = _FIELDS.search(data, response.line_end, end)
-    while field is not None:
-        kind = field.lastindex
-        after = field.end()
-        if kind == _LENGTH:
-            if length >= 0:
-                raise ProtocolError(502, "bad_answer", "the upstream gave its Content-Length twice")
-            length = int(field[1])
-        elif kind == _CODING:
-            if chunked or field[2].strip(b" \t").lower() != b"chunked":
-                raise ProtocolError(502, "bad_answer", "the upstream used a transfer coding other than chunked")
-            chunked = True
-        elif kind == _UNSOUND:
-            raise ProtocolError(502, "bad_answer", "the upstream's Content-Length is not a number")
+    __slots__ = ("_head_bytes", "_header_count", "_lines", "_status_lines")
+
+    def __init__(self, head_bytes: int = 65536, header_count: int = 100) -> None:
+        self._head_bytes = head_bytes
+        self._header_count = header_count
+        self._lines = FieldLines(_MEANING)
+        self._status_lines: dict[bytes, tuple[int, int]] = {}
+
+    def read(self, data: bytes, method: str) -> Response | None:
+        """Judges the response head that `data` starts with, for a request with `method`.
+
+        Returns None while the head is not complete. Raises ProtocolError (502).
+        """
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if not b"HTTP/1.".startswith(data[:7]):
+                raise _malformed()
+            if len(data) > self._head_bytes:
+                raise ProtocolError(502, "bad_answer", "the upstream's response head is too large")
+            return None
+        lines = data[:end].split(b"\r\n")
+        first = lines.pop(0)
+        if end > self._head_bytes or len(lines) > self._header_count:
+            raise ProtocolError(502, "bad_answer", "the upstream's response head is too large")
+        seen = self._status_lines.get(first)
+        if seen is None:
+            seen = self._read_status_line(first)
+        status, minor = seen
+        response = Response(status, minor, len(first), end + 4)
+        harmless = self._lines.harmless
+        known = self._lines.known
+        length = -1
+        chunked = False
+        connection: bytes = b""
+        for line in lines:
+            if line in harmless:
+                continue
+            field = known.get(line)
+            if field is None:
+                field = self._lines.learn(line)
+            meaning = field.meaning
+            if not meaning:
+                continue
+            if meaning == CONTENT_LENGTH:
+                if length >= 0:
+                    raise ProtocolError(502, "bad_answer", "the upstream gave its Content-Length twice")
+                length = field.number
+                if length < 0:
+                    raise ProtocolError(502, "bad_answer", "the upstream's Content-Length is not a number")
+            elif meaning == CONNECTION:
+                connection = field.value if not connection else connection + b"," + field.value
+                response.cut(data, line)
+            elif meaning == TRANSFER_ENCODING:
+                if chunked or field.value.lower() != b"chunked":
+                    raise ProtocolError(502, "bad_answer", "the upstream used a transfer coding other than chunked")
+                chunked = True
+            elif meaning == MALFORMED:
+                raise _malformed()
+            else:
+                if meaning == UPGRADE:
+                    response.upgrade = field.value
+                response.cut(data, line)
+        if connection and (connection != b"keep-alive" or minor == 0):
+            _read_connection(response, data, connection)
+        if chunked and (length >= 0 or minor == 0):
+            raise ProtocolError(502, "bad_answer", "the upstream gave the body's length twice, or HTTP/1.0 chunks")
+        if status < 200 or status == 204:
+            response.body = 0
+            if chunked or length >= 0:
+                # RFC 9112 §6.1 and RFC 9110 §8.6: neither may be said here, and a client might wait for a body.
+                response.cut_named(data, rb"(?:transfer-encoding|content-length)")
+        elif status == 304 or method == "HEAD":
+            response.body = 0
+        elif chunked:
+            response.body = CHUNKED
+        elif length >= 0:
+            response.body = length
         else:
-            if kind == _CONNECTION:
-                connection = field[3] if not connection else connection + b"," + field[3]
-            elif kind == _UPGRADE:
-                response.upgrade = field[4].strip(b" \t")
-            response.cuts.append(field.start())
-            response.cuts.append(after)
-        field = _FIELDS.search(data, after, end)
-    if connection and (connection != b"keep-alive" or response.minor == 0):
-        _read_connection(response, data, connection)
-    if chunked and (length >= 0 or response.minor == 0):
-        raise ProtocolError(502, "bad_answer", "the upstream gave the body's length twice, or HTTP/1.0 chunks")
-    if status < 200 or status == 204:
-        response.body = 0
-        if chunked or length >= 0:
-            # RFC 9112 §6.1 and RFC 9110 §8.6: neither may be said here, and a client might wait for a body.
-            for field in field_pattern(rb"(?:transfer-encoding|content-length)").finditer(data, response.line_end, end):
-                response.cuts.append(field.start())
-                response.cuts.append(field.end())
-    elif status == 304 or method == "HEAD":
-        response.body = 0
-    elif chunked:
-        response.body = CHUNKED
-    elif length >= 0:
-        response.body = length
-    else:
-        response.keep_alive = False
-    return response
+            response.keep_alive = False
+        return response
+
+    def _read_status_line(self, line: bytes) -> tuple[int, int]:
+        match = STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise _malformed()
+        seen = (int(match[2]), int(match[1]))
+        if len(self._status_lines) < _MAX_STATUS_LINES:
+            self._status_lines[line] = seen
+        return seen
+
+
+def _malformed() -> ProtocolError:
+    return ProtocolError(502, "bad_answer", "the upstream's response head is malformed")
 
 
 def _read_connection(response: Response, data: bytes, connection: bytes) -> None:
@@ -119,9 +176,7 @@ def _read_connection(response: Response, data: bytes, connection: bytes) -> None
     response.keep_alive = b"close" not in options and (response.minor == 1 or b"keep-alive" in options)
     for option in options:
         if option and option not in _NOT_REMOVABLE:
-            for field in field_pattern(re.escape(option)).finditer(data, response.line_end, response.end):
-                response.cuts.append(field.start())
-                response.cuts.append(field.end())
+            response.cut_named(data, re.escape(option))
 
 
 def without(head: bytes, start: int, end: int, cuts: list[int]) -> bytes:

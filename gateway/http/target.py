@@ -19,11 +19,14 @@ from gateway.errors import ProtocolError
 
 PLUS: Final = 0x2B
 PERCENT: Final = 0x25
+EQUALS: Final = 0x3D
+AMPERSAND: Final = 0x26
 """As numbers: `byte in data` is a plain search, `b"+" in data` first fails to make a number of its left side."""
 
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DOT_SEGMENT: Final = re.compile(rb"/\.{1,2}(?:;[^/]*)?(?=/|$)")
+_SPECIAL: Final = frozenset("&=%+ ")
 _SLASHES: Final = re.compile(rb"/{2,}")
 
 
@@ -86,6 +89,26 @@ def parse_query(query: bytes) -> dict[str, str]:
             if key not in parameters:
                 parameters[key] = value.decode("utf-8", "replace") if plain else _decode(value)
     return parameters
+
+
+def parameter_needle(name: str) -> bytes:
+    """What `find_parameter` looks for, empty where the name can stand in a query only with escapes."""
+    return b"&" + name.encode("ascii") if name and name.isascii() and _SPECIAL.isdisjoint(name) else b""
+
+
+def find_parameter(query: bytes, needle: bytes) -> str | None:
+    """The value that `parse_query` would give one parameter of a query without escapes, or None."""
+    padded = b"&" + query + b"&"
+    at = padded.find(needle)
+    while at >= 0:
+        after = at + len(needle)
+        following = padded[after]
+        if following == EQUALS:
+            return padded[after + 1 : padded.find(b"&", after)].decode("ascii")
+        if following == AMPERSAND:
+            return ""
+        at = padded.find(needle, after)
+    return None
 
 
 def _decode(text: bytes) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.http.request import HeadReader, Request
+from gateway.http.response import ResponseReader
 from gateway.proxy.budget import RetryBudget
+from gateway.proxy.connection import Outbox
 from gateway.routing.plan import Peer, Plan
 from gateway.telemetry.counters import Traffic
 
@@ -107,7 +109,9 @@ class Context:
         "name",
         "now",
         "origins",
+        "outbox",
         "reader",
+        "response_reader",
         "router",
         "scheme",
         "tasks",
@@ -131,14 +135,17 @@ class Context:
         scheme: str = "http",
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.outbox: Outbox = origins.outbox
         self.router = router
         self.origins = origins
         self.traffic = traffic
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
         self.budget = budget or RetryBudget()
-        self.reader = HeadReader(tag_header, target_bytes=self.limits.target_bytes)
-        self.trusted_reader = HeadReader(tag_header, True, self.limits.target_bytes)
+        most = self.limits
+        self.reader = HeadReader(tag_header, False, most.target_bytes, most.header_count)
+        self.trusted_reader = HeadReader(tag_header, True, most.target_bytes, most.header_count)
+        self.response_reader = ResponseReader(most.head_bytes, most.header_count)
         self.learn = learn
         self.log = log
         self.name = name

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import ProtocolError
 from gateway.http.chunked import ChunkedReader
 from gateway.http.request import CHUNKED, Request
-from gateway.http.response import UNTIL_CLOSE, Response, read_response, without
+from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
 from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
 from gateway.routing.plan import Plan
@@ -300,22 +300,12 @@ class Exchange:
             data = self._buffer + data
         while True:
             try:
-                response = read_response(data, self.request.method)
+                response = self.context.response_reader.read(data, self.request.method)
             except ProtocolError as error:
                 self._fail_upstream("bad_answer", error.detail)
                 return
-            limits = self.context.limits
             if response is None:
-                if len(data) > limits.head_bytes:
-                    self._fail_upstream("bad_answer", "the upstream's response head is too large")
-                else:
-                    self._buffer = data
-                return
-            end = response.end
-            if end > 4 * limits.header_count and (
-                end > limits.head_bytes or data.count(b"\r\n", 0, end) > limits.header_count + 2
-            ):
-                self._fail_upstream("bad_answer", "the upstream's response head is too large")
+                self._buffer = data
                 return
             if response.status >= 200:
                 break
@@ -349,7 +339,12 @@ class Exchange:
     def _pass_head(self, response: Response, data: bytes) -> None:
         request = self.request
         body = response.body
-        keeps = self._keeps = self._keeps_downstream(response)
+        keeps = self._keeps = (
+            request.keep_alive
+            and self.request_done
+            and not self.context.is_draining
+            and (body >= 0 or (body == CHUNKED and request.version == 1))
+        )
         end = response.end
         size = len(data) - end
         if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1:
@@ -378,11 +373,6 @@ class Exchange:
         self._pass_body(data[end:], head)
         if not self.is_over:
             self.passed_at = perf_counter()
-
-    def _keeps_downstream(self, response: Response) -> bool:
-        if not self.request.keep_alive or self.context.is_draining or not self.request_done:
-            return False
-        return response.body >= 0 or (response.body == CHUNKED and self.request.version == 1)
 
     def _pass_body(self, data: bytes, head: bytes = b"") -> None:
         response = self._response
@@ -453,7 +443,8 @@ class Exchange:
             self.upstream = None
             upstream.exchange = None
             if is_clean and response.keep_alive and self.request_done and not upstream.is_lost:
-                upstream.resume_reading()
+                if upstream.is_paused:
+                    upstream.resume_reading()
                 upstream.origin.release(upstream, self.context.now)
             else:
                 upstream.close()

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 
+from gateway.proxy.connection import Outbox
 from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
 from gateway.routing.instance import Instance
@@ -18,11 +19,29 @@ class Busy(Exception):
 class Origin:
     """The connections to one address. The last one released is the first one reused, so that surplus ones age out."""
 
-    __slots__ = ("_idle", "_limit", "_loop", "_open", "_tls", "_waiters", "address", "host", "is_gone", "port")
+    __slots__ = (
+        "_idle",
+        "_limit",
+        "_loop",
+        "_open",
+        "_tls",
+        "_waiters",
+        "address",
+        "host",
+        "is_gone",
+        "outbox",
+        "port",
+    )
 
     def __init__(
-        self, instance: Instance, limit: int, loop: asyncio.AbstractEventLoop, tls: UpstreamTLS | None = None
+        self,
+        instance: Instance,
+        limit: int,
+        loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
+        tls: UpstreamTLS | None = None,
     ) -> None:
+        self.outbox = outbox
         self.address = instance.address
         self.host = instance.host
         self.port = instance.port
@@ -70,8 +89,8 @@ class Origin:
             async with asyncio.timeout(timeout):
                 await self._connect(upstream)
         except BaseException:
-            if upstream.transport is None:
-                self._closed()
+            if upstream.transport is None and not upstream.is_lost:
+                self._closed()  # nothing will tell that it was lost: it never was
             else:
                 upstream.close()
             raise
@@ -124,13 +143,17 @@ class Origin:
 
 
 class Origins:
-    """Every origin of this process, by address. Services in `tls` are spoken to in TLS."""
+    """Every origin of this process, by address. Services in `tls` are spoken to in TLS.
 
-    __slots__ = ("_by_address", "_limit", "_loop", "_tls")
+    `outbox` is for both sides of the exchanges with them.
+    """
+
+    __slots__ = ("_by_address", "_limit", "_loop", "_tls", "outbox")
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
+        self.outbox = Outbox(self._loop.call_soon)
         self._by_address: dict[str, Origin] = {}
         self._tls: dict[str, UpstreamTLS] = {}
 
@@ -153,7 +176,7 @@ class Origins:
                 key = f"{key}#{service}"
         origin = self._by_address.get(key)
         if origin is None:
-            origin = self._by_address[key] = Origin(instance, self._limit, self._loop, tls)
+            origin = self._by_address[key] = Origin(instance, self._limit, self._loop, self.outbox, tls)
         return origin
 
     def retain(self, addresses: set[str]) -> None:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from gateway.proxy.connection import Connection
+
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.origin import Origin
 
 
-class Upstream:
+class Upstream(Connection):
     """An asyncio protocol. `exchange` is None while the connection is idle in its origin."""
 
-    __slots__ = ("_is_paused", "exchange", "idle_since", "is_lost", "origin", "served", "transport", "writes_paused")
+    __slots__ = ("exchange", "idle_since", "is_lost", "origin", "served")
 
     def __init__(self, origin: Origin) -> None:
+        super().__init__(origin.outbox)
         self.origin = origin
         self.exchange: Exchange | None = None
-        self.transport: asyncio.Transport | None = None
         self.idle_since: float = 0.0
         self.served: int = 0
         self.is_lost: bool = False
-        self.writes_paused: bool = False
-        self._is_paused: bool = False
 
     def itself(self) -> Upstream:
         """The protocol factory that `create_connection` asks for."""
@@ -48,6 +48,7 @@ class Upstream:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        self.transport = None
         self.origin.lost(self)
         exchange = self.exchange
         if exchange is not None:
@@ -63,25 +64,10 @@ class Upstream:
         if self.exchange is not None:
             self.exchange.upload_resumed()
 
-    def write(self, data: bytes) -> None:
-        """Sends bytes of the exchange's request."""
-        if self.transport is not None and not self.is_lost:
-            self.transport.write(data)
-
-    def pause_reading(self) -> None:
-        """Stops reading: the client is slower than the instance."""
-        if not self._is_paused and self.transport is not None and not self.is_lost:
-            self._is_paused = True
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Reads again."""
-        if self._is_paused and self.transport is not None and not self.is_lost:
-            self._is_paused = False
-            self.transport.resume_reading()
-
     def close(self) -> None:
         """Closes at once: whatever is unsent belongs to nobody any more."""
         self.is_lost = True
-        if self.transport is not None:
-            self.transport.abort()
+        transport = self.transport
+        if transport is not None:
+            self.transport = None
+            transport.abort()

@@ -16,6 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
 
 from gateway.http.request import Request
+from gateway.http.target import parameter_needle
 
 PARAM: Final = 0
 HEADER: Final = 1
@@ -47,18 +48,19 @@ def number_of(value: str) -> float | None:
 class Field:
     """One thing that conditions look at: a kind and, for the named kinds, a name."""
 
-    __slots__ = ("kind", "name", "pattern")
+    __slots__ = ("kind", "name", "needle", "pattern")
 
     def __init__(self, kind: int, name: str, pattern: re.Pattern[bytes] | None) -> None:
         self.kind = kind
         self.name = name
         self.pattern = pattern
+        self.needle: bytes = parameter_needle(name) if kind == PARAM else b""
 
     def read(self, request: Request) -> str | None:
         """The field's value in a request, or None where it is absent."""
         kind = self.kind
         if kind == PARAM:
-            return request.param(self.name)
+            return request.param(self.name, self.needle)
         if kind == HEADER:
             pattern = self.pattern
             return None if pattern is None else request.header(pattern)
@@ -223,7 +225,8 @@ class CompiledRules:
         while alive:
             lowest = alive & -alive
             row = lowest.bit_length() - 1
-            if self._holds(row, request):
+            checks = self._checks[row]
+            if not checks or _hold(checks, request):
                 return self.lanes[row]
             alive ^= lowest
         return None
@@ -233,9 +236,10 @@ class CompiledRules:
         services = self._services_of_tag.get(tag)
         return services is None or service in services
 
-    def _holds(self, row: int, request: Request) -> bool:
-        for field, check in self._checks[row]:
-            value = field.read(request)
-            if value is None or not check.holds(value):
-                return False
-        return True
+
+def _hold(checks: tuple[tuple[Field, Check], ...], request: Request) -> bool:
+    for field, check in checks:
+        value = field.read(request)
+        if value is None or not check.holds(value):
+            return False
+    return True

@@ -44,14 +44,6 @@ class Series:
         self.statuses: dict[int, int] = {}
         self.durations = Histogram()
 
-    def count(self, status: int, seconds: float) -> None:
-        """Counts one exchange."""
-        statuses = self.statuses
-        statuses[status] = statuses.get(status, 0) + 1
-        durations = self.durations
-        durations.counts[bisect_left(BUCKETS, seconds)] += 1
-        durations.total += seconds
-
 
 class Traffic:
     """Counters of the data plane of one process. Keys are label values in the order the attribute's comment gives."""
@@ -98,7 +90,11 @@ class Traffic:
         series = by_tag.get(tag)
         if series is None:
             series = by_tag[tag] = Series()
-        series.count(status, seconds)
+        statuses = series.statuses
+        statuses[status] = statuses.get(status, 0) + 1
+        durations = series.durations
+        durations.counts[bisect_left(BUCKETS, seconds)] += 1
+        durations.total += seconds
 
     def count_overhead(self, seconds: float) -> None:
         """Counts this program's own share of one exchange's time."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.http.request import Request
+from gateway.proxy.connection import Connection, Outbox
 from gateway.proxy.context import Context, Limits
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.origin import Origins
@@ -73,6 +74,13 @@ class Pipe(asyncio.Transport):
         return b"".join(self.writes)
 
 
+class AtOnce(Outbox):
+    """Sends each write by itself: one write, one answer."""
+
+    def put(self, connection: Connection) -> None:
+        connection.flush()
+
+
 class RecordingRouter(EntryRouter):
     """Routes everything to one instance, and keeps the requests it was asked about."""
 
@@ -132,8 +140,10 @@ class Wire:
         views = {"a": ServiceView("a", [_INSTANCE], Turns())}
         self._snapshot = Snapshot(1, compile_rules([]), routes, views)
         router = RecordingRouter(self._snapshot, [])
+        origins = Origins()
+        origins.outbox = AtOnce(lambda flush: None)
         return Context(
-            router, Origins(), Traffic(), limits=Limits(head_bytes=HEAD_BYTES, header_count=20, target_bytes=512)
+            router, origins, Traffic(), limits=Limits(head_bytes=HEAD_BYTES, header_count=20, target_bytes=512)
         )
 
     def ask(self, pieces: Iterable[bytes]) -> Conversation:
@@ -147,7 +157,7 @@ class Wire:
             while (exchange := downstream._exchange) is not None and exchange.request_done:
                 assert exchange.upstream is not None, "the slow path was taken"
                 exchange.upstream.data_received(ANSWER)
-        starts = [start for _, start in router.requests] + [len(sent)]
+            starts = [start for _, start in router.requests] + [len(sent)]
         conversation = Conversation(
             [request for request, _ in router.requests],
             [b"".join(sent[start:end]) for start, end in itertools.pairwise(starts)],

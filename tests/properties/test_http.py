@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.http.target import find_parameter, parameter_needle, parse_query
 from tests.fuzz import words
 from tests.fuzz.checks import check_chunked, check_request, check_response
 
@@ -63,3 +64,12 @@ def test_answers(kind: bytes, data: bytes) -> None:
 @given(broken(CHUNKED))
 def test_chunks(data: bytes) -> None:
     check_chunked(data)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "ab", "b", "=", "&", "1", "a=b", "/"]), max_size=8).map("".join),
+    st.sampled_from(["a", "ab", "b", "1"]),
+)
+def test_one_parameter_is_found_as_if_all_were_read(query: str, name: str) -> None:
+    found = find_parameter(query.encode(), parameter_needle(name))
+    assert found == parse_query(query.encode()).get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ProtocolError
-from gateway.http.grammar import REQUEST_HEAD, check_partial, field_pattern, malformed
+from gateway.http.grammar import check_partial, field_pattern
 from gateway.http.request import CHUNKED, HeadReader, Request
 from gateway.http.response import without
 
@@ -15,10 +15,7 @@ TRUSTING = HeadReader("x-gray-tag", keeps_forwarded=True)
 
 def read(head: bytes, reader: HeadReader = READER) -> Request:
     """The request, or the ProtocolError with which it is refused."""
-    match = REQUEST_HEAD.fullmatch(head)
-    if match is None:
-        raise malformed(head)
-    return reader.read(head, match, "192.0.2.1")
+    return reader.read(head, "192.0.2.1")
 
 
 def forwarded_fields(request: Request) -> bytes:

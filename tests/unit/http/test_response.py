@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ProtocolError
-from gateway.http.response import CHUNKED, UNTIL_CLOSE, read_response
+from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseReader
 
 
 def answer(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK") -> bytes:
@@ -41,7 +41,7 @@ def answer(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK") -> bytes:
     ],
 )
 def test_framing(data: bytes, method: str, body: int, keeps: bool) -> None:
-    response = read_response(data, method)
+    response = ResponseReader().read(data, method)
     assert response is not None
     assert (response.body, response.keep_alive) == (body, keeps)
 
@@ -56,7 +56,7 @@ def test_hop_by_hop_fields_are_not_passed_on() -> None:
         b"Date: now",
         line=b"HTTP/1.0 200 Fine",
     )
-    response = read_response(data, "GET")
+    response = ResponseReader().read(data, "GET")
     assert response is not None
     assert response.head(data, b"\r\nX: y") == (b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\nDate: now\r\nX: y\r\n\r\n")
 
@@ -65,7 +65,7 @@ def test_hop_by_hop_fields_are_not_passed_on() -> None:
 @pytest.mark.parametrize("line", [b"HTTP/1.1 204 No Content", b"HTTP/1.1 103 Early Hints"])
 def test_what_cannot_have_a_body_does_not_announce_one(line: bytes, field: bytes) -> None:
     data = answer(b"A: 1", field, b"B: 2", line=line)
-    response = read_response(data, "GET")
+    response = ResponseReader().read(data, "GET")
     assert response is not None
     assert response.body == 0
     assert response.head(data, b"") == answer(b"A: 1", b"B: 2", line=line)
@@ -73,7 +73,7 @@ def test_what_cannot_have_a_body_does_not_announce_one(line: bytes, field: bytes
 
 def test_connection_cannot_remove_framing() -> None:
     data = answer(b"Connection: Content-Length", b"Content-Length: 3")
-    response = read_response(data, "GET")
+    response = ResponseReader().read(data, "GET")
     assert response is not None
     assert response.head(data, b"") == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 
@@ -102,11 +102,11 @@ def test_connection_cannot_remove_framing() -> None:
 )
 def test_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError) as error:
-        read_response(data, "GET")
+        ResponseReader().read(data, "GET")
     assert error.value.status == 502
 
 
 def test_an_incomplete_head_waits() -> None:
     data = answer(b"Content-Length: 3")
     for size in range(len(data)):
-        assert read_response(data[:size], "GET") is None
+        assert ResponseReader().read(data[:size], "GET") is None
