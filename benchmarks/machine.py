@@ -1,45 +1,65 @@
-"""Pinning processes to cores and reading what they cost."""
+"""Finding tools, pinning processes to cores, and reading what they cost."""
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 
 class Missing(Exception):
-    """A tool that the benchmark needs is not installed."""
+    """A tool is not installed and cannot be."""
 
 
 def tool(name: str, package: str) -> str:
-    """The path of a program. Raises Missing with what to install."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    """The path of a program, from Debian's `package` where it has to be installed first. Raises Missing."""
+    found = _find(name)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"installing {package} …", file=sys.stderr, flush=True)
+        for arguments in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", package]):
+            subprocess.run(["apt-get", *arguments], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        found = _find(name)
     if found is None:
         raise Missing(f"{name} is not installed; on Debian: apt-get install {package}")
     return found
 
 
-def start(arguments: list[str], core: int, log: Path) -> subprocess.Popen[bytes]:
-    """Starts a program pinned to a core, away from the sources, so that `python -m gateway` runs what is installed."""
+def _find(name: str) -> str | None:
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(name, path=beside) or shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def start(
+    arguments: list[str], cores: set[int], log: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts a program pinned to cores, away from the sources, so that `python -m gateway` runs what is installed."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            arguments, stdout=output, stderr=output, cwd=log.parent, preexec_fn=lambda: os.sched_setaffinity(0, {core})
+            arguments,
+            stdout=output,
+            stderr=output,
+            cwd=log.parent,
+            env={**os.environ, **(environ or {})},
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
 
 
 def wait_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Waits until somebody listens on a loopback port. Raises RuntimeError with the log where nobody will."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 20
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 0.2).close()
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"nothing listens on port {port}:\n{log.read_text()}") from None
+                raise RuntimeError(f"nothing listens on port {port}:\n{log.read_text()[-2000:]}") from None
             time.sleep(0.05)
 
 
@@ -62,6 +82,37 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def describe() -> str:
+    """The machine in a line: processor, cores, kernel, Python."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def commit() -> str:
+    """The short commit of the sources, marked where they were changed."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
 def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *_children(int(child))]
+    return found

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.http.grammar import field_pattern
 from gateway.telemetry.linefile import LineFile
-from gateway.telemetry.tracecontext import trace_id_of
 
 if TYPE_CHECKING:
     from gateway.http.request import Request
     from gateway.proxy.exchange import Exchange
+    from gateway.routing.decision import Decision
 
 JSON: Final = "json"
 COMBINED: Final = "combined"
 MAX_VALUE: Final = 2048
 """Bytes of a value that a client chose; the rest is cut off."""
+
+MAX_DECISIONS: Final = 1024
+"""Decisions whose part of the line is kept ready."""
 
 _UNSAFE: Final = re.compile(rb"[^ !#-\[\]-~]")
 _REFERER: Final = field_pattern(rb"referer")
@@ -36,7 +39,18 @@ class AccessLog:
     `headers` are request headers to log, `masked` query parameters whose values are not.
     """
 
-    __slots__ = ("_credit", "_file", "_headers", "_is_json", "_listener", "_mask", "_sample", "_second", "_stamp")
+    __slots__ = (
+        "_credit",
+        "_decisions",
+        "_file",
+        "_headers",
+        "_is_json",
+        "_listener",
+        "_mask",
+        "_millisecond",
+        "_sample",
+        "_stamp",
+    )
 
     def __init__(
         self,
@@ -59,7 +73,8 @@ class AccessLog:
         self._mask: re.Pattern[bytes] | None = (
             re.compile(rb"([?&](?:" + names + rb")=)[^&]*", re.IGNORECASE) if masked else None
         )
-        self._second: int = 0
+        self._decisions: dict[tuple[object, ...], str] = {}
+        self._millisecond: int = 0
         self._stamp: str = ""
 
     @property
@@ -96,12 +111,10 @@ class AccessLog:
 
     def _json(self, exchange: Exchange, status: int, now: float) -> str:
         request = exchange.request
-        decision = exchange.plan.decision
-        instance = decision.instance
         answered = exchange.answered_at
-        upstream = f"{(answered - exchange.sent_at) * 1000.0:.3f}" if answered else "null"
-        overhead = f"{exchange.overhead(now) * 1000.0:.3f}" if answered else "null"
-        trace = trace_id_of(request.traceparent).decode("ascii")
+        upstream = str(int((answered - exchange.sent_at) * 1e6)) if answered else "null"
+        overhead = str(int(exchange.overhead(now) * 1e6)) if answered else "null"
+        trace = request.traceparent[3:35]  # sound, or it would not be there
         headers = ""
         for name, pattern in self._headers:
             match = pattern.search(request.head, request.line_end)
@@ -113,13 +126,38 @@ class AccessLog:
             f'"target":"{self._target(request)}","version":"1.{request.version}",'
             f'"status":{status},"upstream_status":{exchange.upstream_status or "null"},"cause":{_name(exchange.cause)},'
             f'"bytes_in":{exchange.received},"bytes_out":{exchange.sent},'
-            f'"duration_ms":{(now - exchange.started) * 1000.0:.3f},"upstream_ms":{upstream},"overhead_ms":{overhead},'
-            f'"route":{_name(decision.route)},"service":{_name(decision.service)},"group":{_name(decision.group)},'
-            f'"lane":{_name(decision.lane)},"tag":"{decision.tag}","tag_source":"{decision.tag_source}",'
-            f'"pool":"{decision.pool}","fallback":{_name(decision.fallback)},'
-            f'"instance":{"null" if instance is None else _name(instance.address)},"attempts":{exchange.attempts or 1},'
-            f'"trace_id":{_name(trace)},"revision":{decision.revision},"headers":{{{headers}}}}}\n'
+            f'"duration_us":{int((now - exchange.started) * 1e6)},"upstream_us":{upstream},"overhead_us":{overhead},'
+            f'{self._decided(exchange.plan.decision)},"attempts":{exchange.attempts or 1},'
+            f'"trace_id":{_name(trace.decode("ascii"))},"headers":{{{headers}}}}}\n'
         )
+
+    def _decided(self, decision: Decision) -> str:
+        """What the line says about a decision: there are few of them, compared with the requests."""
+        instance = decision.instance
+        key = (
+            decision.route,
+            decision.service,
+            decision.group,
+            decision.lane,
+            decision.tag,
+            decision.tag_source,
+            decision.pool,
+            decision.fallback,
+            "" if instance is None else instance.address,
+            decision.revision,
+        )
+        text = self._decisions.get(key)
+        if text is None:
+            text = (
+                f'"route":{_name(decision.route)},"service":{_name(decision.service)},"group":{_name(decision.group)},'
+                f'"lane":{_name(decision.lane)},"tag":"{decision.tag}","tag_source":"{decision.tag_source}",'
+                f'"pool":"{decision.pool}","fallback":{_name(decision.fallback)},'
+                f'"instance":{"null" if instance is None else _name(instance.address)},"revision":{decision.revision}'
+            )
+            if len(self._decisions) >= MAX_DECISIONS:
+                self._decisions.clear()
+            self._decisions[key] = text
+        return text
 
     def _combined(self, exchange: Exchange, status: int) -> str:
         request = exchange.request
@@ -140,12 +178,12 @@ class AccessLog:
 
     def _time(self) -> str:
         """The time as RFC 3339 has it, in UTC with milliseconds."""
-        now = time()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        return f"{self._stamp}.{int((now - second) * 1000.0):03d}Z"
+        millisecond = int(time() * 1000.0)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            self._stamp = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(second))}.{rest:03d}Z"
+        return self._stamp
 
 
 def _escaped(value: bytes) -> str:

@@ -60,8 +60,8 @@ async def test_a_plain_answer(logged: Proxy, origin: Origin, log: Log) -> None:
     await logged.ask(f"{body}traceparent: 00-{trace}-00f067aa0ba902b7-01\r\nContent-Length: 3\r\n\r\nabc".encode())
     (entry,) = await log.entries(1)
     assert entry.pop("ts").endswith("Z")
-    assert 0 < entry.pop("upstream_ms") <= entry.pop("duration_ms")
-    assert entry.pop("overhead_ms") > 0
+    assert 0 < entry.pop("upstream_us") <= entry.pop("duration_us")
+    assert entry.pop("overhead_us") > 0
     assert entry == {
         "listener": "entry",
         "client": "127.0.0.1",
