@@ -66,7 +66,13 @@ def start_origin(setting: Setting) -> subprocess.Popen[bytes]:
 
 
 def gateway(
-    setting: Setting, name: str, python: str, lanes: int = 1, workers: int = 1, log_to: str = "off"
+    setting: Setting,
+    name: str,
+    python: str,
+    lanes: int = 1,
+    workers: int = 1,
+    log_to: str = "off",
+    upstreams: int = 256,
 ) -> Contender:
     """The gateway as `python` has it installed, with so many lanes; the last one is the one that requests are for."""
     port = free_port()
@@ -84,6 +90,7 @@ def gateway(
         "routes": [{"path": "/A", "service": "a", "strip_prefix": True}],
         "rules": "rules.yaml",
         "timeouts": {"upstream_idle": "60s"},
+        "limits": {"upstream_connections": upstreams, "connections_per_client": 8192},
     }
     if log_to != "off":
         config["access_log"] = {"path": log_to}

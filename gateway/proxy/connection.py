@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+BULK: Final = 16384
+"""Bytes from which on a write is not held back."""
 
 
 class Outbox:
@@ -57,8 +60,12 @@ class Connection:
         self.writes_paused: bool = False
 
     def write(self, data: bytes) -> None:
-        """Sends bytes, at the end of this turn of the loop."""
-        if self.unsent:
+        """Sends bytes: a few at the end of this turn of the loop, many at once, because gathering them would copy them."""
+        if len(data) >= BULK:
+            self.flush()
+            if self.transport is not None:
+                self.transport.write(data)
+        elif self.unsent:
             self.unsent += data
         elif self.transport is not None:
             self.unsent = data

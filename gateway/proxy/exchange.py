@@ -531,9 +531,8 @@ class Exchange:
         if decision.fallback:
             traffic.count_fallback(decision.service, decision.tag, decision.fallback)
         if decision.service:
-            traffic.count_exchange(decision.service, decision.tag, status, now - self.started)
-            if self.answered_at:
-                traffic.count_overhead(self.overhead(now))
+            overhead = self.overhead(now) if self.answered_at else -1.0
+            traffic.count_exchange(decision.service, decision.tag, status, now - self.started, overhead)
         elif decision.error:
             traffic.count_refused(decision.error)
         else:

@@ -80,6 +80,7 @@ class RouteTable:
 
 
 def _longest(table: dict[str, Route], path: str) -> Route | None:
+    """The route for the path, or for the longest of those above it."""
     while True:
         route = table.get(path)
         if route is not None:

@@ -82,8 +82,8 @@ class Traffic:
         self.in_flight: int = 0
         self.connections: int = 0
 
-    def count_exchange(self, service: str, tag: str, status: int, seconds: float) -> None:
-        """Counts one finished exchange."""
+    def count_exchange(self, service: str, tag: str, status: int, seconds: float, overhead: float) -> None:
+        """Counts one finished exchange: how long it took, and this program's own share, negative where there is none."""
         by_tag = self.exchanges.get(service)
         if by_tag is None:
             by_tag = self.exchanges[service] = {}
@@ -95,12 +95,10 @@ class Traffic:
         durations = series.durations
         durations.counts[bisect_left(BUCKETS, seconds)] += 1
         durations.total += seconds
-
-    def count_overhead(self, seconds: float) -> None:
-        """Counts this program's own share of one exchange's time."""
-        overhead = self.overhead
-        overhead.counts[bisect_left(OVERHEAD_BUCKETS, seconds)] += 1
-        overhead.total += seconds
+        if overhead >= 0.0:
+            own = self.overhead
+            own.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
+            own.total += overhead
 
     def count_lane(self, group: str, lane: str) -> None:
         """Counts one request put on a lane by a rule."""

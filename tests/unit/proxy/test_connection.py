@@ -1,0 +1,73 @@
+"""Writes of one turn of the loop go out together, in order, and many bytes are not gathered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.proxy.connection import BULK, Connection, Outbox
+
+
+class Transport(asyncio.Transport):
+    """Notes what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+
+
+@pytest.fixture
+def turn() -> list[Callable[[], None]]:
+    """What is to be called at the end of this turn."""
+    return []
+
+
+@pytest.fixture
+def outbox(turn: list[Callable[[], None]]) -> Outbox:
+    return Outbox(turn.append)
+
+
+def connect(outbox: Outbox) -> tuple[Connection, Transport]:
+    connection, transport = Connection(outbox), Transport()
+    connection.transport = transport
+    return connection, transport
+
+
+def test_a_turns_writes_go_out_at_its_end(outbox: Outbox, turn: list[Callable[[], None]]) -> None:
+    (one, first), (two, second) = connect(outbox), connect(outbox)
+    one.write(b"a")
+    two.write(b"b")
+    one.write(b"c")
+    assert (first.writes, second.writes) == ([], [])
+    assert len(turn) == 1
+    turn.pop()()
+    assert (first.writes, second.writes) == ([b"ac"], [b"b"])
+    one.write(b"d")
+    assert len(turn) == 1
+
+
+def test_many_bytes_are_sent_at_once_behind_what_waits(outbox: Outbox, turn: list[Callable[[], None]]) -> None:
+    connection, transport = connect(outbox)
+    connection.write(b"head")
+    connection.write(b"x" * BULK)
+    assert transport.writes == [b"head", b"x" * BULK]
+    connection.write(b"y")
+    turn.pop()()
+    assert transport.writes[2:] == [b"y"]
+
+
+def test_a_lost_connection_takes_nothing(outbox: Outbox, turn: list[Callable[[], None]]) -> None:
+    connection, transport = connect(outbox)
+    connection.write(b"a")
+    connection.transport = None
+    turn.pop()()
+    connection.write(b"b")
+    connection.write(b"x" * BULK)
+    assert transport.writes == []
+    assert turn == []
