@@ -157,7 +157,7 @@ class Wire:
             while (exchange := downstream._exchange) is not None and exchange.request_done:
                 assert exchange.upstream is not None, "the slow path was taken"
                 exchange.upstream.data_received(ANSWER)
-            starts = [start for _, start in router.requests] + [len(sent)]
+        starts = [start for _, start in router.requests] + [len(sent)]
         conversation = Conversation(
             [request for request, _ in router.requests],
             [b"".join(sent[start:end]) for start, end in itertools.pairwise(starts)],
