@@ -19,6 +19,7 @@ HOT = [
     "gateway/proxy/downstream.py",
     "gateway/proxy/exchange.py",
     "gateway/proxy/origin.py",
+    "gateway/proxy/upload.py",
     "gateway/proxy/upstream.py",
     "gateway/proxy/context.py",
 ]

@@ -88,7 +88,9 @@ def may_try_again(exchange: Exchange) -> bool:
     That is safe where nothing of an answer was seen, all of the request is still here, and its method is idempotent.
     """
     request = exchange.request
-    if exchange.has_answer_begun or not exchange.can_replay or request.method not in _IDEMPOTENT:
+    upload = exchange.upload
+    is_whole = upload is None or upload.can_replay
+    if exchange.has_answer_begun or not is_whole or request.method not in _IDEMPOTENT:
         return False
     if not exchange.is_fresh:
         # A kept-alive connection that the instance had closed, by its own timeout most likely: the request never reached

@@ -17,6 +17,7 @@ from gateway.http.request import CHUNKED, Request
 from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
 from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
+from gateway.proxy.upload import Upload
 from gateway.routing.plan import Plan
 
 if TYPE_CHECKING:
@@ -31,25 +32,19 @@ class Exchange:
     """State of one request; nothing of it outlives the answer.
 
     Times are `perf_counter`'s seconds: `sent_at` when the head was handed to the instance, `answered_at` when its first
-    bytes came, `passed_at` when its head was passed on. `waited` is what the slow path waited before that. `received`
-    and `sent` count the bytes of the two bodies. `cause` says why the answer is not a plain one.
+    bytes came, `passed_at` when its head was passed on. `waited` is what the slow path waited before that. `sent` counts
+    the bytes of the answer's body; `upload` is None where the request has none. `cause` says why the answer is not a plain one.
     """
 
     __slots__ = (
         "_buffer",
-        "_chunks_in",
         "_chunks_out",
         "_keeps",
-        "_left_in",
         "_left_out",
-        "_paused_at",
-        "_payload",
         "_response",
         "_waits_since",
         "answered_at",
         "attempts",
-        "body_from",
-        "can_replay",
         "cause",
         "context",
         "downstream",
@@ -59,12 +54,12 @@ class Exchange:
         "is_tunnel",
         "passed_at",
         "plan",
-        "received",
         "request",
         "request_done",
         "sent",
         "sent_at",
         "started",
+        "upload",
         "upstream",
         "waited",
     )
@@ -76,11 +71,11 @@ class Exchange:
         self.started: float = perf_counter()
         self.plan: Plan = context.router.route(request, downstream.peer, context.now)
         self.upstream: Upstream | None = None
-        self.request_done: bool = request.body == 0
+        self.upload: Upload | None = Upload(request.body, context.now) if request.body else None
+        self.request_done: bool = self.upload is None
         self.is_over: bool = False
         self.is_tunnel: bool = False
         self.attempts: int = 0
-        self.can_replay: bool = True
         self.is_fresh: bool = False
         self.has_reused: bool = False
         self.cause: str = ""
@@ -88,15 +83,9 @@ class Exchange:
         self.answered_at: float = 0.0
         self.passed_at: float = 0.0
         self.waited: float = 0.0
-        self.body_from: float = 0.0
-        self.received: int = 0
         self.sent: int = 0
         self._waits_since: float = 0.0
-        self._paused_at: float = 0.0
         self._keeps: bool = False
-        self._left_in: int = request.body
-        self._chunks_in: ChunkedReader | None = None
-        self._payload: bytes = b""
         self._buffer: bytes = b""
         self._response: Response | None = None
         self._left_out: int = 0
@@ -137,11 +126,10 @@ class Exchange:
         if decision.error:
             self._answer_ourselves()
             return data
-        if not self.request_done:
-            if self._left_in == CHUNKED:
-                self._chunks_in = ChunkedReader()
-            self.body_from = context.now
-            self._payload, data = self._take(data)
+        upload = self.upload
+        if upload is not None:
+            upload.kept, data = upload.take(data)
+            self.request_done = upload.is_done
             if self.request.expects_continue and not self.request_done:
                 self.downstream.write(CONTINUE)
         if self.plan.reply is not None:
@@ -167,7 +155,8 @@ class Exchange:
 
     def _reply_when_done(self) -> None:
         """Gives the route's own answer, after the body: what it says is nobody's business."""
-        self._payload = b""
+        if self.upload is not None:
+            self.upload.kept = b""
         reply = self.plan.reply
         if reply is None or not self.request_done:
             return
@@ -188,42 +177,25 @@ class Exchange:
 
     def request_received(self, data: bytes) -> bytes:
         """Takes more of the body; returns the bytes behind it. Raises ProtocolError for a malformed one."""
-        payload, rest = self._take(data)
+        upload = self.upload
+        assert upload is not None
+        payload, rest = upload.take(data)
+        self.request_done = upload.is_done
         context = self.context
         timeouts = context.timeouts
+        now = context.now
         if self.request_done:
-            self.downstream.deadline = context.now + timeouts.answer
+            self.downstream.deadline = now + timeouts.answer
         else:
-            idle = context.now + timeouts.body_idle
-            # A body that drips has an end too (as Apache's mod_reqtimeout has it: every second is to be earned).
             rate = context.limits.body_rate
-            earned = self.body_from + timeouts.body_grace + self.received / rate if rate else idle
-            self.downstream.deadline = min(idle, earned)
+            self.downstream.deadline = upload.deadline(now, timeouts.body_idle, timeouts.body_grace, rate)
         if self.plan.reply is not None:
             self._reply_when_done()
         elif self.upstream is None:
-            self._payload += payload
+            upload.kept += payload
         else:
             self.upstream.write(payload)
         return rest
-
-    def _take(self, data: bytes) -> tuple[bytes, bytes]:
-        chunks = self._chunks_in
-        if chunks is not None:
-            payload, rest = chunks.feed(data)
-            self.received += len(payload)
-            self.request_done = chunks.is_done
-            return payload, rest
-        if len(data) < self._left_in:
-            self.received += len(data)
-            self._left_in -= len(data)
-            return data, b""
-        payload = data[: self._left_in]
-        rest = data[self._left_in :]
-        self.received += self._left_in
-        self._left_in = 0
-        self.request_done = True
-        return payload, rest
 
     def send(self) -> None:
         """Sends what there is of the request on an idle connection, or leaves it to the slow path to make one."""
@@ -247,33 +219,39 @@ class Exchange:
         self.downstream.deadline = context.now + context.timeouts.answer
         # Before the write: it wakes the instance, which may well take this very core.
         self.sent_at = perf_counter()
-        upstream.write(self.plan.head + self._payload if self._payload else self.plan.head)
+        upload = self.upload
+        upstream.write(self.plan.head if upload is None else self.plan.head + upload.kept)
         if self._waits_since:
             waited = self.sent_at - self._waits_since
             self.waited += waited
-            self.body_from += waited
             self._waits_since = 0.0
-        if self.request_done:
+            if upload is not None:
+                upload.begun += waited
+        if upload is None or upload.is_done:
             return
         # The rest of the body will be streamed: nothing is kept to try again with.
-        self._payload = b""
-        self.can_replay = False
+        upload.kept = b""
+        upload.can_replay = False
         if not upstream.writes_paused:
             self.downstream.resume_reading()
 
     def upload_paused(self) -> None:
         """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""
-        self._paused_at = self.context.now
-        if not self.request_done:
-            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-            self.downstream.pause_reading()
+        upload = self.upload
+        if upload is not None:
+            upload.paused(self.context.now)
+            if not upload.is_done:
+                self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+                self.downstream.pause_reading()
 
     def upload_resumed(self) -> None:
-        """The instance has taken what waited. The pause is not held against the client."""
-        self.body_from += self.context.now - self._paused_at
-        if not self.request_done:
-            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-            self.downstream.resume_reading()
+        """The instance has taken what waited."""
+        upload = self.upload
+        if upload is not None:
+            upload.resumed(self.context.now)
+            if not upload.is_done:
+                self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+                self.downstream.resume_reading()
 
     def wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has a deadline of its own."""
