@@ -28,6 +28,9 @@ MAX_VALUE: Final = 2048
 MAX_DECISIONS: Final = 1024
 """Decisions whose part of the line is kept ready."""
 
+QUOTE: Final = 0x22
+BACKSLASH: Final = 0x5C
+
 _UNSAFE: Final = re.compile(rb"[^ !#-\[\]-~]")
 _REFERER: Final = field_pattern(rb"referer")
 _USER_AGENT: Final = field_pattern(rb"user-agent")
@@ -86,14 +89,17 @@ class AccessLog:
         """Has the lines so far written."""
         self._file.flush()
 
-    def record(self, exchange: Exchange, status: int, now: float) -> None:
-        """Logs an exchange that ended `now` (`perf_counter`'s seconds) with a status."""
+    def record(self, exchange: Exchange, status: int, now: float, overhead: float) -> None:
+        """Logs an exchange that ended `now` (`perf_counter`'s seconds) with a status.
+
+        `overhead` is this program's own share in seconds, negative where there was no answer to take it from.
+        """
         if not exchange.cause and status < 500:
             self._credit += self._sample
             if self._credit < 1.0:
                 return
             self._credit -= 1.0
-        text = self._json(exchange, status, now) if self._is_json else self._combined(exchange, status)
+        text = self._json(exchange, status, now, overhead) if self._is_json else self._combined(exchange, status)
         exchange.context.traffic.log_lines += 1
         self._file.add(text.encode("ascii"))
 
@@ -109,11 +115,11 @@ class AccessLog:
             text = f'{client_ip} - - [{_clf(stamp)}] "-" {status} 0 "-" "-"\n'
         self._file.add(text.encode("ascii"))
 
-    def _json(self, exchange: Exchange, status: int, now: float) -> str:
+    def _json(self, exchange: Exchange, status: int, now: float, overhead: float) -> str:
         request = exchange.request
         answered = exchange.answered_at
         upstream = str(int((answered - exchange.sent_at) * 1e6)) if answered else "null"
-        overhead = str(int(exchange.overhead(now) * 1e6)) if answered else "null"
+        own = str(int(overhead * 1e6)) if overhead >= 0.0 else "null"
         trace = request.traceparent[3:35]  # sound, or it would not be there
         headers = ""
         for name, pattern in self._headers:
@@ -126,7 +132,7 @@ class AccessLog:
             f'"target":"{self._target(request)}","version":"1.{request.version}",'
             f'"status":{status},"upstream_status":{exchange.upstream_status or "null"},"cause":{_name(exchange.cause)},'
             f'"bytes_in":{0 if exchange.upload is None else exchange.upload.received},"bytes_out":{exchange.sent},'
-            f'"duration_us":{int((now - exchange.started) * 1e6)},"upstream_us":{upstream},"overhead_us":{overhead},'
+            f'"duration_us":{int((now - exchange.started) * 1e6)},"upstream_us":{upstream},"overhead_us":{own},'
             f'{self._decided(exchange.plan.decision)},"attempts":{exchange.attempts or 1},'
             f'"trace_id":{_name(trace.decode("ascii"))},"headers":{{{headers}}}}}\n'
         )
@@ -174,7 +180,10 @@ class AccessLog:
         mask = self._mask
         if mask is not None and request.query and mask.search(target) is not None:
             target = mask.sub(rb"\1***", target)
-        return _escaped(target)
+        # The grammar of targets leaves two characters that JSON does not take as they are.
+        if QUOTE in target or BACKSLASH in target or len(target) > MAX_VALUE:
+            return _escaped(target)
+        return target.decode("ascii")
 
     def _time(self) -> str:
         """The time as RFC 3339 has it, in UTC with milliseconds."""

@@ -506,18 +506,18 @@ class Exchange:
         traffic = context.traffic
         traffic.in_flight -= 1
         decision = self.plan.decision
+        overhead = self._overhead(now) if self.answered_at else -1.0
         if decision.fallback:
             traffic.count_fallback(decision.service, decision.tag, decision.fallback)
         if decision.service:
-            overhead = self.overhead(now) if self.answered_at else -1.0
             traffic.count_exchange(decision.service, decision.tag, status, now - self.started, overhead)
         elif decision.error:
             traffic.count_refused(decision.error)
         else:
             traffic.count_reply(decision.route, status)
         if context.log is not None:
-            context.log.record(self, status, now)
+            context.log.record(self, status, now, overhead)
 
-    def overhead(self, now: float) -> float:
+    def _overhead(self, now: float) -> float:
         """Seconds that this program took: until the head was handed on, and from the answer's coming to its passing on."""
         return self.sent_at - self.started - self.waited + (self.passed_at or now) - self.answered_at
