@@ -32,15 +32,21 @@ class Outbox:
         self.waiting.append(connection)
 
     def flush(self) -> None:
-        """Sends everything now."""
+        """Sends everything now. What one transport raises keeps nobody else waiting."""
         waiting = self.waiting
         self.waiting = []
-        for connection in waiting:
-            data = connection.unsent
-            transport = connection.transport
-            connection.unsent = b""
-            if data and transport is not None:
-                transport.write(data)
+        done = 0
+        try:
+            for connection in waiting:
+                done += 1
+                data = connection.unsent
+                transport = connection.transport
+                connection.unsent = b""
+                if data and transport is not None:
+                    transport.write(data)
+        finally:
+            for connection in waiting[done:]:
+                self.put(connection)
 
 
 class Connection:

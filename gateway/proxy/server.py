@@ -62,12 +62,12 @@ class Listener:
     def _tick(self) -> None:
         context = self._context
         now = context.now = context.loop.time()
+        self._timer = context.loop.call_later(TICK, self._tick)
         for connection in [connection for connection in context.connections if connection.deadline < now]:
             connection.deadline_passed()
         context.origins.close_idle(now - context.timeouts.upstream_idle)
         if context.log is not None:
             context.log.flush()
-        self._timer = context.loop.call_later(TICK, self._tick)
 
     async def drain(self, delay: float, timeout: float) -> bool:
         """Winds down without failing a request: every answer from now on says `Connection: close`.

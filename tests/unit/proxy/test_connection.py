@@ -71,3 +71,19 @@ def test_a_lost_connection_takes_nothing(outbox: Outbox, turn: list[Callable[[],
     connection.write(b"x" * BULK)
     assert transport.writes == []
     assert turn == []
+
+
+def test_a_transport_that_fails_keeps_nobody_else_waiting(outbox: Outbox, turn: list[Callable[[], None]]) -> None:
+    class Broken(Transport):
+        def write(self, data: Any) -> None:
+            raise RuntimeError
+
+    (one, _), (two, second) = connect(outbox), connect(outbox)
+    one.transport = Broken()
+    one.write(b"a")
+    two.write(b"b")
+    with pytest.raises(RuntimeError):
+        turn.pop()()
+    turn.pop()()
+    assert second.writes == [b"b"]
+    assert turn == []
