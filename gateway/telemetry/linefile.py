@@ -14,8 +14,10 @@ from typing import Final
 
 _log = logging.getLogger("gateway.telemetry")
 
-MAX_WAITING: Final = 4 * 1024 * 1024
+MAX_WAITING: Final = 16 * 1024 * 1024
 """Bytes that may wait to be written."""
+BATCH: Final = 4 * 1024 * 1024
+"""Bytes that are handed to the thread at once; fewer wait for the next `flush`."""
 STDOUT: Final = "stdout"
 
 
@@ -30,29 +32,33 @@ class LineFile:
         self.dropped: int = 0
         self._path = path
         self._file = self._open()
-        self._lines: list[bytes] = []
+        self._buffer = bytearray()
         self._waiting: int = 0
         self._written: int = 0
         self._is_failing = False
-        self._batches: SimpleQueue[list[bytes] | None] = SimpleQueue()
+        self._batches: SimpleQueue[bytearray | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
     def add(self, line: bytes) -> None:
         """Takes one line, line end included."""
-        self._waiting += len(line)
+        size = len(line)
+        self._waiting += size
         # `_written` belongs to the thread; reading a little too low a number only drops a little too early.
         if self._waiting - self._written > MAX_WAITING:
-            self._waiting -= len(line)
+            self._waiting -= size
             self.dropped += 1
-        else:
-            self._lines.append(line)
+            return
+        buffer = self._buffer
+        buffer += line  # copied: a line that is kept would cost the next one cold memory
+        if len(buffer) >= BATCH:
+            self.flush()
 
     def flush(self) -> None:
         """Hands what there is to the thread."""
-        if self._lines:
-            self._batches.put(self._lines)
-            self._lines = []
+        if self._buffer:
+            self._batches.put(self._buffer)
+            self._buffer = bytearray()
 
     def close(self) -> None:
         """Writes what there is, for two seconds at most, and closes."""
@@ -66,14 +72,13 @@ class LineFile:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def _run(self) -> None:
-        while (lines := self._batches.get()) is not None:
-            batch = b"".join(lines)
+        while (batch := self._batches.get()) is not None:
             try:
                 self._reopen_if_moved()
                 self._write(batch)
                 self._is_failing = False
             except OSError as error:
-                self.dropped += len(lines)
+                self.dropped += batch.count(b"\n")
                 if not self._is_failing:
                     self._is_failing = True
                     _log.error("cannot write the access log %s: %s", self._path, error.strerror or error)
@@ -81,7 +86,7 @@ class LineFile:
         if self._path != STDOUT:
             os.close(self._file)
 
-    def _write(self, batch: bytes) -> None:
+    def _write(self, batch: bytearray) -> None:
         left = memoryview(batch)
         while left:
             left = left[os.write(self._file, left) :]
