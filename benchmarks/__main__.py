@@ -56,7 +56,9 @@ def main(
     if len(cores) < 2:
         raise click.ClickException("at least two cores are needed: one for the proxy, one for the load")
     # Absolute, links kept: a virtual environment is known by the path it is called by.
-    interpreters = {label: os.path.abspath(path) for label, path in (entry.split("=", 1) for entry in pythons)}  # noqa: PTH100
+    interpreters = {"plain": sys.executable}
+    if pythons:
+        interpreters = {label: os.path.abspath(path) for label, path in (entry.split("=", 1) for entry in pythons)}  # noqa: PTH100
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx workers run as another user
@@ -64,7 +66,7 @@ def main(
         setting = Setting(folder, {cores[0]}, set(cores[2:] if many else cores[1:]), set(cores[:2] if many else []))
         bench = Bench(setting, rounds, seconds)
         try:
-            bench.prepare(wanted, interpreters or {"plain": sys.executable}, options)
+            bench.prepare(wanted, interpreters, options)
             bench.run(workloads.split(","))
             if opens:
                 bench.open_loop()
@@ -75,7 +77,7 @@ def main(
             raise click.ClickException(str(error)) from error
         finally:
             bench.stop()
-    bench.write(Path(output))
+    bench.write(Path(output), describe(next(iter(interpreters.values()))))
 
 
 class Bench:
@@ -144,9 +146,9 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def write(self, output: Path) -> None:
+    def write(self, output: Path, machine: str) -> None:
         """Writes the table and the chart, and prints the table."""
-        title = f"{describe()}; commit {commit()}; {self._rounds} rounds of {self._seconds} s"
+        title = f"{machine}; commit {commit()}; {self._rounds} rounds of {self._seconds} s"
         plain = {
             workload: {name: samples for name, samples in by_name.items() if name in {one.name for one in self._all}}
             for workload, by_name in self._results.items()

@@ -82,8 +82,9 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
-def describe() -> str:
-    """The machine in a line: processor, cores, kernel, Python."""
+def describe(python: str) -> str:
+    """The machine in a line: processor, cores, kernel, and the Python that runs the gateway."""
+    done = subprocess.run([python, "-VV"], capture_output=True, text=True, check=True)
     model = next(
         (
             line.split(":", 1)[1].strip()
@@ -92,7 +93,7 @@ def describe() -> str:
         ),
         platform.machine(),
     )
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {done.stdout.split('(')[0].strip()}"
 
 
 def commit() -> str:
