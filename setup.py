@@ -8,6 +8,9 @@ from setuptools import setup
 HOT = [
     *glob("gateway/http/[a-z]*.py"),
     *glob("gateway/routing/[a-z]*.py"),
+    "gateway/rules/checks.py",
+    "gateway/rules/fields.py",
+    "gateway/rules/lookups.py",
     "gateway/rules/match.py",
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",

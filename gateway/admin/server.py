@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.admin.views import Sources
 from gateway.errors import ProtocolError, StartError
-from gateway.http.request import Request
+from gateway.http.request import HeadReader, Request
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -115,14 +115,14 @@ class AdminServer:
         if self._sources.explain is None:
             return problem(404, "no_lanes", "a sidecar has no lanes to explain: ask the entry gateway")
         try:
-            explained = self._sources.explain(_request_of(await request.json(), self._sources.tag_header))
+            explained = self._sources.explain(*_request_of(await request.json(), self._sources.reader))
         except json.JSONDecodeError as error:
             return problem(400, "bad_json", f"the body is not JSON: {error}")
         except (ValueError, KeyError, TypeError) as error:
             return problem(
                 400,
                 "bad_explain",
-                'expected {"method": "GET", "url": "/A/a?x=1", "headers": [["Name", "value"]], "client_ip": "…"}: '
+                'expected {"method": "GET", "url": "/A/a?x=1", "headers": [["Name", "value"]], "client_ip": "…", "body": "…"}: '
                 f"{error}",
             )
         except ProtocolError as error:
@@ -130,11 +130,11 @@ class AdminServer:
         return web.json_response(explained)
 
 
-def _request_of(body: object, tag_header: str) -> Request:
-    """The request that an explain body describes."""
+def _request_of(body: object, reader: HeadReader | None) -> tuple[Request, bytes]:
+    """The request that an explain body describes, and its own body."""
     if not isinstance(body, dict):
         raise TypeError("the body is not an object")
-    unknown = set(body) - {"method", "url", "headers", "client_ip"}
+    unknown = set(body) - {"method", "url", "headers", "client_ip", "body"}
     if unknown:
         raise ValueError(f"unknown key {min(unknown)!r}")
     headers = body.get("headers", [])
@@ -142,4 +142,5 @@ def _request_of(body: object, tag_header: str) -> Request:
         raise TypeError("headers is a list of [name, value] pairs")
     pairs = [(str(name), str(value)) for name, value in headers]
     client_ip = str(ip_address(str(body.get("client_ip", "127.0.0.1"))))
-    return Request.build(str(body.get("method", "GET")), str(body["url"]), pairs, client_ip, tag_header)
+    content = str(body.get("body", "")).encode()
+    return Request.build(str(body.get("method", "GET")), str(body["url"]), pairs, client_ip, reader, content), content

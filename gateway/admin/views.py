@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.http.request import Request
+from gateway.http.request import HeadReader, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Sources:
     """The exposition in Prometheus' text format."""
     refresh: Callable[[], Awaitable[None]] | None = None
     """Fetches what is exposed from other processes first; None where there are none."""
-    tag_header: str = "x-gray-tag"
-    """The name of the tag header, by which a request to explain is read."""
-    explain: Callable[[Request], dict[str, object]] | None = None
+    reader: HeadReader | None = None
+    """Reads requests to explain, as the listener would."""
+    explain: Callable[[Request, bytes], dict[str, object]] | None = None
     """None where there is nothing to explain (a sidecar has no lanes of its own)."""

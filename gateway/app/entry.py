@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
@@ -13,14 +14,17 @@ from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
-from gateway.app.parts import describe_lanes, describe_services, make_nacos, make_routes, warn_of_restart
+from gateway.app.parts import debug_header, describe_lanes, describe_services, make_nacos, make_routes, warn_of_restart
 from gateway.app.plane import EntryPlane
 from gateway.control.channel import Message
-from gateway.control.load import LoadedGateway, load_gateway, load_rules
+from gateway.control.expiry import expiry_notes, next_look
+from gateway.control.load import LoadedGateway, load_gateway
 from gateway.control.reload import Reloader, ReloadState
+from gateway.control.rulefiles import load_rules
+from gateway.control.surroundings import make_surroundings
 from gateway.control.watch import Watcher
 from gateway.control.workers import Workers
-from gateway.http.request import Request
+from gateway.http.request import HeadReader, Request
 from gateway.proxy.server import bind
 from gateway.registry.base import RegistryAdapter
 from gateway.registry.embedded.adapter import EmbeddedAdapter
@@ -28,13 +32,13 @@ from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.keeper import Keeper
 from gateway.registry.static import StaticAdapter
 from gateway.routing.carriers import Carriers
+from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
 from gateway.routing.explain import explain
 from gateway.routing.instance import Instance
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
-from gateway.rules.model import LaneGroup
 from gateway.settings import (
     EmbeddedRegistrySettings,
     StaticRegistrySettings,
@@ -55,6 +59,7 @@ class EntryGateway:
         self._started_at = time.time()
         self._is_serving = False
         self._is_draining = False
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
@@ -101,8 +106,10 @@ class EntryGateway:
             lanes=lambda: describe_lanes(self._reloader),
             metrics=collector.exposition,
             refresh=None if self._workers is None else self._workers.refresh,
-            tag_header=self._plane.carriers.header,
-            explain=lambda request: explain(self._plane.router, self._groups(), request),
+            reader=self._reader(),
+            explain=lambda request, body: explain(
+                self._plane.router, self._plane.rules, self._plane.around, request, body
+            ),
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
@@ -126,6 +133,8 @@ class EntryGateway:
     async def stop(self) -> None:
         """Drains and closes."""
         self._is_draining = True
+        if self._expiry is not None:
+            self._expiry.cancel()
         await self._watcher.close()
         drain = self._settings.drain
         plane = self._plane if self._workers is None else self._workers
@@ -165,8 +174,9 @@ class EntryGateway:
             if days < EXPIRY_WARNING:
                 _log.warning("certificate %s expire%s", file, f"s in {days:.0f} days" if days > 0 else "d")
         if self._workers is not None:
-            self._workers.tell("configure", revision, settings, loaded.groups)
-        self._gone.retain_lanes({(lane.group, lane.name) for lane in loaded.rules.lanes})
+            self._workers.tell("configure", revision, settings, loaded.rules)
+        self._gone.retain_lanes({(lane.group, lane.name) for lane in self._plane.snapshot.rules.lanes})
+        self._look_at_expiry(loaded, revision)
         if isinstance(self._adapter, StaticAdapter) and isinstance(settings.registry, StaticRegistrySettings):
             self._adapter.replace(settings.registry.instances())
         wanted = {route.service for route in settings.routes if route.service is not None}
@@ -176,6 +186,19 @@ class EntryGateway:
             if state.service not in wanted:
                 self._keeper.unwatch(state.service)
                 self._service_removed(state.service)
+
+    def _look_at_expiry(self, loaded: LoadedGateway, revision: int) -> None:
+        """Warns of lanes that expire, and compiles the rules again when one does."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        now = time.time()
+        for note in expiry_notes(loaded.rules, now):
+            _log.warning("%s", note)
+        wait = next_look(loaded.rules, now)
+        if wait is not None:
+            # A little later than the very moment: clocks of timer and rules are not the same.
+            self._expiry = asyncio.get_running_loop().call_later(wait + 0.1, self._install, loaded, revision)
 
     # --- what the data plane is told
 
@@ -197,7 +220,7 @@ class EntryGateway:
             return []
         views = self._plane.snapshot.services.values()
         return [
-            ("configure", (self._plane.snapshot.revision, self._settings, loaded.groups)),
+            ("configure", (self._plane.snapshot.revision, self._settings, loaded.rules)),
             *(("service", (view.name, [instance.as_row() for instance in view.instances])) for view in views),
         ]
 
@@ -243,9 +266,9 @@ class EntryGateway:
             return EmbeddedAdapter(self._embedded)
         return make_nacos(registry)
 
-    def _groups(self) -> Sequence[LaneGroup]:
-        loaded = self._reloader.loaded
-        return () if loaded is None else loaded.groups
+    def _reader(self) -> HeadReader:
+        """Reads requests to explain as the listener would."""
+        return HeadReader(self._plane.carriers.header, debug_header=debug_header(self._settings))
 
     def _state(self) -> ReloadState:
         return self._reloader.state
@@ -278,7 +301,13 @@ class EntryGateway:
 
 
 def explain_files(
-    config: Path, rules: Path | None, method: str, url: str, headers: Sequence[tuple[str, str]], client_ip: str
+    config: Path,
+    rules: Path | None,
+    method: str,
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    client_ip: str,
+    body: bytes = b"",
 ) -> dict[str, object]:
     """What a gateway started from `config` (with `rules` instead of its own, where given) would decide for a request.
 
@@ -287,12 +316,19 @@ def explain_files(
     """
     loaded = load_gateway(config)
     settings = loaded.settings
-    groups = loaded.groups if rules is None else load_rules([rules]).groups
+    draft = loaded.rules if rules is None else load_rules([rules]).rules
+    around = make_surroundings(settings)
+    compiled = compile_rules(draft, around)
     services: dict[str, ServiceView] = {}
     if isinstance(settings.registry, StaticRegistrySettings):
         known = settings.registry.instances()
-        services = {name: ServiceView(name, instances, Turns()) for name, instances in known.items()}
-    snapshot = Snapshot(1, compile_rules(groups), make_routes(settings), services)
+        services = {
+            name: ServiceView(name, instances, Turns(), compiled.rejoining(name)) for name, instances in known.items()
+        }
+    snapshot = Snapshot(1, compiled, make_routes(settings), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
-    router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted))
-    return explain(router, groups, Request.build(method, url, headers, client_ip, carriers.header))
+    debug = None if settings.debug is None else DebugAccess(settings.debug.secret)
+    router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted), debug=debug)
+    reader = HeadReader(carriers.header, debug_header=debug_header(settings))
+    request = Request.build(method, url, headers, client_ip, reader, body)
+    return explain(router, draft, around, request, body)

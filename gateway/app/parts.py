@@ -70,7 +70,14 @@ def make_context(
         learn,
         make_log(settings, name, log_file),
         name,
+        debug_header=debug_header(settings),
     )
+
+
+def debug_header(settings: ServingSettings) -> str:
+    """The name of the debug header, empty where there is none."""
+    debug = settings.debug if isinstance(settings, GatewaySettings) else None
+    return "" if debug is None else debug.header
 
 
 def make_log_file(settings: ServingSettings) -> LineFile | None:
@@ -100,7 +107,7 @@ def make_routes(settings: GatewaySettings) -> RouteTable:
 def _make_route(route: RouteSettings) -> Route:
     respond = route.respond
     reply = None if respond is None else Reply(respond.status, respond.body.encode(), respond.headers)
-    return Route(route.path, route.service or "", route.strip_prefix, route.host or "", reply)
+    return Route(route.path, route.service or "", route.strip_prefix, route.host or "", reply, route.inspect_body)
 
 
 def make_nacos(registry: NacosRegistrySettings) -> NacosAdapter:
@@ -110,7 +117,7 @@ def make_nacos(registry: NacosRegistrySettings) -> NacosAdapter:
 
 def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings | SidecarSettings) -> None:
     """Says which changed settings only a restart applies: sockets and what is built once."""
-    hot = {"routes", "rules", "registry", "services"}
+    hot = {"routes", "rules", "registry", "services", "name", "jwt", "sticky"}
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
     ]
@@ -158,6 +165,6 @@ def describe_lanes(reloader: Reloader[LoadedGateway] | Reloader[LoadedSidecar]) 
             "enabled": group.enabled and lane.enabled,
             "services": list(group.services),
         }
-        for group in loaded.groups
+        for group in loaded.rules.groups
         for lane in group.lanes
     ]

@@ -13,14 +13,17 @@ from typing import Any
 from gateway.app.parts import make_context, make_log_file, make_routes
 from gateway.control.certificates import listener_certificates, upstream_tls
 from gateway.control.publish import Publisher
+from gateway.control.surroundings import make_surroundings
 from gateway.proxy.certificates import ListenerTLS
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener
 from gateway.routing.carriers import Carriers
+from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
 from gateway.routing.instance import Instance
 from gateway.routing.snapshot import Snapshot
-from gateway.rules.match import CompiledRules
+from gateway.rules.compile import compile_rules
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
@@ -42,7 +45,10 @@ class EntryPlane:
             random.Random(),
             tuple(settings.trusted),
             settings.trace_sampled,
+            None if settings.debug is None else DebugAccess(settings.debug.secret),
         )
+        self.around = make_surroundings(settings)
+        self.rules = RuleSet()
         self._listener: Listener | None = None
         self._log_file: LineFile | None = None
         self._tls: ListenerTLS | None = None
@@ -58,8 +64,12 @@ class EntryPlane:
         certificates = () if self._tls is None else self._tls.certificates
         return {certificate.file: certificate.expires.timestamp() for certificate in certificates}
 
-    def configure(self, revision: int, settings: GatewaySettings, rules: CompiledRules) -> None:
-        """Takes a new configuration, as far as it can change while running. Raises CertificateError, unchanged."""
+    def configure(self, revision: int, settings: GatewaySettings, rules: RuleSet) -> None:
+        """Takes a new configuration, as far as it can change while running. Raises CertificateError, unchanged.
+
+        Lanes that have expired by now are closed.
+        """
+        around = make_surroundings(settings)
         secured = upstream_tls(settings)
         if settings.tls is not None:
             certificates = listener_certificates(settings.tls)
@@ -68,7 +78,9 @@ class EntryPlane:
             else:
                 self._tls.replace(certificates)
         self.origins.secure(secured)
-        self._publisher.configure(revision, rules, make_routes(settings))
+        self.around = around
+        self.rules = rules
+        self._publisher.configure(revision, compile_rules(rules, around), make_routes(settings))
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot

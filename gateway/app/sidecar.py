@@ -26,6 +26,7 @@ from gateway.control.certificates import upstream_tls
 from gateway.control.load import LoadedSidecar, load_sidecar
 from gateway.control.publish import Publisher
 from gateway.control.reload import Reloader
+from gateway.control.surroundings import make_surroundings
 from gateway.control.watch import Watcher
 from gateway.errors import GatewayError
 from gateway.proxy.origin import Origins
@@ -41,6 +42,7 @@ from gateway.routing.memory import TraceMemory
 from gateway.routing.routes import RouteTable
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.compile import compile_rules
 from gateway.settings import (
     NacosRegistrySettings,
     StaticRegistrySettings,
@@ -88,7 +90,7 @@ class Sidecar:
         self._publisher = Publisher(self._publish, peer_origins, self._outbound_traffic)
         snapshot = self._publisher.snapshot
         self._inbound_router = InboundRouter(snapshot, carriers, memory, settings.service, settings.tag, app)
-        self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag)
+        self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
         self._keeper = Keeper(self._adapter, self._publisher.service_changed)
         self._install(loaded, 1)
         self._log_file = make_log_file(settings)
@@ -197,7 +199,8 @@ class Sidecar:
         self._app_origins.secure(secured)
         # Other instances of this service are reached through their sidecars.
         self._peer_origins.secure({name: tls for name, tls in secured.items() if name != loaded.settings.service})
-        self._publisher.configure(revision, loaded.rules, RouteTable(()))
+        rules = compile_rules(loaded.rules, make_surroundings(loaded.settings))
+        self._publisher.configure(revision, rules, RouteTable(()))
         if isinstance(self._adapter, StaticAdapter) and isinstance(loaded.settings.registry, StaticRegistrySettings):
             self._adapter.replace(loaded.settings.registry.instances())
 

@@ -20,7 +20,6 @@ from gateway.control.channel import Channel
 from gateway.errors import GatewayError
 from gateway.proxy.tls import CertificateError
 from gateway.routing.instance import Instance
-from gateway.rules.compile import compile_rules
 
 _log = logging.getLogger("gateway")
 
@@ -65,13 +64,13 @@ class Worker:
         while (message := await self._channel.receive()) is not None:
             name, values = message
             if name == "configure":
-                revision, settings, groups = values
+                revision, settings, rules = values
                 if self._plane is None:
                     self._plane = EntryPlane(settings)
                 self._drain = (0.0, settings.drain.timeout)
                 try:
-                    self._plane.configure(revision, settings, compile_rules(groups))
-                except CertificateError as error:
+                    self._plane.configure(revision, settings, rules)
+                except (CertificateError, OSError, ValueError) as error:
                     # The supervisor could read it a moment ago: the files are being changed, and will be announced again.
                     _log.error("revision %d is not applied: %s", revision, error)
             elif name == "drain":

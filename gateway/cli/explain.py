@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.errors import ConfigError, GatewayError, ProtocolError
 @click.argument("method")
 @click.argument("url")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be repeated.")
+@click.option("-d", "--data", default="", metavar="BODY", help="The request's body, for rules that look at it.")
 @click.option("--client-ip", default="127.0.0.1", show_default=True, help="The client's address.")
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), help="Entry configuration [default: config/gateway.yaml]."
@@ -29,6 +31,7 @@ def command(
     method: str,
     url: str,
     headers: tuple[str, ...],
+    data: str,
     client_ip: str,
     config: Path | None,
     rules: Path | None,
@@ -50,9 +53,19 @@ def command(
         raise click.UsageError("--server asks a running gateway; --config and --rules are for files")
     try:
         if server is not None:
-            explained = _ask(server, {"method": method, "url": url, "headers": pairs, "client_ip": client_ip})
+            body: dict[str, object] = {
+                "method": method,
+                "url": url,
+                "headers": pairs,
+                "client_ip": client_ip,
+                "body": data,
+            }
+            explained = _ask(server, body)
         else:
-            explained = _explain_files(method, url, pairs, client_ip, config, rules)
+            from gateway.app.entry import explain_files
+
+            path = config or Path("config/gateway.yaml")
+            explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
     except ConfigError as error:
         for problem in error.problems:
             click.echo(str(problem), err=True)
@@ -99,14 +112,6 @@ def _ask(server: str, body: dict[str, object]) -> dict[str, Any]:
     return explained
 
 
-def _explain_files(
-    method: str, url: str, headers: list[tuple[str, str]], client_ip: str, config: Path | None, rules: Path | None
-) -> dict[str, Any]:
-    from gateway.app.entry import explain_files
-
-    return explain_files(config or Path("config/gateway.yaml"), rules, method, url, headers, client_ip)
-
-
 def _show(explained: dict[str, Any]) -> None:
     from gateway.cli.output import print_table
 
@@ -127,14 +132,14 @@ def _show(explained: dict[str, Any]) -> None:
     lanes = [
         [
             f"{lane['group']}/{lane['lane']}" if index == 0 else "",
-            condition["text"],
-            "(absent)" if condition["value"] is None else repr(condition["value"]),
-            "" if condition["bucket"] is None else condition["bucket"],
+            "  " * depth + condition["text"],
+            _value(condition),
+            _bucket(condition),
             "yes" if condition["held"] else "no",
             _verdict(lane) if index == 0 else "",
         ]
         for lane in explained["lanes"]
-        for index, condition in enumerate(lane["conditions"])
+        for index, (depth, condition) in enumerate(_flat(lane["conditions"]))
     ]
     if lanes:
         click.echo()
@@ -148,9 +153,31 @@ def _show(explained: dict[str, Any]) -> None:
         print_table(["pool", "usable", "instances"], pools)
 
 
+def _flat(conditions: list[dict[str, Any]], depth: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Conditions with those inside them, each with its level."""
+    for condition in conditions:
+        yield depth, condition
+        yield from _flat(condition["members"], depth + 1)
+
+
+def _value(condition: dict[str, Any]) -> str:
+    if condition["members"]:
+        return ""
+    return "(absent)" if condition["value"] is None else repr(condition["value"])
+
+
+def _bucket(condition: dict[str, Any]) -> str:
+    """The bucket as a percentage, and the spans that would do."""
+    if not condition["share"] and condition["bucket"] is None:
+        return ""
+    drawn = "" if condition["bucket"] is None else f"{condition['bucket'] / 100:.2f} "
+    kept = ", kept by its cookie" if condition["kept"] else ""
+    return f"{drawn}of {', '.join(condition['share']) or 'none'}{kept}"
+
+
 def _verdict(lane: dict[str, Any]) -> str:
     if lane["winner"]:
         return "takes the request"
-    if not lane["enabled"]:
-        return "closed"
+    if lane["state"] != "open":
+        return str(lane["state"])
     return "matches too, but comes later" if lane["matched"] else "does not match"

@@ -7,8 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.control.load import SUFFIXES, load_gateway, load_rules, load_sidecar
+from gateway.control.load import load_gateway, load_sidecar
 from gateway.control.overrides import ENVIRONMENT_PREFIX
+from gateway.control.rulefiles import SUFFIXES, load_rules
 from gateway.errors import ConfigError, Problem
 from gateway.rules.model import RulesFile
 from gateway.settings import GatewaySettings, SidecarSettings
@@ -60,7 +61,7 @@ def _kind_of(document: Document) -> type[RulesFile | SidecarSettings | GatewaySe
         raise ConfigError([document.problem((), "the file must be a mapping of keys to values")])
     # A sidecar's keys come first where they tell: it has most of the entry gateway's keys, but not the other way round.
     for kind, telling in (
-        (RulesFile, ["lane_groups"]),
+        (RulesFile, ["lane_groups", "segments"]),
         (SidecarSettings, ["app", "inbound", "outbound", "advertise", "trace_memory"]),
         (GatewaySettings, list(GatewaySettings.model_fields)),
         (SidecarSettings, list(SidecarSettings.model_fields)),

@@ -8,30 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
-
 from gateway.control.certificates import certificate_files, certificate_problems
 from gateway.control.overrides import overridden
+from gateway.control.rulefiles import LoadedRules, load_rules
+from gateway.control.tokens import token_files, token_problems
+from gateway.control.validate import from_origin, validate
 from gateway.errors import ConfigError, Problem
-from gateway.rules.compile import compile_rules
-from gateway.rules.match import CompiledRules
-from gateway.rules.model import LaneGroup, RulesFile
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, StaticRegistrySettings
 from gateway.telemetry.linefile import STDOUT
-from gateway.yamlfile import Document, Location, dotted, load, validation_problems
-
-SUFFIXES = (".yaml", ".yml")
-"""Of the files that directories are searched for."""
+from gateway.yamlfile import Document, Location, dotted, load
 
 S = TypeVar("S", bound=ServingSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedRules:
-    """Lane groups in order, and the files and directories they came from."""
-
-    groups: tuple[LaneGroup, ...]
-    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +27,7 @@ class Loaded(Generic[S]):
     """A whole configuration. `files` is everything that was read, directories of rules included."""
 
     settings: S
-    groups: tuple[LaneGroup, ...]
-    rules: CompiledRules
+    rules: RuleSet
     files: tuple[Path, ...]
 
 
@@ -58,66 +45,6 @@ def load_sidecar(path: Path, overrides: Sequence[str] = (), environ: Mapping[str
     return _load(SidecarSettings, path, overrides, os.environ if environ is None else environ)
 
 
-def load_rules(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> LoadedRules:
-    """The lane groups of directories and files, in order. Raises ConfigError with every problem of every file."""
-    problems: list[Problem] = []
-    groups: list[LaneGroup] = []
-    places: dict[str, str] = {}
-    files: list[Path] = []
-    for source in sources:
-        files.append(source)
-        try:
-            members = _yaml_files(source) if source.is_dir() else [source]
-        except OSError as error:
-            problems.append(Problem(str(source), 1, 1, f"cannot read the directory: {error.strerror or error}"))
-            continue
-        files.extend(member for member in members if member != source)
-        for member in members:
-            try:
-                document = load(member, environ)
-                problems.extend(_repeated_lanes(document))
-                content = _validate(RulesFile, document, {} if document.data is None else document.data)
-            except ConfigError as error:
-                problems.extend(error.problems)
-                continue
-            for index, group in enumerate(content.lane_groups):
-                if group.name in places:
-                    message = f"lane group '{group.name}' is already defined in {places[group.name]}"
-                    problems.append(document.problem(("lane_groups", index, "name"), message))
-                else:
-                    line, _ = document.place(("lane_groups", index, "name"))
-                    places[group.name] = f"{member}:{line}"
-                    groups.append(group)
-    if problems:
-        raise ConfigError(problems)
-    return LoadedRules(tuple(groups), tuple(files))
-
-
-def _repeated_lanes(document: Document) -> list[Problem]:
-    """Lane names given twice in a group; read off the raw data, so that they are found beside other problems."""
-    problems: list[Problem] = []
-    for place, group in _items(document.data, "lane_groups"):
-        seen: set[object] = set()
-        for lane_place, lane in _items(group, "lanes"):
-            name = lane.get("name")
-            if name is not None and name in seen:
-                location = (*place, *lane_place, "name")
-                message = f"{dotted(location)}: lane name '{name}' is given twice in group '{group.get('name')}'"
-                problems.append(document.problem(location, message))
-            seen.add(name)
-    return problems
-
-
-def _items(data: Any, key: str) -> list[tuple[Location, dict[str, Any]]]:
-    """The mappings in the list under a key, each with its location, as far as there are such."""
-    items = data.get(key) if isinstance(data, dict) else None
-    return (
-        [((key, index), item) for index, item in enumerate(items or []) if isinstance(item, dict)]
-        if isinstance(items, list)
-        else []
-    )
-
-
 def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Loaded[S]:
     document = load(path, environ)
     data = document.data if document.data is not None else {}
@@ -127,11 +54,12 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
         data = overridden(data, model, overrides, environ, origins, problems)
     settings: S | None = None
     try:
-        settings = _with_paths(_validate(model, document, data, origins), path)
+        settings = _with_paths(validate(model, document, data, origins), path)
         problems.extend(certificate_problems(settings, document))
+        problems.extend(token_problems(settings, document))
     except ConfigError as error:
         problems.extend(error.problems)
-    groups: tuple[LaneGroup, ...] = ()
+    rules = RuleSet()
     files: tuple[Path, ...] = (path,)
     sources: list[Path] = []
     for index, source in enumerate(settings.rules if settings is not None else _rules_of(data)):
@@ -141,19 +69,41 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
         else:
             location: Location = ("rules", index)
             problem = document.problem(location, f"rules: there is no file or directory '{resolved}'")
-            problems.append(_from_origin(problem, location, origins))
+            problems.append(from_origin(problem, location, origins))
     try:
         loaded = load_rules(sources, environ)
-        groups = loaded.groups
+        rules = loaded.rules
         files += loaded.files
+        if settings is not None:
+            problems.extend(_unmet_needs(settings, loaded))
     except ConfigError as error:
         problems.extend(error.problems)
     if settings is not None and isinstance(settings, GatewaySettings):
         problems.extend(_route_problems(settings, document))
     if problems or settings is None:
         raise ConfigError(problems)
-    files += tuple(Path(file) for file in certificate_files(settings))
-    return Loaded(settings, groups, compile_rules(groups), files)
+    files += tuple(Path(file) for file in (*certificate_files(settings), *token_files(settings)))
+    return Loaded(settings, rules, files)
+
+
+def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:
+    """Lanes that ask for what the configuration does not have."""
+    problems: list[Problem] = []
+    if not isinstance(settings, GatewaySettings):
+        return problems
+    for group in loaded.rules.groups:
+        for number, lane in enumerate(group.lanes):
+            wanted = {
+                "sticky": settings.sticky is None and lane.sticky is not None,
+                "debug": settings.debug is None and lane.debug,
+                "jwt": settings.jwt is None and any(leaf.jwt is not None for leaf in lane.leaves()),
+            }
+            for key, is_missing in wanted.items():
+                if is_missing:
+                    place = loaded.places[group.name].of_lane(number, "match" if key == "jwt" else key)
+                    message = f"lane {group.name}/{lane.name} has {key}, and the configuration has no `{key}:`"
+                    problems.append(Problem(*place, message))
+    return problems
 
 
 def _with_paths(settings: S, path: Path) -> S:
@@ -175,6 +125,9 @@ def _with_paths(settings: S, path: Path) -> S:
             for item in settings.tls.certificates
         ]
         update["tls"] = settings.tls.model_copy(update={"certificates": certificates})
+    if isinstance(settings, GatewaySettings) and settings.jwt is not None:
+        keys = [key.model_copy(update={"file": str(beside / key.file)}) for key in settings.jwt.keys]
+        update["jwt"] = settings.jwt.model_copy(update={"keys": keys})
     return settings.model_copy(update=update)
 
 
@@ -215,40 +168,3 @@ def _route_problems(settings: GatewaySettings, document: Document) -> list[Probl
             message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {known})"
             problems.append(document.problem(location, message))
     return problems
-
-
-M = TypeVar("M", bound=Any)
-
-
-def _validate(model: type[M], document: Document, data: Any, origins: Mapping[Location, str] | None = None) -> M:
-    if not isinstance(data, dict):
-        raise ConfigError([document.problem((), "the file must be a mapping of keys to values")])
-    try:
-        result: M = model.model_validate(data)
-    except ValidationError as error:
-        problems = validation_problems(error, document, model)
-        if origins:
-            locations = [detail["loc"] for detail in error.errors(include_url=False)]
-            problems = [
-                _from_origin(problem, location, origins) for problem, location in zip(problems, locations, strict=True)
-            ]
-        raise ConfigError(problems) from error
-    return result
-
-
-def _from_origin(problem: Problem, location: Location, origins: Mapping[Location, str]) -> Problem:
-    """A problem of a value that came from the command line or the environment is blamed on that, not on the file."""
-    for size in range(len(location), 0, -1):
-        origin = origins.get(location[:size])
-        if origin is not None:
-            return Problem(origin, 0, 0, problem.message)
-    return problem
-
-
-def _yaml_files(directory: Path) -> list[Path]:
-    """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are passed over."""
-    return sorted(
-        file
-        for file in directory.iterdir()
-        if file.suffix in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )

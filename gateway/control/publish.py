@@ -32,15 +32,21 @@ class Publisher:
 
     def configure(self, revision: int, rules: CompiledRules, routes: RouteTable) -> None:
         """Publishes a new configuration with the service views there are."""
-        self.snapshot = Snapshot(revision, rules, routes, self.snapshot.services)
+        services = self.snapshot.services
+        names = [name for name in services if rules.rejoining(name) != self.snapshot.rules.rejoining(name)]
+        changed = {name: self._view(name, services[name].instances, rules) for name in names}
+        self.snapshot = Snapshot(revision, rules, routes, {**services, **changed})
         self._publish(self.snapshot)
         self._traffic.retain_lanes({(lane.group, lane.name) for lane in rules.lanes})
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Publishes what a registry says of one service now; the other services' views are shared, not rebuilt."""
-        self.snapshot = self.snapshot.with_service(ServiceView(service, instances, self._turns))
+        self.snapshot = self.snapshot.with_service(self._view(service, instances, self.snapshot.rules))
         self._publish(self.snapshot)
         self._retain_origins()
+
+    def _view(self, service: str, instances: tuple[Instance, ...], rules: CompiledRules) -> ServiceView:
+        return ServiceView(service, instances, self._turns, rules.rejoining(service))
 
     def service_removed(self, service: str) -> None:
         """Publishes that a service is not routed to any more."""

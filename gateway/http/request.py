@@ -7,8 +7,8 @@ something to a proxy. Everything else (parameters, cookies, any header a rule na
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from gateway.errors import ProtocolError
@@ -32,6 +32,7 @@ FORWARDED_FOR: Final = 11
 FORWARDED: Final = 12
 TRACE_ID: Final = 13
 VIA: Final = 14
+DEBUG: Final = 15
 
 _MEANING: Final[dict[bytes, int]] = {
     b"host": HOST,
@@ -92,6 +93,10 @@ class Request:
     """A judged request head.
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
+
+    What rules may ask beside the head is put in by whoever knows it: `service` (where the request goes), `caller` and
+    `caller_tag` (who calls, at a sidecar), `content` (the parsed body; `is_inspected` once it was looked at) and `claims`
+    (of its token, None until they are asked for).
     """
 
     __slots__ = (
@@ -100,11 +105,17 @@ class Request:
         "authority",
         "baggage",
         "body",
+        "caller",
+        "caller_tag",
+        "claims",
         "client_ip",
+        "content",
         "cuts",
+        "debug",
         "expects_continue",
         "forwarded_for",
         "head",
+        "is_inspected",
         "keep_alive",
         "line_end",
         "method",
@@ -113,6 +124,7 @@ class Request:
         "raw_path",
         "rewrites_host",
         "rewrites_length",
+        "service",
         "tag",
         "target",
         "trace_ids",
@@ -144,6 +156,13 @@ class Request:
         self.trace_ids: list[bytes] = []
         self.forwarded_for: list[bytes] = []
         self.cuts: list[int] = []
+        self.service: str = ""
+        self.caller: str = ""
+        self.caller_tag: str = ""
+        self.content: Any = None
+        self.is_inspected: bool = False
+        self.debug: bytes = b""
+        self.claims: Mapping[str, Any] | None = None
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
 
@@ -153,7 +172,8 @@ class Request:
         url: str,
         headers: Iterable[tuple[str, str]] = (),
         client_ip: str = "127.0.0.1",
-        tag_header: str = "x-gray-tag",
+        reader: HeadReader | None = None,
+        body: bytes = b"",
     ) -> Request:
         """A request as it would arrive for `url` (absolute, or just a path): for explain and for tests.
 
@@ -168,10 +188,12 @@ class Request:
         if not any(name.lower() == "host" for name, _ in given):
             lines.append(f"Host: {parts.netloc or 'localhost'}")
         lines.extend(f"{name}: {value}" for name, value in given)
+        if body and not any(name.lower() == "content-length" for name, _ in given):
+            lines.append(f"Content-Length: {len(body)}")
         head = "\r\n".join([*lines, "", ""]).encode("utf-8")
         if head.find(b"\r\n\r\n") != len(head) - 4:
             raise ProtocolError(400, "bad_field", "a field has a line break in it")
-        return HeadReader(tag_header).read(head, client_ip)
+        return (reader or HeadReader("x-gray-tag")).read(head, client_ip)
 
     def cut(self, line: bytes) -> None:
         """Keeps a line of the head from being forwarded. Lines are to be cut in the order in which they stand."""
@@ -211,6 +233,12 @@ class Request:
             cookies = self._cookies = {} if match is None else parse_cookies(match[2])
         return cookies.get(name)
 
+    def give_cookie(self, name: str, value: str) -> None:
+        """Lets rules see a cookie that the client is only now given."""
+        self.cookie(name)
+        if self._cookies is not None:
+            self._cookies[name] = value
+
     def header(self, pattern: re.Pattern[bytes]) -> str | None:
         """The first field line that `pattern` (of `field_pattern`) finds, its value without surrounding white space."""
         match = pattern.search(self.head, self.line_end)
@@ -224,7 +252,7 @@ class Request:
 
 
 class HeadReader:
-    """Reads request heads. Built once for a listener: the tag header's name is a setting.
+    """Reads request heads. Built once for a listener: the names of the tag and the debug header are settings.
 
     `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut.
     """
@@ -232,7 +260,12 @@ class HeadReader:
     __slots__ = ("_authorities", "_header_count", "_keeps_forwarded", "_lines", "_meanings", "_target_bytes")
 
     def __init__(
-        self, tag_header: str, keeps_forwarded: bool = False, target_bytes: int = 16384, header_count: int = 100
+        self,
+        tag_header: str,
+        keeps_forwarded: bool = False,
+        target_bytes: int = 16384,
+        header_count: int = 100,
+        debug_header: str = "",
     ) -> None:
         name = tag_header.lower().encode("ascii")
         self._keeps_forwarded = keeps_forwarded
@@ -240,6 +273,8 @@ class HeadReader:
         self._header_count = header_count
         self._authorities: set[bytes] = set()
         self._meanings: dict[bytes, int] = {**_MEANING, name: TAG}
+        if debug_header:
+            self._meanings[debug_header.encode("ascii")] = DEBUG
         self._lines = FieldLines(self._meanings, twin=DROP)
 
     def read(self, head: bytes, client_ip: str) -> Request:
@@ -360,6 +395,8 @@ class HeadReader:
             request.upgrade = value
         elif meaning == TAG:
             request.tag = request.tag or value
+        elif meaning == DEBUG:
+            request.debug = value
         elif meaning == BAGGAGE:
             request.baggage.append(value)
 

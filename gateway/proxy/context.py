@@ -133,6 +133,7 @@ class Context:
         log: AccessLog | None = None,
         name: str = "entry",
         scheme: str = "http",
+        debug_header: str = "",
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
@@ -143,8 +144,8 @@ class Context:
         self.limits = limits or Limits()
         self.budget = budget or RetryBudget()
         most = self.limits
-        self.reader = HeadReader(tag_header, False, most.target_bytes, most.header_count)
-        self.trusted_reader = HeadReader(tag_header, True, most.target_bytes, most.header_count)
+        self.reader = HeadReader(tag_header, False, most.target_bytes, most.header_count, debug_header)
+        self.trusted_reader = HeadReader(tag_header, True, most.target_bytes, most.header_count, debug_header)
         self.response_reader = ResponseReader(most.head_bytes, most.header_count)
         self.learn = learn
         self.log = log

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ProtocolError
 from gateway.http.chunked import ChunkedReader
+from gateway.http.content import read_content
 from gateway.http.request import CHUNKED, Request
 from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
@@ -121,10 +122,8 @@ class Exchange:
         if traffic.in_flight > context.limits.in_flight:
             self.fail(503, "overloaded", f"{context.limits.in_flight} requests are in flight already")
             return data
-        if decision.lane:
-            traffic.count_lane(decision.group, decision.lane)
         if decision.error:
-            self._answer_ourselves()
+            self._carry_out()
             return data
         upload = self.upload
         if upload is not None:
@@ -132,14 +131,45 @@ class Exchange:
             self.request_done = upload.is_done
             if self.request.expects_continue and not self.request_done:
                 self.downstream.write(CONTINUE)
-        if self.plan.reply is not None:
+        if self.plan.wants_body:
+            self._gather()
+        else:
+            self._carry_out()
+        return data
+
+    def _carry_out(self) -> None:
+        """Does what the plan says."""
+        plan = self.plan
+        decision = plan.decision
+        if decision.lane:
+            self.context.traffic.count_lane(decision.group, decision.lane)
+        if decision.error:
+            self._answer_ourselves()
+        elif plan.reply is not None:
             self._reply_when_done()
-        elif self.plan.unknown:
+        elif plan.unknown:
             self.wait()
-            context.spawn(learn_and_send(self))
+            self.context.spawn(learn_and_send(self))
         else:
             self.send()
-        return data
+
+    def _gather(self) -> None:
+        """Keeps the body until it is whole, or longer than rules look at, and routes by what it says."""
+        context = self.context
+        upload = self.upload
+        assert upload is not None
+        if not upload.is_done and len(upload.kept) <= self.plan.wants_body:
+            timeouts = context.timeouts
+            self.downstream.deadline = upload.deadline(
+                context.now, timeouts.body_idle, timeouts.body_grace, context.limits.body_rate
+            )
+            return
+        request = self.request
+        request.is_inspected = True
+        if upload.is_done and upload.received <= self.plan.wants_body:
+            request.content = read_content(request, upload.kept)
+        self.plan = context.router.route(request, self.downstream.peer, context.now)
+        self._carry_out()
 
     def _answer_ourselves(self) -> None:
         decision = self.plan.decision
@@ -165,11 +195,12 @@ class Exchange:
         has_body = request.method != "HEAD"
         self.sent = len(reply.body) if has_body else 0
         self._over(reply.status)
-        if keeps and request.version == 1:
+        added = self.plan.answer_lines()
+        if keeps and request.version == 1 and not added:
             self.downstream.write(reply.whole if has_body else reply.head + b"\r\n")
         else:
-            connection = b"Connection: keep-alive\r\n\r\n" if keeps else b"Connection: close\r\n\r\n"
-            self.downstream.write(reply.head + connection + (reply.body if has_body else b""))
+            connection = b"Connection: keep-alive" if keeps else b"Connection: close"
+            self.downstream.write(reply.head + connection + added + b"\r\n\r\n" + (reply.body if has_body else b""))
         self.downstream.exchange_ended(keeps)
 
     def _keeps_after_own_answer(self) -> bool:
@@ -193,6 +224,8 @@ class Exchange:
             self._reply_when_done()
         elif self.upstream is None:
             upload.kept += payload
+            if self.plan.wants_body:
+                self._gather()
         else:
             self.upstream.write(payload)
         return rest
@@ -325,7 +358,9 @@ class Exchange:
         )
         end = response.end
         size = len(data) - end
-        if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1:
+        plan = self.plan
+        added = plan.answer_lines() if plan.explains or plan.cookies else b""
+        if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1 and not added:
             # The common case: the packet as it came, less the hop-by-hop fields, in one write.
             cuts = response.cuts
             self.downstream.write(without(data, 0, len(data), cuts) if cuts else data)
@@ -336,11 +371,10 @@ class Exchange:
             else:
                 self.passed_at = perf_counter()
             return
-        added = b""
         if not keeps:
-            added = b"\r\nConnection: close"
+            added += b"\r\nConnection: close"
         elif request.version == 0:
-            added = b"\r\nConnection: keep-alive"
+            added += b"\r\nConnection: keep-alive"
         head = response.head(data, added)
         if body == CHUNKED:
             self._chunks_out = ChunkedReader(decode=request.version == 0)
@@ -449,7 +483,7 @@ class Exchange:
         decision = self.plan.decision
         decision.refuse(code, detail)
         self._over(status)
-        self.downstream.write(error_reply(status, code, detail, self.request, keeps))
+        self.downstream.write(error_reply(status, code, detail, self.request, keeps, self.plan.answer_lines()))
         self.downstream.exchange_ended(keeps)
 
     def timed_out(self) -> None:

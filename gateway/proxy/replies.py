@@ -12,6 +12,7 @@ STATUS_OF: Final[dict[str, int]] = {
     "no_route": 404,
     "no_service": 400,
     "no_instances": 503,
+    "lane_unavailable": 503,
     "registry_unavailable": 503,
     "connect_failed": 502,
     "tls_failed": 502,
@@ -41,10 +42,12 @@ def options_reply(keep_alive: bool) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def error_reply(status: int, code: str, detail: str, request: Request | None, keep_alive: bool) -> bytes:
+def error_reply(
+    status: int, code: str, detail: str, request: Request | None, keep_alive: bool, added: bytes = b""
+) -> bytes:
     """A whole response that says what went wrong: `application/problem+json` (RFC 9457), or plain text by Accept.
 
-    `request` is None where the request could not be read.
+    `request` is None where the request could not be read; `added` are field lines, each led by CRLF.
     """
     try:
         title = HTTPStatus(status).phrase
@@ -66,7 +69,7 @@ def error_reply(status: int, code: str, detail: str, request: Request | None, ke
         lines.append("Connection: close")
     elif request is not None and request.version == 0:
         lines.append("Connection: keep-alive")
-    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    head = "\r\n".join(lines).encode("latin-1") + added + b"\r\n\r\n"
     return head if request is not None and request.method == "HEAD" else head + body
 
 

@@ -12,6 +12,7 @@ from gateway.routing.instance import BASE, Instance
 # Where a request's tag came from.
 SOURCE_NONE: Final = "none"
 SOURCE_RULE: Final = "rule"
+SOURCE_DEBUG: Final = "debug"
 SOURCE_HEADER: Final = "header"
 SOURCE_BAGGAGE: Final = "baggage"
 SOURCE_TRACE: Final = "trace"

@@ -6,15 +6,17 @@ import random
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from gateway.http.grammar import field_pattern
-from gateway.http.request import Request
+from gateway.http.request import CHUNKED, Request
 from gateway.http.target import raw_rest
 from gateway.routing.carriers import Carriers
-from gateway.routing.decision import SOURCE_RULE, Decision
+from gateway.routing.debug import DebugAccess
+from gateway.routing.decision import SOURCE_DEBUG, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
 from gateway.routing.instance import BASE
 from gateway.routing.plan import NO_INSTANCES, Peer, Plan
 from gateway.routing.services import NOT_IN_GROUP
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.match import CompiledLane
 from gateway.telemetry.tracecontext import new_traceparent_line
 
 NO_ROUTE = "no_route"
@@ -25,7 +27,7 @@ _PROTO = field_pattern(rb"x-forwarded-proto")
 class EntryRouter:
     """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids."""
 
-    __slots__ = ("_carriers", "_random", "_sampled", "_trusted", "snapshot")
+    __slots__ = ("_carriers", "_debug", "_random", "_sampled", "_trusted", "snapshot")
 
     def __init__(
         self,
@@ -34,16 +36,18 @@ class EntryRouter:
         random_source: random.Random,
         trusted: tuple[IPv4Network | IPv6Network, ...] = (),
         trace_sampled: float = 1.0,
+        debug: DebugAccess | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._carriers = carriers
         self._random = random_source
         self._trusted = trusted
         self._sampled = trace_sampled
+        self._debug = debug
 
     def with_snapshot(self, snapshot: Snapshot) -> EntryRouter:
         """A router with the same settings and another snapshot."""
-        return EntryRouter(snapshot, self._carriers, self._random, self._trusted, self._sampled)
+        return EntryRouter(snapshot, self._carriers, self._random, self._trusted, self._sampled, self._debug)
 
     def is_trusted(self, ip: str) -> bool:
         """Whether a client at this address may send carriers and forwarding fields."""
@@ -64,7 +68,17 @@ class EntryRouter:
             request.client_ip = self._client_of(request, peer)
         routes = snapshot.routes
         route = routes.find(request.host if routes.by_host else "", request.path)
-        fallback = self._mark(snapshot, request, peer, decision)
+        if route is not None:
+            request.service = route.service
+            if (
+                route.inspect_body
+                and snapshot.rules.reads_body
+                and not request.is_inspected
+                and (request.body == CHUNKED or 0 < request.body <= route.inspect_body)
+            ):
+                plan.wants_body = route.inspect_body
+                return plan
+        lane = self._mark(snapshot, request, peer, plan)
         if route is None:
             decision.refuse(NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
             return plan
@@ -73,13 +87,13 @@ class EntryRouter:
             plan.reply = route.reply
             return plan
         decision.service = route.service
-        if fallback is not None and route.service in fallback:
-            fallback = None
+        services = None if lane is None else lane.services
+        is_outside = services is not None and route.service not in services
         view = snapshot.services.get(route.service)
         if view is None:
             decision.refuse(NO_INSTANCES, f"the registry has not answered for service {route.service} yet")
             return plan
-        plan.choose(view, "" if fallback is None else NOT_IN_GROUP)
+        plan.choose(view, NOT_IN_GROUP if is_outside else "", lane is not None and lane.strict)
         if decision.error:
             return plan
         target = request.target
@@ -89,22 +103,46 @@ class EntryRouter:
         plan.head = forward_head(request, target, self._lines(request, peer, decision))
         return plan
 
-    def _mark(self, snapshot: Snapshot, request: Request, peer: Peer, decision: Decision) -> frozenset[str] | None:
-        """Puts the request on a lane. Returns the services the lane's group is limited to, None for no limit."""
+    def _mark(self, snapshot: Snapshot, request: Request, peer: Peer, plan: Plan) -> CompiledLane | None:
+        """Marks the request, and returns the lane it is put on."""
+        decision = plan.decision
+        rules = snapshot.rules
+        lane: CompiledLane | None = None
+        if request.debug and self._debug is not None:
+            wish = self._debug.lane_of(request.debug)
+            plan.explains = wish is not None
+            lane = rules.open_lanes.get(wish) if wish else None
+            if lane is not None and lane.debug:
+                _put_on(lane, decision, SOURCE_DEBUG)
+                return lane
         if peer.is_trusted and (request.tag or request.baggage):
             tag, source = self._carriers.read(request)
             if source:
                 decision.tag = tag
                 decision.tag_source = source
                 return None
-        lane = snapshot.rules.match(request)
+        for name, age in rules.issues:
+            if request.cookie(name) is None:
+                value = f"{self._random.getrandbits(128):032x}"
+                request.give_cookie(name, value)
+                plan.cookies += self._cookie_line(request, peer, name, value, age)
+        lane = rules.match(request)
         if lane is None:
             return None
-        decision.group = lane.group
-        decision.lane = lane.name
-        decision.tag = lane.tag
-        decision.tag_source = SOURCE_RULE
-        return lane.services
+        _put_on(lane, decision, SOURCE_RULE)
+        seal = rules.seal
+        if lane.sticky and seal is not None:
+            name = f"{lane.group}/{lane.name}"
+            if not seal.is_fresh(request, name, lane.sticky):
+                value = seal.value(name, lane.sticky)
+                plan.cookies += self._cookie_line(request, peer, seal.name, value, lane.sticky)
+        return lane
+
+    def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:
+        """A Set-Cookie field (RFC 6265 §4.1), led by CRLF. Scripts have no use for it."""
+        secure = peer.is_secure or (peer.is_trusted and request.header(_PROTO) == "https")
+        line = f"\r\nSet-Cookie: {name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax"
+        return (line + "; Secure" if secure else line).encode("ascii")
 
     def _lines(self, request: Request, peer: Peer, decision: Decision) -> list[bytes]:
         lines: list[bytes]
@@ -138,3 +176,10 @@ class EntryRouter:
             if not self.is_trusted(address):
                 break
         return client
+
+
+def _put_on(lane: CompiledLane, decision: Decision, source: str) -> None:
+    decision.group = lane.group
+    decision.lane = lane.name
+    decision.tag = lane.tag
+    decision.tag_source = source

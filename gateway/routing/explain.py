@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from gateway.http.content import read_content
 from gateway.http.request import Request
 from gateway.routing.entry import EntryRouter
 from gateway.routing.plan import Peer
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.explain import explain as explain_rules
-from gateway.rules.model import LaneGroup
+from gateway.rules.ruleset import RuleSet
+from gateway.rules.surroundings import Surroundings
 
 
-def explain(router: EntryRouter, groups: Sequence[LaneGroup], request: Request) -> dict[str, object]:
+def explain(
+    router: EntryRouter, rules: RuleSet, around: Surroundings, request: Request, body: bytes = b""
+) -> dict[str, object]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
-    `groups` are the rules that the router's snapshot was compiled from. In the result `decision` is the Decision,
-    `lanes` the evidence of every lane in order, `pools` what the service has per tag. The instance is picked from
-    copies of the pools: asking does not take anybody's turn.
+    `rules` are what the router's snapshot was compiled from, in these surroundings; `body` is the request's. In the
+    result `decision` is the Decision, `lanes` the evidence of every lane in order, `pools` what the service has per tag.
+    The instance is picked from copies of the pools: asking does not take anybody's turn.
     """
     live = router.snapshot
     turns = Turns()
-    views = {name: ServiceView(name, view.instances, turns) for name, view in live.services.items()}
+    views = {
+        name: ServiceView(name, view.instances, turns, live.rules.rejoining(name))
+        for name, view in live.services.items()
+    }
     observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views))
     peer = Peer(request.client_ip, router.is_trusted(request.client_ip))
-    decision = observer.route(request, peer, 0.0).decision
+    plan = observer.route(request, peer, 0.0)
+    if plan.wants_body:
+        request.is_inspected = True
+        request.content = read_content(request, body)
+        plan = observer.route(request, peer, 0.0)
+    decision = plan.decision
     view = views.get(decision.service)
     return {
         "request": {
@@ -35,7 +45,7 @@ def explain(router: EntryRouter, groups: Sequence[LaneGroup], request: Request) 
             "client_ip": request.client_ip,
         },
         "decision": decision.as_dict(),
-        "lanes": [evidence.as_dict() for evidence in explain_rules(groups, request)],
+        "lanes": [evidence.as_dict() for evidence in explain_rules(rules, request, around)],
         "pools": [] if view is None else describe_pools(view),
     }
 

@@ -29,14 +29,23 @@ class Reply:
 class Route:
     """Requests under `path` (at a segment boundary), for `host` or any, go to `service`, or get `reply`.
 
+    Rules may look at the first `inspect_body` bytes of a body.
+
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none.
     """
 
-    __slots__ = ("host", "path", "prefix", "reply", "segments", "service", "strip_prefix")
+    __slots__ = ("host", "inspect_body", "path", "prefix", "reply", "segments", "service", "strip_prefix")
 
     def __init__(
-        self, path: str, service: str, strip_prefix: bool = False, host: str = "", reply: Reply | None = None
+        self,
+        path: str,
+        service: str,
+        strip_prefix: bool = False,
+        host: str = "",
+        reply: Reply | None = None,
+        inspect_body: int = 0,
     ) -> None:
+        self.inspect_body = inspect_body
         self.reply = reply
         self.path = path if path == "/" else path.rstrip("/")
         self.prefix: bytes = self.path.encode("ascii")

@@ -88,16 +88,23 @@ class Pool:
 
 
 class ServiceView:
-    """One service's pools. `instances` is everything the registry gave, in canonical order."""
+    """One service's pools. `instances` is everything the registry gave, in canonical order.
+
+    Instances with a tag in `rejoining` belong to the baseline too.
+    """
 
     __slots__ = ("base", "instances", "name", "pools")
 
-    def __init__(self, name: str, instances: Sequence[Instance], turns: Turns) -> None:
+    def __init__(
+        self, name: str, instances: Sequence[Instance], turns: Turns, rejoining: frozenset[str] = frozenset()
+    ) -> None:
         self.name = name
         self.instances: tuple[Instance, ...] = tuple(instances)
         by_tag: dict[str, list[Instance]] = {}
         for instance in instances:
             by_tag.setdefault(instance.tag, []).append(instance)
+            if instance.tag in rejoining:
+                by_tag.setdefault(BASE, []).append(instance)
         self.pools: dict[str, Pool] = {
             tag: Pool(name, tag, members, turns.of(name, tag)) for tag, members in by_tag.items()
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.http.request import Request
 from gateway.routing.carriers import Carriers, note_traces, recall_trace
-from gateway.routing.decision import SOURCE_INSTANCE, Decision
+from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
 from gateway.routing.instance import BASE, Instance
 from gateway.routing.memory import TraceMemory
@@ -57,9 +57,12 @@ class OutboundRouter:
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the plan ask for it.
     """
 
-    __slots__ = ("_carriers", "_memory", "_own_tag", "snapshot")
+    __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "snapshot")
 
-    def __init__(self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, own_tag: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, own_tag: str, own_service: str = ""
+    ) -> None:
+        self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
         self._memory = memory
@@ -83,7 +86,7 @@ class OutboundRouter:
         if view is None:
             return Plan(decision, unknown=service)
         plan = Plan(decision)
-        plan.choose(view, fallback)
+        plan.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
         if not decision.error:
             _forward(plan, request, self._carriers)
         return plan
@@ -95,6 +98,16 @@ class OutboundRouter:
         if not source and self._own_tag != BASE:
             # Traffic that starts at a gray instance (a timer, a queue consumer) is gray.
             tag, source = self._own_tag, SOURCE_INSTANCE
+        if not source and snapshot.rules.lanes:
+            # Traffic that starts at a service which lane groups name as an entry is matched here.
+            request.service = decision.service
+            request.caller = self._own_service
+            request.caller_tag = self._own_tag
+            lane = snapshot.rules.match(request)
+            if lane is not None:
+                decision.group = lane.group
+                decision.lane = lane.name
+                tag, source = lane.tag, SOURCE_RULE
         if source:
             decision.tag = tag
             decision.tag_source = source

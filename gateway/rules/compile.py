@@ -2,169 +2,253 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
-from ipaddress import ip_network
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Network, ip_network
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from gateway.http.grammar import field_pattern
-from gateway.rules.match import (
-    CLIENT_IP,
-    COOKIE,
-    HEADER,
-    HOST,
-    METHOD,
-    PARAM,
-    PATH,
-    Between,
-    Check,
-    CompiledLane,
-    CompiledRules,
-    Field,
-    FieldIndex,
-    InNetworks,
-    Matches,
-    NoneOf,
-    Prefix,
-    Share,
-)
-from gateway.rules.model import Condition, LaneGroup, compile_pattern
+from gateway.rules.checks import AnyOf, Check, Contains, During, Ends, Matches, Starts
+from gateway.rules.columns import ADDRESS, BUCKET, NUMBER, Column
+from gateway.rules.conditions import DAYS, Condition, Test
+from gateway.rules.fields import KINDS, Field
+from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
+from gateway.rules.model import Lane, LaneGroup
+from gateway.rules.names import compile_pattern
+from gateway.rules.rows import Literal, rows_of
+from gateway.rules.ruleset import RuleSet
+from gateway.rules.shares import GroupShares
+from gateway.rules.surroundings import Surroundings
 
-_KINDS: Final = {
-    "param": PARAM,
-    "header": HEADER,
-    "cookie": COOKIE,
-    "path": PATH,
-    "method": METHOD,
-    "host": HOST,
-    "client_ip": CLIENT_IP,
-}
+_FOLDED_ANYWAY: Final = {"method": str.upper, "host": str.lower}
+"""Things whose case never matters, and how they are read."""
+
+ColumnKey = tuple[int, str, bool, bool]
+"""Kind, name, whether case is ignored, whether it is for shares."""
 
 
-class _Column:
-    """What all rows want of one field, while it is collected."""
-
-    def __init__(self, field: Field) -> None:
-        self.field = field
-        self.concerned = 0
-        self.absent = 0
-        self.present = 0
-        self.exact: dict[str, int] = {}
+def compile_rules(rules: RuleSet, around: Surroundings) -> CompiledRules:
+    """Compiles rules for one place and time. Closed lanes are left out; what is left keeps its order."""
+    return _Compiler(rules, around).compile()
 
 
-def compile_rules(groups: Sequence[LaneGroup]) -> CompiledRules:
-    """Compiles groups in order. Closed lanes are left out; what is left keeps its order."""
-    lanes: list[CompiledLane] = []
-    checks: list[tuple[tuple[Field, Check], ...]] = []
-    columns: dict[tuple[int, str], _Column] = {}
-    for group in groups:
-        services = frozenset(group.services) if group.services else None
-        for lane in group.lanes:
-            if not (group.enabled and lane.enabled):
-                continue
-            compiled = CompiledLane(group.name, lane.name, lane.tag, services)
-            rows = [lane.match] if lane.match_mode == "all" else [[condition] for condition in lane.match]
-            for conditions in rows:
-                checks.append(_add_row(columns, 1 << len(lanes), conditions, group.name))
-                lanes.append(compiled)
-    everything = (1 << len(lanes)) - 1
-    indices = []
-    for column in columns.values():
-        indifferent = everything & ~column.concerned
-        indices.append(
-            FieldIndex(column.field, column.absent | indifferent, column.present | indifferent, column.exact)
+def is_open(group: LaneGroup, lane: Lane, now: float) -> bool:
+    """Whether a lane takes requests at a time, in seconds since the epoch."""
+    return group.enabled and lane.enabled and (lane.expires is None or lane.expires.timestamp() > now)
+
+
+class _Compiler:
+    def __init__(self, rules: RuleSet, around: Surroundings) -> None:
+        self._rules = rules
+        self._around = around
+        self._now = around.clock()
+        self._columns: dict[ColumnKey, Column] = {}
+        self._lanes: list[CompiledLane] = []
+        self._checks: list[tuple[CheckOf, ...]] = []
+        self._issues: dict[str, int] = {}
+        self._reads_body = False
+        self._folds: dict[tuple[str, Callable[[str], str]], frozenset[str]] = {}
+
+    def compile(self) -> CompiledRules:
+        groups = self._rules.groups
+        for group in groups:
+            if self._around.place.takes(group):
+                self._add_group(group)
+        everything = (1 << len(self._lanes)) - 1
+        columns = sorted(self._columns.values(), key=Column.worth)
+        return CompiledRules(
+            tuple(self._lanes),
+            tuple(column.index(everything) for column in columns),
+            tuple(self._checks),
+            _tags(groups, self._now),
+            _rejoining(groups, self._now),
+            tuple(self._issues.items()),
+            self._reads_body,
+            self._around.seal,
         )
-    return CompiledRules(tuple(lanes), tuple(indices), tuple(checks), _services_of_tags(groups))
 
-
-def _add_row(
-    columns: dict[tuple[int, str], _Column], bit: int, conditions: Iterable[Condition], salt: str
-) -> tuple[tuple[Field, Check], ...]:
-    """Enters one row into the columns; returns the checks that the index cannot decide."""
-    checks: list[tuple[Field, Check]] = []
-    by_field: dict[tuple[int, str], list[Condition]] = {}
-    for condition in conditions:
-        by_field.setdefault((_KINDS[condition.source], condition.name), []).append(condition)
-    for key, members in by_field.items():
-        column = columns.get(key)
-        if column is None:
-            column = columns[key] = _Column(_field(*key))
-        column.concerned |= bit
-        wanted: set[str] | None = None
-        needs_absent = needs_present = False
-        for condition in members:
-            test = condition.test
-            if test.exists is not None:
-                needs_absent |= not test.exists
-                needs_present |= test.exists
+    def _add_group(self, group: LaneGroup) -> None:
+        services = frozenset(group.services) if group.services else None
+        shares = group.shares()
+        for lane in group.lanes:
+            if not is_open(group, lane, self._now):
                 continue
-            needs_present = True
-            values = _exact_values(key[0], condition)
-            if values is None:
-                checks.append((column.field, _check(condition, salt)))
-            else:
-                wanted = values if wanted is None else wanted & values
-        if needs_absent:
-            if not needs_present:
-                column.absent |= bit
-        elif wanted is None:
-            column.present |= bit
-        else:
-            for value in wanted:
-                column.exact[value] = column.exact.get(value, 0) | bit
-    return tuple(checks)
+            compiled = CompiledLane(
+                group.name, lane.name, lane.tag, services, lane.strict, lane.sticky or 0, lane.debug
+            )
+            for row in rows_of(lane.match, lane.match_mode):
+                bit = 1 << len(self._lanes)
+                checks: list[CheckOf] = []
+                if lane.paths:
+                    column = self._column("path", "", False, False)
+                    column.concern(bit)
+                    texts = tuple(path.rstrip("/") + "/" for path in lane.paths)
+                    column.starts(bit, texts, negated=False, closes=True)
+                for literal in row:
+                    check = self._add(bit, literal, group, lane, shares)
+                    if check is not None:
+                        checks.append(check)
+                self._lanes.append(compiled)
+                self._checks.append(tuple(checks))
+            for leaf in lane.leaves():
+                self._reads_body = self._reads_body or leaf.body is not None
+                if leaf.issue is not None and leaf.cookie is not None:
+                    self._issues[leaf.cookie] = max(self._issues.get(leaf.cookie, 0), leaf.issue)
 
+    def _column(self, source: str, name: str, folds: bool, draws: bool) -> Column:
+        key = (KINDS[source], name, folds, draws)
+        column = self._columns.get(key)
+        if column is None:
+            pattern = field_pattern(re.escape(name.encode("ascii"))) if source == "header" else None
+            field = Field(key[0], name, folds, pattern, self._around.clock, self._around.claims)
+            column = self._columns[key] = Column(field, draws)
+        return column
 
-def _field(kind: int, name: str) -> Field:
-    pattern = field_pattern(re.escape(name.encode("ascii"))) if kind == HEADER else None
-    return Field(kind, name, pattern)
+    def _add(self, bit: int, literal: Literal, group: LaneGroup, lane: Lane, shares: GroupShares) -> CheckOf | None:
+        """Enters one literal of a row into its column; returns the check that is left of it, if one is."""
+        condition, negated = literal
+        source = condition.source
+        if source == "time":
+            column = self._column(source, "", False, False)
+            column.concern(bit)
+            column.survives_absence(bit, negated)
+            return column.field, _during(condition), negated
+        test = condition.test
+        operator = test.operator
+        draws = operator == "percent"
+        column = self._column(source, condition.name, test.ignore_case, draws)
+        column.concern(bit)
+        if operator in ("exists", "absent"):
+            # Either way one of the two: there, or not there.
+            wants_value = (test.exists is True or test.absent is False) != negated
+            column.survives_absence(bit, not wants_value)
+            if not wants_value:
+                column.needs_absence(bit)
+            return None
+        column.survives_absence(bit, negated)
+        if operator in ("not_equals", "not_in"):
+            negated = not negated
+        check = self._enter(column, bit, condition, test, negated, group, lane, shares)
+        return None if check is None else (column.field, check, negated)
 
-
-def normal(kind: int, value: str) -> str:
-    """A rule's text as values of this kind are read: methods in upper case, hosts in lower."""
-    if kind == METHOD:
-        return value.upper()
-    if kind == HOST:
-        return value.lower()
-    return value
-
-
-def _exact_values(kind: int, condition: Condition) -> set[str] | None:
-    """The values that satisfy a condition, where they can be listed."""
-    test = condition.test
-    if kind == CLIENT_IP:
+    def _enter(
+        self,
+        column: Column,
+        bit: int,
+        condition: Condition,
+        test: Test,
+        negated: bool,
+        group: LaneGroup,
+        lane: Lane,
+        shares: GroupShares,
+    ) -> Check | None:
+        """Enters what a value must (or must not) be; returns a check where the index cannot take it."""
+        if test.percent is not None:
+            column.spans(bit, BUCKET + group.name, shares.spans_of(lane.name, condition), negated)
+            return None
+        if condition.source == "client_ip":
+            column.spans(bit, ADDRESS, self._networks(test), negated)
+            return None
+        read = _reading(condition.source, test.ignore_case)
+        if test.segment is not None:
+            values = self._rules.segments[test.segment]
+            if read is not str:
+                values = self._folded(test.segment, read)
+            return None if column.segment(bit, values, negated) else AnyOf(values)
+        texts = test.texts()
+        if texts:
+            values = frozenset(map(read, texts))
+            return None if column.exact(bit, values, negated) else AnyOf(values)
+        if test.prefix is not None:
+            start = (read(test.prefix),)
+            return None if column.starts(bit, start, negated, closes=False) else Starts(start, False)
+        if test.suffix is not None:
+            end = read(test.suffix)
+            return None if column.ends(bit, end, negated) else Ends(end)
+        if test.regex is not None:
+            return Matches(compile_pattern(test.regex, test.ignore_case))
+        if test.contains is not None:
+            return Contains(read(test.contains))
+        column.spans(bit, NUMBER, (_numbers(test),), negated)
         return None
-    if test.equals is not None:
-        return {normal(kind, test.equals)}
-    if test.in_ is not None:
-        return {normal(kind, value) for value in test.in_}
-    return None
+
+    def _folded(self, segment: str, read: Callable[[str], str]) -> frozenset[str]:
+        key = (segment, read)
+        if key not in self._folds:
+            self._folds[key] = frozenset(map(read, self._rules.segments[segment]))
+        return self._folds[key]
+
+    def _networks(self, test: Test) -> tuple[tuple[int, int], ...]:
+        texts: Iterable[str] = test.texts() if test.segment is None else self._rules.segments[test.segment]
+        spans: list[tuple[int, int]] = []
+        for text in texts:
+            network = ip_network(text, strict=False)
+            shift = 0 if isinstance(network, IPv4Network) else 1 << 32
+            spans.append((int(network[0]) + shift, int(network[-1]) + shift + 1))
+        return tuple(spans)
 
 
-def _check(condition: Condition, salt: str) -> Check:
-    kind = _KINDS[condition.source]
-    test = condition.test
-    if test.percent is not None:
-        return Share(salt, test.percent)
+def _reading(source: str, ignore_case: bool) -> Callable[[str], str]:
+    """How a rule's text is turned into what values of this source are compared with."""
+    return str.casefold if ignore_case else _FOLDED_ANYWAY.get(source, str)
+
+
+def _numbers(test: Test) -> tuple[float, float]:
+    """The numbers that a comparison takes, from the first to below the second."""
     if test.range is not None:
-        return Between(test.range[0], test.range[1])
-    if test.regex is not None:
-        return Matches(compile_pattern(test.regex))
-    if test.prefix is not None:
-        return Prefix(normal(kind, test.prefix))
-    refused = [test.not_equals] if test.not_equals is not None else test.not_in or []
-    if kind == CLIENT_IP:
-        accepted = [test.equals] if test.equals is not None else test.in_ or []
-        networks = tuple(ip_network(text, strict=False) for text in (accepted or refused))
-        return InNetworks(networks, negated=not accepted)
-    return NoneOf(frozenset(normal(kind, value) for value in refused))
+        return test.range[0], math.nextafter(test.range[1], math.inf)
+    if test.gt is not None:
+        return math.nextafter(test.gt, math.inf), math.inf
+    if test.gte is not None:
+        return test.gte, math.inf
+    if test.lt is not None:
+        return -math.inf, test.lt
+    assert test.lte is not None
+    return -math.inf, math.nextafter(test.lte, math.inf)
 
 
-def _services_of_tags(groups: Sequence[LaneGroup]) -> dict[str, frozenset[str] | None]:
-    """Per tag the services of all groups that have a lane with it; None where one of them is not limited."""
-    services: dict[str, frozenset[str] | None] = {}
+def _during(condition: Condition) -> During:
+    window = condition.time
+    assert window is not None
+    opens, closes = window.minutes()
+    return During(
+        -math.inf if window.from_ is None else window.from_.timestamp(),
+        math.inf if window.until is None else window.until.timestamp(),
+        frozenset(DAYS.index(day) for day in window.days or DAYS),
+        opens,
+        closes,
+        ZoneInfo(window.zone),
+    )
+
+
+def _tags(groups: Sequence[LaneGroup], now: float) -> Mapping[str, TagRules]:
+    """Per tag what all lanes that have it say together, in groups for this place or not; closed ones too, for `services`."""
+    tags: dict[str, TagRules] = {}
     for group in groups:
         for lane in group.lanes:
-            known = services.get(lane.tag, frozenset())
-            services[lane.tag] = None if known is None or not group.services else known | frozenset(group.services)
-    return services
+            known = tags.get(lane.tag)
+            services = frozenset(group.services) if group.services else None
+            strict = lane.strict or not is_open(group, lane, now)
+            if known is not None:
+                services = None if services is None or known.services is None else services | known.services
+                strict = strict and known.strict
+            tags[lane.tag] = TagRules(services, strict)
+    open_tags = {lane.tag for group in groups for lane in group.lanes if is_open(group, lane, now)}
+    for tag, rules in tags.items():
+        rules.strict = rules.strict and tag in open_tags
+    return tags
+
+
+def _rejoining(groups: Sequence[LaneGroup], now: float) -> Mapping[str, frozenset[str] | None]:
+    """Tags all of whose lanes are closed, with the services whose instances rejoin the baseline; None: every service."""
+    still_open = {lane.tag for group in groups for lane in group.lanes if is_open(group, lane, now)}
+    rejoining: dict[str, frozenset[str] | None] = {}
+    for group in groups:
+        if group.baseline != "closed_lanes_rejoin":
+            continue
+        for tag in {lane.tag for lane in group.lanes} - still_open:
+            known = rejoining.get(tag, frozenset())
+            rejoining[tag] = None if known is None or not group.services else known | frozenset(group.services)
+    return rejoining

@@ -1,7 +1,8 @@
 """Explaining a match: every lane, every condition, the actual value and whether it held.
 
 This is a second, naive reading of the rules, straight from the model. It shares no code with the index in `match`,
-which makes it the oracle that the index is tested against.
+which makes it the oracle that the index is tested against. (What share of the buckets a lane holds is one thing that both
+ask `shares`.)
 """
 
 from __future__ import annotations
@@ -10,31 +11,58 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
+from zoneinfo import ZoneInfo
 
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
-from gateway.rules.model import Condition, LaneGroup, compile_pattern
+from gateway.rules.conditions import DAYS, Condition, Test, TimeTest
+from gateway.rules.fields import decode_member, escape_pointer
+from gateway.rules.model import Lane, LaneGroup
+from gateway.rules.names import compile_pattern
+from gateway.rules.pointer import find_text
+from gateway.rules.ruleset import RuleSet
+from gateway.rules.shares import GroupShares, Spans, show_spans
+from gateway.rules.surroundings import Surroundings
+from gateway.telemetry.baggage import member
+
+OPEN = "open"
+CLOSED = "closed"
+GROUP_CLOSED = "group closed"
+EXPIRED = "expired"
+ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionEvidence:
-    """One condition: its text, the value found (None: absent), the percent bucket (0 to 9,999) and whether it held."""
+    """One condition: its text, the value found (None: absent) and whether it held.
+
+    `bucket` (0 to 9,999) and `share` (the spans held, in percent) belong to percent. `kept`: a sticky cookie holds the
+    client in the share. `members` are the conditions of all, any and not.
+    """
 
     text: str
     value: str | None
     held: bool
     bucket: int | None = None
+    share: tuple[str, ...] = ()
+    kept: bool = False
+    members: tuple[ConditionEvidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LaneEvidence:
-    """One lane: whether its conditions hold, and whether it is the one the request is put on."""
+    """One lane: whether its conditions hold, and whether it is the one the request is put on.
+
+    `state` is `open`, or why the lane takes nothing: `closed`, `group closed`, `expired`, or `elsewhere` where its group
+    is not for this entry.
+    """
 
     group: str
     lane: str
     tag: str
-    enabled: bool
+    state: str
     match_mode: str
     conditions: tuple[ConditionEvidence, ...]
     matched: bool
@@ -45,78 +73,219 @@ class LaneEvidence:
         return asdict(self)
 
 
-def explain(groups: Sequence[LaneGroup], request: Request) -> tuple[LaneEvidence, ...]:
+def explain(rules: RuleSet, request: Request, around: Surroundings) -> tuple[LaneEvidence, ...]:
     """The evidence of every lane in the order in which they are tried, closed ones included."""
     found: list[LaneEvidence] = []
     has_winner = False
-    for group in groups:
+    now = around.clock()
+    for group in rules.groups:
+        shares = group.shares()
         for lane in group.lanes:
-            evidence = tuple(_weigh(condition, group.name, request) for condition in lane.match)
+            witness = _Witness(rules, group, lane, shares, request, around)
+            evidence = [witness.weigh(condition) for condition in lane.match]
             held = [item.held for item in evidence]
             matched = all(held) if lane.match_mode == "all" else any(held)
-            enabled = group.enabled and lane.enabled
-            winner = matched and enabled and not has_winner
+            if lane.paths:
+                below = witness.is_below(lane.paths)
+                matched = matched and below
+                evidence.insert(0, ConditionEvidence(f"path is below {' or '.join(lane.paths)}", request.path, below))
+            state = _state(group, lane, around, now)
+            winner = matched and state == OPEN and not has_winner
             has_winner = has_winner or winner
             found.append(
-                LaneEvidence(group.name, lane.name, lane.tag, enabled, lane.match_mode, evidence, matched, winner)
+                LaneEvidence(group.name, lane.name, lane.tag, state, lane.match_mode, tuple(evidence), matched, winner)
             )
     return tuple(found)
 
 
-def _weigh(condition: Condition, salt: str, request: Request) -> ConditionEvidence:
-    value = _value(condition, request)
+def _state(group: LaneGroup, lane: Lane, around: Surroundings, now: float) -> str:
+    if not group.enabled:
+        return GROUP_CLOSED
+    if not lane.enabled:
+        return CLOSED
+    if lane.expires is not None and lane.expires.timestamp() <= now:
+        return EXPIRED
+    return OPEN if around.place.takes(group) else ELSEWHERE
+
+
+def show_condition(condition: Condition) -> str:
+    """A condition as a sentence of a few words."""
+    if condition.members:
+        joiner = " and " if condition.all is not None else " or "
+        inner = joiner.join(show_condition(item) for item in condition.members)
+        return f"not {inner}" if condition.not_ is not None else f"({inner})"
+    if condition.time is not None:
+        return f"time {_show_window(condition.time)}"
     test = condition.test
     operator = test.operator
     subject = f"{condition.source} {condition.name}".strip()
     operand = test.operand(operator)
-    if operator == "exists":
-        text = f"{subject} {'exists' if operand else 'is absent'}"
-        return ConditionEvidence(text, value, (value is not None) == test.exists)
+    if operator in ("exists", "absent"):
+        return f"{subject} {'exists' if (operator == 'exists') == operand else 'is absent'}"
     shown = repr(operand)
-    if test.percent is not None:
-        shown = f"{test.percent:.15g} %"
-    elif test.range is not None:
-        shown = f"{test.range[0]:.15g} to {test.range[1]:.15g}"
-    text = f"{subject} {operator} {shown}"
-    if value is None:
-        return ConditionEvidence(text, None, False)
-    bucket = None
-    if test.percent is not None:
-        bucket = int(hashlib.sha256(f"{salt}\0{value}".encode()).hexdigest()[:16], 16) % 10_000
-    return ConditionEvidence(text, value, _holds(condition, value, bucket), bucket)
+    if operator == "percent":
+        shown = ", ".join(operand) + " %" if isinstance(operand, list) else f"{operand:.15g} %"
+    elif operator == "range":
+        shown = f"{operand[0]:.15g} to {operand[1]:.15g}"
+    elif isinstance(operand, float):
+        shown = f"{operand:.15g}"
+    elif operator == "segment":
+        shown = str(operand)
+    return f"{subject} {operator} {shown}{' (any case)' if test.ignore_case else ''}"
 
 
-def _value(condition: Condition, request: Request) -> str | None:
-    if condition.param is not None:
-        return request.param(condition.param)
-    if condition.cookie is not None:
-        return request.cookie(condition.cookie)
-    if condition.header is not None:
-        return request.header(field_pattern(re.escape(condition.header).encode()))
-    return {
-        "path": request.path,
-        "method": request.method.upper(),
-        "host": request.host or None,
-        "client_ip": request.client_ip or None,
-    }[condition.source]
+def _show_window(window: TimeTest) -> str:
+    parts = [
+        f"from {window.from_.isoformat()}" if window.from_ is not None else "",
+        f"until {window.until.isoformat()}" if window.until is not None else "",
+        ", ".join(window.days or ()),
+        window.hours or "",
+        window.zone if window.days or window.hours else "",
+    ]
+    return " ".join(part for part in parts if part)
 
 
-def _holds(condition: Condition, value: str, bucket: int | None) -> bool:
-    test = condition.test
-    if test.percent is not None:
-        return bucket is not None and bucket < round(test.percent * 100)
+class _Witness:
+    """Looks at one request for one lane."""
+
+    def __init__(
+        self, rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, request: Request, around: Surroundings
+    ) -> None:
+        self._rules = rules
+        self._group = group
+        self._lane = lane
+        self._shares = shares
+        self._request = request
+        self._around = around
+
+    def is_below(self, paths: Sequence[str]) -> bool:
+        for path in paths:
+            parts = [part for part in path.split("/") if part]
+            if [part for part in self._request.path.split("/") if part][: len(parts)] == parts:
+                return self._request.path.startswith("/") or not parts
+        return False
+
+    def weigh(self, condition: Condition) -> ConditionEvidence:
+        text = show_condition(condition)
+        if condition.members:
+            members = tuple(self.weigh(item) for item in condition.members)
+            held = [item.held for item in members]
+            if condition.not_ is not None:
+                return ConditionEvidence(text, None, not held[0], members=members)
+            return ConditionEvidence(text, None, all(held) if condition.all is not None else any(held), members=members)
+        if condition.time is not None:
+            now = self._around.clock()
+            shown = datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
+            return ConditionEvidence(text, shown, _is_within(condition.time, now))
+        test = condition.test
+        value = self._value(condition)
+        if test.exists is not None or test.absent is not None:
+            wants = test.exists if test.exists is not None else not test.absent
+            return ConditionEvidence(text, value, (value is not None) == wants)
+        if test.percent is not None:
+            return self._draw(condition, text, value)
+        if value is None:
+            return ConditionEvidence(text, None, False)
+        return ConditionEvidence(text, value, self._holds(condition, value))
+
+    def _draw(self, condition: Condition, text: str, value: str | None) -> ConditionEvidence:
+        spans: Spans = self._shares.spans_of(self._lane.name, condition)
+        shown = tuple(show_spans(spans))
+        seal = self._around.seal
+        kept = (
+            self._lane.sticky is not None
+            and seal is not None
+            and seal.lane_of(self._request) == f"{self._group.name}/{self._lane.name}"
+        )
+        if value is None:
+            return ConditionEvidence(text, None, kept, share=shown, kept=kept)
+        drawn = value.casefold() if condition.test.ignore_case else value
+        key = f"{self._group.name}\0{drawn}".encode("utf-8", "surrogatepass")
+        bucket = int(hashlib.sha256(key).hexdigest()[:16], 16) % 10_000
+        held = any(low <= bucket < high for low, high in spans)
+        return ConditionEvidence(text, value, held or kept, bucket, shown, kept and not held)
+
+    def _value(self, condition: Condition) -> str | None:
+        request = self._request
+        if condition.param is not None:
+            return request.param(condition.param)
+        if condition.cookie is not None:
+            return request.cookie(condition.cookie)
+        if condition.header is not None:
+            return request.header(field_pattern(re.escape(condition.header).encode()))
+        if condition.baggage is not None:
+            found = member(request.baggage, condition.baggage.encode())
+            return decode_member(found) if found else None
+        if condition.body is not None:
+            return None if request.content is None else find_text(request.content, condition.body)
+        if condition.jwt is not None:
+            pointer = condition.jwt if condition.jwt.startswith("/") else "/" + escape_pointer(condition.jwt)
+            return find_text(self._around.claims(request), pointer)
+        return {
+            "path": request.path,
+            "method": request.method.upper(),
+            "host": request.host or None,
+            "client_ip": request.client_ip or None,
+            "service": request.service or None,
+            "caller": request.caller or None,
+            "caller_tag": request.caller_tag or None,
+        }[condition.source]
+
+    def _holds(self, condition: Condition, value: str) -> bool:
+        test = condition.test
+        source = condition.source
+
+        def read(text: str) -> str:
+            if test.ignore_case:
+                return text.casefold()
+            return {"method": text.upper(), "host": text.lower()}.get(source, text)
+
+        if test.ignore_case:
+            value = value.casefold()
+        if test.segment is not None:
+            return _is_one_of(source, value, [read(text) for text in self._rules.segments[test.segment]])
+        if test.equals is not None or test.in_ is not None:
+            return _is_one_of(source, value, [read(text) for text in test.texts()])
+        if test.not_equals is not None or test.not_in is not None:
+            return not _is_one_of(source, value, [read(text) for text in test.texts()])
+        if test.prefix is not None:
+            return value.startswith(read(test.prefix))
+        if test.suffix is not None:
+            return value.endswith(read(test.suffix))
+        if test.contains is not None:
+            return read(test.contains) in value
+        if test.regex is not None:
+            return len(value) <= 1024 and compile_pattern(test.regex, test.ignore_case).fullmatch(value) is not None
+        return _compares(test, value)
+
+
+def _compares(test: Test, value: str) -> bool:
+    if re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", value, re.ASCII) is None:
+        return False
+    number = float(value)
     if test.range is not None:
-        is_number = re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", value, re.ASCII) is not None
-        return is_number and test.range[0] <= float(value) <= test.range[1]
-    if test.regex is not None:
-        return len(value) <= 1024 and compile_pattern(test.regex).fullmatch(value) is not None
-    if test.prefix is not None:
-        return value.startswith(_normal(condition.source, test.prefix))
-    if test.equals is not None or test.in_ is not None:
-        return _is_one_of(condition.source, value, [test.equals] if test.equals is not None else test.in_ or [])
-    return not _is_one_of(
-        condition.source, value, [test.not_equals] if test.not_equals is not None else test.not_in or []
+        return test.range[0] <= number <= test.range[1]
+    return (
+        (test.gt is not None and number > test.gt)
+        or (test.gte is not None and number >= test.gte)
+        or (test.lt is not None and number < test.lt)
+        or (test.lte is not None and number <= test.lte)
     )
+
+
+def _is_within(window: TimeTest, now: float) -> bool:
+    moment = datetime.fromtimestamp(int(now), ZoneInfo(window.zone))
+    if window.from_ is not None and moment < window.from_:
+        return False
+    if window.until is not None and moment >= window.until:
+        return False
+    if window.days is not None and DAYS[moment.weekday()] not in window.days:
+        return False
+    if window.hours is None:
+        return True
+    start, end = window.hours.split("-")
+    at = f"{moment:%H:%M}"
+    return start <= at < end if start < end else at >= start or at < end
 
 
 def _is_one_of(source: str, value: str, texts: list[str]) -> bool:
@@ -125,8 +294,4 @@ def _is_one_of(source: str, value: str, texts: list[str]) -> bool:
             return any(ip_address(value) in ip_network(text, strict=False) for text in texts)
         except ValueError:
             return False
-    return value in [_normal(source, text) for text in texts]
-
-
-def _normal(source: str, text: str) -> str:
-    return {"method": text.upper(), "host": text.lower()}.get(source, text)
+    return value in texts

@@ -1,225 +1,177 @@
 """Matching a request against all lanes at once, at a cost that hardly depends on how many there are.
 
-Every enabled lane becomes one or more *rows*, each a conjunction of conditions (a lane with `match_mode: any` has a row
-for each). A row is one bit of an integer, the first lane the lowest. For each *field* that rules look at, an index
-gives the rows that a value keeps alive; a request ANDs one integer per field, and the lowest bit left is the winner.
+Every open lane becomes one or more *rows*, each a conjunction of conditions (`rows`). A row is one bit of an integer, the
+first lane the lowest. For each *field* that rules look at, look-ups give the rows that a value leaves (`lookups`); a request
+ANDs one integer per look-up, and the lowest bit left is the winner.
 
-Equality, `in` and `exists` are decided by the index alone. The other operators are *checks*: they run only for rows
-that are still alive, lowest first, so their number does not matter either where an index narrows the rows down.
+What no index decides are *checks* (`checks`): they run only for rows that are still alive, lowest first, so that their
+number does not matter either where an index narrows the rows down.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Protocol
 
 from gateway.http.request import Request
-from gateway.http.target import parameter_needle
-
-PARAM: Final = 0
-HEADER: Final = 1
-COOKIE: Final = 2
-PATH: Final = 3
-METHOD: Final = 4
-HOST: Final = 5
-CLIENT_IP: Final = 6
-
-BUCKETS: Final = 10_000
-"""Buckets of the percent operator: a hundredth of a percent each."""
-MAX_PATTERN_VALUE: Final = 1024
-"""Characters of a value that a pattern looks at; a longer value does not match."""
-
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})")
-
-
-def bucket_of(salt: str, value: str) -> int:
-    """The bucket, 0 to 9,999, that a value falls into: the same one everywhere and always, for the same salt."""
-    digest = hashlib.sha256(f"{salt}\0{value}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % BUCKETS
-
-
-def number_of(value: str) -> float | None:
-    """The decimal number that a value is, or None. Infinity, NaN and exponents are not numbers here."""
-    return float(value) if _NUMBER.fullmatch(value) is not None else None
-
-
-class Field:
-    """One thing that conditions look at: a kind and, for the named kinds, a name."""
-
-    __slots__ = ("kind", "name", "needle", "pattern")
-
-    def __init__(self, kind: int, name: str, pattern: re.Pattern[bytes] | None) -> None:
-        self.kind = kind
-        self.name = name
-        self.pattern = pattern
-        self.needle: bytes = parameter_needle(name) if kind == PARAM else b""
-
-    def read(self, request: Request) -> str | None:
-        """The field's value in a request, or None where it is absent."""
-        kind = self.kind
-        if kind == PARAM:
-            return request.param(self.name, self.needle)
-        if kind == HEADER:
-            pattern = self.pattern
-            return None if pattern is None else request.header(pattern)
-        if kind == COOKIE:
-            return request.cookie(self.name)
-        if kind == PATH:
-            return request.path
-        if kind == METHOD:
-            return request.method.upper()
-        if kind == HOST:
-            return request.host or None
-        return request.client_ip or None
-
-
-class Check:
-    """A condition that an index cannot decide; `holds` is asked only about values that are there."""
-
-    def holds(self, value: str) -> bool:
-        """Whether the condition holds of the value."""
-        raise NotImplementedError
-
-
-class NoneOf(Check):
-    """not_equals, not_in."""
-
-    def __init__(self, values: frozenset[str]) -> None:
-        self._values = values
-
-    def holds(self, value: str) -> bool:
-        """Whether the value is none of them."""
-        return value not in self._values
-
-
-class Prefix(Check):
-    """prefix."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-
-    def holds(self, value: str) -> bool:
-        """Whether the value starts so."""
-        return value.startswith(self._prefix)
-
-
-class Matches(Check):
-    """regex."""
-
-    def __init__(self, pattern: Any) -> None:
-        self._pattern = pattern
-
-    def holds(self, value: str) -> bool:
-        """Whether the whole value matches."""
-        return len(value) <= MAX_PATTERN_VALUE and self._pattern.fullmatch(value) is not None
-
-
-class Between(Check):
-    """range."""
-
-    def __init__(self, low: float, high: float) -> None:
-        self._low = low
-        self._high = high
-
-    def holds(self, value: str) -> bool:
-        """Whether the value is a number in the range."""
-        number = number_of(value)
-        return number is not None and self._low <= number <= self._high
-
-
-class Share(Check):
-    """percent."""
-
-    def __init__(self, salt: str, percent: float) -> None:
-        self._salt = salt
-        self._below = round(percent * BUCKETS / 100)
-
-    def holds(self, value: str) -> bool:
-        """Whether the value's bucket is in the share."""
-        return bucket_of(self._salt, value) < self._below
-
-
-class InNetworks(Check):
-    """client_ip with networks; `negated` for not_equals and not_in."""
-
-    def __init__(self, networks: tuple[IPv4Network | IPv6Network, ...], negated: bool) -> None:
-        self._networks = networks
-        self._negated = negated
-
-    def holds(self, value: str) -> bool:
-        """Whether the address is in one of the networks (or in none)."""
-        try:
-            address = ip_address(value)
-        except ValueError:
-            return False
-        for network in self._networks:
-            if address in network:
-                return not self._negated
-        return self._negated
+from gateway.rules.checks import Check
+from gateway.rules.fields import Field
+from gateway.rules.lookups import Lookup
 
 
 class FieldIndex:
-    """Which rows a field's value keeps alive.
+    """Which rows a field's value leaves.
 
-    `absent`: the rows that live where the field is absent; `present`: those that live whatever its value is; `exact`:
-    the rows that live, beside those, for a certain value.
+    `absent`: those left where the field is absent. `concerned`: those that look at the field at all; a dear field is read
+    only while one of them is alive. Where the look-ups are shares, a sticky cookie holds a client in the rows `wanting`
+    them, and keeps it out of those `shunning` them.
     """
 
-    __slots__ = ("absent", "exact", "field", "present")
+    __slots__ = ("absent", "concerned", "field", "lookups", "shunning", "wanting")
 
-    def __init__(self, field: Field, absent: int, present: int, exact: dict[str, int]) -> None:
+    def __init__(
+        self, field: Field, concerned: int, absent: int, lookups: tuple[Lookup, ...], wanting: int, shunning: int
+    ) -> None:
         self.field = field
+        self.concerned = concerned
         self.absent = absent
-        self.present = present
-        self.exact = exact
+        self.lookups = lookups
+        self.wanting = wanting
+        self.shunning = shunning
 
 
 class CompiledLane:
-    """What matching yields. `services` limits the lane to its group's services; None: every service."""
+    """What matching yields. `services` limits the lane to its group's services; None: every service.
 
-    __slots__ = ("group", "name", "services", "tag")
+    `sticky` is how long its cookie is kept, in seconds; 0: it has none. `name` and `group` are what people call it.
+    """
 
-    def __init__(self, group: str, name: str, tag: str, services: frozenset[str] | None) -> None:
+    __slots__ = ("debug", "group", "name", "services", "sticky", "strict", "tag")
+
+    def __init__(
+        self,
+        group: str,
+        name: str,
+        tag: str,
+        services: frozenset[str] | None,
+        strict: bool = False,
+        sticky: int = 0,
+        debug: bool = False,
+    ) -> None:
         self.group = group
         self.name = name
         self.tag = tag
         self.services = services
+        self.strict = strict
+        self.sticky = sticky
+        self.debug = debug
+
+
+class TagRules:
+    """What all lanes with one tag say together. `services`: None where one of them is not limited."""
+
+    __slots__ = ("services", "strict")
+
+    def __init__(self, services: frozenset[str] | None, strict: bool) -> None:
+        self.services = services
+        self.strict = strict
+
+
+class Seal(Protocol):
+    """Tells whose sticky cookie a request has, and makes them."""
+
+    name: str
+    """The cookie's name."""
+
+    def lane_of(self, request: Request) -> str:
+        """`group/lane` of a sound cookie that has not expired; empty otherwise."""
+        ...
+
+    def value(self, lane: str, age: int) -> str:
+        """A cookie for `group/lane`, sound for `age` seconds."""
+        ...
+
+    def is_fresh(self, request: Request, lane: str, age: int) -> bool:
+        """Whether the request has a cookie of this lane that is good for more than half of its age still."""
+        ...
+
+
+CheckOf = tuple[Field, Check, bool]
+"""A field, what must hold of it, and whether it must not hold instead."""
 
 
 class CompiledRules:
-    """All lanes, ready to match. Immutable; built by `compile.compile_rules`."""
+    """All lanes, ready to match. Immutable; built by `compile.compile_rules`.
 
-    __slots__ = ("_all", "_checks", "_indices", "_services_of_tag", "lanes")
+    `issues` are the cookies that clients without them are given, with the seconds for which they are kept.
+    `reads_body`: some lane looks at the body.
+    """
+
+    __slots__ = (
+        "_all",
+        "_checks",
+        "_indices",
+        "_rejoining",
+        "_rows_of_sticky",
+        "_tags",
+        "issues",
+        "lanes",
+        "open_lanes",
+        "reads_body",
+        "seal",
+    )
 
     def __init__(
         self,
         lanes: tuple[CompiledLane, ...],
         indices: tuple[FieldIndex, ...],
-        checks: tuple[tuple[tuple[Field, Check], ...], ...],
-        services_of_tag: dict[str, frozenset[str] | None],
+        checks: tuple[tuple[CheckOf, ...], ...],
+        tags: Mapping[str, TagRules],
+        rejoining: Mapping[str, frozenset[str] | None],
+        issues: tuple[tuple[str, int], ...],
+        reads_body: bool,
+        seal: Seal | None,
     ) -> None:
         self.lanes = lanes
+        self.issues = issues
+        self.reads_body = reads_body
+        self.open_lanes: dict[str, CompiledLane] = {f"{lane.group}/{lane.name}": lane for lane in lanes}
         self._indices = indices
         self._checks = checks
-        self._services_of_tag = services_of_tag
+        self._tags: dict[str, TagRules] = dict(tags)
+        self._rejoining: dict[str, frozenset[str] | None] = dict(rejoining)
+        self.seal = seal
         self._all: int = (1 << len(lanes)) - 1
+        self._rows_of_sticky: dict[str, int] = {}
+        for row, lane in enumerate(lanes):
+            if lane.sticky:
+                name = f"{lane.group}/{lane.name}"
+                self._rows_of_sticky[name] = self._rows_of_sticky.get(name, 0) | 1 << row
 
     @staticmethod
     def empty() -> CompiledRules:
         """Rules that match nothing."""
-        return CompiledRules((), (), (), {})
+        return CompiledRules((), (), (), {}, {}, (), False, None)
 
     def match(self, request: Request) -> CompiledLane | None:
         """The first lane whose conditions hold, or None."""
         alive = self._all
         for index in self._indices:
-            value = index.field.read(request)
+            field = index.field
+            if field.is_dear and not alive & index.concerned:
+                continue
+            held = 0
+            if (index.wanting or index.shunning) and self._rows_of_sticky:
+                held = self._held(request)
+                alive &= ~(held & index.shunning)
+                held &= alive & index.wanting
+            value = field.read(request)
             if value is None:
                 alive &= index.absent
             else:
-                alive &= index.present | index.exact.get(value, 0)
+                for lookup in index.lookups:
+                    alive = lookup.narrow(alive, value)
+            alive |= held
             if not alive:
                 return None
         while alive:
@@ -231,15 +183,34 @@ class CompiledRules:
             alive ^= lowest
         return None
 
+    def _held(self, request: Request) -> int:
+        """The rows in whose shares a sticky cookie holds the client."""
+        seal = self.seal
+        return 0 if seal is None else self._rows_of_sticky.get(seal.lane_of(request), 0)
+
     def holds(self, tag: str, service: str) -> bool:
         """Whether some lane with this tag may use this service's tagged instances; true of tags no lane has."""
-        services = self._services_of_tag.get(tag)
-        return services is None or service in services
+        rules = self._tags.get(tag)
+        return rules is None or rules.services is None or service in rules.services
+
+    def is_strict(self, tag: str) -> bool:
+        """Whether every open lane with this tag is strict; false of tags no lane has."""
+        rules = self._tags.get(tag)
+        return rules is not None and rules.strict
+
+    def rejoining(self, service: str) -> frozenset[str]:
+        """The tags whose instances of this service belong to its baseline, as all the tag's lanes are closed."""
+        if not self._rejoining:
+            return frozenset()
+        return frozenset([tag for tag, services in self._rejoining.items() if services is None or service in services])
 
 
-def _hold(checks: tuple[tuple[Field, Check], ...], request: Request) -> bool:
-    for field, check in checks:
+def _hold(checks: tuple[CheckOf, ...], request: Request) -> bool:
+    for field, check, negated in checks:
         value = field.read(request)
-        if value is None or not check.holds(value):
+        if value is None:
+            if not negated:
+                return False
+        elif check.holds(value) == negated:
             return False
     return True

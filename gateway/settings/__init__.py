@@ -4,6 +4,7 @@ The docstring of each field is its reference: `docs/configuration.md` lists them
 """
 
 from gateway.settings.fields import Address
+from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import ListenTLSSettings
 from gateway.settings.registry import EmbeddedRegistrySettings, NacosRegistrySettings, StaticRegistrySettings
 from gateway.settings.roles import GatewaySettings, ServingSettings, SidecarSettings
@@ -11,6 +12,7 @@ from gateway.settings.routes import RouteSettings
 
 __all__ = [
     "Address",
+    "DebugSettings",
     "EmbeddedRegistrySettings",
     "GatewaySettings",
     "ListenTLSSettings",
@@ -19,4 +21,6 @@ __all__ = [
     "ServingSettings",
     "SidecarSettings",
     "StaticRegistrySettings",
+    "StickySettings",
+    "TokenSettings",
 ]

@@ -115,6 +115,31 @@ def _check_logged(text: str) -> str:
     return text.lower()
 
 
+def _check_plain_header(text: str) -> str:
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a header name")
+    return text.lower()
+
+
+def _check_cookie(text: str) -> str:
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a cookie's name")
+    return text
+
+
+def _check_rule_name(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text) is None:
+        raise ValueError("a name is 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit")
+    return text
+
+
+def _check_secret(text: str) -> str:
+    # It is compared with what a client sent, which is printable ASCII without spaces.
+    if re.fullmatch(r"[!-:<-~]{16,256}", text) is None:
+        raise ValueError("a secret is 16 to 256 printable ASCII characters without spaces and semicolons")
+    return text
+
+
 def _check_reply_header(text: str) -> str:
     if _TOKEN.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a header name")
@@ -180,6 +205,10 @@ Weight = Annotated[float, AfterValidator(_check_weight)]
 HeaderName = Annotated[str, AfterValidator(_check_header)]
 BaggageKey = Annotated[str, AfterValidator(_check_member)]
 LoggedHeader = Annotated[str, AfterValidator(_check_logged)]
+DebugHeader = Annotated[str, AfterValidator(_check_plain_header)]
+CookieName = Annotated[str, AfterValidator(_check_cookie)]
+RuleName = Annotated[str, AfterValidator(_check_rule_name)]
+Secret = Annotated[str, AfterValidator(_check_secret)]
 ReplyHeader = Annotated[str, AfterValidator(_check_reply_header)]
 HeaderValue = Annotated[str, AfterValidator(_check_value)]
 Parameter = Annotated[str, AfterValidator(_check_parameter)]

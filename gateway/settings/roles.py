@@ -14,11 +14,13 @@ from gateway.settings.fields import (
     Model,
     Network,
     PositiveDuration,
+    RuleName,
     ServiceName,
     Sources,
     Tag,
     Weight,
 )
+from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import (
     AccessLogSettings,
     CarrierSettings,
@@ -70,6 +72,8 @@ class ServingSettings(Model):
 class GatewaySettings(ServingSettings):
     """`config/gateway.yaml`."""
 
+    name: RuleName = "gateway"
+    """What rules call this gateway: lane groups name it in `entry`."""
     listen: AddressField = Address(host="0.0.0.0", port=8080)
     """Where clients come in."""
     tls: ListenTLSSettings | None = None
@@ -87,6 +91,12 @@ class GatewaySettings(ServingSettings):
     trace_sampled: float = Field(default=1.0, ge=0, le=1)
     """Share of the traceparents made here that say `sampled`. OpenTelemetry's default sampler follows its parent: with
     0, services behind the gateway would stop tracing."""
+    jwt: TokenSettings | None = None
+    """The tokens that `jwt` conditions read; left out: none are."""
+    sticky: StickySettings | None = None
+    """The cookie of lanes that are `sticky`; left out: no lane may be."""
+    debug: DebugSettings | None = None
+    """The header with which authorised people ask why; left out: nobody may."""
     drain: DrainSettings = DrainSettings()
     """How the program ends."""
 

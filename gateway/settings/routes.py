@@ -31,6 +31,9 @@ class RouteSettings(Model):
     """The service's name in the registry."""
     strip_prefix: bool = False
     """Whether the path is taken off before forwarding."""
+    inspect_body: int = Field(default=0, ge=0, le=1_048_576)
+    """Bytes of a body that rules may look at: the request waits for it. A longer body counts as none. 0: bodies are not
+    looked at."""
     respond: RespondSettings | None = None
     """The answer itself, in place of a service."""
 

@@ -23,8 +23,8 @@ from gateway.routing.plan import Peer, Plan
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
-from gateway.rules.compile import compile_rules
 from gateway.telemetry.counters import Traffic
+from tests.support.rules import compiled
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 HEAD_BYTES = 2048
@@ -138,7 +138,7 @@ class Wire:
     async def _make(self) -> Context:
         routes = RouteTable([Route("/", "a", strip_prefix=False)])
         views = {"a": ServiceView("a", [_INSTANCE], Turns())}
-        self._snapshot = Snapshot(1, compile_rules([]), routes, views)
+        self._snapshot = Snapshot(1, compiled([]), routes, views)
         router = RecordingRouter(self._snapshot, [])
         origins = Origins()
         origins.outbox = AtOnce(lambda flush: None)

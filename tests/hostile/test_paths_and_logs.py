@@ -13,7 +13,6 @@ from gateway.routing.instance import Instance
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
-from gateway.rules.compile import compile_rules
 from tests.support.hostile import (
     GET,
     assert_closes_if_it_says_so,
@@ -26,6 +25,7 @@ from tests.support.hostile import (
 )
 from tests.support.origin import Origin
 from tests.support.proxy import Answer, Proxy
+from tests.support.rules import compiled
 
 CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f-\xff]")
 """What a body of printable ASCII and line ends does not have."""
@@ -219,7 +219,7 @@ async def test_row_94_a_route_to_ourselves_ends(origin: Origin) -> None:
     proxy.connections_per_origin = 64
     async with started(proxy, origin):
         view = ServiceView("a", [Instance("127.0.0.1", proxy.listener.port)], Turns())
-        proxy.router.snapshot = Snapshot(2, compile_rules([]), RouteTable([Route("/", "a")]), {"a": view})
+        proxy.router.snapshot = Snapshot(2, compiled([]), RouteTable([Route("/", "a")]), {"a": view})
         answer = await proxy.get("/x")
         assert (answer.status, b'"code": "loop_detected"' in answer.body) == (508, True)
         assert proxy.traffic.exchanges["a"]["base"].statuses[508] >= 21

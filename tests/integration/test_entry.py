@@ -9,10 +9,10 @@ import pytest
 from gateway.proxy.context import Timeouts
 from gateway.routing.instance import Instance
 from gateway.routing.snapshot import Snapshot
-from gateway.rules.compile import compile_rules
 from gateway.rules.model import LaneGroup
 from tests.support.origin import Origin
 from tests.support.proxy import LANE, Proxy
+from tests.support.rules import compiled
 from tests.support.wait import until
 
 
@@ -304,7 +304,7 @@ async def test_a_full_origin_makes_requests_wait_and_says_busy_at_last(origin: O
 async def test_a_lane_is_limited_to_its_groups_services(proxy: Proxy, origin: Origin) -> None:
     group = LaneGroup.model_validate({**LANE, "services": ["other"]})
     snapshot = proxy.router.snapshot
-    proxy.router.snapshot = Snapshot(2, compile_rules([group]), snapshot.routes, snapshot.services)
+    proxy.router.snapshot = Snapshot(2, compiled([group]), snapshot.routes, snapshot.services)
     assert (await proxy.get("/A/a?group=gray")).body == b"base GET /a?group=gray"
     # The tag goes on: a service of the group may stand behind this one.
     assert origin.header("x-gray-tag") == "gray"
@@ -316,7 +316,7 @@ async def test_behind_a_trusted_proxy_the_client_is_whom_it_names(origin: Origin
     proxy.trust_loopback()
     await proxy.start(origin)
     lane = {"name": "l", "tag": "gray", "match": [{"client_ip": {"in": ["203.0.113.0/24"]}}]}
-    rules = compile_rules([LaneGroup.model_validate({"name": "g", "lanes": [lane]})])
+    rules = compiled([LaneGroup.model_validate({"name": "g", "lanes": [lane]})])
     snapshot = proxy.router.snapshot
     proxy.router.snapshot = Snapshot(2, rules, snapshot.routes, snapshot.services)
     for forwarded, pool in (

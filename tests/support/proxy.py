@@ -18,10 +18,10 @@ from gateway.routing.instance import Instance
 from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
-from gateway.rules.compile import compile_rules
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
 from tests.support.origin import Origin as OriginServer
+from tests.support.rules import compiled
 
 LANE = {"name": "demo", "lanes": [{"name": "gray", "tag": "gray", "match": [{"param": "group", "equals": "gray"}]}]}
 
@@ -124,7 +124,7 @@ class Proxy:
         await self.listener.start()
 
     def snapshot(self, instances: list[Instance], service: str = "a") -> Snapshot:
-        rules = compile_rules([LaneGroup.model_validate(LANE)])
+        rules = compiled([LaneGroup.model_validate(LANE)])
         routes = RouteTable(
             [
                 Route("/A", "a", strip_prefix=True),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.control.load import load_gateway, load_rules, load_sidecar
+from gateway.control.load import load_gateway, load_sidecar
+from gateway.control.rulefiles import load_rules
 from gateway.errors import ConfigError
 from gateway.settings import Address
 
@@ -141,7 +142,7 @@ def test_rules_of_a_directory_go_by_name_and_hidden_ones_are_passed_over(tmp_pat
     write(tmp_path / "1.yaml", LANE.replace("name: g", "name: first"))
     write(tmp_path / ".3.yaml.swp.yaml", "broken: [")
     write(tmp_path / "note.txt", "broken: [")
-    assert [group.name for group in load_rules([tmp_path]).groups] == ["first", "second"]
+    assert [group.name for group in load_rules([tmp_path]).rules.groups] == ["first", "second"]
 
 
 def test_routes(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from gateway.control.load import load_rules
+from gateway.control.rulefiles import load_rules
 from gateway.http.request import Request
-from gateway.rules.compile import compile_rules
-from gateway.rules.model import OPERATORS, Condition, Lane, LaneGroup, RulesFile
+from gateway.rules.conditions import OPERATORS, Condition
+from gateway.rules.model import Lane, LaneGroup, RulesFile
+from tests.support.rules import compiled
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -43,7 +44,7 @@ def test_every_source_and_operator_is_documented() -> None:
 def test_the_examples_are_valid(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    assert load_rules([path]).groups
+    assert load_rules([path]).rules.groups
 
 
 def test_the_forms_of_conditions_are_valid(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_the_forms_of_conditions_are_valid(tmp_path: Path) -> None:
     assert len(forms) == 7
     path = tmp_path / "r.yaml"
     path.write_text(f"lane_groups: [{{name: g, lanes: [{{name: l, tag: t, match: [{', '.join(forms)}]}}]}}]")
-    assert len(load_rules([path]).groups[0].lanes[0].match) == 7
+    assert len(load_rules([path]).rules.groups[0].lanes[0].match) == 7
 
 
 def test_the_table_of_absent_and_empty_values_is_true(tmp_path: Path) -> None:
@@ -68,5 +69,5 @@ def test_the_table_of_absent_and_empty_values_is_true(tmp_path: Path) -> None:
             path.write_text(
                 f"lane_groups: [{{name: g, lanes: [{{name: l, tag: t, match: [{{param: a, {condition}}}]}}]}}]"
             )
-            winner = compile_rules(load_rules([path]).groups).match(Request.build("GET", targets[situation]))
+            winner = compiled(load_rules([path]).rules.groups).match(Request.build("GET", targets[situation]))
             assert ("no", "yes")[winner is not None] == cell, (situation, operator)

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.http.request import Request
-from gateway.rules.explain import ConditionEvidence, LaneEvidence, explain
-from gateway.rules.match import bucket_of
-from gateway.rules.model import Condition, LaneGroup
+from gateway.rules.conditions import Condition
+from gateway.rules.explain import ConditionEvidence, LaneEvidence, explain, show_condition
+from gateway.rules.model import LaneGroup
+from gateway.rules.shares import bucket_of
+from tests.support.rules import around, rule_set
 
 GROUP = LaneGroup.model_validate(
     {
@@ -35,24 +37,34 @@ def test_every_lane_is_shown_with_its_evidence() -> None:
     in_group = ConditionEvidence("param group equals 'gray'", "gray", True)
     no_user = ConditionEvidence("header x-user in ['alice', 'bob']", None, False)
     bucket = bucket_of("shop", "7")
-    share = ConditionEvidence("cookie uid percent 12.5 %", "7", bucket < 1250, bucket)
-    assert explain([GROUP], request) == (
-        LaneEvidence("shop", "closed", "gray", False, "all", (in_group,), matched=True, winner=False),
-        LaneEvidence("shop", "some", "blue", True, "any", (no_user, in_group), matched=True, winner=True),
-        LaneEvidence("shop", "late", "gray", True, "all", (in_group,), matched=True, winner=False),
-        LaneEvidence("shop", "share", "gray", True, "all", (share,), matched=bucket < 1250, winner=False),
+    share = ConditionEvidence("cookie uid percent 12.5 %", "7", bucket < 1250, bucket, ("0-12.5",))
+    assert explain(rule_set([GROUP]), request, around()) == (
+        LaneEvidence("shop", "closed", "gray", "closed", "all", (in_group,), matched=True, winner=False),
+        LaneEvidence("shop", "some", "blue", "open", "any", (no_user, in_group), matched=True, winner=True),
+        LaneEvidence("shop", "late", "gray", "open", "all", (in_group,), matched=True, winner=False),
+        LaneEvidence("shop", "share", "gray", "open", "all", (share,), matched=bucket < 1250, winner=False),
     )
 
 
 def test_evidence_is_plain_data() -> None:
-    (evidence, *_) = explain([GROUP], Request.build("GET", "/"))
+    (evidence, *_) = explain(rule_set([GROUP]), Request.build("GET", "/"), around())
     assert json.loads(json.dumps(evidence.as_dict())) == {
         "group": "shop",
         "lane": "closed",
         "tag": "gray",
-        "enabled": False,
+        "state": "closed",
         "match_mode": "all",
-        "conditions": [{"text": "param group equals 'gray'", "value": None, "held": False, "bucket": None}],
+        "conditions": [
+            {
+                "text": "param group equals 'gray'",
+                "value": None,
+                "held": False,
+                "bucket": None,
+                "share": [],
+                "kept": False,
+                "members": [],
+            }
+        ],
         "matched": False,
         "winner": False,
     }
@@ -67,11 +79,19 @@ def test_evidence_is_plain_data() -> None:
         ({"path": {"prefix": "/beta"}}, "path prefix '/beta'"),
         ({"client_ip": {"not_in": ["10.0.0.0/8"]}}, "client_ip not_in ['10.0.0.0/8']"),
         ({"param": "a", "percent": 0.01}, "param a percent 0.01 %"),
+        ({"param": "a", "percent": ["0-5", "10-12.5"]}, "param a percent 0-5, 10-12.5 %"),
+        ({"param": "a", "absent": True}, "param a is absent"),
+        ({"jwt": "sub", "segment": "vips", "ignore_case": True}, "jwt sub segment vips (any case)"),
+        ({"body": "/user/age", "gte": "18"}, "body /user/age gte 18"),
+        (
+            {"not": {"any": [{"param": "a", "equals": "1"}, {"param": "b", "equals": "2"}]}},
+            "not (param a equals '1' or param b equals '2')",
+        ),
+        (
+            {"time": {"days": ["sat", "sun"], "hours": "09:00-18:00", "zone": "Asia/Shanghai"}},
+            "time sat, sun 09:00-18:00 Asia/Shanghai",
+        ),
     ],
 )
 def test_a_condition_in_words(condition: dict[str, Any], text: str) -> None:
-    group = LaneGroup(
-        name="g",
-        lanes=[{"name": "l", "tag": "t", "match": [Condition.model_validate(condition)]}],  # type: ignore[list-item]
-    )
-    assert explain([group], Request.build("GET", "/"))[0].conditions[0].text.endswith(text)
+    assert show_condition(Condition.model_validate(condition)) == text

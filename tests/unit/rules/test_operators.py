@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gateway.http.request import Request
-from gateway.rules.compile import compile_rules
 from gateway.rules.explain import explain
-from gateway.rules.match import bucket_of
 from gateway.rules.model import LaneGroup
+from gateway.rules.shares import bucket_of
+from tests.support.rules import around, compiled, rule_set
 
 
 def group(*conditions: dict[str, Any], mode: str = "all", name: str = "g", **lane: Any) -> LaneGroup:
@@ -26,8 +26,8 @@ def group(*conditions: dict[str, Any], mode: str = "all", name: str = "g", **lan
 
 def takes(groups: list[LaneGroup], request: Request) -> bool:
     """Whether a lane takes the request; both readings must agree."""
-    winner = compile_rules(groups).match(request)
-    explained = [evidence for evidence in explain(groups, request) if evidence.winner]
+    winner = compiled(groups).match(request)
+    explained = [evidence for evidence in explain(rule_set(groups), request, around()) if evidence.winner]
     assert (winner is not None) == bool(explained)
     if winner is not None:
         assert (winner.group, winner.name) == (explained[0].group, explained[0].lane)
@@ -152,7 +152,7 @@ def test_percent_is_sticky_and_a_larger_share_keeps_who_was_in() -> None:
     users = [f"user-{number}" for number in range(2000)]
 
     def taken(percent: float) -> set[str]:
-        rules = compile_rules([group({"param": "uid", "percent": percent})])
+        rules = compiled([group({"param": "uid", "percent": percent})])
         return {user for user in users if rules.match(Request.build("GET", f"/?uid={user}")) is not None}
 
     shares = [taken(percent) for percent in (0, 0.5, 5, 20, 50, 100)]
@@ -177,11 +177,15 @@ def test_order_decides_and_closed_lanes_match_nothing() -> None:
     third = group({"param": "a", "exists": True}, name="three")
     request = Request.build("GET", "/?a")
     assert takes([first, second, third], request)
-    winner = compile_rules([first, second, third]).match(request)
+    winner = compiled([first, second, third]).match(request)
     assert winner is not None
     assert winner.group == "two"
     assert not takes([second.model_copy(update={"enabled": False})], request)
-    later = [evidence for evidence in explain([first, second, third], request) if evidence.group == "three"]
+    later = [
+        evidence
+        for evidence in explain(rule_set([first, second, third]), request, around())
+        if evidence.group == "three"
+    ]
     assert (later[0].matched, later[0].winner) == (True, False)
 
 
@@ -193,8 +197,8 @@ def test_a_tag_is_limited_to_its_groups_services() -> None:
             "lanes": [{"name": "l", "tag": "gray", "match": [{"param": "a", "equals": "1"}]}],
         }
     )
-    rules = compile_rules([limited])
+    rules = compiled([limited])
     assert rules.holds("gray", "a")
     assert not rules.holds("gray", "b")
     assert rules.holds("blue", "b")
-    assert compile_rules([limited, group({"param": "x", "equals": "1"})]).holds("gray", "b")
+    assert compiled([limited, group({"param": "x", "equals": "1"})]).holds("gray", "b")

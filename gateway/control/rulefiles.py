@@ -1,0 +1,193 @@
+"""Rules from files: lane groups and segments, every problem of them, and where each lane stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from gateway.control.validate import validate
+from gateway.errors import ConfigError, Problem
+from gateway.rules.model import LaneGroup, RulesFile
+from gateway.rules.ruleset import RuleSet
+from gateway.yamlfile import Document, Location, dotted, load
+
+SUFFIXES = (".yaml", ".yml")
+"""Of the files that directories are searched for."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlace:
+    """Where a group stands: the file and which of its groups it is."""
+
+    document: Document
+    index: int
+
+    def of_lane(self, number: int | None = None, key: str = "name") -> tuple[str, int, int]:
+        """File, line and column of the lane of this number (from 0), or of the group itself."""
+        location: Location = ("lane_groups", self.index)
+        if number is not None:
+            location = (*location, "lanes", number)
+        return (self.document.file, *self.document.place((*location, key)))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """The rules, the files and directories they came from, and where each group stands."""
+
+    rules: RuleSet
+    files: tuple[Path, ...]
+    places: Mapping[str, GroupPlace]
+
+
+def load_rules(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> LoadedRules:
+    """The rules of directories and files, in order. Raises ConfigError with every problem of every file."""
+    return _RulesReader(environ).read(sources)
+
+
+def yaml_files(directory: Path) -> list[Path]:
+    """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are passed over."""
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if file.suffix in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
+
+
+class _RulesReader:
+    def __init__(self, environ: Mapping[str, str] | None) -> None:
+        self._environ = environ
+        self._problems: list[Problem] = []
+        self._groups: list[LaneGroup] = []
+        self._places: dict[str, GroupPlace] = {}
+        self._segments: dict[str, frozenset[str]] = {}
+        self._segment_places: dict[str, str] = {}
+        self._files: list[Path] = []
+
+    def read(self, sources: Sequence[Path]) -> LoadedRules:
+        for source in sources:
+            self._files.append(source)
+            try:
+                members = yaml_files(source) if source.is_dir() else [source]
+            except OSError as error:
+                message = f"cannot read the directory: {error.strerror or error}"
+                self._problems.append(Problem(str(source), 1, 1, message))
+                continue
+            self._files.extend(member for member in members if member != source)
+            for member in members:
+                self._read_file(member)
+        self._check_segments()
+        if self._problems:
+            raise ConfigError(self._problems)
+        return LoadedRules(RuleSet.of(self._groups, self._segments), tuple(self._files), self._places)
+
+    def _read_file(self, file: Path) -> None:
+        try:
+            document = load(file, self._environ)
+            self._problems.extend(_repeated_lanes(document))
+            content = validate(RulesFile, document, {} if document.data is None else document.data)
+        except ConfigError as error:
+            self._problems.extend(error.problems)
+            return
+        for index, group in enumerate(content.lane_groups):
+            known = self._places.get(group.name)
+            if known is not None:
+                named, line, _ = known.of_lane()
+                message = f"lane group '{group.name}' is already defined in {named}:{line}"
+                self._problems.append(document.problem(("lane_groups", index, "name"), message))
+            else:
+                self._places[group.name] = GroupPlace(document, index)
+                self._groups.append(group)
+        for index, segment in enumerate(content.segments):
+            location: Location = ("segments", index)
+            if segment.name in self._segment_places:
+                message = f"segment '{segment.name}' is already defined in {self._segment_places[segment.name]}"
+                self._problems.append(document.problem((*location, "name"), message))
+                continue
+            line, _ = document.place((*location, "name"))
+            self._segment_places[segment.name] = f"{file}:{line}"
+            path = file.parent / segment.file
+            self._files.append(path)
+            try:
+                self._segments[segment.name] = read_segment(path)
+            except OSError as error:
+                message = f"{dotted(location)}.file: cannot read {path}: {error.strerror or error}"
+                self._problems.append(document.problem((*location, "file"), message))
+            except ConfigError as error:
+                self._problems.extend(error.problems)
+
+    def _check_segments(self) -> None:
+        """Conditions that name a segment there is not, or one that is no list of addresses where it must be."""
+        for group in self._groups:
+            place = self._places[group.name]
+            for number, lane in enumerate(group.lanes):
+                for leaf in lane.leaves():
+                    name = leaf.test.segment
+                    if name is None:
+                        continue
+                    at = place.of_lane(number, "match")
+                    if name not in self._segment_places:
+                        known = ", ".join(sorted(self._segment_places)) or "none"
+                        message = f"lane {group.name}/{lane.name}: there is no segment '{name}' (there are: {known})"
+                        self._problems.append(Problem(*at, message))
+                    elif leaf.client_ip is not None:
+                        wrong = next((text for text in self._segments.get(name, ()) if not _is_network(text)), None)
+                        if wrong is not None:
+                            message = (
+                                f"lane {group.name}/{lane.name}: client_ip: segment '{name}' holds {wrong!r}, "
+                                "which is neither an address nor a network"
+                            )
+                            self._problems.append(Problem(*at, message))
+
+
+def read_segment(path: Path) -> frozenset[str]:
+    """The values of a segment's file: one a line, without surrounding white space; lines that begin with `#` are comments.
+
+    Raises OSError, and ConfigError for a file that is empty (it is being written) or not UTF-8.
+    """
+    content = path.read_bytes()
+    if not content:
+        message = "the file is empty; a segment without values says so in a comment"
+        raise ConfigError([Problem(str(path), 1, 1, message)])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(str(path), line, 1, "the line is not UTF-8")]) from error
+    lines = (line.strip() for line in text.split("\n"))
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _repeated_lanes(document: Document) -> list[Problem]:
+    """Lane names given twice in a group; read off the raw data, so that they are found beside other problems."""
+    problems: list[Problem] = []
+    for place, group in _items(document.data, "lane_groups"):
+        seen: set[object] = set()
+        for lane_place, lane in _items(group, "lanes"):
+            name = lane.get("name")
+            if name is not None and name in seen:
+                location = (*place, *lane_place, "name")
+                message = f"{dotted(location)}: lane name '{name}' is given twice in group '{group.get('name')}'"
+                problems.append(document.problem(location, message))
+            seen.add(name)
+    return problems
+
+
+def _items(data: Any, key: str) -> list[tuple[Location, dict[str, Any]]]:
+    """The mappings in the list under a key, each with its location, as far as there are such."""
+    items = data.get(key) if isinstance(data, dict) else None
+    return (
+        [((key, index), item) for index, item in enumerate(items or []) if isinstance(item, dict)]
+        if isinstance(items, list)
+        else []
+    )

@@ -1,0 +1,325 @@
+"""Conditions as an operator writes them: what is looked at, with which operator; all, any and not of others.
+
+The docstrings of the fields are their reference; what each operator means of odd values is in `docs/rules.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, model_validator
+
+from gateway.rules.names import (
+    Age,
+    Claim,
+    Cookie,
+    Header,
+    Member,
+    Model,
+    Moment,
+    Name,
+    Number,
+    Parameter,
+    Pattern,
+    Pointer,
+    Share,
+    Values,
+)
+
+_PORT: Final = re.compile(r":[0-9]*\Z")
+_HOURS: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
+
+OPERATORS: Final = (
+    "equals",
+    "not_equals",
+    "in",
+    "not_in",
+    "prefix",
+    "suffix",
+    "contains",
+    "regex",
+    "exists",
+    "absent",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "range",
+    "percent",
+    "segment",
+)
+COMPARISONS: Final = ("gt", "gte", "lt", "lte")
+NAMED_SOURCES: Final = ("param", "header", "cookie", "baggage", "body", "jwt")
+PLAIN_SOURCES: Final = ("path", "method", "host", "client_ip", "service", "caller", "caller_tag")
+SOURCES: Final = (*NAMED_SOURCES, *PLAIN_SOURCES, "time")
+COMBINATIONS: Final = ("all", "any", "not")
+ADDRESS_OPERATORS: Final = ("equals", "not_equals", "in", "not_in", "exists", "absent", "percent", "segment")
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MAX_DEPTH: Final = 8
+"""Levels of `all`, `any` and `not` inside one another."""
+
+
+def field_of(key: str) -> str:
+    """The attribute that holds a key of a file: some keys are words of Python."""
+    return f"{key}_" if key in ("in", "not", "from") else key
+
+
+class Test(Model):
+    """What must hold of a value: exactly one operator."""
+
+    equals: str | None = None
+    """The value is this text."""
+    not_equals: str | None = None
+    """There is a value, and it is not this text."""
+    in_: Values | None = Field(default=None, alias="in")
+    """The value is one of these texts."""
+    not_in: Values | None = None
+    """There is a value, and it is none of these texts."""
+    prefix: str | None = None
+    """The value starts with this text."""
+    suffix: str | None = None
+    """The value ends with this text."""
+    contains: str | None = None
+    """This text is somewhere in the value."""
+    regex: Pattern | None = None
+    """The whole value matches this regular expression (RE2 syntax)."""
+    exists: bool | None = None
+    """There is a value, be it empty (true), or there is none (false)."""
+    absent: bool | None = None
+    """There is no value (true), or there is one, be it empty (false)."""
+    gt: Number | None = None
+    """The value is a number greater than this one."""
+    gte: Number | None = None
+    """The value is a number, this one or greater."""
+    lt: Number | None = None
+    """The value is a number less than this one."""
+    lte: Number | None = None
+    """The value is a number, this one or less."""
+    range: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
+    """The value is a number from the first to the second, both included."""
+    percent: Share | None = None
+    """The value falls into this share, in percent, of all values (two decimals count), or into these very spans of it."""
+    segment: Name | None = None
+    """The value is in the segment of this name."""
+    ignore_case: bool = False
+    """Whether texts that differ only in the case of their letters are the same. (Methods and hosts always are.)"""
+
+    def operand(self, operator: str) -> Any:
+        """What stands beside an operator, None where it is not given."""
+        return getattr(self, field_of(operator))
+
+    @property
+    def operator(self) -> str:
+        """The operator given."""
+        return next(name for name in OPERATORS if self.operand(name) is not None)
+
+    def require_one_operator(self) -> None:
+        """Raises ValueError unless there is exactly one operator, with an operand that makes sense."""
+        given = [name for name in OPERATORS if self.operand(name) is not None]
+        if len(given) != 1:
+            empty = [name for name in OPERATORS if field_of(name) in self.model_fields_set]
+            if not given and empty:
+                raise ValueError(f"{empty[0]}: a value is missing; the empty text is written ''")
+            found = "none" if not given else " and ".join(given)
+            raise ValueError(f"a condition has exactly one operator of {', '.join(OPERATORS)}; found {found}")
+        if self.range is not None and self.range[0] > self.range[1]:
+            raise ValueError(f"range: the first number is larger than the second: {self.range}")
+
+    def texts(self) -> list[str]:
+        """The whole texts that the value is compared with."""
+        texts = [text for text in (self.equals, self.not_equals) if text is not None]
+        return [*texts, *(self.in_ or ()), *(self.not_in or ())]
+
+
+class InnerTest(Test):
+    """The operator of a thing that has no name."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> InnerTest:
+        self.require_one_operator()
+        return self
+
+
+def _check_hours(text: str) -> str:
+    match = _HOURS.fullmatch(text)
+    if match is None or any(match[at] == "24" and match[at + 1] != "00" for at in (1, 3)):
+        raise ValueError(f"hours are FROM-UNTIL, such as 09:00-18:00 or 22:00-06:00; found {text!r}")
+    return text
+
+
+def _check_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{text!r} is not the name of a time zone, such as Asia/Shanghai") from error
+    return text
+
+
+class TimeTest(Model):
+    """When a condition holds: everything that is given must."""
+
+    from_: Moment | None = Field(default=None, alias="from")
+    """From this moment on."""
+    until: Moment | None = None
+    """Before this moment."""
+    days: Annotated[list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]], Field(min_length=1)] | None = None
+    """On these days of the week."""
+    hours: Annotated[str, AfterValidator(_check_hours)] | None = None
+    """At these hours of each day, the first minute included, the last not; over midnight where it ends before it begins."""
+    zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
+    """The zone in which days and hours are read."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> TimeTest:
+        if self.from_ is None and self.until is None and self.days is None and self.hours is None:
+            raise ValueError("time: give at least one of from, until, days and hours")
+        if self.from_ is not None and self.until is not None and self.from_ >= self.until:
+            raise ValueError("time: `from` is not before `until`")
+        return self
+
+    def minutes(self) -> tuple[int, int]:
+        """The hours as minutes of the day."""
+        match = _HOURS.fullmatch(self.hours or "00:00-24:00")
+        assert match is not None
+        return int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+
+
+class Condition(Test):
+    """What must hold of one thing in a request, or how other conditions go together.
+
+    A thing that has a name stands beside its operator (`{param: group, equals: gray}`); one that has none takes the
+    operator inside (`{path: {prefix: /beta}}`).
+    """
+
+    param: Parameter | None = None
+    """The query parameter of this name."""
+    header: Header | None = None
+    """The header field of this name; case does not matter."""
+    cookie: Cookie | None = None
+    """The cookie of this name."""
+    baggage: Member | None = None
+    """The member of the W3C baggage header with this key."""
+    body: Pointer | None = None
+    """What this JSON pointer finds in the body; the route must have `inspect_body`."""
+    jwt: Claim | None = None
+    """The claim of this name (or JSON pointer) in the request's token."""
+    path: InnerTest | None = None
+    """The request's path, without the query."""
+    method: InnerTest | None = None
+    """The request's method; case does not matter."""
+    host: InnerTest | None = None
+    """The host asked for, without the port; case does not matter."""
+    client_ip: InnerTest | None = None
+    """The client's address; equals, not_equals, in, not_in and segment also take networks (10.0.0.0/8)."""
+    service: InnerTest | None = None
+    """The service that the request goes to."""
+    caller: InnerTest | None = None
+    """At a sidecar: the service that calls. Absent at the entry gateway."""
+    caller_tag: InnerTest | None = None
+    """At a sidecar: the tag of the instance that calls, `base` where it has none. Absent at the entry gateway."""
+    time: TimeTest | None = None
+    """The time at which the request is matched."""
+    all: Annotated[list[Condition], Field(min_length=1)] | None = None
+    """Every one of these holds."""
+    any: Annotated[list[Condition], Field(min_length=1)] | None = None
+    """One of these holds."""
+    not_: Condition | None = Field(default=None, alias="not")
+    """This does not hold."""
+    issue: Age | None = None
+    """For `percent` of a cookie: the gateway gives a client without the cookie one, kept for this long (30d)."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Condition:
+        sources = [name for name in (*SOURCES, *COMBINATIONS) if getattr(self, field_of(name)) is not None]
+        if len(sources) != 1:
+            found = "none" if not sources else " and ".join(sources)
+            raise ValueError(
+                f"a condition looks at exactly one of {', '.join(SOURCES)}, or is all, any or not of others; found {found}"
+            )
+        source = sources[0]
+        if source in NAMED_SOURCES:
+            self.require_one_operator()
+        elif any(self.operand(name) is not None for name in OPERATORS):
+            if source in COMBINATIONS or source == "time":
+                raise ValueError(f"{source} takes no operator beside it")
+            raise ValueError(f"the operator goes inside: {{{source}: {{equals: …}}}}")
+        elif self.ignore_case:
+            raise ValueError("ignore_case goes beside the operator")
+        if self.issue is not None and (self.cookie is None or self.percent is None):
+            raise ValueError("issue goes with the percent of a cookie: {cookie: uid, percent: 10, issue: 30d}")
+        if self.client_ip is not None:
+            _check_addresses(self.client_ip)
+        if self.path is not None:
+            _check_paths(self.path)
+        if self.host is not None:
+            _check_hosts(self.host)
+        if source in COMBINATIONS and self.depth > MAX_DEPTH:
+            raise ValueError(f"all, any and not are nested more than {MAX_DEPTH} levels deep")
+        return self
+
+    @property
+    def source(self) -> str:
+        """What is looked at, `param` to `time`, or `all`, `any`, `not`."""
+        return next(name for name in (*SOURCES, *COMBINATIONS) if getattr(self, field_of(name)) is not None)
+
+    @property
+    def name(self) -> str:
+        """The name of what is looked at; empty where it has none."""
+        source = self.source
+        return getattr(self, source) if source in NAMED_SOURCES else ""
+
+    @property
+    def test(self) -> Test:
+        """The operator and its operand; one without any for time and for combinations."""
+        source = self.source
+        test: Test = getattr(self, source) if source in PLAIN_SOURCES else self
+        return test
+
+    @property
+    def members(self) -> tuple[Condition, ...]:
+        """The conditions that this one combines; none where it looks at something itself."""
+        if self.not_ is not None:
+            return (self.not_,)
+        return tuple(self.all or self.any or ())
+
+    @property
+    def depth(self) -> int:
+        """Levels of combinations, 0 for a condition that looks at something itself."""
+        return 1 + max(member.depth for member in self.members) if self.members else 0
+
+    def leaves(self) -> Iterator[Condition]:
+        """The conditions that look at something, in order."""
+        if not self.members:
+            yield self
+        for member in self.members:
+            yield from member.leaves()
+
+
+def _check_paths(test: Test) -> None:
+    """Raises ValueError where a path condition compares with something that no path can be."""
+    for text in (*test.texts(), *([test.prefix] if test.prefix else [])):
+        if not text.startswith("/") and text != "*":  # OPTIONS * has this one
+            raise ValueError(f"path: a path starts with '/', so {text!r} can never be one")
+
+
+def _check_hosts(test: Test) -> None:
+    """Raises ValueError where a host condition compares with something that no host can be."""
+    for text in test.texts():
+        if _PORT.search(text) is not None:
+            raise ValueError(f"host: the port is left out (and IPv6 in brackets), so {text!r} can never be a host")
+
+
+def _check_addresses(test: Test) -> None:
+    """Raises ValueError where a client_ip condition compares with something that is no address or network."""
+    if test.operator not in ADDRESS_OPERATORS:
+        raise ValueError(f"client_ip: {test.operator} makes no sense of an address; use {', '.join(ADDRESS_OPERATORS)}")
+    for text in test.texts():
+        try:
+            ip_network(text, strict=False)
+        except ValueError as error:
+            raise ValueError(f"client_ip: {text!r} is neither an address nor a network") from error

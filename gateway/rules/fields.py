@@ -1,0 +1,123 @@
+"""What conditions look at: one field of a request each, read as text. Hot: called for every request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from gateway.http.request import Request
+from gateway.http.target import parameter_needle
+from gateway.rules.pointer import find_text
+from gateway.telemetry.baggage import member
+
+PARAM: Final = 0
+HEADER: Final = 1
+COOKIE: Final = 2
+PATH: Final = 3
+METHOD: Final = 4
+HOST: Final = 5
+CLIENT_IP: Final = 6
+SERVICE: Final = 7
+CALLER: Final = 8
+CALLER_TAG: Final = 9
+BAGGAGE: Final = 10
+TIME: Final = 11
+BODY: Final = 12
+JWT: Final = 13
+
+KINDS: Final = {
+    "param": PARAM,
+    "header": HEADER,
+    "cookie": COOKIE,
+    "path": PATH,
+    "method": METHOD,
+    "host": HOST,
+    "client_ip": CLIENT_IP,
+    "service": SERVICE,
+    "caller": CALLER,
+    "caller_tag": CALLER_TAG,
+    "baggage": BAGGAGE,
+    "time": TIME,
+    "body": BODY,
+    "jwt": JWT,
+}
+"""By the key that a condition has."""
+
+Claims = Callable[[Request], Mapping[str, Any]]
+"""The claims of a request's token; empty where it has none that is accepted."""
+Clock = Callable[[], float]
+"""Seconds since the epoch."""
+
+
+class Field:
+    """One thing that conditions look at: a kind and, for the named kinds, a name. `folds`: case is ignored."""
+
+    __slots__ = ("_claims", "_clock", "folds", "is_dear", "kind", "name", "needle", "pattern")
+
+    def __init__(
+        self, kind: int, name: str, folds: bool, pattern: re.Pattern[bytes] | None, clock: Clock, claims: Claims
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.folds = folds
+        self.pattern = pattern
+        self.needle: bytes = parameter_needle(name) if kind == PARAM else b""
+        self.is_dear: bool = kind >= BODY
+        self._clock = clock
+        self._claims = claims
+
+    def read(self, request: Request) -> str | None:
+        """The field's value in a request, or None where it is absent."""
+        value = self._read(request)
+        return value.casefold() if self.folds and value is not None else value
+
+    def _read(self, request: Request) -> str | None:
+        kind = self.kind
+        if kind == PARAM:
+            return request.param(self.name, self.needle)
+        if kind == HEADER:
+            pattern = self.pattern
+            return None if pattern is None else request.header(pattern)
+        if kind == COOKIE:
+            return request.cookie(self.name)
+        if kind == PATH:
+            return request.path
+        if kind == METHOD:
+            return request.method.upper()
+        if kind == HOST:
+            return request.host or None
+        if kind == CLIENT_IP:
+            return request.client_ip or None
+        return self._read_rare(request)
+
+    def _read_rare(self, request: Request) -> str | None:
+        kind = self.kind
+        if kind == SERVICE:
+            return request.service or None
+        if kind == CALLER:
+            return request.caller or None
+        if kind == CALLER_TAG:
+            return request.caller_tag or None
+        if kind == BAGGAGE:
+            found = member(request.baggage, self.name.encode("ascii"))
+            return decode_member(found) if found else None
+        if kind == TIME:
+            return str(int(self._clock()))
+        if kind == BODY:
+            return None if request.content is None else find_text(request.content, self.name)
+        claims = request.claims
+        if claims is None:
+            claims = request.claims = self._claims(request)
+        return find_text(claims, self.name if self.name[:1] == "/" else "/" + escape_pointer(self.name))
+
+
+def escape_pointer(name: str) -> str:
+    """A key as a part of a JSON pointer (RFC 6901 §3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def decode_member(value: bytes) -> str:
+    """A baggage member's value (W3C Baggage §3.3.1.3: percent-encoded UTF-8; its properties stand behind `;`)."""
+    return unquote_to_bytes(value.partition(b";")[0].strip(b" \t")).decode("utf-8", "replace")

@@ -1,0 +1,156 @@
+"""Indices from a value to the rows it keeps, as bit sets: one look-up for all rows that ask the same kind of question.
+
+A row *needs* a hit where its condition must hold, and *dies* of one where it must not. `narrow` takes the rows still alive
+and returns those that are left. Hot: called for every request; built once, by `compile`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from bisect import bisect_right
+from ipaddress import ip_address
+from typing import Final
+
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})")
+_IPV6: Final = 1 << 32
+"""Where IPv6 addresses begin on the line of all addresses."""
+
+
+def number_of(value: str) -> float:
+    """The decimal number that a value is, or NaN. Infinity and exponents are no numbers here."""
+    return float(value) if _NUMBER.fullmatch(value) is not None else math.nan
+
+
+class Lookup:
+    """Narrows the rows alive by one value."""
+
+    def narrow(self, alive: int, value: str) -> int:
+        """The rows of `alive` that the value leaves."""
+        raise NotImplementedError
+
+
+class Exact(Lookup):
+    """equals, in, and their opposites: `table` holds what is left for a certain value, `default` for any other."""
+
+    def __init__(self, default: int, table: dict[str, int]) -> None:
+        self._default = default
+        self._table = table
+
+    def narrow(self, alive: int, value: str) -> int:
+        """One look-up."""
+        return alive & self._table.get(value, self._default)
+
+
+class Prefixes(Lookup):
+    """prefix: a look-up for each different length. `closes` puts a slash behind the value first, for whole segments."""
+
+    def __init__(
+        self, free: int, lengths: list[tuple[int, dict[str, int], dict[str, int]]], closes: bool = False
+    ) -> None:
+        self._free = free
+        self._lengths = lengths
+        self._closes = closes
+
+    def narrow(self, alive: int, value: str) -> int:
+        """As many look-ups as there are lengths."""
+        if self._closes and value[-1:] != "/":
+            value += "/"
+        hits = self._free
+        deaths = 0
+        for length, needs, kills in self._lengths:
+            start = value[:length]
+            hits |= needs.get(start, 0)
+            deaths |= kills.get(start, 0)
+        alive &= hits
+        return alive & ~deaths if deaths else alive
+
+
+class Suffixes(Lookup):
+    """suffix: a look-up for each different length."""
+
+    def __init__(self, free: int, lengths: list[tuple[int, dict[str, int], dict[str, int]]]) -> None:
+        self._free = free
+        self._lengths = lengths
+
+    def narrow(self, alive: int, value: str) -> int:
+        """As many look-ups as there are lengths."""
+        hits = self._free
+        deaths = 0
+        for length, needs, kills in self._lengths:
+            end = value[-length:] if length else ""
+            hits |= needs.get(end, 0)
+            deaths |= kills.get(end, 0)
+        alive &= hits
+        return alive & ~deaths if deaths else alive
+
+
+class Segments(Lookup):
+    """segment: a look-up for each different segment."""
+
+    def __init__(self, free: int, segments: list[tuple[frozenset[str], int, int]]) -> None:
+        self._free = free
+        self._segments = segments
+
+    def narrow(self, alive: int, value: str) -> int:
+        """As many look-ups as there are segments."""
+        hits = self._free
+        deaths = 0
+        for values, needs, kills in self._segments:
+            if value in values:
+                hits |= needs
+                deaths |= kills
+        alive &= hits
+        return alive & ~deaths if deaths else alive
+
+
+class Intervals(Lookup):
+    """Base of what is decided by a place on a line: `left[n]` is what is left from `bounds[n - 1]` to below `bounds[n]`.
+
+    `none` is left of a value that has no place.
+    """
+
+    def __init__(self, none: int, bounds: list[float], left: list[int]) -> None:
+        self._none = none
+        self._bounds = bounds
+        self._left = left
+
+    def at(self, place: float) -> int:
+        """What is left at a place."""
+        return self._left[bisect_right(self._bounds, place)]
+
+
+class Numbers(Intervals):
+    """gt, gte, lt, lte and range."""
+
+    def narrow(self, alive: int, value: str) -> int:
+        """One search."""
+        number = number_of(value)
+        return alive & (self._none if math.isnan(number) else self.at(number))
+
+
+class Addresses(Intervals):
+    """client_ip. IPv6 has more addresses than a float has places: it is searched as an integer."""
+
+    def narrow(self, alive: int, value: str) -> int:
+        """One search."""
+        try:
+            address = ip_address(value)
+        except ValueError:
+            return alive & self._none
+        place = int(address) if address.version == 4 else int(address) + _IPV6
+        return alive & self._left[bisect_right(self._bounds, place)]
+
+
+class Buckets(Intervals):
+    """percent: the value's bucket, for one salt."""
+
+    def __init__(self, none: int, bounds: list[float], left: list[int], salt: str) -> None:
+        super().__init__(none, bounds, left)
+        self._salt: bytes = salt.encode() + b"\0"
+
+    def narrow(self, alive: int, value: str) -> int:
+        """One hash and one search."""
+        digest = hashlib.sha256(self._salt + value.encode("utf-8", "surrogatepass")).digest()
+        return alive & self.at(int.from_bytes(digest[:8], "big") % 10_000)

@@ -1,0 +1,222 @@
+"""How rules are written: names, tags, patterns, shares, moments. What a value accepts, and what it says where it does not."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Annotated, Any, Final
+
+import re2
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
+
+from gateway.routing.instance import BASE, is_tag
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SPAN: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?- ?([0-9]{1,3}(?:\.[0-9]{1,2})?)")
+_AGE: Final = re.compile(r"([0-9]+)(m|h|d)")
+_SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
+MAX_AGE: Final = 400 * 86_400
+"""Seconds that a cookie may be kept: what browsers take at most (RFC 6265bis §5.5)."""
+
+
+class Model(BaseModel):
+    """Base of the models: unknown keys are problems, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def check_name(text: str) -> str:
+    """Returns the name of a group, lane or segment. Raises ValueError unless it is plain: it becomes a metric label."""
+    if _NAME.fullmatch(text) is None:
+        raise ValueError("a name is 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit")
+    return text
+
+
+def check_tag(text: str) -> str:
+    """Returns a lane's tag. Raises ValueError where it is none, or the reserved one."""
+    if text == BASE:
+        raise ValueError("tag 'base' is reserved: it means unmarked")
+    if not is_tag(text):
+        raise ValueError("a tag is 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit")
+    return text
+
+
+def _check_header(text: str) -> str:
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a header name")
+    return text.lower()
+
+
+def _check_parameter(text: str) -> str:
+    if not text:
+        raise ValueError("the name of a parameter is missing")
+    return text
+
+
+def _check_cookie(text: str) -> str:
+    # RFC 6265 §4.1.1 asks for a token; browsers send more than that, but none of these ever.
+    if re.fullmatch(r"[^\s=;]+", text) is None:
+        raise ValueError(f"{text!r} is not a cookie's name")
+    return text
+
+
+def _check_member(text: str) -> str:
+    # W3C Baggage §3.3.1.1: a key is a token, and case counts.
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not the key of a baggage member")
+    return text
+
+
+def _check_pointer(text: str) -> str:
+    if not text.startswith("/") or re.search(r"~(?![01])", text) is not None:
+        raise ValueError(f"{text!r} is not a JSON pointer (RFC 6901): /user/id, /items/0")
+    return text
+
+
+def _check_claim(text: str) -> str:
+    if text.startswith("/"):
+        return _check_pointer(text)
+    if not text:
+        raise ValueError("the name of a claim is missing")
+    return text
+
+
+def _check_pattern(text: str) -> str:
+    try:
+        compile_pattern(text)
+    except UnicodeEncodeError as error:
+        raise ValueError("not a regular expression: it holds a lone surrogate, which is no character") from error
+    except re2.error as error:
+        reason = error.args[0] if error.args else error
+        reason = reason.decode() if isinstance(reason, bytes) else reason
+        raise ValueError(
+            f"not a regular expression (RE2 syntax, no look-around or back-references): {reason}"
+        ) from error
+    return text
+
+
+def compile_pattern(text: str, ignore_case: bool = False) -> re2._Regexp[str]:
+    """Compiles with RE2, whose matching time is linear in the text: no pattern can stall the gateway."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    options.case_sensitive = not ignore_case
+    return re2.compile(text, options=options)
+
+
+def _check_path(text: str) -> str:
+    if not text.startswith("/") or "?" in text or "#" in text or "//" in text or not text.isascii():
+        raise ValueError("a path starts with '/' and has no '?', '#', '//' or non-ASCII character")
+    return text
+
+
+def _parse_share(value: Any) -> float | list[str]:
+    """`10` or `[0-5, 20-25]`: a share, or the very spans of it."""
+    if isinstance(value, list):
+        if not value or not all(isinstance(item, str) for item in value):
+            raise ValueError("percent: a list holds spans such as 0-5 or 12.5-20")
+        parse_spans(value)
+        return value
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 100:
+        found = "nothing" if value is None else repr(value)
+        raise ValueError(f"percent: a number from 0 to 100, or a list of spans such as [0-5, 20-25]; found {found}")
+    return share
+
+
+def parse_spans(share: float | list[str]) -> tuple[tuple[int, int], ...] | None:
+    """The bucket spans (first, behind the last; 0 to 10,000) that a percent operand spells out; None for a plain number.
+
+    Raises ValueError for what is no span.
+    """
+    if not isinstance(share, list):
+        return None
+    spans: list[tuple[int, int]] = []
+    for text in share:
+        match = _SPAN.fullmatch(text)
+        low, high = (round(float(part) * 100) for part in match.groups()) if match is not None else (0, 0)
+        if match is None or low > high or high > 10_000:
+            raise ValueError(f"percent: a span is FROM-TO in percent, such as 0-5 or 12.5-20; found {text!r}")
+        if low < high:
+            spans.append((low, high))
+    spans.sort()
+    for (_, before), (after, _) in pairwise(spans):
+        if after < before:
+            raise ValueError(f"percent: the spans overlap: {share}")
+    return tuple(spans)
+
+
+def _parse_age(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = _AGE.fullmatch(value)
+    if match is None or not 0 < int(match[1]) * _SECONDS[match[2]] <= MAX_AGE:
+        raise ValueError(f"an age is a whole number with m, h or d, up to 400d; found {value!r}")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def show_age(seconds: int) -> str:
+    """An age as it is written."""
+    unit = next(unit for unit in ("d", "h", "m") if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
+def _parse_moment(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    form = "a moment is 2026-12-31T18:00:00+08:00, or a date, at whose end in UTC it is"
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None:
+            return datetime.fromisoformat(value + "T23:59:59+00:00")
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(f"{form}; found {value!r}") from error
+    if moment.tzinfo is None:
+        raise ValueError(f"{form}; {value!r} says no zone: add Z or +08:00")
+    return moment
+
+
+def _show_moment(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z") if moment.tzinfo is UTC else moment.isoformat()
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Tag = Annotated[str, AfterValidator(check_tag)]
+Header = Annotated[str, AfterValidator(_check_header)]
+Parameter = Annotated[str, AfterValidator(_check_parameter)]
+Cookie = Annotated[str, AfterValidator(_check_cookie)]
+Member = Annotated[str, AfterValidator(_check_member)]
+Pointer = Annotated[str, AfterValidator(_check_pointer)]
+Claim = Annotated[str, AfterValidator(_check_claim)]
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
+LanePath = Annotated[str, AfterValidator(_check_path)]
+Share = Annotated[
+    float | list[str],
+    PlainValidator(_parse_share),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 100},
+                {"type": "array", "minItems": 1, "items": {"type": "string"}},
+            ]
+        }
+    ),
+]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Values = Annotated[list[str], Field(min_length=1)]
+Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age)]
+Moment = Annotated[datetime, BeforeValidator(_parse_moment), PlainSerializer(_show_moment)]

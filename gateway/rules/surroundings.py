@@ -1,0 +1,40 @@
+"""What conditions look at beside the request: the time, what tokens say, and where they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.http.request import Request
+from gateway.rules.checks import NO_CLAIMS
+from gateway.rules.fields import Claims, Clock
+from gateway.rules.match import Seal
+from gateway.rules.model import EVERY_ENTRY, LaneGroup
+
+
+def no_claims(_: Request) -> Mapping[str, Any]:
+    """For a gateway that is told no keys: nobody has a token that is accepted."""
+    return NO_CLAIMS
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where rules are matched: an entry gateway of some name, or the sidecar of a service."""
+
+    name: str = "gateway"
+    is_entry: bool = True
+
+    def takes(self, group: LaneGroup) -> bool:
+        """Whether a group's lanes are matched here."""
+        return self.name in group.entry or (self.is_entry and EVERY_ENTRY in group.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """`clock` gives seconds since the epoch; `seal` is None where cookies cannot be signed."""
+
+    clock: Clock
+    claims: Claims = no_claims
+    seal: Seal | None = None
+    place: Place = Place()
