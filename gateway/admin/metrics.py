@@ -33,6 +33,8 @@ class Observed:
     """Workers that run, and restarts so far."""
     certificates: Callable[[], Mapping[str, float]]
     """When the listener's certificates expire, by file."""
+    lanes: Callable[[], Mapping[tuple[str, str], float]]
+    """When lanes expire, by group and name."""
 
 
 class Collector:
@@ -171,6 +173,12 @@ class Collector:
         for file, when in self._observed.certificates().items():
             expiry.add_metric([file], when)
         yield expiry
+        lanes = GaugeMetricFamily(
+            "gateway_lane_expiry_timestamp_seconds", "When a lane closes by itself.", labels=["group", "lane"]
+        )
+        for names, when in self._observed.lanes().items():
+            lanes.add_metric(list(names), when)
+        yield lanes
 
     def _registry_state(self) -> Iterator[Metric]:
         keeper = self._observed.keeper

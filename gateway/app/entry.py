@@ -17,7 +17,7 @@ from gateway.admin.views import Sources
 from gateway.app.parts import debug_header, describe_lanes, describe_services, make_nacos, make_routes, warn_of_restart
 from gateway.app.plane import EntryPlane
 from gateway.control.channel import Message
-from gateway.control.expiry import expiry_notes, next_look
+from gateway.control.expiry import expiries, expiry_notes, next_look
 from gateway.control.load import LoadedGateway, load_gateway
 from gateway.control.reload import Reloader, ReloadState
 from gateway.control.rulefiles import load_rules
@@ -97,6 +97,7 @@ class EntryGateway:
                 self._state,
                 self._worker_counts,
                 lambda: self._plane.certificates,
+                lambda: expiries(self._plane.rules),
             )
         )
         sources = Sources(

@@ -128,6 +128,7 @@ class Sidecar:
                 lambda: self._reloader.state,
                 lambda: (1, 0),
                 dict,
+                dict,
             )
         )
         sources = Sources(

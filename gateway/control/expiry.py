@@ -17,6 +17,16 @@ def next_look(rules: RuleSet, now: float) -> float | None:
     return min(*ahead, LONGEST_WAIT) if ahead else None
 
 
+def expiries(rules: RuleSet) -> dict[tuple[str, str], float]:
+    """When lanes expire, in seconds since the epoch, by group and name."""
+    return {
+        (group.name, lane.name): lane.expires.timestamp()
+        for group in rules.groups
+        for lane in group.lanes
+        if lane.expires is not None
+    }
+
+
 def expiry_notes(rules: RuleSet, now: float) -> list[str]:
     """What to warn of: lanes that are about to expire, or have."""
     notes: list[str] = []

@@ -125,7 +125,7 @@ def _parse_share(value: Any) -> float | list[str]:
     """`10` or `[0-5, 20-25]`: a share, or the very spans of it."""
     if isinstance(value, list):
         if not value or not all(isinstance(item, str) for item in value):
-            raise ValueError("percent: a list holds spans such as 0-5 or 12.5-20")
+            raise ValueError("a list holds spans such as 0-5 or 12.5-20")
         parse_spans(value)
         return value
     try:
@@ -134,7 +134,7 @@ def _parse_share(value: Any) -> float | list[str]:
         share = -1.0
     if not 0 <= share <= 100:
         found = "nothing" if value is None else repr(value)
-        raise ValueError(f"percent: a number from 0 to 100, or a list of spans such as [0-5, 20-25]; found {found}")
+        raise ValueError(f"a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found {found}")
     return share
 
 
@@ -150,13 +150,13 @@ def parse_spans(share: float | list[str]) -> tuple[tuple[int, int], ...] | None:
         match = _SPAN.fullmatch(text)
         low, high = (round(float(part) * 100) for part in match.groups()) if match is not None else (0, 0)
         if match is None or low > high or high > 10_000:
-            raise ValueError(f"percent: a span is FROM-TO in percent, such as 0-5 or 12.5-20; found {text!r}")
+            raise ValueError(f"a span is FROM-TO in percent, such as 0-5 or 12.5-20; found {text!r}")
         if low < high:
             spans.append((low, high))
     spans.sort()
     for (_, before), (after, _) in pairwise(spans):
         if after < before:
-            raise ValueError(f"percent: the spans overlap: {share}")
+            raise ValueError(f"the spans overlap: {share}")
     return tuple(spans)
 
 

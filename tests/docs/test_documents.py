@@ -20,6 +20,7 @@ IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CERTIFICATES = re.compile(r"cert: (\S+), key: (\S+)\}")
+_SEGMENTS = re.compile(r"file: ([^\s,}]+\.txt)")
 _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -48,6 +49,9 @@ def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
             certificate = trustme.CA().issue_cert("shop.example")
             certificate.cert_chain_pems[0].write_to_path(str(folder / names[0]))
             certificate.private_key_pem.write_to_path(str(folder / names[1]))
+        for name in _SEGMENTS.findall(text):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("alice\n")
         (folder / "file.yaml").write_text(text)
         problems, _ = check([folder / "file.yaml"])
         assert problems == [], text

@@ -108,9 +108,8 @@ async def test_explain_through_the_admin_api(gateway: Gateway) -> None:
             explained = await response.json()
         assert explained["decision"]["lane"] == "gray"
         assert explained["decision"]["pool"] == "gray"
-        assert explained["lanes"][0]["conditions"] == [
-            {"text": "param group equals 'gray'", "value": "gray", "held": True, "bucket": None}
-        ]
+        [condition] = explained["lanes"][0]["conditions"]
+        assert (condition["text"], condition["value"], condition["held"]) == ("param group equals 'gray'", "gray", True)
         for body, status in (
             (b"{", 400),
             (b"[]", 400),

@@ -195,7 +195,9 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
             r"^\| `([a-z_.]+)` \| `([^`]+)` \|", section("Common settings") + section(title), re.MULTILINE
         )
         # Defaults of what is itself left out by default, or of a list's items, cannot be given alone.
-        if not name.startswith(("registry.services.", "routes.", "access_log.", "tls.", "services."))
+        if not name.startswith(
+            ("registry.services.", "routes.", "access_log.", "tls.", "services.", "jwt.", "sticky.", "debug.")
+        )
     ],
 )
 def test_documented_defaults_are_the_defaults(tmp_path: Path, model: type[BaseModel], name: str, default: str) -> None:

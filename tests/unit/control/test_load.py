@@ -41,7 +41,7 @@ def gateway_problems(tmp_path: Path, text: str, *overrides: str, **environ: str)
 def test_the_designs_files_load(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     loaded = load_gateway(root / "config" / "gateway.yaml", environ={})
-    assert [group.name for group in loaded.groups] == ["demo"]
+    assert [group.name for group in loaded.rules.groups] == ["demo"]
     assert loaded.settings.listen == Address(host="0.0.0.0", port=8080)
     assert load_sidecar(root / "config" / "sidecar.yaml", environ={}).settings.tag == "gray"
 
@@ -87,7 +87,7 @@ carriers: {header: Host}
         "rules/a.yaml:5:37: lane_groups.0.lanes.1.match: must have at least 1 item, not 0",
         "rules/a.yaml:6:16: lane_groups.0.lanes.2.name: lane name 'm' is given twice in group 'g'",
         "rules/a.yaml:6:56: lane_groups.0.lanes.2.match.0.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): (x",
-        "rules/a.yaml:6:84: lane_groups.0.lanes.2.match.1.percent: must be less than or equal to 100 (found '101')",
+        "rules/a.yaml:6:84: lane_groups.0.lanes.2.match.1.percent: a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found '101'",
         "rules/b.yaml:1:32: lane_groups.0.lanes: must be a list (found '3')",
     ]
 
@@ -105,8 +105,21 @@ carriers: {header: Host}
         ("{param: a, in: []}", "must have at least 1 item"),
         ("{param: a, range: [9, 1]}", "range: the first number is larger than the second"),
         ("{param: a, range: [1]}", "must have at least 2 items"),
-        ("{param: a, percent: -1}", "must be greater than or equal to 0"),
-        ("{param: a, percent: nan}", "must be"),
+        ("{param: a, percent: -1}", "a number from 0 to 100 is accepted"),
+        ("{param: a, percent: nan}", "found 'nan'"),
+        ("{param: a, percent: [5-1]}", "a span is FROM-TO in percent, such as 0-5 or 12.5-20; found '5-1'"),
+        ("{param: a, percent: [0-5, 4-6]}", "the spans overlap"),
+        ("{cookie: a, percent: 5, issue: 3}", "an age is a whole number with m, h or d"),
+        ("{param: a, percent: 5, issue: 3d}", "issue goes with the percent of a cookie"),
+        ("{body: x, equals: y}", "'x' is not a JSON pointer"),
+        ("{time: {}}", "time: give at least one of"),
+        ("{time: {hours: 9-18}}", "hours are FROM-UNTIL"),
+        ("{time: {zone: Mars/Base, days: [mon]}}", "'Mars/Base' is not the name of a time zone"),
+        ("{time: {from: 2027-01-01T00:00:00}}", "says no zone: add Z or +08:00"),
+        ("{client_ip: {prefix: '10.'}}", "client_ip: prefix makes no sense of an address"),
+        ("{not: {param: a, equals: x}, equals: y}", "not takes no operator beside it"),
+        ("{all: []}", "must have at least 1 item"),
+        ("{param: a, segment: nobody}", "there is no segment 'nobody' (there are: none)"),
         ("{param: a, range: [nan, 1]}", "must be a finite number"),
         ("{param: a, equals: }", "equals: a value is missing; the empty text is written ''"),
         ("{param: '', equals: x}", "the name of a parameter is missing"),
@@ -185,8 +198,8 @@ def test_rules_are_read_beside_the_configuration_and_watched(tmp_path: Path) -> 
     path = write(tmp_path / "config" / "gateway.yaml", GATEWAY + "rules: ../rules\n")
     loaded = load_gateway(path, environ={"TAG": "blue"})
     assert loaded.files == (path, tmp_path / "rules", tmp_path / "rules" / "a.yaml")
-    assert [(lane.group, lane.name, lane.tag, lane.services) for lane in loaded.rules.lanes] == [
-        ("g", "l", "blue", None)
+    assert [(group.name, lane.name, lane.tag) for group in loaded.rules.groups for lane in group.lanes] == [
+        ("g", "l", "blue")
     ]
 
 
