@@ -76,6 +76,11 @@ class Document:
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     """Reads one file. Raises ConfigError where it cannot be read or is not one YAML document."""
+    return parse(read_text(path), str(path), environ)
+
+
+def read_text(path: Path) -> str:
+    """What a file says. Raises ConfigError where it cannot be read, is not UTF-8 or is empty."""
     file = str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -86,7 +91,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     if not text:
         # Most programs empty a file before they write it anew: taken for what it says, it would close every lane meanwhile.
         raise ConfigError([Problem(file, 1, 1, "the file is empty; where nothing is wanted, say so in a comment")])
-    return parse(text, file, environ)
+    return text
 
 
 def parse(text: str, file: str, environ: Mapping[str, str] | None = None) -> Document:

@@ -6,26 +6,25 @@ cannot reach it by DNS rebinding (Caddy's `enforceHost` does the same).
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from gateway.admin.problems import problem
+from gateway.admin.rules import MAX_BODY
 from gateway.admin.views import Sources
 from gateway.errors import ProtocolError, StartError
 from gateway.http.request import HeadReader, Request
 
+_FREE = frozenset({"/livez", "/readyz", "/metrics"})
+"""What is served without a token: probes and scrapers have none."""
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def problem(status: int, code: str, detail: str) -> web.Response:
-    """An RFC 9457 answer."""
-    body = {"type": f"urn:gray-gateway:error:{code}", "status": status, "code": code, "detail": detail}
-    return web.Response(
-        status=status, text=json.dumps(body, ensure_ascii=False) + "\n", content_type="application/problem+json"
-    )
 
 
 class AdminServer:
@@ -40,7 +39,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Begins to listen; `port` then holds the port. Raises StartError naming the address."""
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY)
         app.add_routes(
             [
                 web.get("/livez", self._livez),
@@ -52,6 +51,8 @@ class AdminServer:
                 web.post("/api/v1/explain", self._explain),
             ]
         )
+        if self._sources.rules is not None:
+            app.add_routes(self._sources.rules.routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         try:
@@ -72,6 +73,17 @@ class AdminServer:
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if not self._is_our_name(request.host):
             return problem(403, "wrong_host", f"the admin API does not answer for host {request.host!r}")
+        origin = urlsplit(request.headers.get("Origin", "")).netloc
+        if origin and origin != request.host:
+            # A browser says where a page comes from that asks for something to be changed.
+            return problem(403, "wrong_origin", f"the admin API does not answer pages of {origin!r}")
+        token = self._sources.token
+        if token and request.path not in _FREE:
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+                answer = problem(401, "unauthorized", "the admin API wants `Authorization: Bearer TOKEN`")
+                answer.headers["WWW-Authenticate"] = "Bearer"
+                return answer
         try:
             return await handler(request)
         except web.HTTPException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.admin.rules import RulesApi
 from gateway.http.request import HeadReader, Request
 
 
@@ -21,6 +22,10 @@ class Sources:
     """The exposition in Prometheus' text format."""
     refresh: Callable[[], Awaitable[None]] | None = None
     """Fetches what is exposed from other processes first; None where there are none."""
+    token: str = ""
+    """What callers must have; empty: nobody is asked."""
+    rules: RulesApi | None = None
+    """What changes rules; None where there are none to change."""
     reader: HeadReader | None = None
     """Reads requests to explain, as the listener would."""
     explain: Callable[[Request, bytes], dict[str, object]] | None = None

@@ -16,6 +16,7 @@ from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.parts import debug_header, describe_lanes, describe_services, make_nacos, make_routes, warn_of_restart
 from gateway.app.plane import EntryPlane
+from gateway.app.rulebook import RuleBook
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
 from gateway.control.load import LoadedGateway, load_gateway
@@ -55,7 +56,8 @@ class EntryGateway:
     """`gateway serve`."""
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
-        self._reloader: Reloader[LoadedGateway] = Reloader(lambda: load_gateway(path, overrides), self._apply)
+        self._book = RuleBook(path, overrides, self._reload)
+        self._reloader: Reloader[LoadedGateway] = Reloader(self._book.load, self._apply, self._record)
         self._started_at = time.time()
         self._is_serving = False
         self._is_draining = False
@@ -63,8 +65,9 @@ class EntryGateway:
 
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
-        # The configuration first: everything else is built from it.
-        loaded = self._reloader.start()
+        # The configuration first, with rules from wherever they are kept: everything else is built from it.
+        await self._book.open()
+        loaded = self._reloader.start(self._book.history.last)
         settings = self._settings = loaded.settings
         # The sockets before the rest: a port in use should fail before anything is announced.
         host = settings.listen.host
@@ -86,7 +89,7 @@ class EntryGateway:
             self._workers = Workers("gateway.app.worker", sockets, self._greeting, self._worker_gone)
         # One keeper asks the registry, whatever kind it is, and tells the data plane what changed.
         self._keeper = Keeper(self._adapter, self._service_changed)
-        self._install(loaded, 1)
+        self._install(loaded, self._reloader.state.revision)
         # Metrics and admin read what the other parts hold.
         collector = Collector(
             Observed(
@@ -111,6 +114,8 @@ class EntryGateway:
             explain=lambda request, body: explain(
                 self._plane.router, self._plane.rules, self._plane.around, request, body
             ),
+            rules=self._book.api(self._reloader, self._reload, lambda: self._plane.around, lambda: self._settings),
+            token=settings.admin_token or "",
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
@@ -137,6 +142,7 @@ class EntryGateway:
         if self._expiry is not None:
             self._expiry.cancel()
         await self._watcher.close()
+        await self._book.close()
         drain = self._settings.drain
         plane = self._plane if self._workers is None else self._workers
         if not await plane.drain(drain.delay, drain.timeout):
@@ -152,8 +158,10 @@ class EntryGateway:
         """What SIGHUP asks for."""
         self._reload("SIGHUP")
 
-    def _reload(self, cause: str) -> None:
-        self._reloader.reload(cause)
+    def _reload(self, cause: str, author: str = "") -> None:
+        if not self._is_serving:
+            return  # what is read while starting is loaded in a moment
+        self._reloader.reload(cause, author)
         # A failed reload may be mended in a file that only now became part of the configuration.
         self._watcher.watch(self._files())
 
@@ -161,8 +169,11 @@ class EntryGateway:
         loaded = self._reloader.loaded
         return () if loaded is None else loaded.files
 
+    def _record(self, loaded: LoadedGateway, revision: int, cause: str, author: str) -> None:
+        self._book.record(loaded, revision, cause, author, time.time())
+
     def _apply(self, loaded: LoadedGateway, revision: int) -> None:
-        if revision > 1:
+        if self._is_serving:
             warn_of_restart(self._settings, loaded.settings)
             self._settings = loaded.settings
             self._install(loaded, revision)
@@ -279,7 +290,7 @@ class EntryGateway:
             return ["draining"]
         if not self._is_serving:
             return ["starting"]
-        return [
+        return self._book.copies.not_ready() + [
             f"service {state.service}: the registry has not answered yet ({state.reason or 'waiting'})"
             for state in self._keeper.states()
             if state.state == "unknown"
@@ -297,6 +308,7 @@ class EntryGateway:
             "reloads": {"success": state.succeeded, "failure": state.failed},
             "registry": self._settings.registry.kind,
             "workers": [] if self._workers is None else self._workers.describe(),
+            "rules": self._book.copies.mirrors.describe(),
             "draining": self._is_draining,
         }
 

@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
+from gateway.app.copies import RuleCopies
 from gateway.app.parts import (
     describe_lanes,
     describe_services,
@@ -59,12 +60,19 @@ class Sidecar:
     """`gateway sidecar`."""
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
-        self._reloader: Reloader[LoadedSidecar] = Reloader(lambda: load_sidecar(path, overrides), self._apply)
+        self._reloader: Reloader[LoadedSidecar] = Reloader(
+            lambda: load_sidecar(path, overrides, state=self._copies.folder), self._apply
+        )
+        self._copies = RuleCopies(self._reload)
+        self._path = path
+        self._overrides = overrides
+        self._is_serving = False
         self._started_at = time.time()
         self._is_draining = False
 
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
+        await self._copies.open(load_sidecar(self._path, self._overrides).settings)
         loaded = self._reloader.start()
         settings = self._settings = loaded.settings
         # Both sockets first: nothing is registered before peers can reach it.
@@ -142,6 +150,7 @@ class Sidecar:
         await self._admin.start()
         self._watcher = Watcher(lambda: self._reload("files changed"))
         self._watcher.watch(self._files())
+        self._is_serving = True
         _log.info(
             "sidecar of %s (tag %s): inbound %s:%d, outbound %s:%d, app %s",
             settings.service,
@@ -157,6 +166,7 @@ class Sidecar:
         """Deregisters, keeps serving until peers have noticed, drains, closes."""
         self._is_draining = True
         await self._watcher.close()
+        await self._copies.close()
         if self._announcer is not None:
             await self._announcer.stop()
         drain = self._settings.drain
@@ -183,6 +193,8 @@ class Sidecar:
         self._reload("SIGHUP")
 
     def _reload(self, cause: str) -> None:
+        if not self._is_serving:
+            return  # what is read while starting is loaded in a moment
         self._reloader.reload(cause)
         self._watcher.watch(self._files())
 
@@ -191,7 +203,7 @@ class Sidecar:
         return () if loaded is None else loaded.files
 
     def _apply(self, loaded: LoadedSidecar, revision: int) -> None:
-        if revision > 1:
+        if self._is_serving:
             warn_of_restart(self._settings, loaded.settings)
             self._install(loaded, revision)
 
@@ -226,7 +238,7 @@ class Sidecar:
             return ["draining"]
         if self._announcer is not None and not self._announcer.registered:
             return [f"service {self._settings.service} is not registered yet"]
-        return []
+        return self._copies.not_ready()
 
     def _status(self) -> dict[str, object]:
         state = self._reloader.state
@@ -243,6 +255,7 @@ class Sidecar:
             "tag": settings.tag,
             "registered": self._announcer is not None and self._announcer.registered,
             "registry": settings.registry.kind,
+            "rules": self._copies.mirrors.describe(),
             "draining": self._is_draining,
         }
 

@@ -1,10 +1,10 @@
-"""The command line: a group whose commands are loaded when they are called, so that each starts quickly."""
+"""The command line."""
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from gateway.cli.lazy import LazyGroup
 
 COMMANDS = {
     "serve": "Run the entry gateway.",
@@ -13,27 +13,19 @@ COMMANDS = {
     "demo": "Show the scenario: real processes on loopback, nothing else to install.",
     "check": "Validate configuration and rules without starting.",
     "explain": "Show the decision for a request, and why.",
+    "rules": "Lint, test, format, convert and compare lane rules; look back and roll back.",
+    "schema": "Write the JSON Schema of a file, for editors.",
     "version": "Show the version and how it was built.",
 }
 """Every command and its line in `--help`; the module of the same name holds it as `command`."""
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"gateway.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    package="gateway.cli",
+    lines=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def main() -> None:
     """Gray-routing gateway: marked requests stay in their lane along the whole call chain.
 

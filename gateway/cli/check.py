@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.failing import counted
+
 
 @click.command("check", short_help="Validate configuration and rules without starting.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -29,10 +31,6 @@ def command(paths: tuple[Path, ...], output: str) -> None:
             click.echo(str(problem))
     if problems:
         files = len({problem.file for problem in problems})
-        click.echo(f"{_counted(len(problems), 'problem')} in {_counted(files, 'file')}", err=True)
+        click.echo(f"{counted(len(problems), 'problem')} in {counted(files, 'file')}", err=True)
         sys.exit(1)
-    click.echo(f"{_counted(count, 'file')} {'is' if count == 1 else 'are'} fine", err=True)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    click.echo(f"{counted(count, 'file')} {'is' if count == 1 else 'are'} fine", err=True)

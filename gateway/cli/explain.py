@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from gateway.errors import ConfigError, GatewayError, ProtocolError
+from gateway.cli.asking import ask, server_options
+from gateway.cli.failing import failing
+from gateway.errors import ProtocolError
 
 
 @click.command("explain", short_help="Show the decision for a request, and why.")
@@ -23,9 +25,7 @@ from gateway.errors import ConfigError, GatewayError, ProtocolError
     "-c", "--config", type=click.Path(path_type=Path), help="Entry configuration [default: config/gateway.yaml]."
 )
 @click.option("--rules", type=click.Path(path_type=Path), help="Rules to use instead of the configuration's: a draft.")
-@click.option(
-    "--server", metavar="HOST:PORT", envvar="GATEWAY_SERVER", help="Ask a running gateway's admin API instead."
-)
+@server_options(required=False)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
     method: str,
@@ -36,6 +36,7 @@ def command(
     config: Path | None,
     rules: Path | None,
     server: str | None,
+    token: str | None,
     output: str,
 ) -> None:
     r"""Show the decision for a request, and why.
@@ -52,29 +53,23 @@ def command(
     if server is not None and (config is not None or rules is not None):
         raise click.UsageError("--server asks a running gateway; --config and --rules are for files")
     try:
-        if server is not None:
-            body: dict[str, object] = {
-                "method": method,
-                "url": url,
-                "headers": pairs,
-                "client_ip": client_ip,
-                "body": data,
-            }
-            explained = _ask(server, body)
-        else:
-            from gateway.app.entry import explain_files
+        with failing():
+            if server is not None:
+                body: dict[str, object] = {
+                    "method": method,
+                    "url": url,
+                    "headers": pairs,
+                    "client_ip": client_ip,
+                    "body": data,
+                }
+                explained = ask(server, "POST", "/api/v1/explain", token, body)
+            else:
+                from gateway.app.entry import explain_files
 
-            path = config or Path("config/gateway.yaml")
-            explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(1)
+                path = config or Path("config/gateway.yaml")
+                explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
     except ProtocolError as error:
         click.echo(f"the gateway would refuse this request: {error}", err=True)
-        sys.exit(1)
-    except GatewayError as error:
-        click.echo(str(error), err=True)
         sys.exit(1)
     if output == "json":
         click.echo(json.dumps(explained, indent=2, ensure_ascii=False))
@@ -87,29 +82,6 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise click.BadParameter(f"{text!r} is not 'Name: value'", param_hint="-H")
     return name.strip(), value.strip()
-
-
-def _ask(server: str, body: dict[str, object]) -> dict[str, Any]:
-    import urllib.error
-    import urllib.request
-
-    address = server if "://" in server else f"http://{server}"
-    request = urllib.request.Request(  # noqa: S310
-        f"{address}/api/v1/explain", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            explained: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:
-        try:
-            detail = json.load(error).get("detail", "")
-        except ValueError:
-            detail = error.reason
-        raise GatewayError(f"{server} answers {error.code}: {detail}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise GatewayError(f"cannot ask {server}: {reason}; is it a gateway's admin address?") from error
-    return explained
 
 
 def _show(explained: dict[str, Any]) -> None:

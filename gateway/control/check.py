@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.control.load import load_gateway, load_sidecar
 from gateway.control.overrides import ENVIRONMENT_PREFIX
 from gateway.control.rulefiles import SUFFIXES, load_rules
+from gateway.control.ruletests import RuleTestFile, load_tests
 from gateway.errors import ConfigError, Problem
 from gateway.rules.model import RulesFile
 from gateway.settings import GatewaySettings, SidecarSettings
@@ -35,7 +36,9 @@ def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
             try:
                 document = load(member, environ)
                 kind = _kind_of(document)
-                if kind is RulesFile:
+                if kind is RuleTestFile:
+                    load_tests([member], environ)
+                elif kind is RulesFile:
                     rules.setdefault(member.parent, []).append(member)
                 elif kind is SidecarSettings:
                     seen.update(load_sidecar(member, environ=environ).files)
@@ -52,7 +55,7 @@ def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
     return sorted(set(problems)), sum(not path.is_dir() for path in seen)
 
 
-def _kind_of(document: Document) -> type[RulesFile | SidecarSettings | GatewaySettings]:
+def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettings | GatewaySettings]:
     """What a file is, read off its keys (slips of the pen included). Raises ConfigError where that cannot be told."""
     data = document.data
     if data is None:
@@ -62,6 +65,7 @@ def _kind_of(document: Document) -> type[RulesFile | SidecarSettings | GatewaySe
     # A sidecar's keys come first where they tell: it has most of the entry gateway's keys, but not the other way round.
     for kind, telling in (
         (RulesFile, ["lane_groups", "segments"]),
+        (RuleTestFile, ["tests"]),
         (SidecarSettings, ["app", "inbound", "outbound", "advertise", "trace_memory"]),
         (GatewaySettings, list(GatewaySettings.model_fields)),
         (SidecarSettings, list(SidecarSettings.model_fields)),

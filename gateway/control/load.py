@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from gateway.control.certificates import certificate_files, certificate_problems
+from gateway.control.mirror import mirror_path
 from gateway.control.overrides import overridden
-from gateway.control.rulefiles import LoadedRules, load_rules
+from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.tokens import token_files, token_problems
 from gateway.control.validate import from_origin, validate
 from gateway.errors import ConfigError, Problem
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, StaticRegistrySettings
+from gateway.settings import GatewaySettings, RemoteRules, ServingSettings, SidecarSettings, StaticRegistrySettings
 from gateway.telemetry.linefile import STDOUT
 from gateway.yamlfile import Document, Location, dotted, load
 
@@ -27,25 +28,51 @@ class Loaded(Generic[S]):
     """A whole configuration. `files` is everything that was read, directories of rules included."""
 
     settings: S
-    rules: RuleSet
+    lanes: LoadedRules
     files: tuple[Path, ...]
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules themselves."""
+        return self.lanes.rules
 
 
 LoadedGateway = Loaded[GatewaySettings]
 LoadedSidecar = Loaded[SidecarSettings]
 
 
-def load_gateway(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> LoadedGateway:
-    """The entry gateway's configuration with its rules. Raises ConfigError with every problem of every file."""
-    return _load(GatewaySettings, path, overrides, os.environ if environ is None else environ)
+def load_gateway(
+    path: Path,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    state: Path | None = None,
+    overlay: Overlay | None = None,
+) -> LoadedGateway:
+    """The entry gateway's configuration with its rules. Raises ConfigError with every problem of every file.
+
+    `state` is the directory with copies of remote rules; without it they are left out. See `Overlay`.
+    """
+    return _load(GatewaySettings, path, overrides, os.environ if environ is None else environ, state, overlay)
 
 
-def load_sidecar(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> LoadedSidecar:
+def load_sidecar(
+    path: Path,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    state: Path | None = None,
+) -> LoadedSidecar:
     """A sidecar's configuration with its rules. Raises ConfigError with every problem of every file."""
-    return _load(SidecarSettings, path, overrides, os.environ if environ is None else environ)
+    return _load(SidecarSettings, path, overrides, os.environ if environ is None else environ, state)
 
 
-def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Loaded[S]:
+def _load(
+    model: type[S],
+    path: Path,
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+    state: Path | None,
+    overlay: Overlay | None = None,
+) -> Loaded[S]:
     document = load(path, environ)
     data = document.data if document.data is not None else {}
     problems: list[Problem] = []
@@ -59,10 +86,18 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
         problems.extend(token_problems(settings, document))
     except ConfigError as error:
         problems.extend(error.problems)
-    rules = RuleSet()
+    lanes = LoadedRules()
+    if state is None and settings is not None and settings.state is not None:
+        state = Path(settings.state)
     files: tuple[Path, ...] = (path,)
     sources: list[Path] = []
     for index, source in enumerate(settings.rules if settings is not None else _rules_of(data)):
+        if isinstance(source, RemoteRules):
+            # What is not there yet, nobody has answered: there are no lanes until then, and readiness says so.
+            copy = mirror_path(source, state) if state is not None else None
+            if copy is not None and copy.exists():
+                sources.append(copy)
+            continue
         resolved = _beside(path, source)
         if resolved.exists():
             sources.append(resolved)
@@ -71,11 +106,10 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
             problem = document.problem(location, f"rules: there is no file or directory '{resolved}'")
             problems.append(from_origin(problem, location, origins))
     try:
-        loaded = load_rules(sources, environ)
-        rules = loaded.rules
-        files += loaded.files
+        lanes = load_rules(sources, environ, overlay)
+        files += lanes.files
         if settings is not None:
-            problems.extend(_unmet_needs(settings, loaded))
+            problems.extend(_unmet_needs(settings, lanes))
     except ConfigError as error:
         problems.extend(error.problems)
     if settings is not None and isinstance(settings, GatewaySettings):
@@ -83,7 +117,7 @@ def _load(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping
     if problems or settings is None:
         raise ConfigError(problems)
     files += tuple(Path(file) for file in (*certificate_files(settings), *token_files(settings)))
-    return Loaded(settings, rules, files)
+    return Loaded(settings, lanes, files)
 
 
 def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:
@@ -119,6 +153,8 @@ def _with_paths(settings: S, path: Path) -> S:
             tls = service.tls.model_copy(update={"ca": str(beside / service.tls.ca)})
             services[name] = service.model_copy(update={"tls": tls})
     update["services"] = services
+    if settings.state is not None:
+        update["state"] = str(beside / settings.state)
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
         certificates = [
             item.model_copy(update={"cert": str(beside / item.cert), "key": str(beside / item.key)})

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -43,33 +43,51 @@ class ReloadState:
     """The problems of the last reload; empty after one that succeeded."""
 
 
+def _nothing(*_: object) -> None:
+    """Nobody wants to know."""
+
+
 class Reloader(Generic[L]):
     """Holds the running revision, counted from 1."""
 
-    def __init__(self, load: Callable[[], L], apply: Callable[[L, int], None]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], L],
+        apply: Callable[[L, int], None],
+        recorded: Callable[[L, int, str, str], None] = _nothing,
+    ) -> None:
+        """`recorded` is told every new revision: what was loaded, its number, the cause and the author."""
         self._load = load
         self._apply = apply
+        self._recorded = recorded
         self._digest = b""
         self.loaded: L | None = None
         self.state = ReloadState(revision=0, loaded_at=0.0, succeeded=0, failed=0, error=())
 
-    def start(self) -> L:
-        """The first load. Raises ConfigError: there is no old revision to keep."""
-        loaded = self._load()
-        self._swap(loaded)
+    def start(self, last: int = 0) -> L:
+        """The first load; `last` is the revision that an earlier run ended with.
+
+        Raises ConfigError: there is no old revision to keep.
+        """
+        loaded, digest = self._read()
+        self.state = replace(self.state, revision=last)
+        self._swap(loaded, digest, "start", "")
         return loaded
 
-    def reload(self, cause: str) -> bool:
-        """Loads again. Returns whether the running revision is what the files say now."""
+    def reload(self, cause: str, author: str = "") -> bool:
+        """Loads again, for a reason and on behalf of somebody.
+
+        Returns whether the running revision is what the files say now.
+        """
         state = self.state
         try:
-            loaded = self._load()
-            if _digest(loaded.files) == self._digest:
+            loaded, digest = self._read()
+            if digest == self._digest:
                 if state.error:
                     _log.info("the files are those of revision %d again", state.revision)
                     self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed, ())
                 return True
-            self._swap(loaded)
+            self._swap(loaded, digest, cause, author)
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
             self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed + 1, problems)
@@ -78,12 +96,23 @@ class Reloader(Generic[L]):
         _log.info("reloaded (%s): revision %d", cause, self.state.revision)
         return True
 
-    def _swap(self, loaded: L) -> None:
+    def _read(self) -> tuple[L, bytes]:
+        """Loads, and takes the digest of the files as they were *before*: a change in between is seen the next time."""
+        files: Sequence[Path] = () if self.loaded is None else self.loaded.files
+        while True:
+            digest = _digest(files)
+            loaded = self._load()
+            if tuple(loaded.files) == tuple(files):
+                return loaded, digest
+            files = loaded.files
+
+    def _swap(self, loaded: L, digest: bytes, cause: str, author: str) -> None:
         state = self.state
         self._apply(loaded, state.revision + 1)
         self.loaded = loaded
-        self._digest = _digest(loaded.files)
+        self._digest = digest
         self.state = ReloadState(state.revision + 1, time.time(), state.succeeded + 1, state.failed, ())
+        self._recorded(loaded, self.state.revision, cause, author)
 
 
 def _digest(files: Sequence[Path]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from gateway.control.validate import validate
 from gateway.errors import ConfigError, Problem
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.rules.ruleset import RuleSet
-from gateway.yamlfile import Document, Location, dotted, load
+from gateway.yamlfile import Document, Location, dotted, parse, read_text
 
 SUFFIXES = (".yaml", ".yml")
 """Of the files that directories are searched for."""
@@ -37,14 +37,22 @@ class GroupPlace:
 class LoadedRules:
     """The rules, the files and directories they came from, and where each group stands."""
 
-    rules: RuleSet
-    files: tuple[Path, ...]
-    places: Mapping[str, GroupPlace]
+    rules: RuleSet = field(default_factory=RuleSet)
+    files: tuple[Path, ...] = ()
+    places: Mapping[str, GroupPlace] = field(default_factory=dict)
+    texts: Mapping[Path, str] = field(default_factory=dict)
+    """What each file of rules says; segments are not among them."""
 
 
-def load_rules(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> LoadedRules:
+Overlay = Mapping[Path, str | None]
+"""Texts to read in place of what files have; None: as if there were no such file. For changes that are not made yet."""
+
+
+def load_rules(
+    sources: Sequence[Path], environ: Mapping[str, str] | None = None, overlay: Overlay | None = None
+) -> LoadedRules:
     """The rules of directories and files, in order. Raises ConfigError with every problem of every file."""
-    return _RulesReader(environ).read(sources)
+    return _RulesReader(environ, overlay or {}).read(sources)
 
 
 def yaml_files(directory: Path) -> list[Path]:
@@ -57,8 +65,10 @@ def yaml_files(directory: Path) -> list[Path]:
 
 
 class _RulesReader:
-    def __init__(self, environ: Mapping[str, str] | None) -> None:
+    def __init__(self, environ: Mapping[str, str] | None, overlay: Overlay) -> None:
         self._environ = environ
+        self._overlay = overlay
+        self._texts: dict[Path, str] = {}
         self._problems: list[Problem] = []
         self._groups: list[LaneGroup] = []
         self._places: dict[str, GroupPlace] = {}
@@ -70,7 +80,7 @@ class _RulesReader:
         for source in sources:
             self._files.append(source)
             try:
-                members = yaml_files(source) if source.is_dir() else [source]
+                members = self._members(source)
             except OSError as error:
                 message = f"cannot read the directory: {error.strerror or error}"
                 self._problems.append(Problem(str(source), 1, 1, message))
@@ -81,11 +91,20 @@ class _RulesReader:
         self._check_segments()
         if self._problems:
             raise ConfigError(self._problems)
-        return LoadedRules(RuleSet.of(self._groups, self._segments), tuple(self._files), self._places)
+        return LoadedRules(RuleSet.of(self._groups, self._segments), tuple(self._files), self._places, self._texts)
+
+    def _members(self, source: Path) -> list[Path]:
+        if not source.is_dir():
+            return [source]
+        added = {path for path, text in self._overlay.items() if text is not None and path.parent == source}
+        removed = {path for path, text in self._overlay.items() if text is None}
+        return sorted((set(yaml_files(source)) | added) - removed)
 
     def _read_file(self, file: Path) -> None:
         try:
-            document = load(file, self._environ)
+            text = self._overlay.get(file) or read_text(file)
+            self._texts[file] = text
+            document = parse(text, str(file), self._environ)
             self._problems.extend(_repeated_lanes(document))
             content = validate(RulesFile, document, {} if document.data is None else document.data)
         except ConfigError as error:

@@ -33,7 +33,7 @@ MAX_AGE: Final = 400 * 86_400
 class Model(BaseModel):
     """Base of the models: unknown keys are problems, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True)
 
 
 def check_name(text: str) -> str:

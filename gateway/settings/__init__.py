@@ -9,6 +9,7 @@ from gateway.settings.plane import ListenTLSSettings
 from gateway.settings.registry import EmbeddedRegistrySettings, NacosRegistrySettings, StaticRegistrySettings
 from gateway.settings.roles import GatewaySettings, ServingSettings, SidecarSettings
 from gateway.settings.routes import RouteSettings
+from gateway.settings.sources import RemoteRules
 
 __all__ = [
     "Address",
@@ -17,6 +18,7 @@ __all__ = [
     "GatewaySettings",
     "ListenTLSSettings",
     "NacosRegistrySettings",
+    "RemoteRules",
     "RouteSettings",
     "ServingSettings",
     "SidecarSettings",

@@ -54,7 +54,7 @@ MAX_DURATION = 7 * 86_400.0
 class Model(BaseModel):
     """Base of the models: unknown keys are problems, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Address(Model):
@@ -185,10 +185,6 @@ def _parse_network(value: Any) -> IPv4Network | IPv6Network:
         raise ValueError(f"an address or network is accepted (10.0.0.0/8, host bits 0); found {value!r}") from error
 
 
-def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _check_weight(value: float) -> float:
     if not math.isfinite(value) or value < 0:
         raise ValueError("a weight is a number from 0 up")
@@ -214,4 +210,3 @@ HeaderValue = Annotated[str, AfterValidator(_check_value)]
 Parameter = Annotated[str, AfterValidator(_check_parameter)]
 Host = Annotated[str, AfterValidator(_check_host)]
 RoutePath = Annotated[str, AfterValidator(_check_path)]
-Sources = Annotated[list[str], BeforeValidator(_one_or_many)]

@@ -15,8 +15,8 @@ from gateway.settings.fields import (
     Network,
     PositiveDuration,
     RuleName,
+    Secret,
     ServiceName,
-    Sources,
     Tag,
     Weight,
 )
@@ -32,6 +32,7 @@ from gateway.settings.plane import (
 )
 from gateway.settings.registry import RegistrySettings, SidecarRegistrySettings
 from gateway.settings.routes import RouteSettings
+from gateway.settings.sources import RulesSources
 
 
 class DrainSettings(Model):
@@ -53,8 +54,11 @@ class SidecarDrainSettings(DrainSettings):
 class ServingSettings(Model):
     """What serve and sidecar have in common."""
 
-    rules: Sources = Field(default_factory=list)
-    """Lane rules: a directory (its *.yaml files by name), a file, or a list of either; relative to this file."""
+    rules: RulesSources = Field(default_factory=list)
+    """Lane rules: a directory (its *.yaml files by name), a file, a remote document, or a list of these; paths are
+    relative to this file."""
+    state: str | None = None
+    """Directory for what should outlive a restart, relative to this file: the history of rules, copies of remote ones."""
     carriers: CarrierSettings = CarrierSettings()
     """Where requests carry their tag."""
     timeouts: TimeoutSettings = TimeoutSettings()
@@ -79,7 +83,9 @@ class GatewaySettings(ServingSettings):
     tls: ListenTLSSettings | None = None
     """Clients speak TLS; left out: they do not."""
     admin: AddressField = Address(host="127.0.0.1", port=9900)
-    """The admin API; it has no authentication yet, so keep it on loopback."""
+    """The admin API. Without `admin_token` it asks nobody who they are, so keep it on loopback."""
+    admin_token: Secret | None = None
+    """What callers of the admin API must have: `Authorization: Bearer TOKEN`. Health and metrics are free to all."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that route: as many as there are cores to spare. With 1 one process does everything."""
     registry: RegistrySettings

@@ -281,6 +281,11 @@ class Api:
     async def _publish(self, request: web.Request) -> None:
         parameters = await _parameters(request)
         content = _required(parameters, "content")
+        expected = request.headers.get("casMd5")
+        known = self._store.config(_config_key(parameters))
+        if expected is not None and (known is None or known.md5 != expected):
+            message = "Cas publish fail, server md5 may have changed."
+            raise Refused(message)
         self._store.publish(_config_key(parameters), content, parameters.get("type") or "text")
 
 

@@ -1,0 +1,30 @@
+"""How commands fail: problems on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from gateway.errors import ConfigError, GatewayError
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Prints what is wrong, every problem on a line of its own, and exits 1."""
+    try:
+        yield
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(1)
+    except GatewayError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

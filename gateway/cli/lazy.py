@@ -1,0 +1,34 @@
+"""Command groups whose members are loaded when they are called, so that each starts quickly."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """`commands` has every command's line in `--help`; the module of the same name in `package` holds it as `command`."""
+
+    def __init__(self, *args: Any, package: str = "", lines: Mapping[str, str] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._package = package
+        self._lines = dict(lines or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which they are shown."""
+        return list(self._lines)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, None where there is none."""
+        if cmd_name not in self._lines:
+            return None
+        command: click.Command = importlib.import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._lines.items()))

@@ -1,0 +1,57 @@
+"""`gateway rules fmt`."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("fmt", short_help="Format files; comments stay.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--diff", "shows_diff", is_flag=True, help="Show what would change, and write nothing; exit code 1 if so."
+)
+def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
+    """Format files of rules: indentation and spacing. Comments, order and quotes stay as they are.
+
+    PATH is a file or a directory [default: rules]. A file is written only where that changes nothing that it says.
+    """
+    from gateway.cli.failing import counted, failing
+    from gateway.control.format import formatted
+    from gateway.control.rulefiles import yaml_files
+    from gateway.errors import ConfigError, Problem
+
+    files = [file for path in paths or (Path("rules"),) for file in (yaml_files(path) if path.is_dir() else [path])]
+    changed = 0
+    with failing():
+        problems: list[Problem] = []
+        for file in files:
+            try:
+                text = file.read_text(encoding="utf-8")
+                better = formatted(text, str(file))
+            except OSError as error:
+                problems.append(Problem(str(file), 1, 1, f"cannot read the file: {error.strerror or error}"))
+                continue
+            except ConfigError as error:
+                problems.extend(error.problems)
+                continue
+            if better == text:
+                continue
+            changed += 1
+            if shows_diff:
+                lines = difflib.unified_diff(
+                    text.splitlines(keepends=True), better.splitlines(keepends=True), str(file), f"{file} (formatted)"
+                )
+                click.echo("".join(lines), nl=False)
+            else:
+                file.write_text(better, encoding="utf-8")
+                click.echo(f"formatted {file}", err=True)
+        if problems:
+            raise ConfigError(problems)
+    if not changed:
+        click.echo(f"{counted(len(files), 'file')} {'is' if len(files) == 1 else 'are'} formatted already", err=True)
+    elif shows_diff:
+        sys.exit(1)

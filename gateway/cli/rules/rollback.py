@@ -1,0 +1,35 @@
+"""`gateway rules rollback`."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.asking import server_options
+
+
+@click.command("rollback", short_help="Make an earlier revision of a running gateway the current one.")
+@click.argument("revision", type=int)
+@server_options(required=True)
+@click.option("--author", envvar="USER", help="Who does it [default: $USER].")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+def command(revision: int, server: str, token: str | None, author: str | None, dry_run: bool) -> None:
+    r"""Make an earlier REVISION of a running gateway's rules the current one.
+
+    \b
+    gateway rules rollback 12 --server 127.0.0.1:9900
+
+    The rules' files (or remote documents) are written as they were then; that is a new revision. Segments stay as they are.
+    """
+    from gateway.cli.asking import ask
+    from gateway.cli.failing import failing
+
+    with failing():
+        path = f"/api/v1/history/{revision}/rollback?dry_run={'true' if dry_run else 'false'}"
+        done = ask(server, "POST", path, token, {}, author)
+    click.echo(done["diff"], nl=False)
+    if not done["diff"]:
+        click.echo(f"the rules are those of revision {revision} already", err=True)
+    elif dry_run:
+        click.echo("nothing was changed", err=True)
+    else:
+        click.echo(f"revision {done['revision']} has the rules of revision {revision}", err=True)

@@ -1,0 +1,105 @@
+"""`gateway rules test`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.control.ruletests import Outcome
+    from gateway.rules.explain import ConditionEvidence, LaneEvidence
+
+
+@click.command("test", short_help="Put the requests of rules/tests/*.yaml on lanes, and compare.")
+@click.argument("tests", metavar="[TESTS]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--rules", type=click.Path(path_type=Path), default=Path("rules"), show_default=True, help="The rules to test."
+)
+@click.option("--entry", default="gateway", show_default=True, help="The name of the entry gateway, or of a service.")
+@click.option("--sidecar", is_flag=True, help="Match as the sidecar of the service named by --entry.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, output: str) -> None:
+    """Put the requests of tests on lanes, and compare with the lanes they should be on.
+
+    TESTS are files or directories [default: the directory `tests` beside the rules]. Exit code 1 where a test fails.
+    """
+    import time
+
+    from gateway.cli.failing import counted, failing
+    from gateway.control.rulefiles import load_rules
+    from gateway.control.ruletests import load_tests, run_tests
+    from gateway.errors import GatewayError
+    from gateway.rules.surroundings import Place, Surroundings
+
+    with failing():
+        loaded = load_rules([rules])
+        folder = (rules if rules.is_dir() else rules.parent) / "tests"
+        if not tests and not folder.is_dir():
+            raise GatewayError(f"there is no directory {folder}; say where the tests are: gateway rules test PATH")
+        found = load_tests(tests or (folder,))
+        # What tokens say stands in the tests themselves.
+        around = Surroundings(time.time, lambda request: request.claims or {}, place=Place(entry, not sidecar))
+        outcomes = run_tests(loaded.rules, found, around)
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    if output == "json":
+        click.echo(json.dumps([_as_dict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False))
+    else:
+        for outcome in failed:
+            _show(outcome)
+    click.echo(
+        f"{counted(len(outcomes), 'test')}: {len(outcomes) - len(failed)} passed, {len(failed)} failed", err=True
+    )
+    if failed or not outcomes:
+        sys.exit(1)
+
+
+def _as_dict(outcome: Outcome) -> dict[str, object]:
+    placed = outcome.placed
+    return {
+        "name": placed.test.name,
+        "file": placed.file,
+        "line": placed.line,
+        "passed": outcome.passed,
+        "expected": placed.test.lane,
+        "lane": outcome.lane,
+        "lanes": [evidence.as_dict() for evidence in outcome.evidence],
+    }
+
+
+def _show(outcome: Outcome) -> None:
+    """A failed test: what was wanted, what came, and what the two lanes said of the request."""
+    placed = outcome.placed
+    request = placed.test.request
+    click.echo(f"{placed.file}:{placed.line}: {placed.test.name}")
+    click.echo(f"    {request.method} {request.url}")
+    click.echo(f"  - {placed.test.lane}")
+    click.echo(f"  + {outcome.lane}")
+    names = {placed.test.lane, outcome.lane}
+    lanes = [lane for lane in outcome.evidence if f"{lane.group}/{lane.lane}" in names]
+    if placed.test.lane not in {"none", *(f"{lane.group}/{lane.lane}" for lane in outcome.evidence)}:
+        click.echo(f"    there is no lane {placed.test.lane}")
+    for lane in lanes:
+        click.echo(f"    {lane.group}/{lane.lane}: {_verdict(lane)}")
+        for condition in lane.conditions:
+            _show_condition(condition, "      ")
+    click.echo()
+
+
+def _verdict(lane: LaneEvidence) -> str:
+    if lane.winner:
+        return "takes the request"
+    if lane.state != "open":
+        return lane.state
+    return "matches too, but an earlier lane wins" if lane.matched else "does not match"
+
+
+def _show_condition(condition: ConditionEvidence, indent: str) -> None:
+    mark = "yes" if condition.held else "no "
+    value = "" if condition.members else " (absent)" if condition.value is None else f" (value: {condition.value!r})"
+    click.echo(f"{indent}{mark} {condition.text}{value}")
+    for member in condition.members:
+        _show_condition(member, indent + "    ")

@@ -1,0 +1,23 @@
+"""`gateway schema`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("schema", short_help="Write the JSON Schema of a file, for editors.")
+@click.argument("kind", type=click.Choice(["rules", "rule-tests", "gateway", "sidecar"]))
+def command(kind: str) -> None:
+    r"""Write the JSON Schema of a kind of file, for editors.
+
+    \b
+    gateway schema rules > rules.schema.json
+
+    Editors with the YAML language server read it from a comment in the first line of a file:
+    `# yaml-language-server: $schema=rules.schema.json`.
+    """
+    from gateway.control.schema import schema_of
+
+    click.echo(json.dumps(schema_of(kind), indent=2, ensure_ascii=False))

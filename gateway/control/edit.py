@@ -1,0 +1,248 @@
+"""Changing lanes while the gateway runs: the file is edited, checked as a whole, written, and loaded like any other change.
+
+Comments and order of the file stay. A change that does not check leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import io
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.control.format import round_trip
+from gateway.control.rulefiles import GroupPlace, LoadedRules, Overlay
+from gateway.errors import ConfigError, GatewayError
+from gateway.yamlfile import parse
+
+
+class NotThere(GatewayError):
+    """There is no such group or lane."""
+
+
+class AlreadyThere(GatewayError):
+    """There is a lane of this name already."""
+
+
+class Outdated(GatewayError):
+    """The lane is not what the caller thinks it is (its ETag differs)."""
+
+
+class Refused(GatewayError):
+    """The change does not check. `errors` are (field, message) pairs; the field is relative to the lane."""
+
+    def __init__(self, errors: list[tuple[str, str]]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{field}: {message}" if field else message for field, message in errors))
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane as its file has it. `etag` changes with what it says."""
+
+    group: str
+    name: str
+    data: Mapping[str, Any]
+    etag: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that was made, or would be. `lane` is None for one that was deleted; `diff` is of the file."""
+
+    lane: LaneView | None
+    revision: int
+    diff: str
+
+
+class LaneEditor:
+    """Edits the rules of a running gateway; one change at a time.
+
+    `current` gives the rules in force, `try_load` what they would be with other texts (it raises ConfigError), `write`
+    puts texts where they belong, and `reload` loads them and returns the new revision.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], LoadedRules],
+        try_load: Callable[[Overlay], LoadedRules],
+        write: Callable[[Overlay], Awaitable[None]],
+        reload: Callable[[str, str], int],
+        revision: Callable[[], int],
+    ) -> None:
+        self._current = current
+        self._try_load = try_load
+        self._write = write
+        self._reload = reload
+        self._revision = revision
+        self._lock = asyncio.Lock()
+
+    def view(self, group: str, name: str) -> LaneView:
+        """A lane. Raises NotThere."""
+        return _view(self._current(), group, name)
+
+    async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
+        """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
+        name = str(data.get("name", ""))
+        if any(lane["name"] == name for lane in _lanes(_place(self._current(), group))):
+            raise AlreadyThere(f"there is a lane {group}/{name} already")
+
+        def add(lanes: list[Any]) -> None:
+            lanes.append(dict(data))
+
+        return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
+
+    async def replace(
+        self, group: str, name: str, data: Mapping[str, Any], etag: str, author: str, dry_run: bool
+    ) -> Change:
+        """Puts another lane in a lane's place. Raises NotThere, Outdated, Refused."""
+        index = self._index(group, name, etag)
+        named = {"name": name, **data}
+
+        def put(lanes: list[Any]) -> None:
+            lanes[index] = named
+
+        return await self._change(group, str(named["name"]), put, f"lane {group}/{name} replaced", author, dry_run)
+
+    async def patch(
+        self,
+        group: str,
+        name: str,
+        data: Mapping[str, Any],
+        etag: str,
+        author: str,
+        dry_run: bool,
+        what: str = "changed",
+    ) -> Change:
+        """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
+        index = self._index(group, name, etag)
+
+        def merge(lanes: list[Any]) -> None:
+            lane = lanes[index]
+            for key, value in data.items():
+                if value is None:
+                    lane.pop(key, None)
+                else:
+                    lane[key] = value
+
+        renamed = str(data.get("name") or name)
+        return await self._change(group, renamed, merge, f"lane {group}/{name} {what}", author, dry_run)
+
+    async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
+        """Takes a lane away. Raises NotThere, Outdated."""
+        index = self._index(group, name, etag)
+
+        def drop(lanes: list[Any]) -> None:
+            del lanes[index]
+
+        return await self._change(group, "", drop, f"lane {group}/{name} deleted", author, dry_run)
+
+    async def roll_back(self, files: Mapping[str, str], cause: str, author: str, dry_run: bool) -> Change:
+        """Makes the files what they were; those that were not there are removed. Raises Refused."""
+        async with self._lock:
+            now = self._current().texts
+            then = {Path(file): text for file, text in files.items()}
+            overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now.get(path) != text}
+            overlay.update({path: None for path in now if path not in then})
+            return await self._make(overlay, cause, author, dry_run, ("", ""))
+
+    def _index(self, group: str, name: str, etag: str) -> int:
+        view = self.view(group, name)
+        if etag and etag != view.etag:
+            raise Outdated(f"lane {group}/{name} is not what it was: its ETag is {view.etag}")
+        return next(index for index, lane in enumerate(_lanes(_place(self._current(), group))) if lane["name"] == name)
+
+    async def _change(
+        self, group: str, name: str, edit: Callable[[list[Any]], None], cause: str, author: str, dry_run: bool
+    ) -> Change:
+        if self._lock.locked():
+            # What was looked at to get here may be gone by the time the other change is done.
+            raise Outdated("another change is under way: look at the lane again, and try once more")
+        async with self._lock:
+            current = self._current()
+            place = _place(current, group)
+            path = Path(place.document.file)
+            yaml = round_trip()
+            tree = yaml.load(current.texts[path])
+            node = tree["lane_groups"][place.index]
+            if node.get("lanes") is None:
+                node["lanes"] = []
+            edit(node["lanes"])
+            stream = io.StringIO()
+            yaml.dump(tree, stream)
+            return await self._make({path: stream.getvalue()}, cause, author, dry_run, (group, name))
+
+    async def _make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
+        current = self._current()
+        try:
+            loaded = self._try_load(overlay)
+        except ConfigError as error:
+            raise Refused(_fields(error, overlay, wanted)) from error
+        diff = "".join(_diff(current.texts.get(path), text, path) for path, text in overlay.items())
+        revision = self._revision()
+        if not dry_run and overlay:
+            await self._write(overlay)
+            revision = self._reload(cause, author)
+            loaded = self._current()
+        return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
+
+
+def _place(loaded: LoadedRules, group: str) -> GroupPlace:
+    place = loaded.places.get(group)
+    if place is None:
+        known = ", ".join(loaded.places) or "none"
+        raise NotThere(f"there is no lane group '{group}' (there are: {known})")
+    return place
+
+
+def _lanes(place: GroupPlace) -> list[dict[str, Any]]:
+    lanes: list[dict[str, Any]] = place.document.data["lane_groups"][place.index].get("lanes") or []
+    return lanes
+
+
+def _view(loaded: LoadedRules, group: str, name: str) -> LaneView:
+    place = _place(loaded, group)
+    for number, data in enumerate(_lanes(place)):
+        if data["name"] == name:
+            text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+            etag = hashlib.sha256(text.encode()).hexdigest()[:16]
+            file, line, _ = place.of_lane(number)
+            return LaneView(group, name, data, etag, file, line)
+    raise NotThere(f"there is no lane '{name}' in group '{group}'")
+
+
+def _fields(error: ConfigError, overlay: Overlay, wanted: tuple[str, str]) -> list[tuple[str, str]]:
+    """The problems with the fields they are about, as seen from the lane that was to be written."""
+    prefix = ""
+    for path, text in overlay.items():
+        data = parse(text, str(path)).data if text is not None and wanted[1] else None
+        for number, group in enumerate((data or {}).get("lane_groups") or []):
+            for index, lane in enumerate(group.get("lanes") or []):
+                if (group.get("name"), lane.get("name")) == wanted:
+                    prefix = f"lane_groups.{number}.lanes.{index}"
+    found: list[tuple[str, str]] = []
+    for problem in error.problems:
+        field, colon, message = problem.message.partition(": ")
+        if prefix and colon and (field == prefix or field.startswith(prefix + ".")):
+            found.append((field.removeprefix(prefix).lstrip("."), message))
+        else:
+            found.append(("", str(problem)))
+    return found
+
+
+def _diff(before: str | None, after: str | None, path: Path) -> str:
+    return "".join(
+        difflib.unified_diff(
+            (before or "").splitlines(keepends=True),
+            (after or "").splitlines(keepends=True),
+            str(path) if before is not None else "/dev/null",
+            str(path) if after is not None else "/dev/null",
+        )
+    )

@@ -1,0 +1,146 @@
+"""What would change: recorded requests under two sets of rules."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from gateway.errors import ConfigError, Problem, ProtocolError
+from gateway.http.request import Request
+from gateway.rules.compile import compile_rules
+from gateway.rules.match import CompiledRules
+from gateway.rules.ruleset import RuleSet
+from gateway.rules.surroundings import Surroundings
+
+BASELINE = "baseline"
+"""Where a request is that no lane takes."""
+MAX_EXAMPLES = 3
+"""Requests shown for each move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request and when it came, in seconds since the epoch; None: now."""
+
+    request: Request
+    at: float | None
+
+
+@dataclass(slots=True)
+class Move:
+    """Requests that change places: how many, and some of them."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Who is where before and after, and who moves. `unread` counts records that are no requests."""
+
+    total: int = 0
+    unread: int = 0
+    before: Counter[str] = field(default_factory=Counter)
+    after: Counter[str] = field(default_factory=Counter)
+    moves: dict[tuple[str, str], Move] = field(default_factory=dict)
+
+    @property
+    def moved(self) -> int:
+        """How many requests change places."""
+        return sum(move.count for move in self.moves.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON; the largest move first."""
+        return {
+            "requests": self.total,
+            "unread": self.unread,
+            "moved": self.moved,
+            "lanes": [
+                {"lane": name, "before": self.before[name], "after": self.after[name]}
+                for name in sorted(self.before | self.after, key=lambda name: (name == BASELINE, name))
+            ],
+            "moves": [
+                {"from": old, "to": new, "requests": move.count, "examples": move.examples}
+                for (old, new), move in sorted(self.moves.items(), key=lambda item: (-item[1].count, item[0]))
+            ],
+        }
+
+
+def compare(old: RuleSet, new: RuleSet, around: Surroundings, records: Iterable[Recorded | None]) -> Comparison:
+    """Matches every record under both sets of rules, at the time at which it came. None counts as unread."""
+    clock = _Clock(around)
+    there = replace(around, clock=clock)
+    sides = compile_rules(old, there), compile_rules(new, there)
+    found = Comparison()
+    for record in records:
+        if record is None:
+            found.unread += 1
+            continue
+        clock.at = record.at
+        found.total += 1
+        before, after = (_place(rules, record.request) for rules in sides)
+        found.before[before] += 1
+        found.after[after] += 1
+        if before != after:
+            move = found.moves.setdefault((before, after), Move())
+            move.count += 1
+            if len(move.examples) < MAX_EXAMPLES:
+                target = record.request.target.decode("latin-1")
+                move.examples.append(f"{record.request.method} {target} from {record.request.client_ip}")
+    return found
+
+
+def _place(rules: CompiledRules, request: Request) -> str:
+    lane = rules.match(request)
+    return BASELINE if lane is None else f"{lane.group}/{lane.name}"
+
+
+class _Clock:
+    """The time of the record that is looked at."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._now = around.clock
+        self.at: float | None = None
+
+    def __call__(self) -> float:
+        return self._now() if self.at is None else self.at
+
+
+def read_records(lines: Iterable[str]) -> Iterator[Recorded | None]:
+    """Requests of an access log in JSON, or of lines as `POST /api/v1/explain` takes them. What is neither is None.
+
+    A log has only the headers that `access_log.headers` names, and masked parameters are masked.
+    """
+    for line in lines:
+        if line.strip():
+            try:
+                yield read_record(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError, ProtocolError):
+                yield None
+
+
+def read_record(data: Any) -> Recorded:
+    """One request. Raises ValueError, KeyError, TypeError, AttributeError or ProtocolError for what is none."""
+    headers = data.get("headers") or {}
+    pairs = list(headers.items()) if isinstance(headers, dict) else [(str(name), str(value)) for name, value in headers]
+    if "target" in data:
+        host = data.get("host")
+        url = f"http://{host}{data['target']}" if host else data["target"]
+        request = Request.build(data["method"], url, pairs, data["client"])
+        request.service = data.get("service") or ""
+        return Recorded(request, datetime.fromisoformat(data["ts"]).timestamp())
+    request = Request.build(data.get("method", "GET"), data["url"], pairs, data.get("client_ip", "127.0.0.1"))
+    return Recorded(request, None)
+
+
+def require_records(comparison: Comparison, source: str) -> None:
+    """Raises ConfigError where nothing that was given is a request."""
+    if not comparison.total:
+        message = (
+            'no line is a request: an access log in JSON is wanted, or {"method": "GET", "url": "/A/a?group=gray"}'
+        )
+        raise ConfigError([Problem(source, 1, 1, message)])

@@ -1,0 +1,51 @@
+"""Where lane rules are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from gateway.settings.fields import AddressField, Model, PositiveDuration, Secret
+
+
+class RemoteRules(Model):
+    """A document of lane rules in a Nacos server's configuration, or a key of Consul's key-value store."""
+
+    nacos: str | None = Field(default=None, min_length=1, max_length=256, pattern=r"^[0-9A-Za-z._:\-]+$")
+    """The data id of a Nacos config."""
+    consul: str | None = Field(default=None, min_length=1, max_length=512, pattern=r"^[^/?#\s][^?#\s]*$")
+    """A key of Consul."""
+    address: AddressField
+    """The server's API."""
+    group: str = "DEFAULT_GROUP"
+    """*nacos:* the config's group."""
+    namespace: str = ""
+    """*nacos:* the namespace's id; left out: the public one."""
+    token: Secret | None = None
+    """*consul:* the ACL token. Take it from the environment."""
+    interval: PositiveDuration = 2.0
+    """*nacos:* how often is asked."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> RemoteRules:
+        if (self.nacos is None) == (self.consul is None):
+            raise ValueError("a remote source has either `nacos` (a data id) or `consul` (a key)")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and problems."""
+        return f"nacos:{self.group}/{self.nacos}" if self.nacos is not None else f"consul:{self.consul}"
+
+
+def _kind(value: Any) -> str:
+    return "remote" if isinstance(value, dict | RemoteRules) else "path"
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+RulesSource = Annotated[Annotated[str, Tag("path")] | Annotated[RemoteRules, Tag("remote")], Discriminator(_kind)]
+RulesSources = Annotated[list[RulesSource], BeforeValidator(_one_or_many)]

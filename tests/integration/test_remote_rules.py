@@ -1,0 +1,159 @@
+"""Rules kept in Nacos and in Consul: the same path as files, the same changes, the same history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from gateway.demo.processes import free_port
+from gateway.registry.embedded.server import EmbeddedRegistry
+from tests.support.consul import Consul, needs_consul
+from tests.support.gateway import Gateway
+from tests.support.origin import Origin
+from tests.support.process import get_json
+
+RULES = """\
+lane_groups:
+  - name: demo   # kept
+    lanes:
+      - {name: gray, tag: gray, match: [{param: group, equals: gray}]}
+"""
+
+
+class Server:
+    """What keeps the document: how a person writes it and reads it there, and what the gateway is told."""
+
+    def __init__(
+        self,
+        source: dict[str, str],
+        write: Callable[[str], Awaitable[None]],
+        read: Callable[[], Awaitable[str]],
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.source = source
+        self.write = write
+        self.read = read
+        self.close = close
+
+
+@pytest.fixture(params=["nacos", pytest.param("consul", marks=needs_consul)])
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
+    async with ClientSession() as session:
+        if request.param == "nacos":
+            registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+            await registry.start()
+            url = f"http://{registry.address}/nacos/v1/cs/configs"
+            keys = {"dataId": "gray.yaml", "group": "RULES"}
+
+            async def write(text: str) -> None:
+                async with session.post(url, data={**keys, "content": text}) as response:
+                    assert await response.text() == "true"
+
+            async def read() -> str:
+                async with session.get(url, params=keys) as response:
+                    return await response.text()
+
+            source = {"nacos": "gray.yaml", "address": registry.address, "group": "RULES", "interval": "50ms"}
+            server = Server(source, write, read, registry.stop)
+        else:
+            consul = Consul(tmp_path)
+            await consul.start()
+            url = f"http://{consul.address}/v1/kv/gray/rules.yaml"
+
+            async def write(text: str) -> None:
+                async with session.put(url, data=text.encode()) as response:
+                    assert (await response.text()).strip() == "true"
+
+            async def read() -> str:
+                async with session.get(url, params={"raw": ""}) as response:
+                    return await response.text()
+
+            server = Server({"consul": "gray/rules.yaml", "address": consul.address}, write, read, consul.close)
+        yield server
+        await server.close()
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, origin: Origin, server: Server) -> AsyncIterator[Gateway]:
+    gateway = Gateway(tmp_path, origin)
+    gateway.config["rules"] = [server.source]
+    gateway.config["state"] = "state"
+    yield gateway
+    await gateway.close()
+
+
+async def start(gateway: Gateway) -> None:
+    gateway.write("gateway.yaml", gateway.config)
+    await gateway.start("serve", "-c", "gateway.yaml")
+    await gateway.wait_ok(gateway.admin)
+
+
+async def pool(gateway: Gateway, target: str = "/A/x?group=gray") -> str:
+    return (await gateway.ask(target)).split()[0]
+
+
+async def test_a_change_on_the_server_takes_effect_and_a_bad_one_does_not(gateway: Gateway, server: Server) -> None:
+    await server.write(RULES)
+    await start(gateway)
+    assert await pool(gateway) == "gray"
+    await server.write(RULES.replace("equals: gray", "equals: blue"))
+    await gateway.wait_revision(2)
+    assert (await pool(gateway), await pool(gateway, "/A/x?group=blue")) == ("base", "gray")
+    await server.write("lane_groups: [{name: demo, lanes: 3}]")
+    [error] = await gateway.wait_reload_error()
+    assert "lane_groups.0.lanes: must be a list" in error
+    assert await pool(gateway, "/A/x?group=blue") == "gray"
+    await server.write(RULES)
+    await gateway.wait_revision(3)
+    assert await pool(gateway) == "gray"
+
+
+async def test_changes_through_the_admin_api_are_written_to_the_server(gateway: Gateway, server: Server) -> None:
+    await server.write(RULES)
+    await start(gateway)
+    api = f"http://127.0.0.1:{gateway.admin}/api/v1"
+    async with ClientSession() as session:
+        async with session.post(f"{api}/groups/demo/lanes/gray/disable", headers={"X-Author": "alice"}) as response:
+            assert (response.status, (await response.json())["revision"]) == (200, 2)
+        assert await pool(gateway) == "base"
+        written = await server.read()
+        assert "enabled: false" in written
+        assert "# kept" in written
+        async with session.post(f"{api}/history/1/rollback") as response:
+            assert response.status == 200
+        assert await pool(gateway) == "gray"
+        assert await server.read() == RULES
+
+
+async def test_a_gateway_that_starts_without_the_server_uses_its_copy(
+    gateway: Gateway, server: Server, tmp_path: Path
+) -> None:
+    await server.write(RULES)
+    await start(gateway)
+    await gateway.close()
+    await server.close()
+    await gateway.start("serve", "-c", "gateway.yaml")
+    await gateway.wait_ok(gateway.admin)
+    assert await pool(gateway) == "gray"
+    [source] = (await get_json(gateway.admin, "/api/v1/status"))["rules"]
+    assert "cannot reach" in source["problem"]
+
+
+async def test_a_gateway_without_server_and_copy_is_not_ready_and_serves_the_baseline(
+    tmp_path: Path, origin: Origin
+) -> None:
+    gateway = Gateway(tmp_path, origin)
+    gateway.config["rules"] = {"nacos": "gray.yaml", "address": f"127.0.0.1:{free_port()}"}
+    gateway.write("gateway.yaml", gateway.config)
+    await gateway.start("serve", "-c", "gateway.yaml")
+    text = await gateway.wait_ok(gateway.admin, status=503)
+    while "starting" in text:
+        await asyncio.sleep(0.02)
+        text = await gateway.wait_ok(gateway.admin, status=503)
+    assert "rules of nacos:DEFAULT_GROUP/gray.yaml: the server has not answered yet" in text
+    assert await pool(gateway) == "base"
+    await gateway.close()

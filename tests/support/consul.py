@@ -1,0 +1,52 @@
+"""A real Consul agent, where one is installed: `consul` on the PATH."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession
+
+from gateway.demo.processes import free_port
+
+CONSUL = shutil.which("consul")
+
+needs_consul = pytest.mark.skipif(
+    CONSUL is None, reason="consul is not installed: this is NOT tested against the real one"
+)
+
+
+class Consul:
+    """`consul agent -dev` on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        assert CONSUL is not None
+        others = [f"-{name}-port={free_port()}" for name in ("serf-lan", "serf-wan", "server")]
+        with (self._folder / "consul.log").open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                CONSUL, "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", f"-http-port={self.port}",
+                "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1", "-log-level=warn", *others,
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        async with asyncio.timeout(30), ClientSession() as session:
+            while True:
+                try:
+                    async with session.get(f"http://{self.address}/v1/status/leader") as response:
+                        if (await response.text()).strip('"\n'):
+                            return
+                except ClientError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()

@@ -1,0 +1,109 @@
+"""Documents on servers: the embedded registry as Nacos, a real Consul where one is installed, and servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from gateway.errors import RegistryError
+from gateway.registry.documents import ConflictError, ConsulDocument, NacosDocument, RemoteDocument
+from gateway.registry.embedded.server import EmbeddedRegistry
+from tests.support.consul import Consul, needs_consul
+
+
+@pytest.fixture(params=["nacos", pytest.param("consul", marks=needs_consul)])
+async def document(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RemoteDocument]:
+    if request.param == "nacos":
+        server: EmbeddedRegistry | Consul = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+        await server.start()
+        document: RemoteDocument = NacosDocument(server.address, "rules.yaml", "G", "", 0.01)
+    else:
+        server = Consul(tmp_path)
+        await server.start()
+        document = ConsulDocument(server.address, "gray/rules é.yaml", None)
+    yield document
+    await document.close()
+    await (server.stop() if isinstance(server, EmbeddedRegistry) else server.close())
+
+
+async def test_a_document_is_written_watched_and_not_overwritten_blindly(document: RemoteDocument) -> None:
+    watching = document.watch()
+    async with asyncio.timeout(10):
+        assert await anext(watching) is None
+        await document.publish("first: é\n", None)
+        while (seen := await anext(watching)) is None:
+            pass
+        assert seen == "first: é\n"
+        await document.publish("second\n", "first: é\n")
+        while await anext(watching) != "second\n":
+            pass
+    with pytest.raises(ConflictError):
+        await document.publish("third\n", "first: é\n")
+    async with asyncio.timeout(10):
+        await document.publish("third\n", "second\n")
+        while await anext(watching) != "third\n":
+            pass
+    await watching.aclose()  # type: ignore[attr-defined]
+
+
+class Server:
+    """Answers every request alike."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.text = ""
+        self.headers: dict[str, str] = {}
+        self.queries: list[str] = []
+        self.address = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.queries.append(request.query_string)
+        return web.Response(status=self.status, text=self.text, headers=self.headers)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    server.address = f"{host}:{port}"
+    yield server
+    await runner.cleanup()
+
+
+async def test_what_is_no_answer_is_never_taken_for_rules(server: Server) -> None:
+    nacos = NacosDocument(server.address, "rules.yaml", "G", "", 0.01)
+    consul = ConsulDocument(server.address, "rules.yaml", None)
+    server.text = "<html>Sign in</html>"
+    with pytest.raises(RegistryError, match="without X-Consul-Index"):
+        await anext(consul.watch())
+    server.headers = {"Content-MD5": "0" * 32}
+    with pytest.raises(RegistryError, match="MD5"):
+        await anext(nacos.watch())
+    for status, reason in ((403, "auth"), (503, "warming"), (500, "bad_answer")):
+        server.status = status
+        for document in (nacos, consul):
+            with pytest.raises(RegistryError) as error:
+                await anext(document.watch())
+            assert error.value.reason == reason
+    await nacos.close()
+    await consul.close()
+
+
+async def test_a_consul_that_starts_anew_is_followed_from_the_beginning(server: Server) -> None:
+    consul = ConsulDocument(server.address, "rules.yaml", None)
+    watching = consul.watch()
+    for index in ("7", "9", "3", "4"):
+        server.headers = {"X-Consul-Index": index}
+        await anext(watching)
+    assert [query.split("&")[1] for query in server.queries] == ["index=0", "index=7", "index=9", "index=0"]
+    await watching.aclose()  # type: ignore[attr-defined]
+    await consul.close()
