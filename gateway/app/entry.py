@@ -60,6 +60,7 @@ class EntryGateway:
         self._reloader: Reloader[LoadedGateway] = Reloader(self._book.load, self._apply, self._record)
         self._started_at = time.time()
         self._is_serving = False
+        self._missed = ""
         self._is_draining = False
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -127,6 +128,8 @@ class EntryGateway:
         else:
             await self._workers.start()
         self._is_serving = True
+        if self._missed:
+            self._reload(self._missed)
         _log.info(
             "entry gateway on %s:%d (%s), admin API on %s:%d",
             host,
@@ -160,7 +163,8 @@ class EntryGateway:
 
     def _reload(self, cause: str, author: str = "") -> None:
         if not self._is_serving:
-            return  # what is read while starting is loaded in a moment
+            self._missed = cause  # for when everything is there that a reload needs
+            return
         self._reloader.reload(cause, author)
         # A failed reload may be mended in a file that only now became part of the configuration.
         self._watcher.watch(self._files())

@@ -67,6 +67,7 @@ class Sidecar:
         self._path = path
         self._overrides = overrides
         self._is_serving = False
+        self._missed = ""
         self._started_at = time.time()
         self._is_draining = False
 
@@ -151,6 +152,8 @@ class Sidecar:
         self._watcher = Watcher(lambda: self._reload("files changed"))
         self._watcher.watch(self._files())
         self._is_serving = True
+        if self._missed:
+            self._reload(self._missed)
         _log.info(
             "sidecar of %s (tag %s): inbound %s:%d, outbound %s:%d, app %s",
             settings.service,
@@ -194,7 +197,8 @@ class Sidecar:
 
     def _reload(self, cause: str) -> None:
         if not self._is_serving:
-            return  # what is read while starting is loaded in a moment
+            self._missed = cause  # for when everything is there that a reload needs
+            return
         self._reloader.reload(cause)
         self._watcher.watch(self._files())
 

@@ -28,6 +28,11 @@ def schema_of(kind: str) -> dict[str, Any]:
     """The schema of a kind of file."""
     schema = SCHEMAS[kind].model_json_schema(by_alias=True)
     loosened: dict[str, Any] = _loosen(schema)
+    rules = loosened.get("properties", {}).get("rules")
+    if rules is not None:
+        # One source needs no list around it.
+        several = {key: rules.pop(key) for key in ("type", "items")}
+        rules["anyOf"] = [several, several["items"]]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **loosened,

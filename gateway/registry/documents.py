@@ -168,7 +168,8 @@ class ConsulDocument:
         self._index = 0
         while True:
             parameters = {"raw": "", "index": str(self._index), "wait": f"{WAIT}s"}
-            timeout = ClientTimeout(total=WAIT * 17 / 16 + 5, sock_connect=1.0)
+            # Without an index the answer comes at once.
+            timeout = ClientTimeout(total=WAIT * 17 / 16 + 5, sock_connect=1.0) if self._index else TIMEOUT
             status, text, headers = await self._http.call("GET", self._path, timeout, params=parameters)
             if status not in (200, 404):
                 raise _refusal(self.name, status, text)

@@ -218,5 +218,7 @@ Share = Annotated[
 ]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Values = Annotated[list[str], Field(min_length=1)]
-Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age)]
-Moment = Annotated[datetime, BeforeValidator(_parse_moment), PlainSerializer(_show_moment)]
+Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age), WithJsonSchema({"type": "string"})]
+Moment = Annotated[
+    datetime, BeforeValidator(_parse_moment), PlainSerializer(_show_moment), WithJsonSchema({"type": "string"})
+]

@@ -7,7 +7,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from gateway.routing.instance import is_tag
 
@@ -191,12 +191,13 @@ def _check_weight(value: float) -> float:
     return value
 
 
-AddressField = Annotated[Address, BeforeValidator(_parse_address)]
-Duration = Annotated[float, BeforeValidator(_parse_duration), Field(ge=0, le=MAX_DURATION)]
-PositiveDuration = Annotated[float, BeforeValidator(_parse_duration), Field(gt=0, le=MAX_DURATION)]
+_TEXT = WithJsonSchema({"type": "string"})
+AddressField = Annotated[Address, BeforeValidator(_parse_address), _TEXT]
+Duration = Annotated[float, BeforeValidator(_parse_duration), Field(ge=0, le=MAX_DURATION), _TEXT]
+PositiveDuration = Annotated[float, BeforeValidator(_parse_duration), Field(gt=0, le=MAX_DURATION), _TEXT]
 Tag = Annotated[str, AfterValidator(_check_tag)]
 ServiceName = Annotated[str, AfterValidator(_check_service)]
-Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network)]
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network), _TEXT]
 Weight = Annotated[float, AfterValidator(_check_weight)]
 HeaderName = Annotated[str, AfterValidator(_check_header)]
 BaggageKey = Annotated[str, AfterValidator(_check_member)]

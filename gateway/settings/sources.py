@@ -49,3 +49,4 @@ def _one_or_many(value: Any) -> Any:
 
 RulesSource = Annotated[Annotated[str, Tag("path")] | Annotated[RemoteRules, Tag("remote")], Discriminator(_kind)]
 RulesSources = Annotated[list[RulesSource], BeforeValidator(_one_or_many)]
+"""One source, or a list of them."""

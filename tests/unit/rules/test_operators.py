@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from gateway.http.request import Request
+from gateway.rules.compile import compile_rules
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
 from gateway.rules.shares import bucket_of
@@ -52,6 +54,20 @@ def holds(
         pytest.param({"regex": "gra[xy]"}, True, False, False, False, id="regex"),
         pytest.param({"regex": "ra"}, False, False, False, False, id="regex is anchored"),
         pytest.param({"regex": ".*"}, True, True, True, False, id="regex anything"),
+        pytest.param({"suffix": "ay"}, True, False, False, False, id="suffix"),
+        pytest.param({"suffix": ""}, True, True, True, False, id="empty suffix"),
+        pytest.param({"contains": "ra"}, True, False, False, False, id="contains"),
+        pytest.param({"contains": ""}, True, True, True, False, id="contains nothing"),
+        pytest.param({"equals": "GRAY"}, False, False, False, False, id="case counts"),
+        pytest.param({"equals": "GRAY", "ignore_case": True}, True, False, False, False, id="equals, any case"),
+        pytest.param({"regex": "GRA.", "ignore_case": True}, True, False, False, False, id="regex, any case"),
+        pytest.param({"not_in": ["GRAY"], "ignore_case": True}, False, True, True, False, id="not_in, any case"),
+        pytest.param({"absent": True}, False, False, False, True, id="absent"),
+        pytest.param({"absent": False}, True, True, True, False, id="not absent"),
+        pytest.param({"gt": -1}, False, False, False, False, id="gt of text"),
+        pytest.param({"lte": 9}, False, False, False, False, id="lte of text"),
+        pytest.param({"percent": ["0-100"]}, True, True, True, False, id="percent, the whole span"),
+        pytest.param({"percent": ["5-5"]}, False, False, False, False, id="percent, an empty span"),
         pytest.param({"exists": True}, True, True, True, False, id="exists"),
         pytest.param({"exists": False}, False, False, False, True, id="is absent"),
         pytest.param({"range": [0, 9]}, False, False, False, False, id="range of text"),
@@ -202,3 +218,121 @@ def test_a_tag_is_limited_to_its_groups_services() -> None:
     assert not rules.holds("gray", "b")
     assert rules.holds("blue", "b")
     assert compiled([limited, group({"param": "x", "equals": "1"})]).holds("gray", "b")
+
+
+@pytest.mark.parametrize(
+    ("test", "taken"),
+    [
+        ({"gt": 10}, ["10.01", "1000", "+11"]),
+        ({"gte": 10}, ["10", "10.0", "10.01", "1000", "+11"]),
+        ({"lt": 10}, ["9.99", "-1", "0"]),
+        ({"lte": 10}, ["10", "10.0", "9.99", "-1", "0"]),
+        ({"range": [10, 10]}, ["10", "10.0"]),
+    ],
+)
+def test_comparisons_are_of_numbers(test: dict[str, Any], taken: list[str]) -> None:
+    values = ["10", "10.0", "10.01", "9.99", "-1", "0", "1000", "+11", "", "x", "1e3", "NaN", "0x5", "5 5", "٥"]
+    found = [value for value in values if holds({"header": "n", **test}, "/", ("n", value))]
+    assert sorted(found) == sorted(taken)
+
+
+def test_not_turns_the_whole_answer_around() -> None:
+    """Other than not_equals, it holds of what is absent."""
+    inner = {"param": "a", "equals": "x"}
+    assert [holds({"not": inner}, url) for url in ("/?a=x", "/?a=y", "/?a=", "/")] == [False, True, True, True]
+    twice = {"not": {"not": inner}}
+    assert [holds(twice, url) for url in ("/?a=x", "/?a=y", "/")] == [True, False, False]
+    neither = {"not": {"any": [inner, {"param": "b", "exists": True}]}}
+    assert [holds(neither, url) for url in ("/?a=x", "/?b", "/?a=y", "/")] == [False, False, True, True]
+    not_both = {"not": {"all": [inner, {"param": "b", "exists": True}]}}
+    assert [holds(not_both, url) for url in ("/?a=x&b", "/?a=x", "/?b", "/")] == [False, True, True, True]
+    # The opposite of an opposite asks for the value only where there is one.
+    assert [holds({"not": {"param": "a", "not_equals": "x"}}, url) for url in ("/?a=x", "/?a=y", "/")] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_paths_of_a_lane_end_at_whole_segments() -> None:
+    lane = group({"path": {"prefix": "/"}}, paths=["/A", "/b/c/"])
+    for path, taken in (
+        ("/A", True),
+        ("/A/", True),
+        ("/A/x", True),
+        ("/AB", False),
+        ("/b/c", True),
+        ("/b/cd", False),
+        ("/", False),
+    ):
+        assert takes([lane], Request.build("GET", path)) is taken, path
+    assert takes([group({"path": {"prefix": "/"}}, paths=["/"])], Request.build("GET", "/x"))
+
+
+def test_a_value_of_a_megabyte_is_compared_whole() -> None:
+    long = "x" * 1_000_000
+    for test, held in (
+        ({"prefix": "xx"}, True),
+        ({"suffix": "xy"}, False),
+        ({"contains": "xxx"}, True),
+        ({"equals": long}, True),
+    ):
+        assert holds({"header": "h", **test}, "/", ("h", long)) is held
+
+
+def test_baggage_is_decoded_and_has_no_properties() -> None:
+    header = ("Baggage", "a=1, tenant=acme%20ltd;ttl=3 ,b=2")
+    assert holds({"baggage": "tenant", "equals": "acme ltd"}, "/", header)
+    assert not holds({"baggage": "Tenant", "exists": True}, "/", header)
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer", "text"),
+    [
+        ({"a": {"b": ["x", {"c": "y"}]}}, "/a/b/1/c", "y"),
+        ({"a": ["x", "y", True]}, "/a", "x,y,true"),
+        ({"a": {"b": 1}}, "/a", ""),
+        ({"a": [["x"]]}, "/a", ""),
+        ({"a": None}, "/a", None),
+        ({"a": False}, "/a", "false"),
+        ({"a/b": {"m~n": "x"}}, "/a~1b/m~0n", "x"),
+        ({"a": ["x"]}, "/a/00", None),
+        ({"a": ["x"]}, "/a/1", None),
+        ({"a": ["x"]}, "/a/-", None),
+        ({"a": "x"}, "/a/b", None),
+        ({"": "x"}, "/", "x"),
+    ],
+)
+def test_what_a_pointer_finds(content: Any, pointer: str, text: str | None) -> None:
+    request = Request.build("POST", "/")
+    request.content = content
+    assert takes([group({"body": pointer, "exists": True})], request) is (text is not None)
+    if text is not None:
+        assert takes([group({"body": pointer, "equals": text})], request)
+
+
+@pytest.mark.parametrize(
+    ("window", "now", "held"),
+    [
+        ({"from": "2027-01-15T08:00:00Z"}, "2027-01-15T08:00:00Z", True),
+        ({"from": "2027-01-15T08:00:00Z"}, "2027-01-15T07:59:59Z", False),
+        ({"until": "2027-01-15T08:00:00Z"}, "2027-01-15T08:00:00Z", False),
+        ({"hours": "09:00-18:00"}, "2027-01-15T18:00:00Z", False),
+        ({"hours": "09:00-18:00"}, "2027-01-15T09:00:00Z", True),
+        ({"hours": "22:00-06:00"}, "2027-01-15T05:59:59Z", True),
+        ({"hours": "22:00-06:00"}, "2027-01-15T06:00:00Z", False),
+        ({"hours": "00:00-24:00"}, "2027-01-15T23:59:59Z", True),
+        ({"days": ["fri"]}, "2027-01-15T16:00:00Z", True),
+        ({"days": ["fri"], "zone": "Asia/Shanghai"}, "2027-01-15T16:00:00Z", False),
+        # The night in which the clocks of New York go back: half past one comes twice, and both times count.
+        ({"hours": "01:00-02:00", "zone": "America/New_York"}, "2026-11-01T05:30:00Z", True),
+        ({"hours": "01:00-02:00", "zone": "America/New_York"}, "2026-11-01T06:30:00Z", True),
+    ],
+)
+def test_times(window: dict[str, Any], now: str, held: bool) -> None:
+    moment = datetime.fromisoformat(now).timestamp()
+    there = around(clock=lambda: moment)
+    rules = rule_set([group({"time": window})])
+    request = Request.build("GET", "/")
+    assert (compile_rules(rules, there).match(request) is not None) is held
+    assert explain(rules, request, there)[0].winner is held
