@@ -6,6 +6,7 @@ cannot reach it by DNS rebinding (Caddy's `enforceHost` does the same).
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable
@@ -127,7 +128,8 @@ class AdminServer:
         if self._sources.explain is None:
             return problem(404, "no_lanes", "a sidecar has no lanes to explain: ask the entry gateway")
         try:
-            explained = self._sources.explain(*_request_of(await request.json(), self._sources.reader))
+            described, body = _request_of(await request.json(), self._sources.reader)
+            explained = await asyncio.to_thread(self._sources.explain, described, body)
         except json.JSONDecodeError as error:
             return problem(400, "bad_json", f"the body is not JSON: {error}")
         except (ValueError, KeyError, TypeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from gateway.control.mirror import Mirrors
@@ -13,7 +13,7 @@ from gateway.settings import RemoteRules, ServingSettings
 class RuleCopies:
     """`folder` is the state directory, or a temporary one; None where neither is needed."""
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
+    def __init__(self, changed: Callable[[str], Awaitable[None]]) -> None:
         self._changed = changed
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.folder: Path | None = None

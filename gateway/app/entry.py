@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.parts import debug_header, describe_lanes, describe_services, make_nacos, make_routes, warn_of_restart
-from gateway.app.plane import EntryPlane
-from gateway.app.rulebook import RuleBook
+from gateway.app.plane import EntryBuild, EntryPlane
+from gateway.app.rulebook import ReadyGateway, RuleBook
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
-from gateway.control.load import LoadedGateway, load_gateway
+from gateway.control.load import load_gateway
 from gateway.control.reload import Reloader, ReloadState
 from gateway.control.rulefiles import load_rules
 from gateway.control.surroundings import make_surroundings
 from gateway.control.watch import Watcher
 from gateway.control.workers import Workers
+from gateway.errors import ConfigError
 from gateway.http.request import HeadReader, Request
 from gateway.proxy.server import bind
 from gateway.registry.base import RegistryAdapter
@@ -57,7 +59,8 @@ class EntryGateway:
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
         self._book = RuleBook(path, overrides, self._reload)
-        self._reloader: Reloader[LoadedGateway] = Reloader(self._book.load, self._apply, self._record)
+        self._reloader: Reloader[ReadyGateway] = Reloader(self._book.build, self._apply, self._record)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._started_at = time.time()
         self._is_serving = False
         self._missed = ""
@@ -68,8 +71,8 @@ class EntryGateway:
         """Raises ConfigError or StartError where it cannot."""
         # The configuration first, with rules from wherever they are kept: everything else is built from it.
         await self._book.open()
-        loaded = self._reloader.start(self._book.history.last)
-        settings = self._settings = loaded.settings
+        ready = await self._reloader.start(self._book.history.last)
+        settings = self._settings = ready.loaded.settings
         # The sockets before the rest: a port in use should fail before anything is announced.
         host = settings.listen.host
         sock = bind(host, settings.listen.port)
@@ -90,7 +93,7 @@ class EntryGateway:
             self._workers = Workers("gateway.app.worker", sockets, self._greeting, self._worker_gone)
         # One keeper asks the registry, whatever kind it is, and tells the data plane what changed.
         self._keeper = Keeper(self._adapter, self._service_changed)
-        self._install(loaded, self._reloader.state.revision)
+        self._install(ready.build, self._reloader.state.revision)
         # Metrics and admin read what the other parts hold.
         collector = Collector(
             Observed(
@@ -108,7 +111,7 @@ class EntryGateway:
             not_ready=self._not_ready,
             status=self._status,
             services=lambda: describe_services(self._keeper, self._plane.snapshot),
-            lanes=lambda: describe_lanes(self._reloader),
+            lanes=lambda: describe_lanes(self._plane.rules),
             metrics=collector.exposition,
             refresh=None if self._workers is None else self._workers.refresh,
             reader=self._reader(),
@@ -121,7 +124,7 @@ class EntryGateway:
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
         # Files are watched late: a reload needs all of the above.
-        self._watcher = Watcher(lambda: self._reload("files changed"))
+        self._watcher = Watcher(partial(self._reload, "files changed"))
         self._watcher.watch(self._files())
         if self._workers is None:
             await self._plane.listen(sock)
@@ -129,7 +132,7 @@ class EntryGateway:
             await self._workers.start()
         self._is_serving = True
         if self._missed:
-            self._reload(self._missed)
+            await self._reload(self._missed)
         _log.info(
             "entry gateway on %s:%d (%s), admin API on %s:%d",
             host,
@@ -159,40 +162,45 @@ class EntryGateway:
 
     def reload(self) -> None:
         """What SIGHUP asks for."""
-        self._reload("SIGHUP")
+        self._spawn(self._reload("SIGHUP"))
 
-    def _reload(self, cause: str, author: str = "") -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload(self, cause: str, author: str = "") -> None:
         if not self._is_serving:
             self._missed = cause  # for when everything is there that a reload needs
             return
-        self._reloader.reload(cause, author)
+        await self._reloader.reload(cause, author)
         # A failed reload may be mended in a file that only now became part of the configuration.
         self._watcher.watch(self._files())
 
     def _files(self) -> Sequence[Path]:
-        loaded = self._reloader.loaded
-        return () if loaded is None else loaded.files
+        ready = self._reloader.loaded
+        return () if ready is None else ready.files
 
-    def _record(self, loaded: LoadedGateway, revision: int, cause: str, author: str) -> None:
-        self._book.record(loaded, revision, cause, author, time.time())
+    def _record(self, ready: ReadyGateway, revision: int, cause: str, author: str) -> None:
+        self._book.record(ready.loaded, revision, cause, author, time.time())
 
-    def _apply(self, loaded: LoadedGateway, revision: int) -> None:
+    def _apply(self, ready: ReadyGateway, revision: int) -> None:
         if self._is_serving:
-            warn_of_restart(self._settings, loaded.settings)
-            self._settings = loaded.settings
-            self._install(loaded, revision)
+            warn_of_restart(self._settings, ready.loaded.settings)
+            self._settings = ready.loaded.settings
+            self._install(ready.build, revision)
 
-    def _install(self, loaded: LoadedGateway, revision: int) -> None:
-        settings = loaded.settings
-        self._plane.configure(revision, settings, loaded.rules)
+    def _install(self, build: EntryBuild, revision: int) -> None:
+        settings = build.settings
+        self._plane.configure(revision, build)
         for file, expires in self._plane.certificates.items():
             days = (expires - time.time()) / 86_400
             if days < EXPIRY_WARNING:
                 _log.warning("certificate %s expire%s", file, f"s in {days:.0f} days" if days > 0 else "d")
         if self._workers is not None:
-            self._workers.tell("configure", revision, settings, loaded.rules)
+            self._workers.tell("configure", revision, settings, build.rules)
         self._gone.retain_lanes({(lane.group, lane.name) for lane in self._plane.snapshot.rules.lanes})
-        self._look_at_expiry(loaded, revision)
+        self._look_at_expiry(build, revision)
         if isinstance(self._adapter, StaticAdapter) and isinstance(settings.registry, StaticRegistrySettings):
             self._adapter.replace(settings.registry.instances())
         wanted = {route.service for route in settings.routes if route.service is not None}
@@ -203,18 +211,30 @@ class EntryGateway:
                 self._keeper.unwatch(state.service)
                 self._service_removed(state.service)
 
-    def _look_at_expiry(self, loaded: LoadedGateway, revision: int) -> None:
+    def _look_at_expiry(self, build: EntryBuild, revision: int) -> None:
         """Warns of lanes that expire, and compiles the rules again when one does."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
         now = time.time()
-        for note in expiry_notes(loaded.rules, now):
+        for note in expiry_notes(build.rules, now):
             _log.warning("%s", note)
-        wait = next_look(loaded.rules, now)
+        wait = next_look(build.rules, now)
         if wait is not None:
             # A little later than the very moment: clocks of timer and rules are not the same.
-            self._expiry = asyncio.get_running_loop().call_later(wait + 0.1, self._install, loaded, revision)
+            self._expiry = asyncio.get_running_loop().call_later(
+                wait + 0.1, lambda: self._spawn(self._compile_again(build, revision))
+            )
+
+    async def _compile_again(self, build: EntryBuild, revision: int) -> None:
+        """A lane has expired."""
+        try:
+            again = await asyncio.to_thread(EntryBuild.of, build.settings, build.rules)
+        except ConfigError as error:
+            _log.error("lanes that have expired stay open until the next reload: %s", error)
+            return
+        if revision == self._reloader.state.revision:
+            self._install(again, revision)
 
     # --- what the data plane is told
 
@@ -231,12 +251,12 @@ class EntryGateway:
 
     def _greeting(self) -> list[Message]:
         """Everything that a new worker has to know."""
-        loaded = self._reloader.loaded
-        if loaded is None:
+        ready = self._reloader.loaded
+        if ready is None:
             return []
         views = self._plane.snapshot.services.values()
         return [
-            ("configure", (self._plane.snapshot.revision, self._settings, loaded.rules)),
+            ("configure", (self._plane.snapshot.revision, self._settings, ready.loaded.rules)),
             *(("service", (view.name, [instance.as_row() for instance in view.instances])) for view in views),
         ]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from gateway.control.load import LoadedGateway, LoadedSidecar
-from gateway.control.reload import Reloader
 from gateway.errors import StartError
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
@@ -17,6 +15,7 @@ from gateway.registry.nacos import NacosAdapter
 from gateway.routing.explain import describe_pools
 from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import (
     GatewaySettings,
     NacosRegistrySettings,
@@ -152,11 +151,8 @@ def _describe_service(state: ServiceState, snapshot: Snapshot) -> dict[str, obje
     }
 
 
-def describe_lanes(reloader: Reloader[LoadedGateway] | Reloader[LoadedSidecar]) -> list[dict[str, object]]:
+def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:
     """Every lane in the order it is tried, as plain values."""
-    loaded = reloader.loaded
-    if loaded is None:
-        return []
     return [
         {
             "group": group.name,
@@ -164,7 +160,9 @@ def describe_lanes(reloader: Reloader[LoadedGateway] | Reloader[LoadedSidecar]) 
             "tag": lane.tag,
             "enabled": group.enabled and lane.enabled,
             "services": list(group.services),
+            "owner": lane.owner or None,
+            "expires": None if lane.expires is None else lane.expires.isoformat(),
         }
-        for group in loaded.rules.groups
+        for group in rules.groups
         for lane in group.lanes
     ]

@@ -8,25 +8,55 @@ from __future__ import annotations
 
 import random
 import socket
+import time
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.app.parts import make_context, make_log_file, make_routes
 from gateway.control.certificates import listener_certificates, upstream_tls
 from gateway.control.publish import Publisher
 from gateway.control.surroundings import make_surroundings
-from gateway.proxy.certificates import ListenerTLS
+from gateway.errors import ConfigError, Problem
+from gateway.proxy.certificates import Certificate, ListenerTLS
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener
+from gateway.proxy.tls import CertificateError, UpstreamTLS
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
 from gateway.routing.instance import Instance
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
+from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
+from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
+
+
+@dataclass(frozen=True, slots=True)
+class EntryBuild:
+    """Everything that a configuration needs to be in force, made beforehand: off the loop."""
+
+    settings: GatewaySettings
+    rules: RuleSet
+    around: Surroundings
+    compiled: CompiledRules
+    certificates: list[Certificate]
+    secured: dict[str, UpstreamTLS]
+
+    @staticmethod
+    def of(settings: GatewaySettings, rules: RuleSet) -> EntryBuild:
+        """Builds; lanes that have expired by now are closed. Raises ConfigError where a file cannot be read any more."""
+        try:
+            around = make_surroundings(settings)
+            certificates = [] if settings.tls is None else listener_certificates(settings.tls)
+            secured = upstream_tls(settings)
+        except (CertificateError, OSError, ValueError) as error:
+            # It could be read a moment ago: the files are being changed, and will be announced again.
+            raise ConfigError([Problem("configuration", 0, 0, str(error))]) from error
+        return EntryBuild(settings, rules, around, compile_rules(rules, around), certificates, secured)
 
 
 class EntryPlane:
@@ -47,7 +77,7 @@ class EntryPlane:
             settings.trace_sampled,
             None if settings.debug is None else DebugAccess(settings.debug.secret),
         )
-        self.around = make_surroundings(settings)
+        self.around = Surroundings(time.time)
         self.rules = RuleSet()
         self._listener: Listener | None = None
         self._log_file: LineFile | None = None
@@ -64,23 +94,18 @@ class EntryPlane:
         certificates = () if self._tls is None else self._tls.certificates
         return {certificate.file: certificate.expires.timestamp() for certificate in certificates}
 
-    def configure(self, revision: int, settings: GatewaySettings, rules: RuleSet) -> None:
-        """Takes a new configuration, as far as it can change while running. Raises CertificateError, unchanged.
-
-        Lanes that have expired by now are closed.
-        """
-        around = make_surroundings(settings)
-        secured = upstream_tls(settings)
+    def configure(self, revision: int, build: EntryBuild) -> None:
+        """Takes a new configuration, as far as it can change while running."""
+        settings = build.settings
         if settings.tls is not None:
-            certificates = listener_certificates(settings.tls)
             if self._tls is None:
-                self._tls = ListenerTLS(certificates, settings.tls.minimum)
+                self._tls = ListenerTLS(build.certificates, settings.tls.minimum)
             else:
-                self._tls.replace(certificates)
-        self.origins.secure(secured)
-        self.around = around
-        self.rules = rules
-        self._publisher.configure(revision, compile_rules(rules, around), make_routes(settings))
+                self._tls.replace(build.certificates)
+        self.origins.secure(build.secured)
+        self.around = build.around
+        self.rules = build.rules
+        self._publisher.configure(revision, build.compiled, make_routes(settings))
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot

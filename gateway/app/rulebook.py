@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.admin.rules import RulesApi
 from gateway.app.copies import RuleCopies
+from gateway.app.plane import EntryBuild
 from gateway.control.edit import LaneEditor
 from gateway.control.files import write_file
 from gateway.control.history import History, Revision
@@ -25,10 +27,23 @@ MAX_LAST = 1_000_000
 """Lines of the access log that a what-if looks at."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyGateway:
+    """A configuration, and all that was made of it."""
+
+    loaded: LoadedGateway
+    build: EntryBuild
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Everything that was read."""
+        return self.loaded.files
+
+
 class RuleBook:
     """Made before the first load: it says where copies of remote rules are."""
 
-    def __init__(self, path: Path, overrides: Sequence[str], changed: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, overrides: Sequence[str], changed: Callable[[str], Awaitable[None]]) -> None:
         self._path = path
         self._overrides = overrides
         self.copies = RuleCopies(changed)
@@ -40,6 +55,11 @@ class RuleBook:
         if settings.state is not None:
             self.history = History(Path(settings.state) / "history")
         await self.copies.open(settings)
+
+    def build(self) -> ReadyGateway:
+        """The configuration, ready to be in force. Raises ConfigError."""
+        loaded = self.load()
+        return ReadyGateway(loaded, EntryBuild.of(loaded.settings, loaded.rules))
 
     def load(self, overlay: Overlay | None = None) -> LoadedGateway:
         """The configuration with its rules, remote ones included. Raises ConfigError."""
@@ -66,18 +86,18 @@ class RuleBook:
 
     def api(
         self,
-        reloader: Reloader[LoadedGateway],
-        reload: Callable[[str, str], None],
+        reloader: Reloader[ReadyGateway],
+        reload: Callable[[str, str], Awaitable[None]],
         around: Callable[[], Surroundings],
         settings: Callable[[], GatewaySettings],
     ) -> RulesApi:
         """What the admin API serves of all this."""
 
         def current() -> LoadedRules:
-            return LoadedRules() if reloader.loaded is None else reloader.loaded.lanes
+            return LoadedRules() if reloader.loaded is None else reloader.loaded.loaded.lanes
 
-        def reloaded(cause: str, author: str) -> int:
-            reload(cause, author)
+        async def reloaded(cause: str, author: str) -> int:
+            await reload(cause, author)
             return reloader.state.revision
 
         editor = LaneEditor(

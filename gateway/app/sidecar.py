@@ -7,6 +7,8 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -44,6 +46,8 @@ from gateway.routing.routes import RouteTable
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
+from gateway.rules.match import CompiledRules
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import (
     NacosRegistrySettings,
     StaticRegistrySettings,
@@ -56,26 +60,45 @@ LEARN_TIMEOUT = 3.0
 """Seconds that the first request to a service waits for the registry to answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadySidecar:
+    """A configuration, and its rules compiled: off the loop."""
+
+    loaded: LoadedSidecar
+    compiled: CompiledRules
+
+    @staticmethod
+    def of(loaded: LoadedSidecar) -> ReadySidecar:
+        """Compiles."""
+        return ReadySidecar(loaded, compile_rules(loaded.rules, make_surroundings(loaded.settings)))
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Everything that was read."""
+        return self.loaded.files
+
+
 class Sidecar:
     """`gateway sidecar`."""
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
-        self._reloader: Reloader[LoadedSidecar] = Reloader(
-            lambda: load_sidecar(path, overrides, state=self._copies.folder), self._apply
+        self._reloader: Reloader[ReadySidecar] = Reloader(
+            lambda: ReadySidecar.of(load_sidecar(path, overrides, state=self._copies.folder)), self._apply
         )
         self._copies = RuleCopies(self._reload)
         self._path = path
         self._overrides = overrides
         self._is_serving = False
         self._missed = ""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._started_at = time.time()
         self._is_draining = False
 
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
         await self._copies.open(load_sidecar(self._path, self._overrides).settings)
-        loaded = self._reloader.start()
-        settings = self._settings = loaded.settings
+        ready = await self._reloader.start()
+        settings = self._settings = ready.loaded.settings
         # Both sockets first: nothing is registered before peers can reach it.
         inbound_socket = bind(settings.inbound.host, settings.inbound.port)
         outbound_socket = bind(settings.outbound.host, settings.outbound.port)
@@ -101,7 +124,7 @@ class Sidecar:
         self._inbound_router = InboundRouter(snapshot, carriers, memory, settings.service, settings.tag, app)
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
         self._keeper = Keeper(self._adapter, self._publisher.service_changed)
-        self._install(loaded, 1)
+        self._install(ready, 1)
         self._log_file = make_log_file(settings)
         self._inbound = Listener(
             inbound_socket,
@@ -144,16 +167,18 @@ class Sidecar:
             not_ready=self._not_ready,
             status=self._status,
             services=lambda: describe_services(self._keeper, self._publisher.snapshot),
-            lanes=lambda: describe_lanes(self._reloader),
+            lanes=lambda: describe_lanes(
+                RuleSet() if self._reloader.loaded is None else self._reloader.loaded.loaded.rules
+            ),
             metrics=collector.exposition,
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
-        self._watcher = Watcher(lambda: self._reload("files changed"))
+        self._watcher = Watcher(partial(self._reload, "files changed"))
         self._watcher.watch(self._files())
         self._is_serving = True
         if self._missed:
-            self._reload(self._missed)
+            await self._reload(self._missed)
         _log.info(
             "sidecar of %s (tag %s): inbound %s:%d, outbound %s:%d, app %s",
             settings.service,
@@ -193,31 +218,33 @@ class Sidecar:
 
     def reload(self) -> None:
         """What SIGHUP asks for."""
-        self._reload("SIGHUP")
+        task = asyncio.get_running_loop().create_task(self._reload("SIGHUP"))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _reload(self, cause: str) -> None:
+    async def _reload(self, cause: str) -> None:
         if not self._is_serving:
             self._missed = cause  # for when everything is there that a reload needs
             return
-        self._reloader.reload(cause)
+        await self._reloader.reload(cause)
         self._watcher.watch(self._files())
 
     def _files(self) -> Sequence[Path]:
         loaded = self._reloader.loaded
         return () if loaded is None else loaded.files
 
-    def _apply(self, loaded: LoadedSidecar, revision: int) -> None:
+    def _apply(self, ready: ReadySidecar, revision: int) -> None:
         if self._is_serving:
-            warn_of_restart(self._settings, loaded.settings)
-            self._install(loaded, revision)
+            warn_of_restart(self._settings, ready.loaded.settings)
+            self._install(ready, revision)
 
-    def _install(self, loaded: LoadedSidecar, revision: int) -> None:
+    def _install(self, ready: ReadySidecar, revision: int) -> None:
+        loaded = ready.loaded
         secured = upstream_tls(loaded.settings)
         self._app_origins.secure(secured)
         # Other instances of this service are reached through their sidecars.
         self._peer_origins.secure({name: tls for name, tls in secured.items() if name != loaded.settings.service})
-        rules = compile_rules(loaded.rules, make_surroundings(loaded.settings))
-        self._publisher.configure(revision, rules, RouteTable(()))
+        self._publisher.configure(revision, ready.compiled, RouteTable(()))
         if isinstance(self._adapter, StaticAdapter) and isinstance(loaded.settings.registry, StaticRegistrySettings):
             self._adapter.replace(loaded.settings.registry.instances())
 

@@ -15,10 +15,9 @@ import sys
 
 import uvloop
 
-from gateway.app.plane import EntryPlane
+from gateway.app.plane import EntryBuild, EntryPlane
 from gateway.control.channel import Channel
-from gateway.errors import GatewayError
-from gateway.proxy.tls import CertificateError
+from gateway.errors import ConfigError, GatewayError
 from gateway.routing.instance import Instance
 
 _log = logging.getLogger("gateway")
@@ -69,9 +68,10 @@ class Worker:
                     self._plane = EntryPlane(settings)
                 self._drain = (0.0, settings.drain.timeout)
                 try:
-                    self._plane.configure(revision, settings, rules)
-                except (CertificateError, OSError, ValueError) as error:
-                    # The supervisor could read it a moment ago: the files are being changed, and will be announced again.
+                    # In a thread: requests go on meanwhile.
+                    build = await asyncio.to_thread(EntryBuild.of, settings, rules)
+                    self._plane.configure(revision, build)
+                except ConfigError as error:
                     _log.error("revision %d is not applied: %s", revision, error)
             elif name == "drain":
                 self._drain = values

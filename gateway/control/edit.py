@@ -74,7 +74,7 @@ class LaneEditor:
         current: Callable[[], LoadedRules],
         try_load: Callable[[Overlay], LoadedRules],
         write: Callable[[Overlay], Awaitable[None]],
-        reload: Callable[[str, str], int],
+        reload: Callable[[str, str], Awaitable[int]],
         revision: Callable[[], int],
     ) -> None:
         self._current = current
@@ -91,25 +91,28 @@ class LaneEditor:
     async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
         """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
         name = str(data.get("name", ""))
-        if any(lane["name"] == name for lane in _lanes(_place(self._current(), group))):
-            raise AlreadyThere(f"there is a lane {group}/{name} already")
 
-        def add(lanes: list[Any]) -> None:
+        def add(lanes: list[Any], _: int) -> None:
             lanes.append(dict(data))
 
-        return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
+        async with self._lock:
+            if any(lane["name"] == name for lane in _lanes(_place(self._current(), group))):
+                raise AlreadyThere(f"there is a lane {group}/{name} already")
+            return await self._change(group, name, -1, add, f"lane {group}/{name} created", author, dry_run)
 
     async def replace(
         self, group: str, name: str, data: Mapping[str, Any], etag: str, author: str, dry_run: bool
     ) -> Change:
         """Puts another lane in a lane's place. Raises NotThere, Outdated, Refused."""
-        index = self._index(group, name, etag)
         named = {"name": name, **data}
 
-        def put(lanes: list[Any]) -> None:
+        def put(lanes: list[Any], index: int) -> None:
             lanes[index] = named
 
-        return await self._change(group, str(named["name"]), put, f"lane {group}/{name} replaced", author, dry_run)
+        async with self._lock:
+            index = self._index(group, name, etag)
+            cause = f"lane {group}/{name} replaced"
+            return await self._change(group, str(named["name"]), index, put, cause, author, dry_run)
 
     async def patch(
         self,
@@ -122,9 +125,8 @@ class LaneEditor:
         what: str = "changed",
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
-        index = self._index(group, name, etag)
 
-        def merge(lanes: list[Any]) -> None:
+        def merge(lanes: list[Any], index: int) -> None:
             lane = lanes[index]
             for key, value in data.items():
                 if value is None:
@@ -132,17 +134,20 @@ class LaneEditor:
                 else:
                     lane[key] = value
 
-        renamed = str(data.get("name") or name)
-        return await self._change(group, renamed, merge, f"lane {group}/{name} {what}", author, dry_run)
+        async with self._lock:
+            index = self._index(group, name, etag)
+            cause = f"lane {group}/{name} {what}"
+            return await self._change(group, str(data.get("name") or name), index, merge, cause, author, dry_run)
 
     async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
         """Takes a lane away. Raises NotThere, Outdated."""
-        index = self._index(group, name, etag)
 
-        def drop(lanes: list[Any]) -> None:
+        def drop(lanes: list[Any], index: int) -> None:
             del lanes[index]
 
-        return await self._change(group, "", drop, f"lane {group}/{name} deleted", author, dry_run)
+        async with self._lock:
+            index = self._index(group, name, etag)
+            return await self._change(group, "", index, drop, f"lane {group}/{name} deleted", author, dry_run)
 
     async def roll_back(self, files: Mapping[str, str], cause: str, author: str, dry_run: bool) -> Change:
         """Makes the files what they were; those that were not there are removed. Raises Refused."""
@@ -160,38 +165,47 @@ class LaneEditor:
         return next(index for index, lane in enumerate(_lanes(_place(self._current(), group))) if lane["name"] == name)
 
     async def _change(
-        self, group: str, name: str, edit: Callable[[list[Any]], None], cause: str, author: str, dry_run: bool
+        self,
+        group: str,
+        name: str,
+        index: int,
+        edit: Callable[[list[Any], int], None],
+        cause: str,
+        author: str,
+        dry_run: bool,
     ) -> Change:
-        if self._lock.locked():
-            # What was looked at to get here may be gone by the time the other change is done.
-            raise Outdated("another change is under way: look at the lane again, and try once more")
-        async with self._lock:
-            current = self._current()
-            place = _place(current, group)
-            path = Path(place.document.file)
-            yaml = round_trip()
-            tree = yaml.load(current.texts[path])
-            node = tree["lane_groups"][place.index]
-            if node.get("lanes") is None:
-                node["lanes"] = []
-            edit(node["lanes"])
-            stream = io.StringIO()
-            yaml.dump(tree, stream)
-            return await self._make({path: stream.getvalue()}, cause, author, dry_run, (group, name))
+        current = self._current()
+        place = _place(current, group)
+        path = Path(place.document.file)
+        text = await asyncio.to_thread(_edited, current.texts[path], place.index, index, edit)
+        return await self._make({path: text}, cause, author, dry_run, (group, name))
 
     async def _make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
         current = self._current()
         try:
-            loaded = self._try_load(overlay)
+            loaded = await asyncio.to_thread(self._try_load, overlay)
         except ConfigError as error:
             raise Refused(_fields(error, overlay, wanted)) from error
         diff = "".join(_diff(current.texts.get(path), text, path) for path, text in overlay.items())
         revision = self._revision()
         if not dry_run and overlay:
             await self._write(overlay)
-            revision = self._reload(cause, author)
+            revision = await self._reload(cause, author)
             loaded = self._current()
         return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
+
+
+def _edited(text: str, group: int, lane: int, edit: Callable[[list[Any], int], None]) -> str:
+    """The text with the lanes of its group of this number edited."""
+    yaml = round_trip()
+    tree = yaml.load(text)
+    node = tree["lane_groups"][group]
+    if node.get("lanes") is None:
+        node["lanes"] = []
+    edit(node["lanes"], lane)
+    stream = io.StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue()
 
 
 def _place(loaded: LoadedRules, group: str) -> GroupPlace:

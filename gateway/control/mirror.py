@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -43,9 +43,9 @@ def make_document(source: RemoteRules) -> RemoteDocument:
 
 
 class Mirror:
-    """Keeps the copy of one document. `changed` is called after the file has changed."""
+    """Keeps the copy of one document. `changed` is awaited after the file has changed."""
 
-    def __init__(self, document: RemoteDocument, path: Path, changed: Callable[[str], None]) -> None:
+    def __init__(self, document: RemoteDocument, path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
         self.path = path
         self.name = document.name
         self.reason = ""
@@ -76,7 +76,7 @@ class Mirror:
                 async with aclosing(self._document.watch()) as texts:  # type: ignore[type-var]
                     async for text in texts:
                         back_off = FIRST_BACK_OFF
-                        self._take(text)
+                        await self._take(text)
             except RegistryError as error:
                 if str(error) != self.reason:
                     _log.warning("rules of %s: %s; what is known stays", self.name, error)
@@ -85,7 +85,7 @@ class Mirror:
             await asyncio.sleep(back_off)
             back_off = min(2 * back_off, LONGEST_BACK_OFF)
 
-    def _take(self, text: str | None) -> None:
+    async def _take(self, text: str | None) -> None:
         is_first = not self._was_asked.is_set()
         self._has_answered = True
         if text is None:
@@ -101,7 +101,7 @@ class Mirror:
         if self.read() != text:
             write_file(self.path, text)
             if not is_first:
-                self._changed(f"{self.name} changed")
+                await self._changed(f"{self.name} changed")
         self._was_asked.set()
 
     def read(self) -> str | None:
@@ -127,7 +127,7 @@ class Mirror:
 class Mirrors:
     """The copies of all remote sources of a configuration."""
 
-    def __init__(self, sources: Sequence[RemoteRules], folder: Path, changed: Callable[[str], None]) -> None:
+    def __init__(self, sources: Sequence[RemoteRules], folder: Path, changed: Callable[[str], Awaitable[None]]) -> None:
         self._mirrors = [Mirror(make_document(source), mirror_path(source, folder), changed) for source in sources]
 
     async def start(self) -> None:

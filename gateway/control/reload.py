@@ -1,11 +1,14 @@
 """Reloading: load → validate → compile → swap, and keep the old on failure.
 
+Everything is built in a thread: requests go on while ten thousand lanes are read.
+
 Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens where nothing changed, everything is built
 before anything is swapped, and an error leaves the running revision as it was and is shown until a reload succeeds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -56,7 +59,11 @@ class Reloader(Generic[L]):
         apply: Callable[[L, int], None],
         recorded: Callable[[L, int, str, str], None] = _nothing,
     ) -> None:
-        """`recorded` is told every new revision: what was loaded, its number, the cause and the author."""
+        """`load` runs in a thread, `apply` on the loop.
+
+        `recorded` is told every new revision: what was loaded, its number, the cause and the author.
+        """
+        self._lock = asyncio.Lock()
         self._load = load
         self._apply = apply
         self._recorded = recorded
@@ -64,24 +71,28 @@ class Reloader(Generic[L]):
         self.loaded: L | None = None
         self.state = ReloadState(revision=0, loaded_at=0.0, succeeded=0, failed=0, error=())
 
-    def start(self, last: int = 0) -> L:
+    async def start(self, last: int = 0) -> L:
         """The first load; `last` is the revision that an earlier run ended with.
 
         Raises ConfigError: there is no old revision to keep.
         """
-        loaded, digest = self._read()
+        loaded, digest = await asyncio.to_thread(self._read)
         self.state = replace(self.state, revision=last)
         self._swap(loaded, digest, "start", "")
         return loaded
 
-    def reload(self, cause: str, author: str = "") -> bool:
+    async def reload(self, cause: str, author: str = "") -> bool:
         """Loads again, for a reason and on behalf of somebody.
 
         Returns whether the running revision is what the files say now.
         """
+        async with self._lock:
+            return await self._reload(cause, author)
+
+    async def _reload(self, cause: str, author: str) -> bool:
         state = self.state
         try:
-            loaded, digest = self._read()
+            loaded, digest = await asyncio.to_thread(self._read)
             if digest == self._digest:
                 if state.error:
                     _log.info("the files are those of revision %d again", state.revision)

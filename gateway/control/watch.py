@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from watchfiles import awatch
@@ -20,9 +20,9 @@ RETRY = 2.0
 
 
 class Watcher:
-    """Calls `changed` after files in the watched directories changed, once for a burst of changes."""
+    """Awaits `changed` after files in the watched directories changed, once for a burst of changes."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], Awaitable[None]]) -> None:
         self._changed = changed
         self._directories: frozenset[Path] = frozenset()
         self._task: asyncio.Task[None] | None = None
@@ -47,13 +47,13 @@ class Watcher:
             present = [directory for directory in directories if directory.is_dir()]
             try:
                 async for _ in awatch(*present, watch_filter=None, debounce=200, step=20, recursive=False):
-                    self._changed()
+                    await self._changed()
                     if any(not directory.is_dir() for directory in present):
                         break
             except (OSError, RuntimeError) as error:
                 _log.warning("cannot watch %s: %s", ", ".join(map(str, present)), error)
             await asyncio.sleep(RETRY)
-            self._changed()
+            await self._changed()
 
     def _cancel(self) -> None:
         if self._task is not None:

@@ -35,36 +35,36 @@ def setup(tmp_path: Path) -> Setup:
     return Setup(path)
 
 
-def test_revisions_count_what_was_applied(setup: Setup) -> None:
-    setup.reloader.start()
+async def test_revisions_count_what_was_applied(setup: Setup) -> None:
+    await setup.reloader.start()
     setup.path.write_text("two")
-    assert setup.reloader.reload("test")
+    assert await setup.reloader.reload("test")
     assert setup.applied == [("one", 1), ("two", 2)]
     assert (setup.reloader.state.revision, setup.reloader.state.succeeded) == (2, 2)
 
 
-def test_nothing_happens_where_nothing_changed(setup: Setup) -> None:
-    setup.reloader.start()
-    assert setup.reloader.reload("test")
+async def test_nothing_happens_where_nothing_changed(setup: Setup) -> None:
+    await setup.reloader.start()
+    assert await setup.reloader.reload("test")
     assert setup.applied == [("one", 1)]
 
 
-def test_a_failure_keeps_the_old_and_is_shown_until_a_reload_succeeds(setup: Setup) -> None:
-    setup.reloader.start()
+async def test_a_failure_keeps_the_old_and_is_shown_until_a_reload_succeeds(setup: Setup) -> None:
+    await setup.reloader.start()
     setup.path.write_text("broken")
-    assert not setup.reloader.reload("test")
+    assert not await setup.reloader.reload("test")
     state = setup.reloader.state
     assert (state.revision, state.failed, state.error) == (1, 1, (f"{setup.path}:1:1: it is broken",))
     assert setup.applied == [("one", 1)]
     assert setup.reloader.loaded is not None
     assert setup.reloader.loaded.text == "one"
     setup.path.write_text("one")
-    assert setup.reloader.reload("test")
+    assert await setup.reloader.reload("test")
     assert setup.reloader.state.error == ()
     assert setup.applied == [("one", 1)]
 
 
-def test_the_first_load_has_no_old_revision_to_keep(setup: Setup) -> None:
+async def test_the_first_load_has_no_old_revision_to_keep(setup: Setup) -> None:
     setup.path.write_text("broken")
     with pytest.raises(ConfigError):
-        setup.reloader.start()
+        await setup.reloader.start()
