@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
@@ -81,21 +81,28 @@ def explain(rules: RuleSet, request: Request, around: Surroundings) -> tuple[Lan
     for group in rules.groups:
         shares = group.shares()
         for lane in group.lanes:
-            witness = _Witness(rules, group, lane, shares, request, around)
-            evidence = [witness.weigh(condition) for condition in lane.match]
-            held = [item.held for item in evidence]
-            matched = all(held) if lane.match_mode == "all" else any(held)
-            if lane.paths:
-                below = witness.is_below(lane.paths)
-                matched = matched and below
-                evidence.insert(0, ConditionEvidence(f"path is below {' or '.join(lane.paths)}", request.path, below))
+            evidence = weigh_lane(rules, group, lane, shares, request, around)
+            matched = evidence.matched
             state = _state(group, lane, around, now)
             winner = matched and state == OPEN and not has_winner
             has_winner = has_winner or winner
-            found.append(
-                LaneEvidence(group.name, lane.name, lane.tag, state, lane.match_mode, tuple(evidence), matched, winner)
-            )
+            found.append(replace(evidence, state=state, winner=winner))
     return tuple(found)
+
+
+def weigh_lane(
+    rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, request: Request, around: Surroundings
+) -> LaneEvidence:
+    """What one lane says of a request, as if it stood alone and were open."""
+    witness = _Witness(rules, group, lane, shares, request, around)
+    evidence = [witness.weigh(condition) for condition in lane.match]
+    held = [item.held for item in evidence]
+    matched = all(held) if lane.match_mode == "all" else any(held)
+    if lane.paths:
+        below = witness.is_below(lane.paths)
+        matched = matched and below
+        evidence.insert(0, ConditionEvidence(f"path is below {' or '.join(lane.paths)}", request.path, below))
+    return LaneEvidence(group.name, lane.name, lane.tag, OPEN, lane.match_mode, tuple(evidence), matched, matched)
 
 
 def _state(group: LaneGroup, lane: Lane, around: Surroundings, now: float) -> str:
@@ -232,31 +239,38 @@ class _Witness:
         }[condition.source]
 
     def _holds(self, condition: Condition, value: str) -> bool:
-        test = condition.test
-        source = condition.source
+        return value_holds(condition, value, self._rules.segments)
 
-        def read(text: str) -> str:
-            if test.ignore_case:
-                return text.casefold()
-            return {"method": text.upper(), "host": text.lower()}.get(source, text)
 
+def value_holds(condition: Condition, value: str, segments: Mapping[str, frozenset[str]]) -> bool:
+    """Whether a condition (but percent, time and presence) holds of a value that is there."""
+    test = condition.test
+    source = condition.source
+
+    def read(text: str) -> str:
         if test.ignore_case:
-            value = value.casefold()
-        if test.segment is not None:
-            return _is_one_of(source, value, [read(text) for text in self._rules.segments[test.segment]])
-        if test.equals is not None or test.in_ is not None:
-            return _is_one_of(source, value, [read(text) for text in test.texts()])
-        if test.not_equals is not None or test.not_in is not None:
-            return not _is_one_of(source, value, [read(text) for text in test.texts()])
-        if test.prefix is not None:
-            return value.startswith(read(test.prefix))
-        if test.suffix is not None:
-            return value.endswith(read(test.suffix))
-        if test.contains is not None:
-            return read(test.contains) in value
-        if test.regex is not None:
-            return len(value) <= 1024 and compile_pattern(test.regex, test.ignore_case).fullmatch(value) is not None
-        return _compares(test, value)
+            return text.casefold()
+        return {"method": text.upper(), "host": text.lower()}.get(source, text)
+
+    if test.ignore_case:
+        value = value.casefold()
+    if test.segment is not None and not test.ignore_case and source not in ("client_ip", "method", "host"):
+        return value in segments[test.segment]
+    if test.segment is not None:
+        return _is_one_of(source, value, [read(text) for text in segments[test.segment]])
+    if test.equals is not None or test.in_ is not None:
+        return _is_one_of(source, value, [read(text) for text in test.texts()])
+    if test.not_equals is not None or test.not_in is not None:
+        return not _is_one_of(source, value, [read(text) for text in test.texts()])
+    if test.prefix is not None:
+        return value.startswith(read(test.prefix))
+    if test.suffix is not None:
+        return value.endswith(read(test.suffix))
+    if test.contains is not None:
+        return read(test.contains) in value
+    if test.regex is not None:
+        return len(value) <= 1024 and compile_pattern(test.regex, test.ignore_case).fullmatch(value) is not None
+    return _compares(test, value)
 
 
 def _compares(test: Test, value: str) -> bool:

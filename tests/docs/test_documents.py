@@ -66,7 +66,7 @@ def commands() -> list[tuple[str, list[str]]]:
                 for line in text.splitlines():
                     line = line.removeprefix("$ ").strip()
                     if line.startswith("gateway "):
-                        found.append((document.name, shlex.split(line)[1:]))
+                        found.append((document.name, shlex.split(line.partition(" > ")[0])[1:]))
     return found
 
 

@@ -19,6 +19,12 @@ COMMANDS = {
 """Every command and its line in `--help`; the module of the same name holds it as `command`."""
 
 
-@click.group("rules", cls=LazyGroup, package="gateway.cli.rules", lines=COMMANDS)
+@click.group(
+    "rules",
+    cls=LazyGroup,
+    package="gateway.cli.rules",
+    lines=COMMANDS,
+    short_help="Lint, test, format, convert and compare lane rules; look back and roll back.",
+)
 def command() -> None:
     """Lint, test, format, convert and compare lane rules; look back and roll back."""

@@ -1,0 +1,84 @@
+"""`gateway rules lint`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.control.lint import Placed
+
+
+@click.command("lint", short_help="Look for lanes that cannot win, overlap, or say what nobody meant.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="An entry configuration: its routes, and its services where they stand in it, are known then.",
+)
+@click.option("--entry", default="gateway", show_default=True, help="The name of the entry gateway.")
+@click.option("--ignore", multiple=True, metavar="CODE", help="A code to leave out; may be repeated.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tuple[str, ...], output: str) -> None:
+    """Look for lanes that cannot win, overlap, or say what nobody meant.
+
+    PATH is a file or a directory of rules [default: those of --config, or rules]. Exit code 1 where an error or a warning
+    is found; what is only worth knowing does not count.
+    """
+    from gateway.cli.failing import counted, failing
+    from gateway.control.lint import lint_files
+    from gateway.rules.lint import CODES
+
+    unknown = sorted(set(ignore) - set(CODES))
+    if unknown:
+        raise click.BadParameter(f"there is no code {unknown[0]}", param_hint="--ignore")
+    with failing():
+        found = [item for item in lint_files(paths, config, entry) if item.finding.code not in ignore]
+    if output == "json":
+        click.echo(json.dumps([_as_dict(item) for item in found], indent=2, ensure_ascii=False))
+    else:
+        for item in found:
+            _show(item)
+    weights = [item.finding.severity for item in found]
+    parts = [counted(weights.count(kind), kind) for kind in ("error", "warning") if kind in weights]
+    if "info" in weights:
+        parts.append(f"{weights.count('info')} worth knowing")
+    click.echo(", ".join(parts) or "nothing found", err=True)
+    if "error" in weights or "warning" in weights:
+        sys.exit(1)
+
+
+def _as_dict(item: Placed) -> dict[str, Any]:
+    finding = item.finding
+    return {
+        "file": item.file,
+        "line": item.line,
+        "column": item.column,
+        "code": finding.code,
+        "severity": finding.severity,
+        "group": finding.group,
+        "lane": finding.lane or None,
+        "message": finding.message,
+        "hint": finding.hint,
+        "witness": finding.witness,
+    }
+
+
+def _show(item: Placed) -> None:
+    finding = item.finding
+    name = f"{finding.group}/{finding.lane}" if finding.lane else finding.group
+    subject = f"lane {name}: " if finding.lane else f"group {name}: " if name else ""
+    click.echo(f"{item.file}:{item.line}:{item.column}: {finding.severity} {finding.code}: {subject}{finding.message}")
+    if finding.hint:
+        click.echo(f"    hint: {finding.hint}")
+    if finding.witness is not None:
+        witness = dict(finding.witness)
+        request = f"{witness.pop('method')} {witness.pop('url')}"
+        headers = "".join(f" -H '{name}: {value}'" for name, value in witness.pop("headers").items())
+        rest = "".join(f" {key}={value}" for key, value in witness.items())
+        click.echo(f"    such as: {request}{headers}{rest}")

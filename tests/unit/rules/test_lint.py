@@ -1,0 +1,151 @@
+"""The linter: each code has rules that earn it and rules that nearly do; nothing that it says is untrue."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.cli import main
+from gateway.http.request import Request
+from gateway.rules.compile import compile_rules
+from gateway.rules.lint import CODES, Finding, Knowledge, lint
+from gateway.rules.ruleset import RuleSet
+from tests.properties.test_rules import AROUND, SEAL, requests, rule_sets
+from tests.support.rules import around, rule_set
+
+SEGMENTS = {"vips": frozenset({"alice"}), "some": frozenset({"alice", "bob"})}
+
+
+def group(*lanes: str, name: str = "g", **more: Any) -> dict[str, Any]:
+    """A group of lanes, each `match` in flow style, or a whole lane; tags are `t0`, `t1`, … where not given."""
+    read: list[dict[str, Any]] = []
+    for number, text in enumerate(lanes):
+        data = yaml.load(text, Loader=yaml.BaseLoader)
+        lane = data if isinstance(data, dict) else {"match": data}
+        read.append({"name": f"l{number}", "tag": f"t{number}", **lane})
+    return {"name": name, "lanes": read, **more}
+
+
+def found(
+    groups: list[dict[str, Any]], known: Knowledge | None = None, segments: dict[str, frozenset[str]] | None = None
+) -> list[Finding]:
+    return lint(rule_set(groups, segments or {}), around(), known or Knowledge())
+
+
+WORLD = Knowledge({"a": frozenset({"base", "t0"})}, ("/A",), inspects_body=False)
+EARNED: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
+    ("GR101", [group("[{path: {prefix: /A}}]", "[{path: {prefix: /A/b}}]")], [group("[{path: {prefix: /A/b}}]", "[{path: {prefix: /A}}]")]),
+    ("GR101", [group("[{param: a, in: [x, y]}]", "[{param: a, equals: x}, {param: b, equals: y}]")], [group("[{param: a, in: [x, y]}]", "[{param: a, in: [y, z]}]")]),
+    ("GR101", [group("[{param: a, exists: true}]", "[{param: a, gte: 3}]")], [group("[{param: a, exists: true}]", "[{param: b, gte: 3}]")]),
+    ("GR101", [group("[{header: h, lt: 10}]", "[{header: h, range: [2, 9.5]}]")], [group("[{header: h, lt: 9}]", "[{header: h, range: [2, 9.5]}]")]),
+    ("GR101", [group("[{client_ip: {in: [10.0.0.0/8]}}]", "[{client_ip: {equals: 10.1.0.0/16}}]")], [group("[{client_ip: {in: [10.1.0.0/16]}}]", "[{client_ip: {equals: 10.0.0.0/8}}]")]),
+    ("GR101", [group("[{header: u, segment: some}]", "[{header: u, segment: vips}]")], [group("[{header: u, segment: vips}]", "[{header: u, segment: some}]")]),
+    ("GR101", [group("{paths: [/A], match: [{method: {exists: true}}]}", "{paths: [/A/x, /A/y], match: [{path: {suffix: .js}}]}")], [group("{paths: [/A/x], match: [{method: {exists: true}}]}", "{paths: [/A/x, /A/y], match: [{path: {suffix: .js}}]}")]),
+    ("GR101", [group("{match_mode: any, match: [{param: a, equals: x}, {param: b, equals: y}]}", "[{param: b, equals: y}]")], [group("{match: [{param: a, equals: x}, {param: b, equals: y}]}", "[{param: b, equals: y}]")]),
+    ("GR101", [group("[{not: {param: a, equals: x}}]", "[{param: a, equals: y}]")], [group("[{not: {param: a, equals: x}}]", "[{param: a, in: [x, y]}]")]),
+    ("GR102", [group("[{param: a, equals: x}, {param: a, equals: y}]")], [group("[{param: a, equals: x}, {param: b, equals: y}]")]),
+    ("GR102", [group("[{param: a, gt: 5}, {param: a, lt: 5}]")], [group("[{param: a, gte: 5}, {param: a, lte: 5}]")]),
+    ("GR102", [group("[{param: a, equals: x}, {param: a, absent: true}]")], [group("{match_mode: any, match: [{param: a, equals: x}, {param: a, absent: true}]}")]),
+    ("GR102", [group("[{path: {prefix: /A}}, {path: {prefix: /B}}]")], [group("[{path: {prefix: /A}}, {path: {prefix: /A/b}}]")]),
+    ("GR102", [group("{paths: [/A], match: [{path: {equals: /B}}]}")], [group("{paths: [/A], match: [{path: {equals: /A/x}}]}")]),
+    ("GR102", [group("[{cookie: u, percent: 0}]")], [group("[{cookie: u, percent: 0.01}]")]),
+    ("GR102", [group("[{time: {until: '2027-01-15T08:00:00Z'}}]")], [group("[{time: {until: '2027-01-15T08:00:01Z'}}]")]),
+    ("GR102", [group("[{method: {equals: get}}, {method: {not_equals: GET}}]")], [group("[{method: {equals: get}}, {method: {not_equals: POST}}]")]),
+    ("GR103", [group("{match_mode: any, match: [{param: a, equals: x}, {cookie: u, percent: 0}]}")], [group("{match_mode: any, match: [{param: a, equals: x}, {cookie: u, percent: 1}]}")]),
+    ("GR104", [group("[{path: {prefix: /}}]")], [group("{paths: [/A], match: [{path: {prefix: /}}]}")]),
+    ("GR105", [group("[{param: a, regex: .*}]")], [group("[{param: a, regex: .+}]")]),
+    ("GR201", [group("[{param: a, equals: x}]"), group("{tag: z, match: [{header: h, equals: y}]}", name="h")], [group("[{param: a, equals: x}]"), group("{tag: z, match: [{param: a, equals: y}]}", name="h")]),
+    ("GR201", [group("[{header: h, regex: 'v[0-9]+'}]"), group("{tag: z, match: [{header: h, prefix: v}]}", name="h")], [group("[{header: h, regex: 'v[0-9]+'}]"), group("{tag: z, match: [{header: h, prefix: w}]}", name="h")]),
+    ("GR202", [group("[{param: a, in: [x, y]}]", "[{param: a, in: [y, z]}]")], [group("[{param: a, equals: x}]", "[{param: a, equals: y}]")]),
+    ("GR301", [group("[{cookie: u, percent: 5}]", "[{cookie: u, percent: 5}]")], [group("[{cookie: u, percent: [0-5]}]", "[{cookie: u, percent: [50-55]}]")]),
+    ("GR302", [group("[{cookie: u, percent: 5}]")], [group("[{cookie: u, percent: 5, issue: 30d}]")]),
+    ("GR303", [group("[{cookie: u, not_equals: x}]")], [group("{match_mode: any, match: [{cookie: u, not_equals: x}, {cookie: u, absent: true}]}")]),
+    ("GR401", [group("{tag: blue, match: [{param: a, equals: x}]}")], [group("[{param: a, equals: x}]")]),
+    ("GR402", [group("[{param: a, equals: x}]", services=["b"])], [group("[{param: a, equals: x}]", services=["a"])]),
+    ("GR403", [group("[{body: /a, equals: x}]")], [group("[{param: a, equals: x}]")]),
+    ("GR404", [group("{paths: [/B], match: [{param: a, equals: x}]}")], [group("{paths: [/A/x], match: [{param: a, equals: x}]}")]),
+    ("GR501", [group("[{header: X-Gray-Tag, equals: x}]")], [group("[{header: X-Gray, equals: x}]")]),
+    ("GR502", [group("{tag: gray-1, match: [{param: a, equals: x}]}", "{tag: Gray_1, match: [{param: a, equals: y}]}")], [group("{tag: gray-1, match: [{param: a, equals: x}]}", "{tag: gray-2, match: [{param: a, equals: y}]}")]),
+    ("GR503", [group("{tag: t, strict: true, match: [{param: a, equals: x}]}", "{tag: t, match: [{param: a, equals: y}]}")], [group("{tag: t, strict: true, match: [{param: a, equals: x}]}", "{tag: s, match: [{param: a, equals: y}]}")]),
+    ("GR504", [group("[{param: a, equals: x}]", services=["a"]), group("[{param: a, equals: y}]", name="h")], [group("[{param: a, equals: x}]"), group("[{param: a, equals: y}]", name="h")]),
+    ("GR601", [group("{expires: '2027-01-15T08:00:00Z', match: [{param: a, equals: x}]}")], [group("{expires: '2027-03-15', match: [{param: a, equals: x}]}")]),
+    ("GR602", [group("{expires: '2027-01-16', owner: bob, match: [{param: a, equals: x}]}")], [group("{expires: '2027-01-30', match: [{param: a, equals: x}]}")]),
+    ("GR701", [group("[{param: a, equals: x}]")], [group("[{param: a, segment: vips}, {param: b, segment: some}]")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "bad", "good"), EARNED, ids=[f"{code}-{n}" for n, (code, _, _) in enumerate(EARNED)])
+def test_a_code_is_earned(code: str, bad: list[dict[str, Any]], good: list[dict[str, Any]]) -> None:
+    known = WORLD if code.startswith("GR4") else None
+    assert code in [item.code for item in found(bad, known, SEGMENTS)]
+    assert code not in [item.code for item in found(good, known, SEGMENTS)]
+
+
+def test_an_empty_segment_is_found() -> None:
+    rules = [group("[{param: a, segment: vips}]")]
+    assert [item.code for item in found(rules, None, {"vips": frozenset()})] == ["GR702"]
+    assert found(rules, None, {"vips": frozenset({"x"})}) == []
+
+
+def test_every_code_has_a_test_and_a_line_in_the_document() -> None:
+    assert {code for code, _, _ in EARNED} | {"GR702"} == set(CODES)
+    text = (Path(__file__).parents[3] / "docs" / "lint.md").read_text()
+    rows = re.findall(r"^\| `(GR\d+)` \| (\w+) \| ([^|]+) \|", text, re.MULTILINE)
+    assert [(code, (severity, meaning.strip())) for code, severity, meaning in rows] == list(CODES.items())
+
+
+@settings(max_examples=150, deadline=None)
+@given(rule_sets(), st.lists(requests(SEAL), min_size=1, max_size=10))
+def test_what_it_says_is_so(rules: RuleSet, several: list[Request]) -> None:
+    """A lane that never wins or never holds wins none of any requests; one that takes everything leaves none over."""
+    findings = lint(rules, AROUND, Knowledge())
+    losers = {(item.group, item.lane) for item in findings if item.code in ("GR101", "GR102")}
+    compiled = compile_rules(rules, AROUND)
+    for request in several:
+        winner = compiled.match(request)
+        assert winner is None or (winner.group, winner.name) not in losers
+        if any(item.code == "GR104" for item in findings):
+            assert winner is not None
+
+
+def test_a_thousand_lanes_are_looked_at() -> None:
+    lanes = [f"[{{param: group, equals: g{number}}}, {{header: x-user, prefix: u}}]" for number in range(1000)]
+    lanes.append("[{param: group, equals: g7}, {header: x-user, equals: u7}]")
+    [finding] = found([group(*lanes)])
+    assert (finding.code, finding.lane) == ("GR101", "l1000")
+    assert finding.witness is not None
+    assert finding.witness["url"] == "http://shop.example/?group=g7"
+
+
+def test_the_command_names_places_and_exits_by_severity(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(
+        "lane_groups:\n"
+        "  - name: g\n"
+        "    lanes:\n"
+        "      - {name: wide, tag: t, match: [{path: {prefix: /A}}]}\n"
+        "      - {name: narrow, tag: u, match: [{path: {prefix: /A/b}}]}\n"
+    )
+    result = CliRunner().invoke(main, ["rules", "lint", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"{tmp_path}/r.yaml:5:39: warning GR101: lane g/narrow: never wins: g/wide comes earlier and takes every request that it would take",
+        "    hint: put it before that lane, or add a condition to that one",
+        "    such as: GET http://shop.example/A/b",
+    ]
+    assert result.stderr == "1 warning\n"
+    assert CliRunner().invoke(main, ["rules", "lint", str(tmp_path), "--ignore", "GR101"]).exit_code == 0
+    assert CliRunner().invoke(main, ["rules", "lint", str(tmp_path), "--ignore", "GR999"]).exit_code == 2
+
+
+def test_the_projects_own_rules_are_clean() -> None:
+    root = Path(__file__).parents[3]
+    result = CliRunner().invoke(main, ["rules", "lint", "--config", str(root / "config" / "gateway.yaml")])
+    assert result.exit_code == 0, result.output
+    assert {"GR402"} == set(re.findall(r"GR\d+", result.stdout))  # B and C stand behind A
