@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.errors import ConfigError, GatewayError
+
+if TYPE_CHECKING:
+    from gateway.rules.formats import Loss
 
 
 @contextmanager
@@ -28,3 +32,12 @@ def failing() -> Iterator[None]:
 def counted(number: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def show_losses(losses: Iterable[Loss], strict: bool) -> None:
+    """Tells on stderr what was lost; exits 1 where that is not to be."""
+    several = list(losses)
+    for loss in several:
+        click.echo(f"lost: {loss.place}: {loss.message}", err=True)
+    if strict and several:
+        sys.exit(1)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from typing import Any
 
 import click
+
+
+def module_of(name: str) -> str:
+    """The module of a command: a name that is a word of Python gets an underscore behind it."""
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 class LazyGroup(click.Group):
@@ -25,7 +31,7 @@ class LazyGroup(click.Group):
         """The command of a name, None where there is none."""
         if cmd_name not in self._lines:
             return None
-        command: click.Command = importlib.import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
+        command: click.Command = importlib.import_module(f"{self._package}.{module_of(cmd_name)}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

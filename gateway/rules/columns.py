@@ -6,9 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
+import re2
+
 from gateway.rules.fields import Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
+from gateway.rules.names import compile_pattern
+from gateway.rules.sieve import SIEVE_FROM, Sieve, build_sieve
 
 NUMBER: Final = "number"
 ADDRESS: Final = "address"
@@ -55,6 +59,7 @@ class Column:
         self._in_segments = 0
         self._lines: dict[str, dict[tuple[int, int, bool], list[Span]]] = {}
         self._literals = 0
+        self._patterns: dict[str, int] = {}
         self._wanted = 0
         self._shunned = 0
 
@@ -105,6 +110,18 @@ class Column:
         # Places that must not be are gathered for the row; of those that must be, each literal is one of its own.
         rows.setdefault((bit, 0 if negated else self._literals, negated), []).extend(spans)
 
+    def pattern(self, bit: int, text: str) -> None:
+        """The value matches a pattern: for the sieve, beside the row's check."""
+        self._patterns[text] = self._patterns.get(text, 0) | bit
+
+    def sieve(self) -> Sieve | None:
+        """The sieve of the patterns; None where they are too few for one."""
+        if len(self._patterns) <= SIEVE_FROM:
+            return None
+        folds = self.field.folds
+        leaves = [(f"(?:{text})", compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
+        return build_sieve(self.field, leaves, lambda text: _combined(text, folds))
+
     def worth(self) -> tuple[bool, bool, int]:
         """Sorts columns: cheap ones first, then those that most rows look at."""
         return self.field.is_dear, self.draws, -self._concerned.bit_count()
@@ -137,6 +154,14 @@ class Column:
             self._wanted & ~self._shunned,
             self._shunned,
         )
+
+
+def _combined(text: str, folds: bool) -> object:
+    """Patterns as one, or None where they cannot be (too large together, names of groups given twice)."""
+    try:
+        return compile_pattern(text, folds)
+    except re2.error:
+        return None
 
 
 def _by_length(needs: _Needs) -> list[tuple[int, dict[str, int], dict[str, int]]]:

@@ -61,6 +61,7 @@ class _Compiler:
         return CompiledRules(
             tuple(self._lanes),
             tuple(column.index(everything) for column in columns),
+            tuple(sieve for column in columns if (sieve := column.sieve()) is not None),
             tuple(self._checks),
             _tags(groups, self._now),
             _rejoining(groups, self._now),
@@ -168,6 +169,8 @@ class _Compiler:
             end = read(test.suffix)
             return None if column.ends(bit, end, negated) else Ends(end)
         if test.regex is not None:
+            if not negated:
+                column.pattern(bit, test.regex)
             return Matches(compile_pattern(test.regex, test.ignore_case))
         if test.contains is not None:
             return Contains(read(test.contains))

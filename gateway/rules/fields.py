@@ -70,8 +70,10 @@ class Field:
 
     def read(self, request: Request) -> str | None:
         """The field's value in a request, or None where it is absent."""
-        value = self._read(request)
-        return value.casefold() if self.folds and value is not None else value
+        if self.folds:
+            value = self._read(request)
+            return None if value is None else value.casefold()
+        return self._read(request)
 
     def _read(self, request: Request) -> str | None:
         kind = self.kind

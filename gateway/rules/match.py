@@ -4,8 +4,8 @@ Every open lane becomes one or more *rows*, each a conjunction of conditions (`r
 first lane the lowest. For each *field* that rules look at, look-ups give the rows that a value leaves (`lookups`); a request
 ANDs one integer per look-up, and the lowest bit left is the winner.
 
-What no index decides are *checks* (`checks`): they run only for rows that are still alive, lowest first, so that their
-number does not matter either where an index narrows the rows down.
+What no index decides are *checks* (`checks`): they run only for rows that are still alive, lowest first. Where many rows
+with patterns are left, a `sieve` first takes out those that cannot match.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gateway.http.request import Request
 from gateway.rules.checks import Check
 from gateway.rules.fields import Field
 from gateway.rules.lookups import Lookup
+from gateway.rules.sieve import SIEVE_FROM, Sieve
 
 
 class FieldIndex:
@@ -113,6 +114,7 @@ class CompiledRules:
         "_indices",
         "_rejoining",
         "_rows_of_sticky",
+        "_sieves",
         "_tags",
         "issues",
         "lanes",
@@ -125,6 +127,7 @@ class CompiledRules:
         self,
         lanes: tuple[CompiledLane, ...],
         indices: tuple[FieldIndex, ...],
+        sieves: tuple[Sieve, ...],
         checks: tuple[tuple[CheckOf, ...], ...],
         tags: Mapping[str, TagRules],
         rejoining: Mapping[str, frozenset[str] | None],
@@ -137,6 +140,7 @@ class CompiledRules:
         self.reads_body = reads_body
         self.open_lanes: dict[str, CompiledLane] = {f"{lane.group}/{lane.name}": lane for lane in lanes}
         self._indices = indices
+        self._sieves = sieves
         self._checks = checks
         self._tags: dict[str, TagRules] = dict(tags)
         self._rejoining: dict[str, frozenset[str] | None] = dict(rejoining)
@@ -151,7 +155,7 @@ class CompiledRules:
     @staticmethod
     def empty() -> CompiledRules:
         """Rules that match nothing."""
-        return CompiledRules((), (), (), {}, {}, (), False, None)
+        return CompiledRules((), (), (), (), {}, {}, (), False, None)
 
     def match(self, request: Request) -> CompiledLane | None:
         """The first lane whose conditions hold, or None."""
@@ -161,7 +165,7 @@ class CompiledRules:
             if field.is_dear and not alive & index.concerned:
                 continue
             held = 0
-            if (index.wanting or index.shunning) and self._rows_of_sticky:
+            if self._rows_of_sticky and (index.wanting or index.shunning):
                 held = self._held(request)
                 alive &= ~(held & index.shunning)
                 held &= alive & index.wanting
@@ -174,6 +178,9 @@ class CompiledRules:
             alive |= held
             if not alive:
                 return None
+        for sieve in self._sieves:
+            if (alive & sieve.rows).bit_count() > SIEVE_FROM:
+                alive = sieve.narrow(alive, sieve.field.read(request))
         while alive:
             lowest = alive & -alive
             row = lowest.bit_length() - 1

@@ -111,6 +111,7 @@ def compile_pattern(text: str, ignore_case: bool = False) -> re2._Regexp[str]:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 1 << 20
+    options.never_capture = True
     options.case_sensitive = not ignore_case
     return re2.compile(text, options=options)
 

@@ -163,3 +163,35 @@ def test_the_index_agrees_with_the_interpreter(rules: RuleSet, several: list[Req
         winner = compiled.match(request)
         expected = next(((item.group, item.lane) for item in explain(rules, request, AROUND) if item.winner), None)
         assert (None if winner is None else (winner.group, winner.name)) == expected
+
+
+PATTERNS = [
+    *(f"v{number}[a-z]?" for number in range(6)), *(f"(?P<n>x)+{number}*" for number in range(4)), "a|b", "(?i)V1.", ".*z", "",
+    "v[0-3]", "x{2,3}", "[^v]+", "1\\d", "é.", "v.{0,2}",
+]  # fmt: skip
+TEXTS = st.one_of(
+    st.sampled_from(["", "v1", "v1a", "V1b", "x", "xx3", "az", "a", "b", "é1", "12", "v" * 1025]),
+    st.text("vxab1é", max_size=4),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(PATTERNS), st.booleans(), st.booleans()), min_size=9, max_size=40),
+    st.lists(TEXTS),
+)
+def test_many_patterns_are_sieved_as_each_would_be_asked(
+    several: list[tuple[str, bool, bool]], values: list[str]
+) -> None:
+    lanes = []
+    for number, (pattern, folds, is_negated) in enumerate(several):
+        test = {"param": "a", "regex": pattern, **({"ignore_case": True} if folds else {})}
+        match = [{"not": test} if is_negated and number > 30 else test]
+        lanes.append({"name": f"l{number}", "tag": "t", "match": match})
+    rules = RuleSet.of([LaneGroup.model_validate({"name": "g", "lanes": lanes})])
+    compiled = compile_rules(rules, AROUND)
+    for value in [*values, None]:
+        request = Request.build("GET", "/" if value is None else f"/?a={value}")
+        winner = compiled.match(request)
+        expected = next((item.lane for item in explain(rules, request, AROUND) if item.winner), None)
+        assert (None if winner is None else winner.name) == expected

@@ -1,0 +1,34 @@
+"""`gateway rules export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("export", short_help="Write rules for MSE, Polaris or Istio.")
+@click.argument("form", metavar="FORMAT", type=click.Choice(["mse", "polaris", "istio"]))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Exit code 1 where anything is lost.")
+def command(form: str, paths: tuple[Path, ...], strict: bool) -> None:
+    """Write rules for MSE, Polaris (JSON) or Istio (YAML) to stdout.
+
+    PATH is a file or a directory [default: rules]. What the other side cannot say is listed on stderr; a lane whose conditions
+    it cannot say is left out, never widened.
+    """
+    import yaml
+
+    from gateway.cli.failing import failing, show_losses
+    from gateway.control.rulefiles import load_rules
+    from gateway.rules.formats import export_rules
+
+    with failing():
+        exported = export_rules(form, load_rules(list(paths) or [Path("rules")]).rules.groups)
+    if form == "istio":
+        click.echo(yaml.safe_dump_all(exported.documents, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        documents = list(exported.documents)
+        click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
+    show_losses(exported.losses, strict)
