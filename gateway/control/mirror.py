@@ -24,6 +24,8 @@ _log = logging.getLogger("gateway.control")
 FIRST_BACK_OFF = 0.5
 LONGEST_BACK_OFF = 10.0
 """Seconds between attempts to reach a server that does not answer."""
+SETTLING = 5.0
+"""Seconds after a write of ours in which the server may still answer with what was there before (Nacos does)."""
 
 
 def mirror_path(source: RemoteRules, folder: Path) -> Path:
@@ -54,6 +56,8 @@ class Mirror:
         self._changed = changed
         self._has_answered = False
         self._was_asked = asyncio.Event()
+        self._replaced: str | None = None
+        self._settled_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -98,7 +102,8 @@ class Mirror:
         if self.reason:
             _log.info("rules of %s: the server answers again", self.name)
             self.reason = ""
-        if self.read() != text:
+        is_settling = asyncio.get_running_loop().time() < self._settled_at
+        if self.read() != text and not (is_settling and text == self._replaced):
             write_file(self.path, text)
             if not is_first:
                 await self._changed(f"{self.name} changed")
@@ -113,7 +118,10 @@ class Mirror:
 
     async def publish(self, text: str) -> None:
         """Writes the document and the copy. Raises ConflictError and RegistryError; then neither has changed."""
-        await self._document.publish(text, self.read())
+        before = self.read()
+        await self._document.publish(text, before)
+        self._replaced = before
+        self._settled_at = asyncio.get_running_loop().time() + SETTLING
         write_file(self.path, text)
 
     async def close(self) -> None:
