@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from gateway.errors import ConfigError, Problem
+from gateway.rules.conditions import Test
+from gateway.rules.model import LaneGroup
 from gateway.yamlfile import parse
 
 WIDTH = 120
@@ -42,6 +46,34 @@ def formatted(text: str, file: str) -> str:
     if parse(written, file, _Anything()).data != before:
         raise ConfigError([Problem(file, 1, 1, "cannot be formatted without changing what it says; it is left alone")])
     return written
+
+
+def written(groups: Iterable[LaneGroup]) -> str:
+    """Lane groups as a person writes them: what says nothing is left out, a plain condition stands on one line."""
+    stream = io.StringIO()
+    round_trip().dump({"lane_groups": [_group(group) for group in groups]}, stream)
+    return stream.getvalue()
+
+
+def _group(group: LaneGroup) -> dict[str, Any]:
+    data: dict[str, Any] = group.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for lane in data.get("lanes", []):
+        lane["match"] = [_condition(item) for item in lane["match"]]
+    return data
+
+
+def _condition(data: dict[str, Any]) -> CommentedMap:
+    """A condition, what it looks at before how it compares."""
+    shown = CommentedMap()
+    for key in sorted(data, key=lambda key: key == "in" or key in Test.model_fields):
+        value = data[key]
+        if key == "not":
+            shown[key] = _condition(value)
+        else:
+            shown[key] = [_condition(item) for item in value] if key in ("all", "any") else value
+    if not shown.keys() & {"all", "any", "not"}:
+        shown.fa.set_flow_style()
+    return shown
 
 
 class _Anything(dict[str, str]):

@@ -18,23 +18,31 @@ def command(form: str, source: TextIO, strict: bool) -> None:
     FILE may be - for stdin. What does not fit is listed on stderr; a lane whose conditions cannot be said here is imported
     closed, never widened.
     """
-    import yaml
-
     from gateway.cli.failing import failing, show_losses
-    from gateway.errors import GatewayError
+    from gateway.control.format import written
     from gateway.rules.formats import import_rules
 
     with failing():
-        text = source.read()
-        data: Any
-        try:
-            data = json.loads(text)
-        except ValueError:
-            try:
-                data = [document for document in yaml.safe_load_all(text) if document is not None]
-            except yaml.YAMLError as error:
-                raise GatewayError(f"{source.name}: neither JSON nor YAML: {error}") from error
-        imported = import_rules(form, data)
-    groups = [group.model_dump(mode="json", by_alias=True, exclude_unset=True) for group in imported.groups]
-    click.echo(yaml.safe_dump({"lane_groups": groups}, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        imported = import_rules(form, _read(source))
+    click.echo(written(imported.groups), nl=False)
     show_losses(imported.losses, strict)
+
+
+def _read(source: TextIO) -> Any:
+    """The JSON value of a file, or the list of its YAML documents. Raises GatewayError."""
+    import yaml
+
+    from gateway.errors import GatewayError
+
+    try:
+        text = source.read()
+        try:
+            return json.loads(text)
+        except ValueError:
+            return [document for document in yaml.safe_load_all(text) if document is not None]
+    except RecursionError as error:
+        raise GatewayError(f"{source.name}: too deeply nested") from error
+    except UnicodeDecodeError as error:
+        raise GatewayError(f"{source.name}: not UTF-8: {error}") from error
+    except yaml.YAMLError as error:
+        raise GatewayError(f"{source.name}: neither JSON nor YAML: {error}") from error

@@ -1,39 +1,41 @@
-"""Rules from and for other systems: MSE, Polaris, Istio.
+"""Lane rules of other systems: read into ours, and written from ours.
 
-What does not fit is listed as a loss, never dropped in silence. A lane never becomes wider by it: one whose conditions cannot
-be said on this side is imported closed, one that cannot be said on the other side is left out of an export.
+Nothing is dropped in silence: what the other side cannot say is listed. A lane never takes more requests than it did: where
+a condition cannot be said, it is imported closed, or left out of an export.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from gateway.rules.formats import istio, mse, polaris
-from gateway.rules.formats.common import Exported, FormatError, Imported, Loss
+from gateway.rules.formats.istio import import_istio
+from gateway.rules.formats.istio_export import export_istio
+from gateway.rules.formats.mse import export_mse, import_mse
+from gateway.rules.formats.outcome import Exported, FormatError, Imported, Loss
+from gateway.rules.formats.polaris import import_polaris
+from gateway.rules.formats.polaris_export import export_polaris
 from gateway.rules.model import LaneGroup
 
 __all__ = ["FORMATS", "Exported", "FormatError", "Imported", "Loss", "export_rules", "import_rules"]
 
-FORMATS: Final[dict[str, tuple[Callable[[Any], Imported], Callable[[Sequence[LaneGroup]], Exported]]]] = {
-    "mse": (mse.read, mse.write),
-    "polaris": (polaris.read, polaris.write),
-    "istio": (istio.read, istio.write),
+_CONVERTERS: Final[dict[str, tuple[Callable[[object], Imported], Callable[[Sequence[LaneGroup]], Exported]]]] = {
+    "mse": (import_mse, export_mse),
+    "polaris": (import_polaris, export_polaris),
+    "istio": (import_istio, export_istio),
 }
-"""How each format is read and written."""
+FORMATS: Final = tuple(_CONVERTERS)
+"""Swimming lanes of Alibaba Cloud MSE (SAE, EDAS); lanes of Polaris; VirtualService and DestinationRule of Istio."""
 
 
-def import_rules(form: str, data: Any) -> Imported:
-    """Lane groups of another system's data: parsed JSON, or the list of a YAML file's documents.
+def import_rules(form: str, data: object) -> Imported:
+    """Rules of ours from `data`: what JSON or YAML documents in one of the `FORMATS` were read into.
 
-    Raises FormatError, with a sentence for a person, for data that is not of the format.
+    Raises FormatError for data that is not of the format.
     """
-    try:
-        return FORMATS[form][0](data)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise FormatError(f"this is not what {form} writes: {error}") from error
+    return _CONVERTERS[form][0](data)
 
 
 def export_rules(form: str, groups: Sequence[LaneGroup]) -> Exported:
-    """Another system's documents for lane groups."""
-    return FORMATS[form][1](groups)
+    """Documents in one of the `FORMATS` from rules of ours."""
+    return _CONVERTERS[form][1](groups)

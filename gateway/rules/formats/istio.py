@@ -1,297 +1,281 @@
-"""Istio: VirtualService and DestinationRule (networking.istio.io).
+"""VirtualService and DestinationRule of Istio (networking.istio.io/v1), read.
 
-A lane becomes a match block that leads to the subset of its tag, in the VirtualService of each service of its group. Istio's
-match blocks are alternatives, what stands in one holds together; it has no shares by key, no comparisons of numbers, no bodies.
+A route to a subset is a lane with the subset's tag; routes to anything else keep their requests off the lanes behind them.
+The route without a match is the baseline. A subset without instances answers 503 there: the lanes are strict.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from gateway.rules.conditions import Condition
-from gateway.rules.formats.common import (
-    Exported,
-    FormatError,
-    Imported,
-    Keys,
-    Loss,
-    Unsayable,
-    everybody,
-    group_losses,
-    is_everybody,
-    keys_of,
-    lane_losses,
-    make_group,
-    make_lane,
-    plain_name,
-)
-from gateway.rules.model import Lane, LaneGroup
-from gateway.rules.rows import rows_of
+from gateway.routing.instance import BASE
+from gateway.rules.conditions import Condition, InnerTest
+from gateway.rules.formats import drafts, patterns
+from gateway.rules.formats.drafts import CLOSED, Branch, Draft
+from gateway.rules.formats.outcome import Imported, Loss
+from gateway.rules.formats.reading import Fields, at, wrong
+from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
 
-LABEL = "version"
-"""The label that a subset selects by."""
-_COOKIE = re.compile(r"\^\(\.\*\??;(?:\\s\*)?\)\?\(?([^=;()\s]+)=([^;()]*?)\)?\(;\.\*\)\?\$")
-"""The usual way to look for one cookie, `^(.*?;)?(name=value)(;.*)?$`: Istio has no other."""
-_SAYABLE = ("path", "method", "host", "header", "param", "cookie")
-_TAG_LABELS = ("version", "lane", "tag", "gray.tag", "alicloud.service.tag")
+GROUP: Final = "gray-gateway/lane-group"
+"""The annotation that keeps the services of an exported group together."""
+COOKIE: Final = "cookie"
+_LABELS: Final = ("version", "lane", "tag")
+_COOKIE: Final = re.compile(r"\^\(\.\*\??;(?:\\s\*| \??)?\)\?\(([^=;()\s]+)=(.+)\)\(;\.\*\)\?\$")
+_MESH: Final = "mesh"
+
+Subsets = dict[tuple[str, str], Mapping[str, str]]
+"""Labels by host and subset."""
 
 
-def read(data: Any) -> Imported:
-    """VirtualServices and DestinationRules, one or a list. Raises FormatError."""
+@dataclass(slots=True)
+class _Found:
+    """What a VirtualService says."""
+
+    name: str
+    is_ours: bool
+    entry: list[str]
+    services: list[str]
+    lanes: list[Lane]
+
+
+def import_istio(data: object) -> Imported:
+    """Groups of ours from VirtualServices and DestinationRules: one object or a list of them, as YAML documents hold them.
+
+    Services whose lanes are the same come into one group. Raises FormatError for what is no such object.
+    """
     losses: list[Loss] = []
-    items = [keys_of(item, str(index)) for index, item in enumerate(data if isinstance(data, list) else [data])]
-    kinds = {"VirtualService": [], "DestinationRule": []}  # type: dict[str, list[Keys]]
-    for item in items:
-        kind = item.text("kind")
-        if kind not in kinds:
-            raise FormatError(f"{item.at('kind')}: VirtualService or DestinationRule is expected, found {kind!r}")
-        item.get("apiVersion")
-        kinds[kind].append(item)
-    tags = _tags(kinds["DestinationRule"], losses)
-    groups: list[LaneGroup | None] = []
-    lanes_of: dict[tuple[str, ...], list[str]] = {}
-    for item in kinds["VirtualService"]:
-        spec = keys_of(item.get("spec") or {}, item.at("spec"))
-        metadata = keys_of(item.get("metadata") or {}, item.at("metadata"))
-        name = plain_name(metadata.text("name"), "istio")
-        lanes, services = _lanes(spec, tags, losses)
-        # The services of one group each have a VirtualService with the same lanes.
-        signature = tuple(lane.model_dump_json() for lane in lanes)
-        known = lanes_of.get(signature)
-        if known is not None:
-            known.extend(service for service in services if service not in known)
-            continue
-        lanes_of[signature] = services
-        groups.append(make_group(name, lanes, losses, item.place, services=services))
-    merged = [
-        group.model_copy(update={"services": services})
-        for group, services in zip(groups, lanes_of.values(), strict=True)
-        if group is not None
-    ]
-    return Imported(tuple(merged), tuple(losses))
+    items = data if isinstance(data, list | tuple) else [data]
+    objects = [Fields(item, str(index)) for index, item in enumerate(items)]
+    services: list[Fields] = []
+    subsets: Subsets = {}
+    for fields in objects:
+        kind = fields.text("kind", None)
+        fields.text("apiVersion")
+        if kind == "VirtualService":
+            services.append(fields)
+        elif kind == "DestinationRule":
+            _read_subsets(fields, subsets, losses)
+        else:
+            losses.append(Loss(fields.place, f"{kind}: only VirtualService and DestinationRule are read"))
+    merged: list[_Found] = []
+    for found in [_service(fields, subsets, losses) for fields in services]:
+        same = (other for other in merged if (other.is_ours, other.entry, other.lanes) == _key(found))
+        other = next((other for other in same if not found.is_ours or other.name == found.name), None)
+        if other is None:
+            merged.append(found)
+        else:
+            other.services += [service for service in found.services if service not in other.services]
+    taken: set[str] = set()
+    if len(merged) > 1:
+        losses.append(Loss("", "here a request is on one lane of all groups; there every host decides for itself"))
+    return Imported(tuple(_group(found, taken, losses) for found in merged), tuple(losses))
 
 
-def _tags(rules: Sequence[Keys], losses: list[Loss]) -> dict[tuple[str, str], str]:
-    """The tag of each host's subsets."""
-    tags: dict[tuple[str, str], str] = {}
-    for item in rules:
-        spec = keys_of(item.get("spec") or {}, item.at("spec"))
-        host = spec.text("host")
-        item.get("metadata")
-        for number, subset in enumerate(spec.items("subsets")):
-            about = keys_of(subset, f"{spec.at('subsets')}.{number}")
-            labels = about.get("labels") or {}
-            found = [str(labels[key]) for key in _TAG_LABELS if key in labels]
-            tags[(host, about.text("name"))] = found[0] if found else about.text("name")
-            losses.extend(Loss(about.at(key), f"{key} is lost") for key in about.unused())
-        losses.extend(Loss(spec.at(key), f"{key} is lost") for key in spec.unused())
-    return tags
+def _key(found: _Found) -> tuple[bool, list[str], list[Lane]]:
+    return found.is_ours, found.entry, found.lanes
 
 
-def _lanes(spec: Keys, tags: dict[tuple[str, str], str], losses: list[Loss]) -> tuple[list[Lane], list[str]]:
-    lanes: list[Lane] = []
-    services: list[str] = []
-    spec.get("hosts")
-    for number, route in enumerate(spec.items("http")):
-        keys = keys_of(route, f"{spec.at('http')}.{number}")
-        destinations = [keys_of(item, f"{keys.at('route')}.{n}") for n, item in enumerate(keys.items("route"))]
-        for item in destinations:
-            host = keys_of(item.get("destination") or {}, item.at("destination")).text("host").split(".")[0]
-            if host and host not in services:
-                services.append(host)
-        if not keys.items("match"):
-            continue  # the default route: the baseline
-        lane = _lane(keys, destinations, tags, losses)
-        if lane is not None:
-            lanes.append(lane)
-        losses.extend(Loss(keys.at(key), f"{key} is lost") for key in keys.unused())
-    losses.extend(Loss(spec.at(key), f"{key} is lost") for key in spec.unused())
-    return lanes, services
+def _group(found: _Found, taken: set[str], losses: list[Loss]) -> LaneGroup:
+    name = drafts.free_name(found.name, taken, "metadata.name", losses)
+    return drafts.group_of("", found.lanes, losses, name=name, entry=found.entry, services=found.services)
 
 
-def _lane(
-    keys: Keys, destinations: Sequence[Keys], tags: dict[tuple[str, str], str], losses: list[Loss]
-) -> Lane | None:
-    if len(destinations) != 1:
-        message = "a split by weight is drawn anew for each request: here a share needs a key. It is left out"
-        losses.append(Loss(keys.at("route"), message))
-        return None
-    target = keys_of(destinations[0].get("destination") or {}, destinations[0].at("destination"))
-    host, subset = target.text("host"), target.text("subset")
-    if not subset:
-        losses.append(Loss(target.place, "the route leads to no subset: it is no lane, and left out"))
-        return None
-    tag = tags.get((host, subset)) or tags.get((host.split(".")[0], subset)) or subset
-    alternatives: list[list[dict[str, Any]]] = []
-    is_whole = True
-    for number, match in enumerate(keys.items("match")):
-        block = keys_of(match, f"{keys.at('match')}.{number}")
-        try:
-            alternatives.append(_block(block))
-        except Unsayable as error:
-            losses.append(Loss(block.place, f"{error}; the lane is imported closed"))
-            is_whole = False
-    name = plain_name(keys.text("name") or tag, "lane")
-    mode = "all"
-    if len(alternatives) == 1:
-        conditions = alternatives[0]
-    else:
-        mode = "any"
-        conditions = [block[0] if len(block) == 1 else {"all": block} for block in alternatives]
-    more: dict[str, Any] = {} if is_whole else {"enabled": False}
-    return make_lane(name, tag, conditions or everybody(), mode, losses, keys.place, **more)
+def _read_subsets(fields: Fields, subsets: Subsets, losses: list[Loss]) -> None:
+    fields.get("metadata")
+    spec = fields.child("spec") or Fields({}, fields.at("spec"))
+    host = _short(spec.text("host", None))
+    for subset in spec.children("subsets"):
+        labels = subset.get("labels") or {}
+        if not isinstance(labels, Mapping):
+            raise wrong(subset.at("labels"), "an object", labels)
+        subsets[(host, subset.text("name", None))] = labels
+        losses += subset.rest()
+    losses += spec.rest() + fields.rest()
 
 
-def _block(keys: Keys) -> list[dict[str, Any]]:
-    conditions: list[dict[str, Any]] = []
-    folds = keys.get("ignoreUriCase") in (True, "true")
-    for source, key in (("path", "uri"), ("method", "method"), ("host", "authority")):
-        if keys.get(key) is not None:
-            test = _string_match(keys_of(keys.get(key), keys.at(key)))
-            if folds and source == "path" and "regex" not in test:
-                test["ignore_case"] = True
-            conditions.append({source: test})
-    for source, key in (("header", "headers"), ("param", "queryParams")):
-        for name, match in (keys.get(key) or {}).items():
-            test = _string_match(keys_of(match or {}, f"{keys.at(key)}.{name}"))
-            found = _COOKIE.fullmatch(test.get("regex", "")) if name.lower() == "cookie" else None
-            cookie = _literal_cookie(found) if found is not None else None
-            conditions.append(cookie or {source: name, **test})
-    for name, match in (keys.get("withoutHeaders") or {}).items():
-        test = _string_match(keys_of(match or {}, f"{keys.at('withoutHeaders')}.{name}"))
-        conditions.append({"not": {"header": name, **test}})
-    keys.get("name")
-    unknown = list(keys.unused())
-    if unknown:
-        raise Unsayable(f"{unknown[0]} cannot be said")
-    return conditions
+def _service(fields: Fields, subsets: Subsets, losses: list[Loss]) -> _Found:
+    metadata = fields.child("metadata") or Fields({}, fields.at("metadata"))
+    annotations = metadata.get("annotations") or {}
+    ours = annotations.get(GROUP) if isinstance(annotations, Mapping) else None
+    name = str(ours or metadata.text("name", None))
+    metadata.get("name")
+    if metadata.text("namespace", "default") != "default":
+        losses.append(Loss(metadata.at("namespace"), "services have no namespace here; left out"))
+    spec = fields.child("spec") or Fields({}, fields.at("spec"))
+    hosts = spec.texts("hosts")
+    gateways = spec.texts("gateways") or [_MESH]
+    reader = _Routes(subsets, [] if gateways == [_MESH] else hosts, losses)
+    for route in spec.children("http"):
+        reader.route(route)
+    names: set[str] = set()
+    lanes = [drafts.lane_of(draft, names, losses) for draft in reader.drafts]
+    if gateways == [_MESH] and reader.services and set(map(_short, hosts)) != set(reader.services):
+        losses.append(Loss(spec.at("hosts"), f"requests for {hosts} go to {reader.services}; all its lanes are closed"))
+        lanes = [drafts.closed(lane) for lane in lanes if lane]
+    losses += spec.rest() + fields.rest() + metadata.rest()
+    entry = [EVERY_ENTRY] if _MESH in gateways else gateways
+    return _Found(name, bool(ours), entry, reader.services, [lane for lane in lanes if lane])
 
 
-def _literal_cookie(match: re.Match[str]) -> dict[str, Any] | None:
-    """The condition on one cookie that a pattern spells out, or None where it is more than that."""
-    texts = [re.sub(r"\\(.)", r"\1", part) for part in match.groups()]
-    plain = all(
-        re.escape(text) == part or re.escape(part) == part for text, part in zip(texts, match.groups(), strict=True)
-    )
-    return {"cookie": texts[0], "equals": texts[1]} if plain else None
+class _Routes:
+    """The routes of a VirtualService, in order. `hosts` are those that a request must ask for."""
+
+    def __init__(self, subsets: Subsets, hosts: Sequence[str], losses: list[Loss]) -> None:
+        self.drafts: list[Draft] = []
+        self.services: list[str] = []
+        self._subsets = subsets
+        self._losses = losses
+        self._hosts = [_host(host) for host in hosts if host != "*"] if "*" not in hosts else []
+        self._unless: list[Condition] = []
+        self._is_shut = False
+        self._is_over = False
+
+    def route(self, fields: Fields) -> None:
+        """Reads the next route."""
+        if self._is_over:
+            self._losses.append(Loss(fields.place, "behind the route for everybody: never reached"))
+            return
+        name = fields.text("name")
+        matches = fields.children("match")
+        targets = [target for target in fields.children("route") if target.number("weight", 100) > 0]
+        tags = [(target, self._tag(target)) for target in targets]
+        self._losses += [loss for target in targets for loss in target.rest()] + fields.rest()
+        self._is_over = not matches
+        if not matches:
+            self._baseline(tags)
+            return
+        branches = [_branch(match, self._losses) for match in matches]
+        for branch in branches:
+            branch.conditions += [drafts.combined(self._hosts, "any")] if self._hosts else []
+        is_split = len(targets) > 1
+        if is_split:
+            message = f"split by weight, drawn anew for each request, so nobody would stay: split by a cookie; {CLOSED}"
+            self._losses.append(Loss(fields.at("route"), message))
+        found = [tag for _, tag in tags if tag]
+        for tag in found:
+            draft = Draft(fields.place, name or tag, tag, strict=True, branches=branches, unless=list(self._unless))
+            draft.is_shut = is_split or self._is_shut
+            self.drafts.append(draft)
+        if is_split or not found:
+            self._keep_off(fields.place, branches)
+
+    def _keep_off(self, place: str, branches: Sequence[Branch]) -> None:
+        """What a route takes that is no open lane does not reach the lanes behind it."""
+        taken = drafts.combined([drafts.branch_condition(branch) for branch in branches], "any")
+        if drafts.NEVER in taken.leaves():
+            self._losses.append(Loss(place, "whom it takes cannot be said, so every lane behind it is imported closed"))
+            self._is_shut = True
+        self._unless.append(Condition.model_validate({"not": taken}))
+
+    def _baseline(self, tags: Sequence[tuple[Fields, str]]) -> None:
+        for target, tag in tags:
+            if tag:
+                message = f"the baseline: here it is the instances without a tag, not those with {tag}"
+                self._losses.append(Loss(target.place, message))
+
+    def _tag(self, target: Fields) -> str:
+        """The tag of a destination; empty for the baseline."""
+        destination = target.child("destination") or Fields({}, target.at("destination"))
+        host = _short(destination.text("host", None))
+        subset = destination.text("subset")
+        self._losses += destination.rest()
+        if not subset:
+            return ""
+        labels = self._subsets.get((host, subset))
+        tag = next((str(labels[key]) for key in _LABELS if key in labels), "") if labels is not None else subset
+        if labels is None or not tag:
+            tag = subset
+            message = f"no DestinationRule says the {', '.join(_LABELS)} of {subset}: its name is taken for the tag"
+            self._losses.append(Loss(destination.at("subset"), message))
+        elif len(labels) > 1:
+            self._losses.append(
+                Loss(destination.at("subset"), f"a tag is one label; left out are others of {dict(labels)}")
+            )
+        if tag == BASE:
+            return ""
+        if host not in self.services:
+            self.services.append(host)
+        return tag
 
 
-def _string_match(keys: Keys) -> dict[str, Any]:
-    for kind, operator in (("exact", "equals"), ("prefix", "prefix"), ("regex", "regex")):
-        value = keys.get(kind)
+def _branch(fields: Fields, losses: list[Loss]) -> Branch:
+    """A match: everything in it must hold."""
+    fields.text("name")
+    is_caseless = fields.flag("ignoreUriCase", False)
+    items: list[tuple[str, str, Fields]] = []
+    paths: list[str] | None = None
+    for key, source in (("uri", "path"), ("method", "method"), ("authority", "host")):
+        value = fields.child(key)
         if value is not None:
-            return {operator: str(value)}
-    return {"exists": True}
+            paths = patterns.paths_of(value.text("regex")) if source == "path" else paths
+            items += [] if source == "path" and paths else [(source, "", value)]
+    present = _named(fields, "headers")
+    without = _named(fields, "withoutHeaders")
+    items += [("header", name, value) for name, value in present.items() if name not in without or value.unread()]
+    items += [("param", name, value) for name, value in _named(fields, "queryParams").items()]
+    conditions = drafts.gathered(items, lambda item, more: _condition(*item, is_caseless, more), losses)
+    negative = [(name, value, name in present and not present[name].unread()) for name, value in without.items()]
+    conditions += drafts.gathered(negative, lambda item, more: _without(*item, more), losses)
+    for key in fields.unread():
+        losses.append(Loss(fields.at(key), f"{key} is nothing that conditions look at; {CLOSED}"))
+        conditions.append(drafts.NEVER)
+    return Branch(conditions, paths=paths or [])
 
 
-def write(groups: Sequence[LaneGroup]) -> Exported:
-    """A VirtualService and a DestinationRule for each service of each group."""
-    losses: list[Loss] = []
-    documents: list[dict[str, Any]] = []
-    for group in groups:
-        losses.extend(group_losses(group, frozenset({"services"})))
-        if not group.services:
-            losses.append(
-                Loss(group.name, "the group is left out: it names no services, and Istio has a host for each rule")
-            )
-            continue
-        lanes: list[tuple[Lane, list[dict[str, Any]]]] = []
-        for lane in group.lanes:
-            if not (group.enabled and lane.enabled):
-                losses.append(Loss(f"{group.name}/{lane.name}", "the lane is closed, and left out"))
-                continue
-            try:
-                lanes.append((lane, _matches(lane)))
-            except Unsayable as error:
-                losses.append(Loss(f"{group.name}/{lane.name}", f"the lane is left out: {error}"))
-                continue
-            losses.extend(lane_losses(group, lane, frozenset({"paths"})))
-        for service in group.services:
-            documents += _documents(group, service, lanes)
-    return Exported(tuple(documents), tuple(losses))
+def _named(fields: Fields, key: str) -> dict[str, Fields]:
+    found = fields.get(key) or {}
+    if not isinstance(found, Mapping):
+        raise wrong(fields.at(key), "an object", found)
+    return {str(name): Fields(value or {}, at(fields.at(key), name)) for name, value in found.items()}
 
 
-def _documents(
-    group: LaneGroup, service: str, lanes: Sequence[tuple[Lane, list[dict[str, Any]]]]
-) -> list[dict[str, Any]]:
-    http: list[dict[str, Any]] = [
-        {"name": lane.name, "match": matches, "route": [{"destination": {"host": service, "subset": lane.tag}}]}
-        for lane, matches in lanes
-    ]
-    http.append({"route": [{"destination": {"host": service, "subset": "base"}}]})
-    tags = list(dict.fromkeys(["base", *(lane.tag for lane, _ in lanes)]))
-    name = f"{group.name}-{service}"
-    version = "networking.istio.io/v1"
-    return [
-        {
-            "apiVersion": version,
-            "kind": "VirtualService",
-            "metadata": {"name": name},
-            "spec": {"hosts": [service], "http": http},
-        },
-        {
-            "apiVersion": version,
-            "kind": "DestinationRule",
-            "metadata": {"name": name},
-            "spec": {"host": service, "subsets": [{"name": tag, "labels": {LABEL: tag}} for tag in tags]},
-        },
-    ]
+def _condition(source: str, name: str, fields: Fields, is_caseless: bool, losses: list[Loss]) -> Condition:
+    """A StringMatch as a condition. Raises Unfit."""
+    given = fields.unread() or [key for key in ("regex",) if fields.has(key)]
+    if len(given) > 1 or (given and given[0] not in ("exact", "prefix", "regex")):
+        raise wrong(fields.place, "one of exact, prefix and regex", given)
+    if source == "host":
+        losses.append(Loss(fields.place, "a port in the authority is not looked at here"))
+    kind = given[0] if given else ""
+    text = fields.text(kind) if kind else ""
+    # An empty text asks for a header only.
+    if not kind or (kind == "exact" and not text and source == "header"):
+        return drafts.condition(fields.place, source, name, {"exists": True})
+    if kind == "regex":
+        if source == "header" and name.lower() == COOKIE and (cookie := _cookie(text)) is not None:
+            return drafts.condition(fields.place, COOKIE, *cookie)
+        return drafts.condition(fields.place, source, name, patterns.simplified(patterns.trimmed(text)[1]))
+    case: dict[str, Any] = {"ignore_case": True} if is_caseless and source == "path" else {}
+    return drafts.condition(fields.place, source, name, {"equals" if kind == "exact" else kind: text, **case})
 
 
-def _matches(lane: Lane) -> list[dict[str, Any]]:
-    """The match blocks of a lane: one for each alternative, and for each of its paths."""
-    blocks: list[dict[str, Any]] = []
-    for row in rows_of(lane.match, lane.match_mode):
-        conditions = [(literal.condition, literal.negated) for literal in row]
-        if len(conditions) == 1 and not conditions[0][1] and is_everybody([conditions[0][0]]):
-            conditions = []
-        for path in lane.paths or [""]:
-            block: dict[str, Any] = {}
-            if path:
-                block["uri"] = {"regex": re.escape(path.rstrip("/")) + "(/.*)?"}
-            for condition, negated in conditions:
-                _add(block, condition, negated)
-            blocks.append(block or {"uri": {"prefix": "/"}})
-    return blocks
+def _cookie(pattern: str) -> tuple[str, dict[str, Any]] | None:
+    """The cookie that a pattern for the whole Cookie header looks for, and what it must be; None where it does more."""
+    found = _COOKIE.fullmatch(pattern)
+    name = patterns.literal(found[1]) if found else None
+    test = patterns.simplified(patterns.trimmed(f"^{found[2]}$")[1]) if found else {}
+    return (name, test) if name and test.keys() <= {"equals", "in"} else None
 
 
-def _add(block: dict[str, Any], condition: Condition, negated: bool) -> None:
-    source, test = condition.source, condition.test
-    if source not in _SAYABLE:
-        raise Unsayable(f"a condition on {source}")
-    if test.in_ is not None and not test.ignore_case:
-        match: dict[str, Any] = {"regex": "|".join(re.escape(text) for text in test.in_)}
-    elif test.ignore_case:
-        raise Unsayable("ignore_case")
-    elif test.equals is not None:
-        match = {"exact": test.equals}
-    elif test.prefix is not None:
-        match = {"prefix": test.prefix}
-    elif test.regex is not None:
-        match = {"regex": test.regex}
-    elif (test.exists is True or test.absent is False) and source == "header":
-        match = {}
-    else:
-        raise Unsayable(f"operator {test.operator} of {source}")
-    if negated and source != "header":
-        raise Unsayable(f"not of {source}")
-    places = {"path": "uri", "method": "method", "host": "authority"}
-    if source in places:
-        if places[source] in block:
-            raise Unsayable(f"two conditions on {source}")
-        block[places[source]] = match
-    else:
-        key = "withoutHeaders" if negated else "queryParams" if source == "param" else "headers"
-        name = condition.name
-        if source == "cookie":
-            if test.equals is None:
-                raise Unsayable("a cookie that is not compared as a whole")
-            name, match = (
-                "cookie",
-                {"regex": rf"^(.*?;\s*)?({re.escape(condition.name)}={re.escape(test.equals)})(;.*)?$"},
-            )
-        if name in block.setdefault(key, {}):
-            raise Unsayable(f"two conditions on {source} {name}")
-        block[key][name] = match
+def _without(name: str, fields: Fields, is_present: bool, losses: list[Loss]) -> Condition:
+    """What must not be said of a header. `is_present`: it must be there all the same. Raises Unfit."""
+    found = _condition("header", name, fields, False, losses)
+    if found.exists and not is_present:
+        return drafts.condition(fields.place, "header", name, {"absent": True})
+    operator = {"equals": "not_equals", "in": "not_in"}.get(found.operator)
+    if is_present and found.source == "header" and operator is not None:
+        return drafts.condition(fields.place, "header", name, {operator: found.operand(found.operator)})
+    turned = Condition.model_validate({"not": found})
+    return drafts.combined([Condition(header=name, exists=True), turned], "all") if is_present else turned
+
+
+def _host(host: str) -> Condition:
+    return Condition(host=InnerTest(suffix=host[1:]) if host.startswith("*.") else InnerTest(equals=host))
+
+
+def _short(host: str) -> str:
+    """A service's name without the namespace and the cluster's domain."""
+    return host.partition(".")[0] if re.search(r"\.svc(\.|\Z)", host) else host

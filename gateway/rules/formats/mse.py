@@ -1,264 +1,286 @@
-"""MSE, SAE and EDAS: the JSON of `CreateOrUpdateSwimmingLane` (and its group).
+"""Swimming lanes of Alibaba Cloud: `CreateOrUpdateSwimmingLane` of MSE, and the lanes of EDAS that look alike.
 
-Source: https://help.aliyun.com/zh/mse/developer-reference/api-mse-2019-05-31-createorupdateswimminglane; operators as the SAE
-documentation gives them. Where it does not say, the narrower reading is taken: paths are whole paths, patterns match the
-whole value, and `!=` wants a value to be there.
+What its documents leave open is read the narrow way: a regular expression has to match the whole value, a smaller
+`Priority` comes first (1 to 100), and a `!=` does not hold where the key is absent.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.rules.conditions import Condition
-from gateway.rules.formats.common import (
-    Exported,
-    FormatError,
-    Imported,
-    Keys,
-    Loss,
-    Unsayable,
-    everybody,
-    group_losses,
-    is_everybody,
-    keys_of,
-    lane_losses,
-    make_group,
-    make_lane,
-    plain_conditions,
-    plain_name,
-)
-from gateway.rules.model import Lane, LaneGroup
+from gateway.rules.formats import drafts, patterns
+from gateway.rules.formats.drafts import CLOSED, Branch, Draft, Mode
+from gateway.rules.formats.outcome import Exported, Imported, Loss, Unfit
+from gateway.rules.formats.reading import Fields, at, parsed, sequence
+from gateway.rules.formats.writing import group_losses, refusal, show_number, written
+from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
+from gateway.rules.names import LanePath
 
-_EQUALS = {"==", "=", "equal", "equals", "exact"}
-_DIFFERS = {"!=", "notequal", "not_equals"}
-_IN = {"in", "list"}
-_PATTERN = {"regex", "=~", "~", "ergular", "regular"}
-"""Words for comparisons; the gateway's own form spells its last one so."""
-_ROUTES = (
-    "RouteIdList",
-    "RouteIndependentPercentageList",
-    "RouteIndependentPercentageEnable",
-    "GatewayId",
-    "GatewayUniqueId",
-)
+_SOURCES: Final = ("header", "param", "cookie")
+_COMPARISONS: Final = {"==": "equals", "!=": "not_equals", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_REGEX: Final = ("regex", "=~", "ergular")
+"""The last is how the SDKs spell it."""
+_PERCENT: Final = "deterministic_proportional_steaming_division"
+_LAST: Final = 101.0
+"""Behind every priority."""
+_OTHERS_DRAWN: Final = "the share is as large, but other people are in it: the two draw differently"
+_PATH: Final[TypeAdapter[str]] = TypeAdapter(LanePath)
 
 
-def read(data: Any) -> Imported:
-    """A lane, a list of lanes, or `{"Group": …, "Lanes": […]}`, or a list of these. Raises FormatError."""
+def import_mse(data: object) -> Imported:
+    """Groups of ours from a lane, a list of lanes, `{"Group": …, "Lanes": […]}` or a list of those.
+
+    Lanes without their group come into one for each `GroupId`. Raises FormatError for anything else.
+    """
     losses: list[Loss] = []
-    groups: list[LaneGroup | None] = []
-    bundles: list[tuple[Any, list[Any], str]] = []
-    loose: list[Any] = []
-    for index, item in enumerate(data if isinstance(data, list) else [data]):
-        place = str(index) if isinstance(data, list) else ""
-        keys = keys_of(item, place)
-        if keys.get("Lanes") is not None:
-            bundles.append((keys.get("Group") or {}, keys.items("Lanes"), place))
+    taken: set[str] = set()
+    groups = []
+    loose: dict[str, list[Fields]] = {}
+    data = parsed(data, "")
+    is_list = isinstance(data, list | tuple)
+    for index, item in enumerate(sequence(data if is_list else [data], "")):
+        fields = Fields(item, str(index) if is_list else "")
+        if fields.has("Group", "Lanes"):
+            groups.append(_group(fields.child("Group"), fields.children("Lanes"), "mse", taken, losses))
+            losses += fields.rest()
         else:
-            loose.append(item)
-    if loose:
-        bundles.append(({}, loose, ""))
-    for number, (described, lanes, place) in enumerate(bundles):
-        about = keys_of(described, f"{place}.Group".lstrip("."))
-        name = plain_name(about.text("Name"), "mse" if not number else f"mse-{number + 1}")
-        found: list[tuple[int, Lane | None]] = []
-        for index, item in enumerate(lanes):
-            found += _lanes(keys_of(item, f"{place}.{index}".lstrip(".")), losses)
-        enabled = about.text("Status", "1") not in ("0", "False")
-        ordered = [lane for _, lane in sorted(found, key=lambda pair: pair[0])]
-        groups.append(make_group(name, ordered, losses, about.place or name, enabled=enabled))
-        losses.extend(
-            Loss(about.at(key), f"{key} is lost: applications have no ids here; name `services` yourself")
-            for key in ("Id", "AppIds", "EntryApp", "Namespace", "Region")
-            if about.get(key) not in (None, "", -1)
-        )
-        losses.extend(Loss(about.at(key), f"{key} is lost") for key in about.unused())
-    return Imported(tuple(group for group in groups if group is not None), tuple(losses))
+            loose.setdefault(fields.text("GroupId"), []).append(fields)
+    for name, lanes in loose.items():
+        groups.append(_group(None, lanes, f"mse-{name}" if name else "mse", taken, losses))
+    return Imported(tuple(groups), tuple(losses))
 
 
-def _lanes(keys: Keys, losses: list[Loss]) -> list[tuple[int, Lane | None]]:
-    """The lanes of one swimming lane, one for each entry rule, with their priority."""
-    name = plain_name(keys.text("Name"), "lane")
-    tag = keys.text("Tag") or name
-    switches = keys.get("Enable"), keys.get("EnableRules")
-    enabled = all(_switch(value) for value in switches)
-    for key in ("Id", "GroupId"):
-        keys.get(key)
-    found: list[tuple[int, Lane | None]] = []
-    rules = _parsed(keys.get("EntryRules"), keys.at("EntryRules")) or []
-    if not isinstance(rules, list):
-        raise FormatError(f"{keys.at('EntryRules')}: a list is expected, found {rules!r}")
-    for index, rule in enumerate(rules):
-        found.append(_entry_rule(keys_of(rule, f"{keys.at('EntryRules')}.{index}"), name, tag, enabled, losses))
-    place = keys.at("GatewaySwimmingLaneRouteJson")
-    route = _parsed(keys.get("GatewaySwimmingLaneRouteJson"), place)
-    if route:
-        found.append(_gateway_route(keys_of(route, place), name, tag, enabled, losses))
-    if not found:
-        losses.append(Loss(keys.place or name, "no rule says who is on the lane: it is imported closed"))
-        found.append((0, make_lane(name, tag, everybody(), "all", losses, keys.place, enabled=False)))
-    losses.extend(Loss(keys.at(key), f"{key} is lost") for key in keys.unused())
-    return found
-
-
-def _entry_rule(keys: Keys, name: str, tag: str, enabled: bool, losses: list[Loss]) -> tuple[int, Lane | None]:
-    paths = [str(path) for path in keys.items("Paths")] or ([keys.text("Path")] if keys.text("Path") else [])
-    mode = "any" if keys.text("Condition", "AND").upper() == "OR" else "all"
-    items = [keys_of(item, f"{keys.at('RestItems')}.{number}") for number, item in enumerate(keys.items("RestItems"))]
-    conditions, is_whole = _conditions(items, losses)
-    if paths and mode == "any" and conditions:
-        conditions, mode = [{"path": {"in": paths}}, {"any": conditions}], "all"
-    elif paths:
-        conditions = [{"path": {"in": paths}}, *conditions]
-    priority = int(keys.text("Priority", "0") or 0)
-    losses.extend(Loss(keys.at(key), f"{key} is lost") for key in keys.unused())
-    lane = make_lane(name, tag, conditions or everybody(), mode, losses, keys.place, **_closed(enabled and is_whole))
-    return priority, lane
-
-
-def _gateway_route(keys: Keys, name: str, tag: str, enabled: bool, losses: list[Loss]) -> tuple[int, Lane | None]:
-    mode = "any" if keys.text("Condition", "AND").upper() == "OR" else "all"
-    items = [keys_of(item, f"{keys.at('Conditions')}.{number}") for number, item in enumerate(keys.items("Conditions"))]
-    conditions, is_whole = _conditions(items, losses)
-    percentage = keys.text("Percentage")
-    if keys.text("CanaryModel", "0") == "1":
-        message = f"{percentage} % of requests, drawn anew for each: here a share needs a key. It is imported closed"
-        losses.append(Loss(keys.at("Percentage"), message))
-        is_whole = False
-    losses.extend(Loss(keys.at(key), f"{key} is lost: limit the lane with `paths`") for key in _ROUTES if keys.get(key))
-    losses.extend(Loss(keys.at(key), f"{key} is lost") for key in keys.unused())
-    lane = make_lane(name, tag, conditions or everybody(), mode, losses, keys.place, **_closed(enabled and is_whole))
-    return 0, lane
-
-
-def _conditions(items: Sequence[Keys], losses: list[Loss]) -> tuple[list[dict[str, Any]], bool]:
-    """Conditions, and whether all could be read: a lane with fewer would be wider."""
-    conditions: list[dict[str, Any]] = []
-    is_whole = True
-    for item in items:
-        try:
-            conditions.append(_condition(item, losses))
-        except Unsayable as error:
-            losses.append(Loss(item.place, f"{error}; the lane is imported closed"))
-            is_whole = False
-    return conditions, is_whole
-
-
-def _condition(item: Keys, losses: list[Loss]) -> dict[str, Any]:
-    kind = item.text("Type").lower()
-    if kind not in ("header", "param", "cookie"):
-        raise Unsayable(f"type {item.text('Type')!r} is not known")
-    subject = {kind: item.text("Name")}
-    operator = item.text("Operator", "rawvalue").lower()
-    cond = item.text("Cond", "==").lower()
-    value = item.text("Value") or item.text("Datum")
-    names = [str(name) for name in item.items("NameList")]
-    if operator == "percent":
-        losses.append(Loss(item.at("Rate"), "other users are drawn: MSE hashes in another way"))
-        return {**subject, "percent": float(item.text("Rate") or value)}
-    if operator == "mod":
-        raise Unsayable("a remainder (mod) cannot be said; percent is what it is for")
-    if operator == "list" or cond in _IN:
-        return {**subject, "in": names or [part.strip() for part in value.split(",") if part.strip()]}
-    if cond in _EQUALS:
-        return {**subject, "equals": value}
-    if cond in _DIFFERS:
-        return {**subject, "not_equals": value}
-    if cond == "pre":
-        return {**subject, "prefix": value}
-    if cond in _PATTERN:
-        return {**subject, "regex": value}
-    raise Unsayable(f"comparison {item.text('Cond')!r} of operator {item.text('Operator')!r} is not known")
-
-
-def _closed(is_open: bool) -> dict[str, Any]:
-    return {} if is_open else {"enabled": False}
-
-
-def _switch(value: Any) -> bool:
-    return value in (None, True, 1, "1", "true", "True")
-
-
-def _parsed(value: Any, place: str) -> Any:
-    """A value that the API takes as JSON in a text, or as it is. Raises FormatError."""
-    if isinstance(value, str) and value:
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise FormatError(f"{place}: JSON is expected: {error}") from error
-    return value
-
-
-def write(groups: Sequence[LaneGroup]) -> Exported:
-    """A `{"Group": …, "Lanes": […]}` for each group."""
+def export_mse(groups: Sequence[LaneGroup]) -> Exported:
+    """A `{"Group": …, "Lanes": […]}` for each group: requests for CreateOrUpdateSwimmingLaneGroup and …Lane."""
     losses: list[Loss] = []
-    documents: list[dict[str, Any]] = []
-    for group in groups:
-        losses.extend(group_losses(group, frozenset({"enabled"})))
-        lanes: list[dict[str, Any]] = []
-        for number, lane in enumerate(group.lanes):
-            try:
-                rule = _rule(lane, number + 1, losses, f"{group.name}/{lane.name}")
-            except Unsayable as error:
-                losses.append(Loss(f"{group.name}/{lane.name}", f"the lane is left out: {error}"))
-                continue
-            losses.extend(lane_losses(group, lane, frozenset()))
-            lanes.append(
-                {
-                    "Name": lane.name,
-                    "Tag": lane.tag,
-                    "Enable": lane.enabled,
-                    "EnableRules": True,
-                    "EntryRules": [rule],
-                }
-            )
-        documents.append({"Group": {"Name": group.name, "Status": int(group.enabled)}, "Lanes": lanes})
-    return Exported(tuple(documents), tuple(losses))
+    return Exported(tuple(_write_group(group, losses) for group in groups), tuple(losses))
 
 
-def _rule(lane: Lane, priority: int, losses: list[Loss], place: str) -> dict[str, Any]:
-    if lane.paths:
-        raise Unsayable("paths with all below them: MSE has whole paths")
-    conditions = list(lane.match)
-    mode = lane.match_mode
+def _group(fields: Fields | None, lanes: list[Fields], name: str, taken: set[str], losses: list[Loss]) -> LaneGroup:
+    values: dict[str, Any] = {}
     paths: list[str] = []
-    if mode == "all" or len(conditions) == 1:
-        rest: list[Condition] = []
-        for condition in conditions:
-            test = condition.path
-            if test is not None and not paths and not test.ignore_case and (test.in_ or test.equals):
-                paths = test.in_ or [test.equals or ""]
-            else:
-                rest.append(condition)
-        conditions = rest
-        if paths and len(conditions) == 1 and conditions[0].any is not None:
-            conditions, mode = list(conditions[0].any), "any"
-    if is_everybody(conditions):
-        conditions = []
-    items = [_item(item, losses, place) for item in plain_conditions(lane.model_copy(update={"match": conditions}))]
-    return {"Paths": paths, "Condition": "OR" if mode == "any" else "AND", "Priority": priority, "RestItems": items}
+    is_shut = False
+    place = ""
+    if fields is not None:
+        place = fields.place
+        name = fields.text("Name", None)
+        entry = fields.text("EntryApp")
+        apps = fields.text("AppIds")
+        values["entry"] = [entry or EVERY_ENTRY]
+        values["services"] = [app.strip() for app in apps.split(",") if app.strip()]
+        values["enabled"] = fields.flag("Status", True)
+        if "@" in entry + apps:
+            losses.append(Loss(fields.at("AppIds"), "ids of applications; write the names of the services instead"))
+        paths, is_shut = _paths(fields, "Paths", losses)
+        is_shut = _has_routes(fields, "RouteIds", losses) or is_shut
+        losses += fields.rest()
+    found = []
+    names: set[str] = set()
+    for lane in lanes:
+        priority, draft = _draft(lane, paths, losses)
+        draft.is_shut = draft.is_shut or is_shut
+        found.append((priority, draft))
+    found.sort(key=lambda pair: pair[0])
+    made = [drafts.lane_of(draft, names, losses) for _, draft in found]
+    group_name = drafts.free_name(name, taken, at(place, "Name"), losses)
+    return drafts.group_of(place, [lane for lane in made if lane], losses, name=group_name, **values)
 
 
-def _item(condition: Condition, losses: list[Loss], place: str) -> dict[str, Any]:
+def _draft(fields: Fields, limits: list[str], losses: list[Loss]) -> tuple[float, Draft]:
+    """A lane and its priority. `limits` are the paths of its group."""
+    draft = Draft(fields.place, fields.text("Name"), fields.text("Tag", None), fields.flag("Enable", True))
+    fields.text("GroupId")
+    rules = fields.children("EntryRules") + fields.children("EntryRule")
+    priorities = [_rule(rule, draft, limits, losses) for rule in rules]
+    if not fields.flag("EnableRules", True) and rules:
+        draft.is_shut = True
+        losses.append(Loss(fields.at("EnableRules"), f"the rules are switched off; {CLOSED}"))
+    gateway = fields.child("GatewaySwimmingLaneRouteJson")
+    if gateway is not None:
+        _gateway(gateway, draft, limits, losses)
+    losses += fields.rest()
+    if not draft.branches:
+        draft.branches.append(Branch([drafts.NEVER]))
+        losses.append(Loss(fields.place, f"no rule says who is on the lane; {CLOSED}"))
+    return min(priorities, default=_LAST), draft
+
+
+def _rule(fields: Fields, draft: Draft, limits: list[str], losses: list[Loss]) -> float:
+    """Adds an entry rule to a lane, and returns its priority."""
+    priority = fields.number("Priority", _LAST)
+    if not fields.flag("Enable", True):
+        losses.append(Loss(fields.at("Enable"), "the rule is switched off; left out"))
+        fields.word("Condition", ("AND", "OR"), "AND")
+        return priority
+    own, is_shut = _paths(fields, "Paths" if fields.has("Paths") else "Path", losses)
+    draft.is_shut = draft.is_shut or is_shut
+    mode: Mode = "any" if fields.word("Condition", ("AND", "OR"), "AND") == "OR" else "all"
+    conditions = drafts.gathered(fields.children("RestItems"), _item, losses)
+    if not conditions and not own:
+        losses.append(Loss(fields.place, f"a rule without paths and conditions; {CLOSED}"))
+        conditions = [drafts.NEVER]
+    paths = _narrowed(limits, own)
+    if limits and own and not paths:
+        losses.append(Loss(fields.at("Paths"), f"none of the paths is below those of the group; {CLOSED}"))
+        conditions = [drafts.NEVER]
+    draft.branches.append(Branch(conditions, mode, paths))
+    losses += fields.rest()
+    return priority
+
+
+def _gateway(fields: Fields, draft: Draft, limits: list[str], losses: list[Loss]) -> None:
+    """Adds the route of a cloud gateway to a lane."""
+    draft.is_shut = _has_routes(fields, "RouteIdList", losses) or draft.is_shut
+    mode: Mode = "any" if fields.word("Condition", ("AND", "OR"), "AND") == "OR" else "all"
+    items = fields.children("Conditions")
+    if fields.number("CanaryModel", 0) != 0:
+        share = show_number(fields.number("Percentage", 0))
+        message = (
+            f"a share of {share} % is drawn without a key, so nobody would stay in it: split by a cookie; {CLOSED}"
+        )
+        losses.append(Loss(fields.at("Percentage"), message))
+        conditions = [drafts.NEVER]
+    else:
+        conditions = drafts.gathered(items, _item, losses)
+        if not conditions:
+            losses.append(Loss(fields.at("Conditions"), f"no condition; {CLOSED}"))
+            conditions = [drafts.NEVER]
+    draft.branches.append(Branch(conditions, mode, list(limits)))
+    losses += fields.rest()
+
+
+def _item(fields: Fields, losses: list[Loss]) -> Condition:
+    """A rest item, or a condition of a gateway's route. Raises Unfit."""
+    source = fields.text("Type", None).lower()
+    if source not in _SOURCES:
+        raise Unfit(fields.at("Type"), f"{source} is none of {', '.join(_SOURCES)}")
+    name = fields.text("Name", None)
+    operator = fields.text("Operator", "rawvalue").lower() or "rawvalue"
+    cond = fields.text("Cond", "==").lower()
+    datum = fields.text("Datum")
+    value = fields.text("Value", datum)
+    values = fields.texts("NameList") or ([value] if fields.has("Value", "Datum") else [])
+    rate = fields.number("Rate", -1)
+    if operator in ("percent", _PERCENT) or cond in ("percent", "percentage"):
+        losses.append(Loss(fields.at("Rate"), _OTHERS_DRAWN))
+        return drafts.condition(fields.at("Rate"), source, name, {"percent": rate if rate >= 0 else value})
+    if operator not in ("rawvalue", "list"):
+        raise Unfit(fields.at("Operator"), f"{operator} has no counterpart")
+    losses += fields.rest()
+    test: dict[str, Any]
+    if operator == "list" or cond == "in":
+        if cond not in ("in", "==", "!=", "notin", "not in", "not_in"):
+            raise Unfit(fields.at("Cond"), f"{cond} of a list has no counterpart")
+        test = {"in" if cond in ("in", "==") else "not_in": values}
+    elif cond in _COMPARISONS or cond == "equal":
+        test = {_COMPARISONS.get(cond, "equals"): value}
+    elif cond == "pre":
+        test = {"prefix": value}
+    elif cond in _REGEX:
+        start, body, end = patterns.trimmed(value)
+        test = patterns.simplified(body if start and end else value)
+    else:
+        raise Unfit(fields.at("Cond"), f"{cond} has no counterpart")
+    return drafts.condition(fields.at("Value"), source, name, test)
+
+
+def _paths(fields: Fields, key: str, losses: list[Loss]) -> tuple[list[str], bool]:
+    """Paths as lanes have them, and whether one of them is none."""
+    found = []
+    texts = fields.texts(key) if isinstance(fields.get(key), list | tuple) else [fields.text(key)]
+    for text in filter(None, texts):
+        try:
+            # Ant's /a/** is /a and everything below it; any other asterisk says more than a path can.
+            found.append(_PATH.validate_python(text.removesuffix("/**") or "/"))
+        except ValidationError:
+            losses.append(Loss(fields.at(key), f"{text!r} is not the path of a lane; {CLOSED}"))
+            return [], True
+        if "*" in found[-1]:
+            losses.append(Loss(fields.at(key), f"{text!r}: lanes have no patterns for paths; {CLOSED}"))
+            return [], True
+    return found, False
+
+
+def _has_routes(fields: Fields, key: str, losses: list[Loss]) -> bool:
+    """Whether there is a limit to routes of a gateway."""
+    routes = sequence(fields.get(key), fields.at(key))
+    if routes:
+        message = f"limited to routes of a gateway, which lanes do not know: give the lane paths; {CLOSED}"
+        losses.append(Loss(fields.at(key), message))
+    return bool(routes)
+
+
+def _narrowed(limits: list[str], paths: list[str]) -> list[str]:
+    """The paths that are below one of each list; an empty list is no limit."""
+    if not limits or not paths:
+        return limits or paths
+    pairs = [(f"{one.rstrip('/')}/", f"{other.rstrip('/')}/") for one in limits for other in paths]
+    return [max(pair)[:-1] or "/" for pair in pairs if max(pair).startswith(min(pair))]
+
+
+def _write_group(group: LaneGroup, losses: list[Loss]) -> dict[str, Any]:
+    losses += group_losses(group)
+    document: dict[str, Any] = {"Name": group.name, "Status": int(group.enabled)}
+    if group.entry != [EVERY_ENTRY]:
+        if len(group.entry) != 1:
+            document["Status"] = 0
+            message = f"a group has one entry there, so it is written switched off; found {group.entry}"
+            losses.append(Loss(f"{group.name} entry", message))
+        document["EntryApp"] = ",".join(group.entry)
+    if group.services:
+        document["AppIds"] = ",".join(group.services)
+        losses.append(Loss(f"{group.name} services", "names of services; write the ids of the applications instead"))
+    lanes = written(group, (), _write_lane, losses)
+    for priority, lane in enumerate(lanes, 1):
+        for rule in lane["EntryRules"]:
+            rule["Priority"] = priority
+    return {"Group": document, "Lanes": lanes}
+
+
+def _write_lane(lane: Lane, losses: list[Loss]) -> dict[str, Any]:
+    """A lane with its entry rules, but for their priority. Raises Unfit."""
+    wholes: list[tuple[str, Mode, Sequence[Condition]]] = [("match", lane.match_mode, lane.match)]
+    if lane.match_mode == "any" and any(condition.members for condition in lane.match):
+        wholes = [
+            (f"match.{index}", "any" if condition.any else "all", (condition.any or condition.all or [condition]))
+            for index, condition in enumerate(lane.match)
+        ]
+    rules = []
+    for place, mode, conditions in wholes:
+        is_open = list(conditions) == [drafts.EVERYBODY]
+        items = [] if is_open else [_write(at(place, index), leaf, losses) for index, leaf in enumerate(conditions)]
+        paths = lane.paths or (["/"] if is_open else [])
+        rules.append({"Paths": paths, "Condition": "AND" if mode == "all" else "OR", "RestItems": items})
+    return {"Name": lane.name, "Tag": lane.tag, "Enable": lane.enabled, "EnableRules": True, "EntryRules": rules}
+
+
+def _write(place: str, condition: Condition, losses: list[Loss]) -> dict[str, Any]:
+    """A rest item. Raises Unfit."""
     test = condition.test
-    if condition.source not in ("header", "param", "cookie") or condition.issue is not None:
-        raise Unsayable(f"a condition on {condition.source}")
-    if test.ignore_case:
-        raise Unsayable("ignore_case")
+    if condition.source not in _SOURCES or test.ignore_case or condition.issue is not None:
+        raise refusal(place, condition, "MSE")
+    operator, operand = test.operator, test.operand(test.operator)
     item: dict[str, Any] = {"Type": condition.source, "Name": condition.name, "Operator": "rawvalue"}
-    if test.equals is not None:
-        return {**item, "Cond": "==", "Value": test.equals}
-    if test.not_equals is not None:
-        return {**item, "Cond": "!=", "Value": test.not_equals}
-    if test.in_ is not None:
-        return {**item, "Operator": "list", "Cond": "in", "NameList": test.in_}
-    if test.regex is not None:
-        return {**item, "Cond": "regex", "Value": test.regex}
-    if test.prefix is not None:
-        return {**item, "Cond": "PRE", "Value": test.prefix}
-    if isinstance(test.percent, float) and test.percent == int(test.percent):
-        losses.append(Loss(f"{place} percent", "other users are drawn: MSE hashes in another way"))
-        return {**item, "Operator": "percent", "Cond": "<", "Rate": int(test.percent)}
-    raise Unsayable(f"operator {test.operator}")
+    by_operator = {word: cond for cond, word in _COMPARISONS.items()}
+    texts = {"prefix": "{}" + patterns.ANYTHING, "suffix": patterns.ANYTHING + "{}"}
+    texts["contains"] = patterns.ANYTHING + "{}" + patterns.ANYTHING
+    if operator in by_operator:
+        if operator == "not_equals":
+            losses.append(Loss(place, "MSE does not say whether != holds where the key is absent; here it does not"))
+        return item | {"Cond": by_operator[operator], "Value": operand if isinstance(operand, str) else f"{operand:g}"}
+    if operator == "in":
+        return item | {"Operator": "list", "Cond": "in", "NameList": operand}
+    if operator == "percent" and not isinstance(operand, list) and operand == int(operand):
+        losses.append(Loss(place, _OTHERS_DRAWN))
+        return item | {"Operator": _PERCENT, "Rate": int(operand)}
+    if operator == "regex":
+        return item | {"Cond": "regex", "Value": patterns.anchored(operand)}
+    if operator in texts and operand:
+        return item | {"Cond": "regex", "Value": patterns.anchored(texts[operator].format(patterns.quote(operand)))}
+    if (operator, operand) in (("exists", True), ("absent", False)):
+        return item | {"Cond": "regex", "Value": patterns.anchored(patterns.ANYTHING)}
+    raise refusal(place, condition, "MSE")

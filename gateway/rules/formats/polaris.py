@@ -1,34 +1,23 @@
-"""Polaris: `LaneGroup` with its rules (specification, api/v1/traffic_manage/lane.proto), as JSON.
+"""Lanes of Polaris: a `LaneGroup` of its specification (api/v1/traffic_manage/lane.proto), read.
 
-Its text comparisons ignore case and its patterns need not match the whole value; a blank value satisfies nothing.
+There, texts are compared without case, a pattern is looked for anywhere in the value, and a blank value satisfies nothing.
+What the JSON leaves out has protobuf's default: a rule without `enable` is closed, one without `match_mode` strict.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from gateway.rules.conditions import Condition
-from gateway.rules.formats.common import (
-    Exported,
-    Imported,
-    Keys,
-    Loss,
-    Unsayable,
-    everybody,
-    group_losses,
-    is_everybody,
-    keys_of,
-    lane_losses,
-    make_group,
-    make_lane,
-    plain_conditions,
-    plain_name,
-)
-from gateway.rules.model import Lane, LaneGroup
+from gateway.rules.formats import drafts, patterns
+from gateway.rules.formats.drafts import CLOSED, Branch, Draft
+from gateway.rules.formats.outcome import Imported, Loss, Unfit
+from gateway.rules.formats.reading import Fields, parsed, sequence
+from gateway.rules.formats.writing import show_number
+from gateway.rules.model import EVERY_ENTRY, LaneGroup
 
-_SOURCES = {
+SOURCES: Final = {
     "HEADER": "header",
     "QUERY": "param",
     "COOKIE": "cookie",
@@ -36,215 +25,178 @@ _SOURCES = {
     "METHOD": "method",
     "CALLER_IP": "client_ip",
 }
-_NAMES = {source: name for name, source in _SOURCES.items()}
-_NO_CASE = frozenset({"method", "client_ip"})
-"""Things for which `ignore_case` means nothing."""
-_UNANCHORED = "(?s:.*)"
+BARE: Final = ("path", "method", "client_ip")
+"""What is always there and never blank, and has no name."""
+CASELESS: Final = ("method", "client_ip")
+"""Where ours have no case either."""
+EVERY: Final = "*"
+DEFAULT_NAMESPACE: Final = "default"
+_KINDS: Final = ("EXACT", "REGEX", "NOT_EQUALS", "IN", "NOT_IN", "RANGE")
+_INTEGER: Final = "[+-]?[0-9]+"
 
 
-def read(data: Any) -> Imported:
-    """A lane group, or a list of them. Raises FormatError."""
+def import_polaris(data: object) -> Imported:
+    """Groups of ours from a LaneGroup, or a list of them. Raises FormatError for anything else."""
     losses: list[Loss] = []
-    groups: list[LaneGroup | None] = []
-    for index, item in enumerate(data if isinstance(data, list) else [data]):
-        keys = keys_of(item, str(index) if isinstance(data, list) else "")
-        name = plain_name(keys.text("name"), f"polaris-{index + 1}")
-        rules = [keys_of(rule, f"{keys.at('rules')}.{number}") for number, rule in enumerate(keys.items("rules"))]
-        rules.sort(key=lambda rule: (int(rule.text("priority", "0") or 0), rule.text("ctime")))
-        lanes = [_lane(rule, losses) for rule in rules]
-        services: list[str] = []
-        for number, destination in enumerate(keys.items("destinations")):
-            described = keys_of(destination, f"{keys.at('destinations')}.{number}")
-            services.append(described.text("service"))
-            described.get("namespace")
-            losses.extend(Loss(described.at(key), f"{key} is lost") for key in described.unused())
-        for number, _ in enumerate(keys.items("entries")):
-            losses.append(Loss(f"{keys.at('entries')}.{number}", "the entry is lost: name entry gateways in `entry`"))
-        for key in ("id", "revision", "ctime", "mtime", "description"):
-            keys.get(key)
-        losses.extend(Loss(keys.at(key), f"{key} is lost") for key in keys.unused())
-        groups.append(make_group(name, lanes, losses, keys.place or name, services=[text for text in services if text]))
-    return Imported(tuple(group for group in groups if group is not None), tuple(losses))
+    taken: set[str] = set()
+    data = parsed(data, "")
+    is_list = isinstance(data, list | tuple)
+    items = sequence(data if is_list else [data], "")
+    groups = [_group(Fields(item, str(index) if is_list else ""), taken, losses) for index, item in enumerate(items)]
+    return Imported(tuple(groups), tuple(losses))
 
 
-def _lane(keys: Keys, losses: list[Loss]) -> Lane | None:
-    name = plain_name(keys.text("name"), "lane")
-    tags = [tag.strip() for tag in keys.text("default_label_value").split(",") if tag.strip()] or [name]
+def integers(place: str, source: str, name: str, low: float, high: float) -> Condition:
+    """A RANGE: it takes whole numbers only. Raises Unfit."""
+    tests: list[dict[str, Any]] = [{"range": [low, high]}, {"regex": _INTEGER}]
+    return drafts.combined([drafts.condition(place, source, name, test) for test in tests], "all")
+
+
+def _group(fields: Fields, taken: set[str], losses: list[Loss]) -> LaneGroup:
+    name = fields.text("name", None)
+    entries, entries_shut = _places(fields.children("entries"), losses, "selector")
+    services, services_shut = _places(fields.children("destinations"), losses)
+    is_shut = entries_shut or services_shut
+    if not entries:
+        losses.append(Loss(fields.at("entries"), "no entry, so no lane is matched anywhere: give the group its entry"))
+    if not services:
+        losses.append(Loss(fields.at("destinations"), "no destination, and here no services would mean all: closed"))
+        is_shut = True
+    names: set[str] = set()
+    found = [_draft(rule, name, losses) for rule in fields.children("rules")]
+    found.sort(key=lambda pair: pair[0])
+    made = [drafts.lane_of(draft, names, losses) for _, draft in found]
+    losses += fields.rest()
+    return drafts.group_of(
+        fields.place,
+        [lane for lane in made if lane],
+        losses,
+        name=drafts.free_name(name, taken, fields.at("name"), losses),
+        enabled=not is_shut,
+        entry=[EVERY_ENTRY] if EVERY in entries else entries,
+        services=[] if EVERY in services else services,
+    )
+
+
+def _places(items: Sequence[Fields], losses: list[Loss], key: str = "") -> tuple[list[str], bool]:
+    """The services that entries or destinations name, and whether labels limit them to some instances."""
+    found = []
+    is_shut = False
+    for item in items:
+        fields = item
+        if key:
+            item.get("type")
+            fields = item.child(key) or item
+        fields.get("@type")
+        found.append(fields.text("service", None))
+        namespace = fields.text("namespace", DEFAULT_NAMESPACE)
+        if namespace not in (DEFAULT_NAMESPACE, EVERY):
+            losses.append(Loss(fields.at("namespace"), f"{namespace}: services have no namespace here; left out"))
+        if fields.get("labels"):
+            losses.append(Loss(fields.at("labels"), "limited to some instances of the service; the group is closed"))
+            is_shut = True
+        losses += fields.rest() + (item.rest() if item is not fields else [])
+    return list(dict.fromkeys(found)), is_shut
+
+
+def _draft(fields: Fields, group: str, losses: list[Loss]) -> tuple[tuple[float, str], Draft]:
+    """A rule, and what orders it."""
+    tags = [tag.strip() for tag in fields.text("default_label_value", None).split(",")]
     if len(tags) > 1:
-        losses.append(
-            Loss(keys.at("default_label_value"), f"a lane has one tag: {tags[0]} is kept, {', '.join(tags[1:])} lost")
-        )
-    if keys.text("label_key", "lane") != "lane":
-        losses.append(
-            Loss(keys.at("label_key"), "label_key is lost: instances carry the tag as the registry's adapter reads it")
-        )
-    rule = keys_of(keys.get("traffic_match_rule") or {}, keys.at("traffic_match_rule"))
-    mode = "any" if rule.text("match_mode", "AND").upper() in ("OR", "1") else "all"
-    conditions: list[dict[str, Any]] = []
-    is_whole = True
-    for number, argument in enumerate(rule.items("arguments")):
-        about = keys_of(argument, f"{rule.at('arguments')}.{number}")
-        try:
-            conditions.append(_condition(about))
-        except Unsayable as error:
-            losses.append(Loss(about.place, f"{error}; the lane is imported closed"))
-            is_whole = False
-    gray = keys.get("traffic_gray")
-    if isinstance(gray, Mapping) and gray:
-        about = keys_of(gray, keys.at("traffic_gray"))
-        percentage = keys_of(about.get("percentage") or {}, about.at("percentage"))
-        if about.text("mode", "PERCENTAGE") not in ("PERCENTAGE", "0") or percentage.text("percent", "100") != "100":
-            message = "a share of requests, drawn anew for each: here a share needs a key. It is imported closed"
-            losses.append(Loss(about.place, message))
-            is_whole = False
-    strict = keys.text("match_mode", "STRICT").upper() in ("STRICT", "0")
-    is_open = keys.get("enable", True) in (True, "true", 1) and is_whole
-    for key in ("id", "group_name", "revision", "ctime", "mtime", "etime", "description", "priority"):
-        keys.get(key)
-    losses.extend(Loss(keys.at(key), f"{key} is lost") for key in keys.unused())
-    more: dict[str, Any] = {"strict": True} if strict else {}
-    if not is_open:
-        more["enabled"] = False
-    return make_lane(name, tags[0], conditions or everybody(), mode, losses, keys.place, **more)
-
-
-def _condition(keys: Keys) -> dict[str, Any]:
-    kind = keys.text("type").upper()
-    source = _SOURCES.get(kind)
-    if source is None:
-        raise Unsayable(f"argument type {kind!r} cannot be said")
-    value = keys_of(keys.get("value") or {}, keys.at("value"))
-    if value.text("value_type", "TEXT").upper() not in ("TEXT", "0"):
-        raise Unsayable("a value from a parameter or a variable cannot be said")
-    inner = value.get("value")
-    text = str(inner.get("value", "")) if isinstance(inner, Mapping) else str(inner or "")
-    test = _test(source, value.text("type", "EXACT").upper(), text)
-    return {source: test} if source in ("path", "method", "client_ip") else {source: keys.text("key"), **test}
-
-
-def _test(source: str, kind: str, text: str) -> dict[str, Any]:
-    folds = {} if source in _NO_CASE else {"ignore_case": True}
-    several = [part.strip() for part in text.split(",")]
-    if text == "*":
-        return {"exists": True}
-    if kind == "EXACT":
-        return {"equals": text, **folds}
-    if kind == "NOT_EQUALS":
-        return {"not_equals": text, **folds}
-    if kind == "IN":
-        return {"in": several, **folds}
-    if kind == "NOT_IN":
-        return {"not_in": several, **folds}
-    if kind == "REGEX" and source != "client_ip":
-        literal = _literals(text)
-        if literal:
-            return {"equals": literal[0]} if len(literal) == 1 else {"in": literal}
-        start = "" if text.startswith("^") else _UNANCHORED
-        end = "" if text.endswith("$") else _UNANCHORED
-        return {"regex": f"{start}(?:{text}){end}" if start or end else text}
-    if kind == "RANGE" and source != "client_ip":
-        match = re.fullmatch(r"(-?\d+)~(-?\d+)", text)
-        if match is not None:
-            return {"range": [int(match[1]), int(match[2])]}
-    raise Unsayable(f"{kind} {text!r} of {source} cannot be said")
-
-
-def write(groups: Sequence[LaneGroup]) -> Exported:
-    """A lane group for each group."""
-    losses: list[Loss] = []
-    documents: list[dict[str, Any]] = []
-    for group in groups:
-        losses.extend(group_losses(group, frozenset({"services", "enabled"})))
-        rules: list[dict[str, Any]] = []
-        for number, lane in enumerate(group.lanes):
-            try:
-                arguments = _arguments(lane)
-            except Unsayable as error:
-                losses.append(Loss(f"{group.name}/{lane.name}", f"the lane is left out: {error}"))
-                continue
-            losses.extend(lane_losses(group, lane, frozenset({"strict"})))
-            rules.append(
-                {
-                    "name": lane.name,
-                    "group_name": group.name,
-                    "traffic_match_rule": {
-                        "arguments": arguments,
-                        "match_mode": "OR" if lane.match_mode == "any" else "AND",
-                    },
-                    "default_label_value": lane.tag,
-                    "enable": group.enabled and lane.enabled,
-                    "match_mode": "STRICT" if lane.strict else "PERMISSIVE",
-                    "priority": number,
-                }
-            )
-        destinations = [{"namespace": "default", "service": service} for service in group.services]
-        documents.append({"name": group.name, "entries": [], "destinations": destinations, "rules": rules})
-    return Exported(tuple(documents), tuple(losses))
-
-
-def _arguments(lane: Lane) -> list[dict[str, Any]]:
-    if lane.paths:
-        raise Unsayable("paths with all below them")
-    conditions = plain_conditions(lane)
-    return [] if is_everybody(conditions) else [_argument(condition) for condition in conditions]
-
-
-def _argument(condition: Condition) -> dict[str, Any]:
-    source, test = condition.source, condition.test
-    if source not in _NAMES:
-        raise Unsayable(f"a condition on {source}")
-    texts = test.texts()
-    if any(not text or text == "*" or "," in text for text in texts):
-        raise Unsayable("a text that is empty, `*` or has a comma")
-    if (test.equals is not None or test.in_ is not None) and source not in _NO_CASE and not test.ignore_case:
-        # Its own comparisons ignore case, its patterns do not.
-        pattern = "|".join(map(re.escape, texts))
-        text = f"^{pattern}$" if len(texts) == 1 else f"^(?:{pattern})$"
-        return {"type": _NAMES[source], "key": condition.name, "value": _value("REGEX", text)}
-    if texts and source not in _NO_CASE and not test.ignore_case:
-        raise Unsayable("not_equals and not_in in which case counts (Polaris ignores it)")
-    if source == "client_ip" and any("/" in text for text in texts):
-        raise Unsayable("a network")
-    if test.equals is not None:
-        kind, text = "EXACT", test.equals
-    elif test.not_equals is not None:
-        kind, text = "NOT_EQUALS", test.not_equals
-    elif test.in_ is not None:
-        kind, text = "IN", ",".join(test.in_)
-    elif test.not_in is not None:
-        kind, text = "NOT_IN", ",".join(test.not_in)
-    elif test.regex is not None and not test.ignore_case:
-        kind, text = "REGEX", _unanchored(test.regex)
-    elif test.range is not None and all(number == int(number) for number in test.range):
-        kind, text = "RANGE", "~".join(f"{number:.0f}" for number in test.range)
-    elif test.exists is True or test.absent is False:
-        kind, text = "EXACT", "*"
-    else:
-        raise Unsayable(f"operator {test.operator}")
-    return {"type": _NAMES[source], "key": condition.name, "value": _value(kind, text)}
-
-
-def _value(kind: str, text: str) -> dict[str, str]:
-    return {"type": kind, "value": text, "value_type": "TEXT"}
-
-
-def _literals(pattern: str) -> list[str]:
-    """The texts that an anchored pattern spells out; none where it is more than that."""
-    if not (pattern.startswith("^") and pattern.endswith("$")):
-        return []
-    body = pattern[1:-1]
-    if body.startswith("(?:") and body.endswith(")"):
-        body = body[3:-1]
-    parts = body.split("|")
-    texts = [re.sub(r"\\(.)", r"\1", part) for part in parts]
-    return texts if [re.escape(text) for text in texts] == parts else []
-
-
-def _unanchored(pattern: str) -> str:
-    """A pattern that has to match the whole value, for a system in which it need not."""
-    match = re.fullmatch(r"\(\?s:\.\*\)\(\?:(.*)\)\(\?s:\.\*\)", pattern, re.DOTALL)
+        losses.append(Loss(fields.at("default_label_value"), f"a lane has one tag: left out are {', '.join(tags[1:])}"))
+    draft = Draft(fields.place, fields.text("name"), tags[0], fields.flag("enable", False))
+    draft.strict = fields.word("match_mode", ("STRICT", "PERMISSIVE"), "STRICT") == "STRICT"
+    order = (fields.number("priority", 0), fields.text("ctime"))
+    if fields.text("group_name", group) not in ("", group):
+        losses.append(Loss(fields.at("group_name"), "another group than the one it stands in; left out"))
+    if fields.text("label_key", "lane") not in ("", "lane"):
+        losses.append(Loss(fields.at("label_key"), "under which key instances carry their tag is configured elsewhere"))
+    match = fields.child("traffic_match_rule")
+    conditions: list[Condition] = []
+    paths: list[str] = []
+    mode: drafts.Mode = "all"
     if match is not None:
-        return match[1]
-    if pattern.startswith("^") and pattern.endswith("$"):
-        return pattern
-    return f"^(?:{pattern})$"
+        mode = "any" if match.word("match_mode", ("AND", "OR"), "AND") == "OR" else "all"
+        arguments = match.children("arguments")
+        if mode == "all":
+            paths, arguments = _split_paths(arguments)
+        conditions = drafts.gathered(arguments, _argument, losses)
+        losses += match.rest()
+    draft.branches.append(Branch(conditions, mode, paths))
+    gray = fields.child("traffic_gray")
+    if gray is not None:
+        draft.is_shut = _is_gradual(gray, losses)
+    losses += fields.rest()
+    return order, draft
+
+
+def _is_gradual(fields: Fields, losses: list[Loss]) -> bool:
+    """Whether only some of the requests that match are taken."""
+    if fields.word("mode", ("PERCENTAGE", "WARMUP"), "PERCENTAGE") == "WARMUP":
+        fields.get("warmup")
+        losses.append(Loss(fields.at("warmup"), f"lanes have no warm-up; {CLOSED}"))
+        return True
+    share = fields.child("percentage")
+    percent = 0.0 if share is None else share.number("percent", 0)
+    losses += fields.rest()
+    if percent >= 100:
+        return False
+    message = f"{show_number(percent)} % are drawn anew for each request, so nobody would stay in: split by a cookie"
+    losses.append(Loss(fields.at("percentage"), f"{message}; {CLOSED}"))
+    return True
+
+
+def _split_paths(arguments: list[Fields]) -> tuple[list[str], list[Fields]]:
+    """The `paths` of a lane that was exported, and the other arguments."""
+    for argument in arguments:
+        value = argument.get("value")
+        if argument.get("type") != "PATH" or not isinstance(value, dict) or value.get("type") != "REGEX":
+            continue
+        start, body, end = patterns.trimmed(str(value.get("value")))
+        paths = patterns.paths_of(body) if start and end else None
+        if paths:
+            return paths, [other for other in arguments if other is not argument]
+    return [], arguments
+
+
+def _argument(fields: Fields, losses: list[Loss]) -> Condition:
+    """An argument as a condition. Raises Unfit."""
+    kind = fields.text("type", "CUSTOM").upper()
+    name = fields.text("key")
+    value = fields.child("value") or Fields({}, fields.at("value"))
+    operator = value.word("type", _KINDS, "EXACT")
+    text = value.text("value")
+    if kind not in SOURCES:
+        raise Unfit(fields.at("type"), f"{kind} {name} is nothing that conditions look at")
+    if value.text("value_type", "TEXT").upper() not in ("", "TEXT", "0"):
+        raise Unfit(value.at("value_type"), "only texts are compared with")
+    losses += fields.rest() + value.rest()
+    place = value.at("value")
+    source = SOURCES[kind]
+    if text == EVERY:
+        return drafts.condition(place, source, name, {"exists": True})
+    if not text:
+        raise Unfit(place, "an empty value")
+    if source == "client_ip" and "/" in text:
+        raise Unfit(place, f"{text} is a text to Polaris, and a network here")
+    if operator == "RANGE":
+        low, _, high = text.partition("~")
+        try:
+            return integers(place, source, name, int(low), int(high))
+        except ValueError as error:
+            raise Unfit(place, f"a range is FROM~TO in whole numbers; found {text!r}") from error
+    return drafts.condition(place, source, name, _test(operator, text, source))
+
+
+def _test(operator: str, text: str, source: str) -> dict[str, Any]:
+    if operator == "REGEX":
+        return patterns.simplified(patterns.whole(text))
+    # Java's split leaves out what is empty at the end.
+    texts = text.rstrip(",").split(",") if operator in ("IN", "NOT_IN") else [text]
+    case: dict[str, Any] = {} if source in CASELESS else {"ignore_case": True}
+    if operator in ("EXACT", "IN"):
+        return {"equals": text, **case} if operator == "EXACT" else {"in": texts, **case}
+    if source in BARE:
+        return {"not_equals": text, **case} if operator == "NOT_EQUALS" else {"not_in": texts, **case}
+    # A blank value satisfies nothing there: here it would be another one.
+    return {"not_in": ["", *texts], **case}
