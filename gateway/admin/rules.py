@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from gateway.admin.problems import problem
-from gateway.control.edit import AlreadyThere, Change, LaneEditor, LaneView, NotThere, Outdated, Refused
+from gateway.control.edit import AlreadyThere, Change, LaneEditor, LaneView, NotInForce, NotThere, Outdated, Refused
 from gateway.control.history import History
 from gateway.control.whatif import Comparison
 from gateway.errors import ConfigError, GatewayError, RegistryError
@@ -46,6 +46,7 @@ class RulesApi:
         lane = "/api/v1/groups/{group}/lanes/{lane}"
         return [
             web.get(lane, self._failing(self._get)),
+            web.get("/api/v1/groups/{group}/lanes", self._failing(self._list)),
             web.post("/api/v1/groups/{group}/lanes", self._failing(self._create)),
             web.put(lane, self._failing(self._replace)),
             web.patch(lane, self._failing(self._patch)),
@@ -66,6 +67,8 @@ class RulesApi:
                 return problem(404, "not_found", str(error))
             except AlreadyThere as error:
                 return problem(409, "already_there", str(error))
+            except NotInForce as error:
+                return problem(409, "not_in_force", str(error))
             except (Outdated, ConflictError) as error:
                 return problem(412, "outdated", str(error))
             except Refused as error:
@@ -84,6 +87,10 @@ class RulesApi:
                 return problem(400, "bad_request", str(error))
 
         return handle
+
+    async def _list(self, request: web.Request) -> web.Response:
+        views = self._editor.views(request.match_info["group"])
+        return web.json_response({"lanes": [{**_described(view), "etag": f'"{view.etag}"'} for view in views]})
 
     async def _get(self, request: web.Request) -> web.Response:
         return _lane_answer(self._editor.view(*_names(request)))
@@ -207,8 +214,11 @@ def _is_dry(request: web.Request) -> bool:
 
 
 def _lane_answer(lane: LaneView) -> web.Response:
-    body = {"group": lane.group, "lane": dict(lane.data), "file": lane.file, "line": lane.line}
-    return web.json_response(body, headers={"ETag": f'"{lane.etag}"'})
+    return web.json_response(_described(lane), headers={"ETag": f'"{lane.etag}"'})
+
+
+def _described(lane: LaneView) -> dict[str, Any]:
+    return {"group": lane.group, "lane": dict(lane.data), "file": lane.file, "line": lane.line}
 
 
 def _change_answer(change: Change, request: web.Request, status: int = 200) -> web.Response:

@@ -21,7 +21,7 @@ from gateway.app.rulebook import ReadyGateway, RuleBook
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
 from gateway.control.load import load_gateway
-from gateway.control.reload import Reloader, ReloadState
+from gateway.control.reload import FILES_CHANGED, Reloader, ReloadState
 from gateway.control.rulefiles import load_rules
 from gateway.control.surroundings import make_surroundings
 from gateway.control.watch import Watcher
@@ -124,8 +124,8 @@ class EntryGateway:
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
         # Files are watched late: a reload needs all of the above.
-        self._watcher = Watcher(partial(self._reload, "files changed"))
-        self._watcher.watch(self._files())
+        self._watcher = Watcher(partial(self._reload, FILES_CHANGED))
+        self._watcher.watch(self._reloader.files)
         if self._workers is None:
             await self._plane.listen(sock)
         else:
@@ -175,11 +175,7 @@ class EntryGateway:
             return
         await self._reloader.reload(cause, author)
         # A failed reload may be mended in a file that only now became part of the configuration.
-        self._watcher.watch(self._files())
-
-    def _files(self) -> Sequence[Path]:
-        ready = self._reloader.loaded
-        return () if ready is None else ready.files
+        self._watcher.watch(self._reloader.files)
 
     def _record(self, ready: ReadyGateway, revision: int, cause: str, author: str) -> None:
         self._book.record(ready.loaded, revision, cause, author, time.time())

@@ -28,7 +28,7 @@ from gateway.app.parts import (
 from gateway.control.certificates import upstream_tls
 from gateway.control.load import LoadedSidecar, load_sidecar
 from gateway.control.publish import Publisher
-from gateway.control.reload import Reloader
+from gateway.control.reload import FILES_CHANGED, Reloader
 from gateway.control.surroundings import make_surroundings
 from gateway.control.watch import Watcher
 from gateway.errors import GatewayError
@@ -174,8 +174,8 @@ class Sidecar:
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()
-        self._watcher = Watcher(partial(self._reload, "files changed"))
-        self._watcher.watch(self._files())
+        self._watcher = Watcher(partial(self._reload, FILES_CHANGED))
+        self._watcher.watch(self._reloader.files)
         self._is_serving = True
         if self._missed:
             await self._reload(self._missed)
@@ -227,11 +227,7 @@ class Sidecar:
             self._missed = cause  # for when everything is there that a reload needs
             return
         await self._reloader.reload(cause)
-        self._watcher.watch(self._files())
-
-    def _files(self) -> Sequence[Path]:
-        loaded = self._reloader.loaded
-        return () if loaded is None else loaded.files
+        self._watcher.watch(self._reloader.files)
 
     def _apply(self, ready: ReadySidecar, revision: int) -> None:
         if self._is_serving:

@@ -10,15 +10,17 @@ import difflib
 import hashlib
 import io
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.control.format import round_trip
+from gateway.control.format import plain_lane, round_trip
+from gateway.control.reload import FILES_CHANGED
 from gateway.control.rulefiles import GroupPlace, LoadedRules, Overlay
 from gateway.errors import ConfigError, GatewayError
-from gateway.yamlfile import parse
+from gateway.yamlfile import parse, read_text
 
 
 class NotThere(GatewayError):
@@ -33,6 +35,10 @@ class Outdated(GatewayError):
     """The lane is not what the caller thinks it is (its ETag differs)."""
 
 
+class NotInForce(GatewayError):
+    """Files say something that does not run: a change would be made of rules that nobody sees."""
+
+
 class Refused(GatewayError):
     """The change does not check. `errors` are (field, message) pairs; the field is relative to the lane."""
 
@@ -43,7 +49,7 @@ class Refused(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """A lane as its file has it. `etag` changes with what it says."""
+    """A lane, `data` in plain values, and where it stands. `etag` changes with what its file says of it."""
 
     group: str
     name: str
@@ -88,6 +94,11 @@ class LaneEditor:
         """A lane. Raises NotThere."""
         return _view(self._current(), group, name)
 
+    def views(self, group: str) -> list[LaneView]:
+        """The lanes of a group, in order. Raises NotThere."""
+        current = self._current()
+        return [_view(current, group, lane["name"]) for lane in _lanes(_place(current, group))]
+
     async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
         """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
         name = str(data.get("name", ""))
@@ -95,7 +106,7 @@ class LaneEditor:
         def add(lanes: list[Any], _: int) -> None:
             lanes.append(dict(data))
 
-        async with self._lock:
+        async with self._in_force():
             if any(lane["name"] == name for lane in _lanes(_place(self._current(), group))):
                 raise AlreadyThere(f"there is a lane {group}/{name} already")
             return await self._change(group, name, -1, add, f"lane {group}/{name} created", author, dry_run)
@@ -109,7 +120,7 @@ class LaneEditor:
         def put(lanes: list[Any], index: int) -> None:
             lanes[index] = named
 
-        async with self._lock:
+        async with self._in_force():
             index = self._index(group, name, etag)
             cause = f"lane {group}/{name} replaced"
             return await self._change(group, str(named["name"]), index, put, cause, author, dry_run)
@@ -134,7 +145,7 @@ class LaneEditor:
                 else:
                     lane[key] = value
 
-        async with self._lock:
+        async with self._in_force():
             index = self._index(group, name, etag)
             cause = f"lane {group}/{name} {what}"
             return await self._change(group, str(data.get("name") or name), index, merge, cause, author, dry_run)
@@ -145,18 +156,38 @@ class LaneEditor:
         def drop(lanes: list[Any], index: int) -> None:
             del lanes[index]
 
-        async with self._lock:
+        async with self._in_force():
             index = self._index(group, name, etag)
             return await self._change(group, "", index, drop, f"lane {group}/{name} deleted", author, dry_run)
 
     async def roll_back(self, files: Mapping[str, str], cause: str, author: str, dry_run: bool) -> Change:
-        """Makes the files what they were; those that were not there are removed. Raises Refused."""
+        """Makes the files what they were; those that were not there are removed. Raises Refused.
+
+        What the files say now need not be in force: this is a way out of a change that does not check.
+        """
         async with self._lock:
-            now = self._current().texts
             then = {Path(file): text for file, text in files.items()}
-            overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now.get(path) != text}
-            overlay.update({path: None for path in now if path not in then})
+            now = await asyncio.to_thread(_on_disk, {*self._current().texts, *then})
+            overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now[path] != text}
+            overlay.update({path: None for path, text in now.items() if path not in then and text is not None})
             return await self._make(overlay, cause, author, dry_run, ("", ""))
+
+    @asynccontextmanager
+    async def _in_force(self) -> AsyncIterator[None]:
+        """One change at a time, and only while the files are what runs. Raises NotInForce."""
+        async with self._lock:
+            if await self._changed_files():
+                await self._reload(FILES_CHANGED, "")
+            changed = await self._changed_files()
+            if changed:
+                names = ", ".join(map(str, changed))
+                raise NotInForce(f"changed, and not in force: {names}; mend it, or roll back, and then change lanes")
+            yield
+
+    async def _changed_files(self) -> list[Path]:
+        texts = self._current().texts
+        found = await asyncio.to_thread(_on_disk, texts)
+        return [path for path, text in texts.items() if found[path] != text]
 
     def _index(self, group: str, name: str, etag: str) -> int:
         view = self.view(group, name)
@@ -181,17 +212,19 @@ class LaneEditor:
         return await self._make({path: text}, cause, author, dry_run, (group, name))
 
     async def _make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
-        current = self._current()
         try:
             loaded = await asyncio.to_thread(self._try_load, overlay)
         except ConfigError as error:
             raise Refused(_fields(error, overlay, wanted)) from error
-        diff = "".join(_diff(current.texts.get(path), text, path) for path, text in overlay.items())
+        before = await asyncio.to_thread(_on_disk, overlay)
+        diff = "".join(_diff(before[path], text, path) for path, text in overlay.items())
         revision = self._revision()
         if not dry_run and overlay:
             await self._write(overlay)
             revision = await self._reload(cause, author)
             loaded = self._current()
+            if any(loaded.texts.get(path) != text for path, text in overlay.items()):
+                raise NotInForce("the change is written, and not in force: other files have problems")
         return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
 
 
@@ -228,7 +261,9 @@ def _view(loaded: LoadedRules, group: str, name: str) -> LaneView:
             text = json.dumps(data, sort_keys=True, ensure_ascii=False)
             etag = hashlib.sha256(text.encode()).hexdigest()[:16]
             file, line, _ = place.of_lane(number)
-            return LaneView(group, name, data, etag, file, line)
+            lanes = next(item for item in loaded.rules.groups if item.name == group).lanes
+            plain = {**plain_lane(lanes[number]), "enabled": lanes[number].enabled}
+            return LaneView(group, name, plain, etag, file, line)
     raise NotThere(f"there is no lane '{name}' in group '{group}'")
 
 
@@ -248,6 +283,17 @@ def _fields(error: ConfigError, overlay: Overlay, wanted: tuple[str, str]) -> li
             found.append((field.removeprefix(prefix).lstrip("."), message))
         else:
             found.append(("", str(problem)))
+    return found
+
+
+def _on_disk(paths: Iterable[Path]) -> dict[Path, str | None]:
+    """What files say; None for one that is not there or cannot be read."""
+    found: dict[Path, str | None] = {}
+    for path in paths:
+        try:
+            found[path] = read_text(path)
+        except ConfigError:
+            found[path] = None
     return found
 
 

@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from gateway.errors import ConfigError, Problem
 from gateway.rules.conditions import Test
-from gateway.rules.model import LaneGroup
+from gateway.rules.model import Lane, LaneGroup
 from gateway.yamlfile import parse
 
 WIDTH = 120
@@ -57,9 +57,15 @@ def written(groups: Iterable[LaneGroup]) -> str:
 
 def _group(group: LaneGroup) -> dict[str, Any]:
     data: dict[str, Any] = group.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    for lane in data.get("lanes", []):
-        lane["match"] = [_condition(item) for item in lane["match"]]
+    if group.lanes:
+        data["lanes"] = [plain_lane(lane) for lane in group.lanes]
     return data
+
+
+def plain_lane(lane: Lane) -> dict[str, Any]:
+    """A lane as plain values: what it says, the parts of a condition in the order in which people write them."""
+    data: dict[str, Any] = lane.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {**data, "match": [_condition(item) for item in data["match"]]}
 
 
 def _condition(data: dict[str, Any]) -> CommentedMap:

@@ -21,6 +21,9 @@ from gateway.errors import ConfigError
 
 _log = logging.getLogger("gateway.control")
 
+FILES_CHANGED = "files changed"
+"""The cause of a reload that nobody asked for. A failure that is known already is not told again then."""
+
 
 class Loaded(Protocol):
     """What a load gives: everything compiled, and the files it was read from."""
@@ -68,8 +71,14 @@ class Reloader(Generic[L]):
         self._apply = apply
         self._recorded = recorded
         self._digest = b""
+        self._wrong: tuple[Path, ...] = ()
         self.loaded: L | None = None
         self.state = ReloadState(revision=0, loaded_at=0.0, succeeded=0, failed=0, error=())
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """What a change may be in: everything that was read, and the files in which the last reload found problems."""
+        return () if self.loaded is None else (*self.loaded.files, *self._wrong)
 
     async def start(self, last: int = 0) -> L:
         """The first load; `last` is the revision that an earlier run ended with.
@@ -97,10 +106,14 @@ class Reloader(Generic[L]):
                 if state.error:
                     _log.info("the files are those of revision %d again", state.revision)
                     self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed, ())
+                    self._wrong = ()
                 return True
             self._swap(loaded, digest, cause, author)
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
+            if cause == FILES_CHANGED and problems == state.error:
+                return False
+            self._wrong = tuple({Path(problem.file) for problem in error.problems if problem.line})
             self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed + 1, problems)
             _log.error("reload (%s) failed, revision %d stays: %s", cause, state.revision, "; ".join(problems))
             return False
@@ -122,6 +135,7 @@ class Reloader(Generic[L]):
         self._apply(loaded, state.revision + 1)
         self.loaded = loaded
         self._digest = digest
+        self._wrong = ()
         self.state = ReloadState(state.revision + 1, time.time(), state.succeeded + 1, state.failed, ())
         self._recorded(loaded, self.state.revision, cause, author)
 

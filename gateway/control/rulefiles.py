@@ -102,7 +102,9 @@ class _RulesReader:
 
     def _read_file(self, file: Path) -> None:
         try:
-            text = self._overlay.get(file) or read_text(file)
+            text = self._overlay.get(file)
+            if text is None:
+                text = read_text(file)
             self._texts[file] = text
             document = parse(text, str(file), self._environ)
             self._problems.extend(_repeated_lanes(document))

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 _log = logging.getLogger("gateway.control")
 
@@ -25,6 +25,8 @@ class Watcher:
     def __init__(self, changed: Callable[[], Awaitable[None]]) -> None:
         self._changed = changed
         self._directories: frozenset[Path] = frozenset()
+        self._searched: frozenset[str] = frozenset()
+        self._files: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, files: Iterable[Path]) -> None:
@@ -32,10 +34,11 @@ class Watcher:
 
         Links are followed too, so that a file linked in from elsewhere is seen to change.
         """
-        directories: set[Path] = set()
-        for file in files:
-            for path in (file.absolute(), file.resolve()):
-                directories.add(path if path.is_dir() else path.parent)
+        paths = {path for file in files for path in (file.absolute(), file.resolve())}
+        searched = {path for path in paths if path.is_dir()}
+        directories = searched | {path.parent for path in paths - searched}
+        self._searched = frozenset(map(str, searched))
+        self._files = frozenset(map(str, paths))
         if frozenset(directories) != self._directories:
             self._directories = frozenset(directories)
             self._cancel()
@@ -46,7 +49,7 @@ class Watcher:
         while True:
             present = [directory for directory in directories if directory.is_dir()]
             try:
-                async for _ in awatch(*present, watch_filter=None, debounce=200, step=20, recursive=False):
+                async for _ in awatch(*present, watch_filter=self.concerns, debounce=200, step=20, recursive=False):
                     await self._changed()
                     if any(not directory.is_dir() for directory in present):
                         break
@@ -54,6 +57,10 @@ class Watcher:
                 _log.warning("cannot watch %s: %s", ", ".join(map(str, present)), error)
             await asyncio.sleep(RETRY)
             await self._changed()
+
+    def concerns(self, change: Change, path: str) -> bool:
+        """Whether a change may be one of what is watched: not a line more in a log that stands in the same directory."""
+        return change is not Change.modified or path in self._files or str(Path(path).parent) in self._searched
 
     def _cancel(self) -> None:
         if self._task is not None:

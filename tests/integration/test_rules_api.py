@@ -68,7 +68,7 @@ async def test_a_lane_is_created_changed_and_deleted_and_its_file_keeps_its_comm
     assert (await admin.ask("GET", lane))[0] == 404
     assert await pool(admin, "blue") == "base"
     status, body, created = await admin.ask("POST", "/groups/demo/lanes", BLUE, X_Author="alice")
-    assert (status, body["revision"], body["lane"]) == (201, 3, BLUE)
+    assert (status, body["revision"], body["lane"]) == (201, 3, {**BLUE, "enabled": True})
     assert await pool(admin, "blue") == "gray"
     assert "# Kept by the team." in admin.file
     assert "# only this one" in admin.file
@@ -76,8 +76,12 @@ async def test_a_lane_is_created_changed_and_deleted_and_its_file_keeps_its_comm
     assert (await admin.ask("POST", "/groups/nobody/lanes", BLUE))[0] == 404
 
     status, body, etag = await admin.ask("GET", lane)
-    assert (status, body["lane"], etag) == (200, BLUE, created)
+    assert (status, body["lane"], etag) == (200, {**BLUE, "enabled": True}, created)
     assert body["file"].endswith("rules/gray.yaml")
+    listed = (await admin.ask("GET", "/groups/demo/lanes"))[1]["lanes"]
+    assert [(item["lane"]["name"], item["line"]) for item in listed] == [("gray", 6), ("blue", 7)]
+    assert listed[1] == {**body, "etag": etag}
+    assert (await admin.ask("GET", "/groups/nobody/lanes"))[0] == 404
 
     status, body, changed = await admin.ask("PATCH", lane, {"owner": "bob", "enabled": False}, If_Match=etag)
     assert (status, body["lane"]["owner"]) == (200, "bob")
@@ -87,7 +91,7 @@ async def test_a_lane_is_created_changed_and_deleted_and_its_file_keeps_its_comm
     status, body, etag = await admin.ask("PATCH", lane, {"owner": None}, If_Match=changed)
     assert "owner" not in body["lane"]
 
-    assert (await admin.ask("POST", lane + "/enable"))[1]["lane"]["enabled"] == "true"
+    assert (await admin.ask("POST", lane + "/enable"))[1]["lane"]["enabled"] is True
     assert await pool(admin, "blue") == "gray"
     assert (await admin.ask("POST", lane + "/disable", If_Match=etag))[0] == 412
     assert (await admin.ask("POST", lane + "/disable"))[0] == 200
@@ -95,7 +99,7 @@ async def test_a_lane_is_created_changed_and_deleted_and_its_file_keeps_its_comm
 
     purple = {"tag": "gray", "match": [{"param": "group", "equals": "purple"}]}
     status, body, etag = await admin.ask("PUT", lane, purple, If_Match="*")
-    assert (status, body["lane"]) == (200, {"name": "blue", **purple})
+    assert (status, body["lane"]) == (200, {"name": "blue", "enabled": True, **purple})
     assert await pool(admin, "purple") == "gray"
     assert (await admin.ask("DELETE", lane, If_Match='"other"'))[0] == 412
     assert (await admin.ask("DELETE", lane, If_Match=etag))[0] == 200
@@ -163,6 +167,32 @@ async def test_history_tells_who_and_why_and_rolls_back(admin: Admin) -> None:
     await admin.gateway.start("serve", "-c", "gateway.yaml")
     await admin.gateway.wait_ok(admin.gateway.admin)
     assert [item["revision"] for item in (await admin.ask("GET", "/history"))[1]["revisions"]] == [6, 5, 4, 3, 2, 1]
+
+
+async def test_a_change_that_is_not_in_force_is_not_written_over(admin: Admin) -> None:
+    broken = RULES.replace("tag: gray", "tga: gray")
+    admin.gateway.write("rules/gray.yaml", broken)
+    status, body, _ = await admin.ask("POST", "/groups/demo/lanes/gray/disable")
+    assert (status, body["code"], "rules/gray.yaml; mend it" in body["detail"]) == (409, "not_in_force", True)
+    assert admin.file == broken
+    assert await pool(admin, "gray") == "gray"
+    # Back to what runs: no revision is new, and the change that does not check is gone.
+    status, body, _ = await admin.ask("POST", "/history/2/rollback")
+    assert (status, body["revision"], "-      - {name: gray, enabled: true, tga: gray" in body["diff"]) == (
+        200,
+        2,
+        True,
+    )
+    assert admin.file == RULES
+    assert (await admin.ask("GET", "/status"))[1]["last_reload_error"] is None
+    assert (await admin.ask("POST", "/groups/demo/lanes/gray/disable"))[0] == 200
+
+
+async def test_a_change_of_a_file_that_nobody_has_seen_yet_is_taken_first(admin: Admin) -> None:
+    admin.gateway.write("rules/gray.yaml", RULES.replace("equals: gray", "equals: grey"))
+    status, body, _ = await admin.ask("PATCH", "/groups/demo/lanes/gray", {"owner": "bob"})
+    assert (status, body["lane"]["match"]) == (200, [{"param": "group", "equals": "grey"}])
+    assert (await pool(admin, "grey"), await pool(admin, "gray")) == ("gray", "base")
 
 
 async def test_what_if_counts_who_would_move(admin: Admin) -> None:

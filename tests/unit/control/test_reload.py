@@ -7,24 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from gateway.control.reload import Reloader
+from gateway.control.reload import FILES_CHANGED, Reloader
 from gateway.errors import ConfigError, Problem
 
 
 class Loaded:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wrong: Path) -> None:
         self.text = path.read_text()
         self.files: Sequence[Path] = (path,)
         if self.text == "broken":
-            raise ConfigError([Problem(str(path), 1, 1, "it is broken")])
+            raise ConfigError([Problem(str(wrong), 1, 1, "it is broken")])
 
 
 class Setup:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.wrong = path
         self.applied: list[tuple[str, int]] = []
         self.reloader: Reloader[Loaded] = Reloader(
-            lambda: Loaded(path), lambda loaded, revision: self.applied.append((loaded.text, revision))
+            lambda: Loaded(path, self.wrong), lambda loaded, revision: self.applied.append((loaded.text, revision))
         )
 
 
@@ -62,6 +63,29 @@ async def test_a_failure_keeps_the_old_and_is_shown_until_a_reload_succeeds(setu
     assert await setup.reloader.reload("test")
     assert setup.reloader.state.error == ()
     assert setup.applied == [("one", 1)]
+
+
+async def test_a_failure_that_is_known_is_not_told_again(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    await setup.reloader.start()
+    setup.path.write_text("broken")
+    assert not await setup.reloader.reload(FILES_CHANGED)
+    assert not await setup.reloader.reload(FILES_CHANGED)
+    assert (setup.reloader.state.failed, len(caplog.records)) == (1, 1)
+    # Who asks for a reload is answered.
+    assert not await setup.reloader.reload("SIGHUP")
+    assert (setup.reloader.state.failed, len(caplog.records)) == (2, 2)
+
+
+async def test_a_failure_may_be_mended_where_it_is(setup: Setup) -> None:
+    other = setup.path.with_name("other")
+    await setup.reloader.start()
+    setup.wrong = other
+    setup.path.write_text("broken")
+    await setup.reloader.reload("test")
+    assert set(setup.reloader.files) == {setup.path, other}
+    setup.path.write_text("one")
+    await setup.reloader.reload("test")
+    assert set(setup.reloader.files) == {setup.path}
 
 
 async def test_the_first_load_has_no_old_revision_to_keep(setup: Setup) -> None:
