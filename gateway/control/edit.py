@@ -6,7 +6,6 @@ Comments and order of the file stay. A change that does not check leaves everyth
 from __future__ import annotations
 
 import asyncio
-import difflib
 import hashlib
 import io
 import json
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.control.files import unified_diff
 from gateway.control.format import plain_lane, round_trip
 from gateway.control.reload import FILES_CHANGED
 from gateway.control.rulefiles import GroupPlace, LoadedRules, Overlay
@@ -298,11 +298,5 @@ def _on_disk(paths: Iterable[Path]) -> dict[Path, str | None]:
 
 
 def _diff(before: str | None, after: str | None, path: Path) -> str:
-    return "".join(
-        difflib.unified_diff(
-            (before or "").splitlines(keepends=True),
-            (after or "").splitlines(keepends=True),
-            str(path) if before is not None else "/dev/null",
-            str(path) if after is not None else "/dev/null",
-        )
-    )
+    names = [str(path) if text is not None else "/dev/null" for text in (before, after)]
+    return unified_diff(before or "", after or "", *names)

@@ -1,7 +1,8 @@
-"""Files that are replaced whole: nobody ever reads half of one."""
+"""Files as wholes: replaced so that nobody ever reads half of one, and compared."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 import tempfile
@@ -24,3 +25,11 @@ def write_file(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink()
         raise
+
+
+def unified_diff(before: str, after: str, before_name: str, after_name: str) -> str:
+    """What changed, as `diff -u` and `git` show it; `patch` takes it."""
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), before_name, after_name
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -92,6 +92,7 @@ class NacosDocument:
         self._group = group
         self._namespace = namespace
         self._interval = interval
+        self._replaced: str | None = None
 
     async def watch(self) -> AsyncIterator[str | None]:
         """See RemoteDocument."""
@@ -134,7 +135,13 @@ class NacosDocument:
             raise RegistryError("bad_answer", f"{self.name}: the server answered {status}: {text[:200]}") from error
 
     async def publish(self, text: str, before: str | None) -> None:
-        """See RemoteDocument. The server compares the MD5 of what it has with that of `before` (`casMd5`)."""
+        """See RemoteDocument. The server compares the MD5 of what it has with that of `before` (`casMd5`).
+
+        Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is. It may
+        still answer with what we have replaced: Nacos does for a moment after a write.
+        """
+        if await self._fetch() not in (before, self._replaced):
+            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
         form = {"dataId": self._data_id, "group": self._group, "content": text, "type": "yaml"}
         if self._namespace:
             form["tenant"] = self._namespace
@@ -144,9 +151,10 @@ class NacosDocument:
             form["groupName"], form["namespaceId"] = form.pop("group"), form.pop("tenant", "public")
             status, answer, _ = await self._http.call("POST", "/nacos/v3/admin/cs/config", data=form, headers=headers)
         if (status == 200 and answer.strip() in ("true", "")) or '"data":true' in answer.replace(" ", ""):
+            self._replaced = before
             return
         if "cas" in answer.lower() or answer.strip() == "false":
-            raise ConflictError(self.name)
+            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
         raise _refusal(self.name, status, answer)
 
     async def close(self) -> None:
@@ -193,12 +201,12 @@ class ConsulDocument:
         elif status != 404:
             raise _refusal(self.name, status, answer)
         if now != before:
-            raise ConflictError(self.name)
+            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
         status, answer, _ = await self._http.call("PUT", self._path, params={"cas": str(index)}, data=text.encode())
         if status != 200:
             raise _refusal(self.name, status, answer)
         if answer.strip() != "true":
-            raise ConflictError(self.name)
+            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -15,6 +15,7 @@ from tests.support.consul import Consul, needs_consul
 from tests.support.gateway import Gateway
 from tests.support.origin import Origin
 from tests.support.process import get_json
+from tests.support.rnacos import RNacos, needs_rnacos
 
 RULES = """\
 lane_groups:
@@ -40,11 +41,13 @@ class Server:
         self.close = close
 
 
-@pytest.fixture(params=["nacos", pytest.param("consul", marks=needs_consul)])
+@pytest.fixture(
+    params=["embedded", pytest.param("rnacos", marks=needs_rnacos), pytest.param("consul", marks=needs_consul)]
+)
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
     async with ClientSession() as session:
-        if request.param == "nacos":
-            registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+        if request.param != "consul":
+            registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0) if request.param == "embedded" else RNacos(tmp_path)
             await registry.start()
             url = f"http://{registry.address}/nacos/v1/cs/configs"
             keys = {"dataId": "gray.yaml", "group": "RULES"}
@@ -72,7 +75,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                 async with session.get(url, params={"raw": ""}) as response:
                     return await response.text()
 
-            server = Server({"consul": "gray/rules.yaml", "address": consul.address}, write, read, consul.close)
+            server = Server({"consul": "gray/rules.yaml", "address": consul.address}, write, read, consul.stop)
         yield server
         await server.close()
 

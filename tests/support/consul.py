@@ -46,7 +46,7 @@ class Consul:
                     pass
                 await asyncio.sleep(0.05)
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 
@@ -20,9 +19,11 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
     PATH is a file or a directory [default: rules]. A file is written only where that changes nothing that it says.
     """
     from gateway.cli.failing import counted, failing
+    from gateway.control.files import unified_diff
     from gateway.control.format import formatted
     from gateway.control.rulefiles import yaml_files
     from gateway.errors import ConfigError, Problem
+    from gateway.yamlfile import read_text
 
     files = [file for path in paths or (Path("rules"),) for file in (yaml_files(path) if path.is_dir() else [path])]
     changed = 0
@@ -30,11 +31,8 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
         problems: list[Problem] = []
         for file in files:
             try:
-                text = file.read_text(encoding="utf-8")
+                text = read_text(file)
                 better = formatted(text, str(file))
-            except OSError as error:
-                problems.append(Problem(str(file), 1, 1, f"cannot read the file: {error.strerror or error}"))
-                continue
             except ConfigError as error:
                 problems.extend(error.problems)
                 continue
@@ -42,10 +40,7 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
                 continue
             changed += 1
             if shows_diff:
-                lines = difflib.unified_diff(
-                    text.splitlines(keepends=True), better.splitlines(keepends=True), str(file), f"{file} (formatted)"
-                )
-                click.echo("".join(lines), nl=False)
+                click.echo(unified_diff(text, better, str(file), f"{file} (formatted)"), nl=False)
             else:
                 file.write_text(better, encoding="utf-8")
                 click.echo(f"formatted {file}", err=True)

@@ -13,21 +13,27 @@ from gateway.errors import RegistryError
 from gateway.registry.documents import ConflictError, ConsulDocument, NacosDocument, RemoteDocument
 from gateway.registry.embedded.server import EmbeddedRegistry
 from tests.support.consul import Consul, needs_consul
+from tests.support.rnacos import RNacos, needs_rnacos
 
 
-@pytest.fixture(params=["nacos", pytest.param("consul", marks=needs_consul)])
+@pytest.fixture(
+    params=["embedded", pytest.param("rnacos", marks=needs_rnacos), pytest.param("consul", marks=needs_consul)]
+)
 async def document(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RemoteDocument]:
-    if request.param == "nacos":
-        server: EmbeddedRegistry | Consul = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
-        await server.start()
-        document: RemoteDocument = NacosDocument(server.address, "rules.yaml", "G", "", 0.01)
+    server: EmbeddedRegistry | RNacos | Consul
+    if request.param == "embedded":
+        server = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
     else:
-        server = Consul(tmp_path)
-        await server.start()
+        server = RNacos(tmp_path) if request.param == "rnacos" else Consul(tmp_path)
+    await server.start()
+    document: RemoteDocument
+    if request.param == "consul":
         document = ConsulDocument(server.address, "gray/rules é.yaml", None)
+    else:
+        document = NacosDocument(server.address, "rules.yaml", "G", "", 0.01)
     yield document
     await document.close()
-    await (server.stop() if isinstance(server, EmbeddedRegistry) else server.close())
+    await server.stop()
 
 
 async def test_a_document_is_written_watched_and_not_overwritten_blindly(document: RemoteDocument) -> None:
