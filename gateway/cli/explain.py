@@ -39,7 +39,7 @@ def command(
     token: str | None,
     output: str,
 ) -> None:
-    r"""Show the decision for a request, and why.
+    """Show the decision for a request, and why.
 
     \b
     gateway explain GET '/A/a?group=gray'

@@ -10,7 +10,7 @@ import click
 @click.command("schema", short_help="Write the JSON Schema of a file, for editors.")
 @click.argument("kind", type=click.Choice(["rules", "rule-tests", "gateway", "sidecar"]))
 def command(kind: str) -> None:
-    r"""Write the JSON Schema of a kind of file, for editors.
+    """Write the JSON Schema of a kind of file, for editors.
 
     \b
     gateway schema rules > rules.schema.json

@@ -26,7 +26,7 @@ class Placed:
 
 
 def lint_files(paths: Sequence[Path], config: Path | None, entry: str) -> list[Placed]:
-    """Every finding of files and directories, or of a configuration's own rules. Raises ConfigError."""
+    """Every finding of files and directories, or of a configuration's own rules, by place. Raises ConfigError."""
     known = Knowledge()
     around = Surroundings(time.time, place=Place(entry))
     loaded: LoadedRules | None = None
@@ -37,7 +37,8 @@ def lint_files(paths: Sequence[Path], config: Path | None, entry: str) -> list[P
         loaded = gateway.lanes
     if paths or loaded is None:
         loaded = load_rules(list(paths) or [Path("rules")])
-    return [_placed(finding, loaded) for finding in lint(loaded.rules, around, known)]
+    found = [_placed(finding, loaded) for finding in lint(loaded.rules, around, known)]
+    return sorted(found, key=lambda item: (item.file, item.line, item.column, item.finding.code))
 
 
 def _knowledge(settings: GatewaySettings) -> Knowledge:

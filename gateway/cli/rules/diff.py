@@ -23,7 +23,7 @@ import click
 @click.option("--entry", default="gateway", show_default=True, help="The name of the entry gateway.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(old: Path, new: Path, log: TextIO, entry: str, output: str) -> None:
-    r"""Say which recorded requests would move under other rules.
+    """Say which recorded requests would move under other rules.
 
     \b
     gateway rules diff rules draft --requests access.log

@@ -14,7 +14,7 @@ from gateway.cli.asking import server_options
 @server_options(required=True)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(revision: int | None, server: str, token: str | None, output: str) -> None:
-    r"""Show the revisions of a running gateway's rules, the newest first; or the files of one REVISION.
+    """Show the revisions of a running gateway's rules, the newest first; or the files of one REVISION.
 
     \b
     gateway rules history --server 127.0.0.1:9900

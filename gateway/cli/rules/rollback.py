@@ -13,7 +13,7 @@ from gateway.cli.asking import server_options
 @click.option("--author", envvar="USER", help="Who does it [default: $USER].")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 def command(revision: int, server: str, token: str | None, author: str | None, dry_run: bool) -> None:
-    r"""Make an earlier REVISION of a running gateway's rules the current one.
+    """Make an earlier REVISION of a running gateway's rules the current one.
 
     \b
     gateway rules rollback 12 --server 127.0.0.1:9900

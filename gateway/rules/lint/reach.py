@@ -7,11 +7,14 @@ rows implies a row of an earlier lane. What can be neither proved nor shown by a
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
 
 from gateway.rules.conditions import Condition
 from gateway.rules.lint.numbers import Interval, interval_of
 from gateway.rules.lint.witness import Setting, Wish, finite_values, satisfies, wishes_of
 from gateway.rules.shares import Spans, size_of
+
+_EVERYTHING: Final = frozenset({".*", "^.*", ".*$", "^.*$", "(.*)", "(?s:.*)", "(?s).*"})
 
 
 def why_dead(setting: Setting, now: float) -> str:
@@ -116,7 +119,7 @@ def _implied(narrow: Setting, wish: Wish, wide: Setting, condition: Condition, n
     values = finite_values(narrow, wish)
     if values is not None:
         # Every value that is left is asked for by name.
-        probe = Wish([] if negated else [condition], [condition] if negated else [])
+        probe = Wish(condition.source, [] if negated else [condition], [condition] if negated else [])
         return all(satisfies(wide, probe, value) for value in values)
     if negated:
         return any(_same(condition, other) for other in wish.negative)
@@ -132,7 +135,7 @@ def _covers(narrow: Setting, wish: Wish, wide: Setting, condition: Condition) ->
     test = condition.test
     exact = _exactly(wish)
     starts = [item.test.prefix for item in exact if item.test.prefix is not None]
-    if holds_always(condition) and test.regex is None:  # a pattern never matches a very long value
+    if holds_always(condition):
         return True
     if test.ignore_case:
         return False
@@ -166,7 +169,7 @@ def holds_always(condition: Condition) -> bool:
     """Whether a condition holds of every value that can be there."""
     test = condition.test
     return (
-        test.regex in (".*", "^.*$", "(.*)")
+        test.regex in _EVERYTHING  # or nearly: no pattern matches a very long value
         or test.prefix == ""
         or test.suffix == ""
         or test.contains == ""

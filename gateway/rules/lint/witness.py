@@ -38,6 +38,7 @@ Key = tuple[str, str]
 class Wish:
     """What a row asks of one field. `paths` are the lane's own, for the path."""
 
+    source: str = ""
     positive: list[Condition] = field(default_factory=list)
     negative: list[Condition] = field(default_factory=list)
     must_exist: bool = False
@@ -66,11 +67,11 @@ def wishes_of(setting: Setting) -> dict[Key, Wish]:
     """What a row asks, by field; `time` is left out."""
     wishes: dict[Key, Wish] = {}
     if setting.paths:
-        wishes.setdefault(("path", ""), Wish()).paths = setting.paths
+        wishes.setdefault(("path", ""), Wish("path")).paths = setting.paths
     for condition, negated in setting.row:
         if condition.time is not None:
             continue
-        wish = wishes.setdefault((condition.source, condition.name), Wish())
+        wish = wishes.setdefault((condition.source, condition.name), Wish(condition.source))
         test = condition.test
         if test.exists is not None or test.absent is not None:
             wants = (test.exists if test.exists is not None else not test.absent) != negated
@@ -86,6 +87,8 @@ def wishes_of(setting: Setting) -> dict[Key, Wish]:
 
 def satisfies(setting: Setting, wish: Wish, value: str) -> bool:
     """Whether a value that is there is what a row asks for."""
+    if wish.source == "path" and not value.startswith("/"):
+        return False  # no request has such a path
     if wish.must_be_absent or (wish.paths and not _is_below(value, wish.paths)):
         return False
     return all(_holds(setting, item, value) for item in wish.positive) and not any(
@@ -124,7 +127,7 @@ def find_value(setting: Setting, wish: Wish) -> str | None:
 
 def _without_draws(wish: Wish) -> Wish:
     positive = [item for item in wish.positive if item.test.percent is None]
-    return Wish(positive, wish.negative, wish.must_exist, wish.must_be_absent, wish.paths)
+    return Wish(wish.source, positive, wish.negative, wish.must_exist, wish.must_be_absent, wish.paths)
 
 
 def _holds(setting: Setting, condition: Condition, value: str) -> bool:
@@ -137,7 +140,7 @@ def _holds(setting: Setting, condition: Condition, value: str) -> bool:
 
 def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
     """Values worth trying, made of the conditions' own texts."""
-    source = next((item.source for item in (*wish.positive, *wish.negative)), "path" if wish.paths else "")
+    source = wish.source
     starts, ends, middles = [""], [""], [""]
     for condition in wish.positive:
         test = condition.test

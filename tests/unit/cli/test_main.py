@@ -58,6 +58,12 @@ def test_no_command_is_left_out_of_the_group() -> None:
     assert with_command == set(COMMANDS)
 
 
+def test_examples_in_help_stand_on_lines_of_their_own() -> None:
+    result = CliRunner().invoke(main, ["explain", "--help"])
+    assert "\n  gateway explain GET '/A/a?group=gray'\n  gateway explain GET http://" in result.stdout
+    assert "\\b" not in result.stdout
+
+
 @pytest.mark.parametrize("argument", ["--help", "version"])
 async def test_help_and_version_load_nothing_heavy(argument: str) -> None:
     program = (

@@ -50,6 +50,7 @@ EARNED: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ("GR101", [group("{paths: [/A], match: [{method: {exists: true}}]}", "{paths: [/A/x, /A/y], match: [{path: {suffix: .js}}]}")], [group("{paths: [/A/x], match: [{method: {exists: true}}]}", "{paths: [/A/x, /A/y], match: [{path: {suffix: .js}}]}")]),
     ("GR101", [group("{match_mode: any, match: [{param: a, equals: x}, {param: b, equals: y}]}", "[{param: b, equals: y}]")], [group("{match: [{param: a, equals: x}, {param: b, equals: y}]}", "[{param: b, equals: y}]")]),
     ("GR101", [group("[{not: {param: a, equals: x}}]", "[{param: a, equals: y}]")], [group("[{not: {param: a, equals: x}}]", "[{param: a, in: [x, y]}]")]),
+    ("GR101", [group("[{path: {regex: .*}}]", "[{param: a, equals: x}]")], [group("[{path: {regex: /.*x}}]", "[{param: a, equals: x}]")]),
     ("GR102", [group("[{param: a, equals: x}, {param: a, equals: y}]")], [group("[{param: a, equals: x}, {param: b, equals: y}]")]),
     ("GR102", [group("[{param: a, gt: 5}, {param: a, lt: 5}]")], [group("[{param: a, gte: 5}, {param: a, lte: 5}]")]),
     ("GR102", [group("[{param: a, equals: x}, {param: a, absent: true}]")], [group("{match_mode: any, match: [{param: a, equals: x}, {param: a, absent: true}]}")]),
@@ -149,3 +150,10 @@ def test_the_projects_own_rules_are_clean() -> None:
     result = CliRunner().invoke(main, ["rules", "lint", "--config", str(root / "config" / "gateway.yaml")])
     assert result.exit_code == 0, result.output
     assert {"GR402"} == set(re.findall(r"GR\d+", result.stdout))  # B and C stand behind A
+
+
+def test_the_path_of_a_witness_is_one() -> None:
+    groups = [group("[{path: {regex: .*}}]"), group("{tag: other, match: [{param: a, equals: x}]}", name="h")]
+    [shared] = [item for item in found(groups) if item.code == "GR201"]
+    assert shared.witness is not None
+    assert shared.witness["url"].startswith("http://shop.example/")
