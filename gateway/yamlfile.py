@@ -43,6 +43,9 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 MAX_VALUES = 250_000
 """Values in a file with every alias written out. A few lines of aliases to aliases ("billion laughs") ask for more."""
 
+MAX_DEPTH = 64
+"""Values inside one another. Conditions nest 8 deep at most, each with two levels of YAML."""
+
 Location = tuple[str | int, ...]
 
 
@@ -96,8 +99,10 @@ def read_text(path: Path) -> str:
 
 def parse(text: str, file: str, environ: Mapping[str, str] | None = None) -> Document:
     """Reads YAML text; `file` names it in problems. Raises ConfigError."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        _check_depth(text, file, loader)
+        root = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -108,16 +113,26 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None = None) -> Doc
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")
         message = f"not YAML: the control character U+{ord(text[error.position]):04X} is not allowed"
         raise ConfigError([Problem(file, line, column, message)]) from error
-    except RecursionError as error:
-        raise ConfigError([Problem(file, 1, 1, "the values are nested too deeply")]) from error
     reader = _Reader(file, os.environ if environ is None else environ)
-    try:
-        data = None if root is None else reader.read(root, ())
-    except RecursionError as error:
-        raise ConfigError([Problem(file, 1, 1, "the values are nested too deeply")]) from error
+    data = None if root is None else reader.read(root, ())
     if reader.problems:
         raise ConfigError(reader.problems)
     return Document(file, data, reader.places, reader.key_places)
+
+
+def _check_depth(text: str, file: str, loader: Any) -> None:
+    """Refuses values nested too deeply while they are still events: libyaml's own composer recurses, and would crash."""
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                mark = event.start_mark
+                assert mark is not None
+                message = f"nested too deeply: more than {MAX_DEPTH} values inside one another"
+                raise ConfigError([Problem(file, mark.line + 1, mark.column + 1, message)])
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 class _Reader:

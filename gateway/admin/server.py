@@ -89,6 +89,8 @@ class AdminServer:
             return await handler(request)
         except web.HTTPException as error:
             return problem(error.status, error.reason.lower().replace(" ", "_"), f"{request.method} {request.path}")
+        except RecursionError:
+            return problem(400, "bad_json", "the body is nested too deeply")
 
     def _is_our_name(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host

@@ -123,6 +123,11 @@ async def test_a_change_that_does_not_check_names_the_field_and_changes_nothing(
     assert (status, "the configuration has no `debug:`" in body["errors"][0]["detail"]) == (422, True)
     assert (await admin.ask("POST", "/groups/demo/lanes", ["no", "lane"]))[0] == 400
     assert (await admin.ask("POST", "/groups/demo/lanes?dry_run=maybe", BLUE))[0] == 400
+    nested: Any = {"param": "a", "equals": "x"}
+    for _ in range(400):
+        nested = {"not": nested}
+    status, body, _ = await admin.ask("POST", "/groups/demo/lanes", {**BLUE, "match": [nested]})
+    assert (status, body["code"]) == (400, "bad_json")
     assert admin.file == before
     assert (await admin.ask("GET", "/status"))[1]["revision"] == 2
     status, body, _ = await admin.ask("POST", "/groups/demo/lanes?dry_run=true", BLUE)

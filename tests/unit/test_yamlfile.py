@@ -47,7 +47,16 @@ def test_variables() -> None:
         pytest.param("a: 1\n---\nb: 2", "f.yaml:2:1: not YAML: but found another document", id="two documents"),
         pytest.param("? [a]\n: 1", "f.yaml:1:3: a key must be a plain word", id="list as key"),
         pytest.param("a: 1\nb: \0", "f.yaml:2:4: not YAML: the control character U+0000 is not allowed", id="NUL"),
-        pytest.param("[" * 3000 + "]" * 3000, "f.yaml:1:1: the values are nested too deeply", id="nested too deeply"),
+        pytest.param(
+            "[" * 65 + "]" * 65,
+            "f.yaml:1:65: nested too deeply: more than 64 values inside one another",
+            id="nested too deeply",
+        ),
+        pytest.param(
+            "- " * 200_000,
+            "f.yaml:1:129: nested too deeply: more than 64 values inside one another",
+            id="nested far too deeply",
+        ),
         pytest.param("a: &x [*x]", "f.yaml:1:4: an alias refers to a value that contains it", id="recursive"),
     ],
 )
