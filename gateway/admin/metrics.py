@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from gateway import __version__
 from gateway.control.reload import ReloadState
-from gateway.registry.keeper import Keeper
+from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
 from gateway.telemetry.counters import Histogram, Traffic
 
@@ -26,7 +26,7 @@ class Observed:
     traffic: Callable[[], Mapping[str, Traffic]]
     upstream_connections: Callable[[], Mapping[str, tuple[int, int]]]
     """Open and idle ones by address."""
-    keeper: Keeper | None
+    registries: Registries | None
     snapshot: Callable[[], Snapshot]
     reload: Callable[[], ReloadState] | None
     workers: Callable[[], tuple[int, int]]
@@ -181,22 +181,39 @@ class Collector:
         yield lanes
 
     def _registry_state(self) -> Iterator[Metric]:
-        keeper = self._observed.keeper
-        if keeper is None:
+        registries = self._observed.registries
+        if registries is None:
             return
         age = GaugeMetricFamily(
-            "gateway_registry_sync_age_seconds", "Since the registry last answered.", labels=["service", "state"]
+            "gateway_registry_sync_age_seconds",
+            "Since the registry last answered.",
+            labels=["registry", "service", "state"],
         )
-        for state in keeper.states():
-            age.add_metric([state.service, state.state], state.age)
-        yield age
-        errors = CounterMetricFamily("gateway_registry_errors", "Look-ups that failed, by reason.", labels=["reason"])
-        for reason, count in keeper.errors.items():
-            errors.add_metric([reason], count)
-        yield errors
-        protected = CounterMetricFamily("gateway_registry_empty_protected", "Empty lists that were not believed (yet).")
-        protected.add_metric([], keeper.empty_protected)
-        yield protected
+        errors = CounterMetricFamily(
+            "gateway_registry_errors", "Look-ups that failed, by reason.", labels=["registry", "reason"]
+        )
+        protected = CounterMetricFamily(
+            "gateway_registry_protected", "Lists that were not believed (yet), by doubt.", labels=["registry", "doubt"]
+        )
+        skipped = CounterMetricFamily(
+            "gateway_registry_skipped_records",
+            "Records that are no instance, by reason.",
+            labels=["registry", "reason"],
+        )
+        flapped = CounterMetricFamily(
+            "gateway_registry_flaps", "Instances held back as they came and went.", labels=["registry"]
+        )
+        for name, keeper in registries.keepers.items():
+            for state in keeper.states():
+                age.add_metric([name, state.service, state.state], state.age)
+            for reason, count in keeper.errors.items():
+                errors.add_metric([name, reason], count)
+            for doubt, count in keeper.protected.items():
+                protected.add_metric([name, doubt], count)
+            for reason, count in keeper.skipped.items():
+                skipped.add_metric([name, reason], count)
+            flapped.add_metric([name], keeper.flapped)
+        yield from (age, errors, protected, skipped, flapped)
 
     def _reloads(self) -> Iterator[Metric]:
         if self._observed.reload is None:

@@ -15,8 +15,17 @@ from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
-from gateway.app.parts import debug_header, describe_lanes, describe_services, make_nacos, make_routes, warn_of_restart
+from gateway.app.parts import (
+    debug_header,
+    describe_lanes,
+    describe_registries,
+    describe_services,
+    make_routes,
+    unanswered,
+    warn_of_restart,
+)
 from gateway.app.plane import EntryBuild, EntryPlane
+from gateway.app.registries import make_registries, replace_static
 from gateway.app.rulebook import ReadyGateway, RuleBook
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
@@ -29,11 +38,7 @@ from gateway.control.workers import Workers
 from gateway.errors import ConfigError
 from gateway.http.request import HeadReader, Request
 from gateway.proxy.server import bind
-from gateway.registry.base import RegistryAdapter
-from gateway.registry.embedded.adapter import EmbeddedAdapter
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.registry.keeper import Keeper
-from gateway.registry.static import StaticAdapter
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
@@ -42,10 +47,7 @@ from gateway.routing.instance import Instance
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
-from gateway.settings import (
-    EmbeddedRegistrySettings,
-    StaticRegistrySettings,
-)
+from gateway.settings import EmbeddedRegistrySettings, known_instances
 from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
@@ -83,7 +85,7 @@ class EntryGateway:
             sock = bind(host, port, shared=True)
         # The embedded registry before anything that asks a registry.
         self._embedded: EmbeddedRegistry | None = None
-        self._adapter = await self._make_adapter()
+        await self._start_embedded()
         # The data plane: in this process, or in workers, which this process feeds. Then it only answers explain.
         self._plane = EntryPlane(settings)
         self._workers: Workers | None = None
@@ -91,15 +93,22 @@ class EntryGateway:
         if settings.workers > 1:
             sockets = [sock, *(bind(host, port, shared=True) for _ in range(settings.workers - 1))]
             self._workers = Workers("gateway.app.worker", sockets, self._greeting, self._worker_gone)
-        # One keeper asks the registry, whatever kind it is, and tells the data plane what changed.
-        self._keeper = Keeper(self._adapter, self._service_changed)
+        # Registries are asked, whatever kind they are, and the data plane is told what changed.
+        self._registries = make_registries(
+            settings.all_registries,
+            self._service_changed,
+            settings.chosen_registries,
+            settings.state,
+            self._embedded,
+            str(settings.listen),
+        )
         self._install(ready.build, self._reloader.state.revision)
         # Metrics and admin read what the other parts hold.
         collector = Collector(
             Observed(
                 lambda: {"entry": self._traffic()},
                 self._upstream_connections,
-                self._keeper,
+                self._registries,
                 lambda: self._plane.snapshot,
                 self._state,
                 self._worker_counts,
@@ -110,7 +119,7 @@ class EntryGateway:
         sources = Sources(
             not_ready=self._not_ready,
             status=self._status,
-            services=lambda: describe_services(self._keeper, self._plane.snapshot),
+            services=lambda: describe_services(self._registries, self._plane.snapshot),
             lanes=lambda: describe_lanes(self._plane.rules),
             metrics=collector.exposition,
             refresh=None if self._workers is None else self._workers.refresh,
@@ -154,8 +163,7 @@ class EntryGateway:
         if not await plane.drain(drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
         await plane.close()
-        await self._keeper.close()
-        await self._adapter.close()
+        await self._registries.close()
         if self._embedded is not None:
             await self._embedded.stop()
         await self._admin.close()
@@ -197,15 +205,15 @@ class EntryGateway:
             self._workers.tell("configure", revision, settings, build.rules)
         self._gone.retain_lanes({(lane.group, lane.name) for lane in self._plane.snapshot.rules.lanes})
         self._look_at_expiry(build, revision)
-        if isinstance(self._adapter, StaticAdapter) and isinstance(settings.registry, StaticRegistrySettings):
-            self._adapter.replace(settings.registry.instances())
+        replace_static(self._registries, settings.all_registries)
+        self._registries.choose(settings.chosen_registries)
         wanted = {route.service for route in settings.routes if route.service is not None}
         for service in wanted:
-            self._keeper.watch(service)
-        for state in self._keeper.states():
-            if state.service not in wanted:
-                self._keeper.unwatch(state.service)
-                self._service_removed(state.service)
+            self._registries.watch(service)
+        for service in self._registries.watched:
+            if service not in wanted:
+                self._registries.unwatch(service)
+                self._service_removed(service)
 
     def _look_at_expiry(self, build: EntryBuild, revision: int) -> None:
         """Warns of lanes that expire, and compiles the rules again when one does."""
@@ -286,17 +294,13 @@ class EntryGateway:
         """Workers that run, and restarts so far."""
         return (1, 0) if self._workers is None else (len(self._workers.describe()), self._workers.restarts)
 
-    async def _make_adapter(self) -> RegistryAdapter:
-        registry = self._settings.registry
-        if isinstance(registry, StaticRegistrySettings):
-            return StaticAdapter(registry.instances())
-        if isinstance(registry, EmbeddedRegistrySettings):
-            self._embedded = EmbeddedRegistry(
-                registry.listen.host, registry.listen.port, warmup=registry.warmup, data=registry.data
-            )
-            await self._embedded.start()
-            return EmbeddedAdapter(self._embedded)
-        return make_nacos(registry)
+    async def _start_embedded(self) -> None:
+        for registry in self._settings.all_registries.values():
+            if isinstance(registry, EmbeddedRegistrySettings):
+                self._embedded = EmbeddedRegistry(
+                    registry.listen.host, registry.listen.port, warmup=registry.warmup, data=registry.data
+                )
+                await self._embedded.start()
 
     def _reader(self) -> HeadReader:
         """Reads requests to explain as the listener would."""
@@ -310,11 +314,7 @@ class EntryGateway:
             return ["draining"]
         if not self._is_serving:
             return ["starting"]
-        return self._book.copies.not_ready() + [
-            f"service {state.service}: the registry has not answered yet ({state.reason or 'waiting'})"
-            for state in self._keeper.states()
-            if state.state == "unknown"
-        ]
+        return self._book.copies.not_ready() + unanswered(self._registries)
 
     def _status(self) -> dict[str, object]:
         state = self._state()
@@ -326,7 +326,7 @@ class EntryGateway:
             "loaded_at": state.loaded_at,
             "last_reload_error": list(state.error) or None,
             "reloads": {"success": state.succeeded, "failure": state.failed},
-            "registry": self._settings.registry.kind,
+            "registries": describe_registries(self._registries),
             "workers": [] if self._workers is None else self._workers.describe(),
             "rules": self._book.copies.mirrors.describe(),
             "draining": self._is_draining,
@@ -352,12 +352,10 @@ def explain_files(
     draft = loaded.rules if rules is None else load_rules([rules]).rules
     around = make_surroundings(settings)
     compiled = compile_rules(draft, around)
-    services: dict[str, ServiceView] = {}
-    if isinstance(settings.registry, StaticRegistrySettings):
-        known = settings.registry.instances()
-        services = {
-            name: ServiceView(name, instances, Turns(), compiled.rejoining(name)) for name, instances in known.items()
-        }
+    known = known_instances(settings.all_registries.values()) or {}
+    services = {
+        name: ServiceView(name, instances, Turns(), compiled.rejoining(name)) for name, instances in known.items()
+    }
     snapshot = Snapshot(1, compiled, make_routes(settings), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     debug = None if settings.debug is None else DebugAccess(settings.debug.secret)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.errors import StartError
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Router, Timeouts
 from gateway.proxy.origin import Origins
-from gateway.registry.keeper import Keeper, ServiceState
-from gateway.registry.nacos import NacosAdapter
+from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
+from gateway.registry.several import Registries
 from gateway.routing.explain import describe_pools
 from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import (
     GatewaySettings,
-    NacosRegistrySettings,
     RouteSettings,
     ServingSettings,
     SidecarSettings,
@@ -109,19 +108,17 @@ def _make_route(route: RouteSettings) -> Route:
     return Route(route.path, route.service or "", route.strip_prefix, route.host or "", reply, route.inspect_body)
 
 
-def make_nacos(registry: NacosRegistrySettings) -> NacosAdapter:
-    """The client of a Nacos server, or of the embedded registry in another process."""
-    return NacosAdapter(str(registry.address), registry.namespace, registry.group, registry.interval)
-
-
 def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings | SidecarSettings) -> None:
     """Says which changed settings only a restart applies: sockets and what is built once."""
-    hot = {"routes", "rules", "registry", "services", "name", "jwt", "sticky"}
+    hot = {"routes", "rules", "registry", "registries", "services", "name", "jwt", "sticky"}
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
     ]
-    both_static = isinstance(old.registry, StaticRegistrySettings) and isinstance(new.registry, StaticRegistrySettings)
-    if not both_static and old.registry != new.registry:
+    before, after = old.all_registries, new.all_registries
+    if list(before) != list(after) or any(
+        item != after[name] and not (isinstance(item, StaticRegistrySettings) and item.kind == after[name].kind)
+        for name, item in before.items()
+    ):
         changed.append("registry")
     if "tls" in changed and _minimum_of(old) == _minimum_of(new):
         changed.remove("tls")  # certificates are replaced while running
@@ -135,20 +132,64 @@ def _minimum_of(settings: GatewaySettings | SidecarSettings) -> str:
     return "" if tls is None else tls.minimum
 
 
-def describe_services(keeper: Keeper, snapshot: Snapshot) -> list[dict[str, object]]:
-    """Every watched service, its state and pools, as plain values."""
-    return [_describe_service(state, snapshot) for state in sorted(keeper.states(), key=lambda state: state.service)]
+def describe_services(registries: Registries, snapshot: Snapshot) -> list[dict[str, object]]:
+    """Every watched service, its state in each registry and its pools, as plain values."""
+    return [
+        _describe_service(service, states, snapshot)
+        for service, states in sorted(registries.states().items())
+        if states
+    ]
 
 
-def _describe_service(state: ServiceState, snapshot: Snapshot) -> dict[str, object]:
-    view = snapshot.services.get(state.service)
+def _describe_service(service: str, states: Sequence[ServiceState], snapshot: Snapshot) -> dict[str, object]:
+    view = snapshot.services.get(service)
+    # The most troubled registry speaks for the service.
+    worst = max(states, key=lambda state: _TROUBLE.index(state.state))
     return {
-        "service": state.service,
-        "state": state.state,
-        "age": round(state.age, 3),
-        "reason": state.reason or None,
+        "service": service,
+        "state": worst.state,
+        "age": round(worst.age, 3),
+        "reason": worst.reason or None,
+        "registries": [
+            {
+                "registry": state.registry,
+                "state": state.state,
+                "age": round(state.age, 3),
+                "reason": state.reason or None,
+                "instances": len(state.instances),
+                "skipped": state.skipped,
+                "all_called_healthy": state.is_forced,
+                "errors": state.errors,
+            }
+            for state in states
+        ],
         "pools": [] if view is None else describe_pools(view),
     }
+
+
+def describe_registries(registries: Registries) -> list[dict[str, object]]:
+    """Every registry: what it is, where, and how its services fare, as plain values."""
+    return [
+        {
+            "name": name,
+            **keeper.adapter.describe(),
+            "services": len(states := keeper.states()),
+            "troubled": sum(state.state != FRESH for state in states),
+        }
+        for name, keeper in registries.keepers.items()
+    ]
+
+
+_TROUBLE = (FRESH, PROTECTED, STALE, UNKNOWN)
+
+
+def unanswered(registries: Registries) -> list[str]:
+    """Services of which no registry has said anything yet, as reasons not to be ready."""
+    return [
+        f"service {service}: the registry has not answered yet ({states[0].reason or 'waiting'})"
+        for service, states in registries.states().items()
+        if states and all(state.state == UNKNOWN for state in states)
+    ]
 
 
 def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:

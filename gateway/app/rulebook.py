@@ -12,13 +12,13 @@ from gateway.admin.rules import RulesApi
 from gateway.app.copies import RuleCopies
 from gateway.app.plane import EntryBuild
 from gateway.control.edit import LaneEditor
-from gateway.control.files import write_file
 from gateway.control.history import History, Revision
 from gateway.control.load import LoadedGateway, load_gateway
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.whatif import Comparison, compare, read_record, read_records
 from gateway.errors import ConfigError, Problem, ProtocolError
+from gateway.files import write_file
 from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings
 from gateway.telemetry.linefile import STDOUT

@@ -19,12 +19,13 @@ from gateway.admin.views import Sources
 from gateway.app.copies import RuleCopies
 from gateway.app.parts import (
     describe_lanes,
+    describe_registries,
     describe_services,
     make_context,
     make_log_file,
-    make_nacos,
     warn_of_restart,
 )
+from gateway.app.registries import make_registries, registrars, replace_static
 from gateway.control.certificates import upstream_tls
 from gateway.control.load import LoadedSidecar, load_sidecar
 from gateway.control.publish import Publisher
@@ -36,9 +37,6 @@ from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
-from gateway.registry.keeper import Keeper
-from gateway.registry.nacos import NacosAdapter
-from gateway.registry.static import StaticAdapter
 from gateway.routing.carriers import Carriers
 from gateway.routing.instance import Instance
 from gateway.routing.memory import TraceMemory
@@ -48,10 +46,6 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import (
-    NacosRegistrySettings,
-    StaticRegistrySettings,
-)
 from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
@@ -102,12 +96,6 @@ class Sidecar:
         # Both sockets first: nothing is registered before peers can reach it.
         inbound_socket = bind(settings.inbound.host, settings.inbound.port)
         outbound_socket = bind(settings.outbound.host, settings.outbound.port)
-        registry = settings.registry
-        self._adapter: NacosAdapter | StaticAdapter
-        if isinstance(registry, NacosRegistrySettings):
-            self._adapter = make_nacos(registry)
-        else:
-            self._adapter = StaticAdapter(registry.instances())
         self._inbound_traffic = Traffic()
         self._outbound_traffic = Traffic()
         app = Instance(settings.app.host, settings.app.port)
@@ -123,7 +111,9 @@ class Sidecar:
         snapshot = self._publisher.snapshot
         self._inbound_router = InboundRouter(snapshot, carriers, memory, settings.service, settings.tag, app)
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
-        self._keeper = Keeper(self._adapter, self._publisher.service_changed)
+        self._registries = make_registries(
+            settings.all_registries, self._publisher.service_changed, settings.chosen_registries, settings.state
+        )
         self._install(ready, 1)
         self._log_file = make_log_file(settings)
         self._inbound = Listener(
@@ -147,15 +137,16 @@ class Sidecar:
         await self._inbound.start()
         await self._outbound.start()
         # Registered last, when both listeners serve.
-        self._announcer: Announcer | None = None
-        if isinstance(self._adapter, NacosAdapter):
-            self._announcer = Announcer(self._adapter, self._registration())
-            self._announcer.start()
+        self._announcers = {
+            name: Announcer(registrar, self._registration()) for name, registrar in registrars(self._registries).items()
+        }
+        for announcer in self._announcers.values():
+            announcer.start()
         collector = Collector(
             Observed(
                 self._traffic,
                 lambda: {**app_origins.statistics(), **peer_origins.statistics()},
-                self._keeper,
+                self._registries,
                 lambda: self._publisher.snapshot,
                 lambda: self._reloader.state,
                 lambda: (1, 0),
@@ -166,7 +157,7 @@ class Sidecar:
         sources = Sources(
             not_ready=self._not_ready,
             status=self._status,
-            services=lambda: describe_services(self._keeper, self._publisher.snapshot),
+            services=lambda: describe_services(self._registries, self._publisher.snapshot),
             lanes=lambda: describe_lanes(
                 RuleSet() if self._reloader.loaded is None else self._reloader.loaded.loaded.rules
             ),
@@ -191,23 +182,22 @@ class Sidecar:
         )
 
     async def stop(self) -> None:
-        """Deregisters, keeps serving until peers have noticed, drains, closes."""
+        """Withdraws from the registries, keeps serving until peers have noticed, drains, deregisters, closes."""
         self._is_draining = True
         await self._watcher.close()
         await self._copies.close()
-        if self._announcer is not None:
-            await self._announcer.stop()
+        await asyncio.gather(*(announcer.withdraw() for announcer in self._announcers.values()))
         drain = self._settings.drain
         if not await self._inbound.drain(drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
+        await asyncio.gather(*(announcer.stop() for announcer in self._announcers.values()))
         # Outbound after inbound: what is in flight inbound still calls out.
         await self._outbound.drain(0.0, 1.0)
         await self._inbound.close()
         await self._outbound.close()
         if self._log_file is not None:
             self._log_file.close()
-        await self._keeper.close()
-        await self._adapter.close()
+        await self._registries.close()
         await self._admin.close()
 
     def _traffic(self) -> dict[str, Traffic]:
@@ -241,8 +231,8 @@ class Sidecar:
         # Other instances of this service are reached through their sidecars.
         self._peer_origins.secure({name: tls for name, tls in secured.items() if name != loaded.settings.service})
         self._publisher.configure(revision, ready.compiled, RouteTable(()))
-        if isinstance(self._adapter, StaticAdapter) and isinstance(loaded.settings.registry, StaticRegistrySettings):
-            self._adapter.replace(loaded.settings.registry.instances())
+        replace_static(self._registries, loaded.settings.all_registries)
+        self._registries.choose(loaded.settings.chosen_registries)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._inbound_router.snapshot = snapshot
@@ -250,8 +240,8 @@ class Sidecar:
 
     async def _learn(self, service: str) -> bool:
         """Watches a service that the app called for the first time; returns whether it is known now."""
-        self._keeper.watch(service)
-        return await self._keeper.wait_known(service, LEARN_TIMEOUT)
+        self._registries.watch(service)
+        return await self._registries.wait_known(service, LEARN_TIMEOUT)
 
     def _registration(self) -> Registration:
         settings = self._settings
@@ -263,8 +253,10 @@ class Sidecar:
     def _not_ready(self) -> list[str]:
         if self._is_draining:
             return ["draining"]
-        if self._announcer is not None and not self._announcer.registered:
-            return [f"service {self._settings.service} is not registered yet"]
+        service = self._settings.service
+        # One registry is enough for peers to find it.
+        if self._announcers and not any(announcer.registered for announcer in self._announcers.values()):
+            return [f"service {service} is not registered yet"]
         return self._copies.not_ready()
 
     def _status(self) -> dict[str, object]:
@@ -280,8 +272,9 @@ class Sidecar:
             "reloads": {"success": state.succeeded, "failure": state.failed},
             "service": settings.service,
             "tag": settings.tag,
-            "registered": self._announcer is not None and self._announcer.registered,
-            "registry": settings.registry.kind,
+            "registered": any(announcer.registered for announcer in self._announcers.values()),
+            "registered_in": [name for name, announcer in self._announcers.items() if announcer.registered],
+            "registries": describe_registries(self._registries),
             "rules": self._copies.mirrors.describe(),
             "draining": self._is_draining,
         }

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.control.files import unified_diff
 from gateway.control.format import plain_lane, round_trip
 from gateway.control.reload import FILES_CHANGED
 from gateway.control.rulefiles import GroupPlace, LoadedRules, Overlay
 from gateway.errors import ConfigError, GatewayError
+from gateway.files import unified_diff
 from gateway.yamlfile import parse, read_text
 
 

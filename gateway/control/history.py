@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gateway.control.files import write_file
+from gateway.files import write_file
 
 _log = logging.getLogger("gateway.control")
 

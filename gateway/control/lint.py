@@ -12,7 +12,7 @@ from gateway.control.rulefiles import LoadedRules, load_rules
 from gateway.control.surroundings import make_surroundings
 from gateway.rules.lint import Finding, Knowledge, lint
 from gateway.rules.surroundings import Place, Surroundings
-from gateway.settings import GatewaySettings, StaticRegistrySettings
+from gateway.settings import GatewaySettings, known_instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ def lint_files(paths: Sequence[Path], config: Path | None, entry: str) -> list[P
 
 
 def _knowledge(settings: GatewaySettings) -> Knowledge:
-    registry = settings.registry
+    known = known_instances(settings.all_registries.values())
     tags = None
-    if isinstance(registry, StaticRegistrySettings):
-        tags = {name: frozenset(item.tag for item in items) for name, items in registry.services.items()}
+    if known is not None:
+        tags = {name: frozenset(item.tag for item in items) for name, items in known.items()}
     return Knowledge(
         tags,
         tuple(route.path for route in settings.routes),

@@ -16,7 +16,15 @@ from gateway.control.tokens import token_files, token_problems
 from gateway.control.validate import from_origin, validate
 from gateway.errors import ConfigError, Problem
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings, RemoteRules, ServingSettings, SidecarSettings, StaticRegistrySettings
+from gateway.settings import (
+    ConsulRegistrySettings,
+    GatewaySettings,
+    RegistrySettings,
+    RemoteRules,
+    ServingSettings,
+    SidecarSettings,
+    known_instances,
+)
 from gateway.telemetry.linefile import STDOUT
 from gateway.yamlfile import Document, Location, dotted, load
 
@@ -153,6 +161,9 @@ def _with_paths(settings: S, path: Path) -> S:
             tls = service.tls.model_copy(update={"ca": str(beside / service.tls.ca)})
             services[name] = service.model_copy(update={"tls": tls})
     update["services"] = services
+    if isinstance(settings, GatewaySettings | SidecarSettings):
+        update["registry"] = None if settings.registry is None else _with_ca(settings.registry, beside)
+        update["registries"] = {name: _with_ca(registry, beside) for name, registry in settings.registries.items()}
     if settings.state is not None:
         update["state"] = str(beside / settings.state)
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
@@ -165,6 +176,12 @@ def _with_paths(settings: S, path: Path) -> S:
         keys = [key.model_copy(update={"file": str(beside / key.file)}) for key in settings.jwt.keys]
         update["jwt"] = settings.jwt.model_copy(update={"keys": keys})
     return settings.model_copy(update=update)
+
+
+def _with_ca(registry: RegistrySettings, beside: Path) -> RegistrySettings:
+    if isinstance(registry, ConsulRegistrySettings) and registry.ca is not None:
+        return registry.model_copy(update={"ca": str(beside / registry.ca)})
+    return registry
 
 
 def _beside(path: Path, source: str) -> Path:
@@ -189,18 +206,16 @@ def _route_problems(settings: GatewaySettings, document: Document) -> list[Probl
     """What is wrong among the routes, each of which is sound."""
     problems: list[Problem] = []
     seen: set[str] = set()
+    known = known_instances(settings.all_registries.values())
     for index, route in enumerate(settings.routes):
         name = f"{route.host or ''}{route.path.rstrip('/') or '/'}"
         if name in seen:
             location: Location = ("routes", index, "path")
             problems.append(document.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
         seen.add(name)
-        registry = settings.registry
-        if route.service is None:
-            continue
-        if isinstance(registry, StaticRegistrySettings) and route.service not in registry.services:
-            known = ", ".join(sorted(registry.services)) or "none"
+        if route.service is not None and known is not None and route.service not in known:
+            names = ", ".join(sorted(known)) or "none"
             location = ("routes", index, "service")
-            message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {known})"
+            message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {names})"
             problems.append(document.problem(location, message))
     return problems

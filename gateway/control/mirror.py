@@ -14,9 +14,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from gateway.control.files import write_file
 from gateway.errors import RegistryError
+from gateway.files import write_file
+from gateway.registry.consul.client import ConsulClient
 from gateway.registry.documents import ConsulDocument, NacosDocument, RemoteDocument
+from gateway.registry.nacos.client import Credentials, NacosClient
 from gateway.settings import RemoteRules
 
 _log = logging.getLogger("gateway.control")
@@ -37,11 +39,12 @@ def mirror_path(source: RemoteRules, folder: Path) -> Path:
 
 def make_document(source: RemoteRules) -> RemoteDocument:
     """The client of a source."""
+    address = str(source.address)
     if source.nacos is not None:
-        address = str(source.address)
-        return NacosDocument(address, source.nacos, source.group, source.namespace, source.interval)
+        client = NacosClient([address], Credentials(source.username, source.password, source.token))
+        return NacosDocument(client, source.nacos, source.group, source.namespace, source.interval)
     assert source.consul is not None
-    return ConsulDocument(str(source.address), source.consul, source.token)
+    return ConsulDocument(ConsulClient(address, source.token), source.consul)
 
 
 class Mirror:

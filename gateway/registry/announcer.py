@@ -1,10 +1,11 @@
-"""Keeps one instance registered: registers, heartbeats, registers again when forgotten, deregisters at the end."""
+"""Keeps one instance registered: registers, heartbeats, registers again when forgotten, withdraws and deregisters it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 
 from gateway.errors import RegistryError
 from gateway.registry.base import RegistrarAdapter, Registration
@@ -15,6 +16,8 @@ _log = logging.getLogger("gateway.registry")
 INTERVAL = 5.0
 """Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones. The metadata
 `preserved.heart.beat.interval` (milliseconds) says otherwise, to the registry and to us."""
+REFRESH = 60.0
+"""Seconds after which everything is registered again: a heartbeat that has made an instance anew has not said it all."""
 LONGEST_RETRY = 5.0
 STOP_TIMEOUT = 3.0
 """Seconds that deregistering may take: the process wants to end."""
@@ -35,27 +38,40 @@ class Announcer:
         """Begins, in the background."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
+    async def withdraw(self) -> None:
+        """Asks for no new traffic, and ends the heartbeat."""
+        await self._leave(self._registrar.withdraw, "withdrawn")
+
     async def stop(self) -> None:
-        """Deregisters. The heartbeat stops first, lest it register the instance again."""
+        """Deregisters."""
+        await self._leave(self._registrar.deregister, "deregistered")
+
+    async def _leave(self, step: Callable[[Registration], Awaitable[None]], done: str) -> None:
+        # The heartbeat first, lest it register the instance again.
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        self.registered = False
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
-                await self._registrar.deregister(self._registration)
-            _log.info("deregistered %s", self._shown())
+                await step(self._registration)
+            _log.info("%s %s", done, self._shown())
         except (RegistryError, TimeoutError) as error:
-            _log.warning("could not deregister %s: %s; it will expire", self._shown(), str(error) or "no answer")
-        self.registered = False
+            _log.warning("%s is not %s: %s; it will expire", self._shown(), done, str(error) or "no answer")
 
     async def _run(self) -> None:
         failures = 0
+        clock = asyncio.get_running_loop().time
+        written_at = 0.0
         while True:
             try:
-                if not self.registered:
+                if not self.registered or clock() - written_at >= REFRESH:
                     await self._registrar.register(self._registration)
-                    self.registered = True
-                    _log.info("registered %s", self._shown())
+                    written_at = clock()
+                    if not self.registered:
+                        self.registered = True
+                        _log.info("registered %s", self._shown())
                 else:
                     self.registered = await self._registrar.heartbeat(self._registration)
                     if not self.registered:

@@ -6,11 +6,22 @@ protects or logs: `keeper.Keeper` does that once for every registry.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.routing.instance import BASE, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One complete answer about a service: its instances in canonical order, one per address."""
+
+    instances: tuple[Instance, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """How many records were left out, by reason."""
+    is_forced: bool = False
+    """Whether the registry calls everybody healthy since too few are (Nacos' protectThreshold)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class RegistryAdapter(Protocol):
 
     @property
     def kind(self) -> str:
-        """`static`, `embedded` or `nacos`."""
+        """`static`, `embedded`, `nacos` or `consul`."""
         ...
 
     @property
@@ -38,12 +49,16 @@ class RegistryAdapter(Protocol):
         """Whether an empty list means what it says. A remote registry's may just as well mean that it restarted."""
         ...
 
-    def watch(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
-        """Yields the complete instance list of `service` at once, then whenever it may have changed, for ever.
+    def watch(self, service: str) -> AsyncGenerator[Listing, None]:
+        """Yields the complete list of `service` at once, then whenever it may have changed, for ever.
 
         Raises RegistryError when the registry did not answer properly; the keeper calls `watch` again later.
-        Repeating an equal list is allowed (it means "still so") and is what confirms an empty one.
+        Repeating an equal list is allowed (it means "still so").
         """
+        ...
+
+    def describe(self) -> Mapping[str, object]:
+        """What is known of the server, as plain values for people: its kind, where it is, which API it speaks."""
         ...
 
     async def close(self) -> None:
@@ -60,6 +75,10 @@ class RegistrarAdapter(Protocol):
 
     async def heartbeat(self, registration: Registration) -> bool:
         """Renews the lease. False: the registry does not know the instance (any more); register it again."""
+        ...
+
+    async def withdraw(self, registration: Registration) -> None:
+        """Says that the instance takes no new traffic: it is about to leave."""
         ...
 
     async def deregister(self, registration: Registration) -> None:

@@ -1,9 +1,9 @@
 """The one keeper of what registries say: it survives what they do to their clients, the same way for each.
 
 * A registry that fails, or cannot be reached, changes nothing: what is known stays, marked `stale`.
-* An empty list after a non-empty one is not believed at once: a restarted Nacos answers 200 with an empty list until its
-  clients have registered again. It is `protected` until equal answers have confirmed it for a while. A *tag* that goes
-  while its service stays is believed at once: closing a gray environment looks just like that.
+* What goes from a list is not always believed at once (`belief.py`): the service is `protected` until it is.
+* An instance that comes and goes too often gets no traffic for a while (`flapping.py`).
+* What was known outlives a restart on disk (`disk.py`), for a gateway that starts while its registry is down.
 * A watch never ends silently: whatever it raises is counted, logged once per streak and followed by another try, with
   full-jitter back-off (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 """
@@ -14,12 +14,16 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import RegistryError
-from gateway.registry.base import RegistryAdapter
+from gateway.registry.base import Listing, RegistryAdapter
+from gateway.registry.belief import DOUBTS, Belief, Patience
+from gateway.registry.disk import Disk
+from gateway.registry.flapping import Flaps
 from gateway.routing.instance import Instance
 
 _log = logging.getLogger("gateway.registry")
@@ -32,10 +36,12 @@ UNKNOWN: Final = "unknown"
 FIRST_RETRY: Final = 0.2
 LONGEST_RETRY: Final = 10.0
 """Seconds: bounds of the back-off."""
-CONFIRMATIONS: Final = 3
-"""Consecutive empty answers that make an empty list believable …"""
-CONFIRM_SECONDS: Final = 15.0
-"""… and the time they must span: a Nacos client's heartbeat time-out, within which a living instance registers again."""
+RECHECK: Final = 2.0
+"""Seconds after which a registry whose answer is doubted is asked again: one that is waited for may have nothing to tell."""
+SAVE_AGAIN: Final = 3600.0
+"""Seconds after which the disk copy is written again though nothing has changed: its age says how far it can be trusted."""
+_AWAY: Final = frozenset({"unreachable", "timeout", "warming"})
+"""Reasons of failures after which the registry may be another process than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +49,42 @@ class ServiceState:
     """What is known of one service. `age` is seconds since the registry last answered (0 where it never did)."""
 
     service: str
+    registry: str
     state: str
     instances: tuple[Instance, ...]
     age: float
     reason: str
     errors: int
+    skipped: dict[str, int]
+    """Records of the last answer that were left out, by reason."""
+    is_forced: bool
+    """Whether the registry called everybody healthy, as too few were."""
 
 
 class _Watch:
     """One watched service."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, patience: Patience) -> None:
         self.service = service
         self.state = UNKNOWN
+        self.belief = Belief(patience)
+        self.flaps = Flaps()
         self.instances: tuple[Instance, ...] = ()
+        self.listing = Listing(())
         self.answered_at: float | None = None
+        self.saved_at = 0.0
         self.reason = ""
         self.errors = 0
-        self.empties = 0
-        self.empty_since = 0.0
         self.known = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+        self.release: asyncio.TimerHandle | None = None
 
 
 class Keeper:
     """Watches services through an adapter and calls `on_change(service, instances)` when what is believed changed.
 
-    `clock` gives seconds on a steady clock, `rng` the jitter.
+    `clock` gives seconds on a steady clock, `rng` the jitter. `own` are addresses of this gateway itself: an instance
+    there would be a loop. `recheck` is seconds between two looks at a doubtful answer.
     """
 
     def __init__(
@@ -77,30 +92,42 @@ class Keeper:
         adapter: RegistryAdapter,
         on_change: Callable[[str, tuple[Instance, ...]], None],
         *,
+        name: str = "",
+        disk: Disk | None = None,
+        own: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        confirm_seconds: float = CONFIRM_SECONDS,
+        patience: Patience | None = None,
+        recheck: float = RECHECK,
     ) -> None:
-        self._adapter = adapter
+        self.adapter = adapter
+        self.name = name or adapter.kind
         self._on_change = on_change
+        self._disk = disk
+        self._own = frozenset(own)
         self._clock = clock
         self._rng = rng or random.Random()
-        self._confirm_seconds = confirm_seconds
+        self._patience = patience or Patience()
+        self._recheck = recheck
         self._watches: dict[str, _Watch] = {}
         self.errors: dict[str, int] = {}
-        self.empty_protected = 0
+        self.protected: dict[str, int] = dict.fromkeys(DOUBTS, 0)
+        """How often an answer was not believed, by what made it doubtful."""
+        self.flapped = 0
+        self.skipped: dict[str, int] = {}
+        """Records that were left out, by reason, each counted when it was first seen."""
 
     def watch(self, service: str) -> None:
         """Begins to watch a service; nothing happens where it is watched already."""
         if service not in self._watches:
-            watch = self._watches[service] = _Watch(service)
+            watch = self._watches[service] = _Watch(service, self._patience)
             watch.task = asyncio.get_running_loop().create_task(self._run(watch))
 
     def unwatch(self, service: str) -> None:
         """Stops watching a service and forgets it."""
         watch = self._watches.pop(service, None)
-        if watch is not None and watch.task is not None:
-            watch.task.cancel()
+        if watch is not None:
+            _cancel(watch)
 
     def states(self) -> list[ServiceState]:
         """What is known of every watched service."""
@@ -108,11 +135,14 @@ class Keeper:
         return [
             ServiceState(
                 watch.service,
+                self.name,
                 watch.state,
                 watch.instances,
                 0.0 if watch.answered_at is None else now - watch.answered_at,
                 watch.reason,
                 watch.errors,
+                dict(watch.listing.skipped),
+                watch.listing.is_forced,
             )
             for watch in self._watches.values()
         ]
@@ -130,20 +160,29 @@ class Keeper:
         return True
 
     async def close(self) -> None:
-        """Stops watching everything."""
+        """Stops watching everything, and closes the adapter."""
+        for watch in self._watches.values():
+            _cancel(watch)
         tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._disk is not None:
+            await self._disk.close()
+        await self.adapter.close()
 
     async def _run(self, watch: _Watch) -> None:
         failures = 0
         while True:
             try:
-                async for instances in self._adapter.watch(watch.service):
-                    failures = 0
-                    self._answered(watch, instances)
-                error = RegistryError("bad_answer", "the watch ended")
+                async with aclosing(self.adapter.watch(watch.service)) as listings:
+                    async for listing in listings:
+                        failures = 0
+                        self._answered(watch, listing)
+                        if watch.state == PROTECTED:
+                            break
+                    else:
+                        raise RegistryError("bad_answer", "the watch ended")
+                await asyncio.sleep(self._recheck)
+                continue
             except RegistryError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - an adapter's bug must not freeze what is known for ever
@@ -156,46 +195,87 @@ class Keeper:
             failures = min(failures + 1, 16)
             await asyncio.sleep(self._rng.uniform(FIRST_RETRY / 2, longest))
 
-    def _answered(self, watch: _Watch, instances: tuple[Instance, ...]) -> None:
+    def _answered(self, watch: _Watch, listing: Listing) -> None:
         now = self._clock()
+        self._look_at_records(watch, listing)
+        watch.listing = listing
         watch.answered_at = now
-        if instances or not watch.instances or self._adapter.is_authoritative or self._is_confirmed(watch, now):
-            watch.empties = 0
-            self._believe(watch, instances)
-        elif watch.state != PROTECTED:
-            self.empty_protected += 1
-            count = len(watch.instances)
-            watch.reason = f"an empty list is not believed yet; {count} instances kept"
-            self._enter(watch, PROTECTED)
+        found = listing.instances
+        if self._own:
+            found = tuple(instance for instance in found if instance.address not in self._own)
+        if self.adapter.is_authoritative:
+            watch.belief.believe(found)
+        else:
+            if watch.state == UNKNOWN and not found:
+                self._restore(watch)
+            watch.belief.take(found, now)
+        doubt = watch.belief.doubt
+        if doubt and watch.state != PROTECTED:
+            self.protected[doubt] += 1
+        has_changed = self._publish(watch)
+        watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances are used" if doubt else ""
+        self._enter(watch, PROTECTED if doubt else FRESH)
+        if self._disk is not None and not doubt and (has_changed or now - watch.saved_at >= SAVE_AGAIN):
+            watch.saved_at = now
+            self._disk.save(watch.service, watch.belief.instances)
 
-    def _is_confirmed(self, watch: _Watch, now: float) -> bool:
-        """Counts one more empty answer; whether there were enough of them for long enough."""
-        if not watch.empties:
-            watch.empty_since = now
-        watch.empties += 1
-        return watch.empties >= CONFIRMATIONS and now - watch.empty_since >= self._confirm_seconds
+    def _look_at_records(self, watch: _Watch, listing: Listing) -> None:
+        for reason, count in listing.skipped.items():
+            more = count - watch.listing.skipped.get(reason, 0)
+            if more > 0:
+                self.skipped[reason] = self.skipped.get(reason, 0) + more
+                _log.warning("service %s: %d records left out: %s", watch.service, count, reason)
+        if listing.is_forced and not watch.listing.is_forced:
+            _log.warning("service %s: the registry calls everybody healthy, as too few are", watch.service)
 
-    def _believe(self, watch: _Watch, instances: tuple[Instance, ...]) -> None:
+    def _publish(self, watch: _Watch) -> bool:
+        """Tells what is believed, where that is news; returns whether it was."""
+        now = self._clock()
+        before = watch.flaps.count
+        watch.flaps.take(watch.belief.instances, now)
+        if watch.flaps.count > before:
+            self.flapped += watch.flaps.count - before
+            _log.warning("service %s: instances come and go; they get no traffic for a while", watch.service)
+        instances = watch.flaps.damped(watch.belief.instances, now)
+        self._schedule_release(watch, now)
         is_first = not watch.known.is_set()
-        changed = is_first or instances != watch.instances
+        if not is_first and instances == watch.instances:
+            return False
         watch.instances = instances
-        watch.reason = ""
-        self._enter(watch, FRESH)
-        if changed:
-            tags: dict[str, int] = {}
-            for instance in instances:
-                tags[instance.tag] = tags.get(instance.tag, 0) + 1
-            shown = ", ".join(f"{count} {tag}" for tag, count in sorted(tags.items())) or "no instances"
-            _log.info("service %s: %s", watch.service, shown)
-            self._on_change(watch.service, instances)
-            watch.known.set()
+        tags: dict[str, int] = {}
+        for instance in instances:
+            tags[instance.tag] = tags.get(instance.tag, 0) + 1
+        shown = ", ".join(f"{count} {tag}" for tag, count in sorted(tags.items())) or "no instances"
+        _log.info("service %s: %s", watch.service, shown)
+        self._on_change(watch.service, instances)
+        watch.known.set()
+        return True
+
+    def _schedule_release(self, watch: _Watch, now: float) -> None:
+        if watch.release is not None:
+            watch.release.cancel()
+            watch.release = None
+        when = watch.flaps.next_release()
+        if when is not None:
+            watch.release = asyncio.get_running_loop().call_later(max(0.0, when - now), self._publish, watch)
+
+    def _restore(self, watch: _Watch) -> bool:
+        """Takes the disk copy for what is known; returns whether there is one."""
+        known = () if self._disk is None else self._disk.load(watch.service)
+        if known:
+            watch.belief.restore(known)
+        return bool(known)
 
     def _failed(self, watch: _Watch, error: RegistryError, is_first: bool) -> None:
         watch.errors += 1
-        watch.empties = 0
+        watch.belief.interrupted(error.reason in _AWAY)
         watch.reason = f"{error.reason}: {error}"
         self.errors[error.reason] = self.errors.get(error.reason, 0) + 1
-        if is_first and watch.state in (UNKNOWN, STALE):
+        if watch.state == UNKNOWN and is_first and self._restore(watch):
+            self._publish(watch)
+            watch.reason += f"; {len(watch.instances)} instances are used that were known before the restart"
+            self._enter(watch, STALE)
+        elif is_first and watch.state in (UNKNOWN, STALE):
             _log.warning("service %s: %s", watch.service, watch.reason)
         if watch.state in (FRESH, PROTECTED):
             self._enter(watch, STALE)
@@ -207,3 +287,17 @@ class Keeper:
                 _log.warning("service %s is %s: %s", watch.service, state, watch.reason)
             elif previous in (STALE, PROTECTED):
                 _log.info("service %s is fresh again", watch.service)
+
+
+_EXPLAINED: Final = {
+    "empty": "an empty list is not believed yet",
+    "returned": "the registry was away; who has not come back yet is kept",
+    "drop": "most of a tag's instances went in one step, which is not believed yet",
+}
+
+
+def _cancel(watch: _Watch) -> None:
+    if watch.task is not None:
+        watch.task.cancel()
+    if watch.release is not None:
+        watch.release.cancel()

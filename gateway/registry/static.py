@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
+from gateway.registry.base import Listing
 from gateway.routing.instance import Instance
 
 
@@ -24,12 +25,16 @@ class StaticAdapter:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def watch(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
+    async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """See RegistryAdapter."""
         while True:
             changed = self._changed
-            yield self._services.get(service, ())
+            yield Listing(self._services.get(service, ()))
             await changed.wait()
+
+    def describe(self) -> Mapping[str, object]:
+        """See RegistryAdapter."""
+        return {"kind": self.kind, "services": len(self._services)}
 
     async def close(self) -> None:
         """Nothing to close."""

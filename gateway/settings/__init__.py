@@ -6,18 +6,27 @@ The docstring of each field is its reference: `docs/configuration.md` lists them
 from gateway.settings.fields import Address
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import ListenTLSSettings
-from gateway.settings.registry import EmbeddedRegistrySettings, NacosRegistrySettings, StaticRegistrySettings
+from gateway.settings.registry import (
+    ConsulRegistrySettings,
+    EmbeddedRegistrySettings,
+    NacosRegistrySettings,
+    RegistrySettings,
+    StaticRegistrySettings,
+    known_instances,
+)
 from gateway.settings.roles import GatewaySettings, ServingSettings, SidecarSettings
 from gateway.settings.routes import RouteSettings
 from gateway.settings.sources import RemoteRules
 
 __all__ = [
     "Address",
+    "ConsulRegistrySettings",
     "DebugSettings",
     "EmbeddedRegistrySettings",
     "GatewaySettings",
     "ListenTLSSettings",
     "NacosRegistrySettings",
+    "RegistrySettings",
     "RemoteRules",
     "RouteSettings",
     "ServingSettings",
@@ -25,4 +34,5 @@ __all__ = [
     "StaticRegistrySettings",
     "StickySettings",
     "TokenSettings",
+    "known_instances",
 ]

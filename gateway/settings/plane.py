@@ -15,6 +15,7 @@ from gateway.settings.fields import (
     Model,
     Parameter,
     PositiveDuration,
+    RuleName,
 )
 
 
@@ -103,6 +104,8 @@ class ServiceSettings(Model):
 
     tls: UpstreamTLSSettings | None = None
     """Its instances speak TLS; left out: they do not."""
+    registry: RuleName | None = None
+    """The one of `registries` in which it is looked for; left out: all of them."""
 
 
 class RetrySettings(Model):

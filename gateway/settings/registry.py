@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway.routing.instance import BASE, Instance, sorted_instances
 from gateway.settings.fields import Address, AddressField, Duration, Model, PositiveDuration, ServiceName, Tag, Weight
+
+DEFAULT_TAG_KEYS: Final = (
+    "alicloud.service.tag",
+    "opensergo.io/canary",
+    "__micro.service.env__",
+    "dubbo.tag",
+    "gray.tag",
+    "lane",
+    "tag",
+)
+"""Where tags are looked for unless told otherwise. `version` is not among them: most who have one mean a release."""
 
 
 class StaticInstance(Model):
@@ -56,21 +68,100 @@ class EmbeddedRegistrySettings(Model):
     """Directory that keeps published configs; left out: they are gone after a restart."""
 
 
-class NacosRegistrySettings(Model):
-    """A Nacos server, or `gateway registry`, over HTTP."""
+class RemoteRegistrySettings(Model):
+    """What registries on other machines have in common."""
+
+    tag_keys: list[str] = Field(default_factory=lambda: list(DEFAULT_TAG_KEYS), min_length=1)
+    """Where an instance's metadata says its tag: the first key that is there decides."""
+
+
+class NacosRegistrySettings(RemoteRegistrySettings):
+    """A Nacos server or cluster, or `gateway registry`, over HTTP."""
 
     kind: Literal["nacos"]
-    address: AddressField
+    address: AddressField | None = None
     """The server's API port, 8848 as a rule."""
+    addresses: list[AddressField] = Field(default_factory=list)
+    """Instead of `address`: the servers of a cluster, the preferred one first."""
     namespace: str = ""
     """The namespace's id; left out: the public one."""
     group: str = "DEFAULT_GROUP"
     """The group of all services."""
+    clusters: list[str] = Field(default_factory=list)
+    """Clusters whose instances count; a sidecar registers in the first. Left out: all, and `DEFAULT`."""
+    username: str = ""
+    """The user to log in as; left out: nobody."""
+    password: str = ""
+    """The user's password. Take it from the environment."""
+    token: str = ""
+    """An access token instead of a user."""
     interval: PositiveDuration = 2.0
     """How often each service is asked for, give or take a fifth."""
 
+    @model_validator(mode="after")
+    def _has_addresses(self) -> NacosRegistrySettings:
+        if (self.address is None) == (not self.addresses):
+            raise ValueError("either `address` or `addresses` is needed")
+        if bool(self.username) != bool(self.password):
+            raise ValueError("`username` and `password` belong together")
+        if self.username and self.token:
+            raise ValueError("either a user or a `token` is needed, not both")
+        return self
+
+    @property
+    def servers(self) -> list[str]:
+        """Every address, `host:port`."""
+        return [str(address) for address in (*self.addresses, *([self.address] if self.address else []))]
+
+
+class ConsulRegistrySettings(RemoteRegistrySettings):
+    """A Consul agent, over HTTP."""
+
+    kind: Literal["consul"]
+    address: AddressField = Address(host="127.0.0.1", port=8500)
+    """The agent's API. Sidecars need the one of their own machine."""
+    scheme: Literal["http", "https"] = "http"
+    """How the agent speaks."""
+    ca: str | None = None
+    """*https:* a PEM file of the authorities to trust, relative to this file; left out: the system's."""
+    token: str = ""
+    """The ACL token. Take it from the environment."""
+    datacenter: str = ""
+    """The datacenter to ask for; left out: the agent's."""
+    namespace: str = ""
+    """The namespace (Consul Enterprise); left out: the token's."""
+    stale: bool = True
+    """Whether any server may answer, be there a leader or not."""
+    warning: bool = True
+    """Whether instances with a warning get traffic."""
+    bare_tags: list[Tag] = Field(default_factory=list)
+    """Words among a service's tags that are a tag by themselves, as `gray`."""
+
 
 RegistrySettings = Annotated[
-    StaticRegistrySettings | EmbeddedRegistrySettings | NacosRegistrySettings, Field(discriminator="kind")
+    StaticRegistrySettings | EmbeddedRegistrySettings | NacosRegistrySettings | ConsulRegistrySettings,
+    Field(discriminator="kind"),
 ]
-SidecarRegistrySettings = Annotated[StaticRegistrySettings | NacosRegistrySettings, Field(discriminator="kind")]
+SidecarRegistrySettings = Annotated[
+    StaticRegistrySettings | NacosRegistrySettings | ConsulRegistrySettings, Field(discriminator="kind")
+]
+
+
+def known_instances(registries: Iterable[RegistrySettings]) -> dict[str, tuple[Instance, ...]] | None:
+    """Every instance there is, by service; None where a registry knows more than the configuration."""
+    known: dict[str, tuple[Instance, ...]] = {}
+    for registry in registries:
+        if not isinstance(registry, StaticRegistrySettings):
+            return None
+        for service, instances in registry.instances().items():
+            known[service] = sorted_instances((*known.get(service, ()), *instances))
+    return known
+
+
+def one_or_several(
+    registry: RegistrySettings | None, registries: Mapping[str, RegistrySettings]
+) -> dict[str, RegistrySettings]:
+    """The registries by name: one has its kind for a name. Raises ValueError where there is none, or both are given."""
+    if (registry is None) == (not registries):
+        raise ValueError("either `registry` or `registries` is needed")
+    return dict(registries) if registry is None else {registry.kind: registry}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from pydantic import Field, model_validator
@@ -30,7 +31,12 @@ from gateway.settings.plane import (
     ServiceSettings,
     TimeoutSettings,
 )
-from gateway.settings.registry import RegistrySettings, SidecarRegistrySettings
+from gateway.settings.registry import (
+    EmbeddedRegistrySettings,
+    RegistrySettings,
+    SidecarRegistrySettings,
+    one_or_several,
+)
 from gateway.settings.routes import RouteSettings
 from gateway.settings.sources import RulesSources
 
@@ -72,6 +78,18 @@ class ServingSettings(Model):
     services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
     """What is special about services, by name; those left out are plain."""
 
+    @property
+    def chosen_registries(self) -> dict[str, str]:
+        """The registry of each service that is not looked for in all."""
+        return {name: service.registry for name, service in self.services.items() if service.registry is not None}
+
+    def _check_registries(self, known: Collection[str]) -> None:
+        for service, name in self.chosen_registries.items():
+            if name not in known:
+                raise ValueError(
+                    f"services.{service}.registry: there is no registry {name!r} (there are: {', '.join(known)})"
+                )
+
 
 class GatewaySettings(ServingSettings):
     """`config/gateway.yaml`."""
@@ -88,8 +106,10 @@ class GatewaySettings(ServingSettings):
     """What callers of the admin API must have: `Authorization: Bearer TOKEN`. Health and metrics are free to all."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that route: as many as there are cores to spare. With 1 one process does everything."""
-    registry: RegistrySettings
+    registry: RegistrySettings | None = None
     """Where the instances of services are known."""
+    registries: dict[RuleName, RegistrySettings] = Field(default_factory=dict)
+    """Instead of `registry`: several, by names of your own. A service that is in two has the instances of both."""
     routes: list[RouteSettings] = Field(default_factory=list)
     """Which requests go to which service."""
     trusted: list[Network] = Field(default_factory=list)
@@ -105,6 +125,19 @@ class GatewaySettings(ServingSettings):
     """The header with which authorised people ask why; left out: nobody may."""
     drain: DrainSettings = DrainSettings()
     """How the program ends."""
+
+    @property
+    def all_registries(self) -> dict[str, RegistrySettings]:
+        """The registries by name."""
+        return one_or_several(self.registry, self.registries)
+
+    @model_validator(mode="after")
+    def _has_registries(self) -> GatewaySettings:
+        self._check_registries(self.all_registries)
+        embedded = [item for item in self.all_registries.values() if isinstance(item, EmbeddedRegistrySettings)]
+        if len(embedded) > 1:
+            raise ValueError("registries: one embedded registry is enough")
+        return self
 
 
 class TraceMemorySettings(Model):
@@ -137,12 +170,24 @@ class SidecarSettings(ServingSettings):
     """Registered beside the tag."""
     admin: AddressField = Address(host="127.0.0.1", port=9901)
     """The admin API."""
-    registry: SidecarRegistrySettings
+    registry: SidecarRegistrySettings | None = None
     """Where this instance is registered and others are found; static: it is not registered."""
+    registries: dict[RuleName, SidecarRegistrySettings] = Field(default_factory=dict)
+    """Instead of `registry`: several, by names of your own. The instance is registered in each."""
     drain: SidecarDrainSettings = SidecarDrainSettings()
     """How the sidecar ends."""
     trace_memory: TraceMemorySettings = TraceMemorySettings()
     """What is remembered of inbound requests."""
+
+    @property
+    def all_registries(self) -> dict[str, RegistrySettings]:
+        """The registries by name."""
+        return one_or_several(self.registry, dict(self.registries))
+
+    @model_validator(mode="after")
+    def _has_registries(self) -> SidecarSettings:
+        self._check_registries(self.all_registries)
+        return self
 
     @model_validator(mode="after")
     def _advertised(self) -> SidecarSettings:

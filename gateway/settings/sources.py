@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from gateway.settings.fields import AddressField, Model, PositiveDuration, Secret
+from gateway.settings.fields import AddressField, Model, PositiveDuration
 
 
 class RemoteRules(Model):
@@ -22,8 +22,12 @@ class RemoteRules(Model):
     """*nacos:* the config's group."""
     namespace: str = ""
     """*nacos:* the namespace's id; left out: the public one."""
-    token: Secret | None = None
-    """*consul:* the ACL token. Take it from the environment."""
+    username: str = ""
+    """*nacos:* the user to log in as; left out: nobody."""
+    password: str = ""
+    """*nacos:* the user's password. Take it from the environment."""
+    token: str = ""
+    """An access token of Nacos, the ACL token of Consul. Take it from the environment."""
     interval: PositiveDuration = 2.0
     """*nacos:* how often is asked."""
 

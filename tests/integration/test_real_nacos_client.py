@@ -9,7 +9,8 @@ import nacos
 import pytest
 
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.registry.nacos import NacosAdapter
+from gateway.registry.nacos.adapter import NacosAdapter
+from gateway.registry.nacos.client import NacosClient
 from gateway.routing.instance import Instance
 
 # The client is of 2022 and makes its TLS context in a way that Python now warns of.
@@ -33,8 +34,8 @@ async def test_it_registers_is_listed_and_deregisters(client: Any, registry: Emb
     assert await call(client.send_heartbeat, *where, metadata=metadata, weight=2.0)
     listed = await call(client.list_naming_instance, "orders")
     assert [(host["ip"], host["port"], host["healthy"]) for host in listed["hosts"]] == [("10.0.0.1", 8080, True)]
-    ours = NacosAdapter(registry.address)
-    (seen,) = await ours.instances("orders")
+    ours = NacosAdapter(NacosClient([registry.address]))
+    (seen,) = (await ours.instances("orders")).instances
     assert (seen.address, seen.tag, seen.weight) == ("10.0.0.1:8080", "gray", 2.0)
     await ours.close()
     assert await call(client.remove_naming_instance, *where)
@@ -53,9 +54,11 @@ async def test_it_reads_and_publishes_config(client: Any, registry: EmbeddedRegi
 async def test_our_instances_are_seen_by_it(client: Any, registry: EmbeddedRegistry) -> None:
     from gateway.registry.base import Registration
 
-    ours = NacosAdapter(registry.address)
+    ours = NacosAdapter(NacosClient([registry.address]))
     await ours.register(Registration("orders", "10.0.0.9", 80, "gray"))
     listed = await asyncio.to_thread(client.list_naming_instance, "orders")
     assert listed["hosts"][0]["metadata"] == {"gray.tag": "gray"}
-    assert await ours.instances("orders") == (Instance("10.0.0.9", 80, "gray", metadata={"gray.tag": "gray"}),)
+    assert (await ours.instances("orders")).instances == (
+        Instance("10.0.0.9", 80, "gray", metadata={"gray.tag": "gray"}),
+    )
     await ours.close()

@@ -22,21 +22,30 @@ needs_rnacos = pytest.mark.skipif(
 class RNacos:
     """`rnacos` on ports of its own. It binds all interfaces: for tests only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, needs_login: bool = False) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._folder = folder
+        self._needs_login = needs_login
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
+    async def start(self, fresh: bool = False) -> None:
+        """`fresh`: without what an earlier start has left."""
         assert RNACOS is not None
+        data = self._folder / "rnacos"
+        if fresh:
+            shutil.rmtree(data, ignore_errors=True)
         settings = {
             "RNACOS_HTTP_PORT": str(self.port),
             "RNACOS_GRPC_PORT": str(free_port()),
             "RNACOS_HTTP_CONSOLE_PORT": "0",
-            "RNACOS_DATA_DIR": str(self._folder / "rnacos"),
+            "RNACOS_DATA_DIR": str(data),
+            "RNACOS_ENABLE_OPEN_API_AUTH": str(self._needs_login).lower(),
+            "RNACOS_INIT_ADMIN_USERNAME": "operator",
+            "RNACOS_INIT_ADMIN_PASSWORD": "let-me-in",
         }
-        with (self._folder / "rnacos.log").open("wb") as log:
+        self._folder.mkdir(exist_ok=True)
+        with (self._folder / "rnacos.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 RNACOS, env={**os.environ, **settings}, cwd=self._folder, stdout=log, stderr=log
             )
@@ -45,7 +54,8 @@ class RNacos:
             while True:
                 try:
                     async with session.get(url) as response:
-                        if response.status == 404:  # it answers, and knows of no such document
+                        # It answers, and knows of no such document; or not us.
+                        if response.status in (403, 404):
                             return
                 except ClientError:
                     pass

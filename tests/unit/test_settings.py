@@ -136,6 +136,37 @@ def test_a_sidecar_does_not_bring_its_own_registry() -> None:
     assert "'static', 'nacos'" in message
 
 
+NACOS = {"kind": "nacos", "address": "127.0.0.1:8848"}
+
+
+@pytest.mark.parametrize(
+    ("registry", "message"),
+    [
+        ({"kind": "nacos"}, "either `address` or `addresses` is needed"),
+        ({**NACOS, "addresses": ["a:1"]}, "either `address` or `addresses` is needed"),
+        ({**NACOS, "username": "me"}, "`username` and `password` belong together"),
+        ({**NACOS, "username": "me", "password": "x", "token": "y"}, "either a user or a `token` is needed, not both"),
+    ],
+)
+def test_what_is_no_nacos(registry: dict[str, Any], message: str) -> None:
+    assert [text for _, text in refusals(GatewaySettings, {"registry": registry})] == [message]
+
+
+def test_one_registry_or_several() -> None:
+    several = {"new": NACOS, "old": {"kind": "consul"}}
+    settings = GatewaySettings.model_validate({"registries": several, "services": {"a": {"registry": "old"}}})
+    assert list(settings.all_registries) == ["new", "old"]
+    assert settings.chosen_registries == {"a": "old"}
+    assert list(gateway().all_registries) == ["static"]
+    wrong = {"registries": several, "services": {"a": {"registry": "odl"}}}
+    assert "services.a.registry: there is no registry 'odl'" in refusals(GatewaySettings, wrong)[0][1]
+    assert refusals(GatewaySettings, {**GATEWAY, "registries": several}) == [
+        ((), "either `registry` or `registries` is needed")
+    ]
+    twice = {"a": {"kind": "embedded"}, "b": {"kind": "embedded"}}
+    assert "one embedded registry" in refusals(GatewaySettings, {"registries": twice})[0][1]
+
+
 @pytest.mark.parametrize(
     ("advertise", "accepted"), [("10.0.0.1", True), ("a.example", True), ("0.0.0.0", False), ("::", False)]
 )
@@ -158,6 +189,8 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """The dotted name of every setting; those of a list's or a mapping's items stand right below it."""
     for name, field in model.model_fields.items():
         yield prefix + name
+        if name == "registries":
+            continue  # each has the settings of `registry`
         for inner in models_in(field.annotation):
             yield from settings_of(inner, f"{prefix}{name}.")
 
@@ -177,6 +210,14 @@ def section(title: str) -> str:
     return DOCUMENT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
+KINDS = {
+    **{
+        f"registry.{key}": "nacos"
+        for key in ["namespace", "group", "interval", "addresses", "clusters", "username", "password", "token"]
+    },
+    **{f"registry.{key}": "consul" for key in ["scheme", "datacenter", "stale", "warning", "bare_tags"]},
+    "registry.services": "static",
+}
 SECTIONS = {GatewaySettings: "The entry gateway", SidecarSettings: "The sidecar"}
 
 
@@ -203,15 +244,12 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
 def test_documented_defaults_are_the_defaults(tmp_path: Path, model: type[BaseModel], name: str, default: str) -> None:
     """Giving a setting its documented default changes nothing, and giving it is possible."""
     path = tmp_path / "c.yaml"
-    kind = "nacos" if name in {"registry.namespace", "registry.group", "registry.interval"} else "embedded"
-    kind = "static" if name == "registry.services" else kind
+    kind = KINDS.get(name, "embedded" if model is GatewaySettings else "nacos")
+    address = ", address: '127.0.0.1:1'" if kind == "nacos" else ""
     if model is GatewaySettings:
-        address = ", address: '127.0.0.1:1'" if kind == "nacos" else ""
         path.write_text(f"registry: {{kind: {kind}{address}}}\n")
         assert load_gateway(path, [f"{name}={default}"], {}).settings == load_gateway(path, (), {}).settings
     else:
-        address = "" if kind == "static" else ", address: '127.0.0.1:1'"
-        kind = "static" if kind == "static" else "nacos"
         path.write_text(
             "{service: a, app: 'a:1', inbound: 'a:2', outbound: 'a:3', registry: {kind: " + kind + address + "}}\n"
         )

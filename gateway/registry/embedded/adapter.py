@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Mapping
 
 from gateway.errors import RegistryError
+from gateway.registry.base import Listing
 from gateway.registry.embedded.api import STARTING
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.registry.embedded.store import Lease, ServiceKey
-from gateway.registry.tags import tag_of
-from gateway.routing.instance import Instance, sorted_instances
+from gateway.registry.embedded.store import ServiceKey
+from gateway.registry.records import Records
+from gateway.registry.tags import TagRules
 
 LONGEST_WAIT = 30.0
 """Seconds after which a list is given again though nothing changed, so that its age stays honest."""
@@ -21,23 +22,29 @@ class EmbeddedAdapter:
     kind = "embedded"
     is_authoritative = True
 
-    def __init__(self, registry: EmbeddedRegistry) -> None:
+    def __init__(self, registry: EmbeddedRegistry, tags: TagRules) -> None:
         self._registry = registry
+        self._tags = tags
 
-    async def watch(self, service: str) -> AsyncIterator[tuple[Instance, ...]]:
+    async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """See RegistryAdapter."""
         key = ServiceKey.of("", "", service)
         while True:
             if self._registry.is_warming:
                 raise RegistryError("warming", STARTING)
             seen = self._registry.changes
-            yield sorted_instances(_instance(lease) for lease in self._registry.store.instances(key))
+            yield self._listing(key)
             await self._registry.wait_changed(seen, LONGEST_WAIT)
+
+    def _listing(self, key: ServiceKey) -> Listing:
+        records = Records(self._tags)
+        for lease in self._registry.store.instances(key):
+            records.add(lease.host, lease.port, lease.weight, lease.metadata, lease.healthy, lease.enabled)
+        return records.listing()
+
+    def describe(self) -> Mapping[str, object]:
+        """See RegistryAdapter."""
+        return {"kind": self.kind, "address": self._registry.address, "warming": self._registry.is_warming}
 
     async def close(self) -> None:
         """Nothing to close: the registry belongs to the program."""
-
-
-def _instance(lease: Lease) -> Instance:
-    metadata = dict(lease.metadata)
-    return Instance(lease.host, lease.port, tag_of(metadata), lease.weight, lease.healthy, lease.enabled, metadata)

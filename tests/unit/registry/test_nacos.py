@@ -12,7 +12,8 @@ from gateway.errors import RegistryError
 from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.registry.nacos import NacosAdapter
+from gateway.registry.nacos.adapter import NacosAdapter
+from gateway.registry.nacos.client import NacosClient
 from gateway.routing.instance import BASE, INVALID, Instance
 from tests.support.wait import until
 
@@ -21,28 +22,28 @@ ME = Registration("orders", "10.0.0.1", 80, "gray", 2.0, {"version": "2"})
 
 @pytest.fixture
 async def nacos(registry: EmbeddedRegistry) -> AsyncIterator[NacosAdapter]:
-    adapter = NacosAdapter(registry.address, interval=0.01)
+    adapter = NacosAdapter(NacosClient([registry.address]), interval=0.01)
     yield adapter
     await adapter.close()
 
 
 async def test_register_list_heartbeat_deregister(nacos: NacosAdapter) -> None:
     await nacos.register(ME)
-    assert nacos.generation == "v3"
-    assert await nacos.instances("orders") == (
+    assert nacos.describe()["generation"] == "v3"
+    assert (await nacos.instances("orders")).instances == (
         Instance("10.0.0.1", 80, "gray", 2.0, metadata={"version": "2", "gray.tag": "gray"}),
     )
     assert await nacos.heartbeat(ME)
     await nacos.deregister(ME)
     assert not await nacos.heartbeat(ME)
-    assert await nacos.instances("orders") == ()
+    assert (await nacos.instances("orders")).instances == ()
 
 
 async def test_watching_sees_changes(nacos: NacosAdapter) -> None:
     watching = nacos.watch("orders")
-    assert await anext(watching) == ()
+    assert (await anext(watching)).instances == ()
     await nacos.register(ME)
-    while not (seen := await anext(watching)):
+    while not (seen := (await anext(watching)).instances):
         pass
     assert [instance.address for instance in seen] == ["10.0.0.1:80"]
 
@@ -75,7 +76,9 @@ async def server() -> AsyncIterator[tuple[Server, NacosAdapter]]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    adapter = NacosAdapter(f"127.0.0.1:{runner.addresses[0][1]}", namespace="ns", group="g", interval=0.01)
+    adapter = NacosAdapter(
+        NacosClient([f"127.0.0.1:{runner.addresses[0][1]}"]), namespace="ns", group="g", interval=0.01
+    )
     yield server, adapter
     await adapter.close()
     await runner.cleanup()
@@ -85,14 +88,14 @@ async def test_an_old_server_is_spoken_to_in_v1_and_a_new_one_after_its_upgrade_
     server: tuple[Server, NacosAdapter],
 ) -> None:
     fake, adapter = server
-    assert await adapter.instances("orders") == ()
-    assert adapter.generation == "v1"
+    assert (await adapter.instances("orders")).instances == ()
+    assert adapter.describe()["generation"] == "v1"
     fake.generation, fake.text = "v3", '{"code": 0, "data": []}'
     with pytest.raises(RegistryError) as error:
         await adapter.instances("orders")
     assert error.value.reason == "api"
-    assert await adapter.instances("orders") == ()
-    assert adapter.generation == "v3"
+    assert (await adapter.instances("orders")).instances == ()
+    assert adapter.describe()["generation"] == "v3"
 
 
 async def test_one_malformed_record_loses_only_itself(server: tuple[Server, NacosAdapter]) -> None:
@@ -104,7 +107,7 @@ async def test_one_malformed_record_loses_only_itself(server: tuple[Server, Naco
         {"ip": "10.0.0.6", "port": 80, "healthy": false, "weight": 0, "metadata": null},
         {"ip": "10.0.0.7", "port": 80, "weight": NaN}
     ]}"""
-    assert [(i.host, i.tag, i.is_usable) for i in await adapter.instances("orders")] == [
+    assert [(i.host, i.tag, i.is_usable) for i in (await adapter.instances("orders")).instances] == [
         ("10.0.0.1", BASE, True),
         ("10.0.0.5", INVALID, True),
         ("10.0.0.6", BASE, False),
@@ -132,7 +135,7 @@ async def test_what_is_no_list_is_an_error(
 
 
 async def test_nobody_there_is_unreachable() -> None:
-    adapter = NacosAdapter("127.0.0.1:1")
+    adapter = NacosAdapter(NacosClient(["127.0.0.1:1"]))
     with pytest.raises(RegistryError) as error:
         await adapter.instances("orders")
     assert error.value.reason == "unreachable"
@@ -145,12 +148,12 @@ async def test_the_announcer_keeps_an_instance_registered(registry: EmbeddedRegi
     announcer.start()
     await until(lambda: announcer.registered)
     await nacos.deregister(quick)
-    assert await nacos.instances("orders") == ()
+    assert (await nacos.instances("orders")).instances == ()
     async with asyncio.timeout(5):
-        while not await nacos.instances("orders"):
+        while not (await nacos.instances("orders")).instances:
             await asyncio.sleep(0.01)
     await announcer.stop()
-    assert await nacos.instances("orders") == ()
+    assert (await nacos.instances("orders")).instances == ()
     assert not announcer.registered
 
 
@@ -159,7 +162,7 @@ async def test_the_announcer_waits_for_a_registry_that_is_away() -> None:
     await registry.start()
     address = registry.address
     await registry.stop()
-    adapter = NacosAdapter(address)
+    adapter = NacosAdapter(NacosClient([address]))
     announcer = Announcer(adapter, ME)
     announcer.start()
     await asyncio.sleep(0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.registry.tags import tag_of
+from gateway.registry.tags import TagRules
 from gateway.routing.instance import BASE, INVALID
 
 
@@ -32,4 +32,21 @@ from gateway.routing.instance import BASE, INVALID
     ],
 )
 def test_tag_of(metadata: dict[str, str], tag: str) -> None:
-    assert tag_of(metadata) == tag
+    assert TagRules().tag_of(metadata) == tag
+
+
+def test_the_chain_can_be_told() -> None:
+    rules = TagRules(["version", "lane"])
+    assert rules.tag_of({"version": "2", "lane": "gray", "tag": "blue"}) == "2"
+    assert rules.tag_of({"lane": "gray", "tag": "blue"}) == "gray"
+    assert rules.tag_of({"tag": "blue"}) == BASE
+
+
+def test_words_are_metadata_behind_metadata_and_some_are_tags_by_themselves() -> None:
+    rules = TagRules(bare=["gray"])
+    assert rules.tag_of({}, ["primary", "lane=blue"]) == "blue"
+    assert rules.tag_of({"lane": "green"}, ["lane=blue"]) == "green"
+    assert rules.tag_of({}, ["primary", "gray"]) == "gray"
+    assert rules.tag_of({}, ["primary", "purple"]) == BASE
+    assert rules.tag_of({"lane": ""}, ["gray"]) == BASE
+    assert rules.tag_of({}, ["lane=b lue"]) == INVALID

@@ -9,8 +9,11 @@ import tempfile
 from pathlib import Path
 
 
-def write_file(path: Path, text: str) -> None:
-    """Replaces a file by one with this text, with the same mode; directories above it are made. Raises OSError."""
+def write_file(path: Path, text: str, new_mode: int = 0o644) -> None:
+    """Replaces a file by one with this text, with the same mode, or `new_mode` where there is none yet.
+
+    Directories above it are made. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     target = path.resolve()  # a link stays a link: what it leads to is replaced
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -19,7 +22,7 @@ def write_file(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else new_mode
         Path(temporary).chmod(mode)
         Path(temporary).replace(target)
     except BaseException:

@@ -1,0 +1,102 @@
+"""From settings to registries: an adapter for each, and what a reload can change about them."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gateway.errors import ConfigError, Problem
+from gateway.registry.base import RegistrarAdapter, RegistryAdapter
+from gateway.registry.consul.adapter import ConsulAdapter
+from gateway.registry.consul.bridge import Agent
+from gateway.registry.consul.client import ConsulClient
+from gateway.registry.embedded.adapter import EmbeddedAdapter
+from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.registry.nacos.adapter import NacosAdapter
+from gateway.registry.nacos.client import Credentials, NacosClient
+from gateway.registry.several import Registries
+from gateway.registry.static import StaticAdapter
+from gateway.registry.tags import TagRules
+from gateway.routing.instance import Instance
+from gateway.settings import (
+    ConsulRegistrySettings,
+    EmbeddedRegistrySettings,
+    NacosRegistrySettings,
+    RegistrySettings,
+    StaticRegistrySettings,
+)
+
+
+def make_registries(
+    settings: Mapping[str, RegistrySettings],
+    on_change: Callable[[str, tuple[Instance, ...]], None],
+    chosen: Mapping[str, str],
+    state: str | None,
+    embedded: EmbeddedRegistry | None = None,
+    own: str = "",
+) -> Registries:
+    """The registries of a configuration. `embedded` is the one in this process, `own` this gateway's address.
+
+    Raises ConfigError where a file cannot be read.
+    """
+    adapters = {name: make_adapter(item, embedded) for name, item in settings.items()}
+    folder = None if state is None else Path(state)
+    return Registries(adapters, on_change, chosen=chosen, folder=folder, own=(own,) if own else ())
+
+
+def make_adapter(settings: RegistrySettings, embedded: EmbeddedRegistry | None = None) -> RegistryAdapter:
+    """The adapter of one registry. Raises ConfigError where a file cannot be read."""
+    if isinstance(settings, StaticRegistrySettings):
+        return StaticAdapter(settings.instances())
+    if isinstance(settings, EmbeddedRegistrySettings):
+        assert embedded is not None
+        return EmbeddedAdapter(embedded, TagRules())
+    tags = TagRules(settings.tag_keys)
+    if isinstance(settings, NacosRegistrySettings):
+        credentials = Credentials(settings.username, settings.password, settings.token)
+        return NacosAdapter(
+            NacosClient(settings.servers, credentials),
+            namespace=settings.namespace,
+            group=settings.group,
+            clusters=settings.clusters,
+            interval=settings.interval,
+            tags=tags,
+        )
+    return _make_consul(settings)
+
+
+def _make_consul(settings: ConsulRegistrySettings) -> ConsulAdapter:
+    scope = {"dc": settings.datacenter, "ns": settings.namespace}
+    try:
+        tls = ssl.create_default_context(cafile=settings.ca) if settings.scheme == "https" else None
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([Problem(settings.ca or "", 0, 0, f"cannot be read as certificates: {error}")]) from error
+    client = ConsulClient(
+        str(settings.address),
+        settings.token,
+        scope={key: value for key, value in scope.items() if value},
+        is_stale=settings.stale,
+        scheme=settings.scheme,
+        tls=tls,
+    )
+    tags = TagRules(settings.tag_keys, settings.bare_tags)
+    return ConsulAdapter(client, Agent(client, settings.token), tags=tags, takes_warning=settings.warning)
+
+
+def replace_static(registries: Registries, settings: Mapping[str, RegistrySettings]) -> None:
+    """Takes the instances that stand in a reloaded configuration."""
+    for name, item in settings.items():
+        keeper = registries.keepers.get(name)
+        if (
+            keeper is not None
+            and isinstance(keeper.adapter, StaticAdapter)
+            and isinstance(item, StaticRegistrySettings)
+        ):
+            keeper.adapter.replace(item.instances())
+
+
+def registrars(registries: Registries) -> dict[str, RegistrarAdapter]:
+    """Those of the registries in which an instance can be registered, by name."""
+    adapters = {name: keeper.adapter for name, keeper in registries.keepers.items()}
+    return {name: item for name, item in adapters.items() if isinstance(item, NacosAdapter | ConsulAdapter)}

@@ -1,0 +1,129 @@
+"""Instances and registration in Consul."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from gateway.errors import RegistryError
+from gateway.registry.base import Listing, Registration
+from gateway.registry.consul.bridge import Agent
+from gateway.registry.consul.client import ConsulClient
+from gateway.registry.consul.wakeup import WakeUp
+from gateway.registry.http import Answer
+from gateway.registry.records import Records
+from gateway.registry.tags import TagRules
+
+MAX_WAITING: Final = 100
+"""Services that are waited for by a query of their own. An agent takes 200 connections from one address
+(`http_max_conns_per_client`), and others may sit behind the same address."""
+AT_ONCE: Final = 32
+"""Look-ups at a time of the services beyond those."""
+
+
+class ConsulAdapter:
+    """RegistryAdapter and RegistrarAdapter for one Consul agent."""
+
+    kind = "consul"
+    is_authoritative = False
+
+    def __init__(
+        self,
+        client: ConsulClient,
+        agent: Agent,
+        *,
+        tags: TagRules | None = None,
+        takes_warning: bool = True,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._client = client
+        self._agent = agent
+        self._tags = tags or TagRules()
+        self._takes_warning = takes_warning
+        self._free = max_waiting
+        self._look_ups = asyncio.Semaphore(AT_ONCE)
+        self._wake_up = WakeUp(client)
+
+    def describe(self) -> Mapping[str, object]:
+        """See RegistryAdapter."""
+        return {"kind": self.kind, "address": self._client.address}
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._wake_up.close()
+        await self._agent.close()
+        await self._client.close()
+
+    # --- instances
+
+    async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
+        """See RegistryAdapter."""
+        if self._free > 0:
+            self._free -= 1
+            try:
+                async for answer in self._client.follow(_path(service)):
+                    yield self._listing(answer)
+            finally:
+                self._free += 1
+        while True:
+            seen = self._wake_up.count
+            yield await self.instances(service)
+            await self._wake_up.wait(seen)
+
+    async def instances(self, service: str) -> Listing:
+        """The service's instances now. Raises RegistryError."""
+        async with self._look_ups:
+            answer, _ = await self._client.query(_path(service))
+        return self._listing(answer)
+
+    def _listing(self, answer: Answer) -> Listing:
+        try:
+            entries = json.loads(answer.text)
+        except (ValueError, RecursionError) as error:
+            raise RegistryError("bad_answer", "the answer is not JSON") from error
+        if not isinstance(entries, list):
+            raise RegistryError("bad_answer", "the instance list is not a list")
+        records = Records(self._tags)
+        for entry in entries:
+            try:
+                self._add(records, entry)
+            except (KeyError, TypeError, AttributeError):
+                records.skip("no_service")
+        return records.listing()
+
+    def _add(self, records: Records, entry: Any) -> None:
+        service, node = entry["Service"], entry.get("Node") or {}
+        states = {check.get("Status") for check in entry.get("Checks") or []}
+        is_warned = "warning" in states
+        healthy = "critical" not in states and (self._takes_warning or not is_warned)
+        weights = service.get("Weights") or {}
+        weight = weights.get("Warning" if is_warned else "Passing", 1)
+        # The service's own address is optional.
+        host = service.get("Address") or node.get("Address")
+        records.add(host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags") or ())
+
+    # --- registration
+
+    async def register(self, registration: Registration) -> None:
+        """See RegistrarAdapter."""
+        await self._agent.register(registration)
+
+    async def heartbeat(self, registration: Registration) -> bool:
+        """See RegistrarAdapter."""
+        return await self._agent.heartbeat(registration)
+
+    async def withdraw(self, registration: Registration) -> None:
+        """See RegistrarAdapter."""
+        await self._agent.maintain(registration)
+
+    async def deregister(self, registration: Registration) -> None:
+        """See RegistrarAdapter."""
+        await self._agent.deregister(registration)
+
+
+def _path(service: str) -> str:
+    # Everything, healthy or not: "all critical" is not "deregistered".
+    return f"/v1/health/service/{quote(service, safe='')}"

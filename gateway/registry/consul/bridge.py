@@ -1,0 +1,146 @@
+"""python-consul's API (the maintained distribution, py-consul) over our own HTTP, for what a sidecar tells an agent.
+
+The library makes requests and reads answers; how bytes travel is ours, so that nothing blocks the loop. Its own asyncio
+client is not used: it hides headers, and has time limits below the waiting time of a blocking query.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.errors import RegistryError
+from gateway.registry.base import Registration
+from gateway.registry.consul.client import ConsulClient
+from gateway.registry.tags import OWN_KEY
+from gateway.routing.instance import BASE
+
+if TYPE_CHECKING:
+    from consul.base import Consul
+
+TTL: Final = "15s"
+"""A check turns critical when no heartbeat came for so long."""
+_KEY: Final = re.compile(r"[^A-Za-z0-9_-]")
+"""What the keys of a service's metadata cannot have in Consul. The tag goes among the words, which can have dots."""
+EXPIRY: Final = "1m"
+"""A service that stays critical for so long is taken out: the least that Consul takes."""
+
+
+class Agent:
+    """Registers instances with the local agent. All methods raise RegistryError."""
+
+    def __init__(self, client: ConsulClient, token: str = "") -> None:
+        self._client = client
+        self._token = token
+        self._consul: Consul | None = None
+
+    async def register(self, registration: Registration) -> None:
+        """Registers an instance with a check that has passed."""
+        tag = {} if registration.tag == BASE else {OWN_KEY: registration.tag}
+        weight = max(1, round(registration.weight))
+        await self._call(
+            lambda consul: consul.agent.service.register(
+                registration.service,
+                service_id=_id(registration),
+                address=registration.host,
+                port=registration.port,
+                meta={_KEY.sub("_", key): value for key, value in registration.metadata.items()},
+                tags=[f"{key}={value}" for key, value in tag.items()],
+                weights={"Passing": weight, "Warning": 1},
+                check={"TTL": TTL, "DeregisterCriticalServiceAfter": EXPIRY, "Status": "passing"},
+                replace_existing_checks=True,
+            )
+        )
+        # A service keeps its maintenance over a restart of the agent, and of the sidecar.
+        await self._call(lambda consul: consul.agent.service.maintenance(_id(registration), "false"))
+
+    async def heartbeat(self, registration: Registration) -> bool:
+        """Passes the check; False where the agent does not know it."""
+        from consul.exceptions import ConsulException, NotFound
+
+        try:
+            passed = await self._call(
+                lambda consul: consul.agent.check.ttl_pass(f"service:{_id(registration)}"), maps=False
+            )
+        except NotFound:
+            return False
+        except ConsulException as error:
+            if "Unknown check" in str(error) or "does not have associated TTL" in str(error):
+                return False
+            raise _translated(error) from error
+        return bool(passed)
+
+    async def maintain(self, registration: Registration) -> None:
+        """Puts an instance in maintenance: it is listed as critical."""
+        await self._call(
+            lambda consul: consul.agent.service.maintenance(_id(registration), "true", "the sidecar is stopping")
+        )
+
+    async def deregister(self, registration: Registration) -> None:
+        """Takes an instance out."""
+        await self._call(lambda consul: consul.agent.service.deregister(_id(registration)))
+
+    async def _call(self, call: Callable[[Consul], Awaitable[Any]], maps: bool = True) -> Any:
+        from consul.exceptions import ConsulException
+
+        try:
+            return await call(self._library())
+        except ConsulException as error:
+            if not maps:
+                raise
+            raise _translated(error) from error
+
+    def _library(self) -> Consul:
+        if self._consul is None:
+            # It brings `requests` along: imported only where Consul is used.
+            self._consul = _make_consul(self._client, self._token)
+        return self._consul
+
+    async def close(self) -> None:
+        """Nothing to close: the client belongs to the adapter."""
+
+
+def _make_consul(client: ConsulClient, token: str) -> Consul:
+    from consul import base
+
+    class Http(base.HTTPClient):  # type: ignore[misc]
+        """The library's transport, over ours. Its callbacks read a whole answer."""
+
+        async def _send(self, method: str, callback: Any, path: str, params: Any, data: Any, headers: Any) -> Any:
+            texts = [(str(key), str(value)) for key, value in params or []]
+            answer = await client.request(method, path, params=texts, data=data or None, headers=headers)
+            return callback(base.Response(answer.status, dict(answer.headers), answer.text))
+
+        def get(self, callback: Any, path: str, params: Any = None, headers: Any = None, raw: bool = False) -> Any:
+            return self._send("GET", callback, path, params, None, headers)
+
+        def put(self, callback: Any, path: str, params: Any = None, data: Any = "", headers: Any = None) -> Any:
+            return self._send("PUT", callback, path, params, data, headers)
+
+        def delete(self, callback: Any, path: str, params: Any = None, data: Any = "", headers: Any = None) -> Any:
+            return self._send("DELETE", callback, path, params, data, headers)
+
+        def post(self, callback: Any, path: str, params: Any = None, data: Any = "", headers: Any = None) -> Any:
+            return self._send("POST", callback, path, params, data, headers)
+
+        def close(self) -> None:
+            """The client is closed by its owner."""
+
+    class Library(base.Consul):  # type: ignore[misc]
+        def http_connect(self, host: Any, port: Any, scheme: Any, verify: Any = True, cert: Any = None) -> Http:
+            return Http(host, port, scheme, verify, cert)
+
+    host, _, port = client.address.rpartition(":")
+    library: Consul = Library(host=host, port=int(port), scheme="http")
+    library.token = token or None  # the library prefers CONSUL_HTTP_TOKEN to what it is told
+    return library
+
+
+def _id(registration: Registration) -> str:
+    return f"{registration.service}-{registration.host}-{registration.port}"
+
+
+def _translated(error: Exception) -> RegistryError:
+    reason = "auth" if type(error).__name__ in ("ACLPermissionDenied", "ACLDisabled") else "bad_answer"
+    return RegistryError(reason, f"Consul answered: {str(error)[:200]}")

@@ -1,0 +1,106 @@
+"""Calls to a Consul agent, and waiting for changes by its blocking queries."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+from aiohttp import ClientTimeout
+
+from gateway.errors import RegistryError
+from gateway.registry.http import TIMEOUT, Answer, RegistryHttp, refusal
+
+WAIT: Final = 55
+"""Seconds that a blocking query waits for a change; the server adds up to a sixteenth."""
+LONG: Final = ClientTimeout(total=WAIT * 17 / 16 + 5, sock_connect=1.0)
+BURST: Final = 3
+"""Answers that may follow one another at once …"""
+PACE: Final = 0.25
+"""… before there have to be so many seconds between them: an index that changes all the time must not spin."""
+
+
+class ConsulClient:
+    """Requests to one agent. `scope` is sent with every query: `dc`, `ns`. All methods raise RegistryError."""
+
+    def __init__(
+        self,
+        address: str,
+        token: str = "",
+        *,
+        scope: Mapping[str, str] | None = None,
+        is_stale: bool = True,
+        scheme: str = "http",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.address = address
+        self._http = RegistryHttp([address], scheme=scheme, tls=tls)
+        self._headers = {"X-Consul-Token": token} if token else {}
+        self._scope = dict(scope or {})
+        self._is_stale = is_stale
+
+    async def request(self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any) -> Answer:
+        """A plain answer, whatever its status."""
+        headers = {**self._headers, **(options.pop("headers", None) or {})}
+        return await self._http.call(method, path, timeout=timeout, headers=headers, **options)
+
+    async def query(self, path: str, params: Mapping[str, str] | None = None, index: int = 0) -> tuple[Answer, int]:
+        """An answer to a query, and its index. With an index it waits for a change."""
+        asked = {**self._scope, **(params or {})}
+        if self._is_stale:
+            asked["stale"] = ""  # survives the loss of a leader
+        if index:
+            asked |= {"index": str(index), "wait": f"{WAIT}s"}
+        answer = await self.request("GET", path, timeout=LONG if index else TIMEOUT, params=asked)
+        if answer.status not in (200, 404):
+            raise _refused(answer, path)
+        headers = answer.headers
+        if headers.get("x-consul-results-filtered-by-acls") == "true":
+            raise RegistryError(
+                "auth", f"{path}: the token may not see everything (service:read and node:read are needed)"
+            )
+        if headers.get("x-consul-knownleader") == "false" and not self._is_stale:
+            raise RegistryError("warming", f"{path}: Consul has no leader")
+        text = headers.get("x-consul-index", "")
+        if not text.isdigit():
+            raise RegistryError("bad_answer", f"{path}: an answer without X-Consul-Index: is this Consul?")
+        return answer, max(1, int(text))
+
+    async def follow(self, path: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Answer, None]:
+        """The answer to a query at once, then whenever it may have changed."""
+        index = 0
+        pace = Pace()
+        while True:
+            answer, now = await self.query(path, params, index)
+            # An index that goes backward means that the server starts anew: so do we.
+            index = now if now >= index else 0
+            yield answer
+            await pace.wait()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.close()
+
+
+class Pace:
+    """A bucket of `BURST` tokens, one more every `PACE` seconds."""
+
+    def __init__(self) -> None:
+        self._tokens = float(BURST)
+        self._at = asyncio.get_running_loop().time()
+
+    async def wait(self) -> None:
+        """Takes a token, as soon as there is one."""
+        now = asyncio.get_running_loop().time()
+        self._tokens = min(BURST, self._tokens + (now - self._at) / PACE)
+        self._at = now
+        self._tokens -= 1
+        if self._tokens < 0:
+            await asyncio.sleep(-self._tokens * PACE)
+
+
+def _refused(answer: Answer, path: str) -> RegistryError:
+    if answer.status == 500 and ("No cluster leader" in answer.text or "rpc error" in answer.text):
+        return RegistryError("warming", f"{path}: {answer.text[:200].strip()}")
+    return refusal(answer, path)

@@ -1,0 +1,151 @@
+"""HTTP to registries: several addresses of one server, and what goes wrong in our words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+
+from gateway.errors import RegistryError
+
+_log = logging.getLogger("gateway.registry")
+
+TIMEOUT: Final = ClientTimeout(total=3.0, sock_connect=1.0)
+FAILBACK: Final = 30.0
+"""Seconds after which the first address is tried again when another one is used."""
+_NODE_TROUBLE: Final = frozenset({500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, text and headers (names in lower case)."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+
+class Nodes:
+    """The addresses of one registry: the first that answers is used until it does not, and the first of all preferred."""
+
+    def __init__(self, addresses: Sequence[str], clock: Callable[[], float]) -> None:
+        self.addresses = tuple(addresses)
+        self._clock = clock
+        self._current = 0
+        self._left_at = 0.0
+
+    @property
+    def current(self) -> str:
+        """The address in use."""
+        return self.addresses[self._current]
+
+    def order(self) -> list[int]:
+        """Which to try, in order."""
+        count = len(self.addresses)
+        if self._current and self._clock() - self._left_at >= FAILBACK:
+            self._left_at = self._clock()
+            return [0, *((self._current + step) % count for step in range(count) if (self._current + step) % count)]
+        return [(self._current + step) % count for step in range(count)]
+
+    def move(self) -> None:
+        """Asks the next node from now on: what this one says is doubtful."""
+        self._current = (self._current + 1) % len(self.addresses)
+        self._left_at = self._clock()
+
+    def answered(self, index: int) -> None:
+        """Keeps to a node."""
+        if index != self._current:
+            _log.warning("registry %s is used instead of %s", self.addresses[index], self.current)
+            self._current = index
+            self._left_at = self._clock()
+
+
+class RegistryHttp:
+    """Requests to the nodes of one registry over kept-alive connections.
+
+    `tls` is for `https`. Connections are not limited here: whoever waits for changes holds one each.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        scheme: str = "http",
+        tls: ssl.SSLContext | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._scheme = scheme
+        self._tls = tls
+        self._clock = clock
+        self._addresses = addresses
+        self._nodes: Nodes | None = None
+        self._session: ClientSession | None = None
+
+    @property
+    def nodes(self) -> Nodes:
+        """The nodes, made when there is a loop."""
+        if self._nodes is None:
+            self._nodes = Nodes(self._addresses, self._clock or asyncio.get_running_loop().time)
+        return self._nodes
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: ClientTimeout = TIMEOUT,
+        may_move: bool = True,
+        **options: Any,
+    ) -> Answer:
+        """Asks the node in use, and the others where it is in trouble (`may_move`). Raises RegistryError."""
+        nodes = self.nodes
+        order = nodes.order() if may_move else nodes.order()[:1]
+        trouble: RegistryError | Answer | None = None
+        for index in order:
+            try:
+                answer = await self._exchange(nodes.addresses[index], method, path, timeout, options)
+            except RegistryError as error:
+                trouble = error if trouble is None or isinstance(trouble, RegistryError) else trouble
+                continue
+            if answer.status in _NODE_TROUBLE and len(order) > 1:
+                trouble = answer
+                continue
+            nodes.answered(index)
+            return answer
+        if isinstance(trouble, Answer):
+            return trouble
+        assert trouble is not None
+        raise trouble
+
+    async def _exchange(
+        self, address: str, method: str, path: str, timeout: ClientTimeout, options: dict[str, Any]
+    ) -> Answer:
+        if self._session is None:
+            self._session = ClientSession(connector=TCPConnector(limit=0, ssl=self._tls or True))
+        base = f"{self._scheme}://{address}"
+        try:
+            async with self._session.request(method, base + path, timeout=timeout, **options) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, await response.text(), headers)
+        except TimeoutError as error:
+            raise RegistryError("timeout", f"{base} did not answer within {timeout.total:g} s") from error
+        except ClientError as error:
+            raise RegistryError("unreachable", f"cannot reach {base}: {error}") from error
+        except ValueError as error:
+            raise RegistryError("bad_answer", f"{base} answered with no text: {error}") from error
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def refusal(answer: Answer, subject: str = "the registry") -> RegistryError:
+    """The error for an answer that is none."""
+    reason = {401: "auth", 403: "auth", 429: "warming", 503: "warming"}.get(answer.status, "bad_answer")
+    return RegistryError(reason, f"{subject} answered {answer.status}: {answer.text[:200].strip()}")

@@ -1,0 +1,166 @@
+"""Instances and registration in Nacos."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Final
+
+from gateway.errors import RegistryError
+from gateway.registry.base import Listing, Registration
+from gateway.registry.nacos.client import V1, V3, NacosClient, payload
+from gateway.registry.records import Records
+from gateway.registry.tags import OWN_KEY, TagRules
+from gateway.routing.instance import BASE
+
+JITTER: Final = 0.2
+"""Share by which each polling interval varies, so that gateways do not ask in step."""
+_INSTANCE_NOT_FOUND: Final = 21003
+_BEAT_NOT_FOUND: Final = 20404
+
+
+class NacosAdapter:
+    """RegistryAdapter and RegistrarAdapter for one Nacos cluster. `interval` is seconds between polls of a service."""
+
+    kind = "nacos"
+    is_authoritative = False
+
+    def __init__(
+        self,
+        client: NacosClient,
+        *,
+        namespace: str = "",
+        group: str = "DEFAULT_GROUP",
+        clusters: Sequence[str] = (),
+        interval: float = 2.0,
+        tags: TagRules | None = None,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._group = group
+        self._clusters = tuple(clusters)
+        self._interval = interval
+        self._tags = tags or TagRules()
+
+    def describe(self) -> Mapping[str, object]:
+        """See RegistryAdapter."""
+        return {"kind": self.kind, **self._client.describe()}
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    # --- instances
+
+    async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
+        """See RegistryAdapter."""
+        while True:
+            yield await self.instances(service)
+            await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1 + JITTER))
+
+    async def instances(self, service: str) -> Listing:
+        """The service's instances, unhealthy ones included. Raises RegistryError."""
+        is_forced = False
+        found: list[Any] = []
+        if await self._client.detect() == V3:
+            # One cluster a call: some 3.x servers take several names for one.
+            for cluster in self._clusters or ("",):
+                keys = {**self._keys(service, V3), **({"clusterName": cluster} if cluster else {})}
+                found += _list(
+                    payload(await self._client.call("GET", "/nacos/v3/client/ns/instance/list", params=keys))
+                )
+        else:
+            keys = {**self._keys(service, V1), "healthyOnly": "false"}
+            if self._clusters:
+                keys["clusters"] = ",".join(self._clusters)
+            body = await self._client.call("GET", "/nacos/v1/ns/instance/list", params=keys)
+            found = _list(body.get("hosts"))
+            is_forced = body.get("reachProtectionThreshold") is True
+        records = Records(self._tags)
+        for record in found:
+            if not isinstance(record, dict):
+                records.skip("no_object")
+                continue
+            if self._clusters and record.get("clusterName") not in (None, *self._clusters):
+                continue  # not every server looks at what it was asked for
+            healthy, enabled = record.get("healthy", True) is True, record.get("enabled", True) is True
+            weight = record.get("weight", 1.0)
+            records.add(record.get("ip"), record.get("port"), weight, record.get("metadata"), healthy, enabled)
+        if not found:
+            self._client.move()  # should that be a node that has just started, another one knows better
+        return records.listing(is_forced)
+
+    # --- registration
+
+    async def register(self, registration: Registration) -> None:
+        """See RegistrarAdapter."""
+        generation = await self._client.detect()
+        form = {
+            **self._instance(registration, generation),
+            "weight": f"{registration.weight:g}",
+            "enabled": "true",
+            "healthy": "true",
+            "metadata": json.dumps(_metadata(registration)),
+        }
+        if generation == V3:
+            payload(await self._client.call("POST", "/nacos/v3/client/ns/instance", form=form))
+        else:
+            await self._client.call("POST", "/nacos/v1/ns/instance", params=form)
+
+    async def heartbeat(self, registration: Registration) -> bool:
+        """See RegistrarAdapter."""
+        generation = await self._client.detect()
+        form = self._instance(registration, generation)
+        if generation == V3:
+            body = await self._client.call("POST", "/nacos/v3/client/ns/instance", form={**form, "heartBeat": "true"})
+            if body.get("code") == _INSTANCE_NOT_FOUND:
+                return False
+            payload(body)
+            return True
+        # With all there is to know: servers differ in whether they register an unknown instance by its beat, and one
+        # registered without its metadata would be baseline.
+        beat = {
+            "ip": registration.host,
+            "port": registration.port,
+            "serviceName": f"{self._group}@@{registration.service}",
+            "cluster": form.get("clusterName", "DEFAULT"),
+            "weight": registration.weight,
+            "metadata": _metadata(registration),
+            "scheduled": True,
+        }
+        body = await self._client.call("PUT", "/nacos/v1/ns/instance/beat", params={**form, "beat": json.dumps(beat)})
+        return body.get("code") != _BEAT_NOT_FOUND
+
+    async def withdraw(self, registration: Registration) -> None:
+        """See RegistrarAdapter. There is no maintenance for ephemeral instances: it is taken out."""
+        await self.deregister(registration)
+
+    async def deregister(self, registration: Registration) -> None:
+        """See RegistrarAdapter."""
+        generation = await self._client.detect()
+        path = "/nacos/v3/client/ns/instance" if generation == V3 else "/nacos/v1/ns/instance"
+        await self._client.call("DELETE", path, params=self._instance(registration, generation))
+
+    def _keys(self, service: str, generation: str) -> dict[str, str]:
+        keys = {"serviceName": service, "groupName": self._group}
+        if self._namespace or generation == V3:
+            keys["namespaceId"] = self._namespace or "public"
+        return keys
+
+    def _instance(self, registration: Registration, generation: str) -> dict[str, str]:
+        endpoint = {"ip": registration.host, "port": str(registration.port), "ephemeral": "true"}
+        cluster = {"clusterName": self._clusters[0]} if self._clusters else {}
+        return {**self._keys(registration.service, generation), **endpoint, **cluster}
+
+
+def _metadata(registration: Registration) -> dict[str, str]:
+    tag = {} if registration.tag == BASE else {OWN_KEY: registration.tag}
+    return {**registration.metadata, **tag}
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise RegistryError("bad_answer", "the instance list is not a list")
+    return value

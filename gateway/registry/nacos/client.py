@@ -1,0 +1,202 @@
+"""Calls to a Nacos cluster: which generation of its API there is, who we are, and what its answers mean."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.errors import RegistryError
+from gateway.registry.http import Answer, RegistryHttp, refusal
+
+_log = logging.getLogger("gateway.registry")
+
+V1: Final = "v1"
+V3: Final = "v3"
+GONE: Final = frozenset({404, 405, 410, 501})
+"""Statuses that say that there is no such API (any more)."""
+REFRESH: Final = 0.9
+"""Share of a token's life after which a new one is asked for."""
+_LIST: Final = "/nacos/v3/client/ns/instance/list"
+_LOGINS: Final = ("/nacos/v3/auth/user/login", "/nacos/v1/auth/login", "/nacos/v1/auth/users/login")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user and password to log in with, or a token that is given. All empty: nobody."""
+
+    username: str = ""
+    password: str = ""
+    token: str = ""
+
+
+class NacosClient:
+    """Calls, with a login where there are credentials. All methods raise RegistryError."""
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        credentials: Credentials | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._http = RegistryHttp(addresses)
+        self._credentials = credentials or Credentials()
+        self._clock = clock
+        self._token = self._credentials.token
+        self._renew_at = float("inf")
+        self._login_lock = asyncio.Lock()
+        self._is_token_in_query = False
+        self.generation = ""
+        """`v1` or `v3`; empty until the server has answered, and after it said that what we use is gone."""
+
+    def describe(self) -> dict[str, object]:
+        """Where it is and what it speaks, for people."""
+        nodes = self._http.nodes
+        return {"address": nodes.current, "addresses": list(nodes.addresses), "generation": self.generation or None}
+
+    def move(self) -> None:
+        """Asks another node from now on, where there are several."""
+        self._http.nodes.move()
+
+    async def detect(self) -> str:
+        """Which API the server speaks: asked once, and again after it said that what we use is gone."""
+        if not self.generation:
+            probe = {"serviceName": "gateway-probe", "groupName": "DEFAULT_GROUP", "namespaceId": "public"}
+            answer = await self._authorised("GET", _LIST, {"params": probe})
+            if answer.status in GONE or "No static resource" in answer.text or "No endpoint" in answer.text:
+                await self._check_v1(probe)
+                self.generation = V1
+            elif answer.status == 200:
+                self.generation = V3
+            else:
+                raise _refused(answer)
+            _log.info("registry %s speaks Nacos' %s API", self._http.nodes.current, self.generation)
+        return self.generation
+
+    async def _check_v1(self, probe: Mapping[str, str]) -> None:
+        keys = {key: probe[key] for key in ("serviceName", "groupName")}
+        answer = await self._authorised("GET", "/nacos/v1/ns/instance/list", {"params": keys})
+        if answer.status not in GONE:
+            return
+        where = self._http.nodes.current
+        second = await self._authorised("GET", "/nacos/v2/ns/instance/list", {"params": keys})
+        if second.status not in GONE:
+            message = f"{where} speaks Nacos' v2 API only: set nacos.core.api.compatibility.client.enabled=true there, or upgrade"
+        else:
+            message = (
+                f"{where} speaks neither Nacos' v3 client API nor v1: is it the API's port (8848, not the console's)?"
+            )
+        raise RegistryError("api", message)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A call's JSON object; plain text (v1 says `ok`) comes as `{"text": …}`."""
+        answer = await self._authorised(method, path, {"params": params, "data": form})
+        if answer.status in GONE:
+            self.generation = ""
+            message = (
+                f"{method} {path} answers {answer.status}: the API generation has changed, or it is the wrong port"
+            )
+            raise RegistryError("api", message)
+        if answer.status != 200:
+            raise _refused(answer)
+        try:
+            body = json.loads(answer.text)
+        except (ValueError, RecursionError):
+            body = answer.text
+        return body if isinstance(body, dict) else {"text": answer.text}
+
+    async def exchange(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> Answer:
+        """A call's plain answer, whatever its status."""
+        return await self._authorised(method, path, {"headers": dict(headers or {}), **options})
+
+    # --- who we are
+
+    async def _authorised(self, method: str, path: str, options: dict[str, Any]) -> Answer:
+        token = await self._current_token()
+        answer = await self._http.call(method, path, **self._with_token(options, token))
+        if answer.status != 403 or not self._credentials.username:
+            return answer
+        # A token that the server does not know (it restarted), or one that it wants in another place.
+        fresh = await self._login(token)
+        answer = await self._http.call(method, path, **self._with_token(options, fresh))
+        if answer.status == 403 and not self._is_token_in_query:
+            self._is_token_in_query = True
+            second = await self._http.call(method, path, **self._with_token(options, fresh))
+            self._is_token_in_query = second.status != 403
+            return second
+        return answer
+
+    def _with_token(self, options: dict[str, Any], token: str) -> dict[str, Any]:
+        if not token:
+            return options
+        if self._is_token_in_query:
+            return {**options, "params": {**(options.get("params") or {}), "accessToken": token}}
+        headers = {**(options.get("headers") or {}), "accessToken": token, "Authorization": f"Bearer {token}"}
+        return {**options, "headers": headers}
+
+    async def _current_token(self) -> str:
+        if self._credentials.username and (not self._token or self._clock() >= self._renew_at):
+            return await self._login(self._token)
+        return self._token
+
+    async def _login(self, known: str) -> str:
+        """A new token, unless another task has got one meanwhile (`known` is the one that was used)."""
+        async with self._login_lock:
+            if self._token != known and self._clock() < self._renew_at:
+                return self._token
+            form = {"username": self._credentials.username, "password": self._credentials.password}
+            status = 404
+            for path in _LOGINS:  # a server answers 403 to what it does not know, too
+                answer = await self._http.call("POST", path, data=form)
+                found = _token_of(answer)
+                if found is not None:
+                    self._token, seconds = found
+                    self._renew_at = self._clock() + REFRESH * seconds
+                    return self._token
+                status = answer.status if answer.status not in GONE else status
+            self._token = ""
+            message = f"the login of {self._credentials.username!r} was answered {status}: is the password right?"
+            raise RegistryError("auth", message)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.close()
+
+
+def payload(body: Mapping[str, Any]) -> Any:
+    """The payload of a v3 answer. Raises RegistryError for an error code."""
+    if body.get("code") != 0:
+        reason = {10000: "bad_answer", 10001: "auth", 40000: "api"}.get(body.get("code") or -1, "bad_answer")
+        raise RegistryError(reason, f"code {body.get('code')}: {body.get('message') or body.get('text')}")
+    return body.get("data")
+
+
+def _token_of(answer: Answer) -> tuple[str, float] | None:
+    """The token of a login's answer, and for how many seconds it is good; None where it has none."""
+    try:
+        body = json.loads(answer.text)
+        body = body.get("data") or body
+        return str(body["accessToken"]), float(body.get("tokenTtl", 18_000))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _refused(answer: Answer) -> RegistryError:
+    error = refusal(answer)
+    if error.reason == "auth":
+        message = f"{error}; set username and password (or token), and the API's port (8848, not the console's)"
+        return RegistryError("auth", message)
+    return error

@@ -1,0 +1,52 @@
+"""Instances that come and go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.registry.flapping import Flaps
+from gateway.routing.instance import Instance
+
+A = Instance("10.0.0.1", 80)
+B = Instance("10.0.0.2", 80)
+SICK = replace(A, healthy=False)
+
+
+def after(*lists: tuple[Instance, ...], step: float = 1.0) -> tuple[Flaps, float]:
+    flaps = Flaps()
+    now = 0.0
+    for found in lists:
+        now += step
+        flaps.take(found, now)
+    return flaps, now
+
+
+def test_once_more_is_no_flapping() -> None:
+    flaps, now = after((A, B), (B,), (A, B))
+    assert flaps.damped((A, B), now) == (A, B)
+    assert flaps.next_release() is None
+
+
+def test_one_that_is_back_the_second_time_within_a_minute_waits() -> None:
+    flaps, now = after((A, B), (B,), (A, B), (B,), (A, B))
+    assert flaps.damped((A, B), now) == (SICK, B)
+    assert flaps.next_release() == now + 10
+    assert flaps.damped((A, B), now + 10) == (A, B)
+    assert flaps.count == 1
+
+
+def test_health_that_changes_is_flapping_too_and_going_is_never_held_back() -> None:
+    flaps, now = after((A,), (SICK,), (A,), (SICK,), (A,), (SICK,))
+    assert flaps.damped((SICK,), now) == (SICK,)
+
+
+def test_slow_changes_are_none() -> None:
+    flaps, now = after((A,), (), (A,), (), (A,), step=25)
+    assert flaps.damped((A,), now) == (A,)
+
+
+def test_nothing_is_remembered_for_ever() -> None:
+    flaps = Flaps()
+    for number in range(1000):
+        flaps.take((Instance(f"10.0.{number // 250}.{number % 250}", 80),), number * 100.0)
+    assert len(flaps._usable) + len(flaps._changes) < 10
