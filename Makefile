@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz clean
+.PHONY: help demo test test-real servers lint bench fuzz clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -13,7 +13,14 @@ demo: $(VENV)/.gateway  ## Show the scenario: gray A and gray C beside the basel
 	@$(BIN)/gateway demo $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m 'not real' $(ARGS)
+
+test-real: $(VENV)/.dev  ## Run the tests against a real Consul and a real r-nacos
+	@$(BIN)/python -m tests.real.servers
+	@$(BIN)/python -m pytest -m real $(ARGS)
+
+servers:  ## Build those two servers into a cache folder outside the checkout, once
+	@sh tests/real/make-servers.sh
 
 lint: $(VENV)/.dev  ## Check format, rules, types and layers
 	$(BIN)/ruff format --check .

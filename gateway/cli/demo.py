@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from gateway.demo.cycle import Cycle
     from gateway.demo.environment import Environment
+    from gateway.demo.registries import DemoRegistry
 
 
 @click.command("demo", short_help="Show the scenario: real processes on loopback, nothing else to install.")
@@ -20,22 +21,47 @@ if TYPE_CHECKING:
 @click.option(
     "--keep", type=click.Path(path_type=Path, file_okay=False), help="Folder for rules, configuration and logs; kept."
 )
-def command(once: bool, port: int | None, keep: Path | None) -> None:
+@click.option(
+    "--registry",
+    "kind",
+    type=click.Choice(["embedded", "nacos", "consul"]),
+    default="embedded",
+    show_default=True,
+    help="What the services are registered in. A program that is installed is started: rnacos, or consul.",
+)
+@click.option("--address", metavar="HOST:PORT", help="A Nacos or Consul that runs already, for --registry.")
+@click.option("--restart-registry", is_flag=True, help="Kill the registry while the lane is open; it comes back empty.")
+def command(
+    once: bool, port: int | None, keep: Path | None, kind: str, address: str | None, restart_registry: bool
+) -> None:
     """Show the scenario: a gray release of A and C in the chain A -> B -> C.
 
-    Starts an embedded registry, the entry gateway and the services with a sidecar each, walks the gray cycle with
+    Starts a registry, the entry gateway and the services with a sidecar each, walks the gray cycle with
     traffic flowing, and stays up to be played with until Ctrl-C. With --once it exits 0 when no request failed, none
     that was unmarked reached a gray instance, and every marked one did while the lane was open; else 1.
     """
     import asyncio
 
+    from gateway.demo.registries import REGISTRIES
+
+    if address is not None:
+        host, colon, number = address.rpartition(":")
+        if kind == "embedded":
+            raise click.UsageError("--address goes with --registry nacos or consul; the embedded one is started here")
+        if restart_registry:
+            raise click.UsageError(
+                "--restart-registry is for a registry that the demo has started: leave out --address"
+            )
+        if not (host and colon and number.isdigit() and 0 < int(number) < 65536):
+            raise click.BadParameter(f"{address!r} is not HOST:PORT", param_hint="--address")
+    registry = REGISTRIES[kind](address or "")
     if keep is not None:
-        sys.exit(asyncio.run(_demo(keep.absolute(), once, port or 0)))
+        sys.exit(asyncio.run(_demo(keep.absolute(), once, port or 0, registry, restart_registry)))
     with tempfile.TemporaryDirectory(prefix="gateway-demo-", ignore_cleanup_errors=True) as folder:
-        sys.exit(asyncio.run(_demo(Path(folder), once, port or 0)))
+        sys.exit(asyncio.run(_demo(Path(folder), once, port or 0, registry, restart_registry)))
 
 
-async def _demo(folder: Path, once: bool, port: int) -> int:
+async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, restart_registry: bool) -> int:
     import asyncio
     import signal
 
@@ -44,8 +70,8 @@ async def _demo(folder: Path, once: bool, port: int) -> int:
     from gateway.demo.environment import Environment
     from gateway.demo.processes import ProcessFailed
 
-    environment = Environment(folder, port)
-    cycle = Cycle(environment, click.echo, show_progress)
+    environment = Environment(folder, port, registry)
+    cycle = Cycle(environment, click.echo, show_progress, restart_registry)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

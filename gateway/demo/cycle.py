@@ -16,9 +16,16 @@ VERIFY_REQUESTS = 20
 
 
 class Cycle:
-    """Walks the six steps in `environment`, telling each through `say`."""
+    """Walks the six steps in `environment`, telling each through `say`; the registry may die in between."""
 
-    def __init__(self, environment: Environment, say: Callable[[str], None], progress: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        say: Callable[[str], None],
+        progress: Callable[[str], None],
+        restarts_registry: bool = False,
+    ) -> None:
+        self._restarts_registry = restarts_registry
         self._environment = environment
         self._say = say
         self._progress = progress
@@ -35,6 +42,8 @@ class Cycle:
             await self.deploy_gray()
             await self.open_lane()
             await self._verify()
+            if self._restarts_registry:
+                await self._restart_registry()
             await self._release_to_production()
             await self._close_lane()
         finally:
@@ -84,6 +93,15 @@ class Cycle:
         )
         gray = sum(answer.startswith("Agray[") and "-> B[" in answer and "-> Cgray[" in answer for answer in answers)
         self._say(f"    {gray} of {VERIFY_REQUESTS} marked requests took Agray -> B -> Cgray")
+
+    async def _restart_registry(self) -> None:
+        self._say("\n!  The registry is killed, and comes back with nothing in it")
+        self._progress("waiting until everybody is registered again")
+        began = perf_counter()
+        await self._environment.restart_registry()
+        self._say(f"    everybody was registered again after {perf_counter() - began:.1f} s; meanwhile, and now:")
+        await self._try("?group=gray")
+        await self._try("")
 
     async def _release_to_production(self) -> None:
         environment = self._environment

@@ -13,16 +13,14 @@ import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+from gateway.demo.registries import CONFIG_KEY, DemoRegistry
 
 READY_TIMEOUT = 30.0
 """Seconds to wait for anything to come up or to be noticed."""
-POLL = 0.25
-"""Seconds between two looks of gateways and sidecars at the registry."""
 DRAIN_DELAY = 1.0
 """Seconds that a leaving instance goes on serving: longer than its peers need to notice."""
 
 CALLS = {"spring-cloud-a": "spring-cloud-b", "spring-cloud-b": "spring-cloud-c", "spring-cloud-c": ""}
-CONFIG_KEY = "demo"
 
 LANE = """\
 # The lane of the demo. Edit it while the demo runs: the gateway notices.
@@ -57,11 +55,11 @@ class DemoInstance:
 class Environment:
     """Starts and stops the scenario's parts under `folder`, and waits until everybody has noticed."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, registry: DemoRegistry | None = None) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.admin = free_port()
-        self.registry = free_port()
+        self.registry = registry or DemoRegistry()
         self.rules = folder / "rules" / "gray.yaml"
         self.instances: list[DemoInstance] = []
         self.logs = folder / "logs"
@@ -82,14 +80,13 @@ class Environment:
     async def start(self) -> None:
         """Starts the registry and the entry gateway, and publishes A's config value."""
         self.write_lane(enabled=False)
-        listen = f"127.0.0.1:{self.registry}"
-        await self._processes.start("registry", "-m", "gateway", "registry", "--listen", listen, "--warmup", "0")
+        await self.registry.start(self._processes, self.folder)
         config = self._write(
             "gateway",
             {
                 "listen": f"127.0.0.1:{self.port}",
                 "admin": f"127.0.0.1:{self.admin}",
-                "registry": {"kind": "nacos", "address": listen, "interval": POLL},
+                "registry": self.registry.settings,
                 "routes": [{"path": "/A", "service": "spring-cloud-a", "strip_prefix": True}],
                 "rules": "../rules",
             },
@@ -110,12 +107,12 @@ class Environment:
         name = letter + ("" if tag == "base" else tag)
         label = f"{name}-{self._started}"
         app, inbound, outbound, admin = (free_port() for _ in range(4))
-        registry = f"127.0.0.1:{self.registry}"
         arguments = ["-m", "gateway.demo.service", "--name", name, "--listen", f"127.0.0.1:{app}"]
         if CALLS[service]:
             arguments += ["--outbound", f"http://127.0.0.1:{outbound}", "--next", CALLS[service]]
         if letter == "A":
-            arguments += ["--registry", registry, "--config-key", CONFIG_KEY]
+            kind, address = self.registry.kind, self.registry.address
+            arguments += ["--registry-kind", kind, "--registry", address, "--config-key", CONFIG_KEY]
         config = self._write(
             label,
             {
@@ -125,7 +122,7 @@ class Environment:
                 "inbound": f"127.0.0.1:{inbound}",
                 "outbound": f"127.0.0.1:{outbound}",
                 "admin": f"127.0.0.1:{admin}",
-                "registry": {"kind": "nacos", "address": registry, "interval": POLL},
+                "registry": self.registry.settings,
                 "drain": {"delay": DRAIN_DELAY},
             },
         )
@@ -206,10 +203,21 @@ class Environment:
                 return False
         return True
 
+    async def restart_registry(self) -> None:
+        """Kills the registry and starts it empty, then waits until everybody is registered and believed again."""
+        await self.registry.restart_empty(self._processes, self.folder)
+        await self.wait_until("the registry to answer again", self._publish_config)
+        await self.wait_until("everybody to be registered again", self._is_all_fresh)
+
+    async def _is_all_fresh(self) -> bool:
+        for admin in (self.admin, *(instance.admin for instance in self.instances)):
+            services = (await self._get_json(admin, "/api/v1/services"))["services"]
+            if any(service["state"] != "fresh" for service in services):
+                return False
+        return True
+
     async def _publish_config(self) -> bool:
-        data = {"dataId": CONFIG_KEY, "group": "DEFAULT_GROUP", "content": "base"}
-        async with self._session.post(f"http://127.0.0.1:{self.registry}/nacos/v1/cs/configs", data=data) as response:
-            return response.status == 200
+        return await self.registry.publish_config(self._session)
 
     async def _is_ok(self, port: int, path: str) -> bool:
         async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import random
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.errors import GatewayError
@@ -47,8 +49,12 @@ class Process:
                 async with asyncio.timeout(STOP_TIMEOUT):
                     await self._process.wait()
             except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+                await self.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        await self._process.wait()
 
     def tail(self, lines: int = 15) -> str:
         """The end of its log."""
@@ -62,13 +68,22 @@ class Processes:
         self._logs = logs
         self._all: list[Process] = []
 
-    async def start(self, name: str, *arguments: str) -> Process:
-        """Starts `python <arguments>`; its output goes to `<name>.log`."""
+    async def start(
+        self,
+        name: str,
+        *arguments: str,
+        program: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> Process:
+        """Starts `<program> <arguments>`, Python by default, in `folder`; its output goes to `<name>.log`."""
         log = self._logs / f"{name}.log"
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                program,
                 *arguments,
+                env={**os.environ, **(environment or {})},
+                cwd=folder,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import click
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
-CONFIG_WAIT = 30.0
-"""Seconds that one long poll for a changed config value waits (the Nacos clients' value)."""
+from gateway.errors import RegistryError
+from gateway.registry.consul.client import ConsulClient
+from gateway.registry.documents import ConsulDocument, NacosDocument, RemoteDocument
+from gateway.registry.nacos.client import NacosClient
+
+CONFIG_INTERVAL = 1.0
+"""Seconds between two looks at the config value where the registry cannot tell of changes, or is away."""
 
 
 @dataclass
@@ -26,9 +30,10 @@ class Service:
     address: str
     outbound: str = ""
     next_service: str = ""
+    registry_kind: str = "nacos"
     registry: str = ""
     config_key: str = ""
-    config: str = ""
+    config: str = "unset"
 
     def app(self) -> web.Application:
         """The service as an aiohttp application."""
@@ -41,8 +46,9 @@ class Service:
         self._session = ClientSession(timeout=ClientTimeout(total=10.0))
         following = None
         if self.config_key:
-            self.config = await self._read_config()
-            following = asyncio.create_task(self._follow_config())
+            is_read = asyncio.Event()
+            following = asyncio.create_task(self._follow_config(is_read))
+            await is_read.wait()
         yield
         if following is not None:
             following.cancel()
@@ -69,34 +75,24 @@ class Service:
             raise web.HTTPBadGateway(text=f"{self.name} got {response.status} from {self.next_service}: {text}")
         return text
 
-    async def _read_config(self) -> str:
-        url = f"http://{self.registry}/nacos/v1/cs/configs"
-        async with self._session.get(url, params={"dataId": self.config_key, "group": "DEFAULT_GROUP"}) as response:
-            return (await response.text()).strip() if response.status == 200 else "unset"
-
-    async def _follow_config(self) -> None:
-        """Nacos' long poll: it answers when the value is not the one whose MD5 we send."""
-        import hashlib
-
-        url = f"http://{self.registry}/nacos/v1/cs/configs/listener"
-        headers = {
-            "Long-Pulling-Timeout": str(int(CONFIG_WAIT * 1000)),
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
+    async def _follow_config(self, is_read: asyncio.Event) -> None:
         while True:
-            digest = "" if self.config == "unset" else hashlib.md5(self.config.encode()).hexdigest()
-            listening = f"{self.config_key}\x02DEFAULT_GROUP\x02{digest}\x01"
-            body = urlencode({"Listening-Configs": listening})
+            document = self._document()
             try:
-                timeout = ClientTimeout(total=CONFIG_WAIT + 10)
-                async with self._session.post(url, data=body, headers=headers, timeout=timeout) as response:
-                    changed = response.status == 200 and bool((await response.text()).strip())
-                if changed:
-                    self.config = await self._read_config()
-                elif response.status != 200:
-                    await asyncio.sleep(1.0)
-            except (ClientError, TimeoutError):
-                await asyncio.sleep(1.0)  # the registry is away: keep the value we have
+                async for text in document.watch():
+                    if text is not None:  # a value that has gone is kept, as applications do
+                        self.config = text.strip()
+                    is_read.set()
+            except RegistryError:
+                is_read.set()
+                await asyncio.sleep(CONFIG_INTERVAL)  # the registry is away: keep the value we have
+            finally:
+                await document.close()
+
+    def _document(self) -> RemoteDocument:
+        if self.registry_kind == "consul":
+            return ConsulDocument(ConsulClient(self.registry), self.config_key)
+        return NacosDocument(NacosClient([self.registry]), self.config_key, "DEFAULT_GROUP", "", CONFIG_INTERVAL)
 
 
 @click.command()
@@ -104,12 +100,15 @@ class Service:
 @click.option("--listen", required=True, metavar="HOST:PORT", help="Where it serves.")
 @click.option("--outbound", default="", metavar="URL", help="Base URL of the sidecar's outbound listener.")
 @click.option("--next", "next_service", default="", metavar="SERVICE", help="The service it calls.")
+@click.option("--registry-kind", default="nacos", type=click.Choice(["nacos", "consul"]), help="What that is.")
 @click.option("--registry", default="", metavar="HOST:PORT", help="Where it reads its config value.")
-@click.option("--config-key", default="", metavar="DATA_ID", help="The config value to show in the answer.")
-def main(name: str, listen: str, outbound: str, next_service: str, registry: str, config_key: str) -> None:
+@click.option("--config-key", default="", metavar="KEY", help="The config value to show in the answer.")
+def main(
+    name: str, listen: str, outbound: str, next_service: str, registry_kind: str, registry: str, config_key: str
+) -> None:
     """Run a demo service."""
     host, _, port = listen.rpartition(":")
-    service = Service(name, listen, outbound, next_service, registry, config_key)
+    service = Service(name, listen, outbound, next_service, registry_kind, registry, config_key)
     web.run_app(service.app(), host=host, port=int(port), print=None, access_log=None, shutdown_timeout=5.0)
 
 

@@ -12,9 +12,11 @@ import base64
 import hashlib
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 from urllib.parse import quote
+
+from aiohttp import ClientTimeout
 
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
@@ -23,6 +25,9 @@ from gateway.registry.nacos.client import GONE, NacosClient
 
 JITTER = 0.2
 """Share by which a polling interval varies, so that gateways do not ask in step."""
+LONG_POLL = 30.0
+"""Seconds that Nacos may hold back its answer to "tell me when it changes" (its own clients' value)."""
+_LISTENING = ClientTimeout(total=LONG_POLL * 1.5, sock_connect=1.0)
 
 
 class ConflictError(Exception):
@@ -35,7 +40,7 @@ class RemoteDocument(Protocol):
     name: str
     """What it is called in logs."""
 
-    def watch(self) -> AsyncIterator[str | None]:
+    def watch(self) -> AsyncGenerator[str | None, None]:
         """Yields the text as it is, then whenever it may have changed; None where there is no document.
 
         Raises RegistryError where the server gives no answer; watching begins anew then.
@@ -52,7 +57,7 @@ class RemoteDocument(Protocol):
 
 
 class NacosDocument:
-    """A Nacos config, over the v1 open API or, where the server has that no more, the v3 client API; by polling."""
+    """A Nacos config: v1's long poll or, where the server has that no more, the v3 client API asked every `interval` seconds."""
 
     def __init__(self, client: NacosClient, data_id: str, group: str, namespace: str, interval: float) -> None:
         self.name = f"nacos:{group}/{data_id}"
@@ -62,12 +67,36 @@ class NacosDocument:
         self._namespace = namespace
         self._interval = interval
         self._replaced: str | None = None
+        self._can_listen = True
 
-    async def watch(self) -> AsyncIterator[str | None]:
+    async def watch(self) -> AsyncGenerator[str | None, None]:
         """See RemoteDocument."""
+        before: str | None = None
         while True:
-            yield await self._fetch()
-            await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1 + JITTER))
+            text = await self._fetch()
+            is_news, before = text != before, text
+            yield text
+            # Whatever a server calls changed, nothing new is asked for more often than this.
+            if not is_news or not self._can_listen:
+                await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1 + JITTER))
+            if self._can_listen:
+                await self._listen(text)
+
+    async def _listen(self, text: str | None) -> None:
+        """Waits until the server says that the text has changed, or that it has waited long enough."""
+        words = [self._data_id, self._group, _md5(text) if text is not None else ""]
+        listening = "\x02".join([*words, self._namespace] if self._namespace else words) + "\x01"
+        answer = await self._client.exchange(
+            "POST",
+            "/nacos/v1/cs/configs/listener",
+            headers={"Long-Pulling-Timeout": str(int(LONG_POLL * 1000))},
+            data={"Listening-Configs": listening},
+            timeout=_LISTENING,
+        )
+        if answer.status in GONE:
+            self._can_listen = False
+        elif answer.status != 200:
+            raise refusal(answer, self.name)
 
     async def _fetch(self) -> str | None:
         keys = {"dataId": self._data_id, "group": self._group}
@@ -140,7 +169,7 @@ class ConsulDocument:
         self._client = client
         self._path = f"/v1/kv/{quote(key)}"
 
-    async def watch(self) -> AsyncIterator[str | None]:
+    async def watch(self) -> AsyncGenerator[str | None, None]:
         """See RemoteDocument."""
         async for answer in self._client.follow(self._path, {"raw": ""}):
             yield answer.text if answer.status == 200 else None

@@ -1,17 +1,17 @@
-"""A real Consul agent, where one is installed: `consul` on the PATH."""
+"""A real Consul agent, where one is installed: `consul` on the PATH, or from `make servers`."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession
 
 from gateway.demo.processes import free_port
+from gateway.demo.registries import find_server
 
-CONSUL = shutil.which("consul")
+CONSUL = find_server("consul")
 
 needs_consul = pytest.mark.skipif(
     CONSUL is None, reason="consul is not installed: this is NOT tested against the real one"
@@ -21,6 +21,7 @@ needs_consul = pytest.mark.skipif(
 class Consul:
     """`consul agent -dev` on ports of its own."""
 
+    kind = "consul"
     ROOT = "8a5f2c1e-0000-4000-8000-000000000001"
     """The token that may do everything, where there are ACLs."""
 

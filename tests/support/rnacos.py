@@ -1,4 +1,5 @@
-"""A real server with Nacos' API of versions 1 and 2, where one is installed: `rnacos` (r-nacos) on the PATH."""
+"""A real server with Nacos' API of versions 1 and 2, where one is installed: `rnacos` on the
+PATH, or from `make servers`."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ import pytest
 from aiohttp import ClientError, ClientSession
 
 from gateway.demo.processes import free_port
+from gateway.demo.registries import find_server
 
-RNACOS = shutil.which("rnacos")
+RNACOS = find_server("rnacos")
 
 needs_rnacos = pytest.mark.skipif(
     RNACOS is None, reason="rnacos is not installed: this is NOT tested against a server that is not ours"
@@ -21,6 +23,8 @@ needs_rnacos = pytest.mark.skipif(
 
 class RNacos:
     """`rnacos` on ports of its own. It binds all interfaces: for tests only."""
+
+    kind = "nacos"
 
     def __init__(self, folder: Path, needs_login: bool = False) -> None:
         self.port = free_port()

@@ -56,7 +56,23 @@ async def test_a_document_is_written_watched_and_not_overwritten_blindly(documen
         await document.publish("third\n", "second\n")
         while await anext(watching) != "third\n":
             pass
-    await watching.aclose()  # type: ignore[attr-defined]
+    await watching.aclose()
+
+
+async def test_a_change_is_told_at_once_however_long_the_interval(tmp_path: Path) -> None:
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await registry.start()
+    document = NacosDocument(NacosClient([registry.address]), "rules.yaml", "G", "", 3600.0)
+    await document.publish("first\n", None)
+    watching = document.watch()
+    assert await anext(watching) == "first\n"
+    told = asyncio.ensure_future(anext(watching))
+    await document.publish("second\n", "first\n")
+    async with asyncio.timeout(10):
+        assert await told == "second\n"
+    await watching.aclose()
+    await document.close()
+    await registry.stop()
 
 
 class Server:
@@ -115,5 +131,5 @@ async def test_a_consul_that_starts_anew_is_followed_from_the_beginning(server: 
         await anext(watching)
     asked = [dict(parse_qsl(query)) for query in server.queries]
     assert [query.get("index") for query in asked] == [None, "7", "9", None]
-    await watching.aclose()  # type: ignore[attr-defined]
+    await watching.aclose()
     await consul.close()

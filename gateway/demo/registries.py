@@ -1,0 +1,137 @@
+"""The registries that the demo can run on: the embedded one, a Nacos server, a Consul agent.
+
+A server that is not ours is one that the operator has (`--address`), or a program that is installed here, which the demo
+starts with nothing in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import ClientSession
+
+from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+
+CONFIG_KEY: Final = "demo"
+"""What service A's configuration value is called."""
+CONFIG_VALUE: Final = "base"
+POLL: Final = 0.25
+"""Seconds between two looks of gateways and sidecars at a Nacos server."""
+
+
+def servers_folder() -> Path:
+    """Where `make servers` puts what it builds."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GRAY_SERVERS") or Path(cache) / "gray-gateway" / "servers") / "bin"
+
+
+def find_server(program: str) -> str | None:
+    """The path of a registry server's program: on the PATH, or built by `make servers`; None where there is none."""
+    return shutil.which(program) or shutil.which(program, path=servers_folder())
+
+
+class DemoRegistry:
+    """One registry of the demo. `address` is the operator's server; empty: the demo starts one of its own."""
+
+    kind = "nacos"
+    """What clients speak with it."""
+
+    def __init__(self, address: str = "") -> None:
+        self.is_ours = not address
+        self.address = address or f"127.0.0.1:{free_port()}"
+        self._process: Process | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The `registry` of gateways and sidecars."""
+        return {"kind": "nacos", "address": self.address, "interval": POLL}
+
+    async def start(self, processes: Processes, folder: Path) -> None:
+        """Starts the server with nothing in it, where it is ours. Raises ProcessFailed where its program is missing."""
+        if self.is_ours:
+            self._process = await self._launch(processes, folder)
+
+    async def restart_empty(self, processes: Processes, folder: Path) -> None:
+        """Kills the server, as a crash would, and starts it with nothing in it."""
+        assert self._process is not None
+        await self._process.kill()
+        processes.forget(self._process)
+        await self.start(processes, folder)
+
+    async def publish_config(self, session: ClientSession) -> bool:
+        """Writes A's configuration value; returns whether it can be read. One that has just started may lose it."""
+        url = f"http://{self.address}/nacos/v1/cs/configs"
+        keys = {"dataId": CONFIG_KEY, "group": "DEFAULT_GROUP"}
+        async with session.get(url, params=keys) as response:
+            if response.status == 200 and await response.text() == CONFIG_VALUE:
+                return True
+        async with session.post(url, data={**keys, "content": CONFIG_VALUE}):
+            return False
+
+    async def _launch(self, processes: Processes, folder: Path) -> Process:
+        listen = ("--listen", self.address, "--warmup", "0")
+        return await processes.start("registry", "-m", "gateway", "registry", *listen)
+
+
+class NacosRegistry(DemoRegistry):
+    """A Nacos server; the one that the demo starts is r-nacos."""
+
+    async def _launch(self, processes: Processes, folder: Path) -> Process:
+        data = folder / "rnacos"
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir()
+        settings = {
+            "RNACOS_HTTP_PORT": self.address.rpartition(":")[2],
+            "RNACOS_GRPC_PORT": str(free_port()),
+            "RNACOS_HTTP_CONSOLE_PORT": "0",
+            "RNACOS_DATA_DIR": str(data),
+        }
+        return await processes.start("registry", program=_program("rnacos", "nacos"), environment=settings, folder=data)
+
+
+class ConsulRegistry(DemoRegistry):
+    """A Consul agent; the one that the demo starts is in development mode: it keeps nothing on disk."""
+
+    kind = "consul"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See DemoRegistry."""
+        return {"kind": "consul", "address": self.address}
+
+    async def publish_config(self, session: ClientSession) -> bool:
+        """See DemoRegistry."""
+        async with session.put(f"http://{self.address}/v1/kv/{CONFIG_KEY}", data=CONFIG_VALUE) as response:
+            return response.status == 200 and json.loads(await response.text()) is True
+
+    async def _launch(self, processes: Processes, folder: Path) -> Process:
+        others = [f"-{name}-port={free_port()}" for name in ("serf-lan", "serf-wan", "server")]
+        none = [f"-{name}-port=-1" for name in ("dns", "grpc", "grpc-tls")]
+        http = f"-http-port={self.address.rpartition(':')[2]}"
+        return await processes.start(
+            "registry", "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", http, *others, *none,
+            program=_program("consul", "consul"),
+        )  # fmt: skip
+
+
+REGISTRIES: Final[Mapping[str, type[DemoRegistry]]] = {
+    "embedded": DemoRegistry,
+    "nacos": NacosRegistry,
+    "consul": ConsulRegistry,
+}
+"""By what `--registry` calls them."""
+
+
+def _program(name: str, kind: str) -> str:
+    found = find_server(name)
+    if found is None:
+        raise ProcessFailed(
+            f"there is no program `{name}` on the PATH or in {servers_folder()}: give the address of a server "
+            f"(--registry {kind} --address HOST:PORT), or build one with `make servers`"
+        )
+    return found

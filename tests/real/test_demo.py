@@ -1,0 +1,50 @@
+"""The gray cycle on each registry, the registry killed and restarted empty in the middle of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+
+import pytest
+
+from tests.support.consul import needs_consul
+from tests.support.given import GIVEN, Given
+from tests.support.rnacos import needs_rnacos
+
+pytestmark = pytest.mark.real
+
+
+async def demo(*arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "demo", "--once", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(180):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+def judge(output: str) -> None:
+    table = re.search(r"requests +of them marked +failed.*\n(\d+) +(\d+) +(\d+) +(\d+) +(\d+)", output)
+    assert table is not None, output
+    requests, marked, *problems = (int(number) for number in table.groups())
+    assert requests > marked > 20
+    assert problems == [0, 0, 0], output
+    assert "config=unset" not in output
+
+
+@pytest.mark.parametrize(
+    "kind", ["embedded", pytest.param("nacos", marks=needs_rnacos), pytest.param("consul", marks=needs_consul)]
+)
+async def test_nothing_fails_while_the_registry_dies_and_comes_back_empty(kind: str) -> None:
+    output = await demo("--registry", kind, "--restart-registry")
+    assert "comes back with nothing in it" in output
+    judge(output)
+
+
+@pytest.mark.parametrize("server", GIVEN.values(), ids=GIVEN)
+async def test_the_cycle_on_a_server_that_an_operator_has(server: Given) -> None:
+
+    judge(await demo("--registry", server.kind, "--address", server.address))
