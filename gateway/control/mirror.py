@@ -80,7 +80,7 @@ class Mirror:
         back_off = FIRST_BACK_OFF
         while True:
             try:
-                async with aclosing(self._document.watch()) as texts:  # type: ignore[type-var]
+                async with aclosing(self._document.watch()) as texts:
                     async for text in texts:
                         back_off = FIRST_BACK_OFF
                         await self._take(text)

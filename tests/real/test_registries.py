@@ -238,7 +238,7 @@ class TestConsul:
         for number, extra in enumerate((
             '"Tags": ["lane=blue"]', '"Meta": {"tag": "green"}, "Tags": ["lane"]', '"Tags": ["v1"]', '"Meta": {"lane": "b ad"}'
         )):  # fmt: skip
-            body = f'{{"ID": "x{number}", "Name": ORDERS, "Port": {8000 + number}, {extra}}}'
+            body = f'{{"ID": "x{number}", "Name": "{ORDERS}", "Port": {8000 + number}, {extra}}}'
             answer = await client.request("PUT", "/v1/agent/service/register", data=body)
             assert answer.status == 200, answer.text
         adapter = ConsulAdapter(client, Agent(client))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ class Document:
         self.refuses = False
         self.asked = 0
 
-    async def watch(self) -> AsyncIterator[str | None]:
+    async def watch(self) -> AsyncGenerator[str | None, None]:
         while True:
             answer = await self.answers.get()
             self.asked += 1
