@@ -82,6 +82,11 @@ class Collector:
             "Connections to instances, or answers of theirs, that failed. `tag` is the pool's.",
             labels=["listener", "service", "tag", "kind"],
         )
+        ejections = CounterMetricFamily(
+            "gateway_ejections",
+            "Instances that get no traffic for a while since they failed, by cause.",
+            labels=["listener", "service", "tag", "cause"],
+        )
         retries = CounterMetricFamily(
             "gateway_retries", "Further attempts at the same request.", labels=["listener", "service", "reason"]
         )
@@ -124,6 +129,8 @@ class Collector:
                 fallbacks.add_metric([listener, *fallback], count)
             for error, count in traffic.upstream_errors.items():
                 errors.add_metric([listener, *error], count)
+            for ejection, count in traffic.ejections.items():
+                ejections.add_metric([listener, *ejection], count)
             for retry, count in traffic.retries.items():
                 retries.add_metric([listener, *retry], count)
             for code_name, count in traffic.refused.items():
@@ -137,7 +144,8 @@ class Collector:
             dropped.add_metric([listener], traffic.log_dropped)
             in_flight.add_metric([listener], traffic.in_flight)
             connections.add_metric([listener], traffic.connections)
-        yield from (requests, durations, overhead, lanes, fallbacks, errors, retries, denied, refused, replies)
+        yield from (requests, durations, overhead, lanes, fallbacks, errors, ejections)
+        yield from (retries, denied, refused, replies)
         yield from (in_flight, connections, lines, dropped)
 
     def _pools(self) -> Iterator[Metric]:

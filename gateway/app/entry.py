@@ -119,7 +119,7 @@ class EntryGateway:
         sources = Sources(
             not_ready=self._not_ready,
             status=self._status,
-            services=lambda: describe_services(self._registries, self._plane.snapshot),
+            services=lambda: describe_services(self._registries, self._plane.snapshot, self._ejected()),
             lanes=lambda: describe_lanes(self._plane.rules),
             metrics=collector.exposition,
             refresh=None if self._workers is None else self._workers.refresh,
@@ -289,6 +289,16 @@ class EntryGateway:
                 before = total.get(address, (0, 0))
                 total[address] = (before[0] + open_now, before[1] + idle)
         return total
+
+    def _ejected(self) -> dict[str, set[str]] | None:
+        """Who is out in some worker, by service; None where this process routes itself."""
+        if self._workers is None:
+            return None
+        found: dict[str, set[str]] = {}
+        for statistics in self._workers.statistics():
+            for service, addresses in statistics["ejected"].items():
+                found.setdefault(service, set()).update(addresses)
+        return found
 
     def _worker_counts(self) -> tuple[int, int]:
         """Workers that run, and restarts so far."""

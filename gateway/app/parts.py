@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from gateway.errors import StartError
 from gateway.proxy.access_log import AccessLog
@@ -12,6 +12,7 @@ from gateway.proxy.context import Context, Limits, Router, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.several import Registries
+from gateway.routing.ejection import Ejector
 from gateway.routing.explain import describe_pools
 from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.snapshot import Snapshot
@@ -37,6 +38,7 @@ def make_context(
     name: str,
     learn: Callable[[str], Awaitable[bool]] | None = None,
     log_file: LineFile | None = None,
+    ejector: Ejector | None = None,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -69,6 +71,7 @@ def make_context(
         make_log(settings, name, log_file),
         name,
         debug_header=debug_header(settings),
+        ejector=ejector,
     )
 
 
@@ -132,16 +135,23 @@ def _minimum_of(settings: GatewaySettings | SidecarSettings) -> str:
     return "" if tls is None else tls.minimum
 
 
-def describe_services(registries: Registries, snapshot: Snapshot) -> list[dict[str, object]]:
-    """Every watched service, its state in each registry and its pools, as plain values."""
+def describe_services(
+    registries: Registries, snapshot: Snapshot, ejected: Mapping[str, Collection[str]] | None = None
+) -> list[dict[str, object]]:
+    """Every watched service, its state in each registry and its pools, as plain values.
+
+    `ejected` are addresses by service, where other processes than this one have found out about them.
+    """
     return [
-        _describe_service(service, states, snapshot)
+        _describe_service(service, states, snapshot, None if ejected is None else ejected.get(service, ()))
         for service, states in sorted(registries.states().items())
         if states
     ]
 
 
-def _describe_service(service: str, states: Sequence[ServiceState], snapshot: Snapshot) -> dict[str, object]:
+def _describe_service(
+    service: str, states: Sequence[ServiceState], snapshot: Snapshot, ejected: Collection[str] | None
+) -> dict[str, object]:
     view = snapshot.services.get(service)
     # The most troubled registry speaks for the service.
     worst = max(states, key=lambda state: _TROUBLE.index(state.state))
@@ -163,7 +173,7 @@ def _describe_service(service: str, states: Sequence[ServiceState], snapshot: Sn
             }
             for state in states
         ],
-        "pools": [] if view is None else describe_pools(view),
+        "pools": [] if view is None else describe_pools(view, ejected),
     }
 
 

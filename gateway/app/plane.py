@@ -68,7 +68,7 @@ class EntryPlane:
         self.origins = Origins(settings.limits.upstream_connections)
         self.carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
         # The publisher is the only one to give the router a new snapshot.
-        self._publisher = Publisher(self._publish, self.origins, self.traffic)
+        self._publisher = Publisher(self._publish, self.origins, self.traffic, settings.ejection)
         self.router = EntryRouter(
             self._publisher.snapshot,
             self.carriers,
@@ -105,7 +105,7 @@ class EntryPlane:
         self.origins.secure(build.secured)
         self.around = build.around
         self.rules = build.rules
-        self._publisher.configure(revision, build.compiled, make_routes(settings))
+        self._publisher.configure(revision, build.compiled, make_routes(settings), settings.services, build.secured)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot
@@ -122,7 +122,15 @@ class EntryPlane:
         """Begins to serve on a listening socket. Raises StartError where the access log cannot be opened."""
         settings = self._settings
         self._log_file = make_log_file(settings)
-        context = make_context(settings, self.router, self.origins, self.traffic, "entry", log_file=self._log_file)
+        context = make_context(
+            settings,
+            self.router,
+            self.origins,
+            self.traffic,
+            "entry",
+            log_file=self._log_file,
+            ejector=self._publisher.ejector,
+        )
         tls = self._tls if settings.tls is not None else None
         if tls is not None:
             context.scheme = "https"
@@ -135,6 +143,7 @@ class EntryPlane:
 
     async def close(self) -> None:
         """Closes everything at once."""
+        await self._publisher.close()
         if self._listener is not None:
             await self._listener.close()
         if self._log_file is not None:
@@ -144,4 +153,8 @@ class EntryPlane:
         """What this process has counted and has open, as built-in types."""
         if self._log_file is not None:
             self.traffic.log_dropped = self._log_file.dropped
-        return {"traffic": self.traffic.dump(), "origins": self.origins.statistics()}
+        return {
+            "traffic": self.traffic.dump(),
+            "origins": self.origins.statistics(),
+            "ejected": {name: sorted(view.condition.ejected) for name, view in self.snapshot.services.items()},
+        }

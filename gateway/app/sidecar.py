@@ -107,7 +107,7 @@ class Sidecar:
             settings.trace_memory.entries, settings.trace_memory.ttl, asyncio.get_running_loop().time()
         )
         carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
-        self._publisher = Publisher(self._publish, peer_origins, self._outbound_traffic)
+        self._publisher = Publisher(self._publish, peer_origins, self._outbound_traffic, settings.ejection)
         snapshot = self._publisher.snapshot
         self._inbound_router = InboundRouter(snapshot, carriers, memory, settings.service, settings.tag, app)
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
@@ -132,6 +132,7 @@ class Sidecar:
                 "outbound",
                 self._learn,
                 self._log_file,
+                self._publisher.ejector,
             ),
         )
         await self._inbound.start()
@@ -195,6 +196,7 @@ class Sidecar:
         await self._outbound.drain(0.0, 1.0)
         await self._inbound.close()
         await self._outbound.close()
+        await self._publisher.close()
         if self._log_file is not None:
             self._log_file.close()
         await self._registries.close()
@@ -229,8 +231,9 @@ class Sidecar:
         secured = upstream_tls(loaded.settings)
         self._app_origins.secure(secured)
         # Other instances of this service are reached through their sidecars.
-        self._peer_origins.secure({name: tls for name, tls in secured.items() if name != loaded.settings.service})
-        self._publisher.configure(revision, ready.compiled, RouteTable(()))
+        peers = {name: tls for name, tls in secured.items() if name != loaded.settings.service}
+        self._peer_origins.secure(peers)
+        self._publisher.configure(revision, ready.compiled, RouteTable(()), loaded.settings.services, peers)
         replace_static(self._registries, loaded.settings.all_registries)
         self._registries.choose(loaded.settings.chosen_registries)
 

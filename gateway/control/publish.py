@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from gateway.control.conditions import Conditions
 from gateway.proxy.origin import Origins
+from gateway.proxy.tls import UpstreamTLS
+from gateway.routing.ejection import Ejector
 from gateway.routing.instance import Instance
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
+from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.telemetry.counters import Traffic
 
 
@@ -21,20 +25,38 @@ class Publisher:
     """
 
     def __init__(
-        self, publish: Callable[[Snapshot], None], origins: Origins, traffic: Traffic, keeps: tuple[Instance, ...] = ()
+        self,
+        publish: Callable[[Snapshot], None],
+        origins: Origins,
+        traffic: Traffic,
+        ejection: EjectionSettings,
     ) -> None:
         self._publish = publish
         self._origins = origins
         self._traffic = traffic
-        self._keeps = frozenset(instance.address for instance in keeps)
         self._turns = Turns()
+        self._conditions = Conditions(ejection, traffic, self._condition_changed)
         self.snapshot = Snapshot(0, CompiledRules.empty(), RouteTable(()), {})
 
-    def configure(self, revision: int, rules: CompiledRules, routes: RouteTable) -> None:
-        """Publishes a new configuration with the service views there are."""
+    @property
+    def ejector(self) -> Ejector:
+        """Who is to be told how instances answer."""
+        return self._conditions.ejector
+
+    def configure(
+        self,
+        revision: int,
+        rules: CompiledRules,
+        routes: RouteTable,
+        special: Mapping[str, ServiceSettings],
+        secured: Mapping[str, UpstreamTLS],
+    ) -> None:
+        """Publishes a new configuration with the services there are. `special` is what is special about some."""
+        self._conditions.configure(special, secured)
         services = self.snapshot.services
-        names = [name for name in services if rules.rejoining(name) != self.snapshot.rules.rejoining(name)]
-        changed = {name: self._view(name, services[name].instances, rules) for name in names}
+        views = {name: self._view(name, view.instances, rules) for name, view in services.items()}
+        # Those that come out as they were are shared.
+        changed = {name: view for name, view in views.items() if not view.is_like(services[name])}
         self.snapshot = Snapshot(revision, rules, routes, {**services, **changed})
         self._publish(self.snapshot)
         self._traffic.retain_lanes({(lane.group, lane.name) for lane in rules.lanes})
@@ -46,7 +68,13 @@ class Publisher:
         self._retain_origins()
 
     def _view(self, service: str, instances: tuple[Instance, ...], rules: CompiledRules) -> ServiceView:
-        return ServiceView(service, instances, self._turns, rules.rejoining(service))
+        condition = self._conditions.of(service, instances)
+        return ServiceView(service, instances, self._turns, rules.rejoining(service), condition)
+
+    def _condition_changed(self, service: str) -> None:
+        view = self.snapshot.services.get(service)
+        if view is not None:
+            self.service_changed(service, view.instances)
 
     def service_removed(self, service: str) -> None:
         """Publishes that a service is not routed to any more."""
@@ -54,9 +82,14 @@ class Publisher:
             self.snapshot = self.snapshot.without_service(service)
             self._publish(self.snapshot)
             self._retain_origins()
+        self._conditions.forget(service)
         self._turns.forget(service)
         self._traffic.forget_service(service)
 
     def _retain_origins(self) -> None:
         views = self.snapshot.services.values()
-        self._origins.retain({instance.address for view in views for instance in view.instances} | self._keeps)
+        self._origins.retain({instance.address for view in views for instance in view.instances})
+
+    async def close(self) -> None:
+        """Ends what goes on beside requests."""
+        await self._conditions.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.origin import Busy
 from gateway.proxy.replies import STATUS_OF
+from gateway.routing.ejection import CONNECT
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
@@ -54,6 +55,8 @@ async def connect_and_send(exchange: Exchange) -> None:
         except OSError as error:
             kind = _kind_of(error)
             context.traffic.count_upstream_error(decision.service, decision.pool, kind)
+            if context.ejector is not None:
+                context.ejector.failed(decision.service, instance, CONNECT)
             if exchange.is_over:
                 return
             # Nothing was sent: any method may go to another instance.

@@ -10,6 +10,7 @@ from gateway.http.request import HeadReader, Request
 from gateway.http.response import ResponseReader
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
+from gateway.routing.ejection import Ejector
 from gateway.routing.plan import Peer, Plan
 from gateway.telemetry.counters import Traffic
 
@@ -94,13 +95,14 @@ class Context:
     """One listener's shared state. `now` is seconds on the loop's clock, at most a tick old.
 
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
-    does not know; `scheme` is what clients speak here, `http` or `https`.
+    does not know; `ejector` is told how instances answer; `scheme` is what clients speak here, `http` or `https`.
     """
 
     __slots__ = (
         "budget",
         "by_client",
         "connections",
+        "ejector",
         "is_draining",
         "learn",
         "limits",
@@ -134,11 +136,13 @@ class Context:
         name: str = "entry",
         scheme: str = "http",
         debug_header: str = "",
+        ejector: Ejector | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
         self.router = router
         self.origins = origins
+        self.ejector = ejector
         self.traffic = traffic
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()

@@ -19,6 +19,7 @@ from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
 from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
 from gateway.proxy.upload import Upload
+from gateway.routing.ejection import ERRORS, Ejector
 from gateway.routing.plan import Plan
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from gateway.proxy.upstream import Upstream
 
 _CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECASE)
+_FAILED: Final = frozenset({"answer_timeout", "bad_answer", "truncated", "upstream_closed"})
+"""Causes that speak against the instance."""
 
 
 class Exchange:
@@ -549,8 +552,24 @@ class Exchange:
             traffic.count_refused(decision.error)
         else:
             traffic.count_reply(decision.route, status)
+        ejector = context.ejector
+        if ejector is not None and (status >= 500 or self.cause or ejector.records):
+            self._judge(ejector)
         if context.log is not None:
             context.log.record(self, status, now, overhead)
+
+    def _judge(self, ejector: Ejector) -> None:
+        """Tells how the instance has answered, where it was asked."""
+        decision = self.plan.decision
+        instance = decision.instance
+        response = self._response
+        if instance is None:
+            return
+        is_stalled = self.cause == "body_timeout" and response is not None
+        if self.cause in _FAILED or is_stalled or (response is not None and response.status >= 500):
+            ejector.failed(decision.service, instance, ERRORS)
+        elif response is not None:
+            ejector.succeeded(decision.service, instance)
 
     def _overhead(self, now: float) -> float:
         """Seconds that this program took: until the head was handed on, and from the answer's coming to its passing on."""

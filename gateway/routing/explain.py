@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gateway.http.content import read_content
 from gateway.http.request import Request
 from gateway.routing.entry import EntryRouter
@@ -25,7 +27,7 @@ def explain(
     live = router.snapshot
     turns = Turns()
     views = {
-        name: ServiceView(name, view.instances, turns, live.rules.rejoining(name))
+        name: ServiceView(name, view.instances, turns, live.rules.rejoining(name), view.condition)
         for name, view in live.services.items()
     }
     observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views))
@@ -50,20 +52,23 @@ def explain(
     }
 
 
-def describe_pools(view: ServiceView) -> list[dict[str, object]]:
-    """A service's pools as plain values: the baseline first, then by tag."""
+def describe_pools(view: ServiceView, ejected: Collection[str] | None = None) -> list[dict[str, object]]:
+    """A service's pools as plain values: the baseline first, then by tag. `ejected`: by address, where others know better."""
+    out = view.condition.ejected if ejected is None else ejected
     pools = sorted(view.pools.values(), key=lambda pool: (pool is not view.base, pool.tag))
     return [
         {
             "tag": pool.tag,
             "size": pool.size,
             "usable": len(pool.usable),
+            "panicking": pool.is_panicking,
             "instances": [
                 {
                     "address": instance.address,
                     "weight": instance.weight,
                     "healthy": instance.healthy,
                     "enabled": instance.enabled,
+                    "ejected": instance.address in out,
                     "metadata": dict(instance.metadata),
                 }
                 for instance in view.instances

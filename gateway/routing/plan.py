@@ -6,7 +6,7 @@ from gateway.routing.debug import explain_line
 from gateway.routing.decision import Decision
 from gateway.routing.instance import BASE, Instance
 from gateway.routing.routes import Reply
-from gateway.routing.services import ABSENT, ALL_UNHEALTHY, CONNECT_ERROR, Pool, ServiceView
+from gateway.routing.services import ABSENT, ALL_UNHEALTHY, CONNECT_ERROR, EJECTED, Pool, ServiceView
 
 NO_INSTANCES = "no_instances"
 LANE_UNAVAILABLE = "lane_unavailable"
@@ -88,7 +88,7 @@ class Plan:
                     self._pool = pool
                     self._base = None if strict else view.base
                     return
-                fallback = ALL_UNHEALTHY
+                fallback = EJECTED if pool.is_ejected else ALL_UNHEALTHY
             if strict:
                 decision.pool = tag
                 has = "no instance" if pool is None else "no usable instance"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.routing.condition import SOUND, Condition
 from gateway.routing.instance import BASE, Instance
 
 ABSENT: Final = "absent"
@@ -19,6 +20,8 @@ NOT_IN_GROUP: Final = "not_in_group"
 """Fallback reason: the lane's group does not hold this service."""
 CONNECT_ERROR: Final = "connect_error"
 """Fallback reason: no instance with the tag accepted a connection for this request."""
+EJECTED: Final = "ejected"
+"""Fallback reason: instances carry the tag and are called healthy, but all have failed here too often."""
 
 MAX_SHARE: Final = 100
 """The largest weight ratio within a pool that is kept exactly; beyond it the heavy instances count as this much."""
@@ -56,16 +59,32 @@ class Turns:
 
 
 class Pool:
-    """The instances of one service that carry one tag. `order` is the round robin, as long as the weights need."""
+    """The instances of one service that carry one tag. `order` is the round robin, as long as the weights need.
 
-    __slots__ = ("_turn", "order", "service", "size", "tag", "usable")
+    `is_ejected`: there would be usable ones, but for their failures. `is_panicking`: all are unhealthy, and used.
+    """
 
-    def __init__(self, service: str, tag: str, instances: Sequence[Instance], turn: Turn) -> None:
+    __slots__ = ("_turn", "is_ejected", "is_panicking", "order", "service", "size", "tag", "usable")
+
+    def __init__(
+        self, service: str, tag: str, instances: Sequence[Instance], turn: Turn, condition: Condition = SOUND
+    ) -> None:
         self.service = service
         self.tag = tag
         self.size: int = len(instances)
-        self.usable: tuple[Instance, ...] = tuple(instance for instance in instances if instance.is_usable)
-        self.order: tuple[Instance, ...] = _spread(self.usable)
+        usable = tuple(instance for instance in instances if instance.is_usable)
+        self.is_panicking: bool = False
+        if not usable and condition.uses_unhealthy:
+            usable = tuple(instance for instance in instances if instance.enabled and instance.weight > 0)
+            self.is_panicking = bool(usable)
+        kept = tuple(instance for instance in usable if instance.address not in condition.ejected)
+        if tag == BASE and not kept:
+            kept = usable  # there is nobody else: better tried than refused
+        self.is_ejected: bool = bool(usable) and not kept
+        self.usable: tuple[Instance, ...] = kept
+        warming = condition.warming
+        weights = [instance.weight * warming.get(instance.address, 1.0) for instance in kept]
+        self.order: tuple[Instance, ...] = _spread(kept, weights)
         self._turn = turn
 
     def pick(self) -> Instance | None:
@@ -93,12 +112,18 @@ class ServiceView:
     Instances with a tag in `rejoining` belong to the baseline too.
     """
 
-    __slots__ = ("base", "instances", "name", "pools")
+    __slots__ = ("_rejoining", "base", "condition", "instances", "name", "pools")
 
     def __init__(
-        self, name: str, instances: Sequence[Instance], turns: Turns, rejoining: frozenset[str] = frozenset()
+        self,
+        name: str,
+        instances: Sequence[Instance],
+        turns: Turns,
+        rejoining: frozenset[str] = frozenset(),
+        condition: Condition = SOUND,
     ) -> None:
         self.name = name
+        self.condition = condition
         self.instances: tuple[Instance, ...] = tuple(instances)
         by_tag: dict[str, list[Instance]] = {}
         for instance in instances:
@@ -106,20 +131,29 @@ class ServiceView:
             if instance.tag in rejoining:
                 by_tag.setdefault(BASE, []).append(instance)
         self.pools: dict[str, Pool] = {
-            tag: Pool(name, tag, members, turns.of(name, tag)) for tag, members in by_tag.items()
+            tag: Pool(name, tag, members, turns.of(name, tag), condition) for tag, members in by_tag.items()
         }
+        self._rejoining = rejoining
         self.base: Pool = self.pools.get(BASE) or Pool(name, BASE, (), turns.of(name, BASE))
 
+    def is_like(self, other: ServiceView) -> bool:
+        """Whether another view of the service is made of the same."""
+        return (
+            self.instances is other.instances
+            and self._rejoining == other._rejoining
+            and self.condition == other.condition
+        )
 
-def _spread(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
-    """The instances in an order in which each appears in proportion to its weight, evenly spread.
+
+def _spread(instances: tuple[Instance, ...], weights: Sequence[float]) -> tuple[Instance, ...]:
+    """The instances in an order in which each appears in proportion to its weight (all above 0), evenly spread.
 
     Smooth weighted round robin (as nginx does it, upstream_round_robin), run once here instead of at every pick.
     """
-    if len({instance.weight for instance in instances}) <= 1:
+    if len(set(weights)) <= 1:
         return instances
-    lightest = min(instance.weight for instance in instances)
-    shares = [min(MAX_SHARE, max(1, round(instance.weight / lightest))) for instance in instances]
+    lightest = min(weights)
+    shares = [min(MAX_SHARE, max(1, round(weight / lightest))) for weight in weights]
     total = sum(shares)
     current = [0] * len(instances)
     order: list[Instance] = []

@@ -5,7 +5,7 @@ The docstring of each field is its reference: `docs/configuration.md` lists them
 
 from gateway.settings.fields import Address
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
-from gateway.settings.plane import ListenTLSSettings
+from gateway.settings.plane import CheckSettings, EjectionSettings, ListenTLSSettings, ServiceSettings
 from gateway.settings.registry import (
     ConsulRegistrySettings,
     EmbeddedRegistrySettings,
@@ -20,8 +20,10 @@ from gateway.settings.sources import RemoteRules
 
 __all__ = [
     "Address",
+    "CheckSettings",
     "ConsulRegistrySettings",
     "DebugSettings",
+    "EjectionSettings",
     "EmbeddedRegistrySettings",
     "GatewaySettings",
     "ListenTLSSettings",
@@ -29,6 +31,7 @@ __all__ = [
     "RegistrySettings",
     "RemoteRules",
     "RouteSettings",
+    "ServiceSettings",
     "ServingSettings",
     "SidecarSettings",
     "StaticRegistrySettings",

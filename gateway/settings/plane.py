@@ -99,6 +99,37 @@ class UpstreamTLSSettings(Model):
     """false: any certificate is taken. For tests only."""
 
 
+class CheckSettings(Model):
+    """Instances are asked whether they are well: by each worker, and by each sidecar that calls the service."""
+
+    path: str = Field(pattern=r"^/[!-~]*$")
+    """What is asked for, by GET; an answer below 400 is a good one."""
+    interval: PositiveDuration = 5.0
+    """How often each instance is asked."""
+    timeout: PositiveDuration = 1.0
+    """How long it has to answer."""
+    failures: int = Field(default=3, ge=1)
+    """How many failures in a row take it out."""
+    passes: int = Field(default=2, ge=1)
+    """How many good answers in a row let it in again."""
+
+
+class EjectionSettings(Model):
+    """When an instance that fails gets no traffic for a while. A request that it answers well ends the row."""
+
+    connect_failures: int = Field(default=3, ge=1)
+    """So many connections in a row that it does not accept eject it."""
+    errors: int = Field(default=5, ge=1)
+    """So many answers in a row that are 5xx, late or broken eject it."""
+    time: PositiveDuration = 10.0
+    """For how long at first; twice as long each time that it fails again soon."""
+    longest: PositiveDuration = 300.0
+    """For how long at most."""
+    share: float = Field(default=0.5, ge=0, le=1)
+    """The largest share of a pool that is out at a time, rounded down: a single instance is never ejected below 1. 0:
+    nobody is ejected. Of the baseline there is always somebody left."""
+
+
 class ServiceSettings(Model):
     """What is special about a service."""
 
@@ -106,6 +137,13 @@ class ServiceSettings(Model):
     """Its instances speak TLS; left out: they do not."""
     registry: RuleName | None = None
     """The one of `registries` in which it is looked for; left out: all of them."""
+    slow_start: Duration = 0.0
+    """For how long a new instance gets a growing share of its weight; 0: it gets all at once."""
+    check: CheckSettings | None = None
+    """Instances are asked whether they are well; left out: they are not."""
+    when_all_unhealthy: Literal["fall_back", "use_all"] = "fall_back"
+    """What happens where all instances of a tag are unhealthy: the baseline serves the tag's requests (and those of the
+    baseline get 503), or the unhealthy ones are used."""
 
 
 class RetrySettings(Model):

@@ -25,6 +25,7 @@ from gateway.settings.identity import DebugSettings, StickySettings, TokenSettin
 from gateway.settings.plane import (
     AccessLogSettings,
     CarrierSettings,
+    EjectionSettings,
     LimitSettings,
     ListenTLSSettings,
     RetrySettings,
@@ -73,6 +74,8 @@ class ServingSettings(Model):
     """What the data plane accepts."""
     retries: RetrySettings = RetrySettings()
     """When a request is tried again."""
+    ejection: EjectionSettings = EjectionSettings()
+    """When an instance gets no traffic for a while."""
     access_log: AccessLogSettings | None = None
     """A line for each request; left out: none."""
     services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)

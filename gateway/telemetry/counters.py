@@ -51,6 +51,7 @@ class Traffic:
     __slots__ = (
         "connections",
         "decisions",
+        "ejections",
         "exchanges",
         "fallbacks",
         "in_flight",
@@ -71,6 +72,7 @@ class Traffic:
         self.decisions: dict[str, dict[str, int]] = {}  # lane group, lane
         self.fallbacks: dict[tuple[str, str, str], int] = {}  # service, tag, reason
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
+        self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
@@ -116,6 +118,11 @@ class Traffic:
         """Counts one failure of an upstream connection or answer."""
         key = (service, tag, kind)
         self.upstream_errors[key] = self.upstream_errors.get(key, 0) + 1
+
+    def count_ejection(self, service: str, tag: str, cause: str) -> None:
+        """Counts one instance that gets no traffic for a while."""
+        key = (service, tag, cause)
+        self.ejections[key] = self.ejections.get(key, 0) + 1
 
     def count_retry(self, service: str, reason: str) -> None:
         """Counts one more attempt at the same request."""
@@ -182,13 +189,22 @@ class Traffic:
 
     def _tables(self) -> list[dict[Any, int]]:
         """The plain tables of counts, in a fixed order."""
-        return [self.fallbacks, self.upstream_errors, self.retries, self.retries_denied, self.refused, self.replies]
+        return [
+            self.fallbacks,
+            self.upstream_errors,
+            self.ejections,
+            self.retries,
+            self.retries_denied,
+            self.refused,
+            self.replies,
+        ]
 
     def forget_service(self, service: str) -> None:
         """Drops the series of a service that is not routed to any more."""
         self.exchanges.pop(service, None)
         self.fallbacks = {key: count for key, count in self.fallbacks.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
+        self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
         self.retries_denied.pop(service, None)
 

@@ -1,0 +1,92 @@
+"""Active checks: instances are asked whether they are well, and those that say nothing good get no traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+
+from gateway.proxy.tls import UpstreamTLS
+from gateway.routing.ejection import Ejector
+from gateway.routing.instance import Instance
+from gateway.settings import CheckSettings
+
+
+class Checks:
+    """Asks every instance of the services that want it, and tells `ejector` what it found."""
+
+    def __init__(self, ejector: Ejector) -> None:
+        self._ejector = ejector
+        self._wanted: Mapping[str, CheckSettings] = {}
+        self._secured: Mapping[str, UpstreamTLS] = {}
+        self._there: dict[str, tuple[Instance, ...]] = {}
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._session: ClientSession | None = None
+
+    def configure(self, wanted: Mapping[str, CheckSettings], secured: Mapping[str, UpstreamTLS]) -> None:
+        """Takes which services are checked and how; those whose instances are not checked any more are fine."""
+        before, self._wanted, self._secured = self._wanted, wanted, secured
+        for service, instances in self._there.items():
+            if before.get(service) != wanted.get(service):
+                self._stop(service, set())
+                for instance in instances:
+                    self._ejector.checked(service, instance, True)
+                self.look_at(service, instances)
+
+    def look_at(self, service: str, instances: tuple[Instance, ...]) -> None:
+        """Takes which instances a service has now."""
+        self._there[service] = instances
+        if not instances:
+            del self._there[service]
+        check = self._wanted.get(service)
+        wanted = {} if check is None else {item.address: item for item in instances if item.enabled and item.weight > 0}
+        self._stop(service, set(wanted))
+        for address, instance in wanted.items():
+            if check is not None and (service, address) not in self._tasks:
+                task = asyncio.get_running_loop().create_task(self._follow(service, instance, check))
+                self._tasks[service, address] = task
+
+    async def close(self) -> None:
+        """Ends all checks."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def _stop(self, service: str, kept: set[str]) -> None:
+        for key in [key for key in self._tasks if key[0] == service and key[1] not in kept]:
+            self._tasks.pop(key).cancel()
+
+    async def _follow(self, service: str, instance: Instance, check: CheckSettings) -> None:
+        row, was_fine = 0, True
+        while True:
+            is_fine = await self._ask(service, instance, check)
+            row = row + 1 if is_fine is was_fine else 1
+            was_fine = is_fine
+            if row >= (check.passes if is_fine else check.failures):
+                self._ejector.checked(service, instance, is_fine)
+            # With jitter, lest all gateways ask in step.
+            await asyncio.sleep(check.interval * random.uniform(0.9, 1.1))
+
+    async def _ask(self, service: str, instance: Instance, check: CheckSettings) -> bool:
+        if self._session is None:
+            # A connection each time: whether one can be made is half of the question.
+            self._session = ClientSession(connector=TCPConnector(limit=0, force_close=True))
+        tls = self._secured.get(service)
+        url = f"{'http' if tls is None else 'https'}://{instance.address}{check.path}"
+        try:
+            async with self._session.get(
+                url,
+                timeout=ClientTimeout(total=check.timeout),
+                allow_redirects=False,
+                headers={"Host": service, "User-Agent": "gateway-check"},
+                ssl=True if tls is None else tls.context,
+                server_hostname=None if tls is None else tls.server_name or instance.host,
+            ) as response:
+                return response.status < 400
+        except (ClientError, OSError, TimeoutError, ValueError):
+            return False

@@ -1,0 +1,24 @@
+"""What this process itself has found out about a service's instances, beside what registries say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a service's instances fare; the addresses left out are fine.
+
+    `ejected` get no traffic: they failed. `warming` get the given share (0 to 1) of their weight: they are new.
+    `uses_unhealthy`: where all of a pool are unhealthy, all of it is used.
+    """
+
+    ejected: frozenset[str] = frozenset()
+    warming: Mapping[str, float] = field(default_factory=dict)
+    uses_unhealthy: bool = False
+
+
+SOUND: Final = Condition()
+"""Nothing is known to be wrong."""
