@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from gateway.routing.condition import Condition
 from gateway.routing.decision import Decision
 from gateway.routing.instance import BASE, INVALID, Instance, is_tag, sorted_instances
 from gateway.routing.plan import Plan
@@ -102,3 +103,29 @@ def test_canonical_order_drops_duplicates() -> None:
 
 def test_address_brackets_ipv6() -> None:
     assert Instance("::1", 80).address == "[::1]:80"
+
+
+def conditioned(condition: Condition, *instances: Instance) -> ServiceView:
+    return ServiceView("orders", instances, Turns(), frozenset(), condition)
+
+
+def test_the_ejected_get_nothing_and_a_lane_without_others_falls_back_and_says_so() -> None:
+    out = Condition(ejected=frozenset({"10.0.0.1:1", "10.0.0.1:3"}))
+    service = conditioned(out, instance(1), instance(2), instance(3, "gray"))
+    assert choose(service, BASE) == (BASE, "", "", 2)
+    assert choose(service, "gray") == (BASE, "ejected", "", 2)
+    # Of the baseline somebody is always left: better tried than refused.
+    assert choose(conditioned(out, instance(1)), BASE) == (BASE, "", "", 1)
+
+
+def test_newcomers_get_a_share_of_their_weight() -> None:
+    service = conditioned(Condition(warming={"10.0.0.1:2": 0.1}), instance(1), instance(2))
+    assert Counter(pick.port for pick in (service.base.pick() for _ in range(22)) if pick) == {1: 20, 2: 2}
+
+
+def test_unhealthy_instances_are_used_where_that_is_asked_for_and_nobody_else_is_there() -> None:
+    panic = Condition(uses_unhealthy=True)
+    sick = instance(2, "gray", healthy=False)
+    assert choose(conditioned(panic, instance(1), sick), "gray") == ("gray", "", "", 2)
+    assert choose(conditioned(panic, instance(1), sick, instance(3, "gray")), "gray")[3] == 3
+    assert choose(conditioned(panic, instance(1, enabled=False)), BASE)[2] == "no_instances"
