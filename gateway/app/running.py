@@ -52,7 +52,7 @@ async def run(program: Program) -> None:
 
 
 class RegistryProgram:
-    """`gateway registry`."""
+    """`gateway registry serve`."""
 
     def __init__(self, registry: EmbeddedRegistry) -> None:
         self._registry = registry

@@ -9,7 +9,7 @@ from gateway.cli.lazy import LazyGroup
 COMMANDS = {
     "serve": "Run the entry gateway.",
     "sidecar": "Run the sidecar of one service instance.",
-    "registry": "Run the embedded registry alone (Nacos-compatible HTTP API).",
+    "registry": "Run the embedded registry; show what a running gateway knows from its registries.",
     "demo": "Show the scenario: real processes on loopback, nothing else to install.",
     "check": "Validate configuration and rules without starting.",
     "explain": "Show the decision for a request, and why.",

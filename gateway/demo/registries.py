@@ -75,7 +75,7 @@ class DemoRegistry:
 
     async def _launch(self, processes: Processes, folder: Path) -> Process:
         listen = ("--listen", self.address, "--warmup", "0")
-        return await processes.start("registry", "-m", "gateway", "registry", *listen)
+        return await processes.start("registry", "-m", "gateway", "registry", "serve", *listen)
 
 
 class NacosRegistry(DemoRegistry):

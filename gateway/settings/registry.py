@@ -76,7 +76,7 @@ class RemoteRegistrySettings(Model):
 
 
 class NacosRegistrySettings(RemoteRegistrySettings):
-    """A Nacos server or cluster, or `gateway registry`, over HTTP."""
+    """A Nacos server or cluster, or `gateway registry serve`, over HTTP."""
 
     kind: Literal["nacos"]
     address: AddressField | None = None

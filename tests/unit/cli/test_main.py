@@ -103,7 +103,7 @@ async def test_what_cannot_start_says_why_and_exits_3(tmp_path: Path) -> None:
         results = await asyncio.gather(
             run("-m", "gateway", "serve", "-c", "none.yaml", cwd=tmp_path),
             run("-m", "gateway", "sidecar", "-c", "none.yaml", cwd=tmp_path),
-            run("-m", "gateway", "registry", "--listen", address, cwd=tmp_path),
+            run("-m", "gateway", "registry", "serve", "--listen", address, cwd=tmp_path),
         )
     for (code, out, err), reason in zip(results, ("none.yaml", "none.yaml", address), strict=True):
         assert (code, out) == (3, "")
@@ -114,7 +114,7 @@ async def test_what_cannot_start_says_why_and_exits_3(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["8848", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536"])
 def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
-    result = CliRunner().invoke(main, ["registry", "--listen", address])
+    result = CliRunner().invoke(main, ["registry", "serve", "--listen", address])
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"{address!r} is not HOST:PORT" in result.stderr
 

@@ -1,4 +1,4 @@
-"""`gateway registry`."""
+"""`gateway registry serve`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from gateway.cli.running import run_program
 
 
-@click.command("registry", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
+@click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
 @click.option("--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to serve on.")
 @click.option(
     "--warmup",

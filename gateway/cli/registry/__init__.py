@@ -1,0 +1,26 @@
+"""`gateway registry …`."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "serve": "Run the embedded registry alone (Nacos-compatible HTTP API).",
+    "status": "Show the registries that a running gateway or sidecar asks.",
+    "list": "Show what it knows of services, how old that is, and from where.",
+    "watch": "Print what changes, as it changes.",
+}
+"""Every command and its line in `--help`; the module of the same name holds it as `command`."""
+
+
+@click.group(
+    "registry",
+    cls=LazyGroup,
+    package="gateway.cli.registry",
+    lines=COMMANDS,
+    short_help="Run the embedded registry; show what a running gateway knows from its registries.",
+)
+def command() -> None:
+    """Run the embedded registry; show what a running gateway or sidecar knows from its registries."""

@@ -1,0 +1,75 @@
+"""`gateway registry list`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from gateway.cli.asking import server_options
+
+
+@click.command("list", short_help="Show what it knows of services, how old that is, and from where.")
+@click.argument("service", required=False)
+@server_options(required=True)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(service: str | None, server: str, token: str | None, output: str) -> None:
+    """Show what a running gateway or sidecar knows of services; of one SERVICE every instance.
+
+    \b
+    gateway registry list --server 127.0.0.1:9900
+    gateway registry list spring-cloud-a --server 127.0.0.1:9900
+    """
+    from gateway.cli.asking import ask
+    from gateway.cli.failing import failing
+    from gateway.errors import GatewayError
+
+    with failing():
+        services = ask(server, "GET", "/api/v1/services", token)["services"]
+        if service is not None:
+            services = [item for item in services if item["service"] == service]
+            if not services:
+                raise GatewayError(
+                    f"{server} knows no service {service!r}: no route leads there, or nobody called it yet"
+                )
+    if output == "json":
+        click.echo(json.dumps({"services": services}, indent=2, ensure_ascii=False))
+    elif service is None:
+        _print_services(services)
+    else:
+        _print_instances(services[0])
+
+
+def _print_services(services: list[dict[str, Any]]) -> None:
+    from gateway.cli.output import print_table
+
+    rows = []
+    for service in services:
+        pools = ", ".join(f"{pool['usable']}/{pool['size']} {pool['tag']}" for pool in service["pools"])
+        for number, registry in enumerate(service["registries"]):
+            first = [service["service"], pools] if number == 0 else ["", ""]
+            age = f"{registry['age']:.1f} s"
+            rows.append([*first, registry["registry"], registry["state"], age, registry["reason"]])
+    print_table(["service", "usable", "registry", "state", "age", "why"], rows)
+
+
+def _print_instances(service: dict[str, Any]) -> None:
+    from gateway.cli.output import print_table
+
+    _print_services([service])
+    click.echo()
+    rows = [
+        [item["address"], pool["tag"], item["weight"], _health(item), " ".join(f"{k}={v}" for k, v in item["metadata"].items())]
+        for pool in service["pools"]
+        for item in pool["instances"]
+    ]  # fmt: skip
+    print_table(["instance", "tag", "weight", "condition", "metadata"], rows)
+
+
+def _health(instance: dict[str, Any]) -> str:
+    if not instance["enabled"]:
+        return "disabled"
+    if not instance["healthy"]:
+        return "unhealthy"
+    return "ejected" if instance["ejected"] else "fine"

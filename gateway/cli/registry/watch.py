@@ -1,0 +1,92 @@
+"""`gateway registry watch`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from gateway.cli.asking import server_options
+
+INTERVAL = 0.5
+"""Seconds between two looks."""
+
+
+@click.command("watch", short_help="Print what changes, as it changes.")
+@click.argument("services", nargs=-1)
+@server_options(required=True)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(services: tuple[str, ...], server: str, token: str | None, output: str) -> None:
+    """Print what changes in a running gateway's or sidecar's picture of SERVICES (all of them when none is named).
+
+    Everything that is known comes first, then each change: instances that come (+), go (-) or change (~), and states. It
+    runs until Ctrl-C; -o json prints an object a line.
+
+    \b
+    gateway registry watch --server 127.0.0.1:9900
+    """
+    import time
+    from datetime import datetime
+
+    from gateway.cli.asking import ask
+    from gateway.cli.failing import failing
+    from gateway.errors import GatewayError
+
+    known: dict[str, dict[str, str]] = {}
+    is_first, was_away = True, False
+    while True:
+        with failing():
+            try:
+                found = _picture(ask(server, "GET", "/api/v1/services", token)["services"], services)
+                was_away = False
+            except GatewayError as error:
+                if is_first:
+                    raise
+                if not was_away:
+                    click.echo(f"{error}; waiting", err=True)
+                was_away, found = True, known
+        now = datetime.now().astimezone()
+        for change in _changes(known, found):
+            if output == "json":
+                click.echo(json.dumps({"at": now.isoformat(timespec="milliseconds"), **change}, ensure_ascii=False))
+            else:
+                click.echo(
+                    f"{now:%H:%M:%S}  {change['service']}  {change['change']} {change['subject']}  {change['is']}"
+                )
+        known, is_first = found, False
+        time.sleep(INTERVAL)
+
+
+def _picture(services: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """What there is to say of each service: of its states and its instances, by what they are called."""
+    picture: dict[str, dict[str, str]] = {}
+    for service in services:
+        if wanted and service["service"] not in wanted:
+            continue
+        facts = picture[service["service"]] = {}
+        for registry in service["registries"]:
+            why = f": {registry['reason']}" if registry["reason"] else ""
+            facts[f"registry {registry['registry']}"] = registry["state"] + why
+        for pool in service["pools"]:
+            for item in pool["instances"]:
+                flaws = [
+                    word
+                    for word, is_so in (
+                        ("disabled", not item["enabled"]), ("unhealthy", not item["healthy"]), ("ejected", item["ejected"])
+                    )
+                    if is_so
+                ]  # fmt: skip
+                facts[item["address"]] = ", ".join([pool["tag"], f"weight {item['weight']:g}", *flaws])
+    return picture
+
+
+def _changes(known: dict[str, dict[str, str]], found: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
+    for service in sorted(known.keys() | found.keys()):
+        before, after = known.get(service, {}), found.get(service, {})
+        for subject in sorted(before.keys() | after.keys()):
+            old, new = before.get(subject), after.get(subject)
+            if old != new:
+                change = "+" if old is None else "-" if new is None else "~"
+                yield {"service": service, "change": change, "subject": subject, "is": new or old or ""}
