@@ -1,0 +1,108 @@
+"""Several addresses of one registry: which is asked, when it is left, and when it is gone back to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from gateway.errors import RegistryError
+from gateway.registry.http import FAILBACK, Nodes, RegistryHttp
+
+
+class Node:
+    def __init__(self) -> None:
+        self.status = 200
+        self.asked = 0
+        self.address = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        return web.Response(status=self.status, text=self.address)
+
+    async def start(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.address = f"127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
+        return runner
+
+
+class Cluster:
+    def __init__(self, nodes: list[Node]) -> None:
+        self.nodes = nodes
+        self.now = 0.0
+        self.http = RegistryHttp([node.address for node in nodes], clock=lambda: self.now)
+
+    async def ask(self) -> int:
+        """Which node answered."""
+        answer = await self.http.call("GET", "/x")
+        return [node.address for node in self.nodes].index(answer.text)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    nodes = [Node(), Node()]
+    runners = [await node.start() for node in nodes]
+    cluster = Cluster(nodes)
+    yield cluster
+    await cluster.http.close()
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_node_in_trouble_is_left_and_gone_back_to_after_a_while(cluster: Cluster, status: int) -> None:
+    assert await cluster.ask() == 0
+    cluster.nodes[0].status = status
+    assert await cluster.ask() == 1
+    asked = cluster.nodes[0].asked
+    cluster.nodes[0].status = 200
+    cluster.now += FAILBACK - 1
+    assert await cluster.ask() == 1
+    assert cluster.nodes[0].asked == asked  # it is left alone meanwhile
+    cluster.now += 1
+    assert await cluster.ask() == 0
+    assert await cluster.ask() == 0
+
+
+async def test_a_node_that_is_still_in_trouble_is_not_gone_back_to(cluster: Cluster) -> None:
+    cluster.nodes[0].status = 503
+    assert await cluster.ask() == 1
+    cluster.now += FAILBACK
+    assert await cluster.ask() == 1
+    asked = cluster.nodes[0].asked
+    assert await cluster.ask() == 1
+    assert cluster.nodes[0].asked == asked
+
+
+async def test_a_refusal_is_an_answer_and_no_reason_to_leave(cluster: Cluster) -> None:
+    cluster.nodes[0].status = 403
+    assert (await cluster.http.call("GET", "/x")).status == 403
+    assert cluster.nodes[1].asked == 0
+
+
+async def test_when_all_are_in_trouble_the_answer_of_one_is_told(cluster: Cluster) -> None:
+    cluster.nodes[0].status = 503
+    cluster.nodes[1].status = 500
+    assert (await cluster.http.call("GET", "/x")).status in (500, 503)
+
+
+async def test_nobody_there_is_an_error_that_names_the_address() -> None:
+    http = RegistryHttp(["127.0.0.1:1", "127.0.0.1:2"])
+    with pytest.raises(RegistryError, match=r"cannot reach http://127\.0\.0\.1:") as raised:
+        await http.call("GET", "/x")
+    assert raised.value.reason == "unreachable"
+    await http.close()
+
+
+def test_a_doubtful_node_is_left_without_an_error() -> None:
+    nodes = Nodes(["a", "b"], lambda: 0.0)
+    nodes.move()
+    assert nodes.current == "b"
+    nodes.move()
+    assert nodes.current == "a"

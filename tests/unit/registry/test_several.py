@@ -1,0 +1,123 @@
+"""Several registries: one list for each service, and no trouble of one touches what another says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import RegistryError
+from gateway.registry.base import Listing
+from gateway.registry.several import Registries
+from gateway.routing.instance import Instance
+from tests.support.wait import until
+
+BASE = Instance("10.0.0.1", 80)
+GRAY = Instance("10.0.0.2", 80, "gray")
+THIRD = Instance("10.0.0.3", 80)
+
+
+class Source:
+    """An adapter with a list, or an error, that can be replaced."""
+
+    kind = "source"
+    is_authoritative = False
+
+    def __init__(self, *instances: Instance) -> None:
+        self.answer: tuple[Instance, ...] | RegistryError | None = instances
+        self.asked: list[str] = []
+        self._changed = asyncio.Event()
+
+    def say(self, *instances: Instance) -> None:
+        self.answer = instances
+        self._wake()
+
+    def fail(self) -> None:
+        self.answer = RegistryError("unreachable", "it is away")
+        self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
+        self.asked.append(service)
+        while True:
+            changed = self._changed
+            if isinstance(self.answer, RegistryError):
+                raise self.answer
+            if self.answer is not None:
+                yield Listing(self.answer)
+            await changed.wait()
+
+    def describe(self) -> dict[str, object]:
+        return {"kind": self.kind}
+
+    async def close(self) -> None:
+        pass
+
+
+class Pair:
+    def __init__(self, chosen: dict[str, str] | None = None) -> None:
+        self.one, self.two = Source(BASE), Source(GRAY)
+        self.lists: dict[str, tuple[Instance, ...]] = {}
+        adapters = {"one": self.one, "two": self.two}
+        self.registries = Registries(adapters, self.lists.__setitem__, chosen=chosen)
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    pair = Pair()
+    yield pair
+    await pair.registries.close()
+
+
+async def test_a_service_has_the_instances_of_all(pair: Pair) -> None:
+    pair.registries.watch("a")
+    await until(lambda: pair.lists.get("a") == (BASE, GRAY))
+    states = pair.registries.states()["a"]
+    assert [(state.registry, state.state) for state in states] == [("one", "fresh"), ("two", "fresh")]
+
+
+async def test_what_is_in_two_is_one_instance_and_the_usable_record_counts(pair: Pair) -> None:
+    pair.one.say(replace(BASE, healthy=False), GRAY)
+    pair.two.say(BASE, replace(GRAY, weight=5.0))
+    pair.registries.watch("a")
+    # Of two that are usable the first registry's.
+    await until(lambda: pair.lists.get("a") == (BASE, GRAY))
+
+
+async def test_trouble_of_one_leaves_what_the_other_says_alone(pair: Pair) -> None:
+    pair.registries.watch("a")
+    await until(lambda: pair.lists.get("a") == (BASE, GRAY))
+    pair.one.fail()
+    await until(lambda: pair.registries.states()["a"][0].state == "stale")
+    pair.two.say(GRAY, THIRD)
+    await until(lambda: pair.lists["a"] == (BASE, GRAY, THIRD))
+    assert pair.registries.states()["a"][1].state == "fresh"
+
+
+async def test_one_answer_is_enough_to_know_a_service(pair: Pair) -> None:
+    pair.one.answer = None  # it never answers
+    pair.registries.watch("a")
+    assert await pair.registries.wait_known("a", 10.0)
+    assert pair.lists["a"] == (GRAY,)
+    pair.two.answer = None
+    pair.registries.watch("b")
+    assert not await pair.registries.wait_known("b", 0.01)
+
+
+async def test_a_service_can_name_its_registry_and_move_to_another() -> None:
+    pair = Pair({"a": "one"})
+    pair.registries.watch("a")
+    await until(lambda: pair.lists.get("a") == (BASE,))
+    assert pair.two.asked == []
+    pair.registries.choose({"a": "two"})
+    await until(lambda: pair.lists["a"] == (GRAY,))
+    assert [state.registry for state in pair.registries.states()["a"]] == ["two"]
+    pair.registries.unwatch("a")
+    assert pair.registries.watched == []
+    assert pair.registries.states() == {}
+    await pair.registries.close()
