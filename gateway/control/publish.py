@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.control.conditions import Conditions
 from gateway.proxy.origin import Origins
@@ -35,6 +36,7 @@ class Publisher:
         self._origins = origins
         self._traffic = traffic
         self._turns = Turns()
+        self._users: Counter[str] = Counter()
         self._conditions = Conditions(ejection, traffic, self._condition_changed)
         self.snapshot = Snapshot(0, CompiledRules.empty(), RouteTable(()), {})
 
@@ -63,9 +65,10 @@ class Publisher:
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Publishes what a registry says of one service now; the other services' views are shared, not rebuilt."""
+        before = self.snapshot.services.get(service)
         self.snapshot = self.snapshot.with_service(self._view(service, instances, self.snapshot.rules))
         self._publish(self.snapshot)
-        self._retain_origins()
+        self._retire_origins(() if before is None else before.instances, instances)
 
     def _view(self, service: str, instances: tuple[Instance, ...], rules: CompiledRules) -> ServiceView:
         condition = self._conditions.of(service, instances)
@@ -78,17 +81,26 @@ class Publisher:
 
     def service_removed(self, service: str) -> None:
         """Publishes that a service is not routed to any more."""
-        if service in self.snapshot.services:
+        before = self.snapshot.services.get(service)
+        if before is not None:
             self.snapshot = self.snapshot.without_service(service)
             self._publish(self.snapshot)
-            self._retain_origins()
+            self._retire_origins(before.instances, ())
         self._conditions.forget(service)
         self._turns.forget(service)
         self._traffic.forget_service(service)
 
-    def _retain_origins(self) -> None:
-        views = self.snapshot.services.values()
-        self._origins.retain({instance.address for view in views for instance in view.instances})
+    def _retire_origins(self, before: Sequence[Instance], after: Sequence[Instance]) -> None:
+        """Retires the origins of addresses that no service has any more, by counting how many have each."""
+        if before is after:
+            return
+        old, new = ({instance.address for instance in instances} for instances in (before, after))
+        self._users.update(new - old)
+        for address in old - new:
+            self._users[address] -= 1
+            if not self._users[address]:
+                del self._users[address]
+                self._origins.retire(address)
 
     async def close(self) -> None:
         """Ends what goes on beside requests."""

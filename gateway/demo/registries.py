@@ -6,14 +6,16 @@ starts with nothing in it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
 
@@ -22,6 +24,8 @@ CONFIG_KEY: Final = "demo"
 CONFIG_VALUE: Final = "base"
 POLL: Final = 0.25
 """Seconds between two looks of gateways and sidecars at a Nacos server."""
+PATIENCE: Final = 5.0
+"""Seconds that r-nacos has to come up and keep a config."""
 
 
 def servers_folder() -> Path:
@@ -80,6 +84,26 @@ class DemoRegistry:
 
 class NacosRegistry(DemoRegistry):
     """A Nacos server; the one that the demo starts is r-nacos."""
+
+    async def start(self, processes: Processes, folder: Path) -> None:
+        """See DemoRegistry. On a busy machine some come up such that they keep no config, for ever: those start again."""
+        await super().start(processes, folder)
+        async with ClientSession(timeout=ClientTimeout(total=5.0)) as session:
+            while self._process is not None and not await self._keeps_configs(processes, session):
+                await self._process.kill()
+                processes.forget(self._process)
+                await super().start(processes, folder)
+
+    async def _keeps_configs(self, processes: Processes, session: ClientSession) -> bool:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                if await self.publish_config(session):
+                    return True
+            except ClientError:
+                processes.check()
+            await asyncio.sleep(0.05)
+        return False
 
     async def _launch(self, processes: Processes, folder: Path) -> Process:
         data = folder / "rnacos"

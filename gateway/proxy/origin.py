@@ -179,15 +179,20 @@ class Origins:
             origin = self._by_address[key] = Origin(instance, self._limit, self._loop, self.outbox, tls)
         return origin
 
-    def retain(self, addresses: set[str]) -> None:
-        """Forgets the origins that no service has any more: their idle connections close, busy ones finish."""
-        for key in [key for key, origin in self._by_address.items() if origin.address not in addresses]:
-            self._retire(key)
+    def retire(self, address: str) -> None:
+        """Forgets an instance that no service has any more: its idle connections close, busy ones finish."""
+        if address in self._by_address:
+            self._retire(address)
+        if self._tls:
+            for key in [key for key in self._by_address if key.startswith(f"{address}#")]:
+                self._retire(key)
 
     def close_idle(self, before: float) -> None:
-        """Closes connections that have been idle since before this time, in all origins."""
-        for origin in self._by_address.values():
+        """Closes connections that have been idle since before this time; origins without any are forgotten."""
+        for key, origin in list(self._by_address.items()):
             origin.close_idle(before)
+            if not origin.open:
+                del self._by_address[key]
 
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Open and idle connections by address."""

@@ -34,7 +34,19 @@ class RNacos:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, fresh: bool = False) -> None:
-        """`fresh`: without what an earlier start has left."""
+        """`fresh`: without what an earlier start has left.
+
+        On a busy machine one of ten comes up such that it says "true" to every config, and keeps none, for ever: that one is
+        started again, without its data.
+        """
+        async with asyncio.timeout(60):
+            is_first = fresh or not (self._folder / "rnacos").exists()
+            await self._launch(fresh)
+            while not await self._keeps_configs():
+                await self.stop()
+                await self._launch(is_first)
+
+    async def _launch(self, fresh: bool) -> None:
         assert RNACOS is not None
         data = self._folder / "rnacos"
         if fresh:
@@ -53,17 +65,23 @@ class RNacos:
             self._process = await asyncio.create_subprocess_exec(
                 RNACOS, env={**os.environ, **settings}, cwd=self._folder, stdout=log, stderr=log
             )
-        url = f"http://{self.address}/nacos/v1/cs/configs?dataId=none&group=none"
-        async with asyncio.timeout(30), ClientSession() as session:
-            while True:
+
+    async def _keeps_configs(self) -> bool:
+        url = f"http://{self.address}/nacos/v1/cs/configs"
+        probe = {"dataId": "probe", "group": "probe"}
+        written = 0
+        async with ClientSession() as session:
+            while written < 20:
                 try:
-                    async with session.get(url) as response:
-                        # It answers, and knows of no such document; or not us.
-                        if response.status in (403, 404):
-                            return
+                    async with session.get(url, params=probe) as response:
+                        if response.status in (200, 403):  # it has it; or it does not know us
+                            return True
+                    async with session.post(url, data={**probe, "content": "here"}) as response:
+                        written += response.status == 200
                 except ClientError:
                     pass
                 await asyncio.sleep(0.05)
+        return False
 
     async def stop(self) -> None:
         if self._process is not None and self._process.returncode is None:

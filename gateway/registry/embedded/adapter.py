@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
 from gateway.errors import RegistryError
@@ -32,9 +33,13 @@ class EmbeddedAdapter:
         while True:
             if self._registry.is_warming:
                 raise RegistryError("warming", STARTING)
-            seen = self._registry.changes
+            changed = self._registry.next_change(key)
             yield self._listing(key)
-            await self._registry.wait_changed(seen, LONGEST_WAIT)
+            try:
+                async with asyncio.timeout(LONGEST_WAIT):
+                    await changed.wait()
+            except TimeoutError:
+                pass
 
     def _listing(self, key: ServiceKey) -> Listing:
         records = Records(self._tags)

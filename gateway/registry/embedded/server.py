@@ -34,9 +34,7 @@ class EmbeddedRegistry:
         self._warm_at = 0.0
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-        self.changes = 0
-        """How often anything about any service has changed."""
+        self._changes: dict[ServiceKey, asyncio.Event] = {}
         self.store = Store()
 
     @property
@@ -78,19 +76,14 @@ class EmbeddedRegistry:
             self._api.close()
             await self._runner.cleanup()
 
-    async def wait_changed(self, since: int, timeout: float) -> None:
-        """Waits until `changes` is not `since` any more, `timeout` seconds at most."""
-        if self.changes == since:
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+    def next_change(self, key: ServiceKey) -> asyncio.Event:
+        """What is set when something about a service changes for the next time. Get it before reading the service."""
+        return self._changes.setdefault(key, asyncio.Event())
 
-    def _service_changed(self, _: ServiceKey) -> None:
-        self.changes += 1
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+    def _service_changed(self, key: ServiceKey) -> None:
+        changed = self._changes.pop(key, None)
+        if changed is not None:
+            changed.set()
 
     async def _expire(self) -> None:
         loop = asyncio.get_running_loop()
