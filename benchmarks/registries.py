@@ -15,7 +15,7 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -36,6 +36,19 @@ TICKS = os.sysconf("SC_CLK_TCK")
 FOREVER = {"preserved.heart.beat.timeout": "3600000", "preserved.ip.delete.timeout": "3600000"}
 
 
+class WideConsul(ConsulRegistry):
+    """An agent that takes more connections than by default."""
+
+    options = ("-hcl", "limits { http_max_conns_per_client = 2000 }")
+
+
+SERVERS: Mapping[str, type[DemoRegistry]] = {
+    "nacos": NacosRegistry,
+    "consul": ConsulRegistry,
+    "consul, 1000 watches": WideConsul,
+}
+
+
 class Bench:
     """One gateway on one registry."""
 
@@ -44,7 +57,7 @@ class Bench:
         self.folder = folder
         self.processes = Processes(folder)
         self.port, self.admin = free_port(), free_port()
-        self.server: DemoRegistry | None = {"nacos": NacosRegistry, "consul": ConsulRegistry}.get(kind, lambda: None)()
+        self.server: DemoRegistry | None = SERVERS[kind]() if kind in SERVERS else None
         self.address = self.server.address if self.server is not None else f"127.0.0.1:{free_port()}"
 
     @property
@@ -53,7 +66,8 @@ class Bench:
             return {"kind": "embedded", "listen": self.address, "warmup": 0}
         if self.kind == "nacos":
             return {"kind": "nacos", "address": self.address, "interval": INTERVAL}
-        return {"kind": "consul", "address": self.address}
+        watches = {"watches": 1000} if self.kind == "consul, 1000 watches" else {}
+        return {"kind": "consul", "address": self.address, **watches}
 
     async def start_gateway(self, services: Iterable[str]) -> Process:
         config = self.folder / "gateway.yaml"
@@ -81,7 +95,7 @@ class Bench:
                 await asyncio.sleep(0.05)
 
     async def register(self, service: str, host: str, port: int) -> None:
-        if self.kind == "consul":
+        if self.kind.startswith("consul"):
             body = {"ID": f"{service}-{host}-{port}", "Name": service, "Address": host, "Port": port}
             url = f"http://{self.address}/v1/agent/service/register"
             async with self.session.put(url, data=json.dumps(body)) as response:
@@ -99,7 +113,11 @@ class Bench:
                 os.environ["RNACOS_NAMING_INSTANCE_TIMEOUT_SECOND"] = "36000"
                 os.environ["RNACOS_NAMING_HEALTH_TIMEOUT_SECOND"] = "36000"
                 await self.server.start(self.processes, self.folder)
-                path = "/v1/status/leader" if self.kind == "consul" else "/nacos/v1/ns/service/list?pageNo=1&pageSize=1"
+                path = (
+                    "/v1/status/leader"
+                    if self.kind.startswith("consul")
+                    else "/nacos/v1/ns/service/list?pageNo=1&pageSize=1"
+                )
                 await self.wait(f"http://{self.address}{path}")
             gateway = await self.start_gateway([*names, *probes])
             empty = memory(gateway)
@@ -176,7 +194,7 @@ def say(text: str) -> None:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--registry", nargs="*", default=["embedded", "nacos", "consul"])
+    parser.add_argument("--registry", nargs="*", default=["embedded", *SERVERS])
     parser.add_argument("--services", type=int, default=500)
     parser.add_argument("--instances", type=int, default=20)
     options = parser.parse_args()

@@ -81,7 +81,9 @@ def _make_consul(settings: ConsulRegistrySettings) -> ConsulAdapter:
         tls=tls,
     )
     tags = TagRules(settings.tag_keys, settings.bare_tags)
-    return ConsulAdapter(client, Agent(client, settings.token), tags=tags, takes_warning=settings.warning)
+    return ConsulAdapter(
+        client, Agent(client, settings.token), tags=tags, takes_warning=settings.warning, max_waiting=settings.watches
+    )
 
 
 def replace_static(registries: Registries, settings: Mapping[str, RegistrySettings]) -> None:

@@ -122,6 +122,8 @@ class ConsulRegistry(DemoRegistry):
     """A Consul agent; the one that the demo starts is in development mode: it keeps nothing on disk."""
 
     kind = "consul"
+    options: tuple[str, ...] = ()
+    """More of the agent's options."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -137,10 +139,9 @@ class ConsulRegistry(DemoRegistry):
         others = [f"-{name}-port={free_port()}" for name in ("serf-lan", "serf-wan", "server")]
         none = [f"-{name}-port=-1" for name in ("dns", "grpc", "grpc-tls")]
         http = f"-http-port={self.address.rpartition(':')[2]}"
-        return await processes.start(
-            "registry", "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", http, *others, *none,
-            program=_program("consul", "consul"),
-        )  # fmt: skip
+        local = ("-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn")
+        arguments = ("agent", *local, http, *others, *none, *self.options)
+        return await processes.start("registry", *arguments, program=_program("consul", "consul"))
 
 
 REGISTRIES: Final[Mapping[str, type[DemoRegistry]]] = {

@@ -21,6 +21,8 @@ DEFAULT_TAG_KEYS: Final = (
     "tag",
 )
 """Where tags are looked for unless told otherwise. `version` is not among them: most who have one mean a release."""
+MAX_WATCHES: Final = 100
+"""Waiting queries to a Consul agent: it takes 200 connections from an address, and others may sit behind the same one."""
 
 
 class StaticInstance(Model):
@@ -96,7 +98,7 @@ class NacosRegistrySettings(RemoteRegistrySettings):
     token: str = ""
     """An access token instead of a user."""
     interval: PositiveDuration = 2.0
-    """How often each service is asked for, give or take a fifth."""
+    """How often each service is asked for; up to a fifth sooner, so that gateways do not ask in step."""
 
     @model_validator(mode="after")
     def _has_addresses(self) -> NacosRegistrySettings:
@@ -134,6 +136,9 @@ class ConsulRegistrySettings(RemoteRegistrySettings):
     """Whether any server may answer, be there a leader or not."""
     warning: bool = True
     """Whether instances with a warning get traffic."""
+    watches: int = Field(default=MAX_WATCHES, ge=0, le=10_000)
+    """Services that are waited for by a query of their own, which takes a connection; changes of those beyond are seen a
+    little later. The agent's `limits.http_max_conns_per_client` (200) must have room for all of its clients."""
     bare_tags: list[Tag] = Field(default_factory=list)
     """Words among a service's tags that are a tag by themselves, as `gray`."""
 

@@ -215,7 +215,7 @@ KINDS = {
         f"registry.{key}": "nacos"
         for key in ["namespace", "group", "interval", "addresses", "clusters", "username", "password", "token"]
     },
-    **{f"registry.{key}": "consul" for key in ["scheme", "datacenter", "stale", "warning", "bare_tags"]},
+    **{f"registry.{key}": "consul" for key in ["scheme", "datacenter", "stale", "warning", "watches", "bare_tags"]},
     "registry.services": "static",
 }
 SECTIONS = {GatewaySettings: "The entry gateway", SidecarSettings: "The sidecar"}

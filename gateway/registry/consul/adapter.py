@@ -16,16 +16,18 @@ from gateway.registry.consul.wakeup import WakeUp
 from gateway.registry.http import Answer
 from gateway.registry.records import Records
 from gateway.registry.tags import TagRules
+from gateway.settings.registry import MAX_WATCHES
 
-MAX_WAITING: Final = 100
-"""Services that are waited for by a query of their own. An agent takes 200 connections from one address
-(`http_max_conns_per_client`), and others may sit behind the same address."""
 AT_ONCE: Final = 32
 """Look-ups at a time of the services beyond those."""
 
 
 class ConsulAdapter:
-    """RegistryAdapter and RegistrarAdapter for one Consul agent."""
+    """RegistryAdapter and RegistrarAdapter for one Consul agent.
+
+    `max_waiting` services are waited for by a query of their own (an agent limits its connections); all others are looked
+    up whenever anything has changed.
+    """
 
     kind = "consul"
     is_authoritative = False
@@ -37,7 +39,7 @@ class ConsulAdapter:
         *,
         tags: TagRules | None = None,
         takes_warning: bool = True,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int = MAX_WATCHES,
     ) -> None:
         self._client = client
         self._agent = agent

@@ -16,7 +16,7 @@ from gateway.registry.tags import OWN_KEY, TagRules
 from gateway.routing.instance import BASE
 
 JITTER: Final = 0.2
-"""Share by which each polling interval varies, so that gateways do not ask in step."""
+"""Share by which a polling interval may be shorter, so that gateways do not ask in step."""
 _INSTANCE_NOT_FOUND: Final = 21003
 _BEAT_NOT_FOUND: Final = 20404
 
@@ -58,7 +58,7 @@ class NacosAdapter:
         """See RegistryAdapter."""
         while True:
             yield await self.instances(service)
-            await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1 + JITTER))
+            await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1))
 
     async def instances(self, service: str) -> Listing:
         """The service's instances, unhealthy ones included. Raises RegistryError."""
