@@ -57,7 +57,7 @@ class Announcer:
             async with asyncio.timeout(STOP_TIMEOUT):
                 await step(self._registration)
             _log.info("%s %s", done, self._shown())
-        except (RegistryError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the stop has to go on
             _log.warning("%s is not %s: %s; it will expire", self._shown(), done, str(error) or "no answer")
 
     async def _run(self) -> None:
@@ -79,7 +79,9 @@ class Announcer:
                         continue
                 failures = 0
                 await asyncio.sleep(self._interval)
-            except RegistryError as error:
+            except Exception as error:  # noqa: BLE001 - a registrar's bug must not end the heartbeat
+                if not isinstance(error, RegistryError):
+                    _log.exception("registering %s failed unexpectedly", self._shown())
                 # The registration itself may still stand, so it counts until the registry says otherwise.
                 if failures == 0:
                     _log.warning("cannot reach the registry for %s: %s", self._shown(), error)

@@ -174,3 +174,31 @@ async def test_the_announcer_waits_for_a_registry_that_is_away() -> None:
     await announcer.stop()
     await adapter.close()
     await again.stop()
+
+
+async def test_a_registrars_bug_does_not_end_the_heartbeat(registry: EmbeddedRegistry, nacos: NacosAdapter) -> None:
+    class Buggy:
+        def __init__(self) -> None:
+            self.failures = 2
+
+        async def register(self, registration: Registration) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise KeyError("a bug")
+            await nacos.register(registration)
+
+        async def heartbeat(self, registration: Registration) -> bool:
+            return await nacos.heartbeat(registration)
+
+        async def withdraw(self, registration: Registration) -> None:
+            raise KeyError("another")
+
+        async def deregister(self, registration: Registration) -> None:
+            await nacos.deregister(registration)
+
+    announcer = Announcer(Buggy(), ME)
+    announcer.start()
+    await until(lambda: announcer.registered)
+    await announcer.withdraw()
+    await announcer.stop()
+    assert (await nacos.instances("orders")).instances == ()
