@@ -163,6 +163,8 @@ class EntryGateway:
         if not await plane.drain(drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
         await plane.close()
+        if self._workers is not None:
+            await self._plane.close()  # it does not listen, but checks instances as the workers do
         await self._registries.close()
         if self._embedded is not None:
             await self._embedded.stop()

@@ -1,0 +1,124 @@
+"""A gateway whose registry dies and comes back with nothing: requests go on, and each step can be seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from gateway.demo.processes import free_port
+from tests.support.gateway import RULES, Gateway
+from tests.support.origin import Origin
+from tests.support.process import Program, get_json
+from tests.support.wait import until
+
+
+class Scene:
+    """A gateway that asks a registry of its own process, and knows one baseline and one gray instance."""
+
+    def __init__(self, folder: Path, origin: Origin) -> None:
+        self.gateway = Gateway(folder, origin)
+        self.registry = Program(folder / "registry")
+        self.registry.folder.mkdir()
+        self.address = f"127.0.0.1:{free_port()}"
+        self._ports = origin.ports
+        settings = {"kind": "nacos", "address": self.address, "interval": "100ms"}
+        self.gateway.config.update(registry=settings, state="state")
+        self.gateway.write("gateway.yaml", self.gateway.config)
+        self.gateway.write("rules/gray.yaml", RULES)
+
+    async def start_registry(self) -> None:
+        await self.registry.start("registry", "serve", "--listen", self.address, "--warmup", "0")
+        await self.registry.wait_ok(int(self.address.rpartition(":")[2]), "/nacos/v1/ns/operator/metrics")
+
+    async def register(self) -> None:
+        async with ClientSession() as session:
+            for name, metadata in (("base", "{}"), ("gray", '{"gray.tag": "gray"}')):
+                form = {"serviceName": "a", "ip": "127.0.0.1", "port": str(self._ports[name]), "metadata": metadata}
+                async with session.post(f"http://{self.address}/nacos/v1/ns/instance", params=form) as response:
+                    assert response.status == 200
+
+    async def state(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The service in `/api/v1/services`, once it is as wanted."""
+        async with asyncio.timeout(15):
+            while True:
+                (service,) = (await get_json(self.gateway.admin, "/api/v1/services"))["services"]
+                if wanted(service):
+                    found: dict[str, Any] = service
+                    return found
+                await asyncio.sleep(0.02)
+
+    async def check_both(self) -> None:
+        assert await self.gateway.ask("/A/x") == "base GET /x"
+        assert await self.gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
+
+    async def metrics(self) -> str:
+        async with ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{self.gateway.admin}/metrics") as response:
+                return await response.text()
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, origin: Origin) -> AsyncIterator[Scene]:
+    scene = Scene(tmp_path, origin)
+    yield scene
+    await scene.gateway.close()
+    await scene.registry.close()
+
+
+async def test_nothing_fails_and_each_step_is_told(scene: Scene) -> None:
+    await scene.start_registry()
+    await scene.register()
+    await scene.gateway.start("serve", "-c", "gateway.yaml")
+    await scene.gateway.wait_ok(scene.gateway.admin)
+    await scene.check_both()
+
+    await scene.registry.close()
+    service = await scene.state(lambda service: service["state"] == "stale")
+    assert "unreachable" in service["reason"]
+    await scene.check_both()
+    await scene.gateway.wait_ok(scene.gateway.admin)  # it is ready all the same
+
+    await scene.start_registry()
+    service = await scene.state(lambda service: service["state"] == "protected")
+    assert service["reason"] == "an empty list is not believed yet; 2 instances are used"
+    await scene.check_both()
+    text = await scene.metrics()
+    assert 'gateway_registry_protected_total{doubt="empty",registry="nacos"} 1.0' in text
+    assert 'gateway_registry_errors_total{reason="unreachable",registry="nacos"}' in text
+    assert 'gateway_registry_sync_age_seconds{registry="nacos",service="a",state="protected"}' in text
+
+    await scene.register()
+    await scene.state(lambda service: service["state"] == "fresh")
+    await scene.check_both()
+    log = scene.gateway.log.read_text()
+    for line in (
+        "service a is stale: unreachable",
+        "service a is protected: an empty list",
+        "service a is fresh again",
+    ):
+        assert log.count(line) == 1
+
+
+async def test_a_gateway_that_starts_while_its_registry_is_away_routes_by_the_copy(scene: Scene) -> None:
+    await scene.start_registry()
+    await scene.register()
+    await scene.gateway.start("serve", "-c", "gateway.yaml")
+    await scene.gateway.wait_ok(scene.gateway.admin)
+    await scene.check_both()
+    folder = scene.gateway.folder / "state" / "registry" / "nacos"
+    await until(lambda: list(folder.glob("*.json")), "the copy is written")
+    (copy,) = folder.iterdir()
+    assert copy.stat().st_mode & 0o777 == 0o600
+    await scene.registry.close()
+    await scene.gateway.close()
+
+    await scene.gateway.start("serve", "-c", "gateway.yaml")
+    await scene.gateway.wait_ok(scene.gateway.admin)
+    service = await scene.state(lambda service: service["state"] == "stale")
+    assert "2 instances are used that were known before the restart" in service["reason"]
+    await scene.check_both()
