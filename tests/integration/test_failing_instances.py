@@ -22,6 +22,7 @@ class Instance:
     def __init__(self) -> None:
         self.port = free_port()
         self.status = 200
+        self.fails_every = 0
         self.checks = 0
         self.asked = 0
         self.gate = asyncio.Event()
@@ -38,6 +39,8 @@ class Instance:
             return web.Response(status=self.status)
         self.asked += 1
         await self.gate.wait()
+        if self.fails_every and self.asked % self.fails_every == 0:
+            return web.Response(status=500)
         return web.Response(status=self.status, text=str(self.port))
 
     async def start(self) -> None:
@@ -161,6 +164,38 @@ async def test_a_client_that_asks_for_nonsense_ejects_nobody(start: Start, insta
     assert await ejected(gateway) == set()
 
 
+async def test_errors_now_and_then_eject_nobody(start: Start, instances: list[Instance]) -> None:
+    gateway = await start(ejection={"errors": 2})
+    instances[0].fails_every = 2
+    for _ in range(20):
+        await gateway.ask("/A/x")
+    assert instances[0].asked == 10
+    assert await ejected(gateway) == set()
+
+
+async def replace_second(gateway: Gateway, first: Instance, second: Instance) -> None:
+    gateway.config["registry"]["services"]["a"] = [{"address": first.address}, {"address": second.address}]
+    gateway.write("gateway.yaml", gateway.config)
+    await gateway.wait_revision(2)
+
+
+async def test_a_new_instance_starts_slowly(start: Start, instances: list[Instance]) -> None:
+    gateway = await start(services={"a": {"slow_start": "1h"}})
+    first, _, new = instances
+    await replace_second(gateway, first, new)
+    answers = [await gateway.ask("/A/x") for _ in range(22)]
+    assert answers.count(str(new.port)) == 2
+
+
+async def test_a_new_instance_gets_its_whole_share_in_the_end(start: Start, instances: list[Instance]) -> None:
+    gateway = await start(services={"a": {"slow_start": "300ms"}})
+    first, _, new = instances
+    await replace_second(gateway, first, new)
+    async with asyncio.timeout(10):
+        while [await gateway.ask("/A/x") for _ in range(20)].count(str(new.port)) != 10:
+            await asyncio.sleep(0.02)
+
+
 async def test_active_checks_take_out_and_let_in_again(start: Start, instances: list[Instance]) -> None:
     check = {"path": "/health", "interval": "20ms", "failures": 2, "passes": 2}
     gateway = await start(services={"a": {"check": check}})
@@ -185,7 +220,7 @@ async def test_active_checks_take_out_and_let_in_again(start: Start, instances: 
 async def test_a_removed_instance_finishes_what_it_has_and_gets_nothing_new(
     start: Start, instances: list[Instance]
 ) -> None:
-    gateway = await start()
+    gateway = await start(timeouts={"upstream_idle": "1h"})
     first, second, gray = instances
     first.gate.clear()
     second.gate.clear()
