@@ -176,7 +176,9 @@ async def test_errors_now_and_then_eject_nobody(start: Start, instances: list[In
 async def replace_second(gateway: Gateway, first: Instance, second: Instance) -> None:
     gateway.config["registry"]["services"]["a"] = [{"address": first.address}, {"address": second.address}]
     gateway.write("gateway.yaml", gateway.config)
-    await gateway.wait_revision(2)
+    async with asyncio.timeout(10):
+        while second.address not in str(await get_json(gateway.admin, "/api/v1/services")):
+            await asyncio.sleep(0.02)
 
 
 async def test_a_new_instance_starts_slowly(start: Start, instances: list[Instance]) -> None:
