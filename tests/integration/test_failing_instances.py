@@ -58,7 +58,7 @@ class Instance:
 
 @pytest.fixture
 async def instances() -> AsyncIterator[list[Instance]]:
-    instances = [Instance(), Instance(), Instance()]
+    instances = [Instance(), Instance(), Instance(), Instance()]
     for instance in instances:
         await instance.start()
     yield instances
@@ -71,11 +71,11 @@ Start = Callable[..., Awaitable[Gateway]]
 
 @pytest.fixture
 async def start(tmp_path: Path, origin: Origin, instances: list[Instance]) -> AsyncIterator[Start]:
-    """Starts a gateway in front of two baseline instances and one gray, with more settings."""
+    """Starts a gateway in front of two baseline instances and one gray, with more settings. The fourth is not known yet."""
     gateway = Gateway(tmp_path, origin)
 
     async def start(**settings: Any) -> Gateway:
-        first, second, gray = instances
+        first, second, gray, _ = instances
         listed = [{"address": first.address}, {"address": second.address}, {"address": gray.address, "tag": "gray"}]
         gateway.config["registry"]["services"]["a"] = listed
         gateway.config.update(settings)
@@ -173,17 +173,17 @@ async def test_errors_now_and_then_eject_nobody(start: Start, instances: list[In
     assert await ejected(gateway) == set()
 
 
-async def replace_second(gateway: Gateway, first: Instance, second: Instance) -> None:
-    gateway.config["registry"]["services"]["a"] = [{"address": first.address}, {"address": second.address}]
+async def replace_second(gateway: Gateway, first: Instance, new: Instance) -> None:
+    gateway.config["registry"]["services"]["a"] = [{"address": first.address}, {"address": new.address}]
     gateway.write("gateway.yaml", gateway.config)
     async with asyncio.timeout(10):
-        while second.address not in str(await get_json(gateway.admin, "/api/v1/services")):
+        while new.address not in str(await get_json(gateway.admin, "/api/v1/services")):
             await asyncio.sleep(0.02)
 
 
 async def test_a_new_instance_starts_slowly(start: Start, instances: list[Instance]) -> None:
     gateway = await start(services={"a": {"slow_start": "1h"}})
-    first, _, new = instances
+    first, _, _, new = instances
     await replace_second(gateway, first, new)
     answers = [await gateway.ask("/A/x") for _ in range(22)]
     assert answers.count(str(new.port)) == 2
@@ -191,7 +191,7 @@ async def test_a_new_instance_starts_slowly(start: Start, instances: list[Instan
 
 async def test_a_new_instance_gets_its_whole_share_in_the_end(start: Start, instances: list[Instance]) -> None:
     gateway = await start(services={"a": {"slow_start": "300ms"}})
-    first, _, new = instances
+    first, _, _, new = instances
     await replace_second(gateway, first, new)
     async with asyncio.timeout(10):
         while [await gateway.ask("/A/x") for _ in range(20)].count(str(new.port)) != 10:
@@ -223,7 +223,7 @@ async def test_a_removed_instance_finishes_what_it_has_and_gets_nothing_new(
     start: Start, instances: list[Instance]
 ) -> None:
     gateway = await start(timeouts={"upstream_idle": "1h"})
-    first, second, gray = instances
+    first, second, gray, _ = instances
     first.gate.clear()
     second.gate.clear()
     held = [asyncio.create_task(gateway.ask("/A/x")) for _ in range(2)]
