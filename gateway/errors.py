@@ -41,7 +41,7 @@ class StartError(GatewayError):
 class RegistryError(GatewayError):
     """A registry did not give a usable answer. What is known stays in use.
 
-    `reason` is one of `unreachable`, `timeout`, `warming`, `auth`, `api`, `bad_answer`, `not_found`: the label of the
+    `reason` is one of `unreachable`, `timeout`, `warming`, `auth`, `api`, `connections`, `bad_answer`: the label of the
     metric and the word in the admin API.
     """
 

@@ -13,11 +13,6 @@ from gateway.registry.keeper import FIRST_RETRY
 
 _log = logging.getLogger("gateway.registry")
 
-INTERVAL = 5.0
-"""Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones. The metadata
-`preserved.heart.beat.interval` (milliseconds) says otherwise, to the registry and to us."""
-REFRESH = 60.0
-"""Seconds after which everything is registered again: a heartbeat that has made an instance anew has not said it all."""
 LONGEST_RETRY = 5.0
 STOP_TIMEOUT = 3.0
 """Seconds that deregistering may take: the process wants to end."""
@@ -29,7 +24,6 @@ class Announcer:
     def __init__(self, registrar: RegistrarAdapter, registration: Registration) -> None:
         self._registrar = registrar
         self._registration = registration
-        self._interval = _interval(registration)
         self._task: asyncio.Task[None] | None = None
         self.registered = False
         """Whether the registry knew the instance when it was last asked."""
@@ -62,13 +56,12 @@ class Announcer:
 
     async def _run(self) -> None:
         failures = 0
-        clock = asyncio.get_running_loop().time
-        written_at = 0.0
         while True:
             try:
-                if not self.registered or clock() - written_at >= REFRESH:
+                # Whole, too, after it was away: it may have restarted, and what a heartbeat makes anew has not all of it (r-nacos:
+                # no weight). Not otherwise: that would undo what an operator has set there, such as taking it out of service.
+                if not self.registered or failures:
                     await self._registrar.register(self._registration)
-                    written_at = clock()
                     if not self.registered:
                         self.registered = True
                         _log.info("registered %s", self._shown())
@@ -78,22 +71,17 @@ class Announcer:
                         _log.warning("the registry has forgotten %s", self._shown())
                         continue
                 failures = 0
-                await asyncio.sleep(self._interval)
+                await asyncio.sleep(self._registration.interval)
             except Exception as error:  # noqa: BLE001 - a registrar's bug must not end the heartbeat
                 if not isinstance(error, RegistryError):
                     _log.exception("registering %s failed unexpectedly", self._shown())
                 # The registration itself may still stand, so it counts until the registry says otherwise.
                 if failures == 0:
                     _log.warning("cannot reach the registry for %s: %s", self._shown(), error)
-                longest = min(LONGEST_RETRY, self._interval, FIRST_RETRY * 2**failures)
+                longest = min(LONGEST_RETRY, self._registration.interval, FIRST_RETRY * 2**failures)
                 failures = min(failures + 1, 16)
                 await asyncio.sleep(random.uniform(longest / 2, longest))
 
     def _shown(self) -> str:
         registration = self._registration
         return f"{registration.service} {registration.host}:{registration.port} (tag {registration.tag})"
-
-
-def _interval(registration: Registration) -> float:
-    text = registration.metadata.get("preserved.heart.beat.interval", "")
-    return int(text) / 1000 if text.isascii() and text.isdigit() and int(text) else INTERVAL

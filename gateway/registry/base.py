@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.routing.instance import BASE, Instance
+
+HEARTBEAT: Final = 5.0
+"""Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Listing:
     """How many records were left out, by reason."""
     is_forced: bool = False
     """Whether the registry calls everybody healthy since too few are (Nacos' protectThreshold)."""
+    node: str = ""
+    """Which server of a cluster said so; another one may know less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,12 @@ class Registration:
     tag: str = BASE
     weight: float = 1.0
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> float:
+        """Seconds between heartbeats: the metadata `preserved.heart.beat.interval` (milliseconds) says so to registries, too."""
+        text = self.metadata.get("preserved.heart.beat.interval", "")
+        return int(text) / 1000 if text.isascii() and text.isdigit() and int(text) else HEARTBEAT
 
 
 class RegistryAdapter(Protocol):

@@ -46,11 +46,15 @@ class Nodes:
 
     def order(self) -> list[int]:
         """Which to try, in order."""
-        count = len(self.addresses)
         if self._current and self._clock() - self._left_at >= FAILBACK:
             self._left_at = self._clock()
-            return [0, *((self._current + step) % count for step in range(count) if (self._current + step) % count)]
-        return [(self._current + step) % count for step in range(count)]
+            return [0, self._current, *(index for index in self.others() if index)]
+        return [self._current, *self.others()]
+
+    def others(self) -> list[int]:
+        """Those that are not in use, the next one first."""
+        count = len(self.addresses)
+        return [(self._current + step) % count for step in range(1, count)]
 
     def move(self) -> None:
         """Asks the next node from now on: what this one says is doubtful."""
@@ -99,12 +103,15 @@ class RegistryHttp:
         path: str,
         *,
         timeout: ClientTimeout = TIMEOUT,
-        may_move: bool = True,
+        elsewhere: bool = False,
         **options: Any,
     ) -> Answer:
-        """Asks the node in use, and the others where it is in trouble (`may_move`). Raises RegistryError."""
+        """Asks the node in use, and the others where it is in trouble. Raises RegistryError.
+
+        `elsewhere`: only the others are asked, and whoever answers is not kept to; there have to be some.
+        """
         nodes = self.nodes
-        order = nodes.order() if may_move else nodes.order()[:1]
+        order = nodes.others() if elsewhere else nodes.order()
         trouble: RegistryError | Answer | None = None
         for index in order:
             try:
@@ -115,7 +122,8 @@ class RegistryHttp:
             if answer.status in _NODE_TROUBLE and len(order) > 1:
                 trouble = answer
                 continue
-            nodes.answered(index)
+            if not elsewhere:
+                nodes.answered(index)
             return answer
         if isinstance(trouble, Answer):
             return trouble

@@ -198,6 +198,8 @@ class Keeper:
     def _answered(self, watch: _Watch, listing: Listing) -> None:
         now = self._clock()
         self._look_at_records(watch, listing)
+        if watch.answered_at is not None and listing.node != watch.listing.node:
+            watch.belief.interrupted(was_away=True)
         watch.listing = listing
         watch.answered_at = now
         found = listing.instances

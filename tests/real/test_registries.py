@@ -231,6 +231,38 @@ class TestConsul:
         await keeper.close()
         await server.stop()
 
+    async def test_an_agent_that_takes_no_more_connections_serves_every_service_all_the_same(
+        self, tmp_path: Path
+    ) -> None:
+        """Others on the machine may have them, or more `watches` are set than it takes: 200."""
+        server = Consul(tmp_path, "-hcl", "limits { http_max_conns_per_client = 30 }")
+        await server.start()
+        adapter = consul_adapter(server, max_waiting=1000)
+        seen: dict[str, tuple[Instance, ...]] = {}
+        keeper = Keeper(adapter, seen.__setitem__)
+        names = [f"many-{number}" for number in range(60)]
+        for name in names:
+            keeper.watch(name)
+        await until(lambda: len(seen) == 60, "all are known", timeout=100)
+        for name in names:
+            await adapter.register(Registration(name, "127.0.0.1", 80, "gray"))
+        await until(lambda: all(items and items[0].is_usable for items in seen.values()), "all are seen", timeout=100)
+        await keeper.close()
+        await server.stop()
+
+    async def test_an_operators_maintenance_stays_and_one_of_an_earlier_life_does_not(self, tmp_path: Path) -> None:
+        server = Consul(tmp_path)
+        await server.start()
+        adapter, next_life = consul_adapter(server), consul_adapter(server)
+        await adapter.register(ME)
+        await adapter.withdraw(ME)
+        await adapter.register(ME)  # as after an agent that was away
+        await settled(adapter, [("127.0.0.1:8081", "gray", 2.0, False)])
+        await next_life.register(ME)
+        await settled(adapter, [("127.0.0.1:8081", "gray", 2.0, True)])
+        await asyncio.gather(adapter.close(), next_life.close())
+        await server.stop()
+
     async def test_the_conventions_of_consul_say_tags(self, tmp_path: Path) -> None:
         server = Consul(tmp_path)
         await server.start()

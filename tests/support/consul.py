@@ -25,20 +25,21 @@ class Consul:
     ROOT = "8a5f2c1e-0000-4000-8000-000000000001"
     """The token that may do everything, where there are ACLs."""
 
-    def __init__(self, folder: Path, acl: bool = False) -> None:
+    def __init__(self, folder: Path, *options: str, acl: bool = False) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._folder = folder
         self._acl = acl
+        self._options = options
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, fresh: bool = False) -> None:
         """An agent in dev mode keeps nothing, so that every start is `fresh`."""
         assert CONSUL is not None
-        options = []
+        options = [*self._options]
         if self._acl:
             tokens = f'tokens {{ initial_management = "{self.ROOT}" agent = "{self.ROOT}" }}'
-            options = ["-hcl", f'acl {{ enabled = true default_policy = "deny" {tokens} }}']
+            options += ["-hcl", f'acl {{ enabled = true default_policy = "deny" {tokens} }}']
         others = [f"-{name}-port={free_port()}" for name in ("serf-lan", "serf-wan", "server")]
         with (self._folder / "consul.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

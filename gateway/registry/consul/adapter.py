@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -17,6 +18,8 @@ from gateway.registry.http import Answer
 from gateway.registry.records import Records
 from gateway.registry.tags import TagRules
 from gateway.settings.registry import MAX_WATCHES
+
+_log = logging.getLogger("gateway.registry")
 
 AT_ONCE: Final = 32
 """Look-ups at a time of the services beyond those."""
@@ -45,7 +48,8 @@ class ConsulAdapter:
         self._agent = agent
         self._tags = tags or TagRules()
         self._takes_warning = takes_warning
-        self._free = max_waiting
+        self._max_waiting = max_waiting
+        self._waiting = 0
         self._look_ups = asyncio.Semaphore(AT_ONCE)
         self._wake_up = WakeUp(client)
 
@@ -63,17 +67,30 @@ class ConsulAdapter:
 
     async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """See RegistryAdapter."""
-        if self._free > 0:
-            self._free -= 1
+        if self._waiting < self._max_waiting:
+            self._waiting += 1
             try:
                 async for answer in self._client.follow(_path(service)):
                     yield self._listing(answer)
+                    if self._waiting > self._max_waiting:
+                        break
+            except RegistryError as error:
+                if error.reason != "connections":
+                    raise
+                self._wait_for_fewer(error)
             finally:
-                self._free += 1
+                self._waiting -= 1
         while True:
             seen = self._wake_up.count
             yield await self.instances(service)
             await self._wake_up.wait(seen)
+
+    def _wait_for_fewer(self, error: RegistryError) -> None:
+        """The agent takes fewer connections than there is to wait for, or others have them: room is made for look-ups."""
+        fewer = self._waiting // 2
+        if fewer < self._max_waiting:
+            self._max_waiting = fewer
+            _log.warning("%s; %d services are waited for, the others share a pair of queries", error, fewer)
 
     async def instances(self, service: str) -> Listing:
         """The service's instances now. Raises RegistryError."""

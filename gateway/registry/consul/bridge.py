@@ -19,8 +19,8 @@ from gateway.routing.instance import BASE
 if TYPE_CHECKING:
     from consul.base import Consul
 
-TTL: Final = "15s"
-"""A check turns critical when no heartbeat came for so long."""
+MISSED: Final = 3
+"""Heartbeats that may be missing before a check turns critical."""
 _KEY: Final = re.compile(r"[^A-Za-z0-9_-]")
 """What the keys of a service's metadata cannot have in Consul. The tag goes among the words, which can have dots."""
 EXPIRY: Final = "1m"
@@ -34,9 +34,14 @@ class Agent:
         self._client = client
         self._token = token
         self._consul: Consul | None = None
+        self._registered: set[str] = set()
 
     async def register(self, registration: Registration) -> None:
-        """Registers an instance with a check that has passed."""
+        """Registers an instance with a check that has passed.
+
+        The first time it takes the place of all that an earlier process has left there, maintenance included. After that an
+        operator may have put the instance in maintenance, which stays.
+        """
         tag = {} if registration.tag == BASE else {OWN_KEY: registration.tag}
         weight = max(1, round(registration.weight))
         await self._call(
@@ -48,12 +53,15 @@ class Agent:
                 meta={_KEY.sub("_", key): value for key, value in registration.metadata.items()},
                 tags=[f"{key}={value}" for key, value in tag.items()],
                 weights={"Passing": weight, "Warning": 1},
-                check={"TTL": TTL, "DeregisterCriticalServiceAfter": EXPIRY, "Status": "passing"},
-                replace_existing_checks=True,
+                check={
+                    "TTL": f"{MISSED * registration.interval:g}s",
+                    "DeregisterCriticalServiceAfter": EXPIRY,
+                    "Status": "passing",
+                },
+                replace_existing_checks=_id(registration) not in self._registered,
             )
         )
-        # A service keeps its maintenance over a restart of the agent, and of the sidecar.
-        await self._call(lambda consul: consul.agent.service.maintenance(_id(registration), "false"))
+        self._registered.add(_id(registration))
 
     async def heartbeat(self, registration: Registration) -> bool:
         """Passes the check; False where the agent does not know it."""
@@ -108,7 +116,7 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
         """The library's transport, over ours. Its callbacks read a whole answer."""
 
         async def _send(self, method: str, callback: Any, path: str, params: Any, data: Any, headers: Any) -> Any:
-            texts = [(str(key), str(value)) for key, value in params or []]
+            texts = [*((str(key), str(value)) for key, value in params or []), *client.namespace.items()]
             answer = await client.request(method, path, params=texts, data=data or None, headers=headers)
             return callback(base.Response(answer.status, dict(answer.headers), answer.text))
 

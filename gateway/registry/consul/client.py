@@ -38,6 +38,8 @@ class ConsulClient:
         self._http = RegistryHttp([address], scheme=scheme, tls=tls)
         self._headers = {"X-Consul-Token": token} if token else {}
         self._scope = dict(scope or {})
+        self.namespace = {key: value for key, value in self._scope.items() if key == "ns"}
+        """What of the scope concerns an agent's own services, too."""
         self._is_stale = is_stale
 
     async def request(self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any) -> Answer:
@@ -60,7 +62,8 @@ class ConsulClient:
             raise RegistryError(
                 "auth", f"{path}: the token may not see everything (service:read and node:read are needed)"
             )
-        if headers.get("x-consul-knownleader") == "false" and not self._is_stale:
+        # Without a leader what is known may be old, which is what `stale` is for; that there is nothing may be wrong.
+        if headers.get("x-consul-knownleader") == "false" and not (self._is_stale and _has_something(answer)):
             raise RegistryError("warming", f"{path}: Consul has no leader")
         text = headers.get("x-consul-index", "")
         if not text.isdigit():
@@ -100,7 +103,14 @@ class Pace:
             await asyncio.sleep(-self._tokens * PACE)
 
 
+def _has_something(answer: Answer) -> bool:
+    return answer.status == 200 and answer.text.strip() not in ("[]", "{}", "null", "")
+
+
 def _refused(answer: Answer, path: str) -> RegistryError:
+    if answer.status == 429:
+        message = f"{path}: the agent takes no more connections from here (limits.http_max_conns_per_client)"
+        return RegistryError("connections", message)
     if answer.status == 500 and ("No cluster leader" in answer.text or "rpc error" in answer.text):
         return RegistryError("warming", f"{path}: {answer.text[:200].strip()}")
     return refusal(answer, path)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from gateway.errors import RegistryError
@@ -17,8 +18,12 @@ from gateway.routing.instance import BASE
 
 JITTER: Final = 0.2
 """Share by which a polling interval may be shorter, so that gateways do not ask in step."""
+AT_ONCE: Final = 32
+"""Look-ups at a time: a gateway that starts asks for all of its services."""
 _INSTANCE_NOT_FOUND: Final = 21003
 _BEAT_NOT_FOUND: Final = 20404
+_LIST_V1: Final = "/nacos/v1/ns/instance/list"
+_LIST_V3: Final = "/nacos/v3/client/ns/instance/list"
 
 
 class NacosAdapter:
@@ -43,6 +48,7 @@ class NacosAdapter:
         self._clusters = tuple(clusters)
         self._interval = interval
         self._tags = tags or TagRules()
+        self._look_ups = asyncio.Semaphore(AT_ONCE)
 
     def describe(self) -> Mapping[str, object]:
         """See RegistryAdapter."""
@@ -62,20 +68,35 @@ class NacosAdapter:
 
     async def instances(self, service: str) -> Listing:
         """The service's instances, unhealthy ones included. Raises RegistryError."""
+        async with self._look_ups:
+            listing = await self._listed(service)
+            if listing.instances or not self._client.has_others:
+                return listing
+            # Should that be a node that has just started, another one knows better.
+            try:
+                other = await self._listed(service, elsewhere=True)
+            except RegistryError:
+                return listing
+            if not other.instances:
+                return listing
+            self._client.move()
+            return replace(other, node=self._client.node)
+
+    async def _listed(self, service: str, elsewhere: bool = False) -> Listing:
+        """What the node in use says, or another one."""
         is_forced = False
         found: list[Any] = []
         if await self._client.detect() == V3:
             # One cluster a call: some 3.x servers take several names for one.
             for cluster in self._clusters or ("",):
                 keys = {**self._keys(service, V3), **({"clusterName": cluster} if cluster else {})}
-                found += _list(
-                    payload(await self._client.call("GET", "/nacos/v3/client/ns/instance/list", params=keys))
-                )
+                body = await self._client.call("GET", _LIST_V3, params=keys, elsewhere=elsewhere)
+                found += _list(payload(body))
         else:
             keys = {**self._keys(service, V1), "healthyOnly": "false"}
             if self._clusters:
                 keys["clusters"] = ",".join(self._clusters)
-            body = await self._client.call("GET", "/nacos/v1/ns/instance/list", params=keys)
+            body = await self._client.call("GET", _LIST_V1, params=keys, elsewhere=elsewhere)
             found = _list(body.get("hosts"))
             is_forced = body.get("reachProtectionThreshold") is True
         records = Records(self._tags)
@@ -88,9 +109,7 @@ class NacosAdapter:
             healthy, enabled = record.get("healthy", True) is True, record.get("enabled", True) is True
             weight = record.get("weight", 1.0)
             records.add(record.get("ip"), record.get("port"), weight, record.get("metadata"), healthy, enabled)
-        if not found:
-            self._client.move()  # should that be a node that has just started, another one knows better
-        return records.listing(is_forced)
+        return replace(records.listing(is_forced), node=self._client.node)
 
     # --- registration
 

@@ -21,6 +21,8 @@ GONE: Final = frozenset({404, 405, 410, 501})
 """Statuses that say that there is no such API (any more)."""
 REFRESH: Final = 0.9
 """Share of a token's life after which a new one is asked for."""
+LOGIN_PAUSE: Final = 10.0
+"""Seconds between two log-ins for refused calls: who may not see one service is refused for ever."""
 _LIST: Final = "/nacos/v3/client/ns/instance/list"
 _LOGINS: Final = ("/nacos/v3/auth/user/login", "/nacos/v1/auth/login", "/nacos/v1/auth/users/login")
 
@@ -49,7 +51,10 @@ class NacosClient:
         self._token = self._credentials.token
         self._renew_at = float("inf")
         self._login_lock = asyncio.Lock()
-        self._is_token_in_query = False
+        self._refused_at = float("-inf")
+        self._is_token_in_query: bool | None = None
+        """None until a call has shown where the server takes it."""
+        self._detect_lock = asyncio.Lock()
         self.generation = ""
         """`v1` or `v3`; empty until the server has answered, and after it said that what we use is gone."""
 
@@ -58,31 +63,44 @@ class NacosClient:
         nodes = self._http.nodes
         return {"address": nodes.current, "addresses": list(nodes.addresses), "generation": self.generation or None}
 
+    @property
+    def node(self) -> str:
+        """The address in use."""
+        return self._http.nodes.current
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there are several addresses."""
+        return len(self._http.nodes.addresses) > 1
+
     def move(self) -> None:
         """Asks another node from now on, where there are several."""
         self._http.nodes.move()
 
     async def detect(self) -> str:
         """Which API the server speaks: asked once, and again after it said that what we use is gone."""
-        if not self.generation:
-            probe = {"serviceName": "gateway-probe", "groupName": "DEFAULT_GROUP", "namespaceId": "public"}
-            answer = await self._authorised("GET", _LIST, {"params": probe})
-            if answer.status in GONE or "No static resource" in answer.text or "No endpoint" in answer.text:
-                await self._check_v1(probe)
-                self.generation = V1
-            elif answer.status == 200:
-                self.generation = V3
-            else:
-                raise _refused(answer)
-            _log.info("registry %s speaks Nacos' %s API", self._http.nodes.current, self.generation)
-        return self.generation
+        async with self._detect_lock:
+            if not self.generation:
+                self.generation = await self._detect()
+                _log.info("registry %s speaks Nacos' %s API", self.node, self.generation)
+            return self.generation
+
+    async def _detect(self) -> str:
+        probe = {"serviceName": "gateway-probe", "groupName": "DEFAULT_GROUP", "namespaceId": "public"}
+        answer = await self._authorised("GET", _LIST, {"params": probe})
+        if answer.status in GONE or "No static resource" in answer.text or "No endpoint" in answer.text:
+            await self._check_v1(probe)
+            return V1
+        if answer.status != 200:
+            raise _refused(answer)
+        return V3
 
     async def _check_v1(self, probe: Mapping[str, str]) -> None:
         keys = {key: probe[key] for key in ("serviceName", "groupName")}
         answer = await self._authorised("GET", "/nacos/v1/ns/instance/list", {"params": keys})
         if answer.status not in GONE:
             return
-        where = self._http.nodes.current
+        where = self.node
         second = await self._authorised("GET", "/nacos/v2/ns/instance/list", {"params": keys})
         if second.status not in GONE:
             message = f"{where} speaks Nacos' v2 API only: set nacos.core.api.compatibility.client.enabled=true there, or upgrade"
@@ -99,9 +117,10 @@ class NacosClient:
         *,
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
+        elsewhere: bool = False,
     ) -> dict[str, Any]:
-        """A call's JSON object; plain text (v1 says `ok`) comes as `{"text": …}`."""
-        answer = await self._authorised(method, path, {"params": params, "data": form})
+        """A call's JSON object; plain text (v1 says `ok`) comes as `{"text": …}`. `elsewhere`: of another node."""
+        answer = await self._authorised(method, path, {"params": params, "data": form, "elsewhere": elsewhere})
         if answer.status in GONE:
             self.generation = ""
             message = (
@@ -127,22 +146,27 @@ class NacosClient:
     async def _authorised(self, method: str, path: str, options: dict[str, Any]) -> Answer:
         token = await self._current_token()
         answer = await self._http.call(method, path, **self._with_token(options, token))
-        if answer.status != 403 or not self._credentials.username:
+        if answer.status == 403 and self._credentials.username:
+            # A token that the server does not know any more: it has restarted.
+            fresh = await self._login(token, was_refused=True)
+            if fresh != token:
+                token = fresh
+                answer = await self._http.call(method, path, **self._with_token(options, token))
+        if not token or self._is_token_in_query is not None:
             return answer
-        # A token that the server does not know (it restarted), or one that it wants in another place.
-        fresh = await self._login(token)
-        answer = await self._http.call(method, path, **self._with_token(options, fresh))
-        if answer.status == 403 and not self._is_token_in_query:
-            self._is_token_in_query = True
-            second = await self._http.call(method, path, **self._with_token(options, fresh))
-            self._is_token_in_query = second.status != 403
-            return second
+        if answer.status == 200:
+            self._is_token_in_query = False
+        elif answer.status == 403:
+            second = await self._http.call(method, path, **self._with_token(options, token, in_query=True))
+            if second.status != 403:
+                self._is_token_in_query = True
+                return second
         return answer
 
-    def _with_token(self, options: dict[str, Any], token: str) -> dict[str, Any]:
+    def _with_token(self, options: dict[str, Any], token: str, in_query: bool = False) -> dict[str, Any]:
         if not token:
             return options
-        if self._is_token_in_query:
+        if in_query or self._is_token_in_query:
             return {**options, "params": {**(options.get("params") or {}), "accessToken": token}}
         headers = {**(options.get("headers") or {}), "accessToken": token, "Authorization": f"Bearer {token}"}
         return {**options, "headers": headers}
@@ -152,11 +176,15 @@ class NacosClient:
             return await self._login(self._token)
         return self._token
 
-    async def _login(self, known: str) -> str:
-        """A new token, unless another task has got one meanwhile (`known` is the one that was used)."""
+    async def _login(self, known: str, was_refused: bool = False) -> str:
+        """A new token, unless another task has got one meanwhile (`known` is the one that was used, and refused)."""
         async with self._login_lock:
             if self._token != known and self._clock() < self._renew_at:
                 return self._token
+            if was_refused:
+                if self._clock() - self._refused_at < LOGIN_PAUSE:
+                    return known
+                self._refused_at = self._clock()
             form = {"username": self._credentials.username, "password": self._credentials.password}
             status = 404
             for path in _LOGINS:  # a server answers 403 to what it does not know, too

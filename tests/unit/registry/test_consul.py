@@ -128,6 +128,8 @@ async def test_answers_that_say_less_than_there_is_are_errors(server: Server) ->
     assert (await refused(server)).reason == "auth"
     server.then("5", X_Consul_KnownLeader="false")
     assert (await refused(server, is_stale=False)).reason == "warming"
+    server.then("5", X_Consul_KnownLeader="false")  # empty, which even `stale` does not make true
+    assert (await refused(server)).reason == "warming"
     server.then("", "No cluster leader", 500)
     assert (await refused(server)).reason == "warming"
     server.then("", "rpc error making call: EOF", 500)

@@ -106,3 +106,9 @@ def test_a_doubtful_node_is_left_without_an_error() -> None:
     assert nodes.current == "b"
     nodes.move()
     assert nodes.current == "a"
+
+
+async def test_another_node_is_asked_without_keeping_to_it(cluster: Cluster) -> None:
+    answer = await cluster.http.call("GET", "/x", elsewhere=True)
+    assert answer.text == cluster.nodes[1].address
+    assert await cluster.ask() == 0

@@ -185,6 +185,14 @@ async def test_an_instance_that_comes_and_goes_is_held_back(kept: Kept, monkeypa
     assert kept.changes[-1] == (BASE, GRAY)
 
 
+async def test_what_another_node_does_not_know_is_kept_for_a_while(kept: Kept) -> None:
+    """It may have started a moment ago, and relearn who there is."""
+    await kept.give(Listing((BASE, GRAY), node="one"), Listing((BASE,), node="two"))
+    assert kept.state == ("protected", 2)
+    await kept.give(Listing((BASE, GRAY), node="two"), Listing((BASE,), node="two"))
+    assert kept.changes == [(BASE, GRAY), (BASE,)]
+
+
 class TestDisk:
     async def test_a_gateway_that_starts_without_its_registry_routes_by_what_it_knew(self, tmp_path: Path) -> None:
         kept = Kept(Disk(tmp_path, "r"))

@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway.errors import RegistryError
 from gateway.registry.base import Registration
 from gateway.registry.nacos.adapter import NacosAdapter
-from gateway.registry.nacos.client import Credentials, NacosClient
+from gateway.registry.nacos.client import LOGIN_PAUSE, Credentials, NacosClient
 
 V1 = "/nacos/v1/ns/instance/list"
 V2 = "/nacos/v2/ns/instance/list"
@@ -46,16 +46,20 @@ class Server:
         return [request.path for request in self.requests]
 
 
+    async def run(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.address = f"127.0.0.1:{runner.addresses[0][1]}"
+        return runner
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     server = Server()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.address = f"127.0.0.1:{runner.addresses[0][1]}"
+    runner = await server.run()
     yield server
     await runner.cleanup()
 
@@ -205,3 +209,68 @@ class TestLogin:
         assert error.reason == "auth"
         assert "is the password right" in str(error)
         assert "s3cret-word" not in str(error)
+
+    async def test_who_may_not_see_one_service_does_not_log_in_for_each_look(self, server: Server) -> None:
+        now = 0.0
+        judge = server.judge
+        server.judge = lambda request: (
+            (403, "authorization failed!") if request.query.get("serviceName") == "secret" else judge(request)
+        )
+        adapter = NacosAdapter(NacosClient([server.address], self.USER, lambda: now))
+        await adapter.instances("orders")
+        for _ in range(5):
+            with pytest.raises(RegistryError) as raised:
+                await adapter.instances("secret")
+            assert raised.value.reason == "auth"
+        assert len(server.logins) == 2
+        assert not any("accessToken" in request.query for request in server.requests)
+        now += LOGIN_PAUSE
+        with pytest.raises(RegistryError):
+            await adapter.instances("secret")
+        assert len(server.logins) == 3
+        await adapter.close()
+
+
+async def test_many_services_find_the_generation_out_once(server: Server) -> None:
+    server.paths[V1] = (200, '{"hosts":[]}')
+    adapter = NacosAdapter(NacosClient([server.address]))
+    await asyncio.gather(*(adapter.instances(f"s{number}") for number in range(20)))
+    assert server.asked.count(V3) == 1
+    await adapter.close()
+
+
+class TestSeveralNodes:
+    """An empty list of one node is not believed where another knows better: it may have just started."""
+
+    @pytest.fixture
+    async def nodes(self) -> AsyncIterator[list[Server]]:
+        nodes = [Server(), Server()]
+        runners = [await node.run() for node in nodes]
+        for node in nodes:
+            node.paths[V3] = (200, '{"code":0,"data":[]}')
+        yield nodes
+        for runner in runners:
+            await runner.cleanup()
+
+    async def test_the_fuller_answer_counts_and_its_node_is_kept_to(self, nodes: list[Server]) -> None:
+        adapter = NacosAdapter(NacosClient([node.address for node in nodes]))
+        nodes[1].paths[V3] = (200, '{"code":0,"data":[{"ip":"10.0.0.1","port":80}]}')
+        listing = await adapter.instances("orders")
+        assert ([item.address for item in listing.instances], listing.node) == (["10.0.0.1:80"], nodes[1].address)
+        asked = len(nodes[0].requests)
+        await adapter.instances("orders")
+        assert len(nodes[0].requests) == asked
+        await adapter.close()
+
+    async def test_what_is_empty_everywhere_moves_nobody(self, nodes: list[Server]) -> None:
+        adapter = NacosAdapter(NacosClient([node.address for node in nodes]))
+        for _ in range(3):
+            listing = await adapter.instances("orders")
+            assert (listing.instances, listing.node) == ((), nodes[0].address)
+        assert len(nodes[1].requests) == 3
+        await adapter.close()
+
+    async def test_one_that_is_alone_is_believed(self, nodes: list[Server]) -> None:
+        adapter = NacosAdapter(NacosClient([nodes[0].address, "127.0.0.1:1"]))
+        assert (await adapter.instances("orders")).instances == ()
+        await adapter.close()
