@@ -77,10 +77,10 @@ class RuleBook:
         """
         for path, text in overlay.items():
             mirror = self.copies.mirrors.of(path)
-            if text is None:
+            if mirror is not None:
+                await mirror.publish(path, text)
+            elif text is None:
                 path.unlink(missing_ok=True)
-            elif mirror is not None:
-                await mirror.publish(text)
             else:
                 write_file(path, text)
 

@@ -58,8 +58,8 @@ class Announcer:
         failures = 0
         while True:
             try:
-                # Whole, too, after it was away: it may have restarted, and what a heartbeat makes anew has not all of it (r-nacos:
-                # no weight). Not otherwise: that would undo what an operator has set there, such as taking it out of service.
+                # Whole after it was away, too: it may have restarted, and what a heartbeat makes anew has not all of it (in
+                # r-nacos no weight). Not else: that would undo what an operator has set there, as to take it out of service.
                 if not self.registered or failures:
                     await self._registrar.register(self._registration)
                     if not self.registered:

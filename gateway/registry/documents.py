@@ -1,4 +1,4 @@
-"""Documents that a registry keeps: a Nacos config, a key of Consul.
+"""Documents that a registry keeps: a Nacos config, a key of Consul, all keys below a prefix of Consul.
 
 They are watched for changes, and written with a check that nobody else has written meanwhile.
 Sources: https://nacos.io/docs/v1/open-api/ and https://nacos.io/docs/v3.0/manual/user/open-api/ (config),
@@ -12,7 +12,7 @@ import base64
 import hashlib
 import json
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ from aiohttp import ClientTimeout
 
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.http import refusal
+from gateway.registry.http import Answer, refusal
 from gateway.registry.nacos.client import GONE, NacosClient
 
 JITTER = 0.2
@@ -28,6 +28,9 @@ JITTER = 0.2
 LONG_POLL = 30.0
 """Seconds that Nacos may hold back its answer to "tell me when it changes" (its own clients' value)."""
 _LISTENING = ClientTimeout(total=LONG_POLL * 1.5, sock_connect=1.0)
+SETTLING = 5.0
+"""Seconds within which what was written has to be there to be read: Nacos takes about one."""
+_LOOK_AGAIN = 0.1
 
 
 class ConflictError(Exception):
@@ -47,8 +50,15 @@ class RemoteDocument(Protocol):
         """
         ...
 
+    async def read(self) -> str | None:
+        """The text as it is; None where there is no document. Raises RegistryError."""
+        ...
+
     async def publish(self, text: str, before: str | None) -> None:
-        """Writes the text, where the document still is `before`. Raises ConflictError, and RegistryError."""
+        """Writes the text, where the document still is `before`, and waits until it can be read.
+
+        Raises ConflictError, and RegistryError.
+        """
         ...
 
     async def close(self) -> None:
@@ -66,14 +76,13 @@ class NacosDocument:
         self._group = group
         self._namespace = namespace
         self._interval = interval
-        self._replaced: str | None = None
         self._can_listen = True
 
     async def watch(self) -> AsyncGenerator[str | None, None]:
         """See RemoteDocument."""
         before: str | None = None
         while True:
-            text = await self._fetch()
+            text = await self.read()
             is_news, before = text != before, text
             yield text
             # Whatever a server calls changed, nothing new is asked for more often than this.
@@ -98,7 +107,8 @@ class NacosDocument:
         elif answer.status != 200:
             raise refusal(answer, self.name)
 
-    async def _fetch(self) -> str | None:
+    async def read(self) -> str | None:
+        """See RemoteDocument."""
         keys = {"dataId": self._data_id, "group": self._group}
         if self._namespace:
             keys["tenant"] = self._namespace
@@ -113,9 +123,9 @@ class NacosDocument:
             return None
         if answer.status not in GONE:
             raise refusal(answer, self.name)
-        return await self._fetch_v3()
+        return await self._read_v3()
 
-    async def _fetch_v3(self) -> str | None:
+    async def _read_v3(self) -> str | None:
         keys = {
             "dataId": self._data_id,
             "groupName": self._group,
@@ -135,10 +145,9 @@ class NacosDocument:
     async def publish(self, text: str, before: str | None) -> None:
         """See RemoteDocument. The server compares the MD5 of what it has with that of `before` (`casMd5`).
 
-        Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is. It may
-        still answer with what we have replaced: Nacos does for a moment after a write.
+        Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is.
         """
-        if await self._fetch() not in (before, self._replaced):
+        if await self.read() != before:
             raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
         form = {"dataId": self._data_id, "group": self._group, "content": text, "type": "yaml"}
         if self._namespace:
@@ -150,11 +159,21 @@ class NacosDocument:
             answer = await self._client.exchange("POST", "/nacos/v3/admin/cs/config", data=form, headers=headers)
         said = answer.text.strip()
         if (answer.status == 200 and said in ("true", "")) or '"data":true' in said.replace(" ", ""):
-            self._replaced = before
+            await self._settled(text, before)
             return
         if "cas" in said.lower() or said == "false":
             raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
         raise refusal(answer, self.name)
+
+    async def _settled(self, text: str, before: str | None) -> None:
+        """Waits until the server answers with what was written, or with what somebody has written since."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SETTLING
+        while (found := await self.read()) == before and found != text:
+            if clock() > deadline:
+                message = f"{self.name}: the server has taken the text and does not have it {SETTLING:g} s later"
+                raise RegistryError("bad_answer", message)
+            await asyncio.sleep(_LOOK_AGAIN)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -167,36 +186,97 @@ class ConsulDocument:
     def __init__(self, client: ConsulClient, key: str) -> None:
         self.name = f"consul:{key}"
         self._client = client
-        self._path = f"/v1/kv/{quote(key)}"
+        self._key = key
 
     async def watch(self) -> AsyncGenerator[str | None, None]:
         """See RemoteDocument."""
-        async for answer in self._client.follow(self._path, {"raw": ""}):
+        async for answer in self._client.follow(_kv(self._key), {"raw": ""}):
             yield answer.text if answer.status == 200 else None
+
+    async def read(self) -> str | None:
+        """See RemoteDocument."""
+        answer, _ = await self._client.query(_kv(self._key), {"raw": ""})
+        return answer.text if answer.status == 200 else None
 
     async def publish(self, text: str, before: str | None) -> None:
         """See RemoteDocument. The write is bound to the index at which the key still was `before`."""
-        answer = await self._client.request("GET", self._path)
-        index, now = 0, None
-        if answer.status == 200:
-            try:
-                entry = json.loads(answer.text)[0]
-                index, now = int(entry["ModifyIndex"]), base64.b64decode(entry["Value"] or "").decode()
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise refusal(answer, self.name) from error
-        elif answer.status != 404:
-            raise refusal(answer, self.name)
-        if now != before:
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
-        written = await self._client.request("PUT", self._path, params={"cas": str(index)}, data=text.encode())
-        if written.status != 200:
-            raise refusal(written, self.name)
-        if written.text.strip() != "true":
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
+        await _write(self._client, self._key, text, before)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+
+class ConsulFolder:
+    """The keys below a prefix of Consul's store (it ends with `/`) that end with a suffix, each a document, watched together."""
+
+    def __init__(self, client: ConsulClient, prefix: str, suffixes: tuple[str, ...]) -> None:
+        self.name = f"consul:{prefix}"
+        self._client = client
+        self._prefix = prefix
+        self._suffixes = suffixes
+
+    async def watch(self) -> AsyncGenerator[Mapping[str, str] | None, None]:
+        """Yields the texts by key (without the prefix), then whenever they may have changed; None where there are no keys.
+
+        Raises RegistryError where the server gives no answer, or a key's value is no text.
+        """
+        async for answer in self._client.follow(_kv(self._prefix), {"recurse": ""}):
+            yield (self._texts(answer) or None) if answer.status == 200 else None
+
+    def _texts(self, answer: Answer) -> dict[str, str]:
+        key = ""
+        try:
+            texts: dict[str, str] = {}
+            for entry in json.loads(answer.text):
+                key = str(entry["Key"])
+                name = key.removeprefix(self._prefix)
+                if name.endswith(self._suffixes):
+                    texts[name] = _text(entry)
+            return texts
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RegistryError("bad_answer", f"{self.name}: {key or 'the answer'} cannot be read: {error}") from error
+
+    async def publish(self, name: str, text: str | None, before: str | None) -> None:
+        """Writes a key's text, or deletes it (None), where it still is `before`. Raises ConflictError, and RegistryError."""
+        await _write(self._client, self._prefix + name, text, before)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+
+def _kv(key: str) -> str:
+    return f"/v1/kv/{quote(key)}"
+
+
+def _text(entry: Mapping[str, str | None]) -> str:
+    return base64.b64decode(entry["Value"] or "").decode()
+
+
+async def _write(client: ConsulClient, key: str, text: str | None, before: str | None) -> None:
+    """Writes a key, or deletes it (None), where it still is `before`."""
+    name = f"consul:{key}"
+    answer = await client.request("GET", _kv(key))
+    index, now = 0, None
+    if answer.status == 200:
+        try:
+            entry = json.loads(answer.text)[0]
+            index, now = int(entry["ModifyIndex"]), _text(entry)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise refusal(answer, name) from error
+    elif answer.status != 404:
+        raise refusal(answer, name)
+    if now != before:
+        raise ConflictError(f"{name}: somebody else has written it meanwhile")
+    if text is None and now is None:
+        return  # a deletion bound to index 0 is none
+    method, data = ("PUT", text.encode()) if text is not None else ("DELETE", None)
+    written = await client.request(method, _kv(key), params={"cas": str(index)}, data=data)
+    if written.status != 200:
+        raise refusal(written, name)
+    if written.text.strip() != "true":
+        raise ConflictError(f"{name}: somebody else has written it meanwhile")
 
 
 def _md5(text: str) -> str:

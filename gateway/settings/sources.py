@@ -15,7 +15,7 @@ class RemoteRules(Model):
     nacos: str | None = Field(default=None, min_length=1, max_length=256, pattern=r"^[0-9A-Za-z._:\-]+$")
     """The data id of a Nacos config."""
     consul: str | None = Field(default=None, min_length=1, max_length=512, pattern=r"^[^/?#\s][^?#\s]*$")
-    """A key of Consul."""
+    """A key of Consul. With a `/` at its end every key below it whose name ends with `.yaml` or `.yml`, like a directory."""
     address: AddressField
     """The server's API."""
     group: str = "DEFAULT_GROUP"
@@ -36,6 +36,11 @@ class RemoteRules(Model):
         if (self.nacos is None) == (self.consul is None):
             raise ValueError("a remote source has either `nacos` (a data id) or `consul` (a key)")
         return self
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is more than one document."""
+        return self.consul is not None and self.consul.endswith("/")
 
     @property
     def name(self) -> str:

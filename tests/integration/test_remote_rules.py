@@ -160,3 +160,83 @@ async def test_a_gateway_without_server_and_copy_is_not_ready_and_serves_the_bas
     assert "rules of nacos:DEFAULT_GROUP/gray.yaml: the server has not answered yet" in text
     assert await pool(gateway) == "base"
     await gateway.close()
+
+
+MORE = """\
+lane_groups:
+  - name: more
+    lanes:
+      - {name: blue, tag: gray, match: [{param: group, equals: blue}]}
+"""
+
+
+@needs_consul
+class TestFolder:
+    """Every key below a prefix of Consul is a document, like the files of a directory."""
+
+    @pytest.fixture
+    async def consul(self, tmp_path: Path) -> AsyncIterator[Consul]:
+        consul = Consul(tmp_path)
+        await consul.start()
+        yield consul
+        await consul.stop()
+
+    async def put(self, consul: Consul, key: str, text: str | None) -> None:
+        method = "DELETE" if text is None else "PUT"
+        url = f"http://{consul.address}/v1/kv/{key}"
+        async with ClientSession() as session, session.request(method, url, data=text) as response:
+            assert (await response.text()).strip() == "true"
+
+    async def get(self, consul: Consul, key: str) -> str | None:
+        url = f"http://{consul.address}/v1/kv/{key}?raw"
+        async with ClientSession() as session, session.get(url) as response:
+            return await response.text() if response.status == 200 else None
+
+    async def change(self, gateway: Gateway, path: str) -> None:
+        url = f"http://127.0.0.1:{gateway.admin}/api/v1/{path}"
+        async with ClientSession() as session, session.post(url) as response:
+            assert response.status == 200, await response.text()
+
+    async def test_keys_come_change_and_go(self, tmp_path: Path, origin: Origin, consul: Consul) -> None:
+        gateway = Gateway(tmp_path, origin)
+        gateway.config["rules"] = [{"consul": "gray/", "address": consul.address}]
+        await self.put(consul, "gray/", "")  # Consul's UI makes such for a folder
+        await self.put(consul, "gray/notes.txt", "no rules")
+        await self.put(consul, "gray/demo.yaml", RULES)
+        await start(gateway)
+        assert (await pool(gateway), await pool(gateway, "/A/x?group=blue")) == ("gray", "base")
+        await self.put(consul, "gray/team one/more.yml", MORE)
+        await gateway.wait_revision(2)
+        assert (await pool(gateway), await pool(gateway, "/A/x?group=blue")) == ("gray", "gray")
+        await self.put(consul, "gray/demo.yaml", None)
+        await gateway.wait_revision(3)
+        assert (await pool(gateway), await pool(gateway, "/A/x?group=blue")) == ("base", "gray")
+        # The last one is not missed like that: nobody closes every lane by deleting what says so.
+        await self.put(consul, "gray/team one/more.yml", None)
+        await self.put(consul, "gray/notes.txt", None)
+        await self.put(consul, "gray/", None)
+        async with asyncio.timeout(10):
+            while (await get_json(gateway.admin, "/api/v1/status"))["rules"][0]["problem"] != "absent":
+                await asyncio.sleep(0.02)
+        assert await pool(gateway, "/A/x?group=blue") == "gray"
+        await gateway.close()
+
+    async def test_changes_go_to_the_key_they_are_about(self, tmp_path: Path, origin: Origin, consul: Consul) -> None:
+        gateway = Gateway(tmp_path, origin)
+        gateway.config["rules"] = {"consul": "gray/", "address": consul.address}
+        gateway.config["state"] = "state"
+        await self.put(consul, "gray/demo.yaml", RULES)
+        await start(gateway)
+        await self.put(consul, "gray/é/more.yaml", MORE)
+        await gateway.wait_revision(2)
+        await self.change(gateway, "groups/more/lanes/blue/disable")
+        assert "enabled: false" in str(await self.get(consul, "gray/é/more.yaml"))
+        assert await self.get(consul, "gray/demo.yaml") == RULES
+        assert await pool(gateway, "/A/x?group=blue") == "base"
+        # Before revision 2 there was no such key.
+        await self.change(gateway, "history/1/rollback")
+        assert await self.get(consul, "gray/é/more.yaml") is None
+        await self.change(gateway, "history/2/rollback")
+        assert await self.get(consul, "gray/é/more.yaml") == MORE
+        assert await pool(gateway, "/A/x?group=blue") == "gray"
+        await gateway.close()

@@ -45,7 +45,6 @@ class Server:
     def asked(self) -> list[str]:
         return [request.path for request in self.requests]
 
-
     async def run(self) -> web.AppRunner:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self.answer)
