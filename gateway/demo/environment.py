@@ -13,7 +13,7 @@ import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
-from gateway.demo.registries import CONFIG_KEY, DemoRegistry
+from gateway.demo.registries import DemoRegistry
 
 READY_TIMEOUT = 30.0
 """Seconds to wait for anything to come up or to be noticed."""
@@ -92,7 +92,7 @@ class Environment:
             },
         )
         await self._processes.start("gateway", "-m", "gateway", "serve", "-c", str(config))
-        await self.wait_until("the registry to answer", self._publish_config)
+        await self.wait_until("the registry to answer", self.registry.publish_config)
         await self.wait_until("the entry gateway to be up", lambda: self._is_ok(self.admin, "/livez"))
 
     async def stop(self) -> None:
@@ -112,7 +112,7 @@ class Environment:
             arguments += ["--outbound", f"http://127.0.0.1:{outbound}", "--next", CALLS[service]]
         if letter == "A":
             kind, address = self.registry.kind, self.registry.address
-            arguments += ["--registry-kind", kind, "--registry", address, "--config-key", CONFIG_KEY]
+            arguments += ["--registry-kind", kind, "--registry", address]
         config = self._write(
             label,
             {
@@ -206,7 +206,7 @@ class Environment:
     async def restart_registry(self) -> None:
         """Kills the registry and starts it empty, then waits until everybody is registered and believed again."""
         await self.registry.restart_empty(self._processes, self.folder)
-        await self.wait_until("the registry to answer again", self._publish_config)
+        await self.wait_until("the registry to answer again", self.registry.publish_config)
         await self.wait_until("everybody to be registered again", self._is_all_fresh)
 
     async def _is_all_fresh(self) -> bool:
@@ -215,9 +215,6 @@ class Environment:
             if any(service["state"] != "fresh" for service in services):
                 return False
         return True
-
-    async def _publish_config(self) -> bool:
-        return await self.registry.publish_config(self._session)
 
     async def _is_ok(self, port: int, path: str) -> bool:
         async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:

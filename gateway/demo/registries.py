@@ -7,7 +7,6 @@ starts with nothing in it.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import time
@@ -15,13 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
-
 from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+from gateway.errors import RegistryError
+from gateway.registry.consul.client import ConsulClient
+from gateway.registry.documents import ConflictError, ConsulDocument, NacosDocument, RemoteDocument
+from gateway.registry.nacos.client import NacosClient
 
 CONFIG_KEY: Final = "demo"
 """What service A's configuration value is called."""
 CONFIG_VALUE: Final = "base"
+CONFIG_INTERVAL: Final = 1.0
+"""Seconds between two looks at it where the registry cannot tell of changes, or is away."""
 POLL: Final = 0.25
 """Seconds between two looks of gateways and sidecars at a Nacos server."""
 PATIENCE: Final = 5.0
@@ -37,6 +40,13 @@ def servers_folder() -> Path:
 def find_server(program: str) -> str | None:
     """The path of a registry server's program: on the PATH, or built by `make servers`; None where there is none."""
     return shutil.which(program) or shutil.which(program, path=servers_folder())
+
+
+def config_document(kind: str, address: str) -> RemoteDocument:
+    """Service A's configuration value."""
+    if kind == "consul":
+        return ConsulDocument(ConsulClient(address), CONFIG_KEY)
+    return NacosDocument(NacosClient([address]), CONFIG_KEY, "DEFAULT_GROUP", "", CONFIG_INTERVAL)
 
 
 class DemoRegistry:
@@ -67,15 +77,22 @@ class DemoRegistry:
         processes.forget(self._process)
         await self.start(processes, folder)
 
-    async def publish_config(self, session: ClientSession) -> bool:
-        """Writes A's configuration value; returns whether it can be read. One that has just started may lose it."""
-        url = f"http://{self.address}/nacos/v1/cs/configs"
-        keys = {"dataId": CONFIG_KEY, "group": "DEFAULT_GROUP"}
-        async with session.get(url, params=keys) as response:
-            if response.status == 200 and await response.text() == CONFIG_VALUE:
-                return True
-        async with session.post(url, data={**keys, "content": CONFIG_VALUE}):
+    async def publish_config(self) -> bool:
+        """Writes A's configuration value; returns whether it is there. Raises ProcessFailed where that is not allowed."""
+        document = config_document(self.kind, self.address)
+        try:
+            known = await document.read()
+            if known != CONFIG_VALUE:
+                await document.publish(CONFIG_VALUE, known)
+        except RegistryError as error:
+            if error.reason == "auth":
+                raise ProcessFailed(f"the configuration value of A cannot be written: {error}") from error
             return False
+        except ConflictError:
+            return False
+        finally:
+            await document.close()
+        return True
 
     async def _launch(self, processes: Processes, folder: Path) -> Process:
         listen = ("--listen", self.address, "--warmup", "0")
@@ -88,20 +105,17 @@ class NacosRegistry(DemoRegistry):
     async def start(self, processes: Processes, folder: Path) -> None:
         """See DemoRegistry. On a busy machine some come up such that they keep no config, for ever: those start again."""
         await super().start(processes, folder)
-        async with ClientSession(timeout=ClientTimeout(total=5.0)) as session:
-            while self._process is not None and not await self._keeps_configs(processes, session):
-                await self._process.kill()
-                processes.forget(self._process)
-                await super().start(processes, folder)
+        while self._process is not None and not await self._keeps_configs(processes):
+            await self._process.kill()
+            processes.forget(self._process)
+            await super().start(processes, folder)
 
-    async def _keeps_configs(self, processes: Processes, session: ClientSession) -> bool:
+    async def _keeps_configs(self, processes: Processes) -> bool:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            try:
-                if await self.publish_config(session):
-                    return True
-            except ClientError:
-                processes.check()
+            if await self.publish_config():
+                return True
+            processes.check()
             await asyncio.sleep(0.05)
         return False
 
@@ -129,11 +143,6 @@ class ConsulRegistry(DemoRegistry):
     def settings(self) -> dict[str, Any]:
         """See DemoRegistry."""
         return {"kind": "consul", "address": self.address}
-
-    async def publish_config(self, session: ClientSession) -> bool:
-        """See DemoRegistry."""
-        async with session.put(f"http://{self.address}/v1/kv/{CONFIG_KEY}", data=CONFIG_VALUE) as response:
-            return response.status == 200 and json.loads(await response.text()) is True
 
     async def _launch(self, processes: Processes, folder: Path) -> Process:
         others = [f"-{name}-port={free_port()}" for name in ("serf-lan", "serf-wan", "server")]

@@ -13,13 +13,8 @@ from dataclasses import dataclass
 import click
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
+from gateway.demo.registries import CONFIG_INTERVAL, config_document
 from gateway.errors import RegistryError
-from gateway.registry.consul.client import ConsulClient
-from gateway.registry.documents import ConsulDocument, NacosDocument, RemoteDocument
-from gateway.registry.nacos.client import NacosClient
-
-CONFIG_INTERVAL = 1.0
-"""Seconds between two looks at the config value where the registry cannot tell of changes, or is away."""
 
 
 @dataclass
@@ -32,7 +27,6 @@ class Service:
     next_service: str = ""
     registry_kind: str = "nacos"
     registry: str = ""
-    config_key: str = ""
     config: str = "unset"
 
     def app(self) -> web.Application:
@@ -45,7 +39,7 @@ class Service:
     async def _resources(self, _: web.Application) -> AsyncIterator[None]:
         self._session = ClientSession(timeout=ClientTimeout(total=10.0))
         following = None
-        if self.config_key:
+        if self.registry:
             is_read = asyncio.Event()
             following = asyncio.create_task(self._follow_config(is_read))
             await is_read.wait()
@@ -56,7 +50,7 @@ class Service:
 
     async def _answer(self, request: web.Request) -> web.Response:
         text = f"{self.name}[{self.address}]"
-        if self.config_key:
+        if self.registry:
             text += f"[config={self.config}]"
         if self.next_service:
             text += f" -> {await self._call_next(request)}"
@@ -77,7 +71,7 @@ class Service:
 
     async def _follow_config(self, is_read: asyncio.Event) -> None:
         while True:
-            document = self._document()
+            document = config_document(self.registry_kind, self.registry)
             try:
                 async for text in document.watch():
                     if text is not None:  # a value that has gone is kept, as applications do
@@ -89,11 +83,6 @@ class Service:
             finally:
                 await document.close()
 
-    def _document(self) -> RemoteDocument:
-        if self.registry_kind == "consul":
-            return ConsulDocument(ConsulClient(self.registry), self.config_key)
-        return NacosDocument(NacosClient([self.registry]), self.config_key, "DEFAULT_GROUP", "", CONFIG_INTERVAL)
-
 
 @click.command()
 @click.option("--name", required=True, help="What the service calls itself in its answer.")
@@ -101,14 +90,11 @@ class Service:
 @click.option("--outbound", default="", metavar="URL", help="Base URL of the sidecar's outbound listener.")
 @click.option("--next", "next_service", default="", metavar="SERVICE", help="The service it calls.")
 @click.option("--registry-kind", default="nacos", type=click.Choice(["nacos", "consul"]), help="What that is.")
-@click.option("--registry", default="", metavar="HOST:PORT", help="Where it reads its config value.")
-@click.option("--config-key", default="", metavar="KEY", help="The config value to show in the answer.")
-def main(
-    name: str, listen: str, outbound: str, next_service: str, registry_kind: str, registry: str, config_key: str
-) -> None:
+@click.option("--registry", default="", metavar="HOST:PORT", help="Where it reads a config value, to show it.")
+def main(name: str, listen: str, outbound: str, next_service: str, registry_kind: str, registry: str) -> None:
     """Run a demo service."""
     host, _, port = listen.rpartition(":")
-    service = Service(name, listen, outbound, next_service, registry_kind, registry, config_key)
+    service = Service(name, listen, outbound, next_service, registry_kind, registry)
     web.run_app(service.app(), host=host, port=int(port), print=None, access_log=None, shutdown_timeout=5.0)
 
 
