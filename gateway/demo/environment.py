@@ -205,9 +205,15 @@ class Environment:
 
     async def restart_registry(self) -> None:
         """Kills the registry and starts it empty, then waits until everybody is registered and believed again."""
-        await self.registry.restart_empty(self._processes, self.folder)
+        await self.registry.kill(self._processes)
+        await self.wait_until("the gateway to miss the registry", self._is_missed)
+        await self.registry.start(self._processes, self.folder)
         await self.wait_until("the registry to answer again", self.registry.publish_config)
         await self.wait_until("everybody to be registered again", self._is_all_fresh)
+
+    async def _is_missed(self) -> bool:
+        services = (await self._get_json(self.admin, "/api/v1/services"))["services"]
+        return any(service["state"] != "fresh" for service in services)
 
     async def _is_all_fresh(self) -> bool:
         for admin in (self.admin, *(instance.admin for instance in self.instances)):

@@ -26,8 +26,9 @@ class ProcessFailed(GatewayError):
 class Process:
     """One running program and its log."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path, grace: float) -> None:
         self.name = name
+        self._grace = grace
         self.log = log
         self._process = process
 
@@ -46,7 +47,7 @@ class Process:
         if self.is_running:
             self._process.terminate()
             try:
-                async with asyncio.timeout(STOP_TIMEOUT):
+                async with asyncio.timeout(self._grace):
                     await self._process.wait()
             except TimeoutError:
                 await self.kill()
@@ -75,8 +76,12 @@ class Processes:
         program: str = sys.executable,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        grace: float = STOP_TIMEOUT,
     ) -> Process:
-        """Starts `<program> <arguments>`, Python by default, in `folder`; its output goes to `<name>.log`."""
+        """Starts `<program> <arguments>`, Python by default, in `folder`; its output goes to `<name>.log`.
+
+        `grace` is how many seconds it has to end when it is told to.
+        """
         log = self._logs / f"{name}.log"
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
@@ -90,7 +95,7 @@ class Processes:
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which stops the others in order
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
-        started = Process(name, process, log)
+        started = Process(name, process, log, grace)
         self._all.append(started)
         return started
 

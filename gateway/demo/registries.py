@@ -70,12 +70,11 @@ class DemoRegistry:
         if self.is_ours:
             self._process = await self._launch(processes, folder)
 
-    async def restart_empty(self, processes: Processes, folder: Path) -> None:
-        """Kills the server, as a crash would, and starts it with nothing in it."""
+    async def kill(self, processes: Processes) -> None:
+        """Kills the server, which is ours, as a crash would. `start` starts it again with nothing in it."""
         assert self._process is not None
         await self._process.kill()
         processes.forget(self._process)
-        await self.start(processes, folder)
 
     async def publish_config(self) -> bool:
         """Writes A's configuration value; returns whether it is there. Raises ProcessFailed where that is not allowed."""
@@ -129,7 +128,9 @@ class NacosRegistry(DemoRegistry):
             "RNACOS_HTTP_CONSOLE_PORT": "0",
             "RNACOS_DATA_DIR": str(data),
         }
-        return await processes.start("registry", program=_program("rnacos", "nacos"), environment=settings, folder=data)
+        program = _program("rnacos", "nacos")
+        # It takes half a minute to end of itself, and has nothing to lose.
+        return await processes.start("registry", program=program, environment=settings, folder=data, grace=1.0)
 
 
 class ConsulRegistry(DemoRegistry):
