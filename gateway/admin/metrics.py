@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from gateway import __version__
 from gateway.control.reload import ReloadState
+from gateway.proxy.origin import Connections
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
 from gateway.telemetry.counters import Histogram, Traffic
@@ -24,8 +25,7 @@ class Observed:
     """What is scraped. `traffic` is by listener: `entry`, or `inbound` and `outbound` of a sidecar."""
 
     traffic: Callable[[], Mapping[str, Traffic]]
-    upstream_connections: Callable[[], Mapping[str, tuple[int, int]]]
-    """Open and idle ones by address."""
+    upstream_connections: Callable[[], Connections]
     registries: Registries | None
     snapshot: Callable[[], Snapshot]
     reload: Callable[[], ReloadState] | None
@@ -154,17 +154,24 @@ class Collector:
             "Instances known, by tag and whether they may get traffic.",
             labels=["service", "tag", "usable"],
         )
+        panicking = GaugeMetricFamily(
+            "gateway_pool_panicking",
+            "1 where all instances of a tag are unhealthy, and used all the same; for services with when_all_unhealthy: use_all.",
+            labels=["service", "tag"],
+        )
         for view in self._observed.snapshot().services.values():
             for pool in view.pools.values():
+                if view.condition.uses_unhealthy:
+                    panicking.add_metric([view.name, pool.tag], pool.is_panicking)
                 endpoints.add_metric([view.name, pool.tag, "true"], len(pool.usable))
                 endpoints.add_metric([view.name, pool.tag, "false"], pool.size - len(pool.usable))
-        yield endpoints
+        yield from (endpoints, panicking)
         upstream = GaugeMetricFamily(
             "gateway_upstream_connections", "Connections to instances.", labels=["address", "state"]
         )
-        for address, (open_now, idle) in self._observed.upstream_connections().items():
-            upstream.add_metric([address, "active"], open_now - idle)
-            upstream.add_metric([address, "idle"], idle)
+        for address, counts in self._observed.upstream_connections().items():
+            for state, count in zip(("active", "idle", "draining"), counts, strict=True):
+                upstream.add_metric([address, state], count)
         yield upstream
 
     def _workers(self) -> Iterator[Metric]:

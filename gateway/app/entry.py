@@ -15,6 +15,7 @@ from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
+from gateway.app.addresses import own_addresses
 from gateway.app.parts import (
     debug_header,
     describe_lanes,
@@ -37,6 +38,7 @@ from gateway.control.watch import Watcher
 from gateway.control.workers import Workers
 from gateway.errors import ConfigError
 from gateway.http.request import HeadReader, Request
+from gateway.proxy.origin import Connections
 from gateway.proxy.server import bind
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.routing.carriers import Carriers
@@ -100,7 +102,7 @@ class EntryGateway:
             settings.chosen_registries,
             settings.state,
             self._embedded,
-            str(settings.listen),
+            own_addresses(host, port),
         )
         self._install(ready.build, self._reloader.state.revision)
         # Metrics and admin read what the other parts hold.
@@ -282,14 +284,14 @@ class EntryGateway:
             total.add(statistics["traffic"])
         return total
 
-    def _upstream_connections(self) -> dict[str, tuple[int, int]]:
+    def _upstream_connections(self) -> Connections:
         if self._workers is None:
             return self._plane.origins.statistics()
-        total: dict[str, tuple[int, int]] = {}
+        total: Connections = {}
         for statistics in self._workers.statistics():
-            for address, (open_now, idle) in statistics["origins"].items():
-                before = total.get(address, (0, 0))
-                total[address] = (before[0] + open_now, before[1] + idle)
+            for address, (active, idle, draining) in statistics["origins"].items():
+                before = total.get(address, (0, 0, 0))
+                total[address] = (before[0] + active, before[1] + idle, before[2] + draining)
         return total
 
     def _ejected(self) -> dict[str, set[str]] | None:
@@ -326,7 +328,8 @@ class EntryGateway:
             return ["draining"]
         if not self._is_serving:
             return ["starting"]
-        return self._book.copies.not_ready() + unanswered(self._registries)
+        waiting = [] if self._settings.ready_without_registry else unanswered(self._registries)
+        return self._book.copies.not_ready() + waiting
 
     def _status(self) -> dict[str, object]:
         state = self._state()

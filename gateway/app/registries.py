@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from gateway.errors import ConfigError, Problem
@@ -34,15 +34,15 @@ def make_registries(
     chosen: Mapping[str, str],
     state: str | None,
     embedded: EmbeddedRegistry | None = None,
-    own: str = "",
+    own: Collection[str] = (),
 ) -> Registries:
-    """The registries of a configuration. `embedded` is the one in this process, `own` this gateway's address.
+    """The registries of a configuration. `embedded` is the one in this process, `own` are this gateway's addresses.
 
     Raises ConfigError where a file cannot be read.
     """
     adapters = {name: make_adapter(item, embedded) for name, item in settings.items()}
     folder = None if state is None else Path(state)
-    return Registries(adapters, on_change, chosen=chosen, folder=folder, own=(own,) if own else ())
+    return Registries(adapters, on_change, chosen=chosen, folder=folder, own=own)
 
 
 def make_adapter(settings: RegistrySettings, embedded: EmbeddedRegistry | None = None) -> RegistryAdapter:

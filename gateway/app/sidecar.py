@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 from gateway import __version__
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
+from gateway.app.addresses import find_address
 from gateway.app.copies import RuleCopies
 from gateway.app.parts import (
     describe_lanes,
@@ -32,7 +31,6 @@ from gateway.control.publish import Publisher
 from gateway.control.reload import FILES_CHANGED, Reloader
 from gateway.control.surroundings import make_surroundings
 from gateway.control.watch import Watcher
-from gateway.errors import GatewayError
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.registry.announcer import Announcer
@@ -281,25 +279,3 @@ class Sidecar:
             "rules": self._copies.mirrors.describe(),
             "draining": self._is_draining,
         }
-
-
-def find_address(listen_host: str) -> str:
-    """The address to register for a listener: its own, or the one this host uses to reach others.
-
-    Raises GatewayError where none can be found.
-    """
-    try:
-        if not ip_address(listen_host).is_unspecified:
-            return listen_host
-    except ValueError:
-        return listen_host  # a name; peers resolve it as we did
-    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        # Connecting a datagram socket sends nothing; it only asks the routing table.
-        probe.connect(("192.0.2.1", 9))
-        host: str = probe.getsockname()[0]
-    except OSError as error:
-        raise GatewayError(f"cannot find this host's address, set `advertise`: {error}") from error
-    finally:
-        probe.close()
-    return host

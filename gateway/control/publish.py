@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,6 +17,8 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
 from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.telemetry.counters import Traffic
+
+_log = logging.getLogger("gateway")
 
 
 class Publisher:
@@ -66,8 +69,10 @@ class Publisher:
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Publishes what a registry says of one service now; the other services' views are shared, not rebuilt."""
         before = self.snapshot.services.get(service)
-        self.snapshot = self.snapshot.with_service(self._view(service, instances, self.snapshot.rules))
+        view = self._view(service, instances, self.snapshot.rules)
+        self.snapshot = self.snapshot.with_service(view)
         self._publish(self.snapshot)
+        _tell_of_panic(before, view)
         self._retire_origins(() if before is None else before.instances, instances)
 
     def _view(self, service: str, instances: tuple[Instance, ...], rules: CompiledRules) -> ServiceView:
@@ -105,3 +110,16 @@ class Publisher:
     async def close(self) -> None:
         """Ends what goes on beside requests."""
         await self._conditions.close()
+
+
+def _tell_of_panic(before: ServiceView | None, after: ServiceView) -> None:
+    """Says which pools have only unhealthy instances now, which are used all the same."""
+    for tag, pool in after.pools.items():
+        known = None if before is None else before.pools.get(tag)
+        if pool.is_panicking and (known is None or not known.is_panicking):
+            _log.warning(
+                "service %s: all %d instances with tag %s are unhealthy, and used all the same",
+                after.name,
+                pool.size,
+                tag,
+            )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.origin import Busy
 from gateway.proxy.replies import STATUS_OF
-from gateway.routing.ejection import CONNECT
+from gateway.routing.ejection import CONNECT, ERRORS
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
@@ -104,7 +104,14 @@ def may_try_again(exchange: Exchange) -> bool:
         exchange.context.traffic.count_retry(exchange.plan.decision.service, "stale")
         return True
     # A new connection that closes without a word: the instance is going away.
-    return _turn_to_other(exchange, "closed")
+    instance = exchange.plan.decision.instance
+    if not _turn_to_other(exchange, "closed"):
+        return False
+    ejector = exchange.context.ejector
+    if ejector is not None and instance is not None:
+        # The exchange goes on, and will end with what another one answers.
+        ejector.failed(exchange.plan.decision.service, instance, ERRORS)
+    return True
 
 
 def _turn_to_other(exchange: Exchange, reason: str) -> bool:

@@ -11,6 +11,9 @@ from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
 from gateway.routing.instance import Instance
 
+Connections = dict[str, tuple[int, int, int]]
+"""How many connections to each address are active, idle and draining."""
+
 
 class Busy(Exception):
     """The instance's connections are all in use, and none came free in time."""
@@ -148,13 +151,14 @@ class Origins:
     `outbox` is for both sides of the exchanges with them.
     """
 
-    __slots__ = ("_by_address", "_limit", "_loop", "_tls", "outbox")
+    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_tls", "outbox")
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self.outbox = Outbox(self._loop.call_soon)
         self._by_address: dict[str, Origin] = {}
+        self._leaving: list[Origin] = []
         self._tls: dict[str, UpstreamTLS] = {}
 
     def secure(self, tls: Mapping[str, UpstreamTLS]) -> None:
@@ -193,16 +197,22 @@ class Origins:
             origin.close_idle(before)
             if not origin.open:
                 del self._by_address[key]
+        if self._leaving:
+            self._leaving = [origin for origin in self._leaving if origin.open]
 
-    def statistics(self) -> dict[str, tuple[int, int]]:
-        """Open and idle connections by address."""
-        found: dict[str, tuple[int, int]] = {}
+    def statistics(self) -> Connections:
+        """Active, idle and draining connections by address; draining are those of instances that are gone, and still at work."""
+        found: dict[str, tuple[int, int, int]] = {}
         for origin in self._by_address.values():
-            open_now, idle = found.get(origin.address, (0, 0))
-            found[origin.address] = (open_now + origin.open, idle + origin.idle)
+            active, idle, _ = found.get(origin.address, (0, 0, 0))
+            found[origin.address] = (active + origin.open - origin.idle, idle + origin.idle, 0)
+        for origin in self._leaving:
+            active, idle, draining = found.get(origin.address, (0, 0, 0))
+            found[origin.address] = (active, idle, draining + origin.open)
         return found
 
     def _retire(self, key: str) -> None:
         origin = self._by_address.pop(key)
         origin.is_gone = True
         origin.close_idle(float("inf"))
+        self._leaving.append(origin)

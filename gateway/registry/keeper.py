@@ -244,11 +244,7 @@ class Keeper:
         if not is_first and instances == watch.instances:
             return False
         watch.instances = instances
-        tags: dict[str, int] = {}
-        for instance in instances:
-            tags[instance.tag] = tags.get(instance.tag, 0) + 1
-        shown = ", ".join(f"{count} {tag}" for tag, count in sorted(tags.items())) or "no instances"
-        _log.info("service %s: %s", watch.service, shown)
+        _log.info("service %s: %s", watch.service, _shown(instances))
         self._on_change(watch.service, instances)
         watch.known.set()
         return True
@@ -296,6 +292,17 @@ _EXPLAINED: Final = {
     "returned": "the registry was away; who has not come back yet is kept",
     "drop": "most of a tag's instances went in one step, which is not believed yet",
 }
+
+
+def _shown(instances: Collection[Instance]) -> str:
+    """How many instances each tag has, and how many of them may be used where that is not all."""
+    tags: dict[str, list[bool]] = {}
+    for instance in instances:
+        tags.setdefault(instance.tag, []).append(instance.is_usable)
+    return ", ".join(
+        f"{len(usable)} {tag}" if all(usable) else f"{len(usable)} {tag} ({sum(usable)} usable)"
+        for tag, usable in sorted(tags.items())
+    ) or "no instances"  # fmt: skip
 
 
 def _cancel(watch: _Watch) -> None:

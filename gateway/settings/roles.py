@@ -113,6 +113,8 @@ class GatewaySettings(ServingSettings):
     """Where the instances of services are known."""
     registries: dict[RuleName, RegistrySettings] = Field(default_factory=dict)
     """Instead of `registry`: several, by names of your own. A service that is in two has the instances of both."""
+    ready_without_registry: bool = False
+    """Whether the gateway is ready before the registry has said anything of a service, whose requests get 503 until then."""
     routes: list[RouteSettings] = Field(default_factory=list)
     """Which requests go to which service."""
     trusted: list[Network] = Field(default_factory=list)

@@ -142,6 +142,21 @@ async def test_an_instance_that_has_crashed_is_not_tried_for_every_request(
     assert await ejected(gateway) == {instances[0].address}
 
 
+async def test_an_instance_that_accepts_and_says_nothing_is_ejected_though_no_request_fails(
+    start: Start, instances: list[Instance]
+) -> None:
+    first, second, *_ = instances
+    await first.stop()
+    hang_up = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", first.port)
+    gateway = await start(ejection={"errors": 2, "time": "1h", "longest": "1h"})
+    async with asyncio.timeout(10):
+        while not await ejected(gateway):
+            assert await gateway.ask("/A/x") == str(second.port)
+    assert await ejected(gateway) == {first.address}
+    hang_up.close()
+    await hang_up.wait_closed()
+
+
 async def test_a_lane_whose_instances_are_all_out_falls_back_and_says_why(
     start: Start, instances: list[Instance]
 ) -> None:
@@ -237,6 +252,7 @@ async def test_a_removed_instance_finishes_what_it_has_and_gets_nothing_new(
     assert first.asked == 1
     assert {await gateway.ask("/A/x") for _ in range(6)} == {str(second.port), str(gray.port)}
     assert first.asked == 1
+    assert await metric(gateway, f'gateway_upstream_connections{{address="{first.address}",state="draining"}} 1.0')
     first.gate.set()
     async with asyncio.timeout(10):
         assert sorted(await asyncio.gather(*held)) == sorted([str(first.port), str(second.port)])

@@ -35,10 +35,11 @@ class Scene:
         await self.registry.start("registry", "serve", "--listen", self.address, "--warmup", "0")
         await self.registry.wait_ok(int(self.address.rpartition(":")[2]), "/nacos/v1/ns/operator/metrics")
 
-    async def register(self) -> None:
+    async def register(self, healthy: str = "true") -> None:
         async with ClientSession() as session:
             for name, metadata in (("base", "{}"), ("gray", '{"gray.tag": "gray"}')):
-                form = {"serviceName": "a", "ip": "127.0.0.1", "port": str(self._ports[name]), "metadata": metadata}
+                form = {"serviceName": "a", "ip": "127.0.0.1", "port": str(self._ports[name])}
+                form |= {"metadata": metadata, "healthy": healthy}
                 async with session.post(f"http://{self.address}/nacos/v1/ns/instance", params=form) as response:
                     assert response.status == 200
 
@@ -122,3 +123,52 @@ async def test_a_gateway_that_starts_while_its_registry_is_away_routes_by_the_co
     service = await scene.state(lambda service: service["state"] == "stale")
     assert "2 instances are used that were known before the restart" in service["reason"]
     await scene.check_both()
+
+
+async def test_a_gateway_without_registry_and_copy_says_why_and_may_be_ready_all_the_same(scene: Scene) -> None:
+    scene.gateway.config["routes"].append({"path": "/ping", "respond": {"status": 200, "body": "pong"}})
+    scene.gateway.write("gateway.yaml", scene.gateway.config)
+    await scene.gateway.start("serve", "-c", "gateway.yaml")
+    text = ""
+    async with asyncio.timeout(10):
+        while "unreachable" not in text:
+            text = await scene.gateway.wait_ok(scene.gateway.admin, status=503)
+    assert "service a: the registry has not answered yet (unreachable: cannot reach" in text
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{scene.gateway.port}/A/x") as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        assert (await response.json())["code"] == "no_instances"
+    assert await scene.gateway.ask("/ping") == "pong"
+    await scene.gateway.close()
+    await scene.gateway.start("serve", "-c", "gateway.yaml", "--set", "ready_without_registry=true")
+    await scene.gateway.wait_ok(scene.gateway.admin)
+    # Once the registry is there everything works, without a restart.
+    await scene.start_registry()
+    await scene.register()
+    await scene.state(lambda service: service["state"] == "fresh" and len(service["pools"]) == 2)
+    await scene.check_both()
+
+
+async def test_where_all_are_unhealthy_marked_requests_fall_back_or_the_unhealthy_are_used(scene: Scene) -> None:
+    await scene.start_registry()
+    await scene.register()
+    await scene.gateway.start("serve", "-c", "gateway.yaml")
+    await scene.gateway.wait_ok(scene.gateway.admin)
+    await scene.register(healthy="false")
+    await scene.state(lambda service: all(pool["usable"] == 0 for pool in service["pools"]))
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{scene.gateway.port}/A/x") as response:
+        assert response.status == 503
+        assert "none of the 1 baseline instances of service a is usable" in await response.text()
+    assert "service a: 1 base (0 usable), 1 gray (0 usable)" in scene.gateway.log.read_text()
+
+    scene.gateway.config["services"] = {"a": {"when_all_unhealthy": "use_all"}}
+    scene.gateway.write("gateway.yaml", scene.gateway.config)
+    await scene.gateway.wait_revision(2)
+    await scene.check_both()
+    assert 'gateway_pool_panicking{service="a",tag="gray"} 1.0' in await scene.metrics()
+    await scene.register()
+    await scene.state(lambda service: not any(pool["panicking"] for pool in service["pools"]))
+    assert 'gateway_pool_panicking{service="a",tag="gray"} 0.0' in await scene.metrics()
+    await scene.register(healthy="false")
+    await scene.state(lambda service: all(pool["panicking"] for pool in service["pools"]))
+    line = "service a: all 1 instances with tag gray are unhealthy, and used all the same"
+    assert line in scene.gateway.log.read_text()

@@ -40,6 +40,16 @@ def test_health_that_changes_is_flapping_too_and_going_is_never_held_back() -> N
     assert flaps.damped((SICK,), now) == (SICK,)
 
 
+def test_who_has_nobody_beside_him_is_not_held() -> None:
+    """A registry that calls a whole pool sick now and then must not keep it out for longer."""
+    sick = replace(B, healthy=False)
+    flaps, now = after((A, B), (SICK, sick), (A, B), (SICK, sick), (A, B))
+    assert flaps.damped((A, B), now) == (A, B)
+    gray = replace(A, tag="gray")
+    flaps, now = after((gray, B), (B,), (gray, B), (B,), (gray, B))
+    assert flaps.damped((gray, B), now) == (gray, B)
+
+
 def test_slow_changes_are_none() -> None:
     flaps, now = after((A,), (), (A,), (), (A,), step=25)
     assert flaps.damped((A,), now) == (A,)

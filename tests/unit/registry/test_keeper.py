@@ -176,13 +176,14 @@ async def test_the_gateways_own_address_is_no_instance() -> None:
 
 
 async def test_an_instance_that_comes_and_goes_is_held_back(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    await kept.give(*[(BASE, GRAY), (BASE,)] * 2, seconds=1)
-    await kept.give((BASE, GRAY))
-    assert kept.changes[-1] == (BASE, replace(GRAY, healthy=False))
+    other = replace(BASE, host="10.0.0.3")
+    await kept.give(*[(BASE, other), (BASE,)] * 2, seconds=1)
+    await kept.give((BASE, other))
+    assert kept.changes[-1] == (BASE, replace(other, healthy=False))
     assert kept.keeper.flapped == 1
     kept.now += 10
-    await kept.give((BASE, GRAY))
-    assert kept.changes[-1] == (BASE, GRAY)
+    await kept.give((BASE, other))
+    assert kept.changes[-1] == (BASE, other)
 
 
 async def test_what_another_node_does_not_know_is_kept_for_a_while(kept: Kept) -> None:

@@ -1,0 +1,41 @@
+"""Which addresses this process has on the network."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+
+from gateway.errors import GatewayError
+
+
+def find_address(listen_host: str) -> str:
+    """The address to register for a listener: its own, or the one this host uses to reach others.
+
+    Raises GatewayError where none can be found.
+    """
+    try:
+        if not ip_address(listen_host).is_unspecified:
+            return listen_host
+    except ValueError:
+        return listen_host  # a name; peers resolve it as we did
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        # Connecting a datagram socket sends nothing; it only asks the routing table.
+        probe.connect(("192.0.2.1", 9))
+        host: str = probe.getsockname()[0]
+    except OSError as error:
+        raise GatewayError(f"cannot find this host's address, set `advertise`: {error}") from error
+    finally:
+        probe.close()
+    return host
+
+
+def own_addresses(listen_host: str, port: int) -> set[str]:
+    """Every `host:port` at which a listener is likely to be known."""
+    hosts = {listen_host, "localhost"}
+    try:
+        if ip_address(listen_host).is_unspecified:
+            hosts |= {"127.0.0.1", "[::1]", find_address(listen_host)}
+    except (ValueError, GatewayError):
+        pass  # a name, or no way out of this machine
+    return {f"{host}:{port}" for host in hosts}
