@@ -21,8 +21,10 @@ from gateway.control.rulefiles import SUFFIXES, yaml_files
 from gateway.errors import RegistryError
 from gateway.files import write_file
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.documents import ConsulDocument, ConsulFolder, NacosDocument, RemoteDocument
+from gateway.registry.consul.documents import ConsulDocument, ConsulFolder
+from gateway.registry.documents import RemoteDocument
 from gateway.registry.nacos.client import Credentials, NacosClient
+from gateway.registry.nacos.document import NacosDocument
 from gateway.settings import RemoteRules
 
 _log = logging.getLogger("gateway.control")

@@ -17,8 +17,10 @@ from typing import Any, Final
 from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.documents import ConflictError, ConsulDocument, NacosDocument, RemoteDocument
+from gateway.registry.consul.documents import ConsulDocument
+from gateway.registry.documents import ConflictError, RemoteDocument
 from gateway.registry.nacos.client import NacosClient
+from gateway.registry.nacos.document import NacosDocument
 
 CONFIG_KEY: Final = "demo"
 """What service A's configuration value is called."""

@@ -12,9 +12,11 @@ from aiohttp import web
 
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.documents import ConflictError, ConsulDocument, NacosDocument, RemoteDocument
+from gateway.registry.consul.documents import ConsulDocument
+from gateway.registry.documents import ConflictError, RemoteDocument
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.nacos.client import NacosClient
+from gateway.registry.nacos.document import NacosDocument
 from tests.support.consul import Consul, needs_consul
 from tests.support.rnacos import RNacos, needs_rnacos
 

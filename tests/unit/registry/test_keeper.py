@@ -290,6 +290,24 @@ async def test_an_authoritative_registrys_empty_list_counts(kept: Kept) -> None:
     assert kept.changes == [(BASE,), ()]
 
 
+async def test_a_service_that_fails_leaves_the_others_alone() -> None:
+    class Uneven(Script):
+        async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
+            if service == "bad":
+                raise RegistryError("bad_answer", "the list of this one is no list")
+            yield Listing((BASE,))
+            await asyncio.Event().wait()
+
+    seen: dict[str, tuple[Instance, ...]] = {}
+    keeper = Keeper(Uneven(), seen.__setitem__)
+    for service in ("bad", "good"):
+        keeper.watch(service)
+    await until(lambda: keeper.errors.get("bad_answer", 0) >= 2 and "good" in seen)
+    assert {state.service: state.state for state in keeper.states()} == {"bad": "unknown", "good": "fresh"}
+    assert seen == {"good": (BASE,)}
+    await keeper.close()
+
+
 async def test_unwatched_is_forgotten(kept: Kept) -> None:
     await kept.give((BASE,))
     kept.keeper.unwatch("a")
