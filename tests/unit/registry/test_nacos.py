@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
 
 from gateway.errors import RegistryError
-from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import NacosClient
 from gateway.routing.instance import BASE, INVALID, Instance
-from tests.support.wait import until
 
 ME = Registration("orders", "10.0.0.1", 80, "gray", 2.0, {"version": "2"})
 
@@ -140,65 +137,3 @@ async def test_nobody_there_is_unreachable() -> None:
         await adapter.instances("orders")
     assert error.value.reason == "unreachable"
     await adapter.close()
-
-
-async def test_the_announcer_keeps_an_instance_registered(registry: EmbeddedRegistry, nacos: NacosAdapter) -> None:
-    quick = Registration("orders", "10.0.0.1", 80, metadata={"preserved.heart.beat.interval": "20"})
-    announcer = Announcer(nacos, quick)
-    announcer.start()
-    await until(lambda: announcer.registered)
-    await nacos.deregister(quick)
-    assert (await nacos.instances("orders")).instances == ()
-    async with asyncio.timeout(5):
-        while not (await nacos.instances("orders")).instances:
-            await asyncio.sleep(0.01)
-    await announcer.stop()
-    assert (await nacos.instances("orders")).instances == ()
-    assert not announcer.registered
-
-
-async def test_the_announcer_waits_for_a_registry_that_is_away() -> None:
-    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
-    await registry.start()
-    address = registry.address
-    await registry.stop()
-    adapter = NacosAdapter(NacosClient([address]))
-    announcer = Announcer(adapter, ME)
-    announcer.start()
-    await asyncio.sleep(0.05)
-    assert not announcer.registered
-    host, port = address.split(":")
-    again = EmbeddedRegistry(host, int(port), warmup=0)
-    await again.start()
-    await until(lambda: announcer.registered)
-    await announcer.stop()
-    await adapter.close()
-    await again.stop()
-
-
-async def test_a_registrars_bug_does_not_end_the_heartbeat(registry: EmbeddedRegistry, nacos: NacosAdapter) -> None:
-    class Buggy:
-        def __init__(self) -> None:
-            self.failures = 2
-
-        async def register(self, registration: Registration) -> None:
-            if self.failures:
-                self.failures -= 1
-                raise KeyError("a bug")
-            await nacos.register(registration)
-
-        async def heartbeat(self, registration: Registration) -> bool:
-            return await nacos.heartbeat(registration)
-
-        async def withdraw(self, registration: Registration) -> None:
-            raise KeyError("another")
-
-        async def deregister(self, registration: Registration) -> None:
-            await nacos.deregister(registration)
-
-    announcer = Announcer(Buggy(), ME)
-    announcer.start()
-    await until(lambda: announcer.registered)
-    await announcer.withdraw()
-    await announcer.stop()
-    assert (await nacos.instances("orders")).instances == ()

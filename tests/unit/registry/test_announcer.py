@@ -1,0 +1,130 @@
+"""An instance stays registered whatever its registry does, and is not registered more often than that needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.errors import RegistryError
+from gateway.registry.announcer import Announcer
+from gateway.registry.base import Registration
+from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.registry.nacos.adapter import NacosAdapter
+from gateway.registry.nacos.client import NacosClient
+from tests.support.wait import until
+
+ME = Registration("orders", "10.0.0.1", 80, "gray", 2.0, {"preserved.heart.beat.interval": "20"})
+
+
+class Registrar:
+    """Notes what it is told, and answers heartbeats by `beats` while there are some: known, unknown or an error."""
+
+    def __init__(self, *beats: bool | Exception) -> None:
+        self.told: list[str] = []
+        self.beats = list(beats)
+
+    async def register(self, registration: Registration) -> None:
+        self.told.append("register")
+
+    async def heartbeat(self, registration: Registration) -> bool:
+        self.told.append("heartbeat")
+        answer = self.beats.pop(0) if self.beats else True
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def withdraw(self, registration: Registration) -> None:
+        self.told.append("withdraw")
+
+    async def deregister(self, registration: Registration) -> None:
+        self.told.append("deregister")
+
+
+async def told(registrar: Registrar, count: int) -> list[str]:
+    """The first so many things that an announcer says."""
+    announcer = Announcer(registrar, ME)
+    announcer.start()
+    await until(lambda: len(registrar.told) >= count)
+    await announcer.stop()
+    return registrar.told[:count]
+
+
+async def test_one_that_is_known_is_registered_once() -> None:
+    """Registering again would undo what an operator has set there: out of service, another weight."""
+    assert await told(Registrar(), 5) == ["register", "heartbeat", "heartbeat", "heartbeat", "heartbeat"]
+
+
+async def test_one_that_was_forgotten_is_registered_again() -> None:
+    assert await told(Registrar(True, False), 5) == ["register", "heartbeat", "heartbeat", "register", "heartbeat"]
+
+
+async def test_after_an_outage_it_is_registered_whole() -> None:
+    """The registry may have restarted, and what a heartbeat makes anew has not all of it."""
+    away = RegistryError("unreachable", "cannot reach it")
+    assert await told(Registrar(away, True), 4) == ["register", "heartbeat", "register", "heartbeat"]
+
+
+@pytest.fixture
+async def nacos(registry: EmbeddedRegistry) -> AsyncIterator[NacosAdapter]:
+    adapter = NacosAdapter(NacosClient([registry.address]))
+    yield adapter
+    await adapter.close()
+
+
+async def test_the_announcer_keeps_an_instance_registered(registry: EmbeddedRegistry, nacos: NacosAdapter) -> None:
+    announcer = Announcer(nacos, ME)
+    announcer.start()
+    await until(lambda: announcer.registered)
+    await nacos.deregister(ME)
+    assert (await nacos.instances("orders")).instances == ()
+    async with asyncio.timeout(5):
+        while not (await nacos.instances("orders")).instances:
+            await asyncio.sleep(0.01)
+    await announcer.stop()
+    assert (await nacos.instances("orders")).instances == ()
+    assert not announcer.registered
+
+
+async def test_the_announcer_waits_for_a_registry_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await registry.start()
+    address = registry.address
+    await registry.stop()
+    adapter = NacosAdapter(NacosClient([address]))
+    announcer = Announcer(adapter, ME)
+    announcer.start()
+    await until(lambda: "cannot reach the registry for orders" in caplog.text)
+    assert not announcer.registered
+    host, port = address.split(":")
+    again = EmbeddedRegistry(host, int(port), warmup=0)
+    await again.start()
+    await until(lambda: announcer.registered)
+    await announcer.stop()
+    await adapter.close()
+    await again.stop()
+
+
+async def test_a_registrars_bug_does_not_end_the_heartbeat(nacos: NacosAdapter) -> None:
+    class Buggy(Registrar):
+        failures = 2
+
+        async def register(self, registration: Registration) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise KeyError("a bug")
+            await nacos.register(registration)
+
+        async def withdraw(self, registration: Registration) -> None:
+            raise KeyError("another")
+
+        async def deregister(self, registration: Registration) -> None:
+            await nacos.deregister(registration)
+
+    announcer = Announcer(Buggy(), ME)
+    announcer.start()
+    await until(lambda: announcer.registered)
+    await announcer.withdraw()
+    await announcer.stop()
+    assert (await nacos.instances("orders")).instances == ()
