@@ -194,12 +194,13 @@ _TROUBLE = (FRESH, PROTECTED, STALE, UNKNOWN)
 
 
 def unanswered(registries: Registries) -> list[str]:
-    """Services of which no registry has said anything yet, as reasons not to be ready."""
-    return [
-        f"service {service}: the registry has not answered yet ({states[0].reason or 'waiting'})"
-        for service, states in registries.states().items()
-        if states and all(state.state == UNKNOWN for state in states)
-    ]
+    """Services without instances of which a registry has said nothing yet, as reasons not to be ready."""
+    reasons: list[str] = []
+    for service, states in registries.states().items():
+        silent = next((state for state in states if state.state == UNKNOWN), None)
+        if silent is not None and not any(state.instances for state in states):
+            reasons.append(f"service {service}: the registry has not answered yet ({silent.reason or 'waiting'})")
+    return reasons
 
 
 def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:

@@ -24,6 +24,7 @@ from gateway.settings import (
     EmbeddedRegistrySettings,
     NacosRegistrySettings,
     RegistrySettings,
+    RemoteRegistrySettings,
     StaticRegistrySettings,
 )
 
@@ -42,7 +43,8 @@ def make_registries(
     """
     adapters = {name: make_adapter(item, embedded) for name, item in settings.items()}
     folder = None if state is None else Path(state)
-    return Registries(adapters, on_change, chosen=chosen, folder=folder, own=own)
+    identities = {name: item.identity for name, item in settings.items() if isinstance(item, RemoteRegistrySettings)}
+    return Registries(adapters, on_change, chosen=chosen, folder=folder, identities=identities, own=own)
 
 
 def make_adapter(settings: RegistrySettings, embedded: EmbeddedRegistry | None = None) -> RegistryAdapter:

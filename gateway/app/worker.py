@@ -32,6 +32,7 @@ class Worker:
         self._plane: EntryPlane | None = None
         self._leaving = asyncio.Event()
         self._was_told = False
+        self._is_configured = False
         self._drain = (0.0, 30.0)
 
     async def run(self) -> None:
@@ -72,7 +73,10 @@ class Worker:
                     build = await asyncio.to_thread(EntryBuild.of, settings, rules)
                     self._plane.configure(revision, build)
                 except ConfigError as error:
+                    if not self._is_configured:
+                        raise  # with nothing to route by, and no certificate, it must not serve: another try may find them mended
                     _log.error("revision %d is not applied: %s", revision, error)
+                self._is_configured = True
             elif name == "drain":
                 self._drain = values
                 self._was_told = True

@@ -33,6 +33,8 @@ FIRST_BACK_OFF = 0.5
 LONGEST_BACK_OFF = 10.0
 """Seconds between attempts to reach a server that does not answer."""
 
+LONGEST_NAME = 200
+
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
 
@@ -93,9 +95,11 @@ class Mirror(ABC, Generic[C]):
         while True:
             try:
                 await self._watch()
-            except RegistryError as error:
+            except Exception as error:  # noqa: BLE001 - a full disk, or a bug, must not end the watch for ever
                 if str(error) != self.reason:
                     _log.warning("rules of %s: %s; what is known stays", self.name, error)
+                    if not isinstance(error, RegistryError | OSError):
+                        _log.exception("unexpected")
                 self.reason = str(error)
                 self._was_asked.set()
                 await asyncio.sleep(self._back_off)
@@ -184,6 +188,8 @@ class FolderMirror(Mirror[Mapping[str, str]]):
     def __init__(self, folder: ConsulFolder, path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
         super().__init__(folder, path, changed)
         self._folder = folder
+        self._keys: dict[Path, str] = {}
+        """What is not its file's name."""
 
     def holds(self, path: Path) -> bool:
         """See Mirror."""
@@ -191,7 +197,7 @@ class FolderMirror(Mirror[Mapping[str, str]]):
 
     def _write(self, content: Mapping[str, str]) -> bool:
         self.path.mkdir(parents=True, exist_ok=True)
-        wanted = {self.path / quote(name, safe=" "): text for name, text in content.items()}
+        wanted = {self._file(key): text for key, text in content.items()}
         gone = [file for file in yaml_files(self.path) if file not in wanted]
         changed = {file: text for file, text in wanted.items() if _read(file) != text}
         for file in gone:
@@ -200,8 +206,18 @@ class FolderMirror(Mirror[Mapping[str, str]]):
             write_file(file, text)
         return bool(gone or changed)
 
+    def _file(self, key: str) -> Path:
+        name = quote(key, safe=" ")
+        if len(name) <= LONGEST_NAME:
+            return self.path / name
+        # File systems have names of 255 bytes at most.
+        digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+        path = self.path / f"{name[: LONGEST_NAME // 2]}-{digest}.yaml"
+        self._keys[path] = key
+        return path
+
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
-        await self._folder.publish(unquote(path.name), text, before)
+        await self._folder.publish(self._keys.get(path) or unquote(path.name), text, before)
 
 
 def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awaitable[None]]) -> AnyMirror:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Problem
 
 _log = logging.getLogger("gateway.control")
 
@@ -108,7 +108,12 @@ class Reloader(Generic[L]):
                     self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed, ())
                     self._wrong = ()
                 return True
-            self._swap(loaded, digest, cause, author)
+            try:
+                self._swap(loaded, digest, cause, author)
+            except Exception as error:  # a bug; what runs may be half of each, which somebody has to know of
+                _log.exception("revision %d cannot be applied", self.state.revision + 1)
+                message = f"cannot be applied: {type(error).__name__}: {error}; restart to be sure of what runs"
+                raise ConfigError([Problem("configuration", 0, 0, message)]) from error
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
             if cause == FILES_CHANGED and problems == state.error:

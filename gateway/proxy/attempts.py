@@ -52,7 +52,7 @@ async def connect_and_send(exchange: Exchange) -> None:
             if not exchange.is_over:
                 exchange.fail(503, "upstream_busy", f"every connection to {instance.address} is in use")
             return
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a host that cannot even be looked up (`a..b`)
             kind = _kind_of(error)
             context.traffic.count_upstream_error(decision.service, decision.pool, kind)
             if context.ejector is not None:
@@ -79,7 +79,7 @@ async def connect_and_send(exchange: Exchange) -> None:
         return
 
 
-def _kind_of(error: OSError) -> str:
+def _kind_of(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError):
         return "tls_error"
     return "connect_timeout" if isinstance(error, TimeoutError) else "connect_error"

@@ -73,8 +73,8 @@ class Origin:
     async def acquire(self, timeout: float) -> Upstream:
         """A new connection, or the next one to come free where the limit is reached.
 
-        Raises OSError (TimeoutError included) when the connection could not be made, Busy when none came free; each
-        within `timeout` seconds.
+        Raises OSError (TimeoutError included) when the connection could not be made, ValueError where the host is no name, Busy
+        when none came free; each within `timeout` seconds.
         """
         if self._open >= self._limit:
             waiter: asyncio.Future[Upstream | None] = self._loop.create_future()

@@ -35,6 +35,9 @@ class Patience:
     drop_seconds: float = 5.0
     longest: float = 60.0
     """Seconds after which a list that is not empty is believed, though it kept changing."""
+    empty_answers: int = 20
+    empty_seconds: float = 300.0
+    """How often, and for how long, an empty list confirms itself though errors come between."""
     drop_share: float = 0.6
     drop_least: int = 3
     """A drop is more than this share of a tag's instances, and at least so many."""
@@ -52,6 +55,7 @@ class Belief:
         self._since = 0.0
         self._doubted_since = 0.0
         self._answers = 0
+        self._empties = 0
 
     def restore(self, instances: tuple[Instance, ...]) -> None:
         """Takes what was known in an earlier life of this process; the registry has yet to confirm it."""
@@ -77,6 +81,7 @@ class Belief:
         if addresses != self._candidate or not self._answers:
             self._candidate, self._since, self._answers = addresses, now, 0
         self._answers += 1
+        self._empties = self._empties + 1 if doubt == EMPTY else 0
         if self._is_confirmed(doubt, bool(found), now):
             self.believe(found)
             return
@@ -91,7 +96,7 @@ class Belief:
         self.instances = found
         self.doubt = ""
         self._was_away = False
-        self._answers = 0
+        self._answers = self._empties = 0
 
     def _doubted(
         self, found: tuple[Instance, ...], missing: tuple[Instance, ...]
@@ -122,4 +127,7 @@ class Belief:
             answers, seconds = patience.drop_answers, patience.drop_seconds
         if self._answers >= answers and now - self._since >= seconds:
             return True
-        return is_something and now - self._doubted_since >= patience.longest
+        doubted_for = now - self._doubted_since
+        if is_something:
+            return doubted_for >= patience.longest
+        return self._empties >= patience.empty_answers and doubted_for >= patience.empty_seconds

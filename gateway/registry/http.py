@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, TCPConnector
 
 from gateway.errors import RegistryError
 
@@ -18,16 +18,19 @@ _log = logging.getLogger("gateway.registry")
 TIMEOUT: Final = ClientTimeout(total=3.0, sock_connect=1.0)
 FAILBACK: Final = 30.0
 """Seconds after which the first address is tried again when another one is used."""
+MAX_BODY: Final = 32 << 20
+"""Bytes of an answer: 10,000 instances are some 5 MiB."""
 _NODE_TROUBLE: Final = frozenset({500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, text and headers (names in lower case)."""
+    """Status, text and headers (names in lower case), and the address of the node that gave it."""
 
     status: int
     text: str
     headers: Mapping[str, str]
+    node: str = ""
 
 
 class Nodes:
@@ -56,10 +59,10 @@ class Nodes:
         count = len(self.addresses)
         return [(self._current + step) % count for step in range(1, count)]
 
-    def move(self) -> None:
-        """Asks the next node from now on: what this one says is doubtful."""
-        self._current = (self._current + 1) % len(self.addresses)
-        self._left_at = self._clock()
+    def prefer(self, better: str, worse: str) -> None:
+        """Asks one node from now on instead of another, whose answers are doubtful, where that is still in use."""
+        if self.current == worse:
+            self.answered(self.addresses.index(better))
 
     def answered(self, index: int) -> None:
         """Keeps to a node."""
@@ -137,14 +140,25 @@ class RegistryHttp:
             self._session = ClientSession(connector=TCPConnector(limit=0, ssl=self._tls or True))
         base = f"{self._scheme}://{address}"
         try:
-            async with self._session.request(method, base + path, timeout=timeout, **options) as response:
+            # No redirect is followed: it would take credentials elsewhere.
+            async with self._session.request(
+                method, base + path, timeout=timeout, allow_redirects=False, **options
+            ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, await response.text(), headers)
+                body = bytearray()
+                async for piece in response.content.iter_chunked(65536):
+                    body += piece
+                    if len(body) > MAX_BODY:
+                        message = f"{base} answered with more than {MAX_BODY >> 20} MiB"
+                        raise RegistryError("bad_answer", message)
+                return Answer(response.status, body.decode(response.charset or "utf-8"), headers, address)
         except TimeoutError as error:
             raise RegistryError("timeout", f"{base} did not answer within {timeout.total:g} s") from error
+        except ClientResponseError as error:  # whose own text has the whole URL, which may have a token
+            raise RegistryError("bad_answer", f"{base} does not speak HTTP: {error.message}") from None
         except ClientError as error:
             raise RegistryError("unreachable", f"cannot reach {base}: {error}") from error
-        except ValueError as error:
+        except (ValueError, LookupError) as error:
             raise RegistryError("bad_answer", f"{base} answered with no text: {error}") from error
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ from gateway.registry.base import Listing, RegistryAdapter
 from gateway.registry.belief import DOUBTS, Belief, Patience
 from gateway.registry.disk import Disk
 from gateway.registry.flapping import Flaps
-from gateway.routing.instance import Instance
+from gateway.routing.instance import BASE, Instance
 
 _log = logging.getLogger("gateway.registry")
 
@@ -36,6 +36,8 @@ UNKNOWN: Final = "unknown"
 FIRST_RETRY: Final = 0.2
 LONGEST_RETRY: Final = 10.0
 """Seconds: bounds of the back-off."""
+GRACE: Final = 3.0
+"""Seconds that a registry has to answer for the first time before the disk copy is used."""
 RECHECK: Final = 2.0
 """Seconds after which a registry whose answer is doubted is asked again: one that is waited for may have nothing to tell."""
 SAVE_AGAIN: Final = 3600.0
@@ -78,6 +80,7 @@ class _Watch:
         self.known = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.release: asyncio.TimerHandle | None = None
+        self.grace: asyncio.TimerHandle | None = None
 
 
 class Keeper:
@@ -121,7 +124,10 @@ class Keeper:
         """Begins to watch a service; nothing happens where it is watched already."""
         if service not in self._watches:
             watch = self._watches[service] = _Watch(service, self._patience)
-            watch.task = asyncio.get_running_loop().create_task(self._run(watch))
+            loop = asyncio.get_running_loop()
+            watch.task = loop.create_task(self._run(watch))
+            if self._disk is not None:
+                watch.grace = loop.call_later(GRACE, self._use_copy, watch, "the registry has not answered yet")
 
     def unwatch(self, service: str) -> None:
         """Stops watching a service and forgets it."""
@@ -208,8 +214,8 @@ class Keeper:
         if self.adapter.is_authoritative:
             watch.belief.believe(found)
         else:
-            if watch.state == UNKNOWN and not found:
-                self._restore(watch)
+            if watch.state == UNKNOWN and not any(instance.tag == BASE for instance in found):
+                self._restore(watch)  # a registry that restarts with this gateway knows nobody yet, or only some
             watch.belief.take(found, now)
         doubt = watch.belief.doubt
         if doubt and watch.state != PROTECTED:
@@ -243,9 +249,9 @@ class Keeper:
         is_first = not watch.known.is_set()
         if not is_first and instances == watch.instances:
             return False
-        watch.instances = instances
         _log.info("service %s: %s", watch.service, _shown(instances))
         self._on_change(watch.service, instances)
+        watch.instances = instances
         watch.known.set()
         return True
 
@@ -264,16 +270,23 @@ class Keeper:
             watch.belief.restore(known)
         return bool(known)
 
+    def _use_copy(self, watch: _Watch, reason: str) -> bool:
+        """Routes by the disk copy, where nothing better is known and there is one; returns whether that is so."""
+        if watch.state != UNKNOWN or not self._restore(watch):
+            return False
+        self._publish(watch)
+        watch.reason = f"{reason}; {len(watch.instances)} instances are used that were known before the restart"
+        self._enter(watch, STALE)
+        return True
+
     def _failed(self, watch: _Watch, error: RegistryError, is_first: bool) -> None:
         watch.errors += 1
         watch.belief.interrupted(error.reason in _AWAY)
         watch.reason = f"{error.reason}: {error}"
         self.errors[error.reason] = self.errors.get(error.reason, 0) + 1
-        if watch.state == UNKNOWN and is_first and self._restore(watch):
-            self._publish(watch)
-            watch.reason += f"; {len(watch.instances)} instances are used that were known before the restart"
-            self._enter(watch, STALE)
-        elif is_first and watch.state in (UNKNOWN, STALE):
+        if watch.state == UNKNOWN and is_first and self._use_copy(watch, watch.reason):
+            return
+        if is_first and watch.state in (UNKNOWN, STALE):
             _log.warning("service %s: %s", watch.service, watch.reason)
         if watch.state in (FRESH, PROTECTED):
             self._enter(watch, STALE)
@@ -308,5 +321,6 @@ def _shown(instances: Collection[Instance]) -> str:
 def _cancel(watch: _Watch) -> None:
     if watch.task is not None:
         watch.task.cancel()
-    if watch.release is not None:
-        watch.release.cancel()
+    for timer in (watch.release, watch.grace):
+        if timer is not None:
+            timer.cancel()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from typing import Any, Final
 
 from gateway.registry.base import Listing
 from gateway.registry.tags import TagRules
 from gateway.routing.instance import Instance
 
+MIN_WEIGHT: Final = 1e-3
 MAX_WEIGHT: Final = 1e6
-"""A larger weight counts as this one."""
+"""A smaller weight above 0, or a larger one, counts as these."""
 
 
 class Records:
@@ -36,7 +38,8 @@ class Records:
         texts = {str(key): str(value) for key, value in (metadata or {}).items() if value is not None}
         words = [str(label) for label in labels] if isinstance(labels, list | tuple) else []
         tag = self._tags.tag_of(texts, words)
-        instance = Instance(host, port, tag, min(float(weight), MAX_WEIGHT), healthy, enabled, texts)
+        bounded = min(max(float(weight), MIN_WEIGHT), MAX_WEIGHT) if weight else 0.0
+        instance = Instance(host, port, tag, bounded, healthy, enabled, texts)
         known = self._found.get(instance.address)
         if known is not None:
             self.skip("duplicate")
@@ -54,13 +57,37 @@ class Records:
         return Listing(ordered, self.skipped, is_forced)
 
 
+def _is_host(text: str) -> bool:
+    """Whether a text can be an address or a name to look up."""
+    if not text or any(letter.isspace() or letter in "/@?#[]" for letter in text):
+        return False
+    if ":" in text:
+        return _is_ipv6(text)
+    try:
+        text.encode("idna")  # as it is looked up: no label empty or longer than 63
+    except UnicodeError:
+        return False
+    return True
+
+
+def _is_ipv6(text: str) -> bool:
+    """Whether a text is an IPv6 address."""
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _unfit(host: Any, port: Any, weight: Any, metadata: Any) -> str:
     """Why a record cannot be an instance; empty where it can."""
-    if not isinstance(host, str) or not host or any(letter.isspace() or letter in "/@?#" for letter in host):
+    if not isinstance(host, str) or not _is_host(host):
         return "bad_host"
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         return "bad_port"
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:  # NaN is not
+        return "bad_weight"
+    if isinstance(weight, int) and weight.bit_length() > 1000:  # more than a float can hold
         return "bad_weight"
     if metadata is not None and not isinstance(metadata, Mapping):
         return "bad_metadata"

@@ -19,7 +19,8 @@ class Registries:
     """Watches services in the registries given by name, and calls `on_change(service, instances)`.
 
     `chosen` says in which one a service is looked for, where it is not in all. `folder` is where disk copies are kept, None
-    for none. `own` are addresses of this gateway itself.
+    for none; `identities` say which registry a name means, lest a copy of another one is used. `own` are addresses of this
+    gateway itself.
     """
 
     def __init__(
@@ -29,19 +30,30 @@ class Registries:
         *,
         chosen: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        identities: Mapping[str, str] | None = None,
         own: Collection[str] = (),
     ) -> None:
         self._on_change = on_change
-        self._chosen = dict(chosen or {})
         self._lists: dict[str, dict[str, tuple[Instance, ...]]] = {}
         self.keepers = {
-            name: Keeper(adapter, self._changed(name), name=name, disk=_disk(folder, name, adapter), own=own)
+            name: Keeper(
+                adapter,
+                self._changed(name),
+                name=name,
+                disk=_disk(folder, name, (identities or {}).get(name, name), adapter),
+                own=own,
+            )
             for name, adapter in adapters.items()
         }
+        self._chosen = self._known(chosen or {})
+
+    def _known(self, chosen: Mapping[str, str]) -> dict[str, str]:
+        """What was chosen of the registries there are: one that a reload has added is there after a restart only."""
+        return {service: name for service, name in chosen.items() if name in self.keepers}
 
     def choose(self, chosen: Mapping[str, str]) -> None:
         """Takes in which registry services are looked for; those watched already move."""
-        before, self._chosen = self._chosen, dict(chosen)
+        before, self._chosen = self._chosen, self._known(chosen)
         for service in list(self._lists):
             if before.get(service) != self._chosen.get(service):
                 self.unwatch(service)
@@ -73,13 +85,18 @@ class Registries:
         return found
 
     async def wait_known(self, service: str, timeout: float) -> bool:
-        """Waits up to `timeout` seconds until one registry has answered about a watched service; returns whether one has."""
+        """Waits up to `timeout` seconds until a registry has instances of a watched service, or all have answered.
+
+        Returns whether one has answered.
+        """
         waiting = [asyncio.ensure_future(keeper.wait_known(service, timeout)) for keeper in self._of(service)]
+        is_known = False
         try:
             for first in asyncio.as_completed(waiting):
-                if await first:
+                is_known = await first or is_known
+                if any(self._lists.get(service, {}).values()):
                     return True
-            return False
+            return is_known
         finally:
             for task in waiting:
                 task.cancel()
@@ -114,6 +131,6 @@ class Registries:
         return tuple(merged[address] for address in sorted(merged))
 
 
-def _disk(folder: Path | None, name: str, adapter: RegistryAdapter) -> Disk | None:
+def _disk(folder: Path | None, name: str, identity: str, adapter: RegistryAdapter) -> Disk | None:
     # What stands in the configuration, or in this very process, needs no copy.
-    return None if folder is None or adapter.is_authoritative else Disk(folder / "registry" / name, name)
+    return None if folder is None or adapter.is_authoritative else Disk(folder / "registry" / name, identity)

@@ -26,6 +26,9 @@ EJECTED: Final = "ejected"
 MAX_SHARE: Final = 100
 """The largest weight ratio within a pool that is kept exactly; beyond it the heavy instances count as this much."""
 
+GOLDEN: Final = 0.618034
+"""Multiples of the golden ratio, less their whole part, are spread well over 0 to 1, however many there are."""
+
 
 class Turn:
     """Whose turn it is in one pool; the only mutable part of picking."""
@@ -148,19 +151,15 @@ class ServiceView:
 def _spread(instances: tuple[Instance, ...], weights: Sequence[float]) -> tuple[Instance, ...]:
     """The instances in an order in which each appears in proportion to its weight (all above 0), evenly spread.
 
-    Smooth weighted round robin (as nginx does it, upstream_round_robin), run once here instead of at every pick.
+    Who has a share of n comes n times a round, at equal distances, each beginning elsewhere, so that they do not fall together.
     """
     if len(set(weights)) <= 1:
         return instances
     lightest = min(weights)
     shares = [min(MAX_SHARE, max(1, round(weight / lightest))) for weight in weights]
-    total = sum(shares)
-    current = [0] * len(instances)
-    order: list[Instance] = []
-    for _ in range(total):
-        for index, share in enumerate(shares):
-            current[index] += share
-        best = max(range(len(instances)), key=current.__getitem__)
-        current[best] -= total
-        order.append(instances[best])
-    return tuple(order)
+    turns = sorted(
+        ((turn + (0.5 + GOLDEN * index) % 1) / share, index)
+        for index, share in enumerate(shares)
+        for turn in range(share)
+    )
+    return tuple(instances[index] for _, index in turns)

@@ -29,14 +29,15 @@ class SlowStart:
 
     def shares(self, instances: Sequence[Instance], window: float, now: float) -> dict[str, float]:
         """The share of its weight for each address that is new: less than `window` seconds old. Notes who is there."""
+        for address in [address for address, since in self._gone.items() if now - since > REMEMBERED]:
+            del self._since[address], self._gone[address]
         there = {instance.address for instance in instances}
         for address in there:
             if address not in self._since:
                 self._since[address] = now if self._knows else float("-inf")
             self._gone.pop(address, None)
-        for address in list(self._since):
-            if address not in there and now - self._gone.setdefault(address, now) > REMEMBERED:
-                del self._since[address], self._gone[address]
+        for address in self._since.keys() - there:
+            self._gone.setdefault(address, now)
         self._knows = self._knows or bool(instances)
         shares: dict[str, float] = {}
         seasoned: set[str] = set()

@@ -11,6 +11,7 @@ from gateway.settings.registry import (
     EmbeddedRegistrySettings,
     NacosRegistrySettings,
     RegistrySettings,
+    RemoteRegistrySettings,
     StaticRegistrySettings,
     known_instances,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ListenTLSSettings",
     "NacosRegistrySettings",
     "RegistrySettings",
+    "RemoteRegistrySettings",
     "RemoteRules",
     "RouteSettings",
     "ServiceSettings",

@@ -76,6 +76,12 @@ class RemoteRegistrySettings(Model):
     tag_keys: list[str] = Field(default_factory=lambda: list(DEFAULT_TAG_KEYS), min_length=1)
     """Where an instance's metadata says its tag: the first key that is there decides."""
 
+    @property
+    def identity(self) -> str:
+        """What its lists depend on, as text: that of another registry differs."""
+        ways = {"username", "password", "token", "interval", "scheme", "ca", "stale", "watches"}
+        return self.model_dump_json(exclude=ways)
+
 
 class NacosRegistrySettings(RemoteRegistrySettings):
     """A Nacos server or cluster, or `gateway registry serve`, over HTTP."""

@@ -68,6 +68,7 @@ class NacosAdapter:
 
     async def instances(self, service: str) -> Listing:
         """The service's instances, unhealthy ones included. Raises RegistryError."""
+        await self._client.detect()  # not in turn: where the server does not answer, that would take the time of each
         async with self._look_ups:
             listing = await self._listed(service)
             if listing.instances or not self._client.has_others:
@@ -79,24 +80,24 @@ class NacosAdapter:
                 return listing
             if not other.instances:
                 return listing
-            self._client.move()
-            return replace(other, node=self._client.node)
+            self._client.prefer(other.node, listing.node)
+            return other
 
     async def _listed(self, service: str, elsewhere: bool = False) -> Listing:
         """What the node in use says, or another one."""
-        is_forced = False
+        is_forced, node = False, ""
         found: list[Any] = []
         if await self._client.detect() == V3:
             # One cluster a call: some 3.x servers take several names for one.
             for cluster in self._clusters or ("",):
                 keys = {**self._keys(service, V3), **({"clusterName": cluster} if cluster else {})}
-                body = await self._client.call("GET", _LIST_V3, params=keys, elsewhere=elsewhere)
+                body, node = await self._client.ask("GET", _LIST_V3, params=keys, elsewhere=elsewhere)
                 found += _list(payload(body))
         else:
             keys = {**self._keys(service, V1), "healthyOnly": "false"}
             if self._clusters:
                 keys["clusters"] = ",".join(self._clusters)
-            body = await self._client.call("GET", _LIST_V1, params=keys, elsewhere=elsewhere)
+            body, node = await self._client.ask("GET", _LIST_V1, params=keys, elsewhere=elsewhere)
             found = _list(body.get("hosts"))
             is_forced = body.get("reachProtectionThreshold") is True
         records = Records(self._tags)
@@ -109,7 +110,7 @@ class NacosAdapter:
             healthy, enabled = record.get("healthy", True) is True, record.get("enabled", True) is True
             weight = record.get("weight", 1.0)
             records.add(record.get("ip"), record.get("port"), weight, record.get("metadata"), healthy, enabled)
-        return replace(records.listing(is_forced), node=self._client.node)
+        return replace(records.listing(is_forced), node=node)
 
     # --- registration
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from gateway.errors import RegistryError
 from gateway.registry.http import Answer, RegistryHttp, refusal
+from gateway.registry.joint import Joint
 
 _log = logging.getLogger("gateway.registry")
 
@@ -50,11 +50,11 @@ class NacosClient:
         self._clock = clock
         self._token = self._credentials.token
         self._renew_at = float("inf")
-        self._login_lock = asyncio.Lock()
+        self._logging_in = Joint[str]()
         self._refused_at = float("-inf")
         self._is_token_in_query: bool | None = None
         """None until a call has shown where the server takes it."""
-        self._detect_lock = asyncio.Lock()
+        self._detecting = Joint[str]()
         self.generation = ""
         """`v1` or `v3`; empty until the server has answered, and after it said that what we use is gone."""
 
@@ -73,19 +73,20 @@ class NacosClient:
         """Whether there are several addresses."""
         return len(self._http.nodes.addresses) > 1
 
-    def move(self) -> None:
-        """Asks another node from now on, where there are several."""
-        self._http.nodes.move()
+    def prefer(self, better: str, worse: str) -> None:
+        """See Nodes.prefer."""
+        self._http.nodes.prefer(better, worse)
 
     async def detect(self) -> str:
         """Which API the server speaks: asked once, and again after it said that what we use is gone."""
-        async with self._detect_lock:
-            if not self.generation:
-                self.generation = await self._detect()
-                _log.info("registry %s speaks Nacos' %s API", self.node, self.generation)
-            return self.generation
+        return self.generation or await self._detecting.run(self._detect)
 
     async def _detect(self) -> str:
+        self.generation = await self._asked()
+        _log.info("registry %s speaks Nacos' %s API", self.node, self.generation)
+        return self.generation
+
+    async def _asked(self) -> str:
         probe = {"serviceName": "gateway-probe", "groupName": "DEFAULT_GROUP", "namespaceId": "public"}
         answer = await self._authorised("GET", _LIST, {"params": probe})
         if answer.status in GONE or "No static resource" in answer.text or "No endpoint" in answer.text:
@@ -117,9 +118,21 @@ class NacosClient:
         *,
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
-        elsewhere: bool = False,
     ) -> dict[str, Any]:
-        """A call's JSON object; plain text (v1 says `ok`) comes as `{"text": …}`. `elsewhere`: of another node."""
+        """A call's JSON object; plain text (v1 says `ok`) comes as `{"text": …}`."""
+        body, _ = await self.ask(method, path, params=params, form=form)
+        return body
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        elsewhere: bool = False,
+    ) -> tuple[dict[str, Any], str]:
+        """The same, and the node that said so; `elsewhere`: another one than that in use."""
         answer = await self._authorised(method, path, {"params": params, "data": form, "elsewhere": elsewhere})
         if answer.status in GONE:
             self.generation = ""
@@ -133,7 +146,7 @@ class NacosClient:
             body = json.loads(answer.text)
         except (ValueError, RecursionError):
             body = answer.text
-        return body if isinstance(body, dict) else {"text": answer.text}
+        return body if isinstance(body, dict) else {"text": answer.text}, answer.node
 
     async def exchange(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
@@ -178,26 +191,28 @@ class NacosClient:
 
     async def _login(self, known: str, was_refused: bool = False) -> str:
         """A new token, unless another task has got one meanwhile (`known` is the one that was used, and refused)."""
-        async with self._login_lock:
-            if self._token != known and self._clock() < self._renew_at:
+        if self._token != known and self._clock() < self._renew_at:
+            return self._token
+        if was_refused and not self._logging_in.is_running:
+            if self._clock() - self._refused_at < LOGIN_PAUSE:
+                return known
+            self._refused_at = self._clock()
+        return await self._logging_in.run(self._log_in)
+
+    async def _log_in(self) -> str:
+        form = {"username": self._credentials.username, "password": self._credentials.password}
+        status = 404
+        for path in _LOGINS:  # a server answers 403 to what it does not know, too
+            answer = await self._http.call("POST", path, data=form)
+            found = _token_of(answer)
+            if found is not None:
+                self._token, seconds = found
+                self._renew_at = self._clock() + REFRESH * seconds
                 return self._token
-            if was_refused:
-                if self._clock() - self._refused_at < LOGIN_PAUSE:
-                    return known
-                self._refused_at = self._clock()
-            form = {"username": self._credentials.username, "password": self._credentials.password}
-            status = 404
-            for path in _LOGINS:  # a server answers 403 to what it does not know, too
-                answer = await self._http.call("POST", path, data=form)
-                found = _token_of(answer)
-                if found is not None:
-                    self._token, seconds = found
-                    self._renew_at = self._clock() + REFRESH * seconds
-                    return self._token
-                status = answer.status if answer.status not in GONE else status
-            self._token = ""
-            message = f"the login of {self._credentials.username!r} was answered {status}: is the password right?"
-            raise RegistryError("auth", message)
+            status = answer.status if answer.status not in GONE else status
+        self._token = ""
+        message = f"the login of {self._credentials.username!r} was answered {status}: is the password right?"
+        raise RegistryError("auth", message)
 
     async def close(self) -> None:
         """Closes the connections."""

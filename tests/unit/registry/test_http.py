@@ -101,11 +101,11 @@ async def test_nobody_there_is_an_error_that_names_the_address() -> None:
 
 
 def test_a_doubtful_node_is_left_without_an_error() -> None:
-    nodes = Nodes(["a", "b"], lambda: 0.0)
-    nodes.move()
-    assert nodes.current == "b"
-    nodes.move()
-    assert nodes.current == "a"
+    nodes = Nodes(["a", "b", "c"], lambda: 0.0)
+    nodes.prefer("c", "a")
+    assert nodes.current == "c"
+    nodes.prefer("b", "a")  # somebody who found out the same, later
+    assert nodes.current == "c"
 
 
 async def test_another_node_is_asked_without_keeping_to_it(cluster: Cluster) -> None:
