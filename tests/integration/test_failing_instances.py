@@ -262,3 +262,16 @@ async def test_a_removed_instance_finishes_what_it_has_and_gets_nothing_new(
                 if f'address="{first.address}"' not in await response.text():
                     break
             await asyncio.sleep(0.02)
+
+
+async def test_an_instance_whose_host_cannot_be_looked_up_is_passed_over(
+    start: Start, instances: list[Instance]
+) -> None:
+    gateway = await start(timeouts={"connect": "1s"})
+    gateway.config["registry"]["services"]["a"] = [{"address": "a..b:80"}, {"address": instances[0].address}]
+    gateway.write("gateway.yaml", gateway.config)
+    async with asyncio.timeout(10):
+        while "a..b" not in str(await get_json(gateway.admin, "/api/v1/services")):
+            await asyncio.sleep(0.02)
+        for _ in range(6):
+            assert await gateway.ask("/A/x") == str(instances[0].port)

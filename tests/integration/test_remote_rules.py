@@ -208,8 +208,12 @@ class TestFolder:
         await self.put(consul, "gray/team one/more.yml", MORE)
         await gateway.wait_revision(2)
         assert (await pool(gateway), await pool(gateway, "/A/x?group=blue")) == ("gray", "gray")
-        await self.put(consul, "gray/demo.yaml", None)
+        await self.put(consul, "gray/" + "很" * 60 + ".yaml", "# longer than a file's name can be")
         await gateway.wait_revision(3)
+        await self.put(consul, "gray/" + "很" * 60 + ".yaml", None)
+        await gateway.wait_revision(4)
+        await self.put(consul, "gray/demo.yaml", None)
+        await gateway.wait_revision(5)
         assert (await pool(gateway), await pool(gateway, "/A/x?group=blue")) == ("base", "gray")
         # The last one is not missed like that: nobody closes every lane by deleting what says so.
         await self.put(consul, "gray/team one/more.yml", None)

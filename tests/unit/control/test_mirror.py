@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control import mirror
 from gateway.control.mirror import DocumentMirror
 from gateway.errors import RegistryError
 from gateway.registry.documents import ConflictError
@@ -122,4 +123,20 @@ async def test_a_conflict_leaves_the_copy_as_it_was(setup: Setup) -> None:
     setup.document.refuses = True
     with pytest.raises(ConflictError):
         await setup.mirror.publish(setup.mirror.path, "two")
+    assert setup.copy == "one"
+
+
+async def test_a_disk_that_is_full_does_not_end_the_watch(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, "write_file", full)
+        await setup.answer("one")
+        await setup.mirror.asked()
+        assert "No space left" in setup.mirror.reason
+    await setup.answer("one")
+    await until(lambda: setup.mirror.reason == "")
     assert setup.copy == "one"

@@ -122,3 +122,11 @@ def test_an_empty_list_is_never_believed_for_changing(belief: Belief) -> None:
     belief.interrupted(was_away=True)
     belief.take((), 100)
     assert (belief.doubt, len(belief.instances)) == ("empty", 12)
+
+
+def test_an_empty_list_is_believed_in_the_end_though_errors_come_between(belief: Belief) -> None:
+    for number in range(20):
+        assert number == 0 or belief.doubt == "empty"
+        belief.interrupted(was_away=True)
+        belief.take((), 16 * number)
+    assert belief.instances == ()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
 from gateway.errors import RegistryError
-from gateway.registry.http import FAILBACK, Nodes, RegistryHttp
+from gateway.registry.http import FAILBACK, MAX_BODY, Nodes, RegistryHttp
 
 
 class Node:
@@ -112,3 +113,41 @@ async def test_another_node_is_asked_without_keeping_to_it(cluster: Cluster) -> 
     answer = await cluster.http.call("GET", "/x", elsewhere=True)
     assert answer.text == cluster.nodes[1].address
     assert await cluster.ask() == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", ""),
+        (b"HTTP/1.1 twohundred OK\r\n\r\n", "bad_answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=none\r\nContent-Length: 1\r\n\r\nx", "bad_answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (MAX_BODY + 1), "bad_answer"),
+    ],
+    ids=["redirects are not followed", "no HTTP", "no charset", "no end"],
+)
+async def test_answers_of_servers_that_are_no_registry(raw: bytes, reason: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(raw)
+            await reader.read()
+        except OSError:
+            pass  # it has seen enough
+        finally:
+            writer.transport.abort()
+            ended.set()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    http = RegistryHttp([f"127.0.0.1:{server.sockets[0].getsockname()[1]}"])
+    if reason:
+        with pytest.raises(RegistryError) as raised:
+            await http.call("GET", "/x", params={"accessToken": "s3cret"})
+        assert raised.value.reason == reason
+        assert "s3cret" not in str(raised.value)
+    else:
+        assert (await http.call("GET", "/x", headers={"accessToken": "s3cret"})).status == 307
+    await http.close()
+    await ended.wait()
+    server.close()
+    await server.wait_closed()

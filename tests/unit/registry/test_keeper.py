@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import RegistryError
+from gateway.registry import keeper
 from gateway.registry.base import Listing
 from gateway.registry.disk import Disk
 from gateway.registry.keeper import Keeper
@@ -312,3 +313,54 @@ async def test_unwatched_is_forgotten(kept: Kept) -> None:
     await kept.give((BASE,))
     kept.keeper.unwatch("a")
     assert kept.keeper.states() == []
+
+
+async def test_a_consumer_that_fails_is_told_again(kept: Kept) -> None:
+    tell, fails = kept.keeper._on_change, [True]
+
+    def on_change(service: str, instances: tuple[Instance, ...]) -> None:
+        if fails and instances == (BASE, GRAY):
+            fails.clear()
+            raise ZeroDivisionError("bug")
+        tell(service, instances)
+
+    kept.keeper._on_change = on_change
+    await kept.give((BASE,), (BASE, GRAY))
+    await until(lambda: kept.script.watches == 2, "the next try")
+    await kept.give((BASE, GRAY))
+    assert kept.changes == [(BASE,), (BASE, GRAY)]
+
+
+class TestCopyAtStart:
+    @pytest.fixture
+    async def folder(self, tmp_path: Path) -> Path:
+        kept = Kept(Disk(tmp_path, "r"))
+        await kept.give((BASE, GRAY))
+        await kept.keeper.close()
+        return tmp_path
+
+    async def test_a_registry_that_hangs_does_not_hold_the_copy_back(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keeper, "GRACE", 0.01)
+        kept = Kept(Disk(folder, "r"))
+        await until(lambda: kept.changes == [(BASE, GRAY)], "the copy to be used")
+        assert kept.state == ("stale", 2)
+        await kept.give((BASE, GRAY))
+        assert kept.state == ("fresh", 2)
+        await kept.keeper.close()
+
+    async def test_a_first_list_without_baseline_is_doubted(self, folder: Path) -> None:
+        """A registry that has restarted, too, knows only some yet."""
+        kept = Kept(Disk(folder, "r"))
+        await kept.give((GRAY,))
+        assert kept.changes == [(BASE, GRAY)]
+        assert kept.state == ("protected", 2)
+        await kept.keeper.close()
+
+    async def test_a_first_list_with_one_is_believed(self, folder: Path) -> None:
+        """Addresses of yesterday may be somebody else's today."""
+        kept = Kept(Disk(folder, "r"))
+        await kept.give((BASE,))
+        assert kept.state == ("fresh", 1)
+        await kept.keeper.close()

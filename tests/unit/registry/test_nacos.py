@@ -102,8 +102,9 @@ async def test_one_malformed_record_loses_only_itself(server: tuple[Server, Naco
         {"ip": "10.0.0.3", "port": 80, "weight": "heavy"}, {"ip": "10.0.0.4", "port": 80, "weight": -1},
         {"ip": "10.0.0.5", "port": 80, "metadata": {"gray.tag": "gr ay"}},
         {"ip": "10.0.0.6", "port": 80, "healthy": false, "weight": 0, "metadata": null},
-        {"ip": "10.0.0.7", "port": 80, "weight": NaN}
-    ]}"""
+        {"ip": "10.0.0.7", "port": 80, "weight": NaN}, {"ip": "10.0.0.8", "port": 80, "weight": HUGE},
+        {"ip": "a..b", "port": 80}, {"ip": "LONG.c", "port": 80}, {"ip": "10::x", "port": 80}
+    ]}""".replace("HUGE", "1" + "0" * 400).replace("LONG", "x" * 64)
     assert [(i.host, i.tag, i.is_usable) for i in (await adapter.instances("orders")).instances] == [
         ("10.0.0.1", BASE, True),
         ("10.0.0.5", INVALID, True),

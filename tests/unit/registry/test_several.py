@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import RegistryError
 from gateway.registry.base import Listing
 from gateway.registry.several import Registries
+from gateway.registry.static import StaticAdapter
 from gateway.routing.instance import Instance
 from tests.support.wait import until
 
@@ -121,3 +122,36 @@ async def test_a_service_can_name_its_registry_and_move_to_another() -> None:
     assert pair.registries.watched == []
     assert pair.registries.states() == {}
     await pair.registries.close()
+
+
+async def test_a_registry_that_is_not_there_yet_chooses_nothing() -> None:
+    """A reload can name one that only a restart brings."""
+    seen: dict[str, tuple[Instance, ...]] = {}
+    registries = Registries({"one": StaticAdapter({"a": (Instance("10.0.0.1", 80),)})}, seen.__setitem__)
+    registries.watch("a")
+    registries.choose({"a": "two"})
+    registries.watch("b")
+    await until(lambda: seen.keys() == {"a", "b"})
+    assert len(seen["a"]) == 1
+    await registries.close()
+
+
+async def test_an_empty_answer_of_one_does_not_end_the_wait_for_the_other() -> None:
+    class Late(StaticAdapter):
+        gate = asyncio.Event()
+
+        async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
+            await self.gate.wait()
+            async for listing in super().watch(service):
+                yield listing
+
+    late = Late({"a": (Instance("10.0.0.1", 80),)})
+    registries = Registries({"empty": StaticAdapter({}), "late": late}, lambda *_: None)
+    registries.watch("a")
+    waiting = asyncio.create_task(registries.wait_known("a", 10))
+    await until(lambda: any(state.state == "fresh" for state in registries.states()["a"]))
+    assert not waiting.done()
+    late.gate.set()
+    assert await waiting
+    assert any(state.instances for state in registries.states()["a"])
+    await registries.close()

@@ -44,3 +44,11 @@ def test_who_comes_back_soon_is_not_new() -> None:
     start.shares((OLD,), 10.0, 100.0)
     start.shares((OLD,), 10.0, 101.0 + REMEMBERED)
     assert start.shares((OLD, NEW), 10.0, 102.0 + REMEMBERED) == {NEW.address: 0.1}
+
+
+def test_one_that_was_away_for_long_is_new_though_nothing_changed_meanwhile() -> None:
+    slow = SlowStart()
+    a, b = Instance("10.0.0.1", 80), Instance("10.0.0.2", 80)
+    slow.shares((a, b), 30, 0)
+    slow.shares((a,), 30, 10)
+    assert slow.shares((a, b), 30, 3600) == {b.address: 0.1}
