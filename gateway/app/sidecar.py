@@ -50,6 +50,8 @@ _log = logging.getLogger("gateway")
 
 LEARN_TIMEOUT = 3.0
 """Seconds that the first request to a service waits for the registry to answer."""
+MOST_EMPTY = 64
+"""Services without instances that are watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +243,17 @@ class Sidecar:
 
     async def _learn(self, service: str) -> bool:
         """Watches a service that the app called for the first time; returns whether it is known now."""
+        self._make_room()
         self._registries.watch(service)
         return await self._registries.wait_known(service, LEARN_TIMEOUT)
+
+    def _make_room(self) -> None:
+        """Forgets the service without instances that was called first, where there are many: an app may call any name."""
+        states = self._registries.states()
+        empty = [service for service, known in states.items() if not any(state.instances for state in known)]
+        for service in empty[: max(0, len(empty) - MOST_EMPTY + 1)]:
+            self._registries.unwatch(service)
+            self._publisher.service_removed(service)
 
     def _registration(self) -> Registration:
         settings = self._settings

@@ -184,3 +184,15 @@ async def test_new_instances_of_a_callee_are_noticed(
     assert [(service["service"], service["state"]) for service in services] == [("c", "fresh")]
     status = await get_json(sidecar.admin, "/api/v1/status")
     assert (status["role"], status["service"], status["registered"]) == ("sidecar", "b", True)
+
+
+async def test_names_that_nobody_serves_are_not_watched_for_ever(sidecar: Sidecar) -> None:
+    assert await sidecar.reach() == "base"
+    for number in range(70):
+        assert (await sidecar.call(sidecar.outbound, host=f"nobody-{number}"))[0] == 503
+    watched = {item["service"] for item in (await get_json(sidecar.admin, "/api/v1/services"))["services"]}
+    assert len(watched) == 65
+    assert {"c", "nobody-69"} <= watched
+    assert "nobody-0" not in watched
+    assert (await sidecar.call(sidecar.outbound, host="nobody-0"))[0] == 503
+    assert await sidecar.reach() == "base"

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from gateway.control.load import load_gateway, load_sidecar
-from gateway.settings import Address, GatewaySettings, SidecarSettings
+from gateway.settings import Address, GatewaySettings, NacosRegistrySettings, SidecarSettings
 from gateway.yamlfile import Location
 
 GATEWAY: dict[str, Any] = {"registry": {"kind": "static"}}
@@ -254,3 +254,11 @@ def test_documented_defaults_are_the_defaults(tmp_path: Path, model: type[BaseMo
             "{service: a, app: 'a:1', inbound: 'a:2', outbound: 'a:3', registry: {kind: " + kind + address + "}}\n"
         )
         assert load_sidecar(path, [f"{name}={default}"], {}).settings == load_sidecar(path, (), {}).settings
+
+
+def test_a_registry_is_another_one_where_its_lists_would_be() -> None:
+    """Else a disk copy of one would be routed by in the other; how it is asked makes no difference, and no secret is kept."""
+    nacos = NacosRegistrySettings.model_validate({"kind": "nacos", "address": "127.0.0.1:1"})
+    assert nacos.identity != nacos.model_copy(update={"namespace": "other"}).identity
+    assert nacos.identity != nacos.model_copy(update={"tag_keys": ["lane"]}).identity
+    assert nacos.identity == nacos.model_copy(update={"interval": 9.0, "token": "s3cret"}).identity

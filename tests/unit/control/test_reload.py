@@ -92,3 +92,19 @@ async def test_the_first_load_has_no_old_revision_to_keep(setup: Setup) -> None:
     setup.path.write_text("broken")
     with pytest.raises(ConfigError):
         await setup.reloader.start()
+
+
+async def test_what_cannot_be_applied_is_told_like_what_cannot_be_read(setup: Setup) -> None:
+    await setup.reloader.start()
+
+    def fail(loaded: Loaded, revision: int) -> None:
+        raise KeyError("a bug")
+
+    setup.reloader._apply, apply = fail, setup.reloader._apply
+    setup.path.write_text("two")
+    assert not await setup.reloader.reload("test")
+    (error,) = setup.reloader.state.error
+    assert "cannot be applied: KeyError: 'a bug'" in error
+    setup.reloader._apply = apply
+    assert await setup.reloader.reload("test")
+    assert setup.applied == [("one", 1), ("two", 2)]
