@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -183,3 +186,28 @@ async def test_the_status_shows_the_revision_of_renewed_certificates(gateway: Ga
     issue(gateway.folder, "shop", "shop.example")
     await gateway.wait_revision(2)
     assert (await get_json(gateway.admin, "/api/v1/status"))["last_reload_error"] is None
+
+
+@pytest.mark.parametrize("gateway", [2], indirect=True)
+async def test_a_worker_without_its_certificate_does_not_serve_in_plain_text(gateway: Gateway) -> None:
+    key = gateway.folder / "shop.key"
+    sound = key.read_bytes()
+    key.write_bytes((gateway.folder / "api.key").read_bytes())
+    await gateway.wait_reload_error()  # both workers go on with what they have
+    victim = (await workers(gateway))[0]["pid"]
+    os.kill(victim, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        # Its successors find no key, and end.
+        while gateway.log.read_text().count("ended: exit code 3; starting another") < 2:
+            await asyncio.sleep(0.02)
+        assert "is not the key of" in gateway.log.read_text()
+        key.write_bytes(sound)
+        while not all(worker["serving"] for worker in await workers(gateway)):
+            await asyncio.sleep(0.02)
+        for _ in range(8):
+            assert (await ask(gateway.port)).endswith(b"base GET /x")
+
+
+async def workers(gateway: Gateway) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await get_json(gateway.admin, "/api/v1/status"))["workers"]
+    return found
