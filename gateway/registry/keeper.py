@@ -24,7 +24,7 @@ from gateway.registry.base import Listing, RegistryAdapter
 from gateway.registry.belief import DOUBTS, Belief, Patience
 from gateway.registry.disk import Disk
 from gateway.registry.flapping import Flaps
-from gateway.routing.instance import BASE, Instance
+from gateway.routing.instance import BASE, INVALID, Instance
 
 _log = logging.getLogger("gateway.registry")
 
@@ -250,6 +250,9 @@ class Keeper:
         if not is_first and instances == watch.instances:
             return False
         _log.info("service %s: %s", watch.service, _shown(instances))
+        invalid = [instance.address for instance in instances if instance.tag == INVALID]
+        if invalid:
+            _log.warning("service %s: no traffic for %s: their tags cannot be read", watch.service, ", ".join(invalid))
         self._on_change(watch.service, instances)
         watch.instances = instances
         watch.known.set()
@@ -282,7 +285,8 @@ class Keeper:
     def _failed(self, watch: _Watch, error: RegistryError, is_first: bool) -> None:
         watch.errors += 1
         watch.belief.interrupted(error.reason in _AWAY)
-        watch.reason = f"{error.reason}: {error}"
+        kept = f"; {len(watch.instances)} instances are used" if watch.known.is_set() else ""
+        watch.reason = f"{error.reason}: {error}{kept}"
         self.errors[error.reason] = self.errors.get(error.reason, 0) + 1
         if watch.state == UNKNOWN and is_first and self._use_copy(watch, watch.reason):
             return

@@ -105,7 +105,7 @@ async def test_a_registry_that_fails_changes_nothing(kept: Kept) -> None:
     await kept.give((BASE, GRAY), DOWN)
     assert kept.state == ("stale", 2)
     (state,) = kept.keeper.states()
-    assert state.reason == "unreachable: cannot reach it"
+    assert state.reason == "unreachable: cannot reach it; 2 instances are used"
     await until(lambda: kept.script.watches == 2, "the next try")
     await kept.give((BASE, GRAY))
     assert kept.state == ("fresh", 2)
