@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gateway.errors import RegistryError
 from gateway.registry.base import Listing, Registration
-from gateway.registry.nacos.client import V1, V3, NacosClient, payload
+from gateway.registry.nacos.client import LIST_V1, LIST_V3, V1, V3, NacosClient, payload
 from gateway.registry.records import Records
 from gateway.registry.tags import OWN_KEY, TagRules
 from gateway.routing.instance import BASE
@@ -22,8 +22,6 @@ AT_ONCE: Final = 32
 """Look-ups at a time: a gateway that starts asks for all of its services."""
 _INSTANCE_NOT_FOUND: Final = 21003
 _BEAT_NOT_FOUND: Final = 20404
-_LIST_V1: Final = "/nacos/v1/ns/instance/list"
-_LIST_V3: Final = "/nacos/v3/client/ns/instance/list"
 
 
 class NacosAdapter:
@@ -91,13 +89,13 @@ class NacosAdapter:
             # One cluster a call: some 3.x servers take several names for one.
             for cluster in self._clusters or ("",):
                 keys = {**self._keys(service, V3), **({"clusterName": cluster} if cluster else {})}
-                body, node = await self._client.ask("GET", _LIST_V3, params=keys, elsewhere=elsewhere)
+                body, node = await self._client.ask("GET", LIST_V3, params=keys, elsewhere=elsewhere)
                 found += _list(payload(body))
         else:
             keys = {**self._keys(service, V1), "healthyOnly": "false"}
             if self._clusters:
                 keys["clusters"] = ",".join(self._clusters)
-            body, node = await self._client.ask("GET", _LIST_V1, params=keys, elsewhere=elsewhere)
+            body, node = await self._client.ask("GET", LIST_V1, params=keys, elsewhere=elsewhere)
             found = _list(body.get("hosts"))
             is_forced = body.get("reachProtectionThreshold") is True
         records = Records(self._tags)

@@ -23,7 +23,8 @@ REFRESH: Final = 0.9
 """Share of a token's life after which a new one is asked for."""
 LOGIN_PAUSE: Final = 10.0
 """Seconds between two log-ins for refused calls: who may not see one service is refused for ever."""
-_LIST: Final = "/nacos/v3/client/ns/instance/list"
+LIST_V1: Final = "/nacos/v1/ns/instance/list"
+LIST_V3: Final = "/nacos/v3/client/ns/instance/list"
 _LOGINS: Final = ("/nacos/v3/auth/user/login", "/nacos/v1/auth/login", "/nacos/v1/auth/users/login")
 
 
@@ -88,7 +89,7 @@ class NacosClient:
 
     async def _asked(self) -> str:
         probe = {"serviceName": "gateway-probe", "groupName": "DEFAULT_GROUP", "namespaceId": "public"}
-        answer = await self._authorised("GET", _LIST, {"params": probe})
+        answer = await self._authorised("GET", LIST_V3, {"params": probe})
         if answer.status in GONE or "No static resource" in answer.text or "No endpoint" in answer.text:
             await self._check_v1(probe)
             return V1
@@ -98,7 +99,7 @@ class NacosClient:
 
     async def _check_v1(self, probe: Mapping[str, str]) -> None:
         keys = {key: probe[key] for key in ("serviceName", "groupName")}
-        answer = await self._authorised("GET", "/nacos/v1/ns/instance/list", {"params": keys})
+        answer = await self._authorised("GET", LIST_V1, {"params": keys})
         if answer.status not in GONE:
             return
         where = self.node
