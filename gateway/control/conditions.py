@@ -53,7 +53,12 @@ class Conditions:
             now = self._loop.time()
             warming = self._ages.setdefault(service, SlowStart()).shares(instances, settings.slow_start, now)
             self._look_again(service, settings.slow_start / STEPS if warming else 0.0)
-        return Condition(self.ejector.ejected(service, instances), warming, settings.when_all_unhealthy == "use_all")
+        return Condition(
+            ejected=self.ejector.ejected(service, instances),
+            misdirected=self.ejector.misdirected(service),
+            warming=warming,
+            uses_unhealthy=settings.when_all_unhealthy == "use_all",
+        )
 
     def forget(self, service: str) -> None:
         """A service is not routed to any more."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.http.grammar import REQUEST_LINE, field_pattern, malformed
 from gateway.http.lines import MALFORMED, MAX_LENGTH, FieldLine, FieldLines
@@ -30,9 +31,12 @@ BAGGAGE: Final = 9
 TRACEPARENT: Final = 10
 FORWARDED_FOR: Final = 11
 FORWARDED: Final = 12
-TRACE_ID: Final = 13
+B3: Final = 13
 VIA: Final = 14
 DEBUG: Final = 15
+B3_TRACE_ID: Final = 16
+REQUEST_ID: Final = 17
+HOP: Final = 18
 
 _MEANING: Final[dict[bytes, int]] = {
     b"host": HOST,
@@ -54,9 +58,10 @@ _MEANING: Final[dict[bytes, int]] = {
     b"x-forwarded-host": FORWARDED,
     b"x-real-ip": FORWARDED,
     b"forwarded": FORWARDED,
-    b"x-request-id": TRACE_ID,
-    b"b3": TRACE_ID,
-    b"x-b3-traceid": TRACE_ID,
+    b"x-request-id": REQUEST_ID,
+    b"b3": B3,
+    b"x-b3-traceid": B3_TRACE_ID,
+    hop.FIELD: HOP,
     b"via": VIA,
 }
 
@@ -103,6 +108,8 @@ class Request:
         "_cookies",
         "_parameters",
         "authority",
+        "b3",
+        "b3_trace_id",
         "baggage",
         "body",
         "caller",
@@ -115,6 +122,7 @@ class Request:
         "expects_continue",
         "forwarded_for",
         "head",
+        "hop",
         "is_inspected",
         "keep_alive",
         "line_end",
@@ -122,12 +130,12 @@ class Request:
         "path",
         "query",
         "raw_path",
+        "request_id",
         "rewrites_host",
         "rewrites_length",
         "service",
         "tag",
         "target",
-        "trace_ids",
         "traceparent",
         "upgrade",
         "version",
@@ -153,7 +161,10 @@ class Request:
         self.tag: bytes = b""
         self.baggage: list[bytes] = []
         self.traceparent: bytes = b""
-        self.trace_ids: list[bytes] = []
+        self.b3: bytes = b""
+        self.b3_trace_id: bytes = b""
+        self.request_id: bytes = b""
+        self.hop: bytes = b""
         self.forwarded_for: list[bytes] = []
         self.cuts: list[int] = []
         self.service: str = ""
@@ -374,8 +385,15 @@ class HeadReader:
     def _read_other(self, request: Request, field: FieldLine, line: bytes) -> None:
         """Takes a field that says nothing about the message itself."""
         meaning, value = field.meaning, field.value
-        if meaning == TRACE_ID:
-            request.trace_ids.append(value)
+        # A field that stands there twice has no id of one request: the comma is in no form of an id.
+        if meaning == REQUEST_ID:
+            request.request_id = request.request_id + b"," + value if request.request_id else value
+            return
+        if meaning == B3:
+            request.b3 = request.b3 + b"," + value if request.b3 else value
+            return
+        if meaning == B3_TRACE_ID:
+            request.b3_trace_id = request.b3_trace_id + b"," + value if request.b3_trace_id else value
             return
         if meaning == TRACEPARENT and not request.traceparent and trace_id_of(value):
             # W3C Trace Context §3.2: one, and a sound one. A service would begin a trace of its own otherwise, and
@@ -397,6 +415,8 @@ class HeadReader:
             request.tag = request.tag or value
         elif meaning == DEBUG:
             request.debug = value
+        elif meaning == HOP:
+            request.hop = value
         elif meaning == BAGGAGE:
             request.baggage.append(value)
 

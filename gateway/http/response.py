@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.http.grammar import STATUS_LINE, field_pattern
 from gateway.http.lines import MALFORMED, FieldLines
@@ -18,6 +19,7 @@ CONTENT_LENGTH: Final = 2
 TRANSFER_ENCODING: Final = 3
 UPGRADE: Final = 4
 DROP: Final = 5
+HOP: Final = 6
 
 _MEANING: Final[dict[bytes, int]] = {
     b"connection": CONNECTION,
@@ -29,6 +31,7 @@ _MEANING: Final[dict[bytes, int]] = {
     b"proxy-authenticate": DROP,
     b"te": DROP,
     b"trailer": DROP,
+    hop.FIELD: HOP,
 }
 _MAX_STATUS_LINES: Final = 256
 _NOT_REMOVABLE: Final = frozenset({b"content-length", b"transfer-encoding", b"date", b"set-cookie", b"content-type"})
@@ -38,10 +41,10 @@ class Response:
     """A judged response head. `body` is a length in bytes, CHUNKED or UNTIL_CLOSE.
 
     `cuts` are the spans (start, end, …) of the head that must not be passed on; the first line is `[:line_end]`, the
-    body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke.
+    body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `hop` is what a sidecar says to us alone.
     """
 
-    __slots__ = ("body", "cuts", "end", "keep_alive", "line_end", "minor", "status", "upgrade")
+    __slots__ = ("body", "cuts", "end", "hop", "keep_alive", "line_end", "minor", "status", "upgrade")
 
     def __init__(self, status: int, minor: int, line_end: int, end: int) -> None:
         self.status = status
@@ -51,6 +54,7 @@ class Response:
         self.body: int = UNTIL_CLOSE
         self.keep_alive: bool = minor == 1
         self.upgrade: bytes = b""
+        self.hop: bytes = b""
         self.cuts: list[int] = []
 
     def cut(self, data: bytes, line: bytes) -> None:
@@ -136,6 +140,8 @@ class ResponseReader:
             else:
                 if meaning == UPGRADE:
                     response.upgrade = field.value
+                elif meaning == HOP:
+                    response.hop = field.value
                 response.cut(data, line)
         if connection and (connection != b"keep-alive" or minor == 0):
             _read_connection(response, data, connection)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from gateway import hop
 from gateway.proxy.origin import Busy
 from gateway.proxy.replies import STATUS_OF
 from gateway.routing.ejection import CONNECT, ERRORS
+from gateway.routing.services import CONNECT_ERROR, MISDIRECTED
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
@@ -60,8 +62,11 @@ async def connect_and_send(exchange: Exchange) -> None:
             if exchange.is_over:
                 return
             # Nothing was sent: any method may go to another instance.
-            if _turn_to_other(exchange, kind):
+            if _retry_elsewhere(exchange, kind) or _fall_back(exchange, CONNECT_ERROR):
                 continue
+            if exchange.request.hop:
+                # One of our own asks, and nothing was done: it can go elsewhere.
+                exchange.plan.answer_fields += hop.refusal(hop.UNAVAILABLE)
             if kind == "tls_error":
                 reason = getattr(error, "verify_message", "") or str(error)
                 detail = f"TLS with {instance.address} of service {decision.service} failed: {reason}"
@@ -105,8 +110,12 @@ def may_try_again(exchange: Exchange) -> bool:
         return True
     # A new connection that closes without a word: the instance is going away.
     instance = exchange.plan.decision.instance
-    if not _turn_to_other(exchange, "closed"):
-        return False
+    if not _retry_elsewhere(exchange, "closed"):
+        # It may have been processed: the baseline is a second time as any other.
+        other = exchange.plan.other_in_baseline()
+        if other is None or not _may_retry(exchange, "closed"):
+            return False
+        exchange.plan.fall_back_to(other, CONNECT_ERROR)
     ejector = exchange.context.ejector
     if ejector is not None and instance is not None:
         # The exchange goes on, and will end with what another one answers.
@@ -114,18 +123,62 @@ def may_try_again(exchange: Exchange) -> bool:
     return True
 
 
-def _turn_to_other(exchange: Exchange, reason: str) -> bool:
-    """Changes the plan to another instance, as far as there is one and attempts and budget allow it."""
+def turn_away(exchange: Exchange, reason: bytes) -> bool:
+    """Takes that a sidecar has refused the request unprocessed; returns whether it goes on: the plan then holds to whom."""
+    plan = exchange.plan
+    service, instance = plan.decision.service, plan.decision.instance
+    context = exchange.context
+    is_other = reason == hop.MISDIRECTED
+    if context.ejector is not None and instance is not None:
+        if is_other:
+            context.ejector.refused(service, instance)
+        else:
+            context.ejector.failed(service, instance, CONNECT)
+    context.traffic.count_upstream_error(service, plan.decision.pool, "misdirected" if is_other else "unavailable")
+    upload = exchange.upload
+    if upload is not None and not upload.can_replay:
+        return False
+    if is_other:
+        # The load belongs there: no budget.
+        other = plan.other()
+        if other is not None:
+            plan.turn_to(other)
+            return True
+        return _fall_back(exchange, MISDIRECTED)
+    return _retry_elsewhere(exchange, "unavailable") or _fall_back(exchange, CONNECT_ERROR)
+
+
+def _retry_elsewhere(exchange: Exchange, reason: str) -> bool:
+    """Changes the plan to another instance of its pool, as far as there is one and attempts and budget allow it."""
+    other = exchange.plan.other()
+    if other is None or not _may_retry(exchange, reason):
+        return False
+    exchange.plan.turn_to(other)
+    return True
+
+
+def _fall_back(exchange: Exchange, reason: str) -> bool:
+    """Changes the plan to the baseline behind a tagged pool.
+
+    Of a request that was not processed this is no retry, and costs no budget: the baseline is where it would have gone
+    without the pool.
+    """
+    other = exchange.plan.other_in_baseline()
+    if other is None:
+        return False
+    exchange.plan.fall_back_to(other, reason)
+    return True
+
+
+def _may_retry(exchange: Exchange, reason: str) -> bool:
     context = exchange.context
     budget = context.budget
-    if exchange.attempts >= budget.attempts:
+    if exchange.retries + 1 >= budget.attempts:
         return False
     service = exchange.plan.decision.service
     if not budget.take(context.traffic.started, context.loop.time()):
         context.traffic.count_retry_denied(service)
         return False
-    if exchange.plan.choose_other() is None:
-        budget.give_back()
-        return False
+    exchange.retries += 1
     context.traffic.count_retry(service, reason)
     return True

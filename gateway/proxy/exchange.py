@@ -11,12 +11,13 @@ import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.http.chunked import ChunkedReader
 from gateway.http.content import read_content
 from gateway.http.request import CHUNKED, Request
 from gateway.http.response import UNTIL_CLOSE, Response, without
-from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
+from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again, turn_away
 from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
 from gateway.proxy.upload import Upload
 from gateway.routing.ejection import ERRORS, Ejector
@@ -60,6 +61,7 @@ class Exchange:
         "plan",
         "request",
         "request_done",
+        "retries",
         "sent",
         "sent_at",
         "started",
@@ -80,6 +82,7 @@ class Exchange:
         self.is_over: bool = False
         self.is_tunnel: bool = False
         self.attempts: int = 0
+        self.retries: int = 0
         self.is_fresh: bool = False
         self.has_reused: bool = False
         self.cause: str = ""
@@ -330,8 +333,32 @@ class Exchange:
                 self._buffer = b""
                 return
         self._buffer = b""
+        if response.hop and self.plan.hop and self._is_turned_away(response.hop):
+            return
         self._response = response
         self._pass_head(response, data)
+
+    def _is_turned_away(self, reason: bytes) -> bool:
+        """Whether a sidecar's refusal was dealt with: the request goes elsewhere, or there is nobody else."""
+        if reason not in (hop.MISDIRECTED, hop.UNAVAILABLE):
+            return False
+        decision = self.plan.decision
+        instance = decision.instance
+        goes_on = turn_away(self, reason)
+        if not goes_on and reason == hop.UNAVAILABLE:
+            return False  # what it says of its application is the answer
+        self._drop_upstream()
+        self.answered_at = 0.0
+        self.has_reused = False
+        if goes_on:
+            self.wait()
+            self.context.spawn(connect_and_send(self))
+        else:
+            address = "" if instance is None else instance.address
+            self.fail(
+                503, "no_instances", f"{address} is not an instance of service {decision.service}, and it was the last"
+            )
+        return True
 
     def _pass_interim(self, response: Response, data: bytes) -> bool:
         """Passes a 1xx on; returns whether an answer to this exchange is still to come."""
@@ -362,7 +389,7 @@ class Exchange:
         end = response.end
         size = len(data) - end
         plan = self.plan
-        added = plan.answer_lines() if plan.explains or plan.cookies else b""
+        added = plan.answer_lines() if plan.explains or plan.answer_fields else b""
         if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1 and not added:
             # The common case: the packet as it came, less the hop-by-hop fields, in one write.
             cuts = response.cuts
@@ -543,6 +570,9 @@ class Exchange:
         traffic = context.traffic
         traffic.in_flight -= 1
         decision = self.plan.decision
+        visit = self.plan.visit
+        if visit is not None:
+            visit.leave()
         overhead = self._overhead(now) if self.answered_at else -1.0
         if decision.fallback:
             traffic.count_fallback(decision.service, decision.tag, decision.fallback)

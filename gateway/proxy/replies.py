@@ -24,6 +24,8 @@ STATUS_OF: Final[dict[str, int]] = {
     "body_timeout": 408,
     "body_too_slow": 408,
     "overloaded": 503,
+    "misdirected": 421,
+    "not_from_mesh": 403,
 }
 """Status of each error the proxy finds itself; a ProtocolError brings its own."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.http.request import Request
-from gateway.routing.decision import SOURCE_BAGGAGE, SOURCE_HEADER, SOURCE_TRACE
+from gateway.routing.decision import SOURCE_AMBIGUOUS, SOURCE_BAGGAGE, SOURCE_HEADER, SOURCE_TRACE
 from gateway.routing.instance import BASE, is_tag
-from gateway.routing.memory import TraceMemory
+from gateway.routing.memory import AMBIGUOUS, TraceMemory
 from gateway.telemetry.baggage import member, without_member
-from gateway.telemetry.tracecontext import correlation_id_of, trace_id_of
+from gateway.telemetry.tracecontext import b3_trace_id_of, request_id_of, trace_id_of, x_b3_trace_id_of
 
+_REQUEST_ID: Final = b"request "
+"""Keeps request ids apart from trace ids that look the same."""
 _MAX_TAGS: Final = 1024
 """Tags whose lines are kept ready: a trusted peer may send any."""
 
@@ -63,24 +65,42 @@ class Carriers:
         return self._header + value + b"\r\n" + self._baggage + carried + b"\r\n"
 
 
-def note_traces(memory: TraceMemory, request: Request, tag: str, now: float) -> None:
-    """Remembers the tag of an inbound request under every trace id it has."""
+def trace_ids(request: Request) -> list[bytes]:
+    """The ids that identify a request among all others, the strongest first; what identifies nothing is left out.
+
+    The trace id of a sound `traceparent`, then of B3's single field, then of its separate one (all three may name the same
+    trace), then the request id, which anybody may have made up.
+    """
+    ids: list[bytes] = []
     if request.traceparent:
         trace_id = trace_id_of(request.traceparent)
         if trace_id:
-            memory.note(trace_id, tag, now)
-    for value in request.trace_ids:
-        memory.note(correlation_id_of(value), tag, now)
+            ids.append(trace_id)
+    if request.b3:
+        trace_id = b3_trace_id_of(request.b3)
+        if trace_id and trace_id not in ids:
+            ids.append(trace_id)
+    if request.b3_trace_id:
+        trace_id = x_b3_trace_id_of(request.b3_trace_id)
+        if trace_id and trace_id not in ids:
+            ids.append(trace_id)
+    if request.request_id:
+        request_id = request_id_of(request.request_id)
+        if request_id:
+            ids.append(_REQUEST_ID + request_id)
+    return ids
 
 
 def recall_trace(memory: TraceMemory, request: Request, now: float) -> tuple[str, str]:
-    """The tag remembered for an outbound request's trace ids; (`base`, "") where none is known."""
-    if request.traceparent:
-        tag = memory.recall(trace_id_of(request.traceparent), now)
-        if tag is not None:
-            return tag, SOURCE_TRACE
-    for value in request.trace_ids:
-        tag = memory.recall(correlation_id_of(value), now)
-        if tag is not None:
-            return tag, SOURCE_TRACE
-    return BASE, ""
+    """The tag remembered for an outbound request, and how it is known; (`base`, "") if its id is not known.
+
+    Only the strongest id is asked. A weaker one may be shared with other requests, and must not speak for a trace that is
+    unknown here.
+    """
+    ids = trace_ids(request)
+    if not ids:
+        return BASE, ""
+    tag = memory.recall(ids[0], now)
+    if tag is None:
+        return BASE, ""
+    return (tag, SOURCE_TRACE) if tag != AMBIGUOUS else (BASE, SOURCE_AMBIGUOUS)

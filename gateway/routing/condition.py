@@ -11,11 +11,13 @@ from typing import Final
 class Condition:
     """How a service's instances fare; the addresses left out are fine.
 
-    `ejected` get no traffic: they failed. `warming` get the given share (0 to 1) of their weight: they are new.
-    `uses_unhealthy`: where all of a pool are unhealthy, all of it is used.
+    `ejected` get no traffic: they failed. `misdirected` get none either: they say that they are not who the registry says.
+    `warming` get the given share (0 to 1) of their weight: they are new. `uses_unhealthy`: if all of a pool are unhealthy,
+    all of it is used.
     """
 
     ejected: frozenset[str] = frozenset()
+    misdirected: frozenset[str] = frozenset()
     warming: Mapping[str, float] = field(default_factory=dict)
     uses_unhealthy: bool = False
 

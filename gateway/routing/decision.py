@@ -17,6 +17,8 @@ SOURCE_HEADER: Final = "header"
 SOURCE_BAGGAGE: Final = "baggage"
 SOURCE_TRACE: Final = "trace"
 SOURCE_INSTANCE: Final = "instance"
+SOURCE_AMBIGUOUS: Final = "ambiguous"
+"""The request's only id is shared, at this moment, by requests with different tags: it is treated as unmarked."""
 
 
 class Decision:

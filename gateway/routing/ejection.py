@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.routing.instance import Instance
+from gateway.routing.instance import BASE, Instance
 
 _log = logging.getLogger("gateway")
 
@@ -22,6 +22,8 @@ ERRORS: Final = "errors"
 """It answers with 5xx, not in time, or with nothing that is an answer."""
 CHECK: Final = "check"
 """It does not pass its active checks."""
+MISDIRECTED: Final = "misdirected"
+"""It is not the instance that the registry lists at its address."""
 
 
 class Timer(Protocol):
@@ -34,7 +36,10 @@ class Timer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EjectionTerms:
-    """How many failures in a row eject, for how many seconds at first and at most, and which share of a pool at most."""
+    """How many failures in a row eject, for how many seconds at first and at most, and which share of a baseline at most.
+
+    A tagged pool has the baseline behind it and may be ejected whole; the baseline has nobody. A share of 0: nobody is ejected.
+    """
 
     connect_failures: int = 3
     errors: int = 5
@@ -44,11 +49,25 @@ class EjectionTerms:
 
 
 class _Record:
-    """What is held against one instance."""
+    """What is held against one instance. `hop` is who it was: somebody else at its address starts anew."""
 
-    __slots__ = ("connect_failures", "errors", "fails_check", "out_since", "seconds", "sound_at", "timer", "times")
+    __slots__ = (
+        "cause",
+        "connect_failures",
+        "errors",
+        "fails_check",
+        "hop",
+        "is_other",
+        "out_since",
+        "seconds",
+        "sound_at",
+        "timer",
+        "times",
+        "to_ask",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, hop: bytes) -> None:
+        self.hop = hop
         self.connect_failures = 0
         self.errors = 0
         self.times = 0
@@ -56,16 +75,27 @@ class _Record:
         self.sound_at = 0.0
         """When its past is forgotten, if it stays in until then."""
         self.out_since: float | None = None
+        self.cause = ""
         self.fails_check = False
+        self.is_other = False
+        """It refuses what is meant for it: it is not who the registry says."""
         self.timer: Timer | None = None
+        self.to_ask: Timer | None = None
+        """Until then nobody asks it again who it is."""
+
+    def cancel(self) -> None:
+        """Forgets what was to happen."""
+        for timer in (self.timer, self.to_ask):
+            if timer is not None:
+                timer.cancel()
 
 
 class Ejector:
     """Takes note of failures and successes.
 
-    `on_change(service)` is called when who is out has changed, `on_eject(service, instance, cause)` when one goes out.
-    `records` is empty while nothing has failed: look there first, on the hot path. `clock` gives seconds on a steady clock,
-    `call_later` calls back after seconds.
+    `on_change(service)` is called when who is out may have changed: `ejected` and `misdirected` say who it is.
+    `on_eject(service, instance, cause)` is called when one goes out. `records` is empty while nothing has failed: look there
+    first, on the hot path. `clock` gives seconds on a steady clock, `call_later` calls back after seconds.
     """
 
     def __init__(
@@ -80,6 +110,7 @@ class Ejector:
         self._on_change = on_change
         self._on_eject = on_eject
         self.records: dict[tuple[str, str], _Record] = {}
+        self._out: dict[str, frozenset[str]] = {}  # by service: the addresses that were last said to be out
         self._clock = clock
         self._call_later = call_later
 
@@ -102,7 +133,7 @@ class Ejector:
         record = self.records.get((service, instance.address))
         if record is not None:
             record.connect_failures = record.errors = 0
-            if record.out_since is None and not record.fails_check and self._clock() >= record.sound_at:
+            if self._is_clear(record) and self._clock() >= record.sound_at:
                 del self.records[service, instance.address]
 
     def checked(self, service: str, instance: Instance, passes: bool) -> None:
@@ -118,56 +149,107 @@ class Ejector:
             return
         if record.out_since is None:
             record.out_since = self._clock()
-        self._tell(service, instance, CHECK, "until it passes again")
+        record.cause = CHECK
+        self._on_change(service)
+
+    def refused(self, service: str, instance: Instance) -> None:
+        """Notes that an instance is not who the registry says: no traffic for a while, or until the registry says otherwise."""
+        record = self._record(service, instance)
+        if record.is_other:
+            return
+        record.is_other = True
+        record.to_ask = self._call_later(self.terms.time, lambda: self._ask_again(record, service))
+        _log.warning(
+            "service %s: %s is not the instance with tag %s that the registry lists: it refuses what is meant for that one",
+            service, instance.address, instance.tag,
+        )  # fmt: skip
+        self._on_eject(service, instance, MISDIRECTED)
+        self._on_change(service)
 
     def ejected(self, service: str, instances: Sequence[Instance]) -> frozenset[str]:
-        """The addresses that are out: per tag no more than the share of the usable ones, who went first goes first."""
+        """The addresses that are out; of the baseline no more than a share of the usable ones, who went first goes first.
+
+        Says of those that are out for the first time why.
+        """
+        before = self._out.get(service, frozenset())
+        if not self.records and not before:
+            return before
+        out = self._now_out(service, instances)
+        if out:
+            self._out[service] = out
+        else:
+            self._out.pop(service, None)
+        for instance in instances:
+            if instance.address in out and instance.address not in before:
+                self._tell(service, instance)
+        return out
+
+    def misdirected(self, service: str) -> frozenset[str]:
+        """The addresses of those that are not who the registry says."""
         if not self.records:
             return frozenset()
-        pools: dict[str, list[tuple[float, str]]] = {}
-        sizes: dict[str, int] = {}
-        for instance in instances:
-            if not instance.is_usable:
-                continue
-            sizes[instance.tag] = sizes.get(instance.tag, 0) + 1
-            record = self.records.get((service, instance.address))
-            if record is not None and record.out_since is not None:
-                pools.setdefault(instance.tag, []).append((record.out_since, instance.address))
         return frozenset(
-            address
-            for tag, out in pools.items()
-            for _, address in sorted(out)[: int(sizes[tag] * self.terms.share + 1e-9)]
+            address for (name, address), record in self.records.items() if name == service and record.is_other
         )
 
     def retain(self, service: str, instances: Sequence[Instance]) -> None:
-        """Forgets those that the service has no more."""
+        """Forgets those that the service has no more, and those whose address is another instance's now."""
         if self.records:
-            there = {instance.address for instance in instances}
-            for key in [key for key in self.records if key[0] == service and key[1] not in there]:
-                timer = self.records.pop(key).timer
-                if timer is not None:
-                    timer.cancel()
+            there = {instance.address: instance.hop for instance in instances}
+            gone = [
+                key for key, record in self.records.items() if key[0] == service and there.get(key[1]) != record.hop
+            ]
+            for key in gone:
+                self.records.pop(key).cancel()
 
     def close(self) -> None:
         """Forgets everything."""
         for service in {key[0] for key in self.records}:
             self.retain(service, ())
 
+    def _now_out(self, service: str, instances: Sequence[Instance]) -> frozenset[str]:
+        if not self.terms.share:
+            return frozenset()
+        out: list[tuple[float, str]] = []
+        out_of_base: list[tuple[float, str]] = []
+        size = 0
+        for instance in instances:
+            if not instance.is_usable:
+                continue
+            is_base = instance.tag == BASE
+            size += is_base
+            record = self.records.get((service, instance.address))
+            if record is not None and record.out_since is not None:
+                (out_of_base if is_base else out).append((record.out_since, instance.address))
+        most = int(size * self.terms.share + 1e-9)
+        return frozenset(address for _, address in (*out, *sorted(out_of_base)[:most]))
+
     def _record(self, service: str, instance: Instance) -> _Record:
         key = (service, instance.address)
         record = self.records.get(key)
-        if record is None:
-            record = self.records[key] = _Record()
+        if record is None or record.hop != instance.hop:
+            if record is not None:
+                record.cancel()
+            record = self.records[key] = _Record(instance.hop)
         return record
+
+    def _is_clear(self, record: _Record) -> bool:
+        return record.out_since is None and not record.fails_check and not record.is_other
 
     def _eject(self, record: _Record, service: str, instance: Instance, cause: str) -> None:
         now = self._clock()
         record.times = 1 if now >= record.sound_at else record.times + 1
         record.seconds = min(self.terms.longest, self.terms.time * 2 ** min(record.times - 1, 16))
         record.out_since = now
+        record.cause = cause
         record.connect_failures = record.errors = 0
         record.timer = self._call_later(record.seconds, lambda: self._release(record, service, instance))
-        self._tell(service, instance, cause, f"for {record.seconds:g} s")
+        self._on_change(service)
+        if instance.address not in self._out.get(service, ()):
+            _log.warning(
+                "service %s: %s %s, and stays: no more than %g of the baseline may be ejected",
+                service, instance.address, _EXPLAINED[cause].removeprefix("it "), self.terms.share,
+            )  # fmt: skip
 
     def _release(self, record: _Record, service: str, instance: Instance) -> None:
         if record.timer is not None:
@@ -178,16 +260,23 @@ class Ejector:
         record.out_since = None
         # It is on probation for as long as it was out.
         record.sound_at = self._clock() + record.seconds
-        _log.info("service %s: %s gets traffic again", service, instance.address)
+        if instance.address in self._out.get(service, ()):
+            _log.info("service %s: %s gets traffic again", service, instance.address)
         self._on_change(service)
 
-    def _tell(self, service: str, instance: Instance, cause: str, how_long: str) -> None:
+    def _ask_again(self, record: _Record, service: str) -> None:
+        record.is_other = False
+        record.to_ask = None
+        self._on_change(service)
+
+    def _tell(self, service: str, instance: Instance) -> None:
+        record = self.records[service, instance.address]
+        how_long = "until it passes again" if record.cause == CHECK else f"for {record.seconds:g} s"
         _log.warning(
             "service %s: %s (tag %s) is ejected %s: %s",
-            service, instance.address, instance.tag, how_long, _EXPLAINED[cause],
+            service, instance.address, instance.tag, how_long, _EXPLAINED[record.cause],
         )  # fmt: skip
-        self._on_eject(service, instance, cause)
-        self._on_change(service)
+        self._on_eject(service, instance, record.cause)
 
 
 _EXPLAINED: Final = {

@@ -87,20 +87,29 @@ class EntryRouter:
             plan.reply = route.reply
             return plan
         decision.service = route.service
-        services = None if lane is None else lane.services
-        is_outside = services is not None and route.service not in services
+        if lane is not None:
+            is_outside = lane.services is not None and route.service not in lane.services
+            is_strict = lane.strict
+        else:
+            # A trusted client has marked it: the tag's lanes say what it may reach all the same.
+            is_outside = not snapshot.rules.holds(decision.tag, route.service)
+            is_strict = snapshot.rules.is_strict(decision.tag)
         view = snapshot.services.get(route.service)
         if view is None:
             decision.refuse(NO_INSTANCES, f"the registry has not answered for service {route.service} yet")
             return plan
-        plan.choose(view, NOT_IN_GROUP if is_outside else "", lane is not None and lane.strict)
+        plan.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if decision.error:
             return plan
         target = request.target
         if route.segments or target[:1] != b"/":
             path = raw_rest(request.raw_path, route.prefix, route.segments) if route.segments else request.raw_path
             target = path + b"?" + request.query if request.query else path
-        plan.head = forward_head(request, target, self._lines(request, peer, decision))
+        lines = self._lines(request, peer, decision)
+        if decision.instance is not None:
+            plan.hop = decision.instance.hop
+            lines.append(plan.hop)
+        plan.head = forward_head(request, target, lines)
         return plan
 
     def _mark(self, snapshot: Snapshot, request: Request, peer: Peer, plan: Plan) -> CompiledLane | None:
@@ -125,7 +134,7 @@ class EntryRouter:
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"
                 request.give_cookie(name, value)
-                plan.cookies += self._cookie_line(request, peer, name, value, age)
+                plan.answer_fields += self._cookie_line(request, peer, name, value, age)
         lane = rules.match(request)
         if lane is None:
             return None
@@ -135,7 +144,7 @@ class EntryRouter:
             name = f"{lane.group}/{lane.name}"
             if not seal.is_fresh(request, name, lane.sticky):
                 value = seal.value(name, lane.sticky)
-                plan.cookies += self._cookie_line(request, peer, seal.name, value, lane.sticky)
+                plan.answer_fields += self._cookie_line(request, peer, seal.name, value, lane.sticky)
         return lane
 
     def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:

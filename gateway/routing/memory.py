@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from gateway.routing.instance import BASE
+
+AMBIGUOUS: Final = ""
+"""What is recalled of an id under which requests with different tags are under way at this moment: no tag."""
 
 
 class TraceMemory:
-    """Trace id → tag, bounded in entries and in time.
+    """Which tag the requests with an id have: those under way, and for a while those that are over.
 
-    Two generations: entries go into the young one; when that holds half the bound, or is half the time to live old, it
-    becomes the old one and the old one is dropped. So an entry lives between half and the whole of `ttl`, every
-    operation is one or two look-ups, and nothing ever scans. `now` is seconds on any steady clock.
+    Under way: counted by tag, so that an id which a marked and an unmarked request share tells nobody's calls apart and
+    says so. `ambiguous` counts how often it was asked about.
+
+    Over: calls may follow an answer. Two generations, bounded in entries and in time: entries go into the young one; when
+    that holds half the bound, or is half the time to live old, it becomes the old one and the old one is dropped. So an
+    entry lives between half and the whole of `ttl`, every operation is a few look-ups, and nothing ever scans. `now` is
+    seconds on any steady clock.
     """
 
-    __slots__ = ("_born", "_half", "_half_ttl", "_old", "_young")
+    __slots__ = ("_born", "_half", "_half_ttl", "_old", "_present", "_young", "ambiguous")
 
     def __init__(self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0) -> None:
         self._half: int = max(1, entries // 2)
@@ -21,25 +31,51 @@ class TraceMemory:
         self._young: dict[bytes, str] = {}
         self._old: dict[bytes, str] = {}
         self._born: float = now
+        self._present: dict[bytes, dict[str, int]] = {}
+        self.ambiguous: int = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def note(self, trace_id: bytes, tag: str, now: float) -> None:
-        """Remembers what an inbound request carried.
-
-        Baseline traffic is not worth an entry, unless the id is known with another tag: one trace may hold marked and
-        unmarked requests, and then the latest says what follows.
-        """
+    def enter(self, ids: Sequence[bytes], tag: str, now: float) -> Visit | None:
+        """Takes in a request with these ids; the visit is to be left when it is over. None if it has no id."""
+        if not ids:
+            return None
         self._age(now)
-        if tag != BASE or trace_id in self._young or trace_id in self._old:
-            self._young[trace_id] = tag
+        for name in ids:
+            tags = self._present.get(name)
+            if tags is None:
+                self._present[name] = {tag: 1}
+            else:
+                tags[tag] = tags.get(tag, 0) + 1
+            # Baseline traffic is not worth an entry, unless the id is known with another tag: the latest word on an id
+            # counts after all its requests are over.
+            if tag != BASE or name in self._young or name in self._old:
+                self._young[name] = tag
+        return Visit(self, ids, tag)
 
-    def recall(self, trace_id: bytes, now: float) -> str | None:
-        """The tag last noted for the id, or None."""
+    def leave(self, ids: Sequence[bytes], tag: str) -> None:
+        """Takes out what `enter` took in."""
+        for name in ids:
+            tags = self._present[name]
+            tags[tag] -= 1
+            if not tags[tag]:
+                del tags[tag]
+                if not tags:
+                    del self._present[name]
+
+    def recall(self, name: bytes, now: float) -> str | None:
+        """The tag of the requests with this id; AMBIGUOUS if they differ, None if there are none."""
         self._age(now)
-        tag = self._young.get(trace_id)
-        return tag if tag is not None else self._old.get(trace_id)
+        tags = self._present.get(name)
+        if tags is not None:
+            if len(tags) > 1:
+                self.ambiguous += 1
+                return AMBIGUOUS
+            for tag in tags:
+                return tag
+        remembered = self._young.get(name)
+        return remembered if remembered is not None else self._old.get(name)
 
     def _age(self, now: float) -> None:
         age = now - self._born
@@ -47,3 +83,18 @@ class TraceMemory:
             self._old = self._young if age < 2 * self._half_ttl else {}
             self._young = {}
             self._born = now
+
+
+class Visit:
+    """One inbound request's stay in the memory."""
+
+    __slots__ = ("_ids", "_memory", "_tag")
+
+    def __init__(self, memory: TraceMemory, ids: Sequence[bytes], tag: str) -> None:
+        self._memory = memory
+        self._ids = ids
+        self._tag = tag
+
+    def leave(self) -> None:
+        """The request is over. To be called once."""
+        self._memory.leave(self._ids, self._tag)

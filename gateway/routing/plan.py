@@ -5,8 +5,9 @@ from __future__ import annotations
 from gateway.routing.debug import explain_line
 from gateway.routing.decision import Decision
 from gateway.routing.instance import BASE, Instance
+from gateway.routing.memory import Visit
 from gateway.routing.routes import Reply
-from gateway.routing.services import ABSENT, ALL_UNHEALTHY, CONNECT_ERROR, EJECTED, Pool, ServiceView
+from gateway.routing.services import ABSENT, ALL_UNHEALTHY, EJECTED, Pool, ServiceView
 
 NO_INSTANCES = "no_instances"
 LANE_UNAVAILABLE = "lane_unavailable"
@@ -34,20 +35,23 @@ class Plan:
 
     `reply` is an answer that the route gives without a service.
     `unknown` names a service whose instances are not known yet: learn them and route again. `wants_body` is how many bytes
-    of the body rules want to see: read it and route again. `cookies` are field lines for the answer, each led by CRLF;
-    `explains`: the answer is to say why.
+    of the body rules want to see: read it and route again. `answer_fields` are field lines for the answer, each led by CRLF;
+    `explains`: the answer is to say why. `hop` is the line of `head` that says which instance is meant, empty if there is
+    none. `visit` is to be left when the request is over.
     """
 
     __slots__ = (
         "_base",
         "_pool",
         "_tried",
-        "cookies",
+        "answer_fields",
         "decision",
         "explains",
         "head",
+        "hop",
         "reply",
         "unknown",
+        "visit",
         "wants_body",
     )
 
@@ -55,8 +59,10 @@ class Plan:
         self.decision = decision
         self.unknown = unknown
         self.head: bytes = b""
+        self.hop: bytes = b""
+        self.visit: Visit | None = None
         self.wants_body: int = 0
-        self.cookies: bytes = b""
+        self.answer_fields: bytes = b""
         self.explains: bool = False
         self.reply: Reply | None = None
         self._pool: Pool | None = None
@@ -65,7 +71,7 @@ class Plan:
 
     def answer_lines(self) -> bytes:
         """The field lines that the answer gets, each led by CRLF."""
-        return self.cookies + explain_line(self.decision) if self.explains else self.cookies
+        return self.answer_fields + explain_line(self.decision) if self.explains else self.answer_fields
 
     def choose(self, view: ServiceView, fallback: str, strict: bool = False) -> None:
         """Picks the pool of the decision's tag and an instance of it, or falls back to the baseline and says why.
@@ -81,7 +87,7 @@ class Plan:
             if pool is None:
                 fallback = ABSENT
             else:
-                instance = pool.pick()
+                instance = pool.pick() or (pool.pick_ejected() if strict else None)
                 if instance is not None:
                     decision.pool = tag
                     decision.instance = instance
@@ -96,36 +102,53 @@ class Plan:
                     LANE_UNAVAILABLE, f"the lane is strict, and service {view.name} has {has} with tag {tag}"
                 )
                 return
+        instance = view.base.pick()
+        if instance is None and fallback == EJECTED:
+            # Nobody is behind the pool: better tried than refused.
+            pool = view.pools[tag]
+            decision.pool = tag
+            decision.instance = pool.pick_ejected()
+            self._pool = pool
+            return
         decision.fallback = fallback
         decision.pool = BASE
+        decision.instance = instance
         self._pool = view.base
-        decision.instance = view.base.pick()
-        if decision.instance is None:
+        if instance is None:
             decision.refuse(NO_INSTANCES, _why_none(view))
 
-    def choose_other(self) -> Instance | None:
-        """Another instance after the chosen one refused the connection: of the same pool first, then the baseline's.
+    def other(self) -> Instance | None:
+        """Another instance of the pool that was chosen, None if all of them were tried."""
+        return None if self._pool is None else self._pool.pick_other(self._tried_too())
 
-        Returns None (the decision unchanged) where everything was tried.
-        """
-        decision = self.decision
-        pool = self._pool
-        if pool is None or decision.instance is None:
-            return None
+    def other_in_baseline(self) -> Instance | None:
+        """An instance of the baseline behind a tagged pool, None if that is no way out or was taken already."""
+        return None if self._base is None else self._base.pick_other(self._tried_too())
+
+    def turn_to(self, instance: Instance) -> None:
+        """Changes the plan to another instance of the same pool."""
+        self.decision.instance = instance
+        if self.hop and self.hop != instance.hop:
+            # There is no other such line in the head: those that came in were cut.
+            self.head = self.head.replace(self.hop, instance.hop, 1)
+            self.hop = instance.hop
+
+    def fall_back_to(self, instance: Instance, reason: str) -> None:
+        """Changes the plan to an instance of the baseline."""
+        self._pool = self._base
+        self._base = None
+        self.decision.pool = BASE
+        self.decision.fallback = reason
+        self.turn_to(instance)
+
+    def _tried_too(self) -> list[Instance]:
+        """Who was tried, the present instance among them."""
+        instance = self.decision.instance
         if self._tried is None:
             self._tried = []
-        self._tried.append(decision.instance)
-        instance = pool.pick_other(self._tried)
-        if instance is None and self._base is not None:
-            instance = self._base.pick_other(self._tried)
-            if instance is not None:
-                self._pool = self._base
-                self._base = None
-                decision.pool = BASE
-                decision.fallback = CONNECT_ERROR
-        if instance is not None:
-            decision.instance = instance
-        return instance
+        if instance is not None and instance not in self._tried:
+            self._tried.append(instance)
+        return self._tried
 
 
 def _why_none(view: ServiceView) -> str:

@@ -19,7 +19,9 @@ ALL_UNHEALTHY: Final = "all_unhealthy"
 NOT_IN_GROUP: Final = "not_in_group"
 """Fallback reason: the lane's group does not hold this service."""
 CONNECT_ERROR: Final = "connect_error"
-"""Fallback reason: no instance with the tag accepted a connection for this request."""
+"""Fallback reason: no instance with the tag could be reached for this request: nothing listens, or its application is down."""
+MISDIRECTED: Final = "misdirected"
+"""Fallback reason: what the registry says is an instance with the tag refused the request as meant for somebody else."""
 EJECTED: Final = "ejected"
 """Fallback reason: instances carry the tag and are called healthy, but all have failed here too often."""
 
@@ -67,7 +69,7 @@ class Pool:
     `is_ejected`: there would be usable ones, but for their failures. `is_panicking`: all are unhealthy, and used.
     """
 
-    __slots__ = ("_turn", "is_ejected", "is_panicking", "order", "service", "size", "tag", "usable")
+    __slots__ = ("_ejected", "_turn", "is_ejected", "is_panicking", "order", "service", "size", "tag", "usable")
 
     def __init__(
         self, service: str, tag: str, instances: Sequence[Instance], turn: Turn, condition: Condition = SOUND
@@ -75,15 +77,18 @@ class Pool:
         self.service = service
         self.tag = tag
         self.size: int = len(instances)
-        usable = tuple(instance for instance in instances if instance.is_usable)
+        # Who is somebody else is nobody here, whatever the registry says of it.
+        members = [instance for instance in instances if instance.address not in condition.misdirected]
+        usable = tuple(instance for instance in members if instance.is_usable)
         self.is_panicking: bool = False
         if not usable and condition.uses_unhealthy:
-            usable = tuple(instance for instance in instances if instance.enabled and instance.weight > 0)
+            usable = tuple(instance for instance in members if instance.enabled and instance.weight > 0)
             self.is_panicking = bool(usable)
         kept = tuple(instance for instance in usable if instance.address not in condition.ejected)
         if tag == BASE and not kept:
             kept = usable  # there is nobody else: better tried than refused
         self.is_ejected: bool = bool(usable) and not kept
+        self._ejected: tuple[Instance, ...] = usable if self.is_ejected else ()
         self.usable: tuple[Instance, ...] = kept
         warming = condition.warming
         weights = [instance.weight * warming.get(instance.address, 1.0) for instance in kept]
@@ -91,8 +96,14 @@ class Pool:
         self._turn = turn
 
     def pick(self) -> Instance | None:
-        """The next instance by weighted round robin, or None where no instance is usable."""
-        order = self.order
+        """The next instance by weighted round robin, or None if no instance is usable."""
+        return self._next_of(self.order)
+
+    def pick_ejected(self) -> Instance | None:
+        """The next instance of a pool that is ejected whole, for whoever has nobody else; None for other pools."""
+        return self._next_of(self._ejected)
+
+    def _next_of(self, order: tuple[Instance, ...]) -> Instance | None:
         if not order:
             return None
         turn = self._turn

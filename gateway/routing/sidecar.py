@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Final
+
+from gateway import hop
 from gateway.http.request import Request
-from gateway.routing.carriers import Carriers, note_traces, recall_trace
+from gateway.routing.carriers import Carriers, recall_trace, trace_ids
 from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
 from gateway.routing.instance import BASE, Instance
@@ -12,23 +16,40 @@ from gateway.routing.plan import Peer, Plan
 from gateway.routing.services import NOT_IN_GROUP, ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 
-NO_SERVICE = "no_service"
+NO_SERVICE: Final = "no_service"
+MISDIRECTED: Final = "misdirected"
+NOT_FROM_MESH: Final = "not_from_mesh"
 
 
 class InboundRouter:
     """Everything goes to the local service; what the request carries is remembered and written on again.
 
-    A sidecar trusts its peers: they are the entry gateway and other sidecars.
+    A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means, by `hop`
+    (see there); what is meant for another one than those in `identities` is refused before the service sees it. `admits_all`:
+    requests of callers that do not say so, as probes and people with curl, are let through.
     """
 
-    __slots__ = ("_carriers", "_memory", "_view", "snapshot")
+    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_view", "snapshot")
 
     def __init__(
-        self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, service: str, tag: str, app: Instance
+        self,
+        snapshot: Snapshot,
+        carriers: Carriers,
+        memory: TraceMemory,
+        service: str,
+        tag: str,
+        app: Instance,
+        identities: Collection[str] = (),
+        admits_all: bool = True,
     ) -> None:
         self.snapshot = snapshot
         self._carriers = carriers
         self._memory = memory
+        self._tag = tag
+        self._identities: frozenset[bytes] = frozenset(
+            [identity.encode("ascii") for identity in (*identities, hop.target(tag), hop.target(tag, service))]
+        )
+        self._admits_all = admits_all
         # Seen from inside there is one place to go, whatever the tag: the instance's own tag matters to its peers.
         self._view = ServiceView(service, (app,), Turns())
 
@@ -40,9 +61,21 @@ class InboundRouter:
         """Decides for one inbound request. Never raises, never waits."""
         decision = Decision(self.snapshot.revision)
         plan = Plan(decision)
-        tag, source = self._carriers.read(request)
-        note_traces(self._memory, request, tag, now)
         decision.service = self._view.name
+        meant = request.hop
+        if meant:
+            if meant not in self._identities:
+                decision.refuse(
+                    MISDIRECTED, f"this is an instance of {self._view.name} with tag {self._tag}, not the one meant"
+                )
+                plan.answer_fields = hop.refusal(hop.MISDIRECTED)
+                return plan
+        elif not self._admits_all:
+            decision.refuse(NOT_FROM_MESH, "this instance serves requests of gateways and sidecars only")
+            return plan
+        tag, source = self._carriers.read(request)
+        # What reaches a gray instance unmarked comes from outside the mesh, and what follows from it starts here.
+        plan.visit = self._memory.enter(trace_ids(request), tag if source else self._tag, now)
         plan.choose(self._view, "")
         if source:
             decision.tag = tag
@@ -87,7 +120,8 @@ class OutboundRouter:
             return Plan(decision, unknown=service)
         plan = Plan(decision)
         plan.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
-        if not decision.error:
+        if decision.instance is not None:
+            plan.hop = decision.instance.hop
             _forward(plan, request, self._carriers)
         return plan
 
@@ -117,7 +151,7 @@ class OutboundRouter:
 
 
 def _forward(plan: Plan, request: Request, carriers: Carriers) -> None:
-    lines: list[bytes] = []
+    lines: list[bytes] = [plan.hop] if plan.hop else []
     carriers.write(request, plan.decision.tag, lines)
     if request.rewrites_host:
         lines.append(b"Host: " + (request.authority or plan.decision.service.encode("latin-1")) + b"\r\n")

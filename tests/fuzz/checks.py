@@ -34,7 +34,7 @@ _HOP_BY_HOP = {
     b"expect",
 }
 _NOT_FROM_OUTSIDE = {b"x-gray-tag", b"x-real-ip", b"forwarded"}
-_OURS = [b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"traceparent"]
+_OURS = [b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"traceparent", b"x-gray-hop"]
 
 
 def splits_of(data: bytes, thorough: bool) -> Iterator[list[bytes]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.routing.ejection import CHECK, CONNECT, ERRORS, EjectionTerms, Ejector
+from gateway.routing.ejection import CHECK, CONNECT, ERRORS, MISDIRECTED, EjectionTerms, Ejector
 from gateway.routing.instance import BASE, Instance
 
 
@@ -97,27 +97,92 @@ def test_who_fails_again_soon_is_out_longer_up_to_a_limit() -> None:
     assert bench.out(*ALL) == set()
 
 
-def test_never_more_than_a_share_of_each_pool_is_out() -> None:
+def test_never_more_than_a_share_of_the_baseline_is_out() -> None:
     bench = Bench()
-    gray = instance(5, "gray")
-    for item in (*ALL, gray):
+    for item in ALL:
         bench.fail(item, 2)
         bench.now += 1.0
-    # The first two of four; and nobody of a lane that has one.
-    assert bench.out(*ALL, gray) == {1, 2}
+    assert bench.out(*ALL) == {1, 2}
     assert bench.out(ONE, TWO, THREE) == {1}
     # Those that are unhealthy anyway do not widen the pool.
     assert bench.out(ONE, TWO, instance(3, healthy=False), instance(4, healthy=False)) == {1}
 
 
-def test_a_share_of_one_takes_a_whole_lane_and_a_share_of_none_nobody() -> None:
+def test_a_lane_may_be_out_whole() -> None:
+    """The baseline is behind it. What is out of it does not count for the baseline's share."""
+    bench = Bench()
+    gray = instance(5, "gray")
+    bench.fail(gray, 2)
+    bench.now += 1.0
+    bench.fail(ONE, 2)
+    bench.fail(TWO, 2)
+    assert bench.out(ONE, TWO, gray) == {1, 5}
+    assert bench.out(gray) == {5}
+
+
+def test_only_who_is_out_is_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.fail(ONE, 2)
+    assert bench.out(ONE) == set()
+    assert bench.causes == []
+    assert "10.0.0.1:1 does not accept connections, and stays" in caplog.text
+    assert "is ejected" not in caplog.text
+    # A second one comes: now it is a share.
+    assert bench.out(ONE, TWO) == {1}
+    assert bench.out(ONE, TWO) == {1}
+    assert bench.causes == [CONNECT]
+    assert "10.0.0.1:1 (tag base) is ejected for 10 s" in caplog.text
+    bench.ejector.checked("orders", TWO, False)
+    assert bench.out(ONE, TWO) == {1}
+    bench.move(10.0)
+    assert bench.out(ONE, TWO) == {2}
+    assert bench.causes == [CONNECT, CHECK]
+
+
+def test_a_share_of_one_takes_the_whole_baseline_and_a_share_of_none_nobody() -> None:
     bench = Bench(EjectionTerms(share=1.0))
     bench.fail(ONE, 9)
     assert bench.out(ONE) == {1}
     bench = Bench(EjectionTerms(share=0.0))
-    bench.fail(ONE, 9)
-    assert bench.out(ONE) == set()
-    assert bench.changes == []
+    gray = instance(5, "gray")
+    bench.fail(gray, 9)
+    bench.ejector.checked("orders", gray, False)
+    assert bench.out(ONE, gray) == set()
+
+
+def test_another_instance_at_the_address_starts_anew() -> None:
+    bench = Bench()
+    bench.fail(ONE, 2)
+    gray = instance(1, "gray")
+    bench.ejector.retain("orders", (gray,))
+    assert bench.out(gray) == set()
+    bench.fail(gray, 1)
+    bench.fail(ONE, 1)  # an exchange that still had the old list
+    assert bench.out(gray) == bench.out(ONE) == set()
+
+
+def test_who_refuses_what_is_meant_for_it_is_nobody_for_a_while_and_not_ejected() -> None:
+    bench = Bench()
+    bench.ejector.refused("orders", ONE)
+    bench.ejector.refused("orders", ONE)
+    assert bench.ejector.misdirected("orders") == {"10.0.0.1:1"}
+    assert bench.ejector.misdirected("other") == set()
+    assert bench.out(*ALL) == set()
+    assert (bench.changes, bench.causes) == (["orders"], [MISDIRECTED])
+    bench.ejector.succeeded("orders", ONE)  # an answer to an earlier request
+    assert bench.ejector.misdirected("orders") == {"10.0.0.1:1"}
+    bench.move(10.0)
+    assert bench.ejector.misdirected("orders") == set()
+    assert bench.changes == ["orders", "orders"]
+
+
+def test_who_refused_is_asked_at_once_if_the_registry_says_something_else() -> None:
+    bench = Bench()
+    bench.ejector.refused("orders", ONE)
+    bench.ejector.retain("orders", (instance(1, "gray"),))
+    assert bench.ejector.misdirected("orders") == set()
+    bench.move(10.0)
+    assert bench.changes == ["orders"]
 
 
 def test_a_check_decides_until_it_passes() -> None:
@@ -126,10 +191,10 @@ def test_a_check_decides_until_it_passes() -> None:
     assert bench.ejector.records == {}
     bench.ejector.checked("orders", ONE, False)
     bench.ejector.checked("orders", ONE, False)
-    assert bench.causes == [CHECK]
     bench.move(1000.0)
     bench.ejector.succeeded("orders", ONE)
     assert bench.out(*ALL) == {1}
+    assert bench.causes == [CHECK]
     bench.ejector.checked("orders", ONE, True)
     assert bench.out(*ALL) == set()
 

@@ -1,30 +1,89 @@
-"""What a sidecar remembers: bounded, expiring, and the latest word on an id counts."""
+"""What a sidecar remembers: bounded, expiring, never one request's tag for another's calls."""
 
 from __future__ import annotations
 
-from gateway.routing.memory import TraceMemory
+import itertools
+
+import pytest
+
+from gateway.routing.memory import AMBIGUOUS, TraceMemory
+
+
+def note(memory: TraceMemory, name: bytes, tag: str, now: float) -> None:
+    """A request that came and went."""
+    visit = memory.enter([name], tag, now)
+    assert visit is not None
+    visit.leave()
 
 
 def test_remembers_marked_requests_only() -> None:
     memory = TraceMemory()
-    memory.note(b"1", "gray", 0.0)
-    memory.note(b"2", "base", 0.0)
+    note(memory, b"1", "gray", 0.0)
+    note(memory, b"2", "base", 0.0)
     assert memory.recall(b"1", 1.0) == "gray"
     assert memory.recall(b"2", 1.0) is None
     assert len(memory) == 1
 
 
-def test_an_unmarked_request_of_a_known_trace_is_unmarked() -> None:
-    """Unmarked traffic must not follow a marked request of the same trace into gray."""
+def test_a_request_without_an_id_leaves_nothing() -> None:
     memory = TraceMemory()
-    memory.note(b"1", "gray", 0.0)
-    memory.note(b"1", "base", 0.1)
+    assert memory.enter([], "gray", 0.0) is None
+    assert memory.recall(b"", 0.0) is None
+
+
+def test_of_requests_one_after_the_other_the_latest_counts() -> None:
+    memory = TraceMemory()
+    note(memory, b"1", "gray", 0.0)
+    note(memory, b"1", "base", 0.1)
     assert memory.recall(b"1", 0.2) == "base"
+    note(memory, b"1", "gray", 0.3)
+    assert memory.recall(b"1", 0.4) == "gray"
+    assert memory.ambiguous == 0
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["base", "gray", "gray"])))
+def test_requests_with_one_id_and_different_tags_are_told_apart_by_nothing(order: tuple[str, ...]) -> None:
+    """Whoever came first and whoever leaves first: as long as both are under way there is no tag."""
+    memory = TraceMemory()
+    visits = {index: memory.enter([b"1"], tag, 0.0) for index, tag in enumerate(order)}
+    assert memory.recall(b"1", 0.1) == AMBIGUOUS
+    left = dict(enumerate(order))
+    for count, index in enumerate(list(visits), start=1):
+        visit = visits.pop(index)
+        assert visit is not None
+        visit.leave()
+        del left[index]
+        if left:
+            assert memory.recall(b"1", 0.1) == (AMBIGUOUS if len(set(left.values())) > 1 else left[max(left)]), count
+    assert memory.recall(b"1", 0.1) == order[-1]
+
+
+def test_two_marked_requests_of_different_lanes_are_ambiguous_too() -> None:
+    memory = TraceMemory()
+    memory.enter([b"1"], "gray", 0.0)
+    memory.enter([b"1", b"2"], "blue", 0.0)
+    assert (memory.recall(b"1", 0.0), memory.recall(b"2", 0.0)) == (AMBIGUOUS, "blue")
+    assert memory.ambiguous == 1
+
+
+def test_an_unmarked_request_under_way_is_known_to_be_unmarked() -> None:
+    memory = TraceMemory()
+    visit = memory.enter([b"1"], "base", 0.0)
+    assert visit is not None
+    assert memory.recall(b"1", 0.0) == "base"
+    visit.leave()
+    assert memory.recall(b"1", 0.0) is None
+
+
+def test_what_is_under_way_does_not_expire() -> None:
+    memory = TraceMemory(ttl=60.0)
+    memory.enter([b"1"], "gray", 0.0)
+    assert memory.recall(b"1", 1000.0) == "gray"
 
 
 def test_expires() -> None:
     memory = TraceMemory(ttl=60.0)
-    memory.note(b"1", "gray", 0.0)
+    note(memory, b"1", "gray", 0.0)
     assert memory.recall(b"1", 29.0) == "gray"
     assert memory.recall(b"1", 31.0) == "gray"
     assert memory.recall(b"1", 61.5) is None
@@ -32,13 +91,13 @@ def test_expires() -> None:
 
 def test_expires_after_a_long_silence() -> None:
     memory = TraceMemory(ttl=60.0)
-    memory.note(b"1", "gray", 0.0)
+    note(memory, b"1", "gray", 0.0)
     assert memory.recall(b"1", 1000.0) is None
 
 
 def test_is_bounded() -> None:
     memory = TraceMemory(entries=1000)
     for number in range(100_000):
-        memory.note(b"%d" % number, "gray", 0.0)
+        note(memory, b"%d" % number, "gray", 0.0)
         assert len(memory) <= 1000
     assert memory.recall(b"99999", 0.0) == "gray"

@@ -76,24 +76,48 @@ def test_an_unreadable_tag_is_never_baseline() -> None:
     assert not is_tag(INVALID)
 
 
-def test_after_a_refused_connection_the_pool_is_tried_before_the_baseline() -> None:
+def planned(service: ServiceView, tag: str = BASE, strict: bool = False) -> Plan:
     decision = Decision(1)
-    decision.tag = "gray"
+    decision.tag = tag
     plan = Plan(decision)
-    plan.choose(view(instance(1), instance(2, "gray"), instance(3, "gray")), "")
-    first = decision.instance
-    second = plan.choose_other()
-    assert {first.port, second.port} == {2, 3}  # type: ignore[union-attr]
-    assert decision.fallback == ""
-    third = plan.choose_other()
-    assert (third.port, decision.pool, decision.fallback) == (1, BASE, "connect_error")  # type: ignore[union-attr]
-    assert plan.choose_other() is None
+    plan.choose(service, "", strict)
+    return plan
+
+
+def test_after_a_refused_connection_the_pool_is_tried_before_the_baseline() -> None:
+    plan = planned(view(instance(1), instance(2, "gray"), instance(3, "gray")), "gray")
+    decision = plan.decision
+    first, second = decision.instance, plan.other()
+    assert first is not None
+    assert second is not None
+    assert {first.port, second.port} == {2, 3}
+    plan.turn_to(second)
+    assert (plan.other(), decision.fallback) == (None, "")
+    third = plan.other_in_baseline()
+    assert third == instance(1)
+    plan.fall_back_to(third, "connect_error")
+    assert (decision.instance, decision.pool, decision.fallback) == (third, BASE, "connect_error")
+    assert (plan.other(), plan.other_in_baseline()) == (None, None)
 
 
 def test_a_refused_baseline_never_leads_to_gray() -> None:
-    plan = Plan(Decision(1))
-    plan.choose(view(instance(1), instance(2, "gray")), "")
-    assert plan.choose_other() is None
+    plan = planned(view(instance(1), instance(2, "gray")))
+    assert (plan.other(), plan.other_in_baseline()) == (None, None)
+
+
+def test_a_strict_lane_has_no_baseline_behind_it() -> None:
+    plan = planned(view(instance(1), instance(2, "gray")), "gray", strict=True)
+    assert (plan.other(), plan.other_in_baseline()) == (None, None)
+
+
+def test_the_head_says_which_instance_is_meant_whoever_is_turned_to() -> None:
+    plan = planned(view(instance(1), instance(2, "gray")), "gray")
+    assert plan.decision.instance is not None
+    plan.hop = plan.decision.instance.hop
+    plan.head = b"GET / HTTP/1.1\r\nHost: a\r\n" + plan.hop + b"Via: x\r\n\r\n"
+    assert plan.hop == b"X-Gray-Hop: gray\r\n"
+    plan.fall_back_to(instance(1), "connect_error")
+    assert plan.head == b"GET / HTTP/1.1\r\nHost: a\r\nX-Gray-Hop: base\r\nVia: x\r\n\r\n"
 
 
 def test_canonical_order_drops_duplicates() -> None:
@@ -116,6 +140,23 @@ def test_the_ejected_get_nothing_and_a_lane_without_others_falls_back_and_says_s
     assert choose(service, "gray") == (BASE, "ejected", "", 2)
     # Of the baseline somebody is always left: better tried than refused.
     assert choose(conditioned(out, instance(1)), BASE) == (BASE, "", "", 1)
+
+
+def test_a_pool_that_is_ejected_whole_is_tried_if_nobody_is_behind_it() -> None:
+    out = Condition(ejected=frozenset({"10.0.0.1:3"}))
+    assert choose(conditioned(out, instance(3, "gray")), "gray") == ("gray", "", "", 3)
+    strict = planned(conditioned(out, instance(1), instance(3, "gray")), "gray", strict=True).decision
+    assert (strict.instance, strict.error) == (instance(3, "gray"), "")
+    assert choose(conditioned(out, instance(1, healthy=False), instance(3, "gray")), BASE)[2] == "no_instances"
+
+
+def test_who_is_not_who_the_registry_says_is_nobody() -> None:
+    """Not even the last one of the baseline, and not where all are unhealthy."""
+    other = Condition(misdirected=frozenset({"10.0.0.1:1", "10.0.0.1:3"}), uses_unhealthy=True)
+    service = conditioned(other, instance(1), instance(2, healthy=False), instance(3, "gray"))
+    assert choose(service, BASE) == (BASE, "", "", 2)
+    assert choose(service, "gray")[3] == 2
+    assert choose(conditioned(other, instance(1)), BASE)[2] == "no_instances"
 
 
 def test_newcomers_get_a_share_of_their_weight() -> None:

@@ -1,44 +1,118 @@
-"""Trace ids: read from what exists, made where there is none."""
+"""Trace ids: what identifies a request, and what does not; a traceparent where there is none."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.telemetry.tracecontext import correlation_id_of, new_traceparent_line, trace_id_of
+from gateway.telemetry.tracecontext import (
+    b3_trace_id_of,
+    new_traceparent_line,
+    request_id_of,
+    trace_id_of,
+    x_b3_trace_id_of,
+)
 
 ID = b"4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = b"00f067aa0ba902b7"
 
 
 @pytest.mark.parametrize(
     ("value", "trace_id"),
     [
-        (b"00-" + ID + b"-00f067aa0ba902b7-01", ID),
-        (b"cc-" + ID + b"-00f067aa0ba902b7-01-more", ID),
-        (b"00-" + ID.upper() + b"-00f067aa0ba902b7-01", b""),
-        (b"00-" + b"0" * 32 + b"-00f067aa0ba902b7-01", b""),
-        (b"00-" + ID, b""),
-        (b"", b""),
+        pytest.param(b"00-" + ID + b"-" + SPAN + b"-01", ID, id="sound"),
+        pytest.param(b"cc-" + ID + b"-" + SPAN + b"-01", ID, id="a later version"),
+        pytest.param(b"cc-" + ID + b"-" + SPAN + b"-01-more", ID, id="a later version goes on"),
+        pytest.param(b"cc-" + ID + b"-" + SPAN + b"-01more", b"", id="a later version goes on without a dash"),
+        pytest.param(b"00-" + ID + b"-" + SPAN + b"-01-more", b"", id="version 00 goes on"),
+        pytest.param(b"00-" + ID + b"-" + SPAN + b"-01-", b"", id="version 00 with a dash behind"),
+        pytest.param(b"ff-" + ID + b"-" + SPAN + b"-01", b"", id="version ff"),
+        pytest.param(b"00-" + ID + b"-" + b"0" * 16 + b"-01", b"", id="parent id zero"),
+        pytest.param(b"00-" + b"0" * 32 + b"-" + SPAN + b"-01", b"", id="trace id zero"),
+        pytest.param(b"00-" + ID.upper() + b"-" + SPAN + b"-01", b"", id="upper case"),
+        pytest.param(b"00-" + ID, b"", id="cut short"),
+        pytest.param(b"", b"", id="empty"),
     ],
 )
-def test_trace_id(value: bytes, trace_id: bytes) -> None:
+def test_trace_id_of_a_traceparent(value: bytes, trace_id: bytes) -> None:
     assert trace_id_of(value) == trace_id
 
 
 @pytest.mark.parametrize(
-    ("value", "identity"),
+    ("value", "trace_id"),
     [
-        (ID, ID),
-        (ID + b"-00f067aa0ba902b7-1", ID),
-        (b"7f1b2c3d-aaaa-bbbb-cccc-1234567890ab", b"7f1b2c3d-aaaa-bbbb-cccc-1234567890ab"),
-        (b"x" * 129, b""),
+        pytest.param(ID + b"-" + SPAN, ID, id="ids"),
+        pytest.param(ID.upper() + b"-" + SPAN + b"-1", ID, id="upper case is the same id"),
+        pytest.param(ID[:16] + b"-" + SPAN + b"-d", ID[:16], id="64 bits"),
+        pytest.param(ID + b"-" + SPAN + b"-0-" + SPAN, ID, id="with a parent"),
+        pytest.param(b"0", b"", id="deny sampling"),
+        pytest.param(b"1", b"", id="accept sampling"),
+        pytest.param(b"d", b"", id="debug"),
+        pytest.param(ID, b"", id="no span"),
+        pytest.param(ID[:20] + b"-" + SPAN + b"-1", b"", id="80 bits"),
+        pytest.param(b"0" * 32 + b"-" + SPAN + b"-1", b"", id="trace id zero"),
+        pytest.param(ID + b"-" + b"0" * 16 + b"-1", b"", id="span id zero"),
+        pytest.param(ID + b"-" + SPAN + b"-7", b"", id="unknown sampling state"),
+        pytest.param(b"", b"", id="empty"),
     ],
 )
-def test_correlation_id(value: bytes, identity: bytes) -> None:
-    assert correlation_id_of(value) == identity
+def test_trace_id_of_b3(value: bytes, trace_id: bytes) -> None:
+    assert b3_trace_id_of(value) == trace_id
+
+
+@pytest.mark.parametrize(
+    ("value", "trace_id"),
+    [
+        pytest.param(ID, ID, id="128 bits"),
+        pytest.param(ID[:16].upper(), ID[:16], id="64 bits in upper case"),
+        pytest.param(b"0" * 32, b"", id="zero"),
+        pytest.param(b"0" * 16, b"", id="64 bits of zero"),
+        pytest.param(ID[:31], b"", id="cut short"),
+        pytest.param(ID + b"," + ID, b"", id="two"),
+        pytest.param(b"", b"", id="empty"),
+    ],
+)
+def test_trace_id_of_x_b3_traceid(value: bytes, trace_id: bytes) -> None:
+    assert x_b3_trace_id_of(value) == trace_id
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"7f1b2c3d-aaaa-bbbb-cccc-1234567890ab", id="UUID"),
+        pytest.param(ID, id="nginx"),
+        pytest.param(b"01ARZ3NDEKTSV4RRFFQ69G5FAV", id="ULID"),
+        pytest.param(b"0ujtsYcgvSTl8PAuAdqWYSMnLOv", id="KSUID"),
+        pytest.param(b"20261125T213247Z-000123", id="a time and a counter, whole"),
+        pytest.param(b"5f1d7e.X/9+a8B=c~d:e@f_g" * 8, id="long"),
+    ],
+)
+def test_a_request_id_is_taken_whole(value: bytes) -> None:
+    assert request_id_of(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"-", id="a dash"),
+        pytest.param(b"undefined", id="a word"),
+        pytest.param(b"20261125T213247Z", id="a time"),
+        pytest.param(b"000000000000000000000000000000000123", id="a padded counter"),
+        pytest.param(b"00000000-0000-0000-0000-000000000000", id="nil UUID"),
+        pytest.param(b"ffffffff-ffff-ffff-ffff-ffffffffffff", id="max UUID"),
+        pytest.param(b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", id="placeholder"),
+        pytest.param(ID + b"," + ID[::-1], id="two"),
+        pytest.param(b"req 7f1b2c3d aaaa bbbb cccc 1234", id="spaces"),
+        pytest.param(b"0123456789abcdef" * 13, id="too long"),
+        pytest.param(b"7f1b2c3d-aaaa-bbbb-cccc-1234567890\xe4b", id="not ASCII"),
+    ],
+)
+def test_what_identifies_no_request_is_no_id(value: bytes) -> None:
+    assert request_id_of(value) == b""
 
 
 def test_a_new_traceparent_is_well_formed() -> None:
     made = new_traceparent_line(1 << 100 | 7, sampled=True)
     assert made == b"traceparent: 00-00000000000000000000001000000000-0000000000000007-01\r\n"
     assert trace_id_of(made[13:-2]) == b"00000000000000000000001000000000"
-    assert new_traceparent_line(1 << 100, sampled=False).endswith(b"-00\r\n")
+    assert new_traceparent_line(1 << 100 | 7, sampled=False).endswith(b"-00\r\n")

@@ -1,0 +1,43 @@
+"""What gateways and sidecars tell each other, and nobody else: the `X-Gray-Hop` field.
+
+A registry's list may be old: the address of a baseline instance may belong to a gray one by now. So each request says which
+instance it is meant for, and a sidecar that is another one refuses it before its application sees a byte. The refusal says
+so in the same field, and the caller turns elsewhere: nothing was done.
+
+    X-Gray-Hop: gray;service=spring-cloud-a     (request: meant for an instance with this tag, of this service)
+    X-Gray-Hop: misdirected                     (response: this is not that instance)
+    X-Gray-Hop: unavailable                     (response: it is, but its application cannot be reached)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+FIELD: Final = b"x-gray-hop"
+"""The field's name in lower case."""
+_LINE: Final = "X-Gray-Hop: "
+
+SIDECAR_KEY: Final = "gray-sidecar"
+"""Metadata of an instance behind a sidecar: the service's name as that sidecar knows it. (Consul's keys have no dots.)"""
+
+MAX_SERVICE: Final = 256
+"""Characters of a service's name that is sent along: a registry may hold anything."""
+
+MISDIRECTED: Final = b"misdirected"
+UNAVAILABLE: Final = b"unavailable"
+
+
+def target(tag: str, service: str = "") -> str:
+    """The value that names an instance: its tag and, if it is known, its service as its own sidecar calls it."""
+    return f"{tag};service={quote(service, safe='')}" if 0 < len(service) <= MAX_SERVICE else tag
+
+
+def line(value: str) -> bytes:
+    """A field line with a value of this module, CRLF included."""
+    return f"{_LINE}{value}\r\n".encode("ascii")
+
+
+def refusal(reason: bytes) -> bytes:
+    """The line of a response that refuses a request unprocessed, led by CRLF."""
+    return b"\r\n" + _LINE.encode("ascii") + reason
