@@ -35,6 +35,8 @@ class Observed:
     """When the listener's certificates expire, by file."""
     lanes: Callable[[], Mapping[tuple[str, str], float]]
     """When lanes expire, by group and name."""
+    application: Callable[[], bool] | None = None
+    """Whether a sidecar's application takes requests; None: there is none to watch."""
 
 
 class Collector:
@@ -57,6 +59,7 @@ class Collector:
         yield from self._traffic()
         yield from self._pools()
         yield from self._workers()
+        yield from self._application()
         yield from self._registry_state()
         yield from self._reloads()
 
@@ -105,6 +108,11 @@ class Collector:
             "Requests that their route answered without a service.",
             labels=["listener", "route", "code"],
         )
+        ambiguous = CounterMetricFamily(
+            "gateway_ambiguous_traces",
+            "Calls treated as unmarked: marked and unmarked requests under way shared their only id.",
+            labels=["listener"],
+        )
         overhead = HistogramMetricFamily(
             "gateway_overhead_seconds",
             "The gateway's own share of an exchange: until the head was handed on, and from the answer's coming to its"
@@ -140,12 +148,13 @@ class Collector:
             for (route, code_number), count in traffic.replies.items():
                 replies.add_metric([listener, route, str(code_number)], count)
             overhead.add_metric([listener], _cumulative(traffic.overhead), traffic.overhead.total)
+            ambiguous.add_metric([listener], traffic.ambiguous)
             lines.add_metric([listener], traffic.log_lines)
             dropped.add_metric([listener], traffic.log_dropped)
             in_flight.add_metric([listener], traffic.in_flight)
             connections.add_metric([listener], traffic.connections)
         yield from (requests, durations, overhead, lanes, fallbacks, errors, ejections)
-        yield from (retries, denied, refused, replies)
+        yield from (retries, denied, refused, replies, ambiguous)
         yield from (in_flight, connections, lines, dropped)
 
     def _pools(self) -> Iterator[Metric]:
@@ -194,6 +203,14 @@ class Collector:
         for names, when in self._observed.lanes().items():
             lanes.add_metric(list(names), when)
         yield lanes
+
+    def _application(self) -> Iterator[Metric]:
+        if self._observed.application is not None:
+            up = GaugeMetricFamily(
+                "gateway_application_up", "1 if the application beside the sidecar takes requests, 0 if not."
+            )
+            up.add_metric([], self._observed.application())
+            yield up
 
     def _registry_state(self) -> Iterator[Metric]:
         registries = self._observed.registries

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gateway import __version__
+from gateway import __version__, hop
 from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
@@ -25,6 +25,7 @@ from gateway.app.parts import (
     warn_of_restart,
 )
 from gateway.app.registries import make_registries, registrars, replace_static
+from gateway.control.application import ApplicationWatch
 from gateway.control.certificates import upstream_tls
 from gateway.control.load import LoadedSidecar, load_sidecar
 from gateway.control.publish import Publisher
@@ -35,8 +36,9 @@ from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
+from gateway.registry.tags import OWN_KEY, TagRules
 from gateway.routing.carriers import Carriers
-from gateway.routing.instance import Instance
+from gateway.routing.instance import BASE, Instance
 from gateway.routing.memory import TraceMemory
 from gateway.routing.routes import RouteTable
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
@@ -44,6 +46,8 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
+from gateway.settings import RemoteRegistrySettings
+from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
@@ -103,13 +107,22 @@ class Sidecar:
         app_origins = self._app_origins = Origins(settings.limits.upstream_connections)
         peer_origins = self._peer_origins = Origins(settings.limits.upstream_connections)
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
-        memory = TraceMemory(
+        memory = self._memory = TraceMemory(
             settings.trace_memory.entries, settings.trace_memory.ttl, asyncio.get_running_loop().time()
         )
         carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
         self._publisher = Publisher(self._publish, peer_origins, self._outbound_traffic, settings.ejection)
         snapshot = self._publisher.snapshot
-        self._inbound_router = InboundRouter(snapshot, carriers, memory, settings.service, settings.tag, app)
+        self._inbound_router = InboundRouter(
+            snapshot,
+            carriers,
+            memory,
+            settings.service,
+            settings.tag,
+            app,
+            self._identities(),
+            settings.callers == "any",
+        )
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
         self._registries = make_registries(
             settings.all_registries, self._publisher.service_changed, settings.chosen_registries, settings.state
@@ -137,12 +150,16 @@ class Sidecar:
         )
         await self._inbound.start()
         await self._outbound.start()
-        # Registered last, when both listeners serve.
+        # Registered last, when both listeners serve, and the application takes requests.
         self._announcers = {
-            name: Announcer(registrar, self._registration()) for name, registrar in registrars(self._registries).items()
+            name: Announcer(registrar, self._registration(), is_usable=False)
+            for name, registrar in registrars(self._registries).items()
         }
         for announcer in self._announcers.values():
             announcer.start()
+        tls = upstream_tls(settings).get(settings.service)
+        self._app_watch = ApplicationWatch(settings.service, app, settings.app_check, tls, self._app_changed)
+        self._app_watch.start()
         collector = Collector(
             Observed(
                 self._traffic,
@@ -153,6 +170,7 @@ class Sidecar:
                 lambda: (1, 0),
                 dict,
                 dict,
+                lambda: self._app_watch.is_up,
             )
         )
         sources = Sources(
@@ -187,6 +205,7 @@ class Sidecar:
         self._is_draining = True
         await self._watcher.close()
         await self._copies.close()
+        await self._app_watch.close()
         await asyncio.gather(*(announcer.withdraw() for announcer in self._announcers.values()))
         drain = self._settings.drain
         if not await self._inbound.drain(drain.delay, drain.timeout):
@@ -206,7 +225,12 @@ class Sidecar:
         if self._log_file is not None:
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
+        self._outbound_traffic.ambiguous = self._memory.ambiguous
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
+
+    def _app_changed(self, is_up: bool) -> None:
+        for announcer in self._announcers.values():
+            announcer.set_usable(is_up)
 
     def reload(self) -> None:
         """What SIGHUP asks for."""
@@ -258,13 +282,26 @@ class Sidecar:
     def _registration(self) -> Registration:
         settings = self._settings
         host = settings.advertise or find_address(settings.inbound.host)
-        return Registration(
-            settings.service, host, self._inbound.port, settings.tag, settings.weight, dict(settings.metadata)
-        )
+        return Registration(settings.service, host, self._inbound.port, settings.tag, settings.weight, self._metadata())
+
+    def _metadata(self) -> dict[str, str]:
+        """What is registered beside the tag. Peers say by our own name whom they mean: they may call the service otherwise."""
+        return {**self._settings.metadata, hop.SIDECAR_KEY: self._settings.service}
+
+    def _identities(self) -> list[str]:
+        """What peers may call this instance: tags can also be read from metadata, and by other keys than ours."""
+        settings = self._settings
+        metadata = settings.metadata if settings.tag == BASE else {**settings.metadata, OWN_KEY: settings.tag}
+        remote = [item for item in settings.all_registries.values() if isinstance(item, RemoteRegistrySettings)]
+        chains = [DEFAULT_TAG_KEYS, *(tuple(item.tag_keys) for item in remote)]
+        tags = {TagRules(chain).tag_of(metadata) for chain in chains}
+        return [hop.target(tag, service) for tag in tags for service in ("", settings.service)]
 
     def _not_ready(self) -> list[str]:
         if self._is_draining:
             return ["draining"]
+        if not self._app_watch.is_up:
+            return [self._app_watch.reason]
         service = self._settings.service
         # One registry is enough for peers to find it.
         if self._announcers and not any(announcer.registered for announcer in self._announcers.values()):
@@ -284,6 +321,11 @@ class Sidecar:
             "reloads": {"success": state.succeeded, "failure": state.failed},
             "service": settings.service,
             "tag": settings.tag,
+            "application": {
+                "address": str(settings.app),
+                "up": self._app_watch.is_up,
+                "reason": self._app_watch.reason or None,
+            },
             "registered": any(announcer.registered for announcer in self._announcers.values()),
             "registered_in": [name for name, announcer in self._announcers.items() if announcer.registered],
             "registries": describe_registries(self._registries),

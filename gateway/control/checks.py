@@ -64,7 +64,10 @@ class Checks:
     async def _follow(self, service: str, instance: Instance, check: CheckSettings) -> None:
         row, was_fine = 0, True
         while True:
-            is_fine = await self._ask(service, instance, check)
+            if self._session is None:
+                self._session = new_session()
+            tls = self._secured.get(service)
+            is_fine = await answers_well(self._session, service, instance, check.path, check.timeout, tls)
             row = row + 1 if is_fine is was_fine else 1
             was_fine = is_fine
             if row >= (check.passes if is_fine else check.failures):
@@ -72,21 +75,26 @@ class Checks:
             # With jitter, lest all gateways ask in step.
             await asyncio.sleep(check.interval * random.uniform(0.9, 1.1))
 
-    async def _ask(self, service: str, instance: Instance, check: CheckSettings) -> bool:
-        if self._session is None:
-            # A connection each time: whether one can be made is half of the question.
-            self._session = ClientSession(connector=TCPConnector(limit=0, force_close=True))
-        tls = self._secured.get(service)
-        url = f"{'http' if tls is None else 'https'}://{instance.address}{check.path}"
-        try:
-            async with self._session.get(
-                url,
-                timeout=ClientTimeout(total=check.timeout),
-                allow_redirects=False,
-                headers={"Host": service, "User-Agent": "gateway-check"},
-                ssl=True if tls is None else tls.context,
-                server_hostname=None if tls is None else tls.server_name or instance.host,
-            ) as response:
-                return response.status < 400
-        except (ClientError, OSError, TimeoutError, ValueError):
-            return False
+
+def new_session() -> ClientSession:
+    """A client to ask with. A connection each time: whether one can be made is half of the question."""
+    return ClientSession(connector=TCPConnector(limit=0, force_close=True))
+
+
+async def answers_well(
+    session: ClientSession, service: str, instance: Instance, path: str, timeout: float, tls: UpstreamTLS | None
+) -> bool:
+    """Whether an instance answers a GET for `path` with a status below 400 within `timeout` seconds."""
+    url = f"{'http' if tls is None else 'https'}://{instance.address}{path}"
+    try:
+        async with session.get(
+            url,
+            timeout=ClientTimeout(total=timeout),
+            allow_redirects=False,
+            headers={"Host": service, "User-Agent": "gateway-check"},
+            ssl=True if tls is None else tls.context,
+            server_hostname=None if tls is None else tls.server_name or instance.host,
+        ) as response:
+            return response.status < 400
+    except (ClientError, OSError, TimeoutError, ValueError):
+        return False

@@ -88,6 +88,10 @@ class RegistrarAdapter(Protocol):
         """Renews the lease. False: the registry does not know the instance (any more); register it again."""
         ...
 
+    async def suspend(self, registration: Registration) -> None:
+        """Says that the instance takes no traffic for now; fine if it is not there. `register` brings it back."""
+        ...
+
     async def withdraw(self, registration: Registration) -> None:
         """Says that the instance takes no new traffic: it is about to leave."""
         ...

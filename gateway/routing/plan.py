@@ -7,7 +7,7 @@ from gateway.routing.decision import Decision
 from gateway.routing.instance import BASE, Instance
 from gateway.routing.memory import Visit
 from gateway.routing.routes import Reply
-from gateway.routing.services import ABSENT, ALL_UNHEALTHY, EJECTED, Pool, ServiceView
+from gateway.routing.services import ABSENT, EJECTED, Pool, ServiceView
 
 NO_INSTANCES = "no_instances"
 LANE_UNAVAILABLE = "lane_unavailable"
@@ -94,7 +94,7 @@ class Plan:
                     self._pool = pool
                     self._base = None if strict else view.base
                     return
-                fallback = EJECTED if pool.is_ejected else ALL_UNHEALTHY
+                fallback = pool.lack
             if strict:
                 decision.pool = tag
                 has = "no instance" if pool is None else "no usable instance"

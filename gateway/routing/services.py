@@ -66,10 +66,10 @@ class Turns:
 class Pool:
     """The instances of one service that carry one tag. `order` is the round robin, as long as the weights need.
 
-    `is_ejected`: there would be usable ones, but for their failures. `is_panicking`: all are unhealthy, and used.
+    `lack` says why nobody can be picked, if so. `is_panicking`: all are unhealthy, and used.
     """
 
-    __slots__ = ("_ejected", "_turn", "is_ejected", "is_panicking", "order", "service", "size", "tag", "usable")
+    __slots__ = ("_ejected", "_turn", "is_panicking", "lack", "order", "service", "size", "tag", "usable")
 
     def __init__(
         self, service: str, tag: str, instances: Sequence[Instance], turn: Turn, condition: Condition = SOUND
@@ -87,8 +87,9 @@ class Pool:
         kept = tuple(instance for instance in usable if instance.address not in condition.ejected)
         if tag == BASE and not kept:
             kept = usable  # there is nobody else: better tried than refused
-        self.is_ejected: bool = bool(usable) and not kept
-        self._ejected: tuple[Instance, ...] = usable if self.is_ejected else ()
+        # For whoever has nobody else.
+        self._ejected: tuple[Instance, ...] = () if kept else usable
+        self.lack: str = EJECTED if usable else ALL_UNHEALTHY if members else MISDIRECTED
         self.usable: tuple[Instance, ...] = kept
         warming = condition.warming
         weights = [instance.weight * warming.get(instance.address, 1.0) for instance in kept]

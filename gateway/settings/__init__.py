@@ -5,7 +5,7 @@ The docstring of each field is its reference: `docs/configuration.md` lists them
 
 from gateway.settings.fields import Address
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
-from gateway.settings.plane import CheckSettings, EjectionSettings, ListenTLSSettings, ServiceSettings
+from gateway.settings.plane import AppCheckSettings, CheckSettings, EjectionSettings, ListenTLSSettings, ServiceSettings
 from gateway.settings.registry import (
     ConsulRegistrySettings,
     EmbeddedRegistrySettings,
@@ -21,6 +21,7 @@ from gateway.settings.sources import RemoteRules
 
 __all__ = [
     "Address",
+    "AppCheckSettings",
     "CheckSettings",
     "ConsulRegistrySettings",
     "DebugSettings",

@@ -45,6 +45,7 @@ _RESERVED_HEADERS = frozenset(
         "x-request-id",
         "b3",
         "x-b3-traceid",
+        "x-gray-hop",
     }
 )
 MAX_DURATION = 7 * 86_400.0

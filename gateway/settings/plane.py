@@ -114,20 +114,33 @@ class CheckSettings(Model):
     """How many good answers in a row let it in again."""
 
 
+class AppCheckSettings(Model):
+    """How a sidecar finds out whether its application takes requests. An instance whose application does not gets none."""
+
+    path: str | None = Field(default=None, pattern=r"^/[!-~]*$")
+    """What is asked for, by GET; an answer below 400 is a good one. Left out: a connection is enough."""
+    interval: PositiveDuration = 0.5
+    """How often."""
+    timeout: PositiveDuration = 1.0
+    """How long it has to answer."""
+    failures: int = Field(default=2, ge=1)
+    """How many failures in a row take it out; a connection that is refused does so at once."""
+
+
 class EjectionSettings(Model):
     """When an instance that fails gets no traffic for a while. A request that it answers well ends the row."""
 
     connect_failures: int = Field(default=3, ge=1)
-    """So many connections in a row that it does not accept eject it."""
+    """How many refused connections in a row eject it."""
     errors: int = Field(default=5, ge=1)
-    """So many answers in a row that are 5xx, late or broken eject it."""
+    """How many answers in a row that are 5xx, late or broken eject it."""
     time: PositiveDuration = 10.0
     """For how long at first; twice as long each time that it fails again soon."""
     longest: PositiveDuration = 300.0
     """For how long at most."""
     share: float = Field(default=0.5, ge=0, le=1)
-    """The largest share of a pool that is out at a time, rounded down: a single instance is never ejected below 1. 0:
-    nobody is ejected. Of the baseline there is always somebody left."""
+    """The largest share of a baseline that is out at a time, rounded down: a single instance is never ejected below 1. A lane
+    may be out whole, since the baseline is behind it. 0: nobody is ejected."""
 
 
 class ServiceSettings(Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from ipaddress import ip_address
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +25,7 @@ from gateway.settings.fields import (
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import (
     AccessLogSettings,
+    AppCheckSettings,
     CarrierSettings,
     EjectionSettings,
     LimitSettings,
@@ -163,8 +165,13 @@ class SidecarSettings(ServingSettings):
     """What this instance is marked with; left out: baseline."""
     app: AddressField
     """The local service."""
+    app_check: AppCheckSettings = AppCheckSettings()
+    """How it is found out whether the local service takes requests. The instance is registered for as long as it does."""
     inbound: AddressField
     """What is registered and what peers call."""
+    callers: Literal["any", "mesh"] = "any"
+    """Who may call it: gateways and sidecars only (`mesh`), or also who is neither, as probes, people with curl and services
+    without a sidecar. Others get 403."""
     outbound: AddressField
     """What the local service calls others through; keep it on loopback."""
     advertise: str | None = None

@@ -49,6 +49,7 @@ class Traffic:
     """Counters of the data plane of one process. Keys are label values in the order the attribute's comment gives."""
 
     __slots__ = (
+        "ambiguous",
         "connections",
         "decisions",
         "ejections",
@@ -79,6 +80,7 @@ class Traffic:
         self.replies: dict[tuple[str, int], int] = {}  # route, status of an answer that needed no service
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
+        self.ambiguous: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
         self.in_flight: int = 0
@@ -155,7 +157,7 @@ class Traffic:
             "decisions": {group: dict(by_lane) for group, by_lane in self.decisions.items()},
             "tables": [dict(table) for table in self._tables()],
             "overhead": (list(self.overhead.counts), self.overhead.total),
-            "numbers": [self.started, self.log_lines, self.log_dropped],
+            "numbers": [self.started, self.ambiguous, self.log_lines, self.log_dropped],
             "gauges": [self.in_flight, self.connections],
         }
 
@@ -178,8 +180,9 @@ class Traffic:
             for key, count in other.items():
                 table[key] = table.get(key, 0) + count
         self.overhead.add(*dump["overhead"])
-        started, log_lines, log_dropped = dump["numbers"]
+        started, ambiguous, log_lines, log_dropped = dump["numbers"]
         self.started += started
+        self.ambiguous += ambiguous
         self.log_lines += log_lines
         self.log_dropped += log_dropped
         if alive:

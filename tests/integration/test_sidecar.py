@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
@@ -23,30 +24,33 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 class Sidecar(Program):
     """The sidecar of service `b`, whose app is the origin's `base` port; service `c` is the origin, both pools."""
 
-    def __init__(self, folder: Path, origin: Origin, registry: EmbeddedRegistry, tag: str = "base") -> None:
+    def __init__(
+        self, folder: Path, origin: Origin, registry: EmbeddedRegistry, tag: str = "base", app: int = 0
+    ) -> None:
         super().__init__(folder)
         self.inbound, self.outbound, self.admin = free_port(), free_port(), free_port()
-        self.write(
-            "sidecar.yaml",
-            {
-                "service": "b",
-                "tag": tag,
-                "app": f"127.0.0.1:{origin.ports['base']}",
-                "inbound": f"127.0.0.1:{self.inbound}",
-                "outbound": f"127.0.0.1:{self.outbound}",
-                "admin": f"127.0.0.1:{self.admin}",
-                "metadata": {"version": "2", "preserved.heart.beat.interval": "200"},
-                "registry": {"kind": "nacos", "address": registry.address, "interval": "100ms"},
-                "drain": {"delay": "300ms"},
-            },
-        )
+        self.config: dict[str, Any] = {
+            "service": "b",
+            "tag": tag,
+            "app": f"127.0.0.1:{app or origin.ports['base']}",
+            "inbound": f"127.0.0.1:{self.inbound}",
+            "outbound": f"127.0.0.1:{self.outbound}",
+            "admin": f"127.0.0.1:{self.admin}",
+            "metadata": {"version": "2", "preserved.heart.beat.interval": "200"},
+            "registry": {"kind": "nacos", "address": registry.address, "interval": "100ms"},
+            "drain": {"delay": "300ms"},
+        }
         now = asyncio.get_running_loop().time() + 1000
         for port, metadata in ((origin.ports["base"], {}), (origin.ports["gray"], {"gray.tag": "gray"})):
             registry.store.register(ServiceKey.of("", "", "c"), Lease("127.0.0.1", port, metadata=metadata), now)
 
     async def run(self) -> None:
-        await self.start("sidecar", "-c", "sidecar.yaml")
+        await self.start_unready()
         await self.wait_ok(self.admin)
+
+    async def start_unready(self) -> None:
+        self.write("sidecar.yaml", self.config)
+        await self.start("sidecar", "-c", "sidecar.yaml")
 
     async def call(self, port: int, *headers: tuple[str, str], host: str = "c", target: str = "/x") -> tuple[int, str]:
         async with ClientSession() as session:
@@ -142,6 +146,122 @@ async def test_an_unmarked_request_of_the_same_trace_is_unmarked(sidecar: Sideca
     await sidecar.serve(traceparent(), ("x-gray-tag", "gray"))
     await sidecar.serve(traceparent())
     assert await sidecar.reach(traceparent()) == "base"
+
+
+async def test_what_identifies_no_request_carries_no_tag(sidecar: Sidecar) -> None:
+    for shared in (
+        ("b3", "0"),
+        ("x-request-id", ""),
+        ("x-request-id", "x" * 300),
+        ("x-request-id", "checkout"),
+        ("x-b3-traceid", "0000000000000000"),
+        ("traceparent", f"ff-{TRACE}-00f067aa0ba902b7-01"),
+    ):
+        await sidecar.serve(shared, ("x-gray-tag", "gray"))
+        assert await sidecar.reach(shared) == "base", shared
+
+
+async def test_ids_that_begin_alike_are_different_ids(sidecar: Sidecar) -> None:
+    await sidecar.serve(("x-request-id", "20261125T213247Z-000123"), ("x-gray-tag", "gray"))
+    assert await sidecar.reach(("x-request-id", "20261125T213247Z-000124")) == "base"
+    assert await sidecar.reach(("x-request-id", "20261125T213247Z-000123")) == "gray"
+
+
+async def test_a_trace_that_is_not_known_is_not_answered_by_a_weaker_id(sidecar: Sidecar) -> None:
+    """The request id may be shared; the trace is somebody else's."""
+    shared = ("x-request-id", "7f1b2c3d-aaaa-bbbb-cccc-1234567890ab")
+    await sidecar.serve(traceparent(), shared, ("x-gray-tag", "gray"))
+    assert await sidecar.reach(traceparent(trace="a" * 32), shared) == "base"
+    assert await sidecar.reach(("b3", f"{'a' * 32}-00f067aa0ba902b7-1"), shared) == "base"
+    assert await sidecar.reach(traceparent(), ("x-request-id", "another-request-altogether-1")) == "gray"
+
+
+async def test_marked_and_unmarked_requests_that_share_their_only_id_are_unmarked_and_counted(
+    sidecar: Sidecar, origin: Origin
+) -> None:
+    """While both are in the service nothing tells their calls apart."""
+    hold = asyncio.Event()
+    entered: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if b"GET /held" in head:
+                entered.append(head)
+                await hold.wait()
+            port = writer.get_extra_info("sockname")[1]
+            name = b"gray" if port == origin.ports["gray"] else b"base"
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + name)
+
+    origin.script = script
+    marked = asyncio.create_task(
+        sidecar.call(sidecar.inbound, traceparent(), ("x-gray-tag", "gray"), host="b", target="/held")
+    )
+    await until(lambda: len(entered) == 1)
+    assert await sidecar.reach(traceparent()) == "gray"
+    unmarked = asyncio.create_task(sidecar.call(sidecar.inbound, traceparent(), host="b", target="/held"))
+    await until(lambda: len(entered) == 2)
+    assert await sidecar.reach(traceparent()) == "base"
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{sidecar.admin}/metrics") as response:
+        assert 'gateway_ambiguous_traces_total{listener="outbound"} 1.0' in await response.text()
+    hold.set()
+    assert [status for status, _ in await asyncio.gather(marked, unmarked)] == [200, 200]
+
+
+async def test_an_instance_is_registered_for_as_long_as_its_application_takes_requests(
+    tmp_path: Path, origin: Origin, registry: EmbeddedRegistry
+) -> None:
+    app = Origin()
+    await app.start()
+    port = app.ports["base"]
+    sidecar = Sidecar(tmp_path, origin, registry, tag="gray", app=port)
+    key = ServiceKey.of("", "", "b")
+    try:
+        await sidecar.run()
+        assert registry.store.instances(key)
+        await app.close()
+        await until(lambda: not registry.store.instances(key), "the instance to be taken out")
+        status = await get_json(sidecar.admin, "/api/v1/status")
+        reason = f"the application at 127.0.0.1:{port} does not accept connections"
+        assert (status["registered"], status["application"]) == (
+            False,
+            {"address": f"127.0.0.1:{port}", "up": False, "reason": reason},
+        )
+        async with ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{sidecar.admin}/readyz") as response:
+                assert (response.status, await response.text()) == (503, f"not ready: {reason}\n")
+            async with session.get(f"http://127.0.0.1:{sidecar.admin}/metrics") as response:
+                assert "gateway_application_up 0.0" in await response.text()
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
+        await until(lambda: registry.store.instances(key), "the instance to be registered again")
+        server.close()
+    finally:
+        await sidecar.close()
+
+
+async def test_an_application_with_a_path_to_ask_is_taken_out_while_it_says_no(
+    tmp_path: Path, origin: Origin, registry: EmbeddedRegistry
+) -> None:
+    status = b"503 No"
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"GET /health HTTP/1.1")
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    origin.script = script
+    sidecar = Sidecar(tmp_path, origin, registry)
+    sidecar.config["app_check"] = {"path": "/health", "interval": "20ms"}
+    key = ServiceKey.of("", "", "b")
+    try:
+        await sidecar.start_unready()
+        await until(lambda: "does not answer /health well" in sidecar.log.read_text())
+        assert not registry.store.instances(key)
+        status = b"200 OK"
+        await until(lambda: registry.store.instances(key), "the instance to be registered")
+        status = b"503 No"
+        await until(lambda: not registry.store.instances(key), "the instance to be taken out")
+    finally:
+        await sidecar.close()
 
 
 async def test_traffic_that_starts_at_a_gray_instance_is_gray(

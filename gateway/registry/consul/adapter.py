@@ -134,6 +134,10 @@ class ConsulAdapter:
         """See RegistrarAdapter."""
         return await self._agent.heartbeat(registration)
 
+    async def suspend(self, registration: Registration) -> None:
+        """See RegistrarAdapter. It is listed as critical, and maintenance that an operator has set stays."""
+        await self._agent.fail(registration)
+
     async def withdraw(self, registration: Registration) -> None:
         """See RegistrarAdapter."""
         await self._agent.maintain(registration)

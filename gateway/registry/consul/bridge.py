@@ -64,12 +64,20 @@ class Agent:
         self._registered.add(_id(registration))
 
     async def heartbeat(self, registration: Registration) -> bool:
-        """Passes the check; False where the agent does not know it."""
+        """Passes the check; False if the agent does not know it."""
+        return await self._update_check(lambda checks, check_id: checks.ttl_pass(check_id), registration)
+
+    async def fail(self, registration: Registration) -> None:
+        """Fails the check: the instance is listed as critical. Fine if the agent does not know it."""
+        notes = "its application does not take requests"
+        await self._update_check(lambda checks, check_id: checks.ttl_fail(check_id, notes), registration)
+
+    async def _update_check(self, update: Callable[[Any, str], Awaitable[Any]], registration: Registration) -> bool:
         from consul.exceptions import ConsulException, NotFound
 
         try:
-            passed = await self._call(
-                lambda consul: consul.agent.check.ttl_pass(f"service:{_id(registration)}"), maps=False
+            updated = await self._call(
+                lambda consul: update(consul.agent.check, f"service:{_id(registration)}"), maps=False
             )
         except NotFound:
             return False
@@ -77,7 +85,7 @@ class Agent:
             if "Unknown check" in str(error) or "does not have associated TTL" in str(error):
                 return False
             raise _translated(error) from error
-        return bool(passed)
+        return bool(updated)
 
     async def maintain(self, registration: Registration) -> None:
         """Puts an instance in maintenance: it is listed as critical."""

@@ -151,6 +151,10 @@ class NacosAdapter:
         body = await self._client.call("PUT", "/nacos/v1/ns/instance/beat", params={**form, "beat": json.dumps(beat)})
         return body.get("code") != _BEAT_NOT_FOUND
 
+    async def suspend(self, registration: Registration) -> None:
+        """See RegistrarAdapter. Ephemeral instances are healthy while their heart beats: it is taken out."""
+        await self.deregister(registration)
+
     async def withdraw(self, registration: Registration) -> None:
         """See RegistrarAdapter. There is no maintenance for ephemeral instances: it is taken out."""
         await self.deregister(registration)

@@ -35,6 +35,9 @@ class Registrar:
             raise answer
         return answer
 
+    async def suspend(self, registration: Registration) -> None:
+        self.told.append("suspend")
+
     async def withdraw(self, registration: Registration) -> None:
         self.told.append("withdraw")
 
@@ -64,6 +67,52 @@ async def test_after_an_outage_it_is_registered_whole() -> None:
     """The registry may have restarted, and what a heartbeat makes anew has not all of it."""
     away = RegistryError("unreachable", "cannot reach it")
     assert await told(Registrar(away, True), 4) == ["register", "heartbeat", "register", "heartbeat"]
+
+
+async def test_one_that_cannot_serve_yet_is_not_registered_and_what_was_left_there_goes() -> None:
+    registrar = Registrar()
+    announcer = Announcer(registrar, ME, is_usable=False)
+    announcer.start()
+    await until(lambda: registrar.told)
+    announcer.set_usable(True)
+    await until(lambda: len(registrar.told) >= 3)
+    await announcer.stop()
+    assert registrar.told[:3] == ["suspend", "register", "heartbeat"]
+
+
+async def test_one_that_stops_serving_is_suspended_at_once_and_once_and_then_registered_again() -> None:
+    slow = Registration("orders", "10.0.0.1", 80, metadata={"preserved.heart.beat.interval": "3600000"})
+    registrar = Registrar()
+    announcer = Announcer(registrar, slow)
+    announcer.start()
+    await until(lambda: announcer.registered)
+    announcer.set_usable(False)
+    await until(lambda: not announcer.registered)
+    announcer.set_usable(False)
+    announcer.set_usable(True)
+    await until(lambda: announcer.registered)
+    await announcer.stop()
+    assert registrar.told == ["register", "suspend", "register", "deregister"]
+
+
+async def test_suspending_is_tried_until_the_registry_has_heard_it() -> None:
+    class Away(Registrar):
+        async def suspend(self, registration: Registration) -> None:
+            await super().suspend(registration)
+            if len(self.told) < 4:
+                raise RegistryError("unreachable", "cannot reach it")
+
+    registrar = Away()
+    announcer = Announcer(registrar, ME)
+    announcer.start()
+    await until(lambda: announcer.registered)
+    announcer.set_usable(False)
+    await until(lambda: not announcer.registered)
+    await announcer.stop()
+    told = [step for step in registrar.told if step != "heartbeat"]
+    assert told[0] == "register"
+    assert told[1:-1] == ["suspend"] * (len(told) - 2)
+    assert told[-1] == "deregister"
 
 
 @pytest.fixture
@@ -115,6 +164,9 @@ async def test_a_registrars_bug_does_not_end_the_heartbeat(nacos: NacosAdapter) 
                 self.failures -= 1
                 raise KeyError("a bug")
             await nacos.register(registration)
+
+        async def suspend(self, registration: Registration) -> None:
+            raise KeyError("a third")
 
         async def withdraw(self, registration: Registration) -> None:
             raise KeyError("another")

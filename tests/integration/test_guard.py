@@ -1,0 +1,187 @@
+"""Two locks on each lane: whatever a registry said of an address, a sidecar takes only what is meant for its instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.demo.processes import free_port
+from gateway.hop import SIDECAR_KEY
+from gateway.routing.instance import Instance
+from tests.support.mesh import Mesh
+from tests.support.origin import Origin
+from tests.support.wait import until
+
+METHODS = pytest.mark.parametrize(
+    ("method", "body"), [("GET", b""), ("POST", b"x" * 100)], ids=["GET", "a POST with a body"]
+)
+GRAY = "/A/x?group=gray"
+
+
+@pytest.fixture
+async def mesh() -> AsyncIterator[Mesh]:
+    mesh = Mesh()
+    await mesh.start()
+    yield mesh
+    await mesh.close()
+
+
+@METHODS
+async def test_a_gray_sidecar_at_a_baseline_address_takes_nothing_unmarked(
+    mesh: Mesh, origin: Origin, method: str, body: bytes
+) -> None:
+    """The registry's list is old: a gray instance took the address of a baseline one. No retry budget is needed."""
+    base = await mesh.inbound(origin.ports["base"])
+    gray = await mesh.inbound(origin.ports["gray"], "gray")
+    mesh.list(base.instance(), gray.instance())
+    assert await mesh.ask(method=method, body=body, times=5) == {"200 base"}
+    assert [name for name, _, _ in origin.requests] == ["base"] * 5
+    assert [received for _, _, received in origin.requests] == [body] * 5
+    # Once told, nobody is sent there again.
+    assert gray.traffic.started == 1
+    assert mesh.traffic.upstream_errors == {("a", "base", "misdirected"): 1}
+    assert mesh.traffic.ejections == {("a", "base", "misdirected"): 1}
+    assert mesh.traffic.retries == {}
+
+
+async def test_if_nobody_else_is_there_the_answer_is_503_and_not_gray(mesh: Mesh, origin: Origin) -> None:
+    gray = await mesh.inbound(origin.ports["gray"], "gray")
+    mesh.list(gray.instance())
+    assert await mesh.ask(times=3) == {"503 no_instances"}
+    assert origin.requests == []
+    # As soon as the registry knows better, so does everybody.
+    base = await mesh.inbound(origin.ports["base"])
+    mesh.list(base.instance(), gray.instance("gray"))
+    assert await mesh.ask(times=3) == {"200 base"}
+    assert await mesh.ask(GRAY, times=3) == {"200 gray"}
+
+
+async def test_a_baseline_sidecar_at_a_gray_address_takes_nothing_marked(mesh: Mesh, origin: Origin) -> None:
+    """It reaches the baseline all the same, as what it is: a fallback, with its reason."""
+    base = await mesh.inbound(origin.ports["base"])
+    was_gray = await mesh.inbound(origin.ports["gray"])
+    mesh.list(base.instance(), was_gray.instance("gray"))
+    assert await mesh.ask(GRAY, times=3) == {"200 base"}
+    assert mesh.traffic.fallbacks == {("a", "gray", "misdirected"): 3}
+    assert was_gray.traffic.started == 1
+
+
+async def test_another_lanes_sidecar_takes_nothing_of_this_lane() -> None:
+    origin = Origin()
+    await origin.start()
+    mesh = Mesh(strict=True)
+    await mesh.start()
+    blue = await mesh.inbound(origin.ports["gray"], "blue")
+    base = await mesh.inbound(origin.ports["base"])
+    mesh.list(base.instance(), blue.instance("gray"))
+    assert await mesh.ask(GRAY) == {"503 no_instances"}
+    assert await mesh.ask(GRAY) == {"503 lane_unavailable"}
+    assert origin.requests == []
+    await mesh.close()
+    await origin.close()
+
+
+async def test_another_services_sidecar_takes_nothing(mesh: Mesh, origin: Origin) -> None:
+    """It is known by the name that its own sidecar registered; a list by hand may call the service otherwise."""
+    other = await mesh.inbound(origin.ports["gray"], service="b")
+    mine = await mesh.inbound(origin.ports["base"], service="orders")
+    mesh.list(other.instance(**{SIDECAR_KEY: "orders"}), mine.instance(**{SIDECAR_KEY: "orders"}))
+    assert await mesh.ask(times=4) == {"200 base"}
+    mesh.list(other.instance(), mine.instance())
+    assert await mesh.ask(times=4) == {"200 gray", "200 base"}
+
+
+async def test_who_does_not_say_whom_he_means_is_let_through(mesh: Mesh, origin: Origin) -> None:
+    gray = await mesh.inbound(origin.ports["gray"], "gray")
+    client = await mesh.client(gray.port)
+    await client.send(b"GET /probe HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await client.answer()).status == 200
+
+
+async def test_or_refused_if_the_sidecar_serves_its_mesh_only(mesh: Mesh, origin: Origin) -> None:
+    base = await mesh.inbound(origin.ports["base"], admits_all=False)
+    client = await mesh.client(base.port)
+    await client.send(b"GET /probe HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await client.answer()
+    assert (answer.status, b"not_from_mesh" in answer.body) == (403, True)
+    assert origin.requests == []
+    mesh.list(base.instance())
+    assert await mesh.ask() == {"200 base"}
+
+
+async def test_the_field_reaches_neither_the_application_nor_the_client(mesh: Mesh, origin: Origin) -> None:
+    """An application that sends it itself moves nobody: only a sidecar is believed."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 421 No\r\nX-Gray-Hop: misdirected\r\nContent-Length: 4\r\n\r\nmine")
+        await reader.read()
+
+    heads: list[bytes] = []
+    origin.script = script
+    base = await mesh.inbound(origin.ports["base"])
+    mesh.list(base.instance())
+    client = await mesh.client()
+    await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\nX-Gray-Hop: gray\r\n\r\n")
+    answer = await client.answer()
+    assert (answer.status, answer.body, answer.header("x-gray-hop")) == (421, b"mine", None)
+    assert b"gray-hop" not in heads[0].lower()
+
+
+@METHODS
+async def test_a_dead_application_behind_a_living_gray_sidecar_fails_nobody(
+    mesh: Mesh, origin: Origin, method: str, body: bytes
+) -> None:
+    base = await mesh.inbound(origin.ports["base"])
+    gray = await mesh.inbound(free_port(), "gray")
+    mesh.list(base.instance(), gray.instance("gray"))
+    assert await mesh.ask(GRAY, method, body, times=8) == {"200 base"}
+    # Three in a row, and it is out.
+    assert mesh.traffic.fallbacks == {("a", "gray", "connect_error"): 3, ("a", "gray", "ejected"): 5}
+    assert mesh.traffic.retries_denied == {}
+
+
+async def test_a_dead_application_of_the_baseline_says_so_itself(mesh: Mesh) -> None:
+    base = await mesh.inbound(free_port())
+    mesh.list(base.instance())
+    client = await mesh.client()
+    await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await client.answer()
+    assert (answer.status, b"connect_failed" in answer.body, answer.header("x-gray-hop")) == (502, True, None)
+
+
+@METHODS
+async def test_a_dead_gray_instance_fails_nobody(mesh: Mesh, origin: Origin, method: str, body: bytes) -> None:
+    """Falling back is no retry: nothing was sent, and no budget allows it."""
+    base = await mesh.inbound(origin.ports["base"])
+    mesh.list(base.instance(), Instance("127.0.0.1", free_port(), "gray"))
+    assert await mesh.ask(GRAY, method, body, times=8) == {"200 base"}
+    assert mesh.traffic.fallbacks == {("a", "gray", "connect_error"): 3, ("a", "gray", "ejected"): 5}
+    assert (mesh.traffic.retries, mesh.traffic.retries_denied) == ({}, {})
+    assert mesh.traffic.ejections == {("a", "gray", "connect"): 1}
+
+
+async def test_two_dead_gray_instances_fail_nobody_either(mesh: Mesh, origin: Origin) -> None:
+    base = await mesh.inbound(origin.ports["base"])
+    dead = [Instance("127.0.0.1", free_port(), "gray") for _ in range(2)]
+    mesh.list(base.instance(), *dead)
+    assert await mesh.ask(GRAY, times=10) == {"200 base"}
+
+
+async def test_many_at_once_while_the_address_changes_hands(mesh: Mesh, origin: Origin) -> None:
+    """Kept connections end with the old process; no request is lost to the new one, and none reaches it."""
+    base = await mesh.inbound(origin.ports["base"])
+    old = await mesh.inbound(origin.ports["base"])
+    mesh.list(base.instance(), old.instance())
+    assert await mesh.ask(times=8) == {"200 base"}
+    port = old.port
+    await old.close()
+    taker = await mesh.inbound(origin.ports["gray"], "gray")
+    await taker.close()
+    await taker.start(port)
+    answers = await asyncio.gather(*(mesh.ask() for _ in range(40)))
+    assert set().union(*answers) == {"200 base"}
+    await until(lambda: taker.traffic.started)
+    assert {name for name, _, _ in origin.requests} == {"base"}
