@@ -156,5 +156,5 @@ class EntryPlane:
         return {
             "traffic": self.traffic.dump(),
             "origins": self.origins.statistics(),
-            "ejected": {name: sorted(view.condition.ejected) for name, view in self.snapshot.services.items()},
+            "ejected": {name: sorted(view.condition.out) for name, view in self.snapshot.services.items()},
         }

@@ -21,6 +21,11 @@ class Condition:
     warming: Mapping[str, float] = field(default_factory=dict)
     uses_unhealthy: bool = False
 
+    @property
+    def out(self) -> frozenset[str]:
+        """The addresses that get no traffic, whatever the registry says."""
+        return self.ejected | self.misdirected
+
 
 SOUND: Final = Condition()
 """Nothing is known to be wrong."""

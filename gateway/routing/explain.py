@@ -54,7 +54,7 @@ def explain(
 
 def describe_pools(view: ServiceView, ejected: Collection[str] | None = None) -> list[dict[str, object]]:
     """A service's pools as plain values: the baseline first, then by tag. `ejected`: by address, where others know better."""
-    out = view.condition.ejected if ejected is None else ejected
+    out = view.condition.out if ejected is None else ejected
     pools = sorted(view.pools.values(), key=lambda pool: (pool is not view.base, pool.tag))
     return [
         {
