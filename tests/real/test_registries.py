@@ -95,6 +95,26 @@ async def test_register_list_heartbeat_withdraw_deregister(adapter: NacosAdapter
     await adapter.deregister(ME)  # fine where it is not there
 
 
+async def test_one_whose_application_is_down_is_not_usable_until_it_is_up_again(
+    adapter: NacosAdapter | ConsulAdapter,
+) -> None:
+    often = {"preserved.heart.beat.interval": "300"}
+    announcer = Announcer(adapter, Registration(ORDERS, ME.host, ME.port, ME.tag, metadata=often), is_usable=False)
+    await adapter.register(OTHER)
+    other = ("127.0.0.1:8082", "base", 1.0, True)
+    announcer.start()  # and tells of one that the registry has never heard of
+    announcer.set_usable(True)
+    for _ in range(2):
+        await settled(adapter, [("127.0.0.1:8081", "gray", 1.0, True), other])
+        announcer.set_usable(False)
+        async with asyncio.timeout(10):
+            while [entry for entry in await listed(adapter) if entry[3]] != [other]:
+                await asyncio.sleep(0.05)
+        announcer.set_usable(True)
+    await settled(adapter, [("127.0.0.1:8081", "gray", 1.0, True), other])
+    await announcer.stop()
+
+
 async def test_a_heartbeat_of_one_that_is_unknown_never_makes_it_baseline(
     adapter: NacosAdapter | ConsulAdapter,
 ) -> None:
