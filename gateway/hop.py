@@ -27,15 +27,25 @@ MAX_SERVICE: Final = 256
 MISDIRECTED: Final = b"misdirected"
 UNAVAILABLE: Final = b"unavailable"
 
+STATUS_OF: Final = {MISDIRECTED: 421, UNAVAILABLE: 502}
+"""The status of each refusal. The field in any other answer is an application's own: that one may have done something."""
+
 
 def target(tag: str, service: str = "") -> str:
     """The value that names an instance: its tag and, if it is known, its service as its own sidecar calls it."""
-    return f"{tag};service={quote(service, safe='')}" if 0 < len(service) <= MAX_SERVICE else tag
+    # What is no Unicode (a lone surrogate in JSON) is no name of a sidecar's, and equals none.
+    return f"{tag};service={quote(service, safe='', errors='replace')}" if 0 < len(service) <= MAX_SERVICE else tag
 
 
 def line(value: str) -> bytes:
     """A field line with a value of this module, CRLF included."""
     return f"{_LINE}{value}\r\n".encode("ascii")
+
+
+def fields(line: bytes) -> dict[str, str]:
+    """A field line as a name and its value, for clients that are not ours."""
+    name, _, value = line.decode("ascii").rstrip("\r\n").partition(": ")
+    return {name: value}
 
 
 def refusal(reason: bytes) -> bytes:

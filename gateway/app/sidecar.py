@@ -46,7 +46,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import RemoteRegistrySettings
+from gateway.settings import RemoteRegistrySettings, SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.telemetry.counters import Traffic
 
@@ -120,7 +120,7 @@ class Sidecar:
             settings.service,
             settings.tag,
             app,
-            self._identities(),
+            identities_of(settings),
             settings.callers == "any",
         )
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
@@ -288,15 +288,6 @@ class Sidecar:
         """What is registered beside the tag. Peers say by our own name whom they mean: they may call the service otherwise."""
         return {**self._settings.metadata, hop.SIDECAR_KEY: self._settings.service}
 
-    def _identities(self) -> list[str]:
-        """What peers may call this instance: tags can also be read from metadata, and by other keys than ours."""
-        settings = self._settings
-        metadata = settings.metadata if settings.tag == BASE else {**settings.metadata, OWN_KEY: settings.tag}
-        remote = [item for item in settings.all_registries.values() if isinstance(item, RemoteRegistrySettings)]
-        chains = [DEFAULT_TAG_KEYS, *(tuple(item.tag_keys) for item in remote)]
-        tags = {TagRules(chain).tag_of(metadata) for chain in chains}
-        return [hop.target(tag, service) for tag in tags for service in ("", settings.service)]
-
     def _not_ready(self) -> list[str]:
         if self._is_draining:
             return ["draining"]
@@ -332,3 +323,17 @@ class Sidecar:
             "rules": self._copies.mirrors.describe(),
             "draining": self._is_draining,
         }
+
+
+def identities_of(settings: SidecarSettings) -> list[str]:
+    """What peers may call an instance, as in `hop`: tags can also be read from metadata, and by other keys than ours.
+
+    One whose metadata marks it is no baseline instance, even if `tag` was left out.
+    """
+    metadata = settings.metadata if settings.tag == BASE else {**settings.metadata, OWN_KEY: settings.tag}
+    remote = [item for item in settings.all_registries.values() if isinstance(item, RemoteRegistrySettings)]
+    chains = [DEFAULT_TAG_KEYS, *(tuple(item.tag_keys) for item in remote)]
+    tags = {TagRules(chain).tag_of(metadata) for chain in chains}
+    if settings.tag != BASE or not remote:
+        tags.add(settings.tag)  # as a list by hand has it
+    return [hop.target(tag, service) for tag in sorted(tags) for service in ("", settings.service)]

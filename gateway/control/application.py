@@ -87,7 +87,7 @@ class ApplicationWatch:
                 writer.close()
         except TimeoutError:
             return "does not accept connections in time", False
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a host that cannot even be looked up (`a..b`)
             return "does not accept connections", True
         if settings.path is not None:
             if self._session is None:

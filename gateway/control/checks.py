@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
+from gateway import hop
 from gateway.proxy.tls import UpstreamTLS
 from gateway.routing.ejection import Ejector
 from gateway.routing.instance import Instance
@@ -22,7 +23,7 @@ class Checks:
         self._wanted: Mapping[str, CheckSettings] = {}
         self._secured: Mapping[str, UpstreamTLS] = {}
         self._there: dict[str, tuple[Instance, ...]] = {}
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, str, bytes], asyncio.Task[None]] = {}  # by service, address and who is meant there
         self._session: ClientSession | None = None
 
     def configure(self, wanted: Mapping[str, CheckSettings], secured: Mapping[str, UpstreamTLS]) -> None:
@@ -41,12 +42,12 @@ class Checks:
         if not instances:
             del self._there[service]
         check = self._wanted.get(service)
-        wanted = {} if check is None else {item.address: item for item in instances if item.enabled and item.weight > 0}
+        asked = () if check is None else [item for item in instances if item.enabled and item.weight > 0]
+        wanted = {(service, item.address, item.hop): item for item in asked}
         self._stop(service, set(wanted))
-        for address, instance in wanted.items():
-            if check is not None and (service, address) not in self._tasks:
-                task = asyncio.get_running_loop().create_task(self._follow(service, instance, check))
-                self._tasks[service, address] = task
+        for key, instance in wanted.items():
+            if check is not None and key not in self._tasks:
+                self._tasks[key] = asyncio.get_running_loop().create_task(self._follow(service, instance, check))
 
     async def close(self) -> None:
         """Ends all checks."""
@@ -57,8 +58,8 @@ class Checks:
         if self._session is not None:
             await self._session.close()
 
-    def _stop(self, service: str, kept: set[str]) -> None:
-        for key in [key for key in self._tasks if key[0] == service and key[1] not in kept]:
+    def _stop(self, service: str, kept: set[tuple[str, str, bytes]]) -> None:
+        for key in [key for key in self._tasks if key[0] == service and key not in kept]:
             self._tasks.pop(key).cancel()
 
     async def _follow(self, service: str, instance: Instance, check: CheckSettings) -> None:
@@ -67,7 +68,10 @@ class Checks:
             if self._session is None:
                 self._session = new_session()
             tls = self._secured.get(service)
-            is_fine = await answers_well(self._session, service, instance, check.path, check.timeout, tls)
+            # As requests do, for a sidecar to know that this one is meant, and one of its mesh asks.
+            is_fine = await answers_well(
+                self._session, service, instance, check.path, check.timeout, tls, hop.fields(instance.hop)
+            )
             row = row + 1 if is_fine is was_fine else 1
             was_fine = is_fine
             if row >= (check.passes if is_fine else check.failures):
@@ -82,16 +86,22 @@ def new_session() -> ClientSession:
 
 
 async def answers_well(
-    session: ClientSession, service: str, instance: Instance, path: str, timeout: float, tls: UpstreamTLS | None
+    session: ClientSession,
+    service: str,
+    instance: Instance,
+    path: str,
+    timeout: float,
+    tls: UpstreamTLS | None,
+    fields: Mapping[str, str] | None = None,
 ) -> bool:
-    """Whether an instance answers a GET for `path` with a status below 400 within `timeout` seconds."""
+    """Whether an instance answers a GET for `path`, with these fields, with a status below 400 within `timeout` seconds."""
     url = f"{'http' if tls is None else 'https'}://{instance.address}{path}"
     try:
         async with session.get(
             url,
             timeout=ClientTimeout(total=timeout),
             allow_redirects=False,
-            headers={"Host": service, "User-Agent": "gateway-check"},
+            headers={"Host": service, "User-Agent": "gateway-check", **(fields or {})},
             ssl=True if tls is None else tls.context,
             server_hostname=None if tls is None else tls.server_name or instance.host,
         ) as response:

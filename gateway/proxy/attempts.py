@@ -64,8 +64,9 @@ async def connect_and_send(exchange: Exchange) -> None:
             # Nothing was sent: any method may go to another instance.
             if _retry_elsewhere(exchange, kind) or _fall_back(exchange, CONNECT_ERROR):
                 continue
-            if exchange.request.hop:
-                # One of our own asks, and nothing was done: it can go elsewhere.
+            if exchange.request.hop and not exchange.plan.hop:
+                # One of our own asks for this very instance, and nothing was done: it can go elsewhere. (A plan with a hop
+                # of its own is no sidecar's inbound: what it cannot reach says nothing about this process.)
                 exchange.plan.answer_fields += hop.refusal(hop.UNAVAILABLE)
             if kind == "tls_error":
                 reason = getattr(error, "verify_message", "") or str(error)

@@ -333,14 +333,14 @@ class Exchange:
                 self._buffer = b""
                 return
         self._buffer = b""
-        if response.hop and self.plan.hop and self._is_turned_away(response.hop):
+        if response.hop and self.plan.hop and self._is_turned_away(response.hop, response.status):
             return
         self._response = response
         self._pass_head(response, data)
 
-    def _is_turned_away(self, reason: bytes) -> bool:
+    def _is_turned_away(self, reason: bytes, status: int) -> bool:
         """Whether a sidecar's refusal was dealt with: the request goes elsewhere, or there is nobody else."""
-        if reason not in (hop.MISDIRECTED, hop.UNAVAILABLE):
+        if hop.STATUS_OF.get(reason) != status:
             return False
         decision = self.plan.decision
         instance = decision.instance

@@ -129,8 +129,9 @@ class Plan:
         """Changes the plan to another instance of the same pool."""
         self.decision.instance = instance
         if self.hop and self.hop != instance.hop:
-            # There is no other such line in the head: those that came in were cut.
-            self.head = self.head.replace(self.hop, instance.hop, 1)
+            # There is no other such line in the head: those that came in were cut. But the end of a client's line may read
+            # the same (`Some-X-Gray-Hop: …`), so the line break in front of it belongs to what is looked for.
+            self.head = self.head.replace(b"\r\n" + self.hop, b"\r\n" + instance.hop, 1)
             self.hop = instance.hop
 
     def fall_back_to(self, instance: Instance, reason: str) -> None:

@@ -25,7 +25,8 @@ class InboundRouter:
     """Everything goes to the local service; what the request carries is remembered and written on again.
 
     A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means, by `hop`
-    (see there); what is meant for another one than those in `identities` is refused before the service sees it. `admits_all`:
+    (see there); what is meant for another one than those in `identities` is refused before the service sees it; without any,
+    for another one than `service` with `tag`. `admits_all`:
     requests of callers that do not say so, as probes and people with curl, are let through.
     """
 
@@ -46,9 +47,8 @@ class InboundRouter:
         self._carriers = carriers
         self._memory = memory
         self._tag = tag
-        self._identities: frozenset[bytes] = frozenset(
-            [identity.encode("ascii") for identity in (*identities, hop.target(tag), hop.target(tag, service))]
-        )
+        names = identities or (hop.target(tag), hop.target(tag, service))
+        self._identities: frozenset[bytes] = frozenset([name.encode("ascii") for name in names])
         self._admits_all = admits_all
         # Seen from inside there is one place to go, whatever the tag: the instance's own tag matters to its peers.
         self._view = ServiceView(service, (app,), Turns())

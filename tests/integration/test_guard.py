@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.control.checks import Checks
 from gateway.demo.processes import free_port
 from gateway.hop import SIDECAR_KEY
-from gateway.routing.instance import Instance
+from gateway.routing.instance import BASE, Instance
+from gateway.settings import CheckSettings
 from tests.support.mesh import Mesh
 from tests.support.origin import Origin
 from tests.support.wait import until
@@ -128,6 +130,73 @@ async def test_the_field_reaches_neither_the_application_nor_the_client(mesh: Me
     answer = await client.answer()
     assert (answer.status, answer.body, answer.header("x-gray-hop")) == (421, b"mine", None)
     assert b"gray-hop" not in heads[0].lower()
+
+
+@pytest.mark.parametrize("line", ["Some-X-Gray-Hop: gray", "Some: X-Gray-Hop: gray", "X-Gray-Hop: gray"])
+async def test_no_line_of_a_clients_is_taken_for_the_field(mesh: Mesh, origin: Origin, line: str) -> None:
+    """A request that falls back says so in the field itself: its new instance would refuse it, and be out for everybody."""
+    base = await mesh.inbound(origin.ports["base"])
+    mesh.list(base.instance(), Instance("127.0.0.1", free_port(), "gray"))
+    client = await mesh.client()
+    await client.send(f"GET {GRAY} HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
+    assert (await client.answer()).status == 200
+    assert mesh.traffic.ejections == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("200 OK", "misdirected"), ("502 Bad", "misdirected"), ("421 No", "unavailable"), ("503 No", "unavailable")],
+)
+async def test_an_answer_is_no_refusal_unless_all_of_it_is(
+    mesh: Mesh, origin: Origin, status: str, reason: str
+) -> None:
+    """An application without a sidecar may say anything; a POST that it has processed is not sent a second time."""
+    asked = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status}\r\nX-Gray-Hop: {reason}\r\nContent-Length: 4\r\n\r\nmine".encode())
+        await reader.read()
+
+    origin.script = script
+    mesh.list(*(Instance("127.0.0.1", port) for port in origin.ports.values()))
+    client = await mesh.client()
+    await client.send(b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+    answer = await client.answer()
+    assert (answer.status, answer.body, asked) == (int(status[:3]), b"mine", 1)
+
+
+async def test_a_gateway_says_nothing_of_the_instances_behind_it_to_whoever_asks(mesh: Mesh) -> None:
+    """Neither a client that sends the field learns anything, nor does a gateway in front take this one for unavailable."""
+    mesh.list(Instance("127.0.0.1", free_port()))
+    client = await mesh.client()
+    await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\nX-Gray-Hop: base\r\n\r\n")
+    answer = await client.answer()
+    assert (answer.status, answer.header("x-gray-hop")) == (502, None)
+
+
+async def test_active_checks_say_whom_they_mean(mesh: Mesh, origin: Origin) -> None:
+    """A sidecar that serves its mesh only lets them through; one that is another instance's does not pass for this one."""
+    base = await mesh.inbound(origin.ports["base"], admits_all=False)
+    gray = await mesh.inbound(origin.ports["gray"], "gray")
+    found: dict[tuple[int, str], set[bool]] = {}
+
+    class Told:
+        def checked(self, service: str, instance: Instance, passes: bool) -> None:
+            found.setdefault((instance.port, instance.tag), set()).add(passes)
+
+    checks = Checks(Told())  # type: ignore[arg-type]
+    settings = CheckSettings.model_validate({"path": "/health", "interval": "10ms", "failures": 1, "passes": 1})
+    checks.configure({"a": settings}, {})
+    checks.look_at("a", (base.instance(), gray.instance()))
+    await until(lambda: len(found) == 2)
+    # Somebody else at an address is asked as what it is now.
+    checks.look_at("a", (base.instance(), gray.instance("gray")))
+    await until(lambda: len(found) == 3)
+    await checks.close()
+    assert found == {(base.port, BASE): {True}, (gray.port, BASE): {False}, (gray.port, "gray"): {True}}
 
 
 @METHODS

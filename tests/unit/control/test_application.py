@@ -1,0 +1,21 @@
+"""The watch over the application beside a sidecar."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.control.application import ApplicationWatch
+from gateway.routing.instance import Instance
+from gateway.settings import AppCheckSettings
+from tests.support.wait import until
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64], ids=["an empty label", "a label too long"])
+async def test_an_application_whose_host_cannot_be_looked_up_does_not_end_the_watch(host: str) -> None:
+    watch = ApplicationWatch(
+        "a", Instance(host, 80), AppCheckSettings.model_validate({"interval": "10ms"}), None, lambda is_up: None
+    )
+    watch.start()
+    await until(lambda: "does not accept connections" in watch.reason)
+    assert not watch.is_up
+    await watch.close()
