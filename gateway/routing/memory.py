@@ -8,16 +8,17 @@ from typing import Final
 from gateway.routing.instance import BASE
 
 AMBIGUOUS: Final = ""
-"""What is recalled of an id under which requests with different tags are under way at this moment: no tag."""
+"""What is recalled of an id that requests with different tags had at the same time: no tag."""
 
 
 class TraceMemory:
     """Which tag the requests with an id have: those under way, and for a while those that are over.
 
     Under way: counted by tag, so that an id which a marked and an unmarked request share tells nobody's calls apart and
-    says so. `ambiguous` counts how often it was asked about.
+    says so: also when one of them is over, or both, since calls may follow an answer. `ambiguous` counts how often it was
+    asked about.
 
-    Over: calls may follow an answer. Two generations, bounded in entries and in time: entries go into the young one; when
+    Over: the latest request decides. Two generations, bounded in entries and in time: entries go into the young one; when
     that holds half the bound, or is half the time to live old, it becomes the old one and the old one is dropped. So an
     entry lives between half and the whole of `ttl`, every operation is a few look-ups, and nothing ever scans. `now` is
     seconds on any steady clock.
@@ -46,12 +47,14 @@ class TraceMemory:
             tags = self._present.get(name)
             if tags is None:
                 self._present[name] = {tag: 1}
+                latest = tag
             else:
                 tags[tag] = tags.get(tag, 0) + 1
+                latest = tag if len(tags) == 1 and self._remembered(name) != AMBIGUOUS else AMBIGUOUS
             # Baseline traffic is not worth an entry, unless the id is known with another tag: the latest word on an id
             # counts after all its requests are over.
-            if tag != BASE or name in self._young or name in self._old:
-                self._young[name] = tag
+            if latest != BASE or name in self._young or name in self._old:
+                self._young[name] = latest
         return Visit(self, ids, tag)
 
     def leave(self, ids: Sequence[bytes], tag: str) -> None:
@@ -65,17 +68,21 @@ class TraceMemory:
                     del self._present[name]
 
     def recall(self, name: bytes, now: float) -> str | None:
-        """The tag of the requests with this id; AMBIGUOUS if they differ, None if there are none."""
+        """The tag of the requests with this id; AMBIGUOUS if they differ or did so together, None if there are none."""
         self._age(now)
         tags = self._present.get(name)
+        remembered = self._remembered(name)
+        if remembered == AMBIGUOUS or (tags is not None and len(tags) > 1):
+            self.ambiguous += 1
+            return AMBIGUOUS
         if tags is not None:
-            if len(tags) > 1:
-                self.ambiguous += 1
-                return AMBIGUOUS
             for tag in tags:
                 return tag
-        remembered = self._young.get(name)
-        return remembered if remembered is not None else self._old.get(name)
+        return remembered
+
+    def _remembered(self, name: bytes) -> str | None:
+        tag = self._young.get(name)
+        return tag if tag is not None else self._old.get(name)
 
     def _age(self, now: float) -> None:
         age = now - self._born

@@ -20,7 +20,7 @@ _TRACEPARENT: Final = re.compile(rb"00" + _IDS)
 _LATER_TRACEPARENT: Final = re.compile(rb"(?!00|ff)[0-9a-f]{2}" + _IDS + rb"(?:-.*)?")
 
 # B3: 64 or 128 bits in hexadecimal. The single field has the span's id behind the trace's; alone, `0`, `1` and `d` only
-# say whether to sample.
+# say whether to sample. 64 bits are 128 with zeros in front: so OpenTelemetry reads them, and writes them in a traceparent.
 _B3_TRACE_ID: Final = re.compile(rb"(?!0+\Z)(?:[0-9a-fA-F]{16}){1,2}")
 _B3: Final = re.compile(rb"(?!0+-)((?:[0-9a-fA-F]{16}){1,2})-(?!0{16})[0-9a-fA-F]{16}(?:-[01d](?:-[0-9a-fA-F]{16})?)?")
 
@@ -43,17 +43,17 @@ def trace_id_of(traceparent: bytes) -> bytes:
 
 
 def b3_trace_id_of(value: bytes) -> bytes:
-    """The trace id of a single `b3` field, in lower case; empty if it has none."""
+    """The trace id of a single `b3` field, in lower case and 128 bits; empty if it has none."""
     match = _B3.fullmatch(value)
     if match is None:
         return b""
     trace_id: bytes = match[1]
-    return trace_id.lower()
+    return trace_id.lower().rjust(32, b"0")
 
 
 def x_b3_trace_id_of(value: bytes) -> bytes:
-    """The trace id of an `x-b3-traceid` field, in lower case; empty if it is none."""
-    return value.lower() if _B3_TRACE_ID.fullmatch(value) is not None else b""
+    """The trace id of an `x-b3-traceid` field, in lower case and 128 bits; empty if it is none."""
+    return value.lower().rjust(32, b"0") if _B3_TRACE_ID.fullmatch(value) is not None else b""
 
 
 def request_id_of(value: bytes) -> bytes:

@@ -42,7 +42,7 @@ def test_trace_id_of_a_traceparent(value: bytes, trace_id: bytes) -> None:
     [
         pytest.param(ID + b"-" + SPAN, ID, id="ids"),
         pytest.param(ID.upper() + b"-" + SPAN + b"-1", ID, id="upper case is the same id"),
-        pytest.param(ID[:16] + b"-" + SPAN + b"-d", ID[:16], id="64 bits"),
+        pytest.param(ID[:16] + b"-" + SPAN + b"-d", b"0" * 16 + ID[:16], id="64 bits, as 128"),
         pytest.param(ID + b"-" + SPAN + b"-0-" + SPAN, ID, id="with a parent"),
         pytest.param(b"0", b"", id="deny sampling"),
         pytest.param(b"1", b"", id="accept sampling"),
@@ -63,7 +63,7 @@ def test_trace_id_of_b3(value: bytes, trace_id: bytes) -> None:
     ("value", "trace_id"),
     [
         pytest.param(ID, ID, id="128 bits"),
-        pytest.param(ID[:16].upper(), ID[:16], id="64 bits in upper case"),
+        pytest.param(ID[:16].upper(), b"0" * 16 + ID[:16], id="64 bits in upper case, as 128"),
         pytest.param(b"0" * 32, b"", id="zero"),
         pytest.param(b"0" * 16, b"", id="64 bits of zero"),
         pytest.param(ID[:31], b"", id="cut short"),
