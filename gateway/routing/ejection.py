@@ -57,6 +57,7 @@ class _Record:
         "errors",
         "fails_check",
         "hop",
+        "is_listed_down",
         "is_other",
         "out_since",
         "seconds",
@@ -79,6 +80,8 @@ class _Record:
         self.fails_check = False
         self.is_other = False
         """It refuses what is meant for it: it is not who the registry says."""
+        self.is_listed_down = False
+        """The registry calls it unusable, and will say when it is usable again."""
         self.timer: Timer | None = None
         self.to_ask: Timer | None = None
         """Until then nobody asks it again who it is."""
@@ -193,14 +196,23 @@ class Ejector:
         )
 
     def retain(self, service: str, instances: Sequence[Instance]) -> None:
-        """Forgets those that the service has no more, and those whose address is another instance's now."""
+        """Forgets those that the service has no more, and those whose address is another instance's now.
+
+        Also those that the registry had called unusable and now calls usable: they have come back, as those have that are
+        listed again.
+        """
         if self.records:
-            there = {instance.address: instance.hop for instance in instances}
-            gone = [
-                key for key, record in self.records.items() if key[0] == service and there.get(key[1]) != record.hop
-            ]
-            for key in gone:
-                self.records.pop(key).cancel()
+            there = {instance.address: instance for instance in instances}
+            for key in [key for key in self.records if key[0] == service]:
+                record, instance = self.records[key], there.get(key[1])
+                if instance is None or instance.hop != record.hop:
+                    self.records.pop(key).cancel()
+                elif not instance.is_usable:
+                    record.is_listed_down = True
+                elif record.is_listed_down:
+                    record.is_listed_down = False
+                    if not record.fails_check:
+                        self.records.pop(key).cancel()
 
     def close(self) -> None:
         """Forgets everything."""

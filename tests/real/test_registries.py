@@ -98,8 +98,9 @@ async def test_register_list_heartbeat_withdraw_deregister(adapter: NacosAdapter
 async def test_one_whose_application_is_down_is_not_usable_until_it_is_up_again(
     adapter: NacosAdapter | ConsulAdapter,
 ) -> None:
-    often = {"preserved.heart.beat.interval": "300"}
-    announcer = Announcer(adapter, Registration(ORDERS, ME.host, ME.port, ME.tag, metadata=often), is_usable=False)
+    """At once, both times: the next heartbeat may be long in coming."""
+    seldom = {"preserved.heart.beat.interval": "60000", "preserved.heart.beat.timeout": "180000"}
+    announcer = Announcer(adapter, Registration(ORDERS, ME.host, ME.port, ME.tag, metadata=seldom), is_usable=False)
     await adapter.register(OTHER)
     other = ("127.0.0.1:8082", "base", 1.0, True)
     announcer.start()  # and tells of one that the registry has never heard of

@@ -42,6 +42,7 @@ class Agent:
         The first time it takes the place of all that an earlier process has left there, maintenance included. After that an
         operator may have put the instance in maintenance, which stays.
         """
+        is_first = _id(registration) not in self._registered
         tag = {} if registration.tag == BASE else {OWN_KEY: registration.tag}
         weight = max(1, round(registration.weight))
         await self._call(
@@ -58,10 +59,13 @@ class Agent:
                     "DeregisterCriticalServiceAfter": EXPIRY,
                     "Status": "passing",
                 },
-                replace_existing_checks=_id(registration) not in self._registered,
+                replace_existing_checks=is_first,
             )
         )
         self._registered.add(_id(registration))
+        if not is_first:
+            # A check that is kept keeps its status, whatever the new one is said to have: critical, after `fail`.
+            await self.heartbeat(registration)
 
     async def heartbeat(self, registration: Registration) -> bool:
         """Passes the check; False if the agent does not know it."""

@@ -214,3 +214,29 @@ def test_who_is_gone_is_forgotten() -> None:
     assert bench.ejector.records == {}
     bench.move(10.0)
     assert bench.changes == ["orders"]
+
+
+def test_who_the_registry_lets_in_again_is_in_again() -> None:
+    """Consul lists an instance whose application is down as critical, Nacos not at all: its return means the same."""
+    bench = Bench()
+    gray, down = instance(1, "gray"), instance(1, "gray", healthy=False)
+    for listed in ((down,), ()):
+        bench.fail(gray, 2)
+        assert bench.out(gray) == {1}
+        bench.ejector.retain("orders", (gray,))
+        assert bench.out(gray) == {1}
+        bench.ejector.retain("orders", listed)
+        bench.ejector.retain("orders", (gray,))
+        assert bench.out(gray) == set()
+        assert bench.ejector.records == {}
+
+
+def test_but_not_before_it_passes_its_checks() -> None:
+    bench = Bench()
+    gray, down = instance(1, "gray"), instance(1, "gray", healthy=False)
+    bench.ejector.checked("orders", gray, False)
+    bench.ejector.retain("orders", (down,))
+    bench.ejector.retain("orders", (gray,))
+    assert bench.out(gray) == {1}
+    bench.ejector.checked("orders", gray, True)
+    assert bench.out(gray) == set()
