@@ -65,8 +65,10 @@ class Carriers:
         return self._header + value + b"\r\n" + self._baggage + carried + b"\r\n"
 
 
-def trace_ids(request: Request) -> list[bytes]:
+def trace_ids(request: Request, strongest: bool = False) -> list[bytes]:
     """The ids that identify a request among all others, the strongest first; what identifies nothing is left out.
+
+    `strongest`: only the first one is of use.
 
     The trace id of a sound `traceparent`, then of B3's single field, then of its separate one (all three may name the same
     trace), then the request id, which anybody may have made up.
@@ -84,7 +86,7 @@ def trace_ids(request: Request) -> list[bytes]:
         trace_id = x_b3_trace_id_of(request.b3_trace_id)
         if trace_id and trace_id not in ids:
             ids.append(trace_id)
-    if request.request_id:
+    if request.request_id and not (strongest and ids):
         request_id = request_id_of(request.request_id)
         if request_id:
             ids.append(_REQUEST_ID + request_id)
@@ -97,7 +99,7 @@ def recall_trace(memory: TraceMemory, request: Request, now: float) -> tuple[str
     Only the strongest id is asked. A weaker one may be shared with other requests, and must not speak for a trace that is
     unknown here.
     """
-    ids = trace_ids(request)
+    ids = trace_ids(request, strongest=True)
     if not ids:
         return BASE, ""
     tag = memory.recall(ids[0], now)

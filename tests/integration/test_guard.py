@@ -254,3 +254,42 @@ async def test_many_at_once_while_the_address_changes_hands(mesh: Mesh, origin: 
     assert set().union(*answers) == {"200 base"}
     await until(lambda: taker.traffic.started)
     assert {name for name, _, _ in origin.requests} == {"base"}
+
+
+async def test_requests_that_were_sent_ahead_keep_their_order_while_one_is_turned_away(
+    mesh: Mesh, origin: Origin
+) -> None:
+    gray = await mesh.inbound(origin.ports["gray"], "gray")
+    base = await mesh.inbound(origin.ports["base"])
+    mesh.list(gray.instance(), base.instance())
+    client = await mesh.client()
+    heads = [f"POST /A/{number} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{number}" for number in range(10, 20)]
+    await client.send("".join(heads).encode())
+    assert [(await client.answer()).status for _ in heads] == [200] * 10
+    assert [(name, body) for name, _, body in origin.requests] == [("base", b"%d" % number) for number in range(10, 20)]
+
+
+@pytest.mark.parametrize("target", ["/A/x", GRAY], ids=["unmarked", "marked"])
+async def test_a_tunnel_is_opened_with_the_right_instance_only(mesh: Mesh, origin: Origin, target: str) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ports.add(writer.get_extra_info("sockname")[1])
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        while data := await reader.read(100):
+            writer.write(data)
+
+    ports: set[int] = set()
+    origin.script = script
+    tag, others = ("base", "gray") if target == "/A/x" else ("gray", "base")
+    wrong = await mesh.inbound(origin.ports["gray"], others)
+    dead = await mesh.inbound(free_port(), "gray")
+    base = await mesh.inbound(origin.ports["base"])
+    mesh.list(wrong.instance(tag), dead.instance("gray"), base.instance())
+    head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly"
+    for _ in range(4):
+        client = await mesh.client()
+        await client.send(head.encode())
+        assert (await client.answer()).status == 101
+        await client.send(b"later")
+        assert await client.reader.readexactly(10) == b"earlylater"
+    assert ports == {origin.ports["base"]}
