@@ -31,10 +31,11 @@ class Route:
 
     Rules may look at the first `inspect_body` bytes of a body.
 
-    `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none.
+    `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none. `restored` is
+    what answers get back of them: the prefix, or nothing.
     """
 
-    __slots__ = ("host", "inspect_body", "path", "prefix", "reply", "segments", "service", "strip_prefix")
+    __slots__ = ("host", "inspect_body", "path", "prefix", "reply", "restored", "segments", "service", "strip_prefix")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Route:
         host: str = "",
         reply: Reply | None = None,
         inspect_body: int = 0,
+        restore_prefix: bool = True,
     ) -> None:
         self.inspect_body = inspect_body
         self.reply = reply
@@ -53,6 +55,7 @@ class Route:
         self.strip_prefix = strip_prefix
         self.host = host.lower()
         self.segments: int = len([part for part in self.path.split("/") if part]) if strip_prefix else 0
+        self.restored: bytes = self.prefix if self.segments and restore_prefix else b""
 
     @property
     def name(self) -> str:
