@@ -128,7 +128,7 @@ class ChunkedReader:
             if match is None:
                 if _DIGITS.match(line) is None:
                     raise _refused("a chunk size is not 1 to 16 hexadecimal digits")
-                raise _refused("behind a chunk size stands what is no extension: `;name`, `;name=value`")
+                raise _refused("what follows a chunk size is not an extension: `;name` or `;name=value`")
             digits: bytes = match[1]
             self._count_extra(len(line) - len(digits))
             self._left = int(digits, 16)

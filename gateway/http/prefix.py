@@ -1,7 +1,7 @@
 """Answers from behind a stripped prefix: the places they name are the service's own, and the client's lie under the prefix.
 
-What is put right are the fields that lead somewhere: `Location` and `Content-Location` (RFC 9110 §10.2.2, §8.7) and the
-`Path` of cookies (RFC 6265 §5.2.4). Bodies are not looked at.
+What is put right are the fields that lead somewhere: `Location` and `Content-Location` (RFC 9110 §10.2.2, §8.7), the URL of
+`Refresh`, and the `Path` of cookies (RFC 6265 §5.2.4). Bodies are not looked at.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from gateway.http.request import Request
 from gateway.http.response import Response
 
 _URL: Final = re.compile(rb"(https?://([^/?#\\]*+))(?=[/?#]|\Z)", re.IGNORECASE)
+_REFRESH: Final = re.compile(
+    rb"([0-9.]++[ \t]*+[;,][ \t]*+url[ \t]*+=[ \t]*+([\"']?+))([^\"' \t]++)(\2)", re.IGNORECASE
+)
 _NAME_END: Final = re.compile(rb"\.?(?::(?:80|443)?|(:[0-9]+))?\Z")
 _ENDS: Final = frozenset(b"/?#")
 
@@ -53,9 +56,9 @@ class Prefix:
                 has_moved_cookie = has_moved_cookie or cookie is not value
                 cookies.append(b"\r\n" + name + b":" + cookie)
                 spans += (start, end)
-            elif kind in (b"location", b"content-location"):
+            elif kind in (b"location", b"content-location", b"refresh"):
                 place = value.strip(b" \t")
-                url = self.url(place)
+                url = self.refresh(place) if kind == b"refresh" else self.url(place)
                 if url is not place:
                     moved.append(b"\r\n" + name + b": " + url)
                     response.cuts += (start, end)
@@ -85,6 +88,15 @@ class Prefix:
             # Browsers read both as `//host`.
             return value
         return value if self._has(path) else origin + self._prefix + path
+
+    def refresh(self, value: bytes) -> bytes:
+        """A Refresh field's value (`5; url=/x`) as the client has to see it; the very same object where it is as it came."""
+        match = _REFRESH.fullmatch(value)
+        if match is None:
+            return value
+        place: bytes = match[3]
+        url = self.url(place)
+        return value if url is place else match[1] + url + match[4]
 
     def cookie(self, value: bytes) -> bytes:
         """A Set-Cookie field's value as the client has to see it; the very same object where that is as it came."""

@@ -38,6 +38,7 @@ _MEANING: Final[dict[bytes, int]] = {
     b"x-gray-explain": DROP,
     b"location": PLACE,
     b"content-location": PLACE,
+    b"refresh": PLACE,
     b"set-cookie": PLACE,
 }
 _MAX_STATUS_LINES: Final = 256

@@ -367,7 +367,7 @@ class Exchange:
         """Passes a 1xx on; returns whether an answer to this exchange is still to come."""
         if response.status == 101:
             if not self.request.upgrade or not response.upgrade:
-                self._fail_upstream("bad_answer", "the upstream switched protocols unasked")
+                self._fail_upstream("bad_answer", "the instance switched protocols unasked")
                 return False
             self.is_tunnel = True
             self.downstream.deadline = float("inf")
@@ -433,7 +433,7 @@ class Exchange:
             except ProtocolError as error:
                 if head:
                     self._response = None  # nothing of it was passed on: the client can still get a whole 502
-                self._fail_upstream("bad_answer", error.detail)
+                self._fail_upstream("bad_answer", f"the body of the instance's answer is malformed: {error.detail}")
                 return
             is_done = chunks.is_done
             is_clean = not rest

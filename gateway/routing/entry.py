@@ -174,12 +174,11 @@ class EntryRouter:
         host = request.authority or decision.service.encode("latin-1")
         forwarded = request.forwarded if peer.is_trusted else None
         lines = [peer.forwarded, host, b"\r\n"] if forwarded is None else _continued(forwarded, peer, host)
-        if route.segments:
-            outer = b""
-            if forwarded is not None and forwarded.value(FORWARDED_PREFIX):
-                outer = forwarded.path_prefix
-                request.cut_named(_PREFIX)
-            lines.append(b"X-Forwarded-Prefix: " + outer + route.prefix + b"\r\n")
+        if route.segments and (forwarded is None or not forwarded.value(FORWARDED_PREFIX)):
+            lines.append(route.told)
+        elif route.segments and forwarded is not None:
+            request.cut_named(_PREFIX)
+            lines.append(b"X-Forwarded-Prefix: " + forwarded.path_prefix + route.prefix + b"\r\n")
         if not request.traceparent:
             bits = self._random.getrandbits(192)
             sampled = self._sampled >= 1.0 or self._random.random() < self._sampled

@@ -32,7 +32,8 @@ class RouteSettings(Model):
     strip_prefix: bool = False
     """Whether the path is taken off before forwarding. The service is told by X-Forwarded-Prefix."""
     restore_prefix: bool = True
-    """Whether answers get back what strip_prefix took off: in Location, Content-Location and the paths of cookies."""
+    """Whether answers get back what strip_prefix took off: in Location, Content-Location, Refresh and the paths of
+    cookies."""
     inspect_body: int = Field(default=0, ge=0, le=1_048_576)
     """Bytes of a body that rules may look at: the request waits for it. A longer body counts as none. 0: bodies are not
     looked at."""

@@ -37,6 +37,7 @@ async def test_what_the_service_sees(proxy: Proxy, origin: Origin) -> None:
         ("traceparent", traceparent),
         ("x-gray-tag", "gray"),
         ("baggage", "user=1,x-gray-tag=gray"),
+        ("x-gray-hop", "gray"),
         ("via", "1.1 gray-gateway"),
     ]
 

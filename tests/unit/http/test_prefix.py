@@ -86,6 +86,23 @@ def test_a_service_that_answers_with_the_whole_prefix_itself_gets_none() -> None
 
 
 @pytest.mark.parametrize(
+    ("value", "restored"),
+    [
+        (b"5; url=/x", b"5; url=/A/x"),
+        (b"0;URL='/x'", b"0;URL='/A/x'"),
+        (b'1.5 , url = "http://shop.example:8080/x"', b'1.5 , url = "http://shop.example:8080/A/x"'),
+        (b"5; url='/A'", b"5; url='/A'"),
+        (b"5; url=//evil.example", b"5; url=//evil.example"),
+        (b"5; url='/x", b"5; url='/x"),
+        (b"5", b"5"),
+        (b"5; /x", b"5; /x"),
+    ],
+)
+def test_a_refresh_leads_to_the_clients_place(value: bytes, restored: bytes) -> None:
+    assert prefix().refresh(value) == restored
+
+
+@pytest.mark.parametrize(
     ("cookie", "restored"),
     [
         (b" a=b; Path=/", b" a=b; Path=/A"),
@@ -125,8 +142,9 @@ def restore(*fields: bytes) -> bytes:
 
 
 def test_fields_are_cut_and_written_anew() -> None:
-    assert restore(b"location:  /x ", b"Content-Location: /y", b"A: /z") == (
-        b"HTTP/1.1 302 Found\r\nA: /z\r\nContent-Length: 2\r\nlocation: /A/x\r\nContent-Location: /A/y\r\n\r\n"
+    assert restore(b"location:  /x ", b"Content-Location: /y", b"A: /z", b"Refresh: 0; url=/u") == (
+        b"HTTP/1.1 302 Found\r\nA: /z\r\nContent-Length: 2\r\nlocation: /A/x\r\nContent-Location: /A/y\r\n"
+        b"Refresh: 0; url=/A/u\r\n\r\n"
     )
 
 
