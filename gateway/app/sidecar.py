@@ -268,8 +268,8 @@ class Sidecar:
     async def _learn(self, service: str) -> bool:
         """Watches a service that the app called for the first time; returns whether it is known now.
 
-        Case counts in a registry's names, and not in hosts: where nobody is called just so, the name's other spellings are
-        asked for as well.
+        Registries distinguish upper and lower case, hosts do not: if there is nobody with exactly this name, its other
+        spellings are asked for as well.
         """
         known = await self._ask_for(service)
         view = self._publisher.snapshot.services.get(service)

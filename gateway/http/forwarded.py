@@ -41,7 +41,7 @@ class Forwarded:
         self._lines.setdefault(meaning, []).append(value)
 
     def value(self, meaning: int) -> bytes:
-        """What all lines of one field say, empty where there is none."""
+        """What all lines of one field say, empty if there is none."""
         return b",".join(self._lines.get(meaning, ()))
 
     @property
@@ -60,7 +60,7 @@ class Forwarded:
     def is_secure(self, otherwise: bool) -> bool:
         """Whether the client spoke TLS: the first of X-Forwarded-Proto, or else of Forwarded, is about the outermost hop.
 
-        `otherwise` is returned where neither says.
+        `otherwise` is returned if neither says.
         """
         proto = self.value(FORWARDED_PROTO).partition(b",")[0].strip(b" \t")
         if not proto:
@@ -70,14 +70,14 @@ class Forwarded:
 
     @property
     def path_prefix(self) -> bytes:
-        """What all X-Forwarded-Prefix say together, without a slash at its end; empty where that is no path."""
+        """What all X-Forwarded-Prefix say together, without a slash at its end; empty if that is no path."""
         parts = [part.strip(b" \t").rstrip(b"/") for part in self.value(FORWARDED_PREFIX).split(b",")]
         prefix = b"".join(parts)
         return prefix if _PREFIX.fullmatch(prefix) else b""
 
 
 def read_elements(value: bytes) -> list[dict[bytes, bytes]]:
-    """The elements of a Forwarded field (RFC 7239 §4), their parameters by lower-case name; none where it is malformed."""
+    """The elements of a Forwarded field (RFC 7239 §4), their parameters by lower-case name; none if it is malformed."""
     elements: list[dict[bytes, bytes]] = []
     pairs: dict[bytes, bytes] = {}
     position = 0

@@ -137,7 +137,7 @@ def _check_bytes(data: bytes, start: int) -> None:
 
 
 def _new_lines(data: bytes, start: int) -> tuple[bytes | None, list[bytes]]:
-    """The lines whose end stands from `start` on: the head's first, where it is among them, and the others."""
+    """The lines that end after `start`: the head's first one, if it is among them, and the others."""
     end = data.find(b"\r\n", max(0, start - 1))
     if end < 0:
         return None, []

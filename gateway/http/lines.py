@@ -154,7 +154,7 @@ def values_named(lines: Sequence[bytes], name: bytes) -> list[bytes]:
 
 
 def read_options(connection: bytes) -> set[bytes] | None:
-    """The options that all Connection fields name (RFC 9110 §7.6.1), in lower case; None where they are too many."""
+    """The options that all Connection fields name (RFC 9110 §7.6.1), in lower case; None if they are too many."""
     if connection.count(b",") >= MAX_OPTIONS:
         return None
     options = {part.strip(b" \t") for part in connection.lower().split(b",")}

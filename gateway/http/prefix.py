@@ -69,7 +69,7 @@ class Prefix:
         return b"".join(moved)
 
     def url(self, value: bytes) -> bytes:
-        """A URL reference as the client has to see it; the very same object where that is as it came.
+        """A URL reference as the client has to see it; the very same object if nothing changes.
 
         Paths, and URLs of the host that was asked, get the prefix, unless they have it. Other hosts, `//host` and what is
         relative to the request's own path stay.
@@ -90,7 +90,7 @@ class Prefix:
         return value if self._has(path) else origin + self._prefix + path
 
     def refresh(self, value: bytes) -> bytes:
-        """A Refresh field's value (`5; url=/x`) as the client has to see it; the very same object where it is as it came."""
+        """A Refresh field's value (`5; url=/x`) as the client has to see it; the same object if nothing changes."""
         match = _REFRESH.fullmatch(value)
         if match is None:
             return value
@@ -99,7 +99,7 @@ class Prefix:
         return value if url is place else match[1] + url + match[4]
 
     def cookie(self, value: bytes) -> bytes:
-        """A Set-Cookie field's value as the client has to see it; the very same object where that is as it came."""
+        """A Set-Cookie field's value as the client has to see it; the very same object if nothing changes."""
         parts = value.split(b";")
         # A cookie named so has the path `/`, or browsers refuse it (RFC 6265bis §4.1.3.2).
         if parts[0].lstrip(b" \t")[:7].lower() == b"__host-":

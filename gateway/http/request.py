@@ -123,7 +123,7 @@ CHUNKED: Final = -1
 class Request:
     """A judged request head.
 
-    `host` is the one asked for, lower-case, without port and closing dot, empty where HTTP/1.0 gave none; `authority` is
+    `host` is the one asked for, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
     what was sent. `forwarded` is what the fields say in which proxies speak, whoever sent them.
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.

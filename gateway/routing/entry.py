@@ -192,7 +192,7 @@ class EntryRouter:
         return lines
 
     def _client_of(self, forwarded: Forwarded) -> str:
-        """The nearest address that is not a trusted proxy's in what a trusted one says; empty where it says none.
+        """The nearest address that is not a trusted proxy's in what a trusted one says; empty if it says none.
 
         What stands left of an entry that is no address is only a claim.
         """
@@ -216,7 +216,7 @@ class EntryRouter:
 
 
 def _continued(forwarded: Forwarded, peer: Peer, host: bytes) -> list[bytes]:
-    """The field lines that go on with what a trusted proxy said: its address is new, the rest only where it said nothing."""
+    """The field lines that go on with what a trusted proxy said: its address is new, the rest is added if it is missing."""
     lines = [peer.forwarded_for]
     if not forwarded.value(FORWARDED_PROTO):
         lines.append(peer.forwarded_proto)

@@ -24,7 +24,7 @@ class Snapshot:
         self._spellings: dict[str, str] | None = None
 
     def spelled(self, name: str) -> str:
-        """The one service with instances that has a lower-case name but for case; empty where there is none, or several."""
+        """The one service with instances whose name in lower case is `name`; empty if there is none, or several."""
         spellings = self._spellings
         if spellings is None:
             spellings = self._spellings = {}
