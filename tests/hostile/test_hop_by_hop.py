@@ -92,7 +92,7 @@ def kept(case: str, connection: bytes, *fields: bytes) -> object:
         *[dropped(f"row 59: {name.decode()}", name + b": 1") for name in FORWARDING],
         *[dropped(f"row 59: {name.decode()}…", name + b"x: 1") for name in FAMILIES],
         *[
-            dropped(f"row 59: {name}", f"{name}: 1".encode())
+            dropped(f"row 59: {name} itself", f"{name}: 1".encode())
             for name in (
                 "X-Forwarded-Port",
                 "X-Forwarded-Prefix",

@@ -238,7 +238,8 @@ def test_the_programs_own_fields_go_no_further(name: bytes, reader: HeadReader) 
 
 @pytest.mark.parametrize("reader", [READER, TRUSTING], ids=["untrusted", "trusted"])
 @pytest.mark.parametrize(
-    "name", [b"X-Request-Id", b"X-HTTP-Method-Override", b"X-User", b"X-Gray", b"X-Original-Filename", b"X-Forwarded"]
+    "name",
+    [b"X-Request-Id", b"X-HTTP-Method-Override", b"X-User", b"X-Gray", b"X-Original-Filename", b"X-Client-Version"],
 )
 def test_what_a_client_may_say_of_itself_passes(name: bytes, reader: HeadReader) -> None:
     assert forwarded_fields(read(get(name + b": 1"), reader)) == b"\r\nHost: a.example\r\n" + name + b": 1"
