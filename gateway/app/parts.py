@@ -39,6 +39,7 @@ def make_context(
     learn: Callable[[str], Awaitable[bool]] | None = None,
     log_file: LineFile | None = None,
     ejector: Ejector | None = None,
+    scheme: str = "http",
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -70,8 +71,9 @@ def make_context(
         learn,
         make_log(settings, name, log_file),
         name,
-        debug_header=debug_header(settings),
-        ejector=ejector,
+        scheme,
+        debug_header(settings),
+        ejector,
     )
 
 
@@ -108,7 +110,15 @@ def make_routes(settings: GatewaySettings) -> RouteTable:
 def _make_route(route: RouteSettings) -> Route:
     respond = route.respond
     reply = None if respond is None else Reply(respond.status, respond.body.encode(), respond.headers)
-    return Route(route.path, route.service or "", route.strip_prefix, route.host or "", reply, route.inspect_body)
+    return Route(
+        route.path,
+        route.service or "",
+        route.strip_prefix,
+        route.host or "",
+        reply,
+        route.inspect_body,
+        route.restore_prefix,
+    )
 
 
 def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings | SidecarSettings) -> None:

@@ -122,6 +122,7 @@ class EntryPlane:
         """Begins to serve on a listening socket. Raises StartError where the access log cannot be opened."""
         settings = self._settings
         self._log_file = make_log_file(settings)
+        tls = self._tls if settings.tls is not None else None
         context = make_context(
             settings,
             self.router,
@@ -130,10 +131,8 @@ class EntryPlane:
             "entry",
             log_file=self._log_file,
             ejector=self._publisher.ejector,
+            scheme="http" if tls is None else "https",
         )
-        tls = self._tls if settings.tls is not None else None
-        if tls is not None:
-            context.scheme = "https"
         self._listener = Listener(sock, context, tls)
         await self._listener.start()
 

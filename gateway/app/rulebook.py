@@ -110,7 +110,7 @@ class RuleBook:
             records = [_record(item) for item in requests]
             if last:
                 records.extend(read_records(_last_lines(settings(), min(last, MAX_LAST))))
-            return compare(current().rules, drafted.rules, around(), records)
+            return compare(current().rules, drafted.rules, around(), records, settings().access_log)
 
         return RulesApi(editor, self.history, draft)
 

@@ -266,10 +266,29 @@ class Sidecar:
         self._outbound_router.snapshot = snapshot
 
     async def _learn(self, service: str) -> bool:
-        """Watches a service that the app called for the first time; returns whether it is known now."""
+        """Watches a service that the app called for the first time; returns whether it is known now.
+
+        Registries distinguish upper and lower case, hosts do not: if there is nobody with exactly this name, its other
+        spellings are asked for as well.
+        """
+        known = await self._ask_for(service)
+        view = self._publisher.snapshot.services.get(service)
+        if known and (view is None or not view.instances):
+            await asyncio.gather(*(self._ask_for(name) for name in self._spellings(service)))
+        return known
+
+    async def _ask_for(self, service: str) -> bool:
         self._make_room()
         self._registries.watch(service)
         return await self._registries.wait_known(service, LEARN_TIMEOUT)
+
+    def _spellings(self, service: str) -> set[str]:
+        """The names that differ from a service's by case alone: those the configuration has, and the usual ones."""
+        ready = self._reloader.loaded
+        groups = () if ready is None else ready.loaded.rules.groups
+        named = {*self._settings.services, *(name for group in groups for name in group.services)}
+        folded = service.lower()
+        return {folded, service.upper(), *(name for name in named if name.lower() == folded)} - {service}
 
     def _make_room(self) -> None:
         """Forgets the service without instances that was called first, where there are many: an app may call any name."""

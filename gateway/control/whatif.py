@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from gateway.errors import ConfigError, Problem, ProtocolError
+from gateway.http.masking import Mask
 from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.surroundings import Surroundings
+from gateway.settings.plane import AccessLogSettings
 
 BASELINE = "baseline"
 """Where a request is that no lane takes."""
@@ -70,8 +72,18 @@ class Comparison:
         }
 
 
-def compare(old: RuleSet, new: RuleSet, around: Surroundings, records: Iterable[Recorded | None]) -> Comparison:
-    """Matches every record under both sets of rules, at the time at which it came. None counts as unread."""
+def compare(
+    old: RuleSet,
+    new: RuleSet,
+    around: Surroundings,
+    records: Iterable[Recorded | None],
+    log: AccessLogSettings | None = None,
+) -> Comparison:
+    """Matches every record under both sets of rules, at the time at which it came. None counts as unread.
+
+    The examples are shown to people, so they are masked as `log` has it, or would have it by default.
+    """
+    mask = Mask((log or AccessLogSettings()).mask)
     clock = _Clock(around)
     there = replace(around, clock=clock)
     sides = compile_rules(old, there), compile_rules(new, there)
@@ -89,7 +101,7 @@ def compare(old: RuleSet, new: RuleSet, around: Surroundings, records: Iterable[
             move = found.moves.setdefault((before, after), Move())
             move.count += 1
             if len(move.examples) < MAX_EXAMPLES:
-                target = record.request.target.decode("latin-1")
+                target = mask.text(record.request.target).decode("latin-1")
                 move.examples.append(f"{record.request.method} {target} from {record.request.client_ip}")
     return found
 

@@ -10,14 +10,26 @@ import re
 from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.http.grammar import TOKEN, VALUE
 
-_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?")
-_TRAILER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\' + VALUE + rb')*+"'
+_EXTENSION: Final = rb"[ \t]*+;[ \t]*+" + TOKEN + rb"++(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"++|" + _QUOTED + rb"))?+"
+# RFC 9112 §7.1.1: white space may stand before the `;` of an extension, and in it. Beside a bare size there is none.
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+")
+_DIGITS: Final = re.compile(rb"[0-9A-Fa-f]{1,16}+(?![^ \t;\r])")
+_TRAILER: Final = re.compile(TOKEN + rb"++:" + VALUE + rb"*+")
+_NEVER: Final = re.compile(rb"[^\t\r -~\x80-\xff]|\r(?!\Z)")
+"""What no line has before its end."""
 
 MAX_LINE: Final = 4096
 """Bytes of one chunk-size line with its extensions, or of one trailer line."""
 MAX_EXTRA: Final = 16384
 """Bytes of all extensions and trailers of a body: they carry nothing that is passed on."""
+
+_MAX_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 8
+_KNOWN: Final[dict[bytes, tuple[int, bytes]]] = {}
+"""Sizes, and lines in canonical form, of bare chunk sizes seen before: bodies have the same few, again and again."""
 
 _SIZE: Final = 0
 _DATA: Final = 1
@@ -65,54 +77,81 @@ class ChunkedReader:
                 if not self._left:
                     self._state = _DATA_END
                 continue
+            if self._state == _DATA_END and not self._line and data.startswith(b"\r\n", position):
+                position += 2
+                self._state = _SIZE
+                if not self._decode:
+                    out.append(b"\r\n")
+                continue
+            if self._state == _SIZE and not self._line:
+                end = data.find(b"\r\n", position, position + _LONGEST_KNOWN + 2)
+                known = _KNOWN.get(data[position:end]) if end > 0 else None
+                if known is not None:
+                    self._left, canonical = known
+                    self._state = _DATA
+                    position = end + 2
+                    if not self._decode:
+                        out.append(canonical)
+                    continue
             end = data.find(b"\n", position)
             if end < 0:
+                seen = len(self._line)
                 self._line += data[position:]
-                self._check_partial_line()
+                self._check_partial_line(seen)
                 position = size
                 break
             line = self._line + data[position : end + 1]
             self._line = b""
             position = end + 1
-            if len(line) > MAX_LINE or line[-2:] != b"\r\n":
-                raise ProtocolError(400, "bad_chunk", "a line of the chunked body is too long, or ends with a bare LF")
+            if len(line) > MAX_LINE:
+                raise _refused(f"a line of the chunked body is longer than {MAX_LINE} bytes")
+            if line[-2:] != b"\r\n":
+                raise _refused("a line of the chunked body ends with a bare LF, not with CRLF")
             self._read_line(line[:-2], out)
         return b"".join(out), data[position:]
 
-    def _check_partial_line(self) -> None:
+    def _check_partial_line(self, seen: int) -> None:
+        """Refuses what can never become a line; `seen` bytes of it were looked at before."""
         line = self._line
         if len(line) > MAX_LINE:
-            raise ProtocolError(400, "bad_chunk", "a line of the chunked body is too long")
+            raise _refused(f"a line of the chunked body is longer than {MAX_LINE} bytes")
         if self._state == _DATA_END and line != b"\r":
-            raise ProtocolError(400, "bad_chunk", "a chunk is longer than its size")
-        begun = line[:-1] if line[-1:] == b"\r" else line
-        # `5 ` may still become `5 ;extension`.
-        if self._state == _SIZE and not (_SIZE_LINE.fullmatch(begun) or _SIZE_LINE.fullmatch(line + b";")):
-            raise ProtocolError(400, "bad_chunk", "a chunk size is not hexadecimal")
+            raise _refused("a chunk is longer than its size")
+        if self._state == _SIZE and _DIGITS.match(line) is None:
+            raise _refused("a chunk size is not 1 to 16 hexadecimal digits")
+        if _NEVER.search(line, max(0, seen - 1)) is not None:
+            raise _refused("there is a control character in a line of the chunked body")
 
     def _read_line(self, line: bytes, out: list[bytes]) -> None:
         if self._state == _SIZE:
             match = _SIZE_LINE.fullmatch(line)
             if match is None:
-                raise ProtocolError(400, "bad_chunk", "a chunk size is not hexadecimal")
+                if _DIGITS.match(line) is None:
+                    raise _refused("a chunk size is not 1 to 16 hexadecimal digits")
+                raise _refused("what follows a chunk size is not an extension: `;name` or `;name=value`")
             digits: bytes = match[1]
             self._count_extra(len(line) - len(digits))
             self._left = int(digits, 16)
             if self._left:
                 self._state = _DATA
+                canonical = b"%x\r\n" % self._left
                 if not self._decode:
-                    out.append(b"%x\r\n" % self._left)
+                    out.append(canonical)
+                if len(line) == len(digits) <= _LONGEST_KNOWN:
+                    if len(_KNOWN) >= _MAX_KNOWN:
+                        _KNOWN.clear()
+                    _KNOWN[digits] = (self._left, canonical)
             else:
                 self._state = _TRAILERS
         elif self._state == _DATA_END:
             if line:
-                raise ProtocolError(400, "bad_chunk", "a chunk is longer than its size")
+                raise _refused("a chunk is longer than its size")
             self._state = _SIZE
             if not self._decode:
                 out.append(b"\r\n")
         elif line:
             if _TRAILER.fullmatch(line) is None:
-                raise ProtocolError(400, "bad_chunk", "a trailer line is malformed")
+                raise _refused("a trailer line is not `name: value`")
             self._count_extra(len(line))
         else:
             self._state = _DONE
@@ -122,4 +161,8 @@ class ChunkedReader:
     def _count_extra(self, size: int) -> None:
         self._extra += size
         if self._extra > MAX_EXTRA:
-            raise ProtocolError(400, "bad_chunk", f"extensions and trailers exceed {MAX_EXTRA} bytes")
+            raise _refused(f"extensions and trailers of the chunked body have more than {MAX_EXTRA} bytes")
+
+
+def _refused(detail: str) -> ProtocolError:
+    return ProtocolError(400, "bad_chunk", detail)

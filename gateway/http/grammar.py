@@ -19,18 +19,23 @@ _PLAIN: Final = rb"!\"$&-\-0->@-\[\]-~"
 _PLAIN_PATH: Final = rb"(?:/|(?:/[" + _PLAIN + rb"][." + _PLAIN + rb"]*+)++/?+)"
 _PLAIN_QUERY: Final = rb"[!\"$-~]*+"
 
+MAX_METHOD: Final = 64
+"""Bytes of the longest method taken. The longest one registered has 17."""
+
 REQUEST_LINE: Final = re.compile(
-    rb"(" + TOKEN + rb"++) ((" + _PLAIN_PATH + rb")(?:\?(" + _PLAIN_QUERY + rb"))?(?= )|[!-~]++) HTTP/1\.([01])"
+    rb"(" + TOKEN + rb"{1,64}+) ((" + _PLAIN_PATH + rb")(?:\?(" + _PLAIN_QUERY + rb"))?(?= )|[!-~]++) HTTP/1\.([01])"
 )
 """Groups: method, whole target, then path and query where the path is plain, and the minor version."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb"*+)?")
 """Groups: the minor version, the status (RFC 9110 §15: 100 to 599)."""
 
-_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
-_LONE_CR: Final = re.compile(rb"\r(?!\n|\Z)")
-_ANY_REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb"++) ([!-~]++) HTTP/([0-9])\.([0-9])")
+# What has no place in a head, wherever it stands: line ends that are not CRLF, and control characters but for HTAB.
+_NEVER: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_METHOD: Final = re.compile(TOKEN + rb"++")
+_ANY_REQUEST_LINE: Final = re.compile(TOKEN + rb"++ ([!-~]++) HTTP/([0-9])\.([0-9])")
+_RAW_REQUEST_LINE: Final = re.compile(TOKEN + rb"++ [^\r\n]* HTTP/[0-9]\.[0-9]")
+_ANY_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [0-9]{3}(?: " + VALUE + rb"*+)?")
 _FIELD_LINE: Final = re.compile(TOKEN + rb"++:" + VALUE + rb"*+")
-_TOKENS: Final = re.compile(TOKEN + rb"++")
 
 
 def field_pattern(names: bytes) -> re.Pattern[bytes]:
@@ -42,43 +47,121 @@ def field_pattern(names: bytes) -> re.Pattern[bytes]:
 
 
 def check_partial(data: bytes, start: int = 0) -> None:
-    """Refuses at once what can never become a head, so that it does not sit there until the head timeout.
+    """Refuses at once what can never become a request's head, so that it does not sit there until the head timeout.
 
-    Only what stands from `start` on is new and looked at. Raises ProtocolError.
+    Only what stands from `start` on is new: each byte is looked at once, and each line again when it is complete. Raises
+    ProtocolError.
     """
-    seen = max(0, start - 1)
-    if _LONE_LF.search(data, seen) is not None:
-        raise ProtocolError(400, "bad_line_end", "a line ends with a bare LF")
-    if _LONE_CR.search(data, seen) is not None:
-        raise ProtocolError(400, "bad_line_end", "a CR without LF")
-    if data.find(b"\0", start) >= 0:
-        raise ProtocolError(400, "bad_character", "a NUL byte")
-    end_of_line = data.find(b"\r\n")
-    if end_of_line >= seen:
-        _check_request_line(data[:end_of_line])
-    elif not start and _TOKENS.match(data) is None:
-        raise ProtocolError(400, "bad_request_line", "this is not HTTP/1.1")
+    if start <= MAX_METHOD:
+        _check_method(data)
+    _check_bytes(data, start)
+    first, fields = _new_lines(data, start)
+    if first is not None:
+        _check_request_line(first)
+    _check_fields(fields)
+
+
+def check_partial_answer(data: bytes, start: int = 0) -> None:
+    """The same for an answer's head. Raises ProtocolError, with a request's status."""
+    if start < 8 and not data.startswith(b"HTTP/1."[: len(data)]):
+        raise ProtocolError(400, "bad_answer", "it does not begin with HTTP/1.1 or HTTP/1.0")
+    _check_bytes(data, start)
+    first, fields = _new_lines(data, start)
+    if first is not None and STATUS_LINE.fullmatch(first) is None:
+        # RFC 9110 §15: what is beyond 599 is invalid. A client would have to take it for a 5xx, of nobody's making.
+        what = (
+            f"the status {first[9:12].decode('ascii')} is not between 100 and 599"
+            if _ANY_STATUS_LINE.fullmatch(first)
+            else "the status line is not `HTTP/1.1 200 text`"
+        )
+        raise ProtocolError(400, "bad_answer", what)
+    _check_fields(fields)
 
 
 def malformed(head: bytes) -> ProtocolError:
-    """Why a head that ends with an empty line was not accepted."""
+    """Why a request's head that ends with an empty line was not accepted."""
     try:
-        check_partial(head)
-        for line in head[:-4].split(b"\r\n")[1:]:
-            if line[:1] in (b" ", b"\t"):
-                return ProtocolError(400, "obs_fold", "a field value continues on a second line")
-            if _FIELD_LINE.fullmatch(line) is None:
-                return ProtocolError(400, "bad_field", "a field line is not `name: value`, or has a control character")
+        check_partial(head[:-2])
     except ProtocolError as error:
         return error
     return ProtocolError(400, "bad_request", "the head is malformed")
 
 
+def malformed_answer(head: bytes) -> ProtocolError:
+    """Why an answer's head that ends with an empty line was not accepted."""
+    try:
+        check_partial_answer(head[:-2])
+    except ProtocolError as error:
+        return error
+    return ProtocolError(400, "bad_answer", "the head is malformed")
+
+
+def too_large(head: bytes, head_bytes: int, target_bytes: int) -> ProtocolError:
+    """What is wrong with a request's head, or the beginning of one, that has more than `head_bytes`."""
+    try:
+        check_partial(head[:-2] if head.endswith(b"\r\n\r\n") else head)
+    except ProtocolError as error:
+        return error
+    end = head.find(b"\r\n")
+    target = (len(head) if end < 0 else end - len(" HTTP/1.1")) - head.find(b" ") - 1
+    if target > target_bytes:
+        return ProtocolError(414, "target_too_long", f"the target is longer than {target_bytes} bytes")
+    return ProtocolError(431, "head_too_large", f"the head is longer than {head_bytes} bytes")
+
+
+def _check_method(data: bytes) -> None:
+    method = _METHOD.match(data, 0, MAX_METHOD + 1)
+    if method is None:
+        raise ProtocolError(400, "bad_request_line", "this is not HTTP/1.1: it does not begin with a method")
+    end = method.end()
+    if end > MAX_METHOD:
+        # RFC 9112 §3: 501 for a method longer than any that is known.
+        raise ProtocolError(501, "method_too_long", f"the method is longer than {MAX_METHOD} bytes")
+    if end < len(data) and data[end] not in b" \r":
+        raise ProtocolError(400, "bad_request_line", "this is not HTTP/1.1: no space follows the method")
+
+
+def _check_bytes(data: bytes, start: int) -> None:
+    found = _NEVER.search(data, max(0, start - 1))
+    if found is None:
+        return
+    what = found[0]
+    if what == b"\n":
+        raise ProtocolError(400, "bad_line_end", "a line ends with a bare LF, not with CRLF")
+    if what == b"\r":
+        raise ProtocolError(400, "bad_line_end", "a CR is not followed by LF")
+    if what == b"\0":
+        raise ProtocolError(400, "bad_character", "there is a NUL byte in the head")
+    where = "bad_field" if data.find(b"\r\n", 0, found.start()) >= 0 else "bad_request_line"
+    raise ProtocolError(400, where, f"there is a control character ({what[0]:#04x}) in the head")
+
+
+def _new_lines(data: bytes, start: int) -> tuple[bytes | None, list[bytes]]:
+    """The lines that end after `start`: the head's first one, if it is among them, and the others."""
+    end = data.find(b"\r\n", max(0, start - 1))
+    if end < 0:
+        return None, []
+    before = data.rfind(b"\r\n", 0, end)
+    lines = data[before + 2 if before >= 0 else 0 : data.rfind(b"\r\n")].split(b"\r\n")
+    return (lines.pop(0) if before < 0 else None), lines
+
+
 def _check_request_line(line: bytes) -> None:
     match = _ANY_REQUEST_LINE.fullmatch(line)
-    if match is None or match[3] == b"0":
+    if match is None and _RAW_REQUEST_LINE.fullmatch(line):
+        what = "the target has a character that must be percent-encoded: a space, or one that is not ASCII"
+        raise ProtocolError(400, "bad_request_line", what)
+    if match is None or match[2] == b"0":
         raise ProtocolError(400, "bad_request_line", "the request line is not `METHOD target HTTP/1.1`")
-    if match[3] != b"1":
+    if match[2] != b"1" or match[3] not in b"01":
         raise ProtocolError(505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
-    if match[4] not in b"01":
-        raise ProtocolError(505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+
+
+def _check_fields(lines: list[bytes]) -> None:
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            raise ProtocolError(
+                400, "obs_fold", "a field line begins with white space: values on several lines are not taken"
+            )
+        if _FIELD_LINE.fullmatch(line) is None:
+            raise ProtocolError(400, "bad_field", "a field line is not `name: value`")

@@ -7,7 +7,7 @@ costs a fifth of reading it again. What is remembered is bounded, and credential
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from gateway.http.grammar import TOKEN, VALUE
@@ -21,18 +21,22 @@ MAX_KNOWN: Final = 4096
 MAX_LENGTH: Final = 256
 """Bytes of the longest line that is remembered."""
 
+MAX_OPTIONS: Final = 100
+"""Connection options of a message. Few have more than two."""
+
 MAX_DIGITS: Final = 18
 """Digits of the largest number taken: it fits 64 bits in whatever language the next program is written in."""
 
 _LINE: Final = re.compile(rb"(" + TOKEN + rb"++):[ \t]*+(" + VALUE + rb"*+)")
-_FOLD: Final = bytes.maketrans(b"_.", b"--")
+# RFC 3875 §4.1.18 makes `-` an underscore, and servers do the same to whatever else is no letter or digit.
+_FOLD: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 
 # Secrets, and what is never the same twice.
 _NEVER_KEPT: Final = frozenset(
     {
         b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"referer", b"etag", b"if-none-match",
         b"last-modified", b"if-modified-since", b"traceparent", b"tracestate", b"b3", b"x-b3-traceid", b"x-b3-spanid",
-        b"x-request-id",
+        b"x-request-id", b"location", b"content-location",
     }
 )  # fmt: skip
 
@@ -52,19 +56,24 @@ class FieldLine:
 
 
 class FieldLines:
-    """What lines mean to one reader. `meanings` are by lower-case name; `twin` is what a twin of one of them means.
+    """What lines mean to one reader.
 
-    A twin is a name with `_` or `.` for `-`: CGI-like services fold all three into one variable, so that `x_gray_tag`
-    would be read as the real field behind us.
+    `meanings` are by lower-case name, `families` by what a name begins with; `twin` is what a twin of one of them means.
+    A twin is a name with `_`, `.` or the like for `-`: CGI-like services fold them all into one variable, so that
+    `x_gray_tag` would be read as the real field behind us.
 
     `harmless` and `known` are to be asked first: the lines without a meaning, and what the others mean. `learn` judges a
     line that is in neither.
     """
 
-    __slots__ = ("_meanings", "_names", "_twin", "harmless", "known")
+    __slots__ = ("_families", "_folded", "_meanings", "_names", "_twin", "harmless", "known")
 
-    def __init__(self, meanings: Mapping[bytes, int], twin: int = NOTHING) -> None:
+    def __init__(
+        self, meanings: Mapping[bytes, int], twin: int = NOTHING, families: Mapping[bytes, int] | None = None
+    ) -> None:
         self._meanings = dict(meanings)
+        self._families: dict[bytes, int] = dict(families or {})
+        self._folded: set[bytes] = {name.translate(_FOLD) for name in meanings}
         self._twin = twin
         self._names: dict[bytes, _Name] = {}
         self.harmless: set[bytes] = set()
@@ -94,17 +103,63 @@ class FieldLines:
                 self.harmless.add(line)
         return field
 
+    def meaning_of(self, name: bytes) -> int:
+        """What a field means by its lower-case name, twins aside."""
+        return self._meanings.get(name) or self._of_family(name)
+
+    def _of_family(self, name: bytes) -> int:
+        for beginning, meaning in self._families.items():
+            if name.startswith(beginning):
+                return meaning
+        return NOTHING
+
     def _learn_name(self, spelled: bytes) -> _Name:
         lower = spelled.lower()
-        meaning = self._meanings.get(lower, NOTHING)
-        if not meaning and self._twin and lower.translate(_FOLD) in self._meanings:
-            meaning = self._twin
+        meaning = self.meaning_of(lower)
+        if self._twin and lower not in self._meanings:
+            folded = lower.translate(_FOLD)
+            if folded in self._folded or (not meaning and self._of_family(folded)):
+                meaning = self._twin
         name = _Name(meaning, lower not in _NEVER_KEPT)
         if len(spelled) <= MAX_LENGTH:
             if len(self._names) >= MAX_KNOWN:
                 self._names.clear()
             self._names[spelled] = name
         return name
+
+
+def spans_named(lines: Sequence[bytes], start: int, names: Container[bytes]) -> list[int]:
+    """Where in a head the fields of some (lower-case) names stand: start, end, … for each, its line end in front included.
+
+    `lines` are the head's field lines, which begin at `start` of it. One pass, however many names there are.
+    """
+    spans: list[int] = []
+    for line in lines:
+        end = start + 2 + len(line)
+        if line.partition(b":")[0].lower() in names:
+            spans.append(start)
+            spans.append(end)
+        start = end
+    return spans
+
+
+def values_named(lines: Sequence[bytes], name: bytes) -> list[bytes]:
+    """The values of the field lines with one (lower-case) name, without surrounding white space."""
+    values: list[bytes] = []
+    for line in lines:
+        spelled, _, value = line.partition(b":")
+        if spelled.lower() == name:
+            values.append(value.strip(b" \t"))
+    return values
+
+
+def read_options(connection: bytes) -> set[bytes] | None:
+    """The options that all Connection fields name (RFC 9110 §7.6.1), in lower case; None if they are too many."""
+    if connection.count(b",") >= MAX_OPTIONS:
+        return None
+    options = {part.strip(b" \t") for part in connection.lower().split(b",")}
+    options.discard(b"")
+    return options
 
 
 class _Name:

@@ -7,14 +7,34 @@ something to a proxy. Everything else (parameters, cookies, any header a rule na
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from gateway import hop
 from gateway.errors import ProtocolError
+from gateway.http.authority import host_of
+from gateway.http.forwarded import (
+    FORWARDED,
+    FORWARDED_ELEMENTS,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PREFIX,
+    FORWARDED_PROTO,
+    Forwarded,
+)
+from gateway.http.forwarding import FAMILIES, FORWARDING
 from gateway.http.grammar import REQUEST_LINE, field_pattern, malformed
-from gateway.http.lines import MALFORMED, MAX_LENGTH, FieldLine, FieldLines
+from gateway.http.lines import (
+    MALFORMED,
+    MAX_LENGTH,
+    MAX_OPTIONS,
+    FieldLine,
+    FieldLines,
+    read_options,
+    spans_named,
+    values_named,
+)
 from gateway.http.target import PERCENT, PLUS, find_parameter, match_path, parse_cookies, parse_query
 from gateway.telemetry.tracecontext import trace_id_of
 
@@ -29,8 +49,7 @@ DROP: Final = 7
 TAG: Final = 8
 BAGGAGE: Final = 9
 TRACEPARENT: Final = 10
-FORWARDED_FOR: Final = 11
-FORWARDED: Final = 12
+TRACESTATE: Final = 11
 B3: Final = 13
 VIA: Final = 14
 DEBUG: Final = 15
@@ -39,6 +58,12 @@ REQUEST_ID: Final = 17
 HOP: Final = 18
 
 _MEANING: Final[dict[bytes, int]] = {
+    **dict.fromkeys(FORWARDING, FORWARDED),
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-proto": FORWARDED_PROTO,
+    b"x-forwarded-host": FORWARDED_HOST,
+    b"x-forwarded-prefix": FORWARDED_PREFIX,
+    b"forwarded": FORWARDED_ELEMENTS,
     b"host": HOST,
     b"connection": CONNECTION,
     b"content-length": CONTENT_LENGTH,
@@ -53,25 +78,26 @@ _MEANING: Final[dict[bytes, int]] = {
     b"http2-settings": DROP,
     b"baggage": BAGGAGE,
     b"traceparent": TRACEPARENT,
-    b"x-forwarded-for": FORWARDED_FOR,
-    b"x-forwarded-proto": FORWARDED,
-    b"x-forwarded-host": FORWARDED,
-    b"x-real-ip": FORWARDED,
-    b"forwarded": FORWARDED,
+    b"tracestate": TRACESTATE,
     b"x-request-id": REQUEST_ID,
     b"b3": B3,
     b"x-b3-traceid": B3_TRACE_ID,
     hop.FIELD: HOP,
     b"via": VIA,
+    # The program's own: what it answers under this name, and a secret, under the name that it has by default.
+    b"x-gray-explain": DROP,
+    b"x-gray-debug": DROP,
 }
+# Names that this program may give a meaning are no client's, whichever version of it stands behind this one.
+_FAMILIES: Final[dict[bytes, int]] = dict.fromkeys([*FAMILIES, b"x-gray-"], FORWARDED)
 
-# A sender may not have these removed by naming them in Connection (RFC 9110 §7.6.1 allows only connection options;
-# CVE-2024-45410 is what happens otherwise). Carriers and forwarding fields are ours to write.
-_NOT_REMOVABLE: Final = frozenset(_MEANING) | {b"cookie", b"authorization", b"x-gray-tag"}
+# Connection options that name no field to be removed (RFC 9110 §7.6.1): those with a meaning, and fields that a sender may
+# not have removed. The fields that the reader gives a meaning are not in its gift either: carriers and forwarding fields
+# are ours to write (CVE-2024-45410 is what happens otherwise).
+_STANDING: Final = frozenset({b"cookie", b"authorization", b"close", b"keep-alive", b"upgrade"})
 
-_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~\-]+)(?::[0-9]{0,5})?")
-_PORT: Final = re.compile(r":[0-9]*\Z")
-_ABSOLUTE: Final = re.compile(rb"(?:http|HTTP)://([^/?#]*)([^#]*)")
+_HOST: Final = frozenset({b"host"})
+_ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _COOKIE: Final = field_pattern(rb"cookie")
 
 _QUERY: Final = "/?%:@!$&'()*+,;=~[]{}|^`<>\""
@@ -97,6 +123,9 @@ CHUNKED: Final = -1
 class Request:
     """A judged request head.
 
+    `host` is the one asked for, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
+    what was sent. `forwarded` is what the fields say in which proxies speak, whoever sent them.
+
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
 
     What rules may ask beside the head is put in by whoever knows it: `service` (where the request goes), `caller` and
@@ -120,9 +149,10 @@ class Request:
         "cuts",
         "debug",
         "expects_continue",
-        "forwarded_for",
+        "forwarded",
         "head",
         "hop",
+        "host",
         "is_inspected",
         "keep_alive",
         "line_end",
@@ -153,6 +183,7 @@ class Request:
         self.query: bytes = b""
         self.path: str = ""
         self.authority: bytes = b""
+        self.host: str = ""
         self.line_end: int = 0
         self.keep_alive: bool = version == 1
         self.body: int = 0
@@ -165,7 +196,7 @@ class Request:
         self.b3_trace_id: bytes = b""
         self.request_id: bytes = b""
         self.hop: bytes = b""
-        self.forwarded_for: list[bytes] = []
+        self.forwarded: Forwarded | None = None
         self.cuts: list[int] = []
         self.service: str = ""
         self.caller: str = ""
@@ -213,16 +244,9 @@ class Request:
         cuts.append(start)
         cuts.append(start + 2 + len(line))
 
-    def cut_named(self, name: bytes) -> None:
-        """Keeps the fields of one name from being forwarded; after this, nothing is to be cut by its line."""
-        for field in field_pattern(re.escape(name)).finditer(self.head, self.line_end):
-            self.cuts.append(field.start())
-            self.cuts.append(field.end())
-
-    @property
-    def host(self) -> str:
-        """The host asked for, lower-case, without the port; empty where HTTP/1.0 gave none."""
-        return _PORT.sub("", self.authority.decode("ascii").lower())
+    def cut_named(self, names: Container[bytes]) -> None:
+        """Keeps the fields of some (lower-case) names from being forwarded; after this, nothing is to be cut by its line."""
+        self.cuts += spans_named(self.head[:-4].split(b"\r\n")[1:], self.line_end, names)
 
     def param(self, name: str, needle: bytes = b"") -> str | None:
         """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""
@@ -265,10 +289,11 @@ class Request:
 class HeadReader:
     """Reads request heads. Built once for a listener: the names of the tag and the debug header are settings.
 
-    `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut.
+    `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut. `is_secure`: the
+    connection is.
     """
 
-    __slots__ = ("_authorities", "_header_count", "_keeps_forwarded", "_lines", "_meanings", "_target_bytes")
+    __slots__ = ("_header_count", "_hosts", "_keeps_forwarded", "_lines", "_takes_https", "_target_bytes")
 
     def __init__(
         self,
@@ -277,16 +302,18 @@ class HeadReader:
         target_bytes: int = 16384,
         header_count: int = 100,
         debug_header: str = "",
+        is_secure: bool = False,
     ) -> None:
         name = tag_header.lower().encode("ascii")
         self._keeps_forwarded = keeps_forwarded
+        self._takes_https: bool = is_secure or keeps_forwarded
         self._target_bytes = target_bytes
         self._header_count = header_count
-        self._authorities: set[bytes] = set()
-        self._meanings: dict[bytes, int] = {**_MEANING, name: TAG}
+        self._hosts: dict[bytes, str] = {}
+        meanings = {**_MEANING, name: TAG}
         if debug_header:
-            self._meanings[debug_header.encode("ascii")] = DEBUG
-        self._lines = FieldLines(self._meanings, twin=DROP)
+            meanings[debug_header.encode("ascii")] = DEBUG
+        self._lines = FieldLines(meanings, DROP, _FAMILIES)
 
     def read(self, head: bytes, client_ip: str) -> Request:
         """Judges a head: the request line, the fields, and the empty line that ends it.
@@ -311,6 +338,9 @@ class HeadReader:
         lengths = 0
         codings = 0
         hops = 0
+        connections = 0
+        traceparents = 0
+        has_tracestate = False
         coding: bytes = b""
         connection: bytes = b""
         for line in lines:
@@ -326,12 +356,13 @@ class HeadReader:
                 hosts += 1
                 request.authority = field.value
             elif meaning == CONNECTION:
-                connection = field.value if not connection else connection + b"," + field.value
+                connections += 1
+                connection = field.value
                 request.cut(line)
             elif meaning == CONTENT_LENGTH:
                 lengths += 1
                 if field.number < 0:
-                    raise ProtocolError(400, "bad_framing", "Content-Length is not a number")
+                    raise ProtocolError(400, "bad_framing", "Content-Length is not a number of 1 to 18 digits")
                 request.body = field.number
                 if field.value[:1] == b"0" and len(field.value) > 1:
                     # Some peers read a leading zero as octal: the field is written again, in canonical form.
@@ -339,23 +370,31 @@ class HeadReader:
                     request.rewrites_length = True
             elif meaning == TRANSFER_ENCODING:
                 codings += 1
-                coding = field.value if codings == 1 else coding + b"," + field.value
+                coding = field.value
             elif meaning == VIA:
                 hops += field.value.lower().count(PSEUDONYM)
+            elif meaning == TRACEPARENT:
+                traceparents += 1
+                if not request.traceparent and trace_id_of(field.value):
+                    request.traceparent = field.value
+            elif meaning == TRACESTATE:
+                has_tracestate = True
             elif meaning == MALFORMED:
                 raise malformed(head)
             else:
                 self._read_other(request, field, line)
-        if codings:
-            _read_coding(request, coding)
-        if lengths + codings > 1 or (codings and request.version == 0):
-            raise ProtocolError(400, "bad_framing", "the body's length is given more than once, or by HTTP/1.0 chunks")
+        if lengths or codings:
+            if codings > 1:
+                coding = b",".join(values_named(lines, b"transfer-encoding"))
+            _check_framing(request, lengths, codings, coding)
+        if connections > 1:
+            connection = b",".join(values_named(lines, b"connection"))
         if connection and (connection != b"keep-alive" or request.version == 0 or request.upgrade):
-            self._read_connection(request, connection)
+            self._read_connection(request, lines, connection)
         elif request.upgrade:
             request.upgrade = b""
         if hosts != 1 and (hosts or request.version == 1):
-            raise ProtocolError(400, "bad_host", "there must be exactly one Host field")
+            raise ProtocolError(400, "bad_host", f"there must be exactly one Host field; there are {hosts}")
         if hops > MAX_HOPS:
             raise ProtocolError(508, "loop_detected", f"the request has passed this gateway more than {MAX_HOPS} times")
         request.rewrites_host = not hosts
@@ -369,18 +408,24 @@ class HeadReader:
             if query is not None:
                 request.query = query
         else:
-            self._read_target(request)
-        if request.authority and request.authority not in self._authorities:
-            self._check_authority(request.authority)
+            self._read_target(request, lines)
+        if request.authority:
+            host = self._hosts.get(request.authority)
+            request.host = self._learn_host(request.authority) if host is None else host
+        elif hosts:
+            # RFC 9110 §4.2.1: an http URL has a host. (RFC 9112 §3.2 has the field empty for targets that are none.)
+            raise ProtocolError(400, "bad_host", "the Host field is empty")
+        if traceparents > 1 or (not request.traceparent and (traceparents or has_tracestate)):
+            _judge_trace(request, lines)
         return request
 
-    def _check_authority(self, authority: bytes) -> None:
-        if _AUTHORITY.fullmatch(authority) is None:
-            raise ProtocolError(400, "bad_host", "the host is not `name` or `name:port`")
+    def _learn_host(self, authority: bytes) -> str:
+        host = host_of(authority)
         if len(authority) <= MAX_LENGTH:
-            if len(self._authorities) >= _MAX_AUTHORITIES:
-                self._authorities.clear()
-            self._authorities.add(authority)
+            if len(self._hosts) >= _MAX_AUTHORITIES:
+                self._hosts.clear()
+            self._hosts[authority] = host
+        return host
 
     def _read_other(self, request: Request, field: FieldLine, line: bytes) -> None:
         """Takes a field that says nothing about the message itself."""
@@ -395,15 +440,13 @@ class HeadReader:
         if meaning == B3_TRACE_ID:
             request.b3_trace_id = request.b3_trace_id + b"," + value if request.b3_trace_id else value
             return
-        if meaning == TRACEPARENT and not request.traceparent and trace_id_of(value):
-            # W3C Trace Context §3.2: one, and a sound one. A service would begin a trace of its own otherwise, and
-            # nothing could tell whose calls are whose.
-            request.traceparent = value
-            return
-        if meaning == FORWARDED_FOR:
-            request.forwarded_for.append(value)
-        if meaning in (FORWARDED_FOR, FORWARDED) and self._keeps_forwarded:
-            return
+        if meaning >= FORWARDED:
+            if meaning > FORWARDED:
+                if request.forwarded is None:
+                    request.forwarded = Forwarded()
+                request.forwarded.note(meaning, value)
+            if self._keeps_forwarded:
+                return
         request.cut(line)
         if meaning == EXPECT:
             if value.lower() != b"100-continue":
@@ -420,28 +463,26 @@ class HeadReader:
         elif meaning == BAGGAGE:
             request.baggage.append(value)
 
-    def _read_connection(self, request: Request, connection: bytes) -> None:
-        upgrades = False
-        for part in connection.split(b","):
-            option = part.strip(b" \t").lower()
-            if option == b"close":
-                request.keep_alive = False
-            elif option == b"keep-alive":
-                request.keep_alive = request.keep_alive or request.version == 0
-            elif option == b"upgrade":
-                upgrades = True
-            elif option and option not in self._meanings and option not in _NOT_REMOVABLE:
-                request.cut_named(option)
-        if b"close" in connection.lower().replace(b" ", b"").split(b","):
+    def _read_connection(self, request: Request, lines: list[bytes], connection: bytes) -> None:
+        """Takes what all Connection fields say: whether the connection stays, and which fields were for us only."""
+        options = read_options(connection)
+        if options is None:
+            raise ProtocolError(431, "head_too_large", f"Connection has more than {MAX_OPTIONS} options")
+        if b"close" in options:
             request.keep_alive = False
+        elif b"keep-alive" in options:
+            request.keep_alive = True
         # h2c would let a client speak HTTP/2 past us inside a tunnel: the request goes on as a plain one instead.
-        if not upgrades or request.upgrade.lower() != b"websocket":
+        if b"upgrade" not in options or request.upgrade.lower() != b"websocket":
             request.upgrade = b""
+        nominated = {option for option in options - _STANDING if not self._lines.meaning_of(option)}
+        if nominated:
+            request.cuts += spans_named(lines, request.line_end, nominated)
 
-    def _read_target(self, request: Request) -> None:
+    def _read_target(self, request: Request, lines: list[bytes]) -> None:
         target = request.target
         if target[:1] != b"/":
-            target = self._read_special_target(request)
+            target = self._read_special_target(request, lines)
         question = target.find(b"?")
         if question >= 0:
             request.raw_path = target[:question]
@@ -452,30 +493,69 @@ class HeadReader:
             request.raw_path = target
         request.path = match_path(request.raw_path)
 
-    def _read_special_target(self, request: Request) -> bytes:
+    def _read_special_target(self, request: Request, lines: list[bytes]) -> bytes:
         target = request.target
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is not None:
-            # RFC 9112 §3.2.2: the target's authority replaces the Host field, here and when forwarding.
-            request.authority = absolute[1]
-            if not request.authority:
-                raise ProtocolError(400, "bad_host", "the target has no host")
-            request.cut_named(b"host")
-            request.rewrites_host = True
-            rest: bytes = absolute[2]
-            return rest if rest[:1] == b"/" else b"/" + rest
         if target == b"*" and request.method == "OPTIONS":
             return target
-        raise ProtocolError(400, "bad_target", "the target is neither a path nor an http URL")
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
+            raise ProtocolError(400, "bad_target", "the target is neither a path nor an http URL")
+        scheme, authority, rest = absolute.groups()
+        if len(scheme) == 5 and not self._takes_https:
+            # RFC 9110 §7.4: what is https is asked for by TLS, or by a proxy that is trusted to have been.
+            raise ProtocolError(400, "bad_target", "the target is an https URL, and this connection is not secure")
+        if not authority:
+            raise ProtocolError(400, "bad_host", "the target has no host")
+        # RFC 9112 §3.2.2: the target's authority replaces the Host field, here and when forwarding.
+        request.authority = authority
+        request.cuts += spans_named(lines, request.line_end, _HOST)
+        request.rewrites_host = True
+        path: bytes = rest
+        return path if path[:1] == b"/" else b"/" + path
 
 
-def _read_coding(request: Request, coding: bytes) -> None:
-    """Takes what all Transfer-Encoding lines say together."""
-    codings = [part.strip(b" \t") for part in coding.lower().split(b",")]
-    if codings != [b"chunked"]:
-        if b"chunked" in codings and (
-            codings.count(b"chunked") > 1 or codings[-1] != b"chunked" or b"identity" in codings
-        ):
-            raise ProtocolError(400, "bad_framing", "chunked is not the last transfer coding, or is not alone")
-        raise ProtocolError(501, "unknown_coding", "the only transfer coding accepted is chunked")
-    request.body = CHUNKED
+def _check_framing(request: Request, lengths: int, codings: int, coding: bytes) -> None:
+    """Takes what all Transfer-Encoding lines say together, beside `lengths` of Content-Length (RFC 9112 §6.1, §6.3)."""
+    if codings:
+        names = [part.strip(b" \t") for part in coding.lower().split(b",")]
+        if b"" in names:
+            raise ProtocolError(400, "bad_framing", "Transfer-Encoding is empty, or has an empty element")
+        if names != [b"chunked"]:
+            if names.count(b"chunked") > 1:
+                raise ProtocolError(400, "bad_framing", "Transfer-Encoding says `chunked` more than once")
+            if b"chunked" in names and names[-1] != b"chunked":
+                raise ProtocolError(400, "bad_framing", "`chunked` is not the last transfer coding")
+            if b"chunked" in names and b"identity" in names:
+                raise ProtocolError(400, "bad_framing", "Transfer-Encoding says both `identity` and `chunked`")
+            raise ProtocolError(501, "unknown_coding", "the only transfer coding accepted is `chunked`, alone")
+        if lengths:
+            raise ProtocolError(400, "bad_framing", "there are both Content-Length and Transfer-Encoding")
+        if request.version == 0:
+            raise ProtocolError(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding")
+        request.body = CHUNKED
+    elif lengths > 1:
+        raise ProtocolError(400, "bad_framing", "there is more than one Content-Length")
+
+
+def _judge_trace(request: Request, lines: list[bytes]) -> None:
+    """Lets one sound traceparent go on, and a tracestate only with the traceparent that it belongs to.
+
+    W3C Trace Context §3.2, §3.3: there is one traceparent. Who cannot read it does not read tracestate either, and begins
+    a new trace. Of two sound ones nobody knows which is the caller's; the specification's test suite wants a new trace too.
+    """
+    sound = {value for value in values_named(lines, b"traceparent") if trace_id_of(value)}
+    request.traceparent = sound.pop() if len(sound) == 1 else b""
+    is_kept = not request.traceparent
+    start = request.line_end
+    for line in lines:
+        end = start + 2 + len(line)
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name == b"traceparent":
+            if is_kept or value.strip(b" \t") != request.traceparent:
+                request.cuts += (start, end)
+            else:
+                is_kept = True
+        elif name == b"tracestate" and not request.traceparent:
+            request.cuts += (start, end)
+        start = end

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Container
 from typing import Final
 
 from gateway import hop
 from gateway.errors import ProtocolError
-from gateway.http.grammar import STATUS_LINE, field_pattern
-from gateway.http.lines import MALFORMED, FieldLines
+from gateway.http.grammar import STATUS_LINE, check_partial_answer, malformed_answer
+from gateway.http.lines import MALFORMED, MAX_LENGTH, MAX_OPTIONS, FieldLines, read_options, spans_named, values_named
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -20,6 +20,8 @@ TRANSFER_ENCODING: Final = 3
 UPGRADE: Final = 4
 DROP: Final = 5
 HOP: Final = 6
+PLACE: Final = 7
+"""It names a place at the service: a path, a URL or a cookie's path."""
 
 _MEANING: Final[dict[bytes, int]] = {
     b"connection": CONNECTION,
@@ -32,9 +34,19 @@ _MEANING: Final[dict[bytes, int]] = {
     b"te": DROP,
     b"trailer": DROP,
     hop.FIELD: HOP,
+    # The program's own: what an instance says under this name is not why this program chose it.
+    b"x-gray-explain": DROP,
+    b"location": PLACE,
+    b"content-location": PLACE,
+    b"refresh": PLACE,
+    b"set-cookie": PLACE,
 }
 _MAX_STATUS_LINES: Final = 256
-_NOT_REMOVABLE: Final = frozenset({b"content-length", b"transfer-encoding", b"date", b"set-cookie", b"content-type"})
+_FRAMING: Final = frozenset({b"transfer-encoding", b"content-length"})
+_STANDING: Final = frozenset(
+    {b"close", b"keep-alive", b"content-length", b"transfer-encoding", b"date", b"set-cookie", b"content-type"}
+)
+"""Connection options that name no field to be removed: those that have a meaning, and fields that nobody may remove."""
 
 
 class Response:
@@ -42,9 +54,10 @@ class Response:
 
     `cuts` are the spans (start, end, …) of the head that must not be passed on; the first line is `[:line_end]`, the
     body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `hop` is what a sidecar says to us alone.
+    `has_places`: a field of it names a place at the service.
     """
 
-    __slots__ = ("body", "cuts", "end", "hop", "keep_alive", "line_end", "minor", "status", "upgrade")
+    __slots__ = ("body", "cuts", "end", "has_places", "hop", "keep_alive", "line_end", "minor", "status", "upgrade")
 
     def __init__(self, status: int, minor: int, line_end: int, end: int) -> None:
         self.status = status
@@ -55,6 +68,7 @@ class Response:
         self.keep_alive: bool = minor == 1
         self.upgrade: bytes = b""
         self.hop: bytes = b""
+        self.has_places: bool = False
         self.cuts: list[int] = []
 
     def cut(self, data: bytes, line: bytes) -> None:
@@ -64,11 +78,12 @@ class Response:
         cuts.append(start)
         cuts.append(start + 2 + len(line))
 
-    def cut_named(self, data: bytes, names: bytes) -> None:
-        """Keeps the fields of some names (a regular expression) from being passed on; last, after lines were cut."""
-        for field in field_pattern(names).finditer(data, self.line_end, self.end):
-            self.cuts.append(field.start())
-            self.cuts.append(field.end())
+    def cut_named(self, lines: list[bytes], names: Container[bytes]) -> None:
+        """Keeps the fields of some (lower-case) names from being passed on; last, after lines were cut.
+
+        `lines` are all field lines.
+        """
+        self.cuts += spans_named(lines, self.line_end, names)
 
     def head(self, data: bytes, added: bytes) -> bytes:
         """The head to pass on: as HTTP/1.1, without what was cut, with the field lines `added` (each led by CRLF)."""
@@ -87,30 +102,34 @@ class ResponseReader:
         self._lines = FieldLines(_MEANING)
         self._status_lines: dict[bytes, tuple[int, int]] = {}
 
-    def read(self, data: bytes, method: str) -> Response | None:
+    def read(self, data: bytes, method: str, seen: int = 0) -> Response | None:
         """Judges the response head that `data` starts with, for a request with `method`.
 
-        Returns None while the head is not complete. Raises ProtocolError (502).
+        Returns None while the head is not complete, but might become one; `seen` is how much of `data` was there when
+        that was said last. Raises ProtocolError (502).
         """
-        end = data.find(b"\r\n\r\n")
+        end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
         if end < 0:
-            if not b"HTTP/1.".startswith(data[:7]):
-                raise _malformed()
+            try:
+                check_partial_answer(data, seen)
+            except ProtocolError as error:
+                raise _unusable(error) from None
             if len(data) > self._head_bytes:
-                raise ProtocolError(502, "bad_answer", "the upstream's response head is too large")
+                raise self._too_large()
             return None
         lines = data[:end].split(b"\r\n")
         first = lines.pop(0)
         if end > self._head_bytes or len(lines) > self._header_count:
-            raise ProtocolError(502, "bad_answer", "the upstream's response head is too large")
-        seen = self._status_lines.get(first)
-        if seen is None:
-            seen = self._read_status_line(first)
-        status, minor = seen
+            raise self._too_large()
+        known_line = self._status_lines.get(first)
+        if known_line is None:
+            known_line = self._read_status_line(first, data[: end + 4])
+        status, minor = known_line
         response = Response(status, minor, len(first), end + 4)
         harmless = self._lines.harmless
         known = self._lines.known
         length = -1
+        connections = 0
         chunked = False
         connection: bytes = b""
         for line in lines:
@@ -124,34 +143,45 @@ class ResponseReader:
                 continue
             if meaning == CONTENT_LENGTH:
                 if length >= 0:
-                    raise ProtocolError(502, "bad_answer", "the upstream gave its Content-Length twice")
+                    raise ProtocolError(502, "bad_answer", "the instance's answer has more than one Content-Length")
                 length = field.number
                 if length < 0:
-                    raise ProtocolError(502, "bad_answer", "the upstream's Content-Length is not a number")
+                    raise ProtocolError(502, "bad_answer", "the Content-Length of the instance's answer is no number")
+            elif meaning == PLACE:
+                response.has_places = True
             elif meaning == CONNECTION:
-                connection = field.value if not connection else connection + b"," + field.value
+                connections += 1
+                connection = field.value
                 response.cut(data, line)
             elif meaning == TRANSFER_ENCODING:
                 if chunked or field.value.lower() != b"chunked":
-                    raise ProtocolError(502, "bad_answer", "the upstream used a transfer coding other than chunked")
+                    raise ProtocolError(
+                        502, "bad_answer", "the Transfer-Encoding of the instance's answer is not just `chunked`"
+                    )
                 chunked = True
             elif meaning == MALFORMED:
-                raise _malformed()
+                raise _unusable(malformed_answer(data[: end + 4]))
             else:
                 if meaning == UPGRADE:
                     response.upgrade = field.value
                 elif meaning == HOP:
                     response.hop = field.value
                 response.cut(data, line)
+        if connections > 1:
+            connection = b",".join(values_named(lines, b"connection"))
         if connection and (connection != b"keep-alive" or minor == 0):
-            _read_connection(response, data, connection)
-        if chunked and (length >= 0 or minor == 0):
-            raise ProtocolError(502, "bad_answer", "the upstream gave the body's length twice, or HTTP/1.0 chunks")
+            _read_connection(response, lines, connection)
+        if chunked and length >= 0:
+            raise ProtocolError(
+                502, "bad_answer", "the instance's answer has both Content-Length and Transfer-Encoding"
+            )
+        if chunked and minor == 0:
+            raise ProtocolError(502, "bad_answer", "the instance's answer is HTTP/1.0 and has a Transfer-Encoding")
         if status < 200 or status == 204:
             response.body = 0
             if chunked or length >= 0:
                 # RFC 9112 §6.1 and RFC 9110 §8.6: neither may be said here, and a client might wait for a body.
-                response.cut_named(data, rb"(?:transfer-encoding|content-length)")
+                response.cut_named(lines, _FRAMING)
         elif status == 304 or method == "HEAD":
             response.body = 0
         elif chunked:
@@ -162,27 +192,35 @@ class ResponseReader:
             response.keep_alive = False
         return response
 
-    def _read_status_line(self, line: bytes) -> tuple[int, int]:
+    def _too_large(self) -> ProtocolError:
+        most = f"{self._head_bytes} bytes or {self._header_count} fields"
+        return ProtocolError(502, "bad_answer", f"the head of the instance's answer has more than {most}")
+
+    def _read_status_line(self, line: bytes, head: bytes) -> tuple[int, int]:
         match = STATUS_LINE.fullmatch(line)
         if match is None:
-            raise _malformed()
-        seen = (int(match[2]), int(match[1]))
-        if len(self._status_lines) < _MAX_STATUS_LINES:
-            self._status_lines[line] = seen
-        return seen
+            raise _unusable(malformed_answer(head))
+        found = (int(match[2]), int(match[1]))
+        if len(self._status_lines) < _MAX_STATUS_LINES and len(line) <= MAX_LENGTH:
+            self._status_lines[line] = found
+        return found
 
 
-def _malformed() -> ProtocolError:
-    return ProtocolError(502, "bad_answer", "the upstream's response head is malformed")
+def _unusable(error: ProtocolError) -> ProtocolError:
+    return ProtocolError(502, "bad_answer", f"the head of the instance's answer is malformed: {error.detail}")
 
 
-def _read_connection(response: Response, data: bytes, connection: bytes) -> None:
+def _read_connection(response: Response, lines: list[bytes], connection: bytes) -> None:
     """Takes what all Connection fields say: whether the connection stays, and which fields were for us only."""
-    options = [part.strip(b" \t").lower() for part in connection.split(b",")]
+    options = read_options(connection)
+    if options is None:
+        raise ProtocolError(
+            502, "bad_answer", f"the Connection of the instance's answer has more than {MAX_OPTIONS} options"
+        )
     response.keep_alive = b"close" not in options and (response.minor == 1 or b"keep-alive" in options)
-    for option in options:
-        if option and option not in _NOT_REMOVABLE:
-            response.cut_named(data, re.escape(option))
+    options -= _STANDING
+    if options:
+        response.cut_named(lines, options)
 
 
 def without(head: bytes, start: int, end: int, cuts: list[int]) -> bytes:

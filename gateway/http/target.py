@@ -23,8 +23,16 @@ EQUALS: Final = 0x3D
 AMPERSAND: Final = 0x26
 """As numbers: `byte in data` is a plain search, `b"+" in data` first fails to make a number of its left side."""
 
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_HEX: Final = "0123456789abcdefABCDEF"
+_ESCAPES: Final[dict[bytes, bytes]] = {
+    (high + low).encode(): bytes([int(high + low, 16)])
+    if int(high + low, 16) in _UNRESERVED
+    else f"%{high}{low}".upper().encode()
+    for high in _HEX
+    for low in _HEX
+}
+"""What each escape's two digits stand for in a path that is matched."""
 _DOT_SEGMENT: Final = re.compile(rb"/\.{1,2}(?:;[^/]*)?(?=/|$)")
 _SPECIAL: Final = frozenset("&=%+ ")
 _SLASHES: Final = re.compile(rb"/{2,}")
@@ -38,7 +46,7 @@ def match_path(raw: bytes) -> str:
     if b"\\" in raw or b"#" in raw:
         raise ProtocolError(400, "bad_target", "the path contains a backslash or a fragment")
     if b"%" in raw:
-        raw = _ESCAPE.sub(_normal_escape, raw)
+        raw = _unescape(raw)
     if b"/." in raw and _DOT_SEGMENT.search(raw) is not None:
         raise ProtocolError(400, "bad_target", "the path contains dot segments")
     if b"//" in raw:
@@ -46,16 +54,19 @@ def match_path(raw: bytes) -> str:
     return raw.decode("ascii")
 
 
-def _normal_escape(match: re.Match[bytes]) -> bytes:
-    digits = match[1]
-    if digits is None:
-        raise ProtocolError(400, "bad_target", "the path contains a percent sign that is not an escape")
-    code = int(digits, 16)
-    if code == 0:
-        raise ProtocolError(400, "bad_target", "the path contains an encoded NUL")
-    if code in _UNRESERVED:
-        return bytes([code])
-    return b"%" + digits.upper()
+def _unescape(raw: bytes) -> bytes:
+    pieces = raw.split(b"%")
+    out = [pieces[0]]
+    for piece in pieces[1:]:
+        digits = piece[:2]
+        text = _ESCAPES.get(digits)
+        if text is None:
+            raise ProtocolError(400, "bad_target", "the path contains a percent sign that is not an escape")
+        if digits == b"00":
+            raise ProtocolError(400, "bad_target", "the path contains an encoded NUL")
+        out.append(text)
+        out.append(piece[2:])
+    return b"".join(out)
 
 
 def raw_rest(raw: bytes, prefix: bytes, segments: int) -> bytes:

@@ -13,6 +13,7 @@ from time import gmtime, strftime, time
 from typing import TYPE_CHECKING, Final
 
 from gateway.http.grammar import field_pattern
+from gateway.http.masking import Mask
 from gateway.telemetry.linefile import LineFile
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _USER_AGENT: Final = field_pattern(rb"user-agent")
 class AccessLog:
     """Writes a share of the exchanges to `file`: everything that is not a plain answer, and `sample` (0 to 1) of the rest.
 
-    `headers` are request headers to log, `masked` query parameters whose values are not.
+    `headers` are request headers to log, `masked` query parameters whose values are not: see `Mask`.
     """
 
     __slots__ = (
@@ -72,10 +73,7 @@ class AccessLog:
         self._headers: list[tuple[str, re.Pattern[bytes]]] = [
             (name.lower(), field_pattern(re.escape(name.encode("ascii")))) for name in headers
         ]
-        names = b"|".join(re.escape(name.encode("ascii")) for name in masked)
-        self._mask: re.Pattern[bytes] | None = (
-            re.compile(rb"([?&](?:" + names + rb")=)[^&]*", re.IGNORECASE) if masked else None
-        )
+        self._mask = Mask(masked)
         self._decisions: dict[tuple[object, ...], str] = {}
         self._millisecond: int = 0
         self._stamp: str = ""
@@ -125,7 +123,7 @@ class AccessLog:
         for name, pattern in self._headers:
             match = pattern.search(request.head, request.line_end)
             if match is not None:
-                headers += f'{"," if headers else ""}"{name}":"{_escaped(match[2])}"'
+                headers += f'{"," if headers else ""}"{name}":"{_escaped(self._mask.field(name, match[2]))}"'
         return (
             f'{{"ts":"{self._time()}","listener":"{self._listener}","client":"{request.client_ip}",'
             f'"method":"{request.method}","host":"{request.authority.decode("ascii")}",'
@@ -169,17 +167,16 @@ class AccessLog:
         request = exchange.request
         referer = _REFERER.search(request.head, request.line_end)
         agent = _USER_AGENT.search(request.head, request.line_end)
+        mask = self._mask
         return (
             f"{request.client_ip} - - [{_clf(self._time())}] "
             f'"{request.method} {self._target(request)} HTTP/1.{request.version}" {status} {exchange.sent} '
-            f'"{"-" if referer is None else _escaped(referer[2])}" "{"-" if agent is None else _escaped(agent[2])}"\n'
+            f'"{"-" if referer is None else _escaped(mask.text(referer[2]))}" '
+            f'"{"-" if agent is None else _escaped(mask.text(agent[2]))}"\n'
         )
 
     def _target(self, request: Request) -> str:
-        target = request.target
-        mask = self._mask
-        if mask is not None and request.query and mask.search(target) is not None:
-            target = mask.sub(rb"\1***", target)
+        target = self._mask.text(request.target)
         # The grammar of targets leaves two characters that JSON does not take as they are.
         if QUOTE in target or BACKSLASH in target or len(target) > MAX_VALUE:
             return _escaped(target)

@@ -148,8 +148,11 @@ class Context:
         self.limits = limits or Limits()
         self.budget = budget or RetryBudget()
         most = self.limits
-        self.reader = HeadReader(tag_header, False, most.target_bytes, most.header_count, debug_header)
-        self.trusted_reader = HeadReader(tag_header, True, most.target_bytes, most.header_count, debug_header)
+        is_secure = scheme == "https"
+        self.reader = HeadReader(tag_header, False, most.target_bytes, most.header_count, debug_header, is_secure)
+        self.trusted_reader = HeadReader(
+            tag_header, True, most.target_bytes, most.header_count, debug_header, is_secure
+        )
         self.response_reader = ResponseReader(most.head_bytes, most.header_count)
         self.learn = learn
         self.log = log

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ProtocolError
-from gateway.http.grammar import check_partial
+from gateway.http.address import plain_ip
+from gateway.http.grammar import check_partial, too_large
 from gateway.http.request import HeadReader
 from gateway.proxy.connection import Connection
 from gateway.proxy.exchange import Exchange
@@ -71,7 +72,7 @@ class Downstream(Connection):
         self.transport = transport
         context = self.context
         name = transport.get_extra_info("peername")
-        ip = name[0] if isinstance(name, tuple) else ""
+        ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
         self.peer = Peer(ip, trusted, context.scheme)
         context.connections.add(self)
@@ -172,7 +173,7 @@ class Downstream(Connection):
             self._blanks = 0
             try:
                 if end > self.context.limits.head_bytes:
-                    raise self._too_large(data)
+                    raise self._too_large(data[:end])
                 request = self._reader.read(data[:end], self.peer.ip)
                 exchange = self._exchange = Exchange(self.context, self, request)
                 data = exchange.start(data[end:])
@@ -203,12 +204,8 @@ class Downstream(Connection):
         self._buffer = data
 
     def _too_large(self, data: bytes) -> ProtocolError:
-        """What is wrong with a head that exceeds a limit: the target alone does, or all of it together."""
         limits = self.context.limits
-        line = data.find(b"\r\n")
-        if (len(data) if line < 0 else line) - len("GET  HTTP/1.1") > limits.target_bytes:
-            return ProtocolError(414, "target_too_long", f"the target is longer than {limits.target_bytes} bytes")
-        return ProtocolError(431, "head_too_large", f"the head is longer than {limits.head_bytes} bytes")
+        return too_large(data, limits.head_bytes, limits.target_bytes)
 
     def _refuse(self, error: ProtocolError) -> None:
         """Answers a message that must not be forwarded, and closes: where the next one would start is unknown."""

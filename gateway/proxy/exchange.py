@@ -15,6 +15,7 @@ from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.http.chunked import ChunkedReader
 from gateway.http.content import read_content
+from gateway.http.prefix import Prefix
 from gateway.http.request import CHUNKED, Request
 from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again, turn_away
@@ -313,11 +314,12 @@ class Exchange:
         if self._response is not None:
             self._pass_body(data)
             return
-        if self._buffer:
+        seen = len(self._buffer)
+        if seen:
             data = self._buffer + data
         while True:
             try:
-                response = self.context.response_reader.read(data, self.request.method)
+                response = self.context.response_reader.read(data, self.request.method, seen)
             except ProtocolError as error:
                 self._fail_upstream("bad_answer", error.detail)
                 return
@@ -329,6 +331,7 @@ class Exchange:
             if not self._pass_interim(response, data):
                 return
             data = data[response.end :]
+            seen = 0
             if not data:
                 self._buffer = b""
                 return
@@ -364,7 +367,7 @@ class Exchange:
         """Passes a 1xx on; returns whether an answer to this exchange is still to come."""
         if response.status == 101:
             if not self.request.upgrade or not response.upgrade:
-                self._fail_upstream("bad_answer", "the upstream switched protocols unasked")
+                self._fail_upstream("bad_answer", "the instance switched protocols unasked")
                 return False
             self.is_tunnel = True
             self.downstream.deadline = float("inf")
@@ -390,6 +393,8 @@ class Exchange:
         size = len(data) - end
         plan = self.plan
         added = plan.answer_lines() if plan.explains or plan.answer_fields else b""
+        if plan.stripped and response.has_places:
+            added = Prefix(plan.stripped, request, self.downstream.peer.is_trusted).restore(response, data) + added
         if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1 and not added:
             # The common case: the packet as it came, less the hop-by-hop fields, in one write.
             cuts = response.cuts
@@ -428,7 +433,7 @@ class Exchange:
             except ProtocolError as error:
                 if head:
                     self._response = None  # nothing of it was passed on: the client can still get a whole 502
-                self._fail_upstream("bad_answer", error.detail)
+                self._fail_upstream("bad_answer", f"the body of the instance's answer is malformed: {error.detail}")
                 return
             is_done = chunks.is_done
             is_clean = not rest

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import random
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
 
-from gateway.http.grammar import field_pattern
+from gateway.http.address import node_ip
+from gateway.http.forwarded import (
+    FORWARDED_ELEMENTS,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PREFIX,
+    FORWARDED_PROTO,
+    Forwarded,
+)
 from gateway.http.request import CHUNKED, Request
 from gateway.http.target import raw_rest
 from gateway.routing.carriers import Carriers
@@ -14,6 +23,7 @@ from gateway.routing.decision import SOURCE_DEBUG, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
 from gateway.routing.instance import BASE
 from gateway.routing.plan import NO_INSTANCES, Peer, Plan
+from gateway.routing.routes import Route
 from gateway.routing.services import NOT_IN_GROUP
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledLane
@@ -21,13 +31,16 @@ from gateway.telemetry.tracecontext import new_traceparent_line
 
 NO_ROUTE = "no_route"
 
-_PROTO = field_pattern(rb"x-forwarded-proto")
+_MAX_CHAINS: Final = 4096
+_MAX_CHAIN: Final = 256
+"""X-Forwarded-For values whose client is remembered, and the bytes of the longest one."""
+_PREFIX: Final = frozenset({b"x-forwarded-prefix"})
 
 
 class EntryRouter:
     """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids."""
 
-    __slots__ = ("_carriers", "_debug", "_random", "_sampled", "_trusted", "snapshot")
+    __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_trusted", "snapshot")
 
     def __init__(
         self,
@@ -44,6 +57,7 @@ class EntryRouter:
         self._trusted = trusted
         self._sampled = trace_sampled
         self._debug = debug
+        self._clients: dict[bytes, str] = {}
 
     def with_snapshot(self, snapshot: Snapshot) -> EntryRouter:
         """A router with the same settings and another snapshot."""
@@ -64,8 +78,8 @@ class EntryRouter:
         snapshot = self.snapshot
         decision = Decision(snapshot.revision)
         plan = Plan(decision)
-        if peer.is_trusted and request.forwarded_for:
-            request.client_ip = self._client_of(request, peer)
+        if peer.is_trusted and request.forwarded is not None:
+            request.client_ip = self._client_of(request.forwarded) or peer.ip
         routes = snapshot.routes
         route = routes.find(request.host if routes.by_host else "", request.path)
         if route is not None:
@@ -105,7 +119,8 @@ class EntryRouter:
         if route.segments or target[:1] != b"/":
             path = raw_rest(request.raw_path, route.prefix, route.segments) if route.segments else request.raw_path
             target = path + b"?" + request.query if request.query else path
-        lines = self._lines(request, peer, decision)
+        plan.stripped = route.restored
+        lines = self._lines(request, peer, decision, route)
         if decision.instance is not None:
             plan.hop = decision.instance.hop
             lines.append(plan.hop)
@@ -149,17 +164,21 @@ class EntryRouter:
 
     def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:
         """A Set-Cookie field (RFC 6265 §4.1), led by CRLF. Scripts have no use for it."""
-        secure = peer.is_secure or (peer.is_trusted and request.header(_PROTO) == "https")
+        secure = peer.is_secure
+        if peer.is_trusted and request.forwarded is not None:
+            secure = request.forwarded.is_secure(secure)
         line = f"\r\nSet-Cookie: {name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax"
         return (line + "; Secure" if secure else line).encode("ascii")
 
-    def _lines(self, request: Request, peer: Peer, decision: Decision) -> list[bytes]:
-        lines: list[bytes]
-        if peer.is_trusted and _PROTO.search(request.head, request.line_end) is not None:
-            # The trusted proxy in front has introduced the client; add only ourselves' view of that proxy.
-            lines = [b"X-Forwarded-For: ", peer.ip.encode("latin-1"), b"\r\n"]
-        else:
-            lines = [peer.forwarded, request.authority or decision.service.encode("latin-1"), b"\r\n"]
+    def _lines(self, request: Request, peer: Peer, decision: Decision, route: Route) -> list[bytes]:
+        host = request.authority or decision.service.encode("latin-1")
+        forwarded = request.forwarded if peer.is_trusted else None
+        lines = [peer.forwarded, host, b"\r\n"] if forwarded is None else _continued(forwarded, peer, host)
+        if route.segments and (forwarded is None or not forwarded.value(FORWARDED_PREFIX)):
+            lines.append(route.told)
+        elif route.segments and forwarded is not None:
+            request.cut_named(_PREFIX)
+            lines.append(b"X-Forwarded-Prefix: " + forwarded.path_prefix + route.prefix + b"\r\n")
         if not request.traceparent:
             bits = self._random.getrandbits(192)
             sampled = self._sampled >= 1.0 or self._random.random() < self._sampled
@@ -169,22 +188,45 @@ class EntryRouter:
         if request.baggage or decision.tag != BASE:
             self._carriers.write(request, decision.tag, lines)
         if request.rewrites_host:
-            lines.append(b"Host: " + (request.authority or decision.service.encode("latin-1")) + b"\r\n")
+            lines.append(b"Host: " + host + b"\r\n")
         return lines
 
-    def _client_of(self, request: Request, peer: Peer) -> str:
-        """The rightmost address of X-Forwarded-For that is not a trusted proxy's."""
-        client = peer.ip
-        for address in reversed(b",".join(request.forwarded_for).decode("latin-1").split(",")):
-            address = address.strip()
-            try:
-                ip_address(address)
-            except ValueError:
+    def _client_of(self, forwarded: Forwarded) -> str:
+        """The nearest address that is not a trusted proxy's in what a trusted one says; empty if it says none.
+
+        What stands left of an entry that is no address is only a claim.
+        """
+        nodes = forwarded.value(FORWARDED_FOR)
+        known = self._clients.get(nodes)
+        if known is not None:
+            return known
+        client = ""
+        for entry in forwarded.chain:
+            address = node_ip(entry)
+            if not address:
                 break
             client = address
             if not self.is_trusted(address):
                 break
+        if nodes and len(nodes) <= _MAX_CHAIN:
+            if len(self._clients) >= _MAX_CHAINS:
+                self._clients.clear()
+            self._clients[nodes] = client
         return client
+
+
+def _continued(forwarded: Forwarded, peer: Peer, host: bytes) -> list[bytes]:
+    """The field lines that go on with what a trusted proxy said: its address is new, the rest is added if it is missing."""
+    lines = [peer.forwarded_for]
+    if not forwarded.value(FORWARDED_PROTO):
+        lines.append(peer.forwarded_proto)
+    if not forwarded.value(FORWARDED_HOST):
+        lines += (b"X-Forwarded-Host: ", host, b"\r\n")
+    if forwarded.value(FORWARDED_ELEMENTS):
+        # RFC 7239 §4: proxies add an element; §6: an IPv6 address stands in brackets, and so in quotes.
+        node = f'"[{peer.ip}]"' if ":" in peer.ip else peer.ip
+        lines.append(f"Forwarded: for={node}\r\n".encode("latin-1"))
+    return lines
 
 
 def _put_on(lane: CompiledLane, decision: Decision, source: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from gateway.http.address import plain_ip
 from gateway.http.content import read_content
 from gateway.http.request import Request
 from gateway.routing.entry import EntryRouter
@@ -31,6 +32,7 @@ def explain(
         for name, view in live.services.items()
     }
     observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views))
+    request.client_ip = plain_ip(request.client_ip) or request.client_ip
     peer = Peer(request.client_ip, router.is_trusted(request.client_ip))
     plan = observer.route(request, peer, 0.0)
     if plan.wants_body:

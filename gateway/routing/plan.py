@@ -14,20 +14,21 @@ LANE_UNAVAILABLE = "lane_unavailable"
 
 
 class Peer:
-    """The client at the other end of one connection.
+    """The client at the other end of one connection. `ip` is as `plain_ip` spells it.
 
-    `forwarded` is the field lines that introduce it to upstreams; the last one wants the host asked for behind it.
+    `forwarded_for` and `forwarded_proto` are field lines that introduce it to upstreams; `forwarded` is both, and the
+    beginning of one that wants the host asked for behind it.
     """
 
-    __slots__ = ("forwarded", "ip", "is_secure", "is_trusted")
+    __slots__ = ("forwarded", "forwarded_for", "forwarded_proto", "ip", "is_secure", "is_trusted")
 
     def __init__(self, ip: str, is_trusted: bool = False, scheme: str = "http") -> None:
         self.ip = ip
         self.is_trusted = is_trusted
         self.is_secure: bool = scheme == "https"
-        self.forwarded: bytes = f"X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: ".encode(
-            "latin-1"
-        )
+        self.forwarded_for: bytes = f"X-Forwarded-For: {ip}\r\n".encode("latin-1")
+        self.forwarded_proto: bytes = f"X-Forwarded-Proto: {scheme}\r\n".encode("latin-1")
+        self.forwarded: bytes = self.forwarded_for + self.forwarded_proto + b"X-Forwarded-Host: "
 
 
 class Plan:
@@ -36,8 +37,9 @@ class Plan:
     `reply` is an answer that the route gives without a service.
     `unknown` names a service whose instances are not known yet: learn them and route again. `wants_body` is how many bytes
     of the body rules want to see: read it and route again. `answer_fields` are field lines for the answer, each led by CRLF;
-    `explains`: the answer is to say why. `hop` is the line of `head` that says which instance is meant, empty if there is
-    none. `visit` is to be left when the request is over.
+    `explains`: the answer is to say why. `stripped` is the prefix taken off the path that the answer is to get back. `hop` is
+    the line of `head` that says which instance is meant, empty if there is none. `visit` is to be left when the request is
+    over.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Plan:
         "head",
         "hop",
         "reply",
+        "stripped",
         "unknown",
         "visit",
         "wants_body",
@@ -64,6 +67,7 @@ class Plan:
         self.wants_body: int = 0
         self.answer_fields: bytes = b""
         self.explains: bool = False
+        self.stripped: bytes = b""
         self.reply: Reply | None = None
         self._pool: Pool | None = None
         self._base: Pool | None = None

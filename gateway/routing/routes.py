@@ -31,10 +31,22 @@ class Route:
 
     Rules may look at the first `inspect_body` bytes of a body.
 
-    `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none.
+    `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none. `told` is the
+    field line that tells the service of them, `restored` what answers get back: the prefix, or nothing.
     """
 
-    __slots__ = ("host", "inspect_body", "path", "prefix", "reply", "segments", "service", "strip_prefix")
+    __slots__ = (
+        "host",
+        "inspect_body",
+        "path",
+        "prefix",
+        "reply",
+        "restored",
+        "segments",
+        "service",
+        "strip_prefix",
+        "told",
+    )
 
     def __init__(
         self,
@@ -44,6 +56,7 @@ class Route:
         host: str = "",
         reply: Reply | None = None,
         inspect_body: int = 0,
+        restore_prefix: bool = True,
     ) -> None:
         self.inspect_body = inspect_body
         self.reply = reply
@@ -53,6 +66,8 @@ class Route:
         self.strip_prefix = strip_prefix
         self.host = host.lower()
         self.segments: int = len([part for part in self.path.split("/") if part]) if strip_prefix else 0
+        self.told: bytes = b"X-Forwarded-Prefix: " + self.prefix + b"\r\n"
+        self.restored: bytes = self.prefix if self.segments and restore_prefix else b""
 
     @property
     def name(self) -> str:

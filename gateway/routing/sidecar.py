@@ -109,7 +109,7 @@ class OutboundRouter:
         """Decides for one outbound request. Never raises, never waits."""
         snapshot = self.snapshot
         decision = Decision(snapshot.revision)
-        service = request.authority.partition(b":")[0].decode("latin-1")
+        service = _callee(snapshot, request)
         decision.service = service
         if not service:
             decision.refuse(NO_SERVICE, "the Host field must name the service to call")
@@ -148,6 +148,14 @@ class OutboundRouter:
             if tag != BASE and not snapshot.rules.holds(tag, decision.service):
                 return NOT_IN_GROUP
         return ""
+
+
+def _callee(snapshot: Snapshot, request: Request) -> str:
+    """The service that the host names: the one of this very name, or else one that differs from it by case alone."""
+    host = request.host
+    name = request.authority[: len(host)].decode("latin-1")
+    view = snapshot.services.get(name)
+    return name if view is not None and view.instances else snapshot.spelled(host) or name
 
 
 def _forward(plan: Plan, request: Request, carriers: Carriers) -> None:

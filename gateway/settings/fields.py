@@ -32,6 +32,8 @@ _RESERVED_HEADERS = frozenset(
         "authorization",
         "baggage",
         "traceparent",
+        "tracestate",
+        "via",
         "proxy-connection",
         "proxy-authorization",
         "http2-settings",
@@ -46,8 +48,12 @@ _RESERVED_HEADERS = frozenset(
         "b3",
         "x-b3-traceid",
         "x-gray-hop",
+        "x-gray-explain",
     }
 )
+_PATH = re.compile(r"/|(?:/(?!\.{1,2}(?:;[^/]*)?(?:/|\Z))(?:[!\"$&-.0->@-\[\]-~]|%[0-9A-F]{2})+)+/?")
+_NEEDLESS_ESCAPE = re.compile(r"%(?:00|2D|2E|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])")
+"""Of an unreserved character (RFC 3986 §2.3), which is matched as itself, or of NUL, which is refused."""
 MAX_DURATION = 7 * 86_400.0
 """Seconds; a longer duration is a slip of the pen rather than a wish."""
 
@@ -93,11 +99,19 @@ def _check_tag(text: str) -> str:
     return text
 
 
-def _check_header(text: str) -> str:
+def _check_tag_header(text: str) -> str:
+    return _check_free_header(text, "the tag")
+
+
+def _check_debug_header(text: str) -> str:
+    return _check_free_header(text, "the secret")
+
+
+def _check_free_header(text: str, what: str) -> str:
     if _TOKEN.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a header name")
     if text.lower() in _RESERVED_HEADERS:
-        raise ValueError(f"header {text.lower()!r} has a meaning of its own and cannot carry the tag")
+        raise ValueError(f"header {text.lower()!r} has a meaning of its own and cannot carry {what}")
     return text.lower()
 
 
@@ -170,20 +184,29 @@ def _check_service(text: str) -> str:
 def _check_host(text: str) -> str:
     if _HOST.fullmatch(text) is None:
         raise ValueError("a host is a name or an address, without a port")
-    return text.lower()
+    return text.lower().removesuffix(".")
 
 
 def _check_path(text: str) -> str:
     if not text.startswith("/") or "?" in text or "#" in text or "//" in text or not text.isascii():
         raise ValueError("a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character")
+    if _PATH.fullmatch(text) is None or _NEEDLESS_ESCAPE.search(text) is not None:
+        raise ValueError(
+            "a route's path is written as requests are matched: without spaces, '\\', '.' and '..' segments, and "
+            "percent-encoded in capitals only where it must be (%2F)"
+        )
     return text
 
 
 def _parse_network(value: Any) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(value)
+        network = ip_network(value)
     except ValueError as error:
         raise ValueError(f"an address or network is accepted (10.0.0.0/8, host bits 0); found {value!r}") from error
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network.network_address.ipv4_mapped is not None:
+        # Clients have their IPv4 address, whatever the listener sees.
+        return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
+    return network
 
 
 def _check_weight(value: float) -> float:
@@ -200,10 +223,11 @@ Tag = Annotated[str, AfterValidator(_check_tag)]
 ServiceName = Annotated[str, AfterValidator(_check_service)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network), _TEXT]
 Weight = Annotated[float, AfterValidator(_check_weight)]
-HeaderName = Annotated[str, AfterValidator(_check_header)]
+HeaderName = Annotated[str, AfterValidator(_check_tag_header)]
+DebugHeader = Annotated[str, AfterValidator(_check_debug_header)]
 BaggageKey = Annotated[str, AfterValidator(_check_member)]
 LoggedHeader = Annotated[str, AfterValidator(_check_logged)]
-DebugHeader = Annotated[str, AfterValidator(_check_plain_header)]
+TokenHeader = Annotated[str, AfterValidator(_check_plain_header)]
 CookieName = Annotated[str, AfterValidator(_check_cookie)]
 RuleName = Annotated[str, AfterValidator(_check_rule_name)]
 Secret = Annotated[str, AfterValidator(_check_secret)]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gateway.settings.fields import CookieName, DebugHeader, Duration, Model, Secret
+from gateway.settings.fields import CookieName, DebugHeader, Duration, Model, Secret, TokenHeader
 
 
 class TokenKeySettings(Model):
@@ -24,7 +24,7 @@ class TokenKeySettings(Model):
 class TokenSettings(Model):
     """The tokens that `jwt` conditions read (RFC 7519)."""
 
-    header: DebugHeader = "authorization"
+    header: TokenHeader = "authorization"
     """The header that has the token, behind `Bearer` or alone."""
     keys: list[TokenKeySettings] = Field(default_factory=list)
     """Tokens signed with one of these are accepted."""

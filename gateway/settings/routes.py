@@ -30,7 +30,10 @@ class RouteSettings(Model):
     service: ServiceName | None = None
     """The service's name in the registry."""
     strip_prefix: bool = False
-    """Whether the path is taken off before forwarding."""
+    """Whether the path is taken off before forwarding. The service is told by X-Forwarded-Prefix."""
+    restore_prefix: bool = True
+    """Whether answers get back what strip_prefix took off: in Location, Content-Location, Refresh and the paths of
+    cookies."""
     inspect_body: int = Field(default=0, ge=0, le=1_048_576)
     """Bytes of a body that rules may look at: the request waits for it. A longer body counts as none. 0: bodies are not
     looked at."""
@@ -41,4 +44,6 @@ class RouteSettings(Model):
     def _one_target(self) -> RouteSettings:
         if (self.service is None) == (self.respond is None):
             raise ValueError("a route has either a service or an answer (respond)")
+        if "restore_prefix" in self.model_fields_set and not self.strip_prefix:
+            raise ValueError("restore_prefix: says nothing without strip_prefix: true")
         return self

@@ -104,6 +104,16 @@ def test_every_error_code_is_documented() -> None:
     assert [code for code in sorted(codes) if f"`{code}`" not in text] == []
 
 
+def test_every_field_that_only_proxies_may_send_is_documented() -> None:
+    from gateway.http.forwarding import FAMILIES, FORWARDING
+
+    text = (ROOT / "docs" / "forwarding.md").read_text()
+    table = text.partition("\n| about | fields |\n")[2].partition("\n| this program")[0]
+    documented = {name.lower() for name in re.findall(r"`([\w-]+…?)`", table)}
+    names = {name.decode() for name in FORWARDING} | {f"{name.decode()}…" for name in FAMILIES}
+    assert documented == names
+
+
 def test_every_endpoint_is_documented() -> None:
     source = (ROOT / "gateway" / "admin" / "server.py").read_text()
     text = (ROOT / "docs" / "admin-api.md").read_text()

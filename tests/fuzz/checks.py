@@ -12,6 +12,7 @@ import h11
 
 from gateway.errors import ProtocolError
 from gateway.http.chunked import ChunkedReader
+from gateway.http.forwarding import FAMILIES, FORWARDING
 from gateway.http.request import CHUNKED, Request
 from tests.fuzz import oracle
 from tests.fuzz.splits import every_split, some_splits
@@ -19,7 +20,7 @@ from tests.fuzz.wire import Conversation, Relay, Wire
 
 STATUSES = {200, 204, 400, 405, 414, 417, 431, 501, 505, 508}
 """What the answers to a client's bytes may be: 200 comes from the upstream, 204 is for `OPTIONS *`."""
-EARLY = {400, 431, 505}
+EARLY = {400, 431, 501, 505}
 """How a head may be refused before its end is seen. One with several faults may get another of the statuses when whole."""
 
 _WIRE = Wire()
@@ -33,7 +34,8 @@ _HOP_BY_HOP = {
     b"http2-settings",
     b"expect",
 }
-_NOT_FROM_OUTSIDE = {b"x-gray-tag", b"x-real-ip", b"forwarded"}
+_NOT_FROM_OUTSIDE = {b"x-gray-tag", *FORWARDING}
+_NO_FAMILY_FROM_OUTSIDE = (b"x-gray-", *FAMILIES)
 _OURS = [b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"traceparent", b"x-gray-hop"]
 
 
@@ -141,6 +143,8 @@ def _check_forwarded(request: Request, body: bytes, sent: bytes) -> None:
     names = [_TWIN.sub(b"-", name) for name in theirs.names]
     assert [names.count(name) for name in _OURS] == [1] * len(_OURS), theirs.names
     assert not set(names) & (_HOP_BY_HOP | _NOT_FROM_OUTSIDE), theirs.names
+    assert not [name for name in names if name not in _OURS and name.startswith(_NO_FAMILY_FROM_OUTSIDE)], theirs.names
+    assert b"tracestate" not in names or request.traceparent in request.head, "it belongs to another trace"
     twins = {b"content-length", b"transfer-encoding", b"connection", b"upgrade"}
     assert not (set(names) & twins) - set(theirs.names), theirs.names
     options = [value for name, value in head.headers if name in (b"connection", b"upgrade")]
@@ -206,6 +210,7 @@ def _check_relay(data: bytes, relay: Relay, kind: bytes, method: str) -> None:
         b"te",
         b"trailer",
         b"upgrade",
+        b"x-gray-explain",
     }
     if relay.kind == "failed":
         return

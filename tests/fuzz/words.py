@@ -12,6 +12,8 @@ REQUEST_LINES = [
     b"OPTIONS * HTTP/1.1",
     b"GET http://b.example:80/x?y HTTP/1.1",
     b"GET http://b.example?y HTTP/1.0",
+    b"GET https://b.example/x HTTP/1.1",
+    b"M" * 65 + b" / HTTP/1.1",
     b"GET / HTTP/1.0",
     b"CONNECT a:443 HTTP/1.1",
     b"GET /a#b HTTP/1.1",
@@ -24,6 +26,9 @@ REQUEST_FIELDS = [
     b"Host: a.example",
     b"Host: a",
     b"host: [::1]:8080",
+    b"Host:",
+    b"Host: A.example.:80",
+    b"Host: a..b",
     b"Content-Length: 5",
     b"Content-Length: 05",
     b"content-length:0",
@@ -34,6 +39,8 @@ REQUEST_FIELDS = [
     b"transfer-encoding:\tCHUNKED ",
     b"Transfer-Encoding: gzip, chunked",
     b"Transfer-Encoding: identity",
+    b"Transfer-Encoding:",
+    b"Transfer-Encoding: ,chunked",
     b"Transfer_Encoding: chunked",
     b"Transfer-Encoding : chunked",
     b"Connection: close",
@@ -52,6 +59,12 @@ REQUEST_FIELDS = [
     b"x_gray.tag: gray",
     b"Baggage: x-gray-tag=gray,a=b",
     b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    b"traceparent: 00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    b"traceparent: 00-nonsense",
+    b"tracestate: a=1",
+    b"X-Forwarded-Port: 443",
+    b"True_Client-IP: 10.0.0.1",
+    b"X-Gray-Explain: {}",
     b"X-Forwarded-For: 10.0.0.1",
     b"X_Forwarded_For: 10.0.0.1",
     b"Forwarded: for=10.0.0.1",
@@ -76,6 +89,7 @@ RESPONSE_LINES = [
     b"HTTP/1.1 600 ?",
     b"HTTP/2.0 200 OK",
     b"HTTP/1.1 2000 OK",
+    b"HTTP/1.1 999 Denied",
     b"ICY 200 OK",
 ]
 RESPONSE_FIELDS = [
@@ -86,6 +100,8 @@ RESPONSE_FIELDS = [
     b"Connection: X-Hop, close",
     b"Connection: keep-alive, date",
     b"Proxy-Authenticate: Basic",
+    b"X-Gray-Explain: {}",
+    b"Location: /x",
 ]
 BODIES = [
     b"",
@@ -109,7 +125,20 @@ CHUNK_SIZES = [
     b"ffffffffffffffff",
     b"A",
 ]
-EXTENSIONS = [b"", b";a=b", b" ;a", b"\t;", b";" + b"a" * 70, b";a\n", b";\r", b';a="\xff"']
+EXTENSIONS = [
+    b"",
+    b";a=b",
+    b" ;a",
+    b"\t;",
+    b";" + b"a" * 70,
+    b";a\n",
+    b";\r",
+    b';a="\xff"',
+    b";",
+    b" ; a = b",
+    b';a="b',
+    b";a b",
+]
 TRAILERS = [
     b"X: y",
     b"X-Gray-Tag: gray",

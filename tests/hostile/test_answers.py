@@ -60,6 +60,8 @@ async def assert_bad_gateway(proxy: Proxy, origin: Origin, client: Client) -> No
         pytest.param(b"http/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", id="row 81: http/1.1"),
         pytest.param(b"ICY 200 OK\r\nContent-Length: 2\r\n\r\nok", id="row 81: ICY"),
         pytest.param(b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok", id="row 81: status 2000"),
+        pytest.param(b"HTTP/1.1 999 Denied\r\nContent-Length: 2\r\n\r\nok", id="row 81: status 999"),
+        pytest.param(b"HTTP/1.1 600 OK\r\nContent-Length: 2\r\n\r\nok", id="row 81: status 600"),
         pytest.param(b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\nok", id="row 81: status 099"),
         pytest.param(b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok", id="row 81: status 20"),
         pytest.param(b"HTTP/1.1 abc OK\r\nContent-Length: 2\r\n\r\nok", id="row 81: status abc"),
@@ -71,6 +73,17 @@ async def assert_bad_gateway(proxy: Proxy, origin: Origin, client: Client) -> No
         pytest.param(SOUND + b"X : b\r\n\r\nok", id="row 82: space before the colon"),
         pytest.param(SOUND + b"NoColon\r\n\r\nok", id="row 82: no colon"),
         pytest.param(SOUND + b": a\r\n\r\nok", id="row 82: empty name"),
+        pytest.param(SOUND + b"Connection: " + b"a," * 101 + b"\r\n\r\nok", id="row 82: 101 connection options"),
+        # These never end, and no deadline passes: what can become no head is refused before.
+        pytest.param((SOUND + b"\r\nok").replace(b"\r\n", b"\n"), id="row 82: bare LFs in the whole head"),
+        pytest.param(HEAD + b"Content-Length: 2\n\nok", id="row 82: bare LFs behind the status line"),
+        pytest.param(SOUND + b"\n", id="row 82: bare LF as the empty line"),
+        pytest.param(b"HTTP/1.1 200 OK\rContent", id="row 82: bare CR behind the status line"),
+        pytest.param(b"HTTP/1.1 999 Denied\r\n", id="row 81: status 999, and nothing else"),
+        pytest.param(b"HTTP/1.1 OK\r\n", id="row 81: no status, and nothing else"),
+        pytest.param(SOUND + b"NoColon\r\n", id="row 82: no colon, and nothing else"),
+        pytest.param(SOUND + b"X: a\r\n b\r\n", id="row 82: obs-fold, and nothing else"),
+        pytest.param(SOUND + b"X: \0", id="row 82: NUL, and nothing else"),
     ],
 )
 async def test_a_bad_head_is_502(proxy: Proxy, origin: Origin, data: bytes, piece: int) -> None:
@@ -208,6 +221,8 @@ BAD_CHUNKS = [
     pytest.param(b"0x5\r\nhello\r\n", id="row 77: 0x5"),
     pytest.param(b"10000000000000005\r\nhello\r\n", id="row 77: 17 digits"),
     pytest.param(b"5\nhello\r\n", id="row 77: bare LF"),
+    pytest.param(b"5 \r\nhello\r\n", id="row 77: white space behind the size"),
+    pytest.param(b"5;\r\nhello\r\n", id="row 77: an extension without a name"),
     pytest.param(b"3\r\nhello\r\n", id="row 77: more data than the size"),
 ]
 

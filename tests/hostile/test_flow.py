@@ -146,6 +146,9 @@ in_pieces = pytest.mark.parametrize("piece", [pytest.param(0, id="whole"), pytes
         pytest.param(GET + b"X: " + b"a" * 1_200_000, 431, id="row 66: field without an end"),
         pytest.param(long_target(16385), 414, id="row 66: target of 16 KiB and a byte"),
         pytest.param(long_target(70000), 414, id="row 66: target of 70 KB"),
+        pytest.param(b"M" * 70000, 501, id="row 66: method of 70 KB without an end"),
+        pytest.param(b"M" * 70000 + b" /A/x HTTP/1.1\r\nHost: x\r\n\r\n", 501, id="row 66: method of 70 KB"),
+        pytest.param(GET + b"Connection: " + b"a," * 30000 + b"\r\n\r\n", 431, id="row 65: 30,000 connection options"),
     ],
 )
 async def test_one_more_than_the_limit(proxy: Proxy, origin: Origin, data: bytes, status: int, piece: int) -> None:

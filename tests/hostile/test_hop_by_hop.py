@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.http.forwarding import FAMILIES, FORWARDING
 from tests.support.hostile import (
     CHUNKED,
     GET,
@@ -27,6 +28,7 @@ GRAY = b"GET /A/x?group=gray HTTP/1.1\r\nHost: x\r\n"
 TAGGED = [b"GET /x?group=gray HTTP/1.1", b"Host: x"]
 TAG = [b"x-gray-tag: gray", b"baggage: x-gray-tag=gray"]
 PLAIN = [b"GET /x HTTP/1.1", b"Host: x"]
+MANY = [b"X-%d" % number for number in range(90)]
 
 
 def tagged(case: str, *fields: bytes) -> object:
@@ -62,6 +64,7 @@ def kept(case: str, connection: bytes, *fields: bytes) -> object:
         kept("row 55: Authorization", b"Authorization", b"Authorization: Basic eDp5"),
         kept("row 55: X-Forwarded-For", b"X-Forwarded-For"),
         kept("row 55: all of them", b"Host, Cookie, X-Forwarded-For, Content-Length", b"Cookie: a=b"),
+        dropped("row 54: many nominated fields", b"Connection: " + b",".join(MANY), *(name + b": 1" for name in MANY)),
         dropped("row 56: Keep-Alive", b"Connection: Keep-Alive", b"Keep-Alive: timeout=5"),
         dropped("row 56: Keep-Alive, not nominated", b"Keep-Alive: timeout=5"),
         dropped("row 56: Proxy-Connection", b"Proxy-Connection: keep-alive"),
@@ -86,6 +89,36 @@ def kept(case: str, connection: bytes, *fields: bytes) -> object:
         dropped("row 59: X-Forwarded-Proto", b"X-Forwarded-Proto: https"),
         dropped("row 59: X-Forwarded-Host", b"X-Forwarded-Host: evil"),
         dropped("row 59: X-Real-IP", b"X-Real-IP: 6.6.6.6"),
+        *[dropped(f"row 59: {name.decode()}", name + b": 1") for name in FORWARDING],
+        *[dropped(f"row 59: {name.decode()}…", name + b"x: 1") for name in FAMILIES],
+        *[
+            dropped(f"row 59: {name} itself", f"{name}: 1".encode())
+            for name in (
+                "X-Forwarded-Port",
+                "X-Forwarded-Prefix",
+                "X-Forwarded-Ssl",
+                "X-Forwarded-Scheme",
+                "X-Forwarded-User",
+                "X-Forwarded-Server",
+                "X-Forwarded-By",
+                "X-Forwarded-Client-Cert",
+                "CF-Connecting-IP",
+                "X-Original-URL",
+                "X_Forwarded_Port",
+                "x.forwarded.user",
+                "True_Client_IP",
+                "REMOTE_USER",
+                "X!Real!IP",
+            )
+        ],
+        dropped("row 57: own fields", b"X-Gray-Explain: {}", b"X-Gray-Debug: x", b"X-Gray-Hop: 1", b"x_gray_new: 1"),
+        kept(
+            "row 59: what a client may say",
+            b"keep-alive",
+            b"X-HTTP-Method-Override: PUT",
+            b"X-Request-Id: 1",
+            b"X-User: a",
+        ),
         dropped("row 59: Forwarded", b"Forwarded: for=6.6.6.6;proto=https;host=evil"),
     ],
 )

@@ -76,14 +76,23 @@ async def canary() -> AsyncIterator[Canary]:
                 b"x y",
                 b"x:y",
                 b"x:1:2",
+                b"x:65536",
+                b"x..y",
+                b"..",
+                b".",
+                b":80",
             )
         ],
+        pytest.param(b"GET /A/x HTTP/1.1\r\nHost:\r\n\r\n", 400, id="row 40: an empty Host"),
+        pytest.param(b"GET /A/x HTTP/1.0\r\nHost: \t\r\n\r\n", 400, id="row 40: a Host of white space, HTTP/1.0"),
         pytest.param(b"GET /A/x HTTP/1.1\r\nHost: http://x\r\n\r\n", 400, id="row 40: a URL as Host"),
         pytest.param(b"GET /A/x HTTP/1.1\r\nHost: [::1\r\n\r\n", 400, id="row 40: an open bracket"),
         pytest.param(b"GET /A/x HTTP/1.1\r\nHost: x\xff\r\n\r\n", 400, id="row 40: 0xFF in Host"),
         pytest.param(b"GET http://u@x/A/x HTTP/1.1\r\n" + HOST, 400, id="row 41: userinfo in the target"),
         pytest.param(b"GET http:///A/x HTTP/1.1\r\n" + HOST, 400, id="row 41: no authority in the target"),
         pytest.param(b"GET http://x,y/A/x HTTP/1.1\r\n" + HOST, 400, id="row 41: two authorities in the target"),
+        pytest.param(b"GET https://x/A/x HTTP/1.1\r\n" + HOST, 400, id="row 41: https without TLS"),
+        pytest.param(b"GET HttpS://x/A/x HTTP/1.1\r\n" + HOST, 400, id="row 41: https without TLS, in any case"),
         pytest.param(b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", 405, id="row 43: CONNECT"),
         pytest.param(b"CONNECT /A/x HTTP/1.1\r\n" + HOST, 405, id="row 43: CONNECT to a path"),
         pytest.param(b"CONNECT http://x/A/x HTTP/1.1\r\n" + HOST, 405, id="row 43: CONNECT to a URL"),
@@ -112,6 +121,7 @@ async def canary() -> AsyncIterator[Canary]:
             pytest.param(b"G%cT /A/x HTTP/1.1\r\n" % code + HOST, 400, id=f"row 48: {chr(code)} in the method")
             for code in b'(),/:;<=>?@[]{}"\x01\x7f\xff'
         ],
+        pytest.param(b"M" * 65 + b" /A/x HTTP/1.1\r\n" + HOST, 501, id="row 48: a method of 65 bytes"),
         pytest.param(b"GET /A/x HTTP/1.2\r\n" + HOST, 505, id="row 51: HTTP/1.2"),
         pytest.param(b"GET /A/x HTTP/2.0\r\n" + HOST, 505, id="row 51: HTTP/2.0"),
         pytest.param(b"GET /A/x HTTP/01.1\r\n" + HOST, 400, id="row 51: HTTP/01.1"),
@@ -142,7 +152,7 @@ async def test_refused(proxy: Proxy, origin: Origin, data: bytes, status: int, p
             id="row 41: another Host",
         ),
         pytest.param(
-            b"GET HTTP://shop.example:80/A/x HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+            b"GET hTTp://shop.example:80/A/x HTTP/1.1\r\nHost: shop.example\r\n\r\n",
             [b"GET /x HTTP/1.1", b"Host: shop.example:80"],
             id="row 41: the same Host",
         ),
@@ -183,6 +193,21 @@ async def test_row_41_the_targets_authority_chooses_the_route(proxy: Proxy, orig
     assert (past_the_host.status, b"no_route" in past_the_host.body, origin.connections) == (404, True, 0)
     assert (await proxy.ask(b"GET http://SHOP.example/x HTTP/1.1\r\nHost: other.example\r\n\r\n")).status == 200
     assert origin.header("host") == "SHOP.example"
+
+
+@pytest.mark.parametrize(
+    "host", ["SHOP.Example", "shop.example.", "Shop.Example.:8080", "shop.example:", "shop.example:80"]
+)
+async def test_row_41_a_hosts_other_spellings_choose_the_same_route(proxy: Proxy, origin: Origin, host: str) -> None:
+    """And are forwarded as they came."""
+    by_host(proxy)
+    assert (await proxy.ask(f"GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())).status == 200
+    assert (origin.header("host"), origin.header("x-forwarded-host")) == (host, host)
+
+
+async def test_row_41_an_https_url_from_a_trusted_proxy_is_taken(trusting: Proxy, origin: Origin) -> None:
+    answer = await trusting.ask(b"GET https://shop.example/A/x HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (answer.body, origin.header("host")) == (b"base GET /x", "shop.example")
 
 
 async def test_row_42_a_targets_authority_is_never_dialled(proxy: Proxy, origin: Origin, canary: Canary) -> None:

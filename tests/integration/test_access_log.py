@@ -159,6 +159,27 @@ async def test_a_sample_holds_its_share_and_everything_that_failed(origin: Origi
     log.file.close()
 
 
+async def test_no_secret_gets_into_the_log(origin: Origin, log: Log) -> None:
+    secret = "s3cr3t"
+    headers = [
+        f"Referer: https://shop.example/A?a=b&to%6Ben={secret}#access_token={secret}",
+        f"Cookie: session={secret}; token={secret}",
+        f"Token: {secret}",
+        f"User-Agent: me https://x/?token={secret}",
+    ]
+    for kind in (JSON, COMBINED):
+        proxy = Proxy()
+        logged = ["referer", "cookie", "token", "user-agent"]
+        proxy.log = AccessLog(log.file, "entry", kind, 1.0, logged, ["token", "access_token"])
+        async with started(proxy, origin):
+            await proxy.get(f"/A/x?to%6ben={secret}&TOKEN={secret}&user%5Btoken%5D={secret};{secret}", *headers)
+            await proxy.get(f"http://shop.example/A/x;token={secret}", *headers)
+    await until(lambda: len(log.lines()) == 4)
+    assert secret not in log.path.read_text()
+    assert json.loads(log.lines()[0])["target"] == "/A/x?to%6ben=***&TOKEN=***&user%5Btoken%5D=***"
+    log.file.close()
+
+
 async def test_combined(origin: Origin, log: Log) -> None:
     proxy = Proxy()
     proxy.log = AccessLog(log.file, "entry", COMBINED)

@@ -33,6 +33,7 @@ async def test_what_the_service_sees(proxy: Proxy, origin: Origin) -> None:
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "http"),
         ("x-forwarded-host", "shop.example"),
+        ("x-forwarded-prefix", "/A"),
         ("traceparent", traceparent),
         ("x-gray-tag", "gray"),
         ("baggage", "user=1,x-gray-tag=gray"),

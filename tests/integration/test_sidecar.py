@@ -291,6 +291,21 @@ async def test_a_service_nobody_knows_is_503(sidecar: Sidecar) -> None:
     assert (status, "service nobody has no instances" in text) == (503, True)
 
 
+@pytest.mark.parametrize("registered", ["ORDER-SERVICE", "order-service"])
+@pytest.mark.parametrize("host", ["order-service", "ORDER-service", "Order-Service.:8080"])
+async def test_a_service_is_found_whatever_the_case_of_the_host(
+    sidecar: Sidecar, origin: Origin, registry: EmbeddedRegistry, registered: str, host: str
+) -> None:
+    """Many HTTP clients send hosts in lower case; in registries case counts."""
+    assert (await sidecar.call(sidecar.outbound, host=host))[0] == 503
+    now = asyncio.get_running_loop().time() + 1000
+    registry.store.register(ServiceKey.of("", "", registered), Lease("127.0.0.1", origin.ports["base"]), now)
+    async with asyncio.timeout(10):
+        while (await sidecar.call(sidecar.outbound, host=host))[0] != 200:
+            await asyncio.sleep(0.02)
+    assert origin.header("host") == host
+
+
 async def test_new_instances_of_a_callee_are_noticed(
     sidecar: Sidecar, origin: Origin, registry: EmbeddedRegistry
 ) -> None:
@@ -312,7 +327,7 @@ async def test_names_that_nobody_serves_are_not_watched_for_ever(sidecar: Sideca
         assert (await sidecar.call(sidecar.outbound, host=f"nobody-{number}"))[0] == 503
     watched = {item["service"] for item in (await get_json(sidecar.admin, "/api/v1/services"))["services"]}
     assert len(watched) == 65
-    assert {"c", "nobody-69"} <= watched
+    assert {"c", "nobody-69", "NOBODY-69"} <= watched
     assert "nobody-0" not in watched
     assert (await sidecar.call(sidecar.outbound, host="nobody-0"))[0] == 503
     assert await sidecar.reach() == "base"

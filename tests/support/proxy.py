@@ -101,6 +101,8 @@ class Proxy:
         self.budget = RetryBudget()
         self.log: AccessLog | None = None
         self.connections_per_origin = 256
+        self.host = "127.0.0.1"
+        self.scheme = "http"
         self._clients: list[Client] = []
 
     async def start(self, origin: OriginServer) -> None:
@@ -119,8 +121,9 @@ class Proxy:
             limits=self.limits,
             budget=self.budget,
             log=self.log,
+            scheme=self.scheme,
         )
-        self.listener = Listener(bind("127.0.0.1", 0), self.context)
+        self.listener = Listener(bind(self.host, 0), self.context)
         await self.listener.start()
 
     def snapshot(self, instances: list[Instance], service: str = "a") -> Snapshot:

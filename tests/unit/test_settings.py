@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from gateway.control.load import load_gateway, load_sidecar
+from gateway.http.target import match_path
 from gateway.settings import Address, GatewaySettings, NacosRegistrySettings, SidecarSettings
 from gateway.yamlfile import Location
 
@@ -110,10 +111,66 @@ def test_case_counts_in_a_baggage_member() -> None:
     assert refusals(GatewaySettings, {**GATEWAY, "carriers": {"baggage": "a,b"}})[0][0] == ("carriers", "baggage")
 
 
-@pytest.mark.parametrize("path", ["A", "", "/A?x", "/A#x", "//A", "/A//B", "/ä"])
+@pytest.mark.parametrize("path", ["/", "/A", "/A/", "/A/b.c/.d/...", "/a;b=c/%C3%A4%2F", "/:@!$&'()*+,;=~_-|"])
+def test_a_route_path_is_written_as_it_is_matched(path: str) -> None:
+    assert gateway(routes=[{"path": path, "service": "a"}]).routes[0].path == path
+    assert match_path(path.encode()) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *["A", "", "/A?x", "/A#x", "//A", "/A//B", "/ä", "/A B", "/A\r\nX: y", "/A\\b", "/A/../b", "/./A", "/A/..;x/b"],
+        *["/%41", "/%7e", "/%7E", "/a%2fb", "/%00", "/a%", "/a%zz"],
+    ],
+)
 def test_what_is_no_route_path(path: str) -> None:
     routes = [{"path": path, "service": "a"}]
     assert [where for where, _ in refusals(GatewaySettings, {**GATEWAY, "routes": routes})] == [("routes", 0, "path")]
+
+
+@pytest.mark.parametrize("host", ["Shop.Example", "shop.example."])
+def test_a_routes_host_is_written_as_it_is_matched(host: str) -> None:
+    assert gateway(routes=[{"path": "/", "host": host, "service": "a"}]).routes[0].host == "shop.example"
+
+
+@pytest.mark.parametrize(
+    ("network", "meant"),
+    [
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:10.0.0.1", "10.0.0.1/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("fe80::/10", "fe80::/10"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_a_network_of_ipv4_addresses_is_one_of_ipv4(network: str, meant: str) -> None:
+    """Clients have the one spelling that addresses have everywhere."""
+    assert [str(item) for item in gateway(trusted=[network]).trusted] == [meant]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"debug": {"header": "Host"}}, "header 'host' has a meaning of its own and cannot carry the secret"),
+        ({"debug": {"header": "x-gray-tag"}}, "debug.header: 'x-gray-tag' carries the tag (carriers.header)"),
+        (
+            {"debug": {"header": "x-why"}, "access_log": {"headers": ["X-Why"]}},
+            "access_log.headers: 'x-why' is debug.header, holds a secret and is never logged",
+        ),
+        (
+            {"jwt": {"header": "x-token", "verify": False}, "access_log": {"headers": ["x-token"]}},
+            "access_log.headers: 'x-token' is jwt.header, holds a secret and is never logged",
+        ),
+        ({"routes": [{"path": "/A", "service": "a", "restore_prefix": False}]}, "restore_prefix: says nothing without strip_prefix: true"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_go_together(settings: dict[str, Any], message: str) -> None:
+    if "debug" in settings:
+        settings["debug"]["secret"] = "change-me-everywhere"
+    ((_, found),) = refusals(GatewaySettings, {**GATEWAY, **settings})
+    assert found.endswith(message)
 
 
 def test_a_static_registry_keeps_one_instance_an_address() -> None:

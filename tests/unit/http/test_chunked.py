@@ -38,6 +38,12 @@ ACCEPTED = [
     pytest.param(
         b"5 ;a\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="white space before an extension"
     ),
+    pytest.param(
+        b'5 ;\ta = b; c\t;d="e;\\"\xff" ;f=g\r\nhello\r\n0\r\n\r\n',
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"hello",
+        id="white space in an extension, and quotes",
+    ),
     pytest.param(b"A\r\n0123456789\r\n0\r\n\r\n", b"a\r\n0123456789\r\n0\r\n\r\n", b"0123456789", id="upper-case hex"),
     pytest.param(
         b"1\r\na\r\n0\r\nX-Gray-Tag: gray\r\nContent-Length: 3\r\n\r\n", b"1\r\na\r\n0\r\n\r\n", b"a", id="trailers go"
@@ -68,6 +74,22 @@ def test_accepted(data: bytes, canonical: bytes, decoded: bytes, tail: bytes) ->
         pytest.param(b"0_5\r\nhello\r\n", id="0_5"),
         pytest.param(b" 5\r\nhello\r\n", id="leading space"),
         pytest.param(b"5 \r\nhello\r\n", id="trailing space"),
+        pytest.param(b"5\t\r\nhello\r\n", id="trailing TAB"),
+        pytest.param(b"\t5\r\nhello\r\n", id="leading TAB"),
+        pytest.param(b"5;\r\nhello\r\n", id="empty extension"),
+        pytest.param(b"5 ; \r\nhello\r\n", id="extension of white space"),
+        pytest.param(b"5;a;\r\nhello\r\n", id="empty second extension"),
+        pytest.param(b"5;a \r\nhello\r\n", id="white space behind an extension"),
+        pytest.param(b"5;a b\r\nhello\r\n", id="extension of two words"),
+        pytest.param(b"5;a=\r\nhello\r\n", id="extension without its value"),
+        pytest.param(b"5;=b\r\nhello\r\n", id="extension without its name"),
+        pytest.param(b"5;(a)\r\nhello\r\n", id="extension that is no token"),
+        pytest.param(b"5;a=b c\r\nhello\r\n", id="value that is no token"),
+        pytest.param(b'5;a="b\r\nhello\r\n', id="value with an open quote"),
+        pytest.param(b'5;a="b"c\r\nhello\r\n', id="something behind a quoted value"),
+        pytest.param(b"5;\xc3\xa4\r\nhello\r\n", id="extension that is not ASCII"),
+        pytest.param(b"5;a=\x01\r\nhello\r\n", id="control character in an extension"),
+        pytest.param(b"0;\r\n\r\n", id="empty extension of the last chunk"),
         pytest.param(b"\r\nhello\r\n", id="empty size"),
         pytest.param(b"11111111111111111\r\n", id="17 digits"),
         pytest.param(b"5;" + b"a" * 65536 + b"\r\nhello\r\n", id="64 KiB extension"),

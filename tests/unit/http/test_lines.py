@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.lines import MALFORMED, MAX_KNOWN, MAX_LENGTH, NOTHING, FieldLines
+from gateway.http.lines import (
+    MALFORMED,
+    MAX_KNOWN,
+    MAX_LENGTH,
+    MAX_OPTIONS,
+    NOTHING,
+    FieldLines,
+    read_options,
+    spans_named,
+    values_named,
+)
 
 LENGTH = 1
+FAMILY = 2
 TWIN = 9
 
 
 @pytest.fixture
 def lines() -> FieldLines:
-    return FieldLines({b"content-length": LENGTH}, twin=TWIN)
+    return FieldLines(
+        {b"content-length": LENGTH, b"path_info": LENGTH, b"x-own-k-nown": LENGTH}, TWIN, {b"x-own-": FAMILY}
+    )
 
 
 @pytest.mark.parametrize(
@@ -24,6 +37,13 @@ def lines() -> FieldLines:
         (b"Content-Length: +1", LENGTH, b"+1", -1),
         (b"content_length: 12", TWIN, b"12", 12),
         (b"Content.Length: 12", TWIN, b"12", 12),
+        (b"Content~Length: 12", TWIN, b"12", 12),
+        (b"Path_Info: a", LENGTH, b"a", -1),
+        (b"Path-Info: a", TWIN, b"a", -1),
+        (b"X-Own-Name: a", FAMILY, b"a", -1),
+        (b"x-own-na_me: a", FAMILY, b"a", -1),
+        (b"x-own-k_nown: a", TWIN, b"a", -1),
+        (b"x_own-name: a", TWIN, b"a", -1),
     ],
 )
 def test_what_a_line_means(lines: FieldLines, line: bytes, meaning: int, value: bytes, number: int) -> None:
@@ -59,3 +79,26 @@ def test_what_is_remembered_is_bounded(lines: FieldLines) -> None:
         lines.learn(b"Content-Length: %d" % number)
     assert len(lines.harmless) + len(lines.known) <= MAX_KNOWN
     assert len(lines._names) <= MAX_KNOWN
+
+
+HEAD = b"GET / HTTP/1.1\r\nA: 1\r\nb: 2 \r\nX-A: 3\r\na:4\r\n\r\n"
+LINES = HEAD[:-4].split(b"\r\n")[1:]
+
+
+def test_where_fields_stand() -> None:
+    spans = spans_named(LINES, 14, {b"a", b"none"})
+    assert [HEAD[start:end] for start, end in zip(spans[::2], spans[1::2], strict=True)] == [b"\r\nA: 1", b"\r\na:4"]
+    assert spans_named(LINES, 14, ()) == []
+
+
+def test_what_fields_say() -> None:
+    assert values_named(LINES, b"a") == [b"1", b"4"]
+    assert values_named(LINES, b"b") == [b"2"]
+    assert values_named(LINES, b"none") == []
+
+
+def test_options_are_bounded() -> None:
+    assert read_options(b"Close, , X-A\t,close,") == {b"close", b"x-a"}
+    names = [b"%d" % number for number in range(MAX_OPTIONS)]
+    assert read_options(b",".join(names)) == set(names)
+    assert read_options(b",".join([*names, b"a"])) is None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ProtocolError
-from gateway.http.grammar import check_partial, field_pattern
+from gateway.http.forwarded import FORWARDED_FOR
+from gateway.http.forwarding import FAMILIES, FORWARDING
+from gateway.http.grammar import field_pattern
 from gateway.http.request import CHUNKED, HeadReader, Request
 from gateway.http.response import without
 
@@ -41,6 +43,12 @@ def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bool = True) -> b
         pytest.param(get(b"Transfer-Encoding: chunked, gzip"), 400, "bad_framing", id="chunked not last"),
         pytest.param(get(b"Transfer-Encoding: chunked, chunked"), 400, "bad_framing", id="chunked, chunked"),
         pytest.param(get(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.0"), 400, "bad_framing", id="TE on 1.0"),
+        pytest.param(get(b"Transfer-Encoding:"), 400, "bad_framing", id="TE empty"),
+        pytest.param(get(b"Transfer-Encoding: ,"), 400, "bad_framing", id="TE of a comma"),
+        pytest.param(get(b"Transfer-Encoding: ,chunked"), 400, "bad_framing", id="TE led by a comma"),
+        pytest.param(get(b"Transfer-Encoding: chunked,"), 400, "bad_framing", id="TE ended by a comma"),
+        pytest.param(get(b"Transfer-Encoding: gzip,,chunked"), 400, "bad_framing", id="TE with an empty element"),
+        pytest.param(get(b"Transfer-Encoding:", b"Transfer-Encoding: chunked"), 400, "bad_framing", id="TE empty, and TE"),
         pytest.param(get(b"Transfer-Encoding : chunked"), 400, "bad_field", id="space before colon"),
         pytest.param(get(b"Transfer-Encoding:\r\n chunked"), 400, "obs_fold", id="folded TE"),
         pytest.param(get(b"Content-Length: 5", b"Content-Length: 5"), 400, "bad_framing", id="CL twice, equal"),
@@ -70,6 +78,12 @@ def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bool = True) -> b
         pytest.param(get(b"Host: a.example"), 400, "bad_host", id="two Hosts, equal"),
         pytest.param(get(b"Host: b.example"), 400, "bad_host", id="two Hosts, different"),
         pytest.param(get(b"Host: a,b", host=False), 400, "bad_host", id="Host list"),
+        pytest.param(get(b"Host:", host=False), 400, "bad_host", id="Host empty"),
+        pytest.param(get(b"Host: ", host=False, line=b"GET / HTTP/1.0"), 400, "bad_host", id="Host empty, HTTP/1.0"),
+        pytest.param(get(b"Host: :80", host=False), 400, "bad_host", id="Host of a port"),
+        pytest.param(get(b"Host: ..", host=False), 400, "bad_host", id="Host of dots"),
+        pytest.param(get(b"Host: a..b", host=False), 400, "bad_host", id="Host with an empty label"),
+        pytest.param(get(b"Host: a:65536", host=False), 400, "bad_host", id="Host with no port that there is"),
         pytest.param(get(b"Host: u@a", host=False), 400, "bad_host", id="Host with user"),
         pytest.param(get(b"Host: a/b", host=False), 400, "bad_host", id="Host with path"),
         pytest.param(get(line=b"CONNECT a:443 HTTP/1.1"), 405, "method_refused", id="CONNECT"),
@@ -83,6 +97,11 @@ def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bool = True) -> b
         pytest.param(get(line=b"GET /\x01 HTTP/1.1"), 400, "bad_request_line", id="control in target"),
         pytest.param(get(line=b"GET /\xff HTTP/1.1"), 400, "bad_request_line", id="raw 0xFF in target"),
         pytest.param(get(line=b"G(T / HTTP/1.1"), 400, "bad_request_line", id="bad method"),
+        pytest.param(get(line=b"M" * 65 + b" / HTTP/1.1"), 501, "method_too_long", id="long method"),
+        pytest.param(get(line=b"GET https://b.example/ HTTP/1.1"), 400, "bad_target", id="https URL on a plain connection"),
+        pytest.param(get(line=b"GET ftp://b.example/ HTTP/1.1"), 400, "bad_target", id="another scheme"),
+        pytest.param(get(b"Connection: " + b",".join(b"x%d" % number for number in range(101))), 431, "head_too_large", id="101 options"),
+        pytest.param(get(*[b"Connection: x"] * 99, b"Connection: a, b"), 431, "head_too_large", id="101 options on 100 lines"),
         pytest.param(get(line=b"GET / HTTP/1.2"), 505, "bad_version", id="HTTP/1.2"),
         pytest.param(get(line=b"GET / HTTP/2.0"), 505, "bad_version", id="HTTP/2.0"),
         pytest.param(get(line=b"GET / HTTP/01.1"), 400, "bad_request_line", id="HTTP/01.1"),
@@ -116,7 +135,9 @@ def test_refused(head: bytes, status: int, code: str) -> None:
         pytest.param(b"GET /.well-known/x HTTP/1.1", "/.well-known/x", b"", id="a segment may start with a dot"),
         pytest.param(b"GET /a/...b HTTP/1.1", "/a/...b", b"", id="three dots are a name"),
         pytest.param(b"GET http://b.example:81/x?y HTTP/1.1", "/x", b"y", id="absolute form"),
+        pytest.param(b"GET hTTp://b.example:81/x?y HTTP/1.1", "/x", b"y", id="absolute form, the scheme in any case"),
         pytest.param(b"GET http://b.example HTTP/1.1", "/", b"", id="absolute form without a path"),
+        pytest.param(b"M" * 64 + b" / HTTP/1.1", "/", b"", id="the longest method"),
         pytest.param(b"OPTIONS * HTTP/1.1", "*", b"", id="OPTIONS *"),
     ],
 )
@@ -128,6 +149,22 @@ def test_target(line: bytes, path: str, query: bytes) -> None:
 def test_host_is_lower_case_without_port() -> None:
     assert read(get(b"Host: Shop.Example:8080", host=False)).host == "shop.example"
     assert read(get(b"Host: [::1]:8080", host=False)).host == "[::1]"
+
+
+def test_a_host_with_a_dot_at_its_end_is_the_same_host() -> None:
+    request = read(get(b"Host: Shop.Example.:8080", host=False))
+    assert (request.host, request.authority) == ("shop.example", b"Shop.Example.:8080")
+    assert read(get(line=b"GET / HTTP/1.0", host=False)).host == ""
+
+
+@pytest.mark.parametrize("scheme", [b"https", b"HTTPS", b"http"])
+@pytest.mark.parametrize(
+    "reader", [TRUSTING, HeadReader("x-gray-tag", is_secure=True)], ids=["from a trusted peer", "by TLS"]
+)
+def test_an_https_url_is_taken_where_the_request_is_secure(reader: HeadReader, scheme: bytes) -> None:
+    """RFC 9110 §7.4: asked for without TLS, it must be rejected, except from a gateway that is trusted."""
+    request = read(get(line=b"GET " + scheme + b"://b.example/x HTTP/1.1"), reader)
+    assert (request.host, request.path) == ("b.example", "/x")
 
 
 def test_absolute_form_replaces_the_host_field() -> None:
@@ -178,10 +215,41 @@ def test_connection_cannot_remove(name: bytes) -> None:
     assert forwarded_fields(request) == b"\r\nHost: a.example\r\nContent-Length: 5\r\nCookie: a=b"
 
 
+@pytest.mark.parametrize("name", [*FORWARDING, *(family + b"x" for family in FAMILIES), b"x-gray-whatever"])
+def test_what_a_proxy_says_of_a_client_passes_from_trusted_peers_alone(name: bytes) -> None:
+    spelled = name.title()
+    assert forwarded_fields(read(get(spelled + b": 1"))) == b"\r\nHost: a.example"
+    assert forwarded_fields(read(get(spelled + b": 1"), TRUSTING)) == b"\r\nHost: a.example\r\n" + spelled + b": 1"
+    # Its twins pass from nobody: a proxy that lets them through lets the client's through.
+    for character in b"_.!~":
+        twin = name.replace(b"-", b"_").replace(b"_", bytes([character]))
+        if twin not in (name, *FORWARDING) and not twin.startswith(tuple(FAMILIES)):
+            assert forwarded_fields(read(get(twin + b": 1"))) == b"\r\nHost: a.example"
+            assert forwarded_fields(read(get(twin + b": 1"), TRUSTING)) == b"\r\nHost: a.example"
+
+
+@pytest.mark.parametrize("reader", [READER, TRUSTING], ids=["untrusted", "trusted"])
+@pytest.mark.parametrize(
+    "name", [b"X-Gray-Explain", b"X-Gray-Debug", b"x_gray_explain", b"X-Gray-Tag", b"Proxy-Authorization"]
+)
+def test_the_programs_own_fields_go_no_further(name: bytes, reader: HeadReader) -> None:
+    assert forwarded_fields(read(get(name + b": 1"), reader)) == b"\r\nHost: a.example"
+
+
+@pytest.mark.parametrize("reader", [READER, TRUSTING], ids=["untrusted", "trusted"])
+@pytest.mark.parametrize(
+    "name",
+    [b"X-Request-Id", b"X-HTTP-Method-Override", b"X-User", b"X-Gray", b"X-Original-Filename", b"X-Client-Version"],
+)
+def test_what_a_client_may_say_of_itself_passes(name: bytes, reader: HeadReader) -> None:
+    assert forwarded_fields(read(get(name + b": 1"), reader)) == b"\r\nHost: a.example\r\n" + name + b": 1"
+
+
 def test_a_trusted_peers_forwarding_fields_pass() -> None:
     request = read(get(b"X-Forwarded-For: 1.2.3.4", b"X-Forwarded-Proto: https"), TRUSTING)
     assert b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https" in forwarded_fields(request)
-    assert request.forwarded_for == [b"1.2.3.4"]
+    assert request.forwarded is not None
+    assert request.forwarded.value(FORWARDED_FOR) == b"1.2.3.4"
 
 
 @pytest.mark.parametrize(
@@ -238,18 +306,6 @@ def test_header_is_the_first_line_trimmed() -> None:
     assert request.header(field_pattern(b"x-us")) is None
 
 
-def test_a_head_that_cannot_become_http_is_refused_before_it_ends() -> None:
-    for data in (
-        b"GET / HTTP/1.1\nHost: a\n",
-        b"\x16\x03\x01\x02\x00",
-        b"GET / HTTP/1.1\r\nX: a\0",
-        b"PRI * HTTP/2.0\r\n",
-    ):
-        with pytest.raises(ProtocolError):
-            check_partial(data)
-    check_partial(b"GET / HTTP/1.1\r\nHost: a\r")
-
-
 def test_build_reads_as_it_would_arrive() -> None:
     request = Request.build("GET", "http://shop.example/A/ä?group=gray", [("X-User", "alice")], "10.0.0.9")
     assert (request.host, request.path, request.param("group"), request.client_ip) == (
@@ -263,22 +319,57 @@ def test_build_reads_as_it_would_arrive() -> None:
 SOUND = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
+OTHER = SOUND.replace(b"0af7", b"1af7")
+NO_TRACE = b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01"
+
+
 @pytest.mark.parametrize(
-    "others",
-    [[], [SOUND.replace(b"0af7", b"1af7")], [b"nonsense"], [b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01"]],
-    ids=["alone", "another", "malformed", "all zero"],
+    ("lines", "kept"),
+    [
+        pytest.param([SOUND], SOUND, id="alone"),
+        pytest.param([SOUND, SOUND], SOUND, id="twice"),
+        pytest.param([SOUND, b"nonsense"], SOUND, id="before a malformed one"),
+        pytest.param([b"nonsense", SOUND, NO_TRACE], SOUND, id="among unsound ones"),
+        pytest.param([SOUND, OTHER], b"", id="before another: nobody knows which is the caller's"),
+        pytest.param([SOUND, SOUND, OTHER], b"", id="twice before another"),
+        pytest.param([b"nonsense"], b"", id="malformed"),
+        pytest.param([NO_TRACE], b"", id="all zero"),
+        pytest.param([b""], b"", id="empty"),
+        pytest.param([], b"", id="none"),
+    ],
 )
-def test_one_sound_traceparent_goes_on(others: list[bytes]) -> None:
-    first, *rest = [b"traceparent: " + text for text in (SOUND, *others)]
-    for lines in ([first, *rest], [*[line for line in rest if b"1af7" not in line], first]):
-        request = read(get(*lines))
-        assert request.traceparent == SOUND
-        kept = without(request.head, request.line_end, len(request.head), request.cuts)
-        assert kept.count(b"traceparent") == 1
-        assert SOUND in kept
+def test_one_sound_traceparent_goes_on_and_tracestate_with_it_alone(lines: list[bytes], kept: bytes) -> None:
+    """W3C Trace Context §3.3: who cannot read traceparent does not read tracestate; it belongs to another trace."""
+    states = [b"tracestate: a=1", b"TraceState: b=2"]
+    fields = [states[0], *(b"Traceparent: " + line for line in lines), states[1], b"X: y"]
+    request = read(get(*fields))
+    assert request.traceparent == kept
+    expected = [states[0], b"Traceparent: " + kept, states[1], b"X: y"] if kept else [b"X: y"]
+    assert forwarded_fields(request) == b"".join(b"\r\n" + line for line in [b"Host: a.example", *expected])
 
 
-def test_a_malformed_traceparent_does_not_go_on() -> None:
-    request = read(get(b"traceparent: 00-nonsense"))
-    assert request.traceparent == b""
-    assert b"traceparent" not in without(request.head, request.line_end, len(request.head), request.cuts)
+def test_what_a_connection_names_is_cut_wherever_it_stands() -> None:
+    names = [b"X-%d" % number for number in range(40)]
+    fields = [name + b": 1" for name in names]
+    request = read(get(*fields[:20], b"Connection: close, " + b" ,".join(names).lower(), b"Keep: me", *fields[20:]))
+    assert forwarded_fields(request) == b"\r\nHost: a.example\r\nKeep: me"
+    assert not request.keep_alive
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ([b"Transfer-Encoding: chunked"] * 2, "Transfer-Encoding says `chunked` more than once"),
+        ([b"Transfer-Encoding: chunked, gzip"], "`chunked` is not the last transfer coding"),
+        ([b"Transfer-Encoding: identity, chunked"], "Transfer-Encoding says both `identity` and `chunked`"),
+        ([b"Transfer-Encoding: ,chunked"], "Transfer-Encoding is empty, or has an empty element"),
+        ([b"Transfer-Encoding: gzip, chunked"], "the only transfer coding accepted is `chunked`, alone"),
+        ([b"Transfer-Encoding: chunked", b"Content-Length: 5"], "there are both Content-Length and Transfer-Encoding"),
+        ([b"Content-Length: 5"] * 2, "there is more than one Content-Length"),
+        ([b"Host: b"], "there must be exactly one Host field; there are 2"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(fields: list[bytes], detail: str) -> None:
+    with pytest.raises(ProtocolError) as error:
+        read(get(*fields))
+    assert error.value.detail == detail

@@ -71,6 +71,22 @@ def test_what_cannot_have_a_body_does_not_announce_one(line: bytes, field: bytes
     assert response.head(data, b"") == answer(b"A: 1", b"B: 2", line=line)
 
 
+def test_what_a_connection_names_is_cut_wherever_it_stands() -> None:
+    names = [b"X-%d" % number for number in range(40)]
+    fields = [name + b": 1" for name in names]
+    data = answer(*fields[:20], b"Connection: close, " + b" ,".join(names).lower(), b"Date: now", *fields[20:])
+    response = ResponseReader().read(data, "GET")
+    assert response is not None
+    assert response.head(data, b"") == answer(b"Date: now")
+
+
+def test_an_explanation_of_somebody_elses_is_not_passed_on() -> None:
+    data = answer(b"X-Gray-Explain: {}", b"Content-Length: 0", b"x-gray-EXPLAIN: {}", b"X-Gray-Version: 2")
+    response = ResponseReader().read(data, "GET")
+    assert response is not None
+    assert response.head(data, b"") == answer(b"Content-Length: 0", b"X-Gray-Version: 2")
+
+
 def test_connection_cannot_remove_framing() -> None:
     data = answer(b"Connection: Content-Length", b"Content-Length: 3")
     response = ResponseReader().read(data, "GET")
@@ -93,6 +109,11 @@ def test_connection_cannot_remove_framing() -> None:
         pytest.param(answer(line=b"HTTP/3.9 200 OK"), id="HTTP/3.9"),
         pytest.param(answer(line=b"HTTP/1.1 2000 OK"), id="status 2000"),
         pytest.param(answer(line=b"HTTP/1.1 600 OK"), id="status 600"),
+        pytest.param(answer(line=b"HTTP/1.1 999 OK"), id="status 999"),
+        pytest.param(answer(b"Connection: " + b"x," * 101), id="101 options"),
+        pytest.param(answer(b"X: a").replace(b"\r\n", b"\n"), id="bare LFs, incomplete"),
+        pytest.param(answer(b"NoColon")[:-2], id="no colon, incomplete"),
+        pytest.param(b"HTTP/1.1 999 x\r\n", id="status 999, incomplete"),
         pytest.param(answer(b"X: a\0b"), id="NUL"),
         pytest.param(answer(b"X: a\rb"), id="bare CR"),
         pytest.param(answer(b"X: a", b" b"), id="fold"),
@@ -109,4 +130,22 @@ def test_refused(data: bytes) -> None:
 def test_an_incomplete_head_waits() -> None:
     data = answer(b"Content-Length: 3")
     for size in range(len(data)):
-        assert ResponseReader().read(data[:size], "GET") is None
+        for seen in range(size):
+            assert ResponseReader().read(data[:size], "GET", seen) is None
+
+
+@pytest.mark.parametrize("seen", range(30))
+def test_a_head_is_found_whatever_was_seen_of_it(seen: int) -> None:
+    data = answer(b"Content-Length: 3")
+    response = ResponseReader().read(data, "GET", min(seen, len(data) - 1))
+    assert response is not None
+    assert (response.status, response.body, response.end) == (200, 3, len(data))
+
+
+def test_status_lines_remembered_are_short_and_few() -> None:
+    reader = ResponseReader()
+    reader.read(answer(line=b"HTTP/1.1 200 " + b"a" * 60_000), "GET")
+    for number in range(300):
+        reader.read(answer(line=b"HTTP/1.1 200 %d" % number), "GET")
+    assert len(reader._status_lines) <= 256
+    assert all(len(line) <= 256 for line in reader._status_lines)
