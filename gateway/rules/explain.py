@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
 from gateway.rules.conditions import DAYS, Condition, Test, TimeTest
-from gateway.rules.fields import decode_member, escape_pointer
+from gateway.rules.fields import escape_pointer
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import compile_pattern
 from gateway.rules.pointer import find_text
@@ -221,8 +221,7 @@ class _Witness:
         if condition.header is not None:
             return request.header(field_pattern(re.escape(condition.header).encode()))
         if condition.baggage is not None:
-            found = member(request.baggage, condition.baggage.encode())
-            return decode_member(found) if found else None
+            return member(request.baggage, condition.baggage.encode())
         if condition.body is not None:
             return None if request.content is None else find_text(request.content, condition.body)
         if condition.jwt is not None:

@@ -286,6 +286,16 @@ def test_baggage_is_decoded_and_has_no_properties() -> None:
     assert not holds({"baggage": "Tenant", "exists": True}, "/", header)
 
 
+def test_what_is_escaped_in_baggage_is_text_and_an_empty_member_is_there() -> None:
+    header = ("Baggage", "t=a%3Bb, e=, p=;x=1, q")
+    assert holds({"baggage": "t", "equals": "a;b"}, "/", header)
+    assert not holds({"baggage": "t", "equals": "a"}, "/", header)
+    for name in ("e", "p"):
+        assert holds({"baggage": name, "equals": ""}, "/", header)
+        assert holds({"baggage": name, "exists": True}, "/", header)
+    assert holds({"baggage": "q", "absent": True}, "/", header)
+
+
 @pytest.mark.parametrize(
     ("content", "pointer", "text"),
     [
