@@ -12,6 +12,7 @@ HOT = [
     "gateway/rules/fields.py",
     "gateway/rules/lookups.py",
     "gateway/rules/match.py",
+    "gateway/rules/numbers.py",
     "gateway/rules/sieve.py",
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",

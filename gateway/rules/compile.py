@@ -17,6 +17,7 @@ from gateway.rules.fields import KINDS, Field
 from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import compile_pattern
+from gateway.rules.numbers import HIGHEST, LOWEST, place_of_number
 from gateway.rules.rows import Literal, rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares
@@ -198,18 +199,18 @@ def _reading(source: str, ignore_case: bool) -> Callable[[str], str]:
     return str.casefold if ignore_case else _FOLDED_ANYWAY.get(source, str)
 
 
-def _numbers(test: Test) -> tuple[float, float]:
-    """The numbers that a comparison takes, from the first to below the second."""
+def _numbers(test: Test) -> tuple[int, int]:
+    """The places of the numbers that a comparison takes, from the first to below the second."""
     if test.range is not None:
-        return test.range[0], math.nextafter(test.range[1], math.inf)
+        return place_of_number(test.range[0]), place_of_number(test.range[1]) + 1
     if test.gt is not None:
-        return math.nextafter(test.gt, math.inf), math.inf
+        return place_of_number(test.gt) + 1, HIGHEST
     if test.gte is not None:
-        return test.gte, math.inf
+        return place_of_number(test.gte), HIGHEST
     if test.lt is not None:
-        return -math.inf, test.lt
+        return LOWEST, place_of_number(test.lt)
     assert test.lte is not None
-    return -math.inf, math.nextafter(test.lte, math.inf)
+    return LOWEST, place_of_number(test.lte) + 1
 
 
 def _during(condition: Condition) -> During:

@@ -29,6 +29,7 @@ from gateway.rules.names import (
     Share,
     Values,
 )
+from gateway.rules.numbers import show_number
 
 _PORT: Final = re.compile(r":[0-9]*\Z")
 _HOURS: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
@@ -128,7 +129,8 @@ class Test(Model):
             found = "none" if not given else " and ".join(given)
             raise ValueError(f"a condition has exactly one operator of {', '.join(OPERATORS)}; found {found}")
         if self.range is not None and self.range[0] > self.range[1]:
-            raise ValueError(f"range: the first number is larger than the second: {self.range}")
+            low, high = map(show_number, self.range)
+            raise ValueError(f"range: the first number is larger than the second: [{low}, {high}]")
 
     def texts(self) -> list[str]:
         """The whole texts that the value is compared with."""

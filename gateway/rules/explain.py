@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from gateway.rules.conditions import DAYS, Condition, Test, TimeTest
 from gateway.rules.fields import escape_pointer
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import compile_pattern
+from gateway.rules.numbers import show_number
 from gateway.rules.pointer import find_text
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, show_spans
@@ -133,9 +135,9 @@ def show_condition(condition: Condition) -> str:
     if operator == "percent":
         shown = ", ".join(operand) + " %" if isinstance(operand, list) else f"{operand:.15g} %"
     elif operator == "range":
-        shown = f"{operand[0]:.15g} to {operand[1]:.15g}"
-    elif isinstance(operand, float):
-        shown = f"{operand:.15g}"
+        shown = " to ".join(map(show_number, operand))
+    elif isinstance(operand, Decimal):
+        shown = show_number(operand)
     elif operator == "segment":
         shown = str(operand)
     return f"{subject} {operator} {shown}{' (any case)' if test.ignore_case else ''}"
@@ -275,7 +277,7 @@ def value_holds(condition: Condition, value: str, segments: Mapping[str, frozens
 def _compares(test: Test, value: str) -> bool:
     if re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", value, re.ASCII) is None:
         return False
-    number = float(value)
+    number = Decimal(value)
     if test.range is not None:
         return test.range[0] <= number <= test.range[1]
     return (

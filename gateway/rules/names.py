@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from gateway.routing.instance import BASE, is_tag
+from gateway.rules.numbers import parse_number, show_number
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -191,6 +193,13 @@ def _parse_moment(value: Any) -> Any:
     return moment
 
 
+def _plain_number(number: Decimal) -> int | float | str:
+    """A number for JSON and YAML: a text where a float would not say all of it."""
+    if number.as_integer_ratio()[1] == 1:
+        return int(number)
+    return float(number) if Decimal(repr(float(number))) == number else show_number(number)
+
+
 def _show_moment(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z") if moment.tzinfo is UTC else moment.isoformat()
 
@@ -217,7 +226,9 @@ Share = Annotated[
         }
     ),
 ]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[
+    Decimal, PlainValidator(parse_number), PlainSerializer(_plain_number), WithJsonSchema({"type": "number"})
+]
 Values = Annotated[list[str], Field(min_length=1)]
 Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age), WithJsonSchema({"type": "string"})]
 Moment = Annotated[

@@ -52,6 +52,7 @@ EARNED: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ("GR101", [group("[{not: {param: a, equals: x}}]", "[{param: a, equals: y}]")], [group("[{not: {param: a, equals: x}}]", "[{param: a, in: [x, y]}]")]),
     ("GR101", [group("[{path: {regex: .*}}]", "[{param: a, equals: x}]")], [group("[{path: {regex: /.*x}}]", "[{param: a, equals: x}]")]),
     ("GR102", [group("[{param: a, equals: x}, {param: a, equals: y}]")], [group("[{param: a, equals: x}, {param: b, equals: y}]")]),
+    ("GR102", [group("[{param: a, gt: 9007199254740992}, {param: a, lt: 9007199254740992.5}, {param: a, equals: '9007199254740993'}]")], [group("[{param: a, gt: 9007199254740992}, {param: a, lt: 9007199254740994}, {param: a, equals: '9007199254740993'}]")]),
     ("GR102", [group("[{param: a, gt: 5}, {param: a, lt: 5}]")], [group("[{param: a, gte: 5}, {param: a, lte: 5}]")]),
     ("GR102", [group("[{param: a, equals: x}, {param: a, absent: true}]")], [group("{match_mode: any, match: [{param: a, equals: x}, {param: a, absent: true}]}")]),
     ("GR102", [group("[{path: {prefix: /A}}, {path: {prefix: /B}}]")], [group("[{path: {prefix: /A}}, {path: {prefix: /A/b}}]")]),
