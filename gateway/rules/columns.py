@@ -10,7 +10,7 @@ import re2
 from gateway.rules.fields import Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
-from gateway.rules.names import compile_pattern
+from gateway.rules.names import compile_pattern, enclosed
 from gateway.rules.sieve import SIEVE_FROM, Sieve, build_sieve
 
 NUMBER: Final = "number"
@@ -118,7 +118,7 @@ class Column:
         if len(self._patterns) <= SIEVE_FROM:
             return None
         folds = self.field.folds
-        leaves = [(f"(?:{text})", compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
+        leaves = [(enclosed(text), compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
         return build_sieve(self.field, leaves, lambda text: _combined(text, folds))
 
     def worth(self) -> tuple[bool, bool, int]:

@@ -25,6 +25,8 @@ from gateway.rules.numbers import parse_number, show_number
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_QUOTED: Final = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
+r"""What RE2 quotes; an escape that stands before it is one for itself: `\\Q` is a backslash and a letter."""
 _SPAN: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?- ?([0-9]{1,3}(?:\.[0-9]{1,2})?)")
 _AGE: Final = re.compile(r"([0-9]+)(m|h|d)")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -116,6 +118,14 @@ def compile_pattern(text: str, ignore_case: bool = False) -> re2._Regexp[str]:
     options.never_capture = True
     options.case_sensitive = not ignore_case
     return re2.compile(text, options=options)
+
+
+def enclosed(pattern: str) -> str:
+    r"""A sound pattern as a part of a larger one: in a group, which keeps its alternatives and flags in.
+
+    What it quotes is escaped instead: a `\Q` that no `\E` ends would take the group's end, and what follows, for text.
+    """
+    return f"(?:{_QUOTED.sub(lambda found: found[0] if found[1] is None else re2.escape(found[1]), pattern)})"
 
 
 def _check_path(text: str) -> str:
