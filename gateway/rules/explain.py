@@ -19,11 +19,10 @@ from zoneinfo import ZoneInfo
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
 from gateway.rules.conditions import DAYS, Condition, Test, TimeTest
-from gateway.rules.fields import escape_pointer
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import compile_pattern
 from gateway.rules.numbers import show_number
-from gateway.rules.pointer import find_text
+from gateway.rules.pointer import claim_pointer, find_text
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, show_spans
 from gateway.rules.surroundings import Surroundings
@@ -227,8 +226,7 @@ class _Witness:
         if condition.body is not None:
             return None if request.content is None else find_text(request.content, condition.body)
         if condition.jwt is not None:
-            pointer = condition.jwt if condition.jwt.startswith("/") else "/" + escape_pointer(condition.jwt)
-            return find_text(self._around.claims(request), pointer)
+            return find_text(self._around.claims(request), claim_pointer(condition.jwt))
         return {
             "path": request.path,
             "method": request.method.upper(),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.http.request import Request
 from gateway.http.target import parameter_needle
-from gateway.rules.pointer import find_text
+from gateway.rules.pointer import claim_pointer, find_text
 from gateway.telemetry.baggage import member
 
 PARAM: Final = 0
@@ -110,9 +110,4 @@ class Field:
         claims = request.claims
         if claims is None:
             claims = request.claims = self._claims(request)
-        return find_text(claims, self.name if self.name[:1] == "/" else "/" + escape_pointer(self.name))
-
-
-def escape_pointer(name: str) -> str:
-    """A key as a part of a JSON pointer (RFC 6901 §3)."""
-    return name.replace("~", "~0").replace("/", "~1")
+        return find_text(claims, claim_pointer(self.name))

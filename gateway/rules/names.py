@@ -141,14 +141,18 @@ def _parse_share(value: Any) -> float | list[str]:
             raise ValueError("a list holds spans such as 0-5 or 12.5-20")
         parse_spans(value)
         return value
+    found = "nothing" if value is None else repr(value)
     try:
-        share = float(value)
-    except (TypeError, ValueError):
-        share = -1.0
+        share = parse_number(value)
+    except ValueError:
+        share = Decimal(-1)
     if not 0 <= share <= 100:
-        found = "nothing" if value is None else repr(value)
         raise ValueError(f"a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found {found}")
-    return share
+    if share != round(share, 2):
+        raise ValueError(
+            f"a share has two decimals at most, as 0.01 is one of the 10,000 buckets that values fall into; found {found}"
+        )
+    return float(share)
 
 
 def parse_spans(share: float | list[str]) -> tuple[tuple[int, int], ...] | None:

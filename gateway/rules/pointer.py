@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def claim_pointer(name: str) -> str:
+    """The pointer to a claim that a condition names: what begins with `/` is one, anything else is a key (RFC 6901 §3)."""
+    return name if name[:1] == "/" else "/" + name.replace("~", "~0").replace("/", "~1")
+
+
 def find_text(value: Any, pointer: str) -> str | None:
     """The text of what `pointer` finds, or None where there is nothing, or null.
 

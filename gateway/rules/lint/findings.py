@@ -16,7 +16,7 @@ CODES: Final[dict[str, tuple[Severity, str]]] = {
     "GR105": ("info", "the condition holds of every value"),
     "GR201": ("warning", "lanes of two groups claim one request; the first wins"),
     "GR202": ("info", "lanes of one group with different tags claim one request; the first wins"),
-    "GR301": ("info", "lanes split one key by plain numbers: one that grows a lot may move another"),
+    "GR301": ("info", "lanes split one key by plain numbers: which spans they hold follows from their order"),
     "GR302": ("info", "clients without the cookie are out of the share"),
     "GR303": ("info", "requests without the key are left out"),
     "GR401": ("warning", "no instance of the group's services carries the tag"),

@@ -106,7 +106,9 @@ def of_shares(group: LaneGroup) -> Iterator[Finding]:
         subject = f"{key[0]} {key[1]}".strip()
         held = "; ".join(f"{lane.name} percent: [{spans}]" for lane, spans, _ in members)
         lane = next(lane for lane, _, plain in members if plain)
-        message = f"several lanes split by {subject}, and not all say which spans they hold"
+        message = (
+            f"several lanes split by {subject}, and not all say which spans they hold: that follows from their order"
+        )
         yield Finding("GR301", group.name, lane.name, "match", message, f"they hold now: {held}")
 
 

@@ -19,9 +19,9 @@ from gateway.errors import ProtocolError
 from gateway.http.request import Request
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import value_holds
-from gateway.rules.fields import escape_pointer
 from gateway.rules.lint.numbers import interval_of
 from gateway.rules.model import LaneGroup
+from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Row
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, bucket_of
@@ -258,7 +258,7 @@ def _request(values: dict[Key, str]) -> tuple[Request, dict[str, Any]] | None:
         content = _put(content, pointer, value)
     claims: Any = {}
     for name, value in names.get("jwt", []):
-        claims = _put(claims, name if name.startswith("/") else "/" + escape_pointer(name), value)
+        claims = _put(claims, claim_pointer(name), value)
     try:
         request = Request.build(only("method", "GET"), url, headers, only("client_ip", "192.0.2.1"))
     except (ProtocolError, ValueError):
