@@ -7,7 +7,7 @@ from typing import Final
 
 import re2
 
-from gateway.rules.fields import Field
+from gateway.rules.fields import HOST, METHOD, Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
 from gateway.rules.names import compile_pattern, enclosed
@@ -117,7 +117,7 @@ class Column:
         """The sieve of the patterns; None where they are too few for one."""
         if len(self._patterns) <= SIEVE_FROM:
             return None
-        folds = self.field.folds
+        folds = self.field.folds or self.field.kind in (METHOD, HOST)
         leaves = [(enclosed(text), compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
         return build_sieve(self.field, leaves, lambda text: _combined(text, folds))
 

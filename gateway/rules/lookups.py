@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from gateway.rules.numbers import place_of
@@ -125,7 +125,7 @@ class Numbers(Intervals):
 
 
 class Addresses(Intervals):
-    """client_ip."""
+    """client_ip. IPv4 in IPv6 (`::ffff:10.0.0.1`, RFC 4291 §2.5.5.2) is IPv4."""
 
     def narrow(self, alive: int, value: str) -> int:
         """One search."""
@@ -133,7 +133,11 @@ class Addresses(Intervals):
             address = ip_address(value)
         except ValueError:
             return alive & self._none
-        place = int(address) if address.version == 4 else int(address) + _IPV6
+        if isinstance(address, IPv6Address):
+            mapped = address.ipv4_mapped
+            place = int(address) + _IPV6 if mapped is None else int(mapped)
+        else:
+            place = int(address)
         return alive & self.at(place)
 
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from gateway.routing.instance import BASE, is_tag
+from gateway.rules.forms import check_characters, in_form
 from gateway.rules.numbers import parse_number, show_number
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -56,8 +57,13 @@ def check_tag(text: str) -> str:
     return text
 
 
+def is_token(text: str) -> bool:
+    """Whether a text is a token (RFC 9110 §5.6.2)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def _check_header(text: str) -> str:
-    if _TOKEN.fullmatch(text) is None:
+    if not is_token(text):
         raise ValueError(f"{text!r} is not a header name")
     return text.lower()
 
@@ -65,19 +71,19 @@ def _check_header(text: str) -> str:
 def _check_parameter(text: str) -> str:
     if not text:
         raise ValueError("the name of a parameter is missing")
-    return text
+    return check_characters(text)
 
 
 def _check_cookie(text: str) -> str:
     # RFC 6265 §4.1.1 asks for a token; browsers send more than that, but none of these ever.
-    if re.fullmatch(r"[^\s=;]+", text) is None:
+    if re.fullmatch(r"[^\s=;\x00-\x1f\x7f]+", text) is None:
         raise ValueError(f"{text!r} is not a cookie's name")
-    return text
+    return check_characters(text)
 
 
 def _check_member(text: str) -> str:
     # W3C Baggage §3.3.1.1: a key is a token, and case counts.
-    if _TOKEN.fullmatch(text) is None:
+    if not is_token(text):
         raise ValueError(f"{text!r} is not the key of a baggage member")
     return text
 
@@ -97,10 +103,9 @@ def _check_claim(text: str) -> str:
 
 
 def _check_pattern(text: str) -> str:
+    check_characters(text)
     try:
         compile_pattern(text)
-    except UnicodeEncodeError as error:
-        raise ValueError("not a regular expression: it holds a lone surrogate, which is no character") from error
     except re2.error as error:
         reason = error.args[0] if error.args else error
         reason = reason.decode() if isinstance(reason, bytes) else reason
@@ -129,9 +134,9 @@ def enclosed(pattern: str) -> str:
 
 
 def _check_path(text: str) -> str:
-    if not text.startswith("/") or "?" in text or "#" in text or "//" in text or not text.isascii():
-        raise ValueError("a path starts with '/' and has no '?', '#', '//' or non-ASCII character")
-    return text
+    if text == "*":
+        raise ValueError("a path starts with '/'")
+    return in_form("path", text)
 
 
 def _parse_share(value: Any) -> float | list[str]:

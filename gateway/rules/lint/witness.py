@@ -19,6 +19,7 @@ from gateway.errors import ProtocolError
 from gateway.http.request import Request
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import value_holds
+from gateway.rules.forms import values_in_form
 from gateway.rules.lint.numbers import interval_of
 from gateway.rules.model import LaneGroup
 from gateway.rules.pointer import claim_pointer
@@ -104,8 +105,7 @@ def finite_values(setting: Setting, wish: Wish) -> list[str] | None:
             continue
         listed = [test.equals] if test.equals is not None else test.in_
         if listed is not None:
-            texts = [_spell(condition.source, text) for text in listed]
-            return [text for text in dict.fromkeys(texts) if satisfies(setting, wish, text)]
+            return [text for text in dict.fromkeys(listed) if satisfies(setting, wish, text)]
     return None
 
 
@@ -148,9 +148,9 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
             texts = test.texts() if test.segment is None else sorted(setting.rules.segments[test.segment])[:50]
             yield from (str(ip_network(text, strict=False)[0]) for text in texts)
         else:
-            yield from (_spell(source, text) for text in test.texts())
+            yield from test.texts()
             if test.segment is not None:
-                yield from islice(setting.rules.segments[test.segment], 200)
+                yield from islice(values_in_form(source, setting.rules.segments[test.segment]), 200)
         if test.prefix is not None:
             starts.append(test.prefix)
         if test.suffix is not None:
@@ -196,10 +196,6 @@ def _samples(pattern: str) -> Iterator[str]:
     filled = re.sub(r"\.[*+?]", "x", filled)
     filled = re.sub(r"[()?*+]", "", filled.replace(r"\.", "\0").replace(".", "x").replace("\0", "."))
     yield from (filled.replace("\\", ""), *(part for part in filled.replace("\\", "").split("|")), "", "x", "1")
-
-
-def _spell(source: str, text: str) -> str:
-    return {"method": text.upper(), "host": text.lower()}.get(source, text)
 
 
 def _is_below(path: str, paths: Sequence[str]) -> bool:
