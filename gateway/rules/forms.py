@@ -47,6 +47,15 @@ def in_form(source: str, text: str, part: Part = "whole") -> str:
     return text if read is None else read(text, part)
 
 
+def is_possible(source: str, text: str) -> bool:
+    """Whether a value of this source can be what a text says."""
+    try:
+        in_form(source, text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_characters(text: str) -> str:
     """Returns the text. Raises ValueError where it holds half a character: what a request says never does."""
     try:
@@ -60,13 +69,7 @@ def values_in_form(source: str, values: Iterable[str]) -> frozenset[str]:
     """A segment's values as values of this source have them; what can never be one is left out."""
     if source not in RESPELT:
         return values if isinstance(values, frozenset) else frozenset(values)
-    found: set[str] = set()
-    for text in values:
-        try:
-            found.add(in_form(source, text))
-        except ValueError:
-            continue
-    return frozenset(found)
+    return frozenset([in_form(source, text) for text in values if is_possible(source, text)])
 
 
 def check_pattern(source: str, pattern: str, ignore_case: bool) -> None:
@@ -198,4 +201,6 @@ _READERS: Final[Mapping[str, Callable[[str, Part], str]]] = {
     "caller": _service("caller"),
     "caller_tag": _tag,
 }
-"""By source; values of the others can be any text."""
+"""By source."""
+FORMED: Final = frozenset(_READERS)
+"""Sources whose values have a form; a value of any other can be any text."""
