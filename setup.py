@@ -23,6 +23,7 @@ HOT = [
     "gateway/proxy/connection.py",
     "gateway/proxy/downstream.py",
     "gateway/proxy/exchange.py",
+    "gateway/proxy/guard.py",
     "gateway/proxy/origin.py",
     "gateway/proxy/upload.py",
     "gateway/proxy/upstream.py",

@@ -107,6 +107,9 @@ async def test_a_body_is_looked_at_where_the_route_says_so(
         assert await pool(response) == "gray"
     await change(gateway, lanes({"match": [{"body": "/level", "equals": "3"}]}))
     assert await ask(b"level=3&x=1", "application/x-www-form-urlencoded") == "gray"
+    await change(gateway, lanes({"match": [{"body": "/a", "regex": "x."}]}))
+    assert await ask(b'{"a": "x\\ud800"}') == "gray"  # half a character is U+FFFD, and answered
+    assert await ask(b'{"a": "\\ud800"}') == "base"
 
 
 async def test_claims_count_only_of_a_token_that_is_sound(gateway: Gateway, session: ClientSession) -> None:
