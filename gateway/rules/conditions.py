@@ -160,6 +160,9 @@ def _check_hours(text: str) -> str:
     match = _HOURS.fullmatch(text)
     if match is None or any(match[at] == "24" and match[at + 1] != "00" for at in (1, 3)):
         raise ValueError(f"hours are FROM-UNTIL, such as 09:00-18:00 or 22:00-06:00; found {text!r}")
+    opens, closes = (int(match[at]) * 60 + int(match[at + 1]) for at in (1, 3))
+    if opens % 1440 == closes % 1440 and (opens, closes) != (0, 1440):
+        raise ValueError(f"hours that begin and end at once are none; the whole day is 00:00-24:00; found {text!r}")
     return text
 
 

@@ -14,6 +14,7 @@ CODES: Final[dict[str, tuple[Severity, str]]] = {
     "GR103": ("warning", "one alternative of the conditions can never hold"),
     "GR104": ("warning", "the lane takes every request of its entry"),
     "GR105": ("info", "the condition holds of every value"),
+    "GR106": ("info", "the text has an escape, and values are decoded before they are compared"),
     "GR201": ("warning", "lanes of two groups claim one request; the first wins"),
     "GR202": ("info", "lanes of one group with different tags claim one request; the first wins"),
     "GR301": ("info", "lanes split one key by plain numbers: which spans they hold follows from their order"),

@@ -114,6 +114,8 @@ carriers: {header: Host}
         ("{body: x, equals: y}", "'x' is not a JSON pointer"),
         ("{time: {}}", "time: give at least one of"),
         ("{time: {hours: 9-18}}", "hours are FROM-UNTIL"),
+        ("{time: {hours: 09:00-09:00}}", "hours that begin and end at once are none; the whole day is 00:00-24:00"),
+        ("{time: {hours: 24:00-00:00}}", "hours that begin and end at once are none"),
         ("{time: {zone: Mars/Base, days: [mon]}}", "'Mars/Base' is not the name of a time zone"),
         ("{time: {from: 2027-01-01T00:00:00}}", "says no zone: add Z or +08:00"),
         ("{client_ip: {prefix: '10.'}}", "client_ip: prefix makes no sense of an address"),

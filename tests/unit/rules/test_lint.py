@@ -63,6 +63,8 @@ EARNED: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ("GR103", [group("{match_mode: any, match: [{param: a, equals: x}, {cookie: u, percent: 0}]}")], [group("{match_mode: any, match: [{param: a, equals: x}, {cookie: u, percent: 1}]}")]),
     ("GR104", [group("[{path: {prefix: /}}]")], [group("{paths: [/A], match: [{path: {prefix: /}}]}")]),
     ("GR105", [group("[{param: a, regex: .*}]")], [group("[{param: a, regex: .+}]")]),
+    ("GR106", [group("[{param: a, equals: a%20b}]")], [group("[{header: a, equals: a%20b}]")]),
+    ("GR106", [group("[{baggage: a, in: [x, a%2cb]}]")], [group("[{baggage: a, in: [x, 100%]}]")]),
     ("GR201", [group("[{param: a, equals: x}]"), group("{tag: z, match: [{header: h, equals: y}]}", name="h")], [group("[{param: a, equals: x}]"), group("{tag: z, match: [{param: a, equals: y}]}", name="h")]),
     ("GR201", [group("[{header: h, regex: 'v[0-9]+'}]"), group("{tag: z, match: [{header: h, prefix: v}]}", name="h")], [group("[{header: h, regex: 'v[0-9]+'}]"), group("{tag: z, match: [{header: h, prefix: w}]}", name="h")]),
     ("GR202", [group("[{param: a, in: [x, y]}]", "[{param: a, in: [y, z]}]")], [group("[{param: a, equals: x}]", "[{param: a, equals: y}]")]),
