@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from gateway.control.validate import validate
 from gateway.errors import ConfigError, Problem
+from gateway.rules.forms import FORMED, in_form, is_possible
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.rules.ruleset import RuleSet
+from gateway.rules.segments import SegmentError, segment_values
 from gateway.yamlfile import Document, Location, dotted, parse, read_text
 
 SUFFIXES = (".yaml", ".yml")
@@ -74,6 +75,7 @@ class _RulesReader:
         self._places: dict[str, GroupPlace] = {}
         self._segments: dict[str, frozenset[str]] = {}
         self._segment_places: dict[str, str] = {}
+        self._segment_texts: dict[str, tuple[Path, str]] = {}
         self._files: list[Path] = []
 
     def read(self, sources: Sequence[Path]) -> LoadedRules:
@@ -132,7 +134,11 @@ class _RulesReader:
             path = file.parent / segment.file
             self._files.append(path)
             try:
-                self._segments[segment.name] = read_segment(path)
+                text = read_segment(path)
+                self._segments[segment.name] = frozenset(value for _, value in segment_values(text))
+                self._segment_texts[segment.name] = path, text
+            except SegmentError as error:
+                self._problems.append(Problem(str(path), error.line, 1, str(error)))
             except OSError as error:
                 message = f"{dotted(location)}.file: cannot read {path}: {error.strerror or error}"
                 self._problems.append(document.problem((*location, "file"), message))
@@ -140,7 +146,8 @@ class _RulesReader:
                 self._problems.extend(error.problems)
 
     def _check_segments(self) -> None:
-        """Conditions that name a segment there is not, or one that is no list of addresses where it must be."""
+        """Conditions that name a segment there is not, or one with values that what they look at can never have."""
+        seen: set[tuple[str, str]] = set()
         for group in self._groups:
             place = self._places[group.name]
             for number, lane in enumerate(group.lanes):
@@ -153,40 +160,35 @@ class _RulesReader:
                         known = ", ".join(sorted(self._segment_places)) or "none"
                         message = f"lane {group.name}/{lane.name}: there is no segment '{name}' (there are: {known})"
                         self._problems.append(Problem(*at, message))
-                    elif leaf.client_ip is not None:
-                        wrong = next((text for text in self._segments.get(name, ()) if not _is_network(text)), None)
-                        if wrong is not None:
-                            message = (
-                                f"lane {group.name}/{lane.name}: client_ip: segment '{name}' holds {wrong!r}, "
-                                "which is neither an address nor a network"
-                            )
-                            self._problems.append(Problem(*at, message))
+                    elif name in self._segments and (name, leaf.source) not in seen:
+                        seen.add((name, leaf.source))
+                        user = f"lane {group.name}/{lane.name} compares segment '{name}'"
+                        self._check_members(name, leaf.source, user)
+
+    def _check_members(self, name: str, source: str, user: str) -> None:
+        """Looks for a value of a segment that a source can never have."""
+        if source not in FORMED or all(is_possible(source, value) for value in self._segments[name]):
+            return
+        path, text = self._segment_texts[name]
+        for line, value in segment_values(text):
+            try:
+                in_form(source, value)
+            except ValueError as error:
+                self._problems.append(Problem(str(path), line, 1, f"{error}; {user}"))
+                return
 
 
-def read_segment(path: Path) -> frozenset[str]:
-    """The values of a segment's file: one a line, without surrounding white space; lines that begin with `#` are comments.
-
-    Raises OSError, and ConfigError for a file that is empty (it is being written) or not UTF-8.
-    """
+def read_segment(path: Path) -> str:
+    """What a segment's file says. Raises OSError, and ConfigError for one that is empty (it is being written) or not UTF-8."""
     content = path.read_bytes()
     if not content:
         message = "the file is empty; a segment without values says so in a comment"
         raise ConfigError([Problem(str(path), 1, 1, message)])
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(str(path), line, 1, "the line is not UTF-8")]) from error
-    lines = (line.strip() for line in text.split("\n"))
-    return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True
 
 
 def _repeated_lanes(document: Document) -> list[Problem]:

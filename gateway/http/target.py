@@ -115,7 +115,7 @@ def find_parameter(query: bytes, needle: bytes) -> str | None:
         after = at + len(needle)
         following = padded[after]
         if following == EQUALS:
-            return padded[after + 1 : padded.find(b"&", after)].decode("ascii")
+            return padded[after + 1 : padded.find(b"&", after)].decode("utf-8", "replace")
         if following == AMPERSAND:
             return ""
         at = padded.find(needle, after)
@@ -133,13 +133,14 @@ def _decode(text: bytes) -> str:
 def parse_cookies(value: bytes) -> dict[str, str]:
     """Cookie values by name (RFC 6265 §5.4), the first where a name repeats, as sent: nothing is decoded.
 
-    A value in double quotes loses them.
+    Names and values are UTF-8, as browsers send them, without surrounding white space. A value in double quotes loses them.
     """
     cookies: dict[str, str] = {}
     for part in value.split(b";"):
-        name, equals, content = part.strip(b" \t").partition(b"=")
-        key = name.decode("latin-1")
+        name, equals, content = part.partition(b"=")
+        key = name.strip(b" \t").decode("utf-8", "replace")
         if equals and key not in cookies:
+            content = content.strip(b" \t")
             if len(content) >= 2 and content[:1] == b'"' == content[-1:]:
                 content = content[1:-1]
             cookies[key] = content.decode("utf-8", "replace")

@@ -10,6 +10,7 @@ from gateway.http.request import HeadReader, Request
 from gateway.http.response import ResponseReader
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
+from gateway.proxy.guard import Guard
 from gateway.routing.ejection import Ejector
 from gateway.routing.plan import Peer, Plan
 from gateway.telemetry.counters import Traffic
@@ -140,7 +141,7 @@ class Context:
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
-        self.router = router
+        self.router: Router = Guard(router)
         self.origins = origins
         self.ejector = ejector
         self.traffic = traffic

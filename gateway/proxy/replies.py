@@ -26,6 +26,7 @@ STATUS_OF: Final[dict[str, int]] = {
     "overloaded": 503,
     "misdirected": 421,
     "not_from_mesh": 403,
+    "internal_error": 500,
 }
 """Status of each error the proxy finds itself; a ProtocolError brings its own."""
 

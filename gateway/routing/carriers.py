@@ -36,9 +36,9 @@ class Carriers:
             if is_tag(tag):
                 return tag, SOURCE_HEADER
         if request.baggage:
-            tag = member(request.baggage, self._member).decode("latin-1")
-            if is_tag(tag):
-                return tag, SOURCE_BAGGAGE
+            found = member(request.baggage, self._member)
+            if found is not None and is_tag(found):
+                return found, SOURCE_BAGGAGE
         return BASE, ""
 
     def write(self, request: Request, tag: str, lines: list[bytes]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Final
 
 import re2
 
-from gateway.rules.fields import Field
+from gateway.rules.fields import HOST, METHOD, Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
-from gateway.rules.names import compile_pattern
+from gateway.rules.names import compile_pattern, enclosed
 from gateway.rules.sieve import SIEVE_FROM, Sieve, build_sieve
 
 NUMBER: Final = "number"
@@ -19,7 +18,7 @@ ADDRESS: Final = "address"
 BUCKET: Final = "bucket:"
 """The lines on which values have places. Buckets have one for each salt, whose name stands behind."""
 
-Span = tuple[float, float]
+Span = tuple[int, int]
 
 
 class _Needs:
@@ -118,8 +117,8 @@ class Column:
         """The sieve of the patterns; None where they are too few for one."""
         if len(self._patterns) <= SIEVE_FROM:
             return None
-        folds = self.field.folds
-        leaves = [(f"(?:{text})", compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
+        folds = self.field.folds or self.field.kind in (METHOD, HOST)
+        leaves = [(enclosed(text), compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
         return build_sieve(self.field, leaves, lambda text: _combined(text, folds))
 
     def worth(self) -> tuple[bool, bool, int]:
@@ -183,22 +182,18 @@ def _intervals(line: str, rows: dict[tuple[int, int, bool], list[Span]], everyth
             if (bit, False) in spans_of:
                 merged = _common(spans_of[(bit, False)], merged)
         spans_of[(bit, negated)] = merged
-    changes: dict[float, list[int]] = {}
+    changes: dict[int, list[int]] = {}
     for (bit, negated), spans in spans_of.items():
         for low, high in spans:
             changes.setdefault(low, [0, 0])[negated] ^= bit
             changes.setdefault(high, [0, 0])[negated] ^= bit
     free = everything & ~needing
     needs = kills = 0
-    bounds: list[float] = []
+    bounds = sorted(changes)
     left: list[int] = [free]
-    for place in sorted(changes):
+    for place in bounds:
         needs ^= changes[place][0]
         kills ^= changes[place][1]
-        if place == -math.inf:
-            left[0] = (free | needs) & ~kills
-            continue
-        bounds.append(place)
         left.append((free | needs) & ~kills)
     if line == NUMBER:
         return Numbers(free, bounds, left)

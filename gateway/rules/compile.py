@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, ip_network
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.http.grammar import field_pattern
@@ -14,16 +13,15 @@ from gateway.rules.checks import AnyOf, Check, Contains, During, Ends, Matches, 
 from gateway.rules.columns import ADDRESS, BUCKET, NUMBER, Column
 from gateway.rules.conditions import DAYS, Condition, Test
 from gateway.rules.fields import KINDS, Field
+from gateway.rules.forms import CASELESS, RESPELT, in_form, values_in_form
 from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import compile_pattern
+from gateway.rules.numbers import HIGHEST, LOWEST, place_of_number
 from gateway.rules.rows import Literal, rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares
 from gateway.rules.surroundings import Surroundings
-
-_FOLDED_ANYWAY: Final = {"method": str.upper, "host": str.lower}
-"""Things whose case never matters, and how they are read."""
 
 ColumnKey = tuple[int, str, bool, bool]
 """Kind, name, whether case is ignored, whether it is for shares."""
@@ -49,7 +47,7 @@ class _Compiler:
         self._checks: list[tuple[CheckOf, ...]] = []
         self._issues: dict[str, int] = {}
         self._reads_body = False
-        self._folds: dict[tuple[str, Callable[[str], str]], frozenset[str]] = {}
+        self._segments: dict[tuple[str, str, bool], frozenset[str]] = {}
 
     def compile(self) -> CompiledRules:
         groups = self._rules.groups
@@ -152,11 +150,9 @@ class _Compiler:
         if condition.source == "client_ip":
             column.spans(bit, ADDRESS, self._networks(test), negated)
             return None
-        read = _reading(condition.source, test.ignore_case)
+        read: Callable[[str], str] = str.casefold if test.ignore_case else str
         if test.segment is not None:
-            values = self._rules.segments[test.segment]
-            if read is not str:
-                values = self._folded(test.segment, read)
+            values = self._members(test.segment, condition.source, test.ignore_case)
             return None if column.segment(bit, values, negated) else AnyOf(values)
         texts = test.texts()
         if texts:
@@ -171,45 +167,42 @@ class _Compiler:
         if test.regex is not None:
             if not negated:
                 column.pattern(bit, test.regex)
-            return Matches(compile_pattern(test.regex, test.ignore_case))
+            return Matches(compile_pattern(test.regex, test.ignore_case or condition.source in CASELESS))
         if test.contains is not None:
             return Contains(read(test.contains))
         column.spans(bit, NUMBER, (_numbers(test),), negated)
         return None
 
-    def _folded(self, segment: str, read: Callable[[str], str]) -> frozenset[str]:
-        key = (segment, read)
-        if key not in self._folds:
-            self._folds[key] = frozenset(map(read, self._rules.segments[segment]))
-        return self._folds[key]
+    def _members(self, segment: str, source: str, folds: bool) -> frozenset[str]:
+        """A segment's values as those of a source are; the same set for all that read it alike."""
+        key = (segment, source if source in RESPELT else "", folds)
+        if key not in self._segments:
+            values = values_in_form(source, self._rules.segments[segment])
+            self._segments[key] = frozenset(map(str.casefold, values)) if folds else values
+        return self._segments[key]
 
     def _networks(self, test: Test) -> tuple[tuple[int, int], ...]:
         texts: Iterable[str] = test.texts() if test.segment is None else self._rules.segments[test.segment]
         spans: list[tuple[int, int]] = []
         for text in texts:
-            network = ip_network(text, strict=False)
+            network = ip_network(in_form("client_ip", text), strict=False)
             shift = 0 if isinstance(network, IPv4Network) else 1 << 32
             spans.append((int(network[0]) + shift, int(network[-1]) + shift + 1))
         return tuple(spans)
 
 
-def _reading(source: str, ignore_case: bool) -> Callable[[str], str]:
-    """How a rule's text is turned into what values of this source are compared with."""
-    return str.casefold if ignore_case else _FOLDED_ANYWAY.get(source, str)
-
-
-def _numbers(test: Test) -> tuple[float, float]:
-    """The numbers that a comparison takes, from the first to below the second."""
+def _numbers(test: Test) -> tuple[int, int]:
+    """The places of the numbers that a comparison takes, from the first to below the second."""
     if test.range is not None:
-        return test.range[0], math.nextafter(test.range[1], math.inf)
+        return place_of_number(test.range[0]), place_of_number(test.range[1]) + 1
     if test.gt is not None:
-        return math.nextafter(test.gt, math.inf), math.inf
+        return place_of_number(test.gt) + 1, HIGHEST
     if test.gte is not None:
-        return test.gte, math.inf
+        return place_of_number(test.gte), HIGHEST
     if test.lt is not None:
-        return -math.inf, test.lt
+        return LOWEST, place_of_number(test.lt)
     assert test.lte is not None
-    return -math.inf, math.nextafter(test.lte, math.inf)
+    return LOWEST, place_of_number(test.lte) + 1
 
 
 def _during(condition: Condition) -> During:

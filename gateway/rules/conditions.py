@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_network
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from gateway.rules.forms import Part, check_pattern, in_form
 from gateway.rules.names import (
     Age,
     Claim,
@@ -28,9 +28,10 @@ from gateway.rules.names import (
     Pointer,
     Share,
     Values,
+    is_token,
 )
+from gateway.rules.numbers import show_number
 
-_PORT: Final = re.compile(r":[0-9]*\Z")
 _HOURS: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 
 OPERATORS: Final = (
@@ -58,6 +59,15 @@ PLAIN_SOURCES: Final = ("path", "method", "host", "client_ip", "service", "calle
 SOURCES: Final = (*NAMED_SOURCES, *PLAIN_SOURCES, "time")
 COMBINATIONS: Final = ("all", "any", "not")
 ADDRESS_OPERATORS: Final = ("equals", "not_equals", "in", "not_in", "exists", "absent", "percent", "segment")
+_PARTS: Final[dict[str, Part]] = {
+    "equals": "whole",
+    "not_equals": "whole",
+    "in": "whole",
+    "not_in": "whole",
+    "prefix": "start",
+    "suffix": "end",
+    "contains": "inside",
+}
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_DEPTH: Final = 8
@@ -128,7 +138,8 @@ class Test(Model):
             found = "none" if not given else " and ".join(given)
             raise ValueError(f"a condition has exactly one operator of {', '.join(OPERATORS)}; found {found}")
         if self.range is not None and self.range[0] > self.range[1]:
-            raise ValueError(f"range: the first number is larger than the second: {self.range}")
+            low, high = map(show_number, self.range)
+            raise ValueError(f"range: the first number is larger than the second: [{low}, {high}]")
 
     def texts(self) -> list[str]:
         """The whole texts that the value is compared with."""
@@ -149,6 +160,9 @@ def _check_hours(text: str) -> str:
     match = _HOURS.fullmatch(text)
     if match is None or any(match[at] == "24" and match[at + 1] != "00" for at in (1, 3)):
         raise ValueError(f"hours are FROM-UNTIL, such as 09:00-18:00 or 22:00-06:00; found {text!r}")
+    opens, closes = (int(match[at]) * 60 + int(match[at + 1]) for at in (1, 3))
+    if opens % 1440 == closes % 1440 and (opens, closes) != (0, 1440):
+        raise ValueError(f"hours that begin and end at once are none; the whole day is 00:00-24:00; found {text!r}")
     return text
 
 
@@ -233,6 +247,12 @@ class Condition(Test):
     issue: Age | None = None
     """For `percent` of a cookie: the gateway gives a client without the cookie one, kept for this long (30d)."""
 
+    @field_validator(*PLAIN_SOURCES)
+    @classmethod
+    def _are_in_form(cls, test: InnerTest | None, info: ValidationInfo) -> InnerTest | None:
+        assert info.field_name is not None
+        return None if test is None else _in_form(info.field_name, test)
+
     @model_validator(mode="after")
     def _is_whole(self) -> Condition:
         sources = [name for name in (*SOURCES, *COMBINATIONS) if getattr(self, field_of(name)) is not None]
@@ -244,6 +264,7 @@ class Condition(Test):
         source = sources[0]
         if source in NAMED_SOURCES:
             self.require_one_operator()
+            _in_form(source, self)
         elif any(self.operand(name) is not None for name in OPERATORS):
             if source in COMBINATIONS or source == "time":
                 raise ValueError(f"{source} takes no operator beside it")
@@ -252,12 +273,10 @@ class Condition(Test):
             raise ValueError("ignore_case goes beside the operator")
         if self.issue is not None and (self.cookie is None or self.percent is None):
             raise ValueError("issue goes with the percent of a cookie: {cookie: uid, percent: 10, issue: 30d}")
-        if self.client_ip is not None:
-            _check_addresses(self.client_ip)
-        if self.path is not None:
-            _check_paths(self.path)
-        if self.host is not None:
-            _check_hosts(self.host)
+        if self.issue is not None and self.cookie is not None and not is_token(self.cookie):
+            raise ValueError(
+                f"issue: the name of a cookie that is given is a token (RFC 6265 §4.1.1), and {self.cookie!r} is none"
+            )
         if source in COMBINATIONS and self.depth > MAX_DEPTH:
             raise ValueError(f"all, any and not are nested more than {MAX_DEPTH} levels deep")
         return self
@@ -300,26 +319,25 @@ class Condition(Test):
             yield from member.leaves()
 
 
-def _check_paths(test: Test) -> None:
-    """Raises ValueError where a path condition compares with something that no path can be."""
-    for text in (*test.texts(), *([test.prefix] if test.prefix else [])):
-        if not text.startswith("/") and text != "*":  # OPTIONS * has this one
-            raise ValueError(f"path: a path starts with '/', so {text!r} can never be one")
+_T = TypeVar("_T", bound=Test)
 
 
-def _check_hosts(test: Test) -> None:
-    """Raises ValueError where a host condition compares with something that no host can be."""
-    for text in test.texts():
-        if _PORT.search(text) is not None:
-            raise ValueError(f"host: the port is left out (and IPv6 in brackets), so {text!r} can never be a host")
-
-
-def _check_addresses(test: Test) -> None:
-    """Raises ValueError where a client_ip condition compares with something that is no address or network."""
-    if test.operator not in ADDRESS_OPERATORS:
-        raise ValueError(f"client_ip: {test.operator} makes no sense of an address; use {', '.join(ADDRESS_OPERATORS)}")
-    for text in test.texts():
-        try:
-            ip_network(text, strict=False)
-        except ValueError as error:
-            raise ValueError(f"client_ip: {text!r} is neither an address nor a network") from error
+def _in_form(source: str, test: _T) -> _T:
+    """The test with its texts in the form of the values they are compared with. Raises ValueError."""
+    operator = test.operator
+    if source == "client_ip" and operator not in ADDRESS_OPERATORS:
+        raise ValueError(f"client_ip: {operator} makes no sense of an address; use {', '.join(ADDRESS_OPERATORS)}")
+    if source == "path" and operator in (*COMPARISONS, "range"):
+        raise ValueError(f"path: {operator} compares numbers, and a path is none")
+    if test.regex is not None:
+        check_pattern(source, test.regex, test.ignore_case)
+    part = _PARTS.get(operator)
+    if part is None:
+        return test
+    written = test.operand(operator)
+    read = (
+        in_form(source, written, part)
+        if isinstance(written, str)
+        else list(dict.fromkeys(in_form(source, text, part) for text in written))
+    )
+    return test if read == written else test.model_copy(update={field_of(operator): read})

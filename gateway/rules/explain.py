@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
 from gateway.rules.conditions import DAYS, Condition, Test, TimeTest
-from gateway.rules.fields import decode_member, escape_pointer
+from gateway.rules.forms import CASELESS, in_form, values_in_form
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import compile_pattern
-from gateway.rules.pointer import find_text
+from gateway.rules.numbers import show_number
+from gateway.rules.pointer import claim_pointer, find_text
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, show_spans
 from gateway.rules.surroundings import Surroundings
@@ -133,9 +135,9 @@ def show_condition(condition: Condition) -> str:
     if operator == "percent":
         shown = ", ".join(operand) + " %" if isinstance(operand, list) else f"{operand:.15g} %"
     elif operator == "range":
-        shown = f"{operand[0]:.15g} to {operand[1]:.15g}"
-    elif isinstance(operand, float):
-        shown = f"{operand:.15g}"
+        shown = " to ".join(map(show_number, operand))
+    elif isinstance(operand, Decimal):
+        shown = show_number(operand)
     elif operator == "segment":
         shown = str(operand)
     return f"{subject} {operator} {shown}{' (any case)' if test.ignore_case else ''}"
@@ -221,13 +223,11 @@ class _Witness:
         if condition.header is not None:
             return request.header(field_pattern(re.escape(condition.header).encode()))
         if condition.baggage is not None:
-            found = member(request.baggage, condition.baggage.encode())
-            return decode_member(found) if found else None
+            return member(request.baggage, condition.baggage.encode())
         if condition.body is not None:
             return None if request.content is None else find_text(request.content, condition.body)
         if condition.jwt is not None:
-            pointer = condition.jwt if condition.jwt.startswith("/") else "/" + escape_pointer(condition.jwt)
-            return find_text(self._around.claims(request), pointer)
+            return find_text(self._around.claims(request), claim_pointer(condition.jwt))
         return {
             "path": request.path,
             "method": request.method.upper(),
@@ -248,16 +248,13 @@ def value_holds(condition: Condition, value: str, segments: Mapping[str, frozens
     source = condition.source
 
     def read(text: str) -> str:
-        if test.ignore_case:
-            return text.casefold()
-        return {"method": text.upper(), "host": text.lower()}.get(source, text)
+        return text.casefold() if test.ignore_case else text
 
     if test.ignore_case:
         value = value.casefold()
-    if test.segment is not None and not test.ignore_case and source not in ("client_ip", "method", "host"):
-        return value in segments[test.segment]
     if test.segment is not None:
-        return _is_one_of(source, value, [read(text) for text in segments[test.segment]])
+        members = values_in_form(source, segments[test.segment])
+        return _is_one_of(source, value, members if not test.ignore_case else [read(text) for text in members])
     if test.equals is not None or test.in_ is not None:
         return _is_one_of(source, value, [read(text) for text in test.texts()])
     if test.not_equals is not None or test.not_in is not None:
@@ -269,14 +266,15 @@ def value_holds(condition: Condition, value: str, segments: Mapping[str, frozens
     if test.contains is not None:
         return read(test.contains) in value
     if test.regex is not None:
-        return len(value) <= 1024 and compile_pattern(test.regex, test.ignore_case).fullmatch(value) is not None
+        pattern = compile_pattern(test.regex, test.ignore_case or source in CASELESS)
+        return len(value) <= 1024 and pattern.fullmatch(value) is not None
     return _compares(test, value)
 
 
 def _compares(test: Test, value: str) -> bool:
     if re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", value, re.ASCII) is None:
         return False
-    number = float(value)
+    number = Decimal(value)
     if test.range is not None:
         return test.range[0] <= number <= test.range[1]
     return (
@@ -302,10 +300,13 @@ def _is_within(window: TimeTest, now: float) -> bool:
     return start <= at < end if start < end else at >= start or at < end
 
 
-def _is_one_of(source: str, value: str, texts: list[str]) -> bool:
-    if source == "client_ip":
-        try:
-            return any(ip_address(value) in ip_network(text, strict=False) for text in texts)
-        except ValueError:
-            return False
-    return value in texts
+def _is_one_of(source: str, value: str, texts: Collection[str]) -> bool:
+    if source != "client_ip":
+        return value in texts
+    try:
+        address = ip_address(value)
+        if address.version == 6 and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in ip_network(in_form(source, text), strict=False) for text in texts)
+    except ValueError:
+        return False

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from gateway.http.request import Request
 from gateway.http.target import parameter_needle
-from gateway.rules.pointer import find_text
+from gateway.rules.pointer import claim_pointer, find_text
 from gateway.telemetry.baggage import member
 
 PARAM: Final = 0
@@ -103,8 +102,7 @@ class Field:
         if kind == CALLER_TAG:
             return request.caller_tag or None
         if kind == BAGGAGE:
-            found = member(request.baggage, self.name.encode("ascii"))
-            return decode_member(found) if found else None
+            return member(request.baggage, self.name.encode("ascii"))
         if kind == TIME:
             return str(int(self._clock()))
         if kind == BODY:
@@ -112,14 +110,4 @@ class Field:
         claims = request.claims
         if claims is None:
             claims = request.claims = self._claims(request)
-        return find_text(claims, self.name if self.name[:1] == "/" else "/" + escape_pointer(self.name))
-
-
-def escape_pointer(name: str) -> str:
-    """A key as a part of a JSON pointer (RFC 6901 §3)."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
-def decode_member(value: bytes) -> str:
-    """A baggage member's value (W3C Baggage §3.3.1.3: percent-encoded UTF-8; its properties stand behind `;`)."""
-    return unquote_to_bytes(value.partition(b";")[0].strip(b" \t")).decode("utf-8", "replace")
+        return find_text(claims, claim_pointer(self.name))

@@ -7,20 +7,14 @@ and returns those that are left. Hot: called for every request; built once, by `
 from __future__ import annotations
 
 import hashlib
-import math
-import re
 from bisect import bisect_right
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})")
+from gateway.rules.numbers import place_of
+
 _IPV6: Final = 1 << 32
 """Where IPv6 addresses begin on the line of all addresses."""
-
-
-def number_of(value: str) -> float:
-    """The decimal number that a value is, or NaN. Infinity and exponents are no numbers here."""
-    return float(value) if _NUMBER.fullmatch(value) is not None else math.nan
 
 
 class Lookup:
@@ -108,15 +102,15 @@ class Segments(Lookup):
 class Intervals(Lookup):
     """Base of what is decided by a place on a line: `left[n]` is what is left from `bounds[n - 1]` to below `bounds[n]`.
 
-    `none` is left of a value that has no place.
+    Places are whole numbers of any size. `none` is left of a value that has no place.
     """
 
-    def __init__(self, none: int, bounds: list[float], left: list[int]) -> None:
+    def __init__(self, none: int, bounds: list[int], left: list[int]) -> None:
         self._none = none
         self._bounds = bounds
         self._left = left
 
-    def at(self, place: float) -> int:
+    def at(self, place: int) -> int:
         """What is left at a place."""
         return self._left[bisect_right(self._bounds, place)]
 
@@ -126,12 +120,12 @@ class Numbers(Intervals):
 
     def narrow(self, alive: int, value: str) -> int:
         """One search."""
-        number = number_of(value)
-        return alive & (self._none if math.isnan(number) else self.at(number))
+        place = place_of(value)
+        return alive & (self._none if place is None else self.at(place))
 
 
 class Addresses(Intervals):
-    """client_ip. IPv6 has more addresses than a float has places: it is searched as an integer."""
+    """client_ip. IPv4 in IPv6 (`::ffff:10.0.0.1`, RFC 4291 §2.5.5.2) is IPv4."""
 
     def narrow(self, alive: int, value: str) -> int:
         """One search."""
@@ -139,14 +133,18 @@ class Addresses(Intervals):
             address = ip_address(value)
         except ValueError:
             return alive & self._none
-        place = int(address) if address.version == 4 else int(address) + _IPV6
-        return alive & self._left[bisect_right(self._bounds, place)]
+        if isinstance(address, IPv6Address):
+            mapped = address.ipv4_mapped
+            place = int(address) + _IPV6 if mapped is None else int(mapped)
+        else:
+            place = int(address)
+        return alive & self.at(place)
 
 
 class Buckets(Intervals):
     """percent: the value's bucket, for one salt."""
 
-    def __init__(self, none: int, bounds: list[float], left: list[int], salt: str) -> None:
+    def __init__(self, none: int, bounds: list[int], left: list[int], salt: str) -> None:
         super().__init__(none, bounds, left)
         self._salt: bytes = salt.encode() + b"\0"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Final
 
@@ -20,9 +21,13 @@ from pydantic import (
 )
 
 from gateway.routing.instance import BASE, is_tag
+from gateway.rules.forms import check_characters, in_form
+from gateway.rules.numbers import parse_number, show_number
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_QUOTED: Final = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
+r"""What RE2 quotes; an escape that stands before it is one for itself: `\\Q` is a backslash and a letter."""
 _SPAN: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?- ?([0-9]{1,3}(?:\.[0-9]{1,2})?)")
 _AGE: Final = re.compile(r"([0-9]+)(m|h|d)")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -52,8 +57,13 @@ def check_tag(text: str) -> str:
     return text
 
 
+def is_token(text: str) -> bool:
+    """Whether a text is a token (RFC 9110 §5.6.2)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def _check_header(text: str) -> str:
-    if _TOKEN.fullmatch(text) is None:
+    if not is_token(text):
         raise ValueError(f"{text!r} is not a header name")
     return text.lower()
 
@@ -61,19 +71,19 @@ def _check_header(text: str) -> str:
 def _check_parameter(text: str) -> str:
     if not text:
         raise ValueError("the name of a parameter is missing")
-    return text
+    return check_characters(text)
 
 
 def _check_cookie(text: str) -> str:
     # RFC 6265 §4.1.1 asks for a token; browsers send more than that, but none of these ever.
-    if re.fullmatch(r"[^\s=;]+", text) is None:
+    if re.fullmatch(r"[^\s=;\x00-\x1f\x7f]+", text) is None:
         raise ValueError(f"{text!r} is not a cookie's name")
-    return text
+    return check_characters(text)
 
 
 def _check_member(text: str) -> str:
     # W3C Baggage §3.3.1.1: a key is a token, and case counts.
-    if _TOKEN.fullmatch(text) is None:
+    if not is_token(text):
         raise ValueError(f"{text!r} is not the key of a baggage member")
     return text
 
@@ -93,10 +103,9 @@ def _check_claim(text: str) -> str:
 
 
 def _check_pattern(text: str) -> str:
+    check_characters(text)
     try:
         compile_pattern(text)
-    except UnicodeEncodeError as error:
-        raise ValueError("not a regular expression: it holds a lone surrogate, which is no character") from error
     except re2.error as error:
         reason = error.args[0] if error.args else error
         reason = reason.decode() if isinstance(reason, bytes) else reason
@@ -116,10 +125,18 @@ def compile_pattern(text: str, ignore_case: bool = False) -> re2._Regexp[str]:
     return re2.compile(text, options=options)
 
 
+def enclosed(pattern: str) -> str:
+    r"""A sound pattern as a part of a larger one: in a group, which keeps its alternatives and flags in.
+
+    What it quotes is escaped instead: a `\Q` that no `\E` ends would take the group's end, and what follows, for text.
+    """
+    return f"(?:{_QUOTED.sub(lambda found: found[0] if found[1] is None else re2.escape(found[1]), pattern)})"
+
+
 def _check_path(text: str) -> str:
-    if not text.startswith("/") or "?" in text or "#" in text or "//" in text or not text.isascii():
-        raise ValueError("a path starts with '/' and has no '?', '#', '//' or non-ASCII character")
-    return text
+    if text == "*":
+        raise ValueError("a path starts with '/'")
+    return in_form("path", text)
 
 
 def _parse_share(value: Any) -> float | list[str]:
@@ -129,14 +146,18 @@ def _parse_share(value: Any) -> float | list[str]:
             raise ValueError("a list holds spans such as 0-5 or 12.5-20")
         parse_spans(value)
         return value
+    found = "nothing" if value is None else repr(value)
     try:
-        share = float(value)
-    except (TypeError, ValueError):
-        share = -1.0
+        share = parse_number(value)
+    except ValueError:
+        share = Decimal(-1)
     if not 0 <= share <= 100:
-        found = "nothing" if value is None else repr(value)
         raise ValueError(f"a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found {found}")
-    return share
+    if share != round(share, 2):
+        raise ValueError(
+            f"a share has two decimals at most, as 0.01 is one of the 10,000 buckets that values fall into; found {found}"
+        )
+    return float(share)
 
 
 def parse_spans(share: float | list[str]) -> tuple[tuple[int, int], ...] | None:
@@ -191,6 +212,13 @@ def _parse_moment(value: Any) -> Any:
     return moment
 
 
+def _plain_number(number: Decimal) -> int | float | str:
+    """A number for JSON and YAML: a text where a float would not say all of it."""
+    if number.as_integer_ratio()[1] == 1:
+        return int(number)
+    return float(number) if Decimal(repr(float(number))) == number else show_number(number)
+
+
 def _show_moment(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z") if moment.tzinfo is UTC else moment.isoformat()
 
@@ -217,7 +245,9 @@ Share = Annotated[
         }
     ),
 ]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[
+    Decimal, PlainValidator(parse_number), PlainSerializer(_plain_number), WithJsonSchema({"type": "number"})
+]
 Values = Annotated[list[str], Field(min_length=1)]
 Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age), WithJsonSchema({"type": "string"})]
 Moment = Annotated[

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def claim_pointer(name: str) -> str:
+    """The pointer to a claim that a condition names: what begins with `/` is one, anything else is a key (RFC 6901 §3)."""
+    return name if name[:1] == "/" else "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def find_text(value: Any, pointer: str) -> str | None:
-    """The text of what `pointer` finds, or None where there is nothing, or null.
+    r"""The text of what `pointer` finds, or None where there is nothing, or null.
 
     A number is as it stands in the document, true and false are these words, a list of such is its items joined by `,`.
-    Any other list, and an object, is there, but empty.
+    Any other list, and an object, is there, but empty. For half a character (`"\ud800"`) stands U+FFFD.
     """
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
@@ -34,7 +42,7 @@ def find_text(value: Any, pointer: str) -> str | None:
 
 def _scalar(value: Any) -> str | None:
     if isinstance(value, str):
-        return value
+        return value if value.isascii() else _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

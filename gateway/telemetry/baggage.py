@@ -8,15 +8,20 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 
-def member(lines: list[bytes], name: bytes) -> bytes:
-    """The value of the first member called `name`, percent-decoded, without its properties; empty where absent."""
+def member(lines: list[bytes], name: bytes) -> str | None:
+    """The value of the first member called `name`, without its properties, or None.
+
+    The list is taken apart as it was sent and the value decoded once, after that: `%2C`, `%3B` and `%3D` are text (§3.3.1.3).
+    Bytes that are not UTF-8 become U+FFFD. A member without `=` is none.
+    """
     for line in lines:
         if name in line:
             for item in line.split(b","):
                 key, equals, value = item.partition(b"=")
                 if equals and key.strip(b" \t") == name:
-                    return unquote_to_bytes(value.partition(b";")[0].strip(b" \t"))
-    return b""
+                    value = value.partition(b";")[0].strip(b" \t")
+                    return (unquote_to_bytes(value) if b"%" in value else value).decode("utf-8", "replace")
+    return None
 
 
 def without_member(lines: list[bytes], name: bytes) -> bytes:

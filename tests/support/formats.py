@@ -41,4 +41,4 @@ def places(result: Imported | Exported) -> list[str]:
 MANY = {"match_mode": "any", "match": [GRAY, {"header": "x-b", "in": ["1", "2"]}]}
 
 TEXT = st.text(st.characters(codec="ascii", exclude_characters="\0\r\n"), min_size=1, max_size=8)
-"""Any text that a header or a parameter may have."""
+"""Any text that a parameter may have."""

@@ -29,6 +29,8 @@ def rule_set(
     )
 
 
-def compiled(groups: Sequence[LaneGroup | dict[str, Any]], **parts: Any) -> CompiledRules:
+def compiled(
+    groups: Sequence[LaneGroup | dict[str, Any]], segments: Mapping[str, frozenset[str]] | None = None, **parts: Any
+) -> CompiledRules:
     """Compiled rules of groups."""
-    return compile_rules(rule_set(groups), around(**parts))
+    return compile_rules(rule_set(groups, segments), around(**parts))

@@ -12,8 +12,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from gateway.control.load import load_gateway, load_sidecar
+from gateway.errors import ProtocolError
 from gateway.http.target import match_path
 from gateway.settings import Address, GatewaySettings, NacosRegistrySettings, SidecarSettings
+from gateway.settings.routes import RouteSettings
 from gateway.yamlfile import Location
 
 GATEWAY: dict[str, Any] = {"registry": {"kind": "static"}}
@@ -319,3 +321,18 @@ def test_a_registry_is_another_one_where_its_lists_would_be() -> None:
     assert nacos.identity != nacos.model_copy(update={"namespace": "other"}).identity
     assert nacos.identity != nacos.model_copy(update={"tag_keys": ["lane"]}).identity
     assert nacos.identity == nacos.model_copy(update={"interval": 9.0, "token": "s3cret"}).identity
+
+
+def test_a_routes_path_is_in_the_form_in_which_the_listener_compares() -> None:
+    digits = "0123456789abcdefABCDEF"
+    texts = ["/.", "/..", "/a/./b", "/.well", "/a..", "/..;x/b", "/a%2", "/%", "/a\\b", "/a/", "/a;b"]
+    for text in (*texts, *(f"/x%{high}{low}y" for high in digits for low in digits)):
+        try:
+            is_normal = match_path(text.encode()) == text
+        except ProtocolError:
+            is_normal = False
+        if is_normal:
+            RouteSettings.model_validate({"path": text, "service": "a"})
+        else:
+            with pytest.raises(ValidationError, match="is in the form in which paths are compared"):
+                RouteSettings.model_validate({"path": text, "service": "a"})

@@ -19,7 +19,7 @@ from gateway.rules.formats.outcome import Loss, Unfit
 from gateway.rules.formats.reading import at
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import check_name, check_tag
-from gateway.rules.shares import GroupShares, OverlapError
+from gateway.rules.shares import GroupShares, Key, OverlapError, key_of, show_spans
 
 NEVER: Final = Condition(path=InnerTest(absent=True))
 """Holds of no request: each has a path."""
@@ -145,16 +145,38 @@ def closed(lane: Lane) -> Lane:
 
 
 def group_of(place: str, lanes: Sequence[Lane], losses: list[Loss], **values: Any) -> LaneGroup:
-    """A group. Lanes that want shares of others are closed, with a loss. `values` are the group's other fields."""
+    """A group. `values` are the group's other fields.
+
+    A lane whose share would meet another's has it written in spans; one that wants more than is left is closed, with a loss.
+    """
     lanes = list(lanes)
     while True:
         try:
             GroupShares((lane.name, lane.leaves()) for lane in lanes)
             return LaneGroup(lanes=lanes, **values)
         except OverlapError as error:
-            losses.append(Loss(at(place, error.lane), f"{error}; {CLOSED}"))
             index = [lane.name for lane in lanes].index(error.lane)
+            if error.spans:
+                spans = show_spans(sorted(error.spans))
+                match = [_in_spans(condition, error.key, spans) for condition in lanes[index].match]
+                lanes[index] = lanes[index].model_copy(update={"match": match})
+                continue
+            losses.append(Loss(at(place, error.lane), f"{error}; {CLOSED}"))
             lanes[index] = closed(lanes[index]).model_copy(update={"match": [NEVER]})
+
+
+def _in_spans(condition: Condition, key: Key, spans: list[str]) -> Condition:
+    """The same condition, with the share of a key written in spans."""
+    if condition.members:
+        members = [_in_spans(member, key, spans) for member in condition.members]
+        if condition.not_ is not None:
+            return Condition.model_validate({"not": members[0]})
+        return combined(members, "all" if condition.all is not None else "any")
+    if condition.test.percent is None or key_of(condition) != key:
+        return condition
+    data = condition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    (data[condition.source] if condition.source in PLAIN_SOURCES else data)["percent"] = spans
+    return Condition.model_validate(data)
 
 
 def free_name(text: str, taken: set[str], place: str, losses: list[Loss]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import re2
 
-from gateway.rules.names import compile_pattern
+from gateway.rules.names import compile_pattern, enclosed
 
 ANYTHING: Final = "(?s:.*)"
 _META: Final = frozenset("\\.+*?()|[]{}^$")
@@ -77,7 +77,7 @@ def trimmed(pattern: str) -> tuple[bool, str, bool]:
 
     Anchors that belong to one alternative, as in `^a|b$`, stay where they are: RE2 takes them inside a whole match.
     """
-    if _MULTILINE.search(pattern):
+    if _MULTILINE.search(pattern) or "\\Q" in pattern:
         return False, pattern, False
     start = pattern.startswith("^")
     end = _END.search(pattern)
@@ -93,13 +93,13 @@ def whole(pattern: str) -> str:
     """A pattern that is looked for anywhere, as one that matches the whole value."""
     start, body, end = trimmed(pattern)
     if not (start and end) and literal(body) is None:
-        body = f"(?:{body})"
+        body = enclosed(body)
     return ("" if start else ANYTHING) + body + ("" if end else ANYTHING)
 
 
 def anchored(pattern: str) -> str:
     """A pattern for the whole value, as one that says the same to those who look for a match anywhere."""
-    return f"^(?:{pattern})\\z"
+    return f"^{enclosed(pattern)}\\z"
 
 
 def subtrees(paths: Iterable[str]) -> str:

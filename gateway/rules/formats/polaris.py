@@ -46,7 +46,7 @@ def import_polaris(data: object) -> Imported:
     return Imported(tuple(groups), tuple(losses))
 
 
-def integers(place: str, source: str, name: str, low: float, high: float) -> Condition:
+def integers(place: str, source: str, name: str, low: int, high: int) -> Condition:
     """A RANGE: it takes whole numbers only. Raises Unfit."""
     tests: list[dict[str, Any]] = [{"range": [low, high]}, {"regex": _INTEGER}]
     return drafts.combined([drafts.condition(place, source, name, test) for test in tests], "all")

@@ -81,14 +81,14 @@ def _write(place: str, condition: Condition, losses: list[Loss]) -> dict[str, An
     if source not in _TYPES:
         raise refusal(place, condition, "Polaris")
     if test.range is not None:
-        low, high = test.range
-        if not (low.is_integer() and high.is_integer()):
+        low, high = map(int, test.range)
+        if [low, high] != test.range:
             raise refusal(place, condition, "Polaris")
         if whole is condition:
             losses.append(Loss(place, "a range takes whole numbers only there"))
         elif condition != integers(place, source, name, low, high):
             raise refusal(place, condition, "Polaris")
-        return _argument(source, name, "RANGE", f"{int(low)}~{int(high)}")
+        return _argument(source, name, "RANGE", f"{low}~{high}")
     if whole is not condition:
         raise refusal(place, condition, "Polaris")
     if (test.operator, test.operand(test.operator)) in (("exists", True), ("absent", False)):

@@ -1,20 +1,24 @@
-"""Comparisons as intervals."""
+"""Comparisons as intervals of places."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
 
 from gateway.rules.conditions import Test
+from gateway.rules.numbers import HIGHEST, LOWEST, place_of_number, show_place
+
+_ONE: Final = place_of_number(Decimal(1))
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The numbers from `low` to `high`, both included."""
+    """The numbers whose places are from `low` to `high`, both included."""
 
-    low: float
-    high: float
+    low: int = LOWEST
+    high: int = HIGHEST
 
     @property
     def is_empty(self) -> bool:
@@ -30,32 +34,37 @@ class Interval:
         return self.low <= other.low and other.high <= self.high
 
     def samples(self) -> Iterator[str]:
-        """Some of its numbers, as they are written."""
+        """Some of its numbers, as they are written; round ones first."""
         low, high = self.low, self.high
-        if math.isinf(low) and math.isinf(high):
+        if low == LOWEST and high == HIGHEST:
             yield "0"
-        elif math.isinf(high):
-            yield from (_show(math.ceil(low)), _show(math.floor(low) + 1), _show(low), _show(low + 1))
-        elif math.isinf(low):
-            yield from (_show(math.floor(high)), _show(math.ceil(high) - 1), _show(high), _show(high - 1))
+        elif high == HIGHEST:
+            yield from map(show_place, (_up(low), _up(low + 1), low, low + _ONE))
+        elif low == LOWEST:
+            yield from map(show_place, (_down(high), _down(high - 1), high, high - _ONE))
         else:
-            yield from (_show(math.ceil(low)), _show((low + high) / 2), _show(low), _show(high))
+            yield from map(show_place, (_up(low), (low + high) // 2, low, high))
 
 
 def interval_of(test: Test) -> Interval | None:
     """The numbers that a comparison takes; None for what is none."""
     if test.range is not None:
-        return Interval(test.range[0], test.range[1])
+        return Interval(place_of_number(test.range[0]), place_of_number(test.range[1]))
     if test.gt is not None:
-        return Interval(math.nextafter(test.gt, math.inf), math.inf)
+        return Interval(low=place_of_number(test.gt) + 1)
     if test.gte is not None:
-        return Interval(test.gte, math.inf)
+        return Interval(low=place_of_number(test.gte))
     if test.lt is not None:
-        return Interval(-math.inf, math.nextafter(test.lt, -math.inf))
+        return Interval(high=place_of_number(test.lt) - 1)
     if test.lte is not None:
-        return Interval(-math.inf, test.lte)
+        return Interval(high=place_of_number(test.lte))
     return None
 
 
-def _show(number: float) -> str:
-    return f"{number:.15f}".rstrip("0").rstrip(".") if abs(number) < 1e15 else "0"
+def _up(place: int) -> int:
+    """The next whole number, upward."""
+    return -(-place // _ONE) * _ONE
+
+
+def _down(place: int) -> int:
+    return place // _ONE * _ONE

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote
 
+from gateway.rules.conditions import Condition
 from gateway.rules.explain import show_condition
 from gateway.rules.lint.findings import Finding, Knowledge
 from gateway.rules.lint.reach import holds_always
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import key_of, show_spans
+
+_ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Finding]:
@@ -25,6 +30,11 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
         if holds_always(leaf):
             hint = "say `exists: true` where that is meant, or leave the condition out"
             yield Finding("GR105", group.name, lane.name, "match", f"{text} holds of every value", hint)
+        escaped = _escaped(leaf) if leaf.source in ("param", "baggage") else ""
+        if escaped:
+            message = f"{text}: values are decoded before they are compared"
+            hint = f"write {unquote(escaped)!r}, unless what is sent has its percent sign escaped"
+            yield Finding("GR106", group.name, lane.name, "match", message, hint)
         subject = f"{leaf.source} {leaf.name}".strip()
         is_covered = any(
             (other.source, other.name) == (leaf.source, leaf.name)
@@ -41,6 +51,13 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
         if leaf.body is not None and known.inspects_body is False:
             hint = "give the route `inspect_body: 65536`"
             yield Finding("GR403", group.name, lane.name, "match", f"{text}: no route lets rules look at bodies", hint)
+
+
+def _escaped(leaf: Condition) -> str:
+    """The first text of a condition that has a percent escape, or nothing."""
+    test = leaf.test
+    texts = [*test.texts(), *(text for text in (test.prefix, test.suffix, test.contains) if text)]
+    return next((text for text in texts if _ESCAPE.search(text)), "")
 
 
 def of_expiry(group: LaneGroup, lane: Lane, known: Knowledge, now: float) -> Iterator[Finding]:
@@ -106,7 +123,9 @@ def of_shares(group: LaneGroup) -> Iterator[Finding]:
         subject = f"{key[0]} {key[1]}".strip()
         held = "; ".join(f"{lane.name} percent: [{spans}]" for lane, spans, _ in members)
         lane = next(lane for lane, _, plain in members if plain)
-        message = f"several lanes split by {subject}, and not all say which spans they hold"
+        message = (
+            f"several lanes split by {subject}, and not all say which spans they hold: that follows from their order"
+        )
         yield Finding("GR301", group.name, lane.name, "match", message, f"they hold now: {held}")
 
 

@@ -45,7 +45,7 @@ def _why_empty(setting: Setting, wish: Wish) -> str:
     values = finite_values(setting, wish)
     if values is not None:
         return "" if values else "can be none of the values that it must be"
-    numbers = Interval(-float("inf"), float("inf"))
+    numbers = Interval()
     for condition in wish.positive:
         interval = interval_of(condition.test)
         if interval is not None:

@@ -19,9 +19,10 @@ from gateway.errors import ProtocolError
 from gateway.http.request import Request
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import value_holds
-from gateway.rules.fields import escape_pointer
+from gateway.rules.forms import values_in_form
 from gateway.rules.lint.numbers import interval_of
 from gateway.rules.model import LaneGroup
+from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Row
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, bucket_of
@@ -104,8 +105,7 @@ def finite_values(setting: Setting, wish: Wish) -> list[str] | None:
             continue
         listed = [test.equals] if test.equals is not None else test.in_
         if listed is not None:
-            texts = [_spell(condition.source, text) for text in listed]
-            return [text for text in dict.fromkeys(texts) if satisfies(setting, wish, text)]
+            return [text for text in dict.fromkeys(listed) if satisfies(setting, wish, text)]
     return None
 
 
@@ -148,9 +148,9 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
             texts = test.texts() if test.segment is None else sorted(setting.rules.segments[test.segment])[:50]
             yield from (str(ip_network(text, strict=False)[0]) for text in texts)
         else:
-            yield from (_spell(source, text) for text in test.texts())
+            yield from test.texts()
             if test.segment is not None:
-                yield from islice(setting.rules.segments[test.segment], 200)
+                yield from islice(values_in_form(source, setting.rules.segments[test.segment]), 200)
         if test.prefix is not None:
             starts.append(test.prefix)
         if test.suffix is not None:
@@ -196,10 +196,6 @@ def _samples(pattern: str) -> Iterator[str]:
     filled = re.sub(r"\.[*+?]", "x", filled)
     filled = re.sub(r"[()?*+]", "", filled.replace(r"\.", "\0").replace(".", "x").replace("\0", "."))
     yield from (filled.replace("\\", ""), *(part for part in filled.replace("\\", "").split("|")), "", "x", "1")
-
-
-def _spell(source: str, text: str) -> str:
-    return {"method": text.upper(), "host": text.lower()}.get(source, text)
 
 
 def _is_below(path: str, paths: Sequence[str]) -> bool:
@@ -258,7 +254,7 @@ def _request(values: dict[Key, str]) -> tuple[Request, dict[str, Any]] | None:
         content = _put(content, pointer, value)
     claims: Any = {}
     for name, value in names.get("jwt", []):
-        claims = _put(claims, name if name.startswith("/") else "/" + escape_pointer(name), value)
+        claims = _put(claims, claim_pointer(name), value)
     try:
         request = Request.build(only("method", "GET"), url, headers, only("client_ip", "192.0.2.1"))
     except (ProtocolError, ValueError):

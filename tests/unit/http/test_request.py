@@ -299,6 +299,11 @@ def test_cookies_are_taken_as_sent_and_the_first_counts() -> None:
     assert request.cookie("broken") is None
 
 
+def test_cookie_names_are_utf_8_and_white_space_around_names_and_values_is_none_of_theirs() -> None:
+    request = read(get('Cookie: ключ=да;a =1 ;\tb= "2" '.encode()))
+    assert [request.cookie(name) for name in ("ключ", "a", "b")] == ["да", "1", "2"]
+
+
 def test_header_is_the_first_line_trimmed() -> None:
     request = read(get(b"X-User:  alice \t", b"x-user: bob", b"X-Raw: \xe4"))
     assert request.header(field_pattern(b"x-user")) == "alice"

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -16,6 +17,7 @@ from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
+from gateway.rules.names import compile_pattern
 from gateway.rules.shares import bucket_of
 from tests.support.rules import around, compiled, rule_set
 
@@ -98,8 +100,6 @@ def test_operator(operator: dict[str, Any], present: bool, other: bool, empty: b
     + [(text, False) for text in ("", "five", "0" * 31 + "5", "1e0", "NaN", "Infinity", "0x5", "5 ", "1_0", "٥")],
 )
 def test_range(value: str, inside: bool) -> None:
-    from urllib.parse import quote
-
     assert holds({"param": "n", "range": [1, 10]}, f"/?n={quote(value)}") is inside
 
 
@@ -121,6 +121,21 @@ def test_encoded_values_are_decoded_once_undecodable_ones_match_nothing_written(
 def test_a_very_long_value_never_matches_a_pattern() -> None:
     assert holds({"param": "a", "regex": "a+"}, "/?a=" + "a" * 1024)
     assert not holds({"param": "a", "regex": "a+"}, "/?a=" + "a" * 1025)
+
+
+@pytest.mark.parametrize("open_ended", ["\\Qab", "\\Qab\\", "(?i)ab", "ab|", "^ab$", "ab|cd", "\\\\Qab"])
+def test_of_many_patterns_on_one_field_each_stands_alone(open_ended: str) -> None:
+    """From nine on they are asked together first: `\\Qab` and `\\Qcd\\E` once took each other for text."""
+    patterns = [*(f"v{number}" for number in range(7)), open_ended, "\\Qcd\\E", "(?P<n>x)", "(?P<n>y)"]
+    lanes = [
+        {"name": f"l{number}", "tag": "t", "match": [{"param": "a", "regex": pattern}]}
+        for number, pattern in enumerate(patterns)
+    ]
+    rules = compiled([LaneGroup.model_validate({"name": "g", "lanes": lanes})])
+    for value in ("v3", "ab", "AB", "cd", "ab\\", "\\Qab", "", "x", "y", "z"):
+        single = [number for number, pattern in enumerate(patterns) if compile_pattern(pattern).fullmatch(value)]
+        winner = rules.match(Request.build("GET", f"/?a={quote(value)}"))
+        assert (winner.name if winner else None) == (f"l{single[0]}" if single else None), value
 
 
 def test_things_without_a_name() -> None:
@@ -284,6 +299,16 @@ def test_baggage_is_decoded_and_has_no_properties() -> None:
     header = ("Baggage", "a=1, tenant=acme%20ltd;ttl=3 ,b=2")
     assert holds({"baggage": "tenant", "equals": "acme ltd"}, "/", header)
     assert not holds({"baggage": "Tenant", "exists": True}, "/", header)
+
+
+def test_what_is_escaped_in_baggage_is_text_and_an_empty_member_is_there() -> None:
+    header = ("Baggage", "t=a%3Bb, e=, p=;x=1, q")
+    assert holds({"baggage": "t", "equals": "a;b"}, "/", header)
+    assert not holds({"baggage": "t", "equals": "a"}, "/", header)
+    for name in ("e", "p"):
+        assert holds({"baggage": name, "equals": ""}, "/", header)
+        assert holds({"baggage": name, "exists": True}, "/", header)
+    assert holds({"baggage": "q", "absent": True}, "/", header)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,13 @@ class TestMse:
         assert [lane.enabled for lane in found.groups[0].lanes] == [True, False]
         assert "b" in places(found)
 
+    def test_shares_that_would_meet_are_written_in_spans(self) -> None:
+        share = {"Type": "cookie", "Name": "uid", "Operator": "percent"}
+        lanes = [self.lane(share | {"Rate": rate}, Name=name) for name, rate in (("a", 60), ("b", 30))]
+        found = import_rules("mse", lanes)
+        assert [lane.enabled for lane in found.groups[0].lanes] == [True, True]
+        assert [leaf.percent for lane in found.groups[0].lanes for leaf in lane.leaves()] == [60.0, ["60-90"]]
+
     def test_priorities_order_lanes(self) -> None:
         lanes = [self.lane(self.ITEM, Name=str(priority)) for priority in (9, 1)]
         for lane, priority in zip(lanes, (9, 1), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.rules.formats import FORMATS
@@ -103,5 +103,6 @@ NAMED = st.sampled_from(["header", "param"])
     text=TEXT,
 )
 def test_any_text_survives(form: str, source: str, operator: str, text: str) -> None:
+    assume(source == "param" or (text == text.strip(" ") and text.isprintable()))  # a header has no other
     ours = group({"match": [{source: "k", operator: text}], "strict": form == "istio"})
     assert there_and_back(form, ours) == (ours,)

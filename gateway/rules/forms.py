@@ -1,0 +1,206 @@
+"""The form in which a request has the values of each field, and what becomes of a rule's text in it.
+
+A text that no value can ever be, or begin with, would make a condition that never holds, without a word. So every text of
+a rule is brought into the form of the values it is compared with where its meaning is beyond doubt, and refused otherwise.
+`docs/rules.md` has the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv6Network, ip_network
+from typing import Final, Literal
+from urllib.parse import quote
+
+from gateway.errors import ProtocolError
+from gateway.http.target import match_path
+from gateway.routing.instance import is_tag
+
+Part = Literal["whole", "start", "end", "inside"]
+"""What of a value a text is compared with."""
+
+CASELESS: Final = frozenset({"method", "host"})
+"""Fields in which case never matters: methods are read in upper, hosts in lower case."""
+RESPELT: Final = frozenset({"path", *CASELESS})
+"""Fields in which a text may be brought into another form."""
+
+_VISIBLE: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED: Final = re.compile(r"[0-9A-Za-z._~-]")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SERVICE: Final = re.compile(r"[0-9A-Za-z@._:-]{1,255}")
+_TAG: Final = re.compile(r"[0-9A-Za-z._-]{0,63}")
+_HOSTS: Final[Mapping[Part, re.Pattern[str]]] = {
+    "whole": re.compile(r"[0-9a-z._~-]+|\[[0-9a-f:.]+\]"),
+    "start": re.compile(r"[0-9a-z._~-]*|\[[0-9a-f:.]*\]?"),
+    "end": re.compile(r"[0-9a-z._~-]*|\[?[0-9a-f:.]*\]"),
+    "inside": re.compile(r"[0-9a-z._~-]*|\[?[0-9a-f:.]*\]?"),
+}
+
+
+def in_form(source: str, text: str, part: Part = "whole") -> str:
+    """A rule's text as values of this source have it. Raises ValueError, which says what is accepted."""
+    check_characters(text)
+    read = _READERS.get(source)
+    return text if read is None else read(text, part)
+
+
+def is_possible(source: str, text: str) -> bool:
+    """Whether a value of this source can be what a text says."""
+    try:
+        in_form(source, text)
+    except ValueError:
+        return False
+    return True
+
+
+def check_characters(text: str) -> str:
+    """Returns the text. Raises ValueError where it holds half a character: what a request says never does."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} holds a lone surrogate, which is no character") from None
+    return text
+
+
+def values_in_form(source: str, values: Iterable[str]) -> frozenset[str]:
+    """A segment's values as values of this source have them; what can never be one is left out."""
+    if source not in RESPELT:
+        return values if isinstance(values, frozenset) else frozenset(values)
+    return frozenset([in_form(source, text) for text in values if is_possible(source, text)])
+
+
+def check_pattern(source: str, pattern: str, ignore_case: bool) -> None:
+    """Raises ValueError for a pattern with a part that no value of this source can match."""
+    if source in ("path", "host", "method") and not pattern.isascii():
+        written = (
+            "percent-encoded (%E5%95%86)" if source == "path" else "ASCII (xn--…)" if source == "host" else "ASCII"
+        )
+        raise ValueError(f"{source}: {pattern!r} has characters that are not ASCII, and a {source} is {written}")
+    if source == "path":
+        for found in _ESCAPE.finditer(pattern):
+            letter = chr(int(found[1], 16))
+            if _UNRESERVED.fullmatch(letter):
+                raise ValueError(f"path: {found[0]} is decoded in a path: write {letter} in {pattern!r}")
+            if found[1] != found[1].upper() and not ignore_case and "(?i" not in pattern:
+                raise ValueError(f"path: escapes are in upper case in a path: write {found[0].upper()} in {pattern!r}")
+
+
+def _path(text: str, part: Part) -> str:
+    """As the listener reads it: what is not ASCII is percent-encoded, escapes are in their normal form (RFC 3986 §6.2.2)."""
+    if part in ("whole", "start") and text[:1] != "/" and text != "*" and (text or part == "whole"):
+        raise ValueError(f"path: a path starts with '/', so {text!r} can never be one")  # OPTIONS * has the asterisk
+    if "?" in text:
+        raise ValueError(
+            f"path: the query is no part of the path, so {text!r} can never be one; a parameter is `param`"
+        )
+    raw = quote(text, safe=_VISIBLE).encode("ascii")
+    # A letter stands for what may be beside a part: `/.` may begin `/.well-known`, and `..` may end `/a..`.
+    before = b"" if part in ("whole", "start") else b"x"
+    after = b"" if part in ("whole", "end") else b"x"
+    try:
+        read = match_path(before + raw + after)
+    except ProtocolError as error:
+        raise ValueError(f"path: {text!r} can never be one: {error.detail}") from error
+    return read[len(before) : len(read) - len(after)]
+
+
+def _host(text: str, part: Part) -> str:
+    read = text.lower()
+    if part in ("whole", "end") and len(read) > 1:
+        read = read.removesuffix(".")
+    if _HOSTS[part].fullmatch(read):
+        return read
+    if "*" in read:
+        hint = "there are no wildcards; write {host: {suffix: .example}} for all below example"
+    elif not read.isascii():
+        hint = "it is compared as it is sent, in ASCII (xn--…)"
+    elif ":" in read and "/" not in read:
+        hint = "the port is left out (and IPv6 in brackets)"
+    else:
+        hint = "it is a name or an address, such as shop.example or [::1], without scheme, port and path"
+    raise ValueError(f"host: {hint}, so {text!r} can never be a host")
+
+
+def _method(text: str, part: Part) -> str:
+    if _TOKEN.fullmatch(text) is None and (text or part == "whole"):
+        raise ValueError(f"method: a method is one word, such as GET, so {text!r} can never be one")
+    return text.upper()
+
+
+def _header(text: str, part: Part) -> str:
+    if _CONTROL.search(text):
+        raise ValueError(
+            f"header: a field's value has no line breaks and control characters, so {text!r} can never be one"
+        )
+    _check_space("header", text, part)
+    return text
+
+
+def _cookie(text: str, part: Part) -> str:
+    if ";" in text or _CONTROL.search(text):
+        raise ValueError(
+            f"cookie: a cookie's value has no semicolons, line breaks and control characters, so {text!r} can never be one"
+        )
+    _check_space("cookie", text, part)
+    if part == "whole" and len(text) >= 2 and text[0] == '"' == text[-1]:
+        raise ValueError(f"cookie: values are compared without the double quotes around them; write {text[1:-1]!r}")
+    return text
+
+
+def _check_space(source: str, text: str, part: Part) -> None:
+    begins = part in ("whole", "start") and text[:1] in (" ", "\t")
+    if text and (begins or (part in ("whole", "end") and text[-1] in " \t")):
+        raise ValueError(f"{source}: values are compared without white space around them, so {text!r} can never be one")
+
+
+def _address(text: str, _: Part) -> str:
+    """IPv4 in IPv6 (`::ffff:10.0.0.1`, RFC 4291 §2.5.5.2) is IPv4."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"client_ip: {text!r} is neither an address nor a network") from error
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return f"{mapped}/{network.prefixlen - 96}".removesuffix("/32")
+    return text
+
+
+def _service(source: str) -> Callable[[str, Part], str]:
+    def read(text: str, part: Part) -> str:
+        if _SERVICE.fullmatch(text) is None and (text or part == "whole"):
+            raise ValueError(
+                f"{source}: a service's name is 1 to 255 letters, digits, '.', '_', '-', ':' or '@', so {text!r} can never "
+                "be one"
+            )
+        return text
+
+    return read
+
+
+def _tag(text: str, part: Part) -> str:
+    if not (is_tag(text) if part == "whole" else _TAG.fullmatch(text)):
+        raise ValueError(
+            f"caller_tag: a tag is 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit, so {text!r} "
+            "can never be one"
+        )
+    return text
+
+
+_READERS: Final[Mapping[str, Callable[[str, Part], str]]] = {
+    "path": _path,
+    "host": _host,
+    "method": _method,
+    "header": _header,
+    "cookie": _cookie,
+    "client_ip": _address,
+    "service": _service("service"),
+    "caller": _service("caller"),
+    "caller_tag": _tag,
+}
+"""By source."""
+FORMED: Final = frozenset(_READERS)
+"""Sources whose values have a form; a value of any other can be any text."""

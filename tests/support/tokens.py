@@ -1,0 +1,19 @@
+"""Keys for tests, as JWKs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"
+"""A secret of 32 bytes, as an `oct` JWK has it."""
+
+
+def jwk(key: Any, **members: Any) -> dict[str, Any]:
+    """The key as a JWK."""
+    kind = {rsa.RSAPrivateKey: "RS256", rsa.RSAPublicKey: "RS256", ed25519.Ed25519PublicKey: "EdDSA"}
+    name = next((algorithm for type_, algorithm in kind.items() if isinstance(key, type_)), "ES256")
+    return {**json.loads(jwt.get_algorithm_by_name(name).to_jwk(key)), **members}
