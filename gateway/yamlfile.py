@@ -82,9 +82,12 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     return parse(read_text(path), str(path), environ)
 
 
-def read_text(path: Path) -> str:
-    """What a file says. Raises ConfigError where it cannot be read, is not UTF-8 or is empty."""
-    file = str(path)
+def read_text(path: Path, file: str = "") -> str:
+    """What a file says; `file` names it in problems, where its path does not.
+
+    Raises ConfigError where it cannot be read, is not UTF-8 or is empty.
+    """
+    file = file or str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

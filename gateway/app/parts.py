@@ -114,6 +114,7 @@ def _make_route(route: RouteSettings) -> Route:
 def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings | SidecarSettings) -> None:
     """Says which changed settings only a restart applies: sockets and what is built once."""
     hot = {"routes", "rules", "registry", "registries", "services", "name", "jwt", "sticky"}
+    hot |= {"ready_without_registry", "ready_with_old_rules"}
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
     ]

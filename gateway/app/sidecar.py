@@ -25,9 +25,10 @@ from gateway.app.parts import (
     warn_of_restart,
 )
 from gateway.app.registries import make_registries, registrars, replace_static
+from gateway.background import failures
 from gateway.control.application import ApplicationWatch
 from gateway.control.certificates import upstream_tls
-from gateway.control.load import LoadedSidecar, load_sidecar
+from gateway.control.load import LoadedSidecar, RulesFrom, load_settings, load_sidecar
 from gateway.control.publish import Publisher
 from gateway.control.reload import FILES_CHANGED, Reloader
 from gateway.control.surroundings import make_surroundings
@@ -46,7 +47,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import RemoteRegistrySettings
+from gateway.settings import RemoteRegistrySettings, SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.telemetry.counters import Traffic
 
@@ -81,7 +82,7 @@ class Sidecar:
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
         self._reloader: Reloader[ReadySidecar] = Reloader(
-            lambda: ReadySidecar.of(load_sidecar(path, overrides, state=self._copies.folder)), self._apply
+            lambda: self._build(self._copies.from_now()), self._apply, self._record
         )
         self._copies = RuleCopies(self._reload)
         self._path = path
@@ -94,8 +95,8 @@ class Sidecar:
 
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
-        await self._copies.open(load_sidecar(self._path, self._overrides).settings)
-        ready = await self._reloader.start()
+        await self._copies.open(load_settings(SidecarSettings, self._path, self._overrides))
+        ready = await self._reloader.start(self._copies.kept_revision, lambda _: self._copies.build_old(self._build))
         settings = self._settings = ready.loaded.settings
         # Both sockets first: nothing is registered before peers can reach it.
         inbound_socket = bind(settings.inbound.host, settings.inbound.port)
@@ -127,7 +128,7 @@ class Sidecar:
         self._registries = make_registries(
             settings.all_registries, self._publisher.service_changed, settings.chosen_registries, settings.state
         )
-        self._install(ready, 1)
+        self._install(ready, self._reloader.state.revision)
         self._log_file = make_log_file(settings)
         self._inbound = Listener(
             inbound_socket,
@@ -170,6 +171,8 @@ class Sidecar:
                 lambda: (1, 0),
                 dict,
                 dict,
+                lambda: self._copies.mirrors,
+                lambda: failures,
                 lambda: self._app_watch.is_up,
             )
         )
@@ -242,8 +245,15 @@ class Sidecar:
         if not self._is_serving:
             self._missed = cause  # for when everything is there that a reload needs
             return
+        await self._copies.mirrors.restore()
         await self._reloader.reload(cause)
         self._watcher.watch(self._reloader.files)
+
+    def _build(self, rules_from: RulesFrom) -> ReadySidecar:
+        return ReadySidecar.of(load_sidecar(self._path, self._overrides, rules_from=rules_from))
+
+    async def _record(self, ready: ReadySidecar, revision: int, *_: str) -> None:
+        await self._copies.applied(ready.loaded.settings, ready.loaded.lanes, revision)
 
     def _apply(self, ready: ReadySidecar, revision: int) -> None:
         if self._is_serving:
@@ -306,7 +316,7 @@ class Sidecar:
         # One registry is enough for peers to find it.
         if self._announcers and not any(announcer.registered for announcer in self._announcers.values()):
             return [f"service {service} is not registered yet"]
-        return self._copies.not_ready()
+        return self._copies.not_ready(self._settings, self._reloader.state)
 
     def _status(self) -> dict[str, object]:
         state = self._reloader.state
@@ -319,6 +329,7 @@ class Sidecar:
             "loaded_at": state.loaded_at,
             "last_reload_error": list(state.error) or None,
             "reloads": {"success": state.succeeded, "failure": state.failed},
+            "runs_old_rules": state.runs_old_rules,
             "service": settings.service,
             "tag": settings.tag,
             "application": {
@@ -329,6 +340,6 @@ class Sidecar:
             "registered": any(announcer.registered for announcer in self._announcers.values()),
             "registered_in": [name for name, announcer in self._announcers.items() if announcer.registered],
             "registries": describe_registries(self._registries),
-            "rules": self._copies.mirrors.describe(),
+            "rules": self._copies.mirrors.describe(state.error),
             "draining": self._is_draining,
         }

@@ -67,7 +67,10 @@ class ServingSettings(Model):
     """Lane rules: a directory (its *.yaml files by name), a file, a remote document, or a list of these; paths are
     relative to this file."""
     state: str | None = None
-    """Directory for what should outlive a restart, relative to this file: the history of rules, copies of remote ones."""
+    """Directory for what should outlive a restart, relative to this file: the history of rules, copies of remote ones, the
+    last rules that were in force, and what registries said."""
+    ready_with_old_rules: bool = True
+    """Whether a program is ready that runs the rules in `state`, since those there were at its start had problems."""
     carriers: CarrierSettings = CarrierSettings()
     """Where requests carry their tag."""
     timeouts: TimeoutSettings = TimeoutSettings()

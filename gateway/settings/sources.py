@@ -9,6 +9,16 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from gateway.settings.fields import AddressField, Model, PositiveDuration
 
 
+def nacos_url(address: str, namespace: str, group: str, data_id: str) -> str:
+    """What a Nacos config is called."""
+    return f"nacos://{address}/{namespace + '/' if namespace else ''}{group}/{data_id}"
+
+
+def consul_url(address: str, key: str) -> str:
+    """What a key of Consul's store is called, or a prefix."""
+    return f"consul://{address}/{key}"
+
+
 class RemoteRules(Model):
     """A document of lane rules in a Nacos server's configuration, or a key of Consul's key-value store."""
 
@@ -44,8 +54,11 @@ class RemoteRules(Model):
 
     @property
     def name(self) -> str:
-        """What it is called in logs and problems."""
-        return f"nacos:{self.group}/{self.nacos}" if self.nacos is not None else f"consul:{self.consul}"
+        """What it is called in logs and problems: its place, as a URL."""
+        address = str(self.address)
+        if self.nacos is None:
+            return consul_url(address, self.consul or "")
+        return nacos_url(address, self.namespace, self.group, self.nacos)
 
 
 def _kind(value: Any) -> str:
