@@ -58,6 +58,8 @@ _log = logging.getLogger("gateway")
 
 EXPIRY_WARNING = 14
 """Days before a certificate expires from which on every load says so."""
+EXPIRY_RETRY = 10.0
+"""Seconds after which closing lanes that have expired is tried again."""
 
 
 class EntryGateway:
@@ -243,11 +245,15 @@ class EntryGateway:
         """A lane has expired."""
         try:
             again = await asyncio.to_thread(EntryBuild.of, build.settings, build.rules)
-        except ConfigError as error:
-            _log.error("lanes that have expired stay open until the next reload: %s", error)
-            return
-        if revision == self._reloader.state.revision:
-            self._install(again, revision)
+            if revision == self._reloader.state.revision:
+                self._install(again, revision)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a lane must not stay open for it for ever
+            _log.error(
+                "lanes that have expired stay open for now: %s", error, exc_info=not isinstance(error, ConfigError)
+            )
+            self._expiry = asyncio.get_running_loop().call_later(
+                EXPIRY_RETRY, lambda: self._spawn(self._compile_again(build, revision))
+            )
 
     # --- what the data plane is told
 

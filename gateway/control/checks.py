@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
+from gateway.background import keep_running
 from gateway.proxy.tls import UpstreamTLS
 from gateway.routing.ejection import Ejector
 from gateway.routing.instance import Instance
@@ -45,8 +47,8 @@ class Checks:
         self._stop(service, set(wanted))
         for address, instance in wanted.items():
             if check is not None and (service, address) not in self._tasks:
-                task = asyncio.get_running_loop().create_task(self._follow(service, instance, check))
-                self._tasks[service, address] = task
+                follow = partial(self._follow, service, instance, check)
+                self._tasks[service, address] = keep_running("active check", follow)
 
     async def close(self) -> None:
         """Ends all checks."""

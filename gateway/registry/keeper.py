@@ -17,8 +17,10 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from gateway.background import keep_running
 from gateway.errors import RegistryError
 from gateway.registry.base import Listing, RegistryAdapter
 from gateway.registry.belief import DOUBTS, Belief, Patience
@@ -124,10 +126,11 @@ class Keeper:
         """Begins to watch a service; nothing happens where it is watched already."""
         if service not in self._watches:
             watch = self._watches[service] = _Watch(service, self._patience)
-            loop = asyncio.get_running_loop()
-            watch.task = loop.create_task(self._run(watch))
+            watch.task = keep_running("watching a service", partial(self._run, watch))
             if self._disk is not None:
-                watch.grace = loop.call_later(GRACE, self._use_copy, watch, "the registry has not answered yet")
+                watch.grace = asyncio.get_running_loop().call_later(
+                    GRACE, self._use_copy, watch, "the registry has not answered yet"
+                )
 
     def unwatch(self, service: str) -> None:
         """Stops watching a service and forgets it."""
