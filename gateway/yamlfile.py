@@ -192,7 +192,9 @@ class _Reader:
 
     def _variable(self, match: re.Match[str], node: yaml.Node) -> str:
         default: str | None = match[2]
-        value = self._environ.get(match[1], default)
+        value = self._environ.get(match[1])
+        if not value and default is not None:  # as in a shell: unset, or empty
+            return default
         if value is None:
             self._add(node, f"environment variable {match[1]} is not set; ${{{match[1]}:-default}} gives a default")
             return ""
