@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from ipaddress import IPv6Address
@@ -31,13 +32,12 @@ class Records:
 
         Of two records of one address the usable one is kept, else the later one.
         """
-        reason = _unfit(host, port, weight, metadata)
+        reason = _unfit(host, port, weight, metadata, labels)
         if reason:
             self.skip(reason)
             return
-        texts = {str(key): str(value) for key, value in (metadata or {}).items() if value is not None}
-        words = [str(label) for label in labels] if isinstance(labels, list | tuple) else []
-        tag = self._tags.tag_of(texts, words)
+        texts = {str(key): _text(value) for key, value in (metadata or {}).items() if value is not None}
+        tag = self._tags.tag_of(texts, [_text(label) for label in labels or ()])
         bounded = min(max(float(weight), MIN_WEIGHT), MAX_WEIGHT) if weight else 0.0
         instance = Instance(host, port, tag, bounded, healthy, enabled, texts)
         known = self._found.get(instance.address)
@@ -79,7 +79,12 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _unfit(host: Any, port: Any, weight: Any, metadata: Any) -> str:
+def _text(value: Any) -> str:
+    """A value of metadata as text: what is no text in JSON, as JSON has it. Nobody writes Python's `True`."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _unfit(host: Any, port: Any, weight: Any, metadata: Any, labels: Any) -> str:
     """Why a record cannot be an instance; empty where it can."""
     if not isinstance(host, str) or not _is_host(host):
         return "bad_host"
@@ -91,4 +96,6 @@ def _unfit(host: Any, port: Any, weight: Any, metadata: Any) -> str:
         return "bad_weight"
     if metadata is not None and not isinstance(metadata, Mapping):
         return "bad_metadata"
+    if labels is not None and not isinstance(labels, list | tuple):
+        return "bad_tags"
     return ""

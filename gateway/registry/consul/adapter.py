@@ -122,7 +122,7 @@ class ConsulAdapter:
         weight = weights.get("Warning" if is_warned else "Passing", 1)
         # The service's own address is optional.
         host = service.get("Address") or node.get("Address")
-        records.add(host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags") or ())
+        records.add(host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags"))
 
     # --- registration
 
