@@ -27,7 +27,7 @@ from gateway.app.parts import (
     warn_of_restart,
 )
 from gateway.app.plane import EntryBuild, EntryPlane
-from gateway.app.registries import make_registries, replace_static
+from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import ReadyGateway, RuleBook
 from gateway.background import failures
 from gateway.control.channel import Message
@@ -216,7 +216,7 @@ class EntryGateway:
             self._workers.tell("configure", revision, settings, build.rules)
         self._gone.retain_lanes({(lane.group, lane.name) for lane in self._plane.snapshot.rules.lanes})
         self._look_at_expiry(build, revision)
-        replace_static(self._registries, settings.all_registries)
+        take_settings(self._registries, settings.all_registries)
         self._registries.choose(settings.chosen_registries)
         wanted = {route.service for route in settings.routes if route.service is not None}
         for service in wanted:

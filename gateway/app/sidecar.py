@@ -24,7 +24,7 @@ from gateway.app.parts import (
     make_log_file,
     warn_of_restart,
 )
-from gateway.app.registries import make_registries, registrars, replace_static
+from gateway.app.registries import make_registries, registrars, take_settings
 from gateway.background import failures
 from gateway.control.application import ApplicationWatch
 from gateway.control.certificates import upstream_tls
@@ -268,7 +268,7 @@ class Sidecar:
         peers = {name: tls for name, tls in secured.items() if name != loaded.settings.service}
         self._peer_origins.secure(peers)
         self._publisher.configure(revision, ready.compiled, RouteTable(()), loaded.settings.services, peers)
-        replace_static(self._registries, loaded.settings.all_registries)
+        take_settings(self._registries, loaded.settings.all_registries)
         self._registries.choose(loaded.settings.chosen_registries)
 
     def _publish(self, snapshot: Snapshot) -> None:

@@ -9,11 +9,14 @@ from typing import Any, Generic, TypeVar
 
 from gateway.control.certificates import certificate_files, certificate_problems
 from gateway.control.overrides import overridden
+from gateway.control.sense import senseless
+from gateway.control.sense_registry import senseless_registries
 from gateway.control.tokens import token_files, token_problems
 from gateway.control.validate import from_origin, validate
 from gateway.errors import ConfigError, Problem
 from gateway.settings import (
     ConsulRegistrySettings,
+    EmbeddedRegistrySettings,
     GatewaySettings,
     RegistrySettings,
     ServingSettings,
@@ -74,10 +77,12 @@ def read_config(
     except ConfigError as error:
         config.problems.extend(error.problems)
         return config
+    for location, message in (*senseless(settings), *senseless_registries(settings)):
+        config.problems.append(config.problem(location, f"{dotted(location)}: {message}"))
     config.problems.extend(certificate_problems(settings, document))
     config.problems.extend(token_problems(settings, document))
     if isinstance(settings, GatewaySettings):
-        config.problems.extend(_route_problems(settings, document))
+        config.problems.extend(_route_problems(settings, config))
     return config
 
 
@@ -95,8 +100,8 @@ def _with_paths(settings: S, path: Path) -> S:
             services[name] = service.model_copy(update={"tls": tls})
     update["services"] = services
     if isinstance(settings, GatewaySettings | SidecarSettings):
-        update["registry"] = None if settings.registry is None else _with_ca(settings.registry, beside)
-        update["registries"] = {name: _with_ca(registry, beside) for name, registry in settings.registries.items()}
+        update["registry"] = None if settings.registry is None else _with_files(settings.registry, beside)
+        update["registries"] = {name: _with_files(registry, beside) for name, registry in settings.registries.items()}
     if settings.state is not None:
         update["state"] = str(beside / settings.state)
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
@@ -111,13 +116,15 @@ def _with_paths(settings: S, path: Path) -> S:
     return settings.model_copy(update=update)
 
 
-def _with_ca(registry: RegistrySettings, beside: Path) -> RegistrySettings:
+def _with_files(registry: RegistrySettings, beside: Path) -> RegistrySettings:
     if isinstance(registry, ConsulRegistrySettings) and registry.ca is not None:
         return registry.model_copy(update={"ca": str(beside / registry.ca)})
+    if isinstance(registry, EmbeddedRegistrySettings) and registry.data is not None:
+        return registry.model_copy(update={"data": beside / registry.data})
     return registry
 
 
-def _route_problems(settings: GatewaySettings, document: Document) -> list[Problem]:
+def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Problem]:
     """What is wrong among the routes, each of which is sound."""
     problems: list[Problem] = []
     seen: set[str] = set()
@@ -126,11 +133,11 @@ def _route_problems(settings: GatewaySettings, document: Document) -> list[Probl
         name = f"{route.host or ''}{route.path.rstrip('/') or '/'}"
         if name in seen:
             location: Location = ("routes", index, "path")
-            problems.append(document.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
+            problems.append(config.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
         seen.add(name)
         if route.service is not None and known is not None and route.service not in known:
             names = ", ".join(sorted(known)) or "none"
             location = ("routes", index, "service")
             message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {names})"
-            problems.append(document.problem(location, message))
+            problems.append(config.problem(location, message))
     return problems

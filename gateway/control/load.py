@@ -187,6 +187,5 @@ def _beside(path: Path, source: str) -> Path:
 def _rules_of(data: Any) -> list[str]:
     """Where the rules are, read off a configuration that is broken elsewhere: their problems are shown with its own."""
     rules = data.get("rules", []) if isinstance(data, dict) else []
-    if isinstance(rules, str):
-        return [rules]
-    return [item for item in rules if isinstance(item, str)] if isinstance(rules, list) else []
+    items = rules if isinstance(rules, list) else [rules]
+    return [item for item in items if isinstance(item, str) and item.strip()]

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gateway.settings.fields import CookieName, DebugHeader, Duration, Model, Secret
+from gateway.settings.fields import CookieName, DebugHeader, Duration, FileName, Model, Secret, TokenHeader
 
 
 class TokenKeySettings(Model):
     """A key that signs tokens."""
 
-    file: str
+    file: FileName
     """A JWK or a JWK set, a public key in PEM, or a shared secret; relative to this file."""
     algorithm: (
         Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"]
@@ -24,7 +24,7 @@ class TokenKeySettings(Model):
 class TokenSettings(Model):
     """The tokens that `jwt` conditions read (RFC 7519)."""
 
-    header: DebugHeader = "authorization"
+    header: TokenHeader = "authorization"
     """The header that has the token, behind `Bearer` or alone."""
     keys: list[TokenKeySettings] = Field(default_factory=list)
     """Tokens signed with one of these are accepted."""

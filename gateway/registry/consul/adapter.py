@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -56,6 +57,10 @@ class ConsulAdapter:
     def describe(self) -> Mapping[str, object]:
         """See RegistryAdapter."""
         return {"kind": self.kind, "address": self._client.address}
+
+    def trust(self, tls: ssl.SSLContext) -> None:
+        """Trusts other authorities from now on."""
+        self._client.trust(tls)
 
     async def close(self) -> None:
         """Closes the connections."""
