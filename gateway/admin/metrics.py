@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from gateway import __version__
 from gateway.control.reload import ReloadState
 from gateway.proxy.origin import Connections
+from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
 from gateway.telemetry.counters import Histogram, Traffic
@@ -41,6 +42,8 @@ class Observed:
     """How often work in the background has failed, by what it is."""
     application: Callable[[], bool] | None = None
     """Whether a sidecar's application takes requests; None: there is none to watch."""
+    registrations: Callable[[], Mapping[str, KnownRegistration]] = dict
+    """What is known of a sidecar's registration, by registry."""
 
 
 class RemoteSource(Protocol):
@@ -272,9 +275,15 @@ class Collector:
         flapped = CounterMetricFamily(
             "gateway_registry_flaps", "Instances held back as they came and went.", labels=["registry"]
         )
+        kept = GaugeMetricFamily(
+            "gateway_registry_kept_instances",
+            "Instances that are used though the registry does not say so now.",
+            labels=["registry", "service"],
+        )
         for name, keeper in registries.keepers.items():
             for state in keeper.states():
                 age.add_metric([name, state.service, state.state], state.age)
+                kept.add_metric([name, state.service], len(state.kept))
             for reason, count in keeper.errors.items():
                 errors.add_metric([name, reason], count)
             for doubt, count in keeper.protected.items():
@@ -282,7 +291,14 @@ class Collector:
             for reason, count in keeper.skipped.items():
                 skipped.add_metric([name, reason], count)
             flapped.add_metric([name], keeper.flapped)
-        yield from (age, errors, protected, skipped, flapped)
+        registration = GaugeMetricFamily(
+            "gateway_registration_age_seconds",
+            "Since the registry last said something of this instance's registration.",
+            labels=["registry", "state"],
+        )
+        for name, known in self._observed.registrations().items():
+            registration.add_metric([name, known.state], known.age or 0.0)
+        yield from (age, kept, errors, protected, skipped, flapped, registration)
 
     def _reloads(self) -> Iterator[Metric]:
         if self._observed.reload is None:

@@ -37,6 +37,7 @@ from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
+from gateway.registry.registration import REGISTERED, KnownRegistration
 from gateway.registry.tags import OWN_KEY, TagRules
 from gateway.routing.carriers import Carriers
 from gateway.routing.instance import BASE, Instance
@@ -152,9 +153,12 @@ class Sidecar:
         await self._inbound.start()
         await self._outbound.start()
         # Registered last, when both listeners serve, and the application takes requests.
+        found = registrars(self._registries)
+        names = {name: name if len(self._registries.keepers) > 1 else "" for name in found}
+        self._registrations = {name: KnownRegistration(registrar, names[name]) for name, registrar in found.items()}
         self._announcers = {
-            name: Announcer(registrar, self._registration(), is_usable=False)
-            for name, registrar in registrars(self._registries).items()
+            name: Announcer(registrar, self._registration(), is_usable=False, registry=names[name])
+            for name, registrar in self._registrations.items()
         }
         for announcer in self._announcers.values():
             announcer.start()
@@ -174,6 +178,7 @@ class Sidecar:
                 lambda: self._copies.mirrors,
                 lambda: failures,
                 lambda: self._app_watch.is_up,
+                lambda: self._registrations,
             )
         )
         sources = Sources(
@@ -313,9 +318,11 @@ class Sidecar:
         if not self._app_watch.is_up:
             return [self._app_watch.reason]
         service = self._settings.service
-        # One registry is enough for peers to find it.
-        if self._announcers and not any(announcer.registered for announcer in self._announcers.values()):
-            return [f"service {service} is not registered yet"]
+        # One registry is enough for peers to find it, be it away now: they go on with what it said.
+        known = self._registrations
+        if known and not any(item.is_found for item in known.values()):
+            reasons = "; ".join(dict.fromkeys(item.reason for item in known.values() if item.reason))
+            return [f"service {service} is not registered yet{f' ({reasons})' if reasons else ''}"]
         return self._copies.not_ready(self._settings, self._reloader.state)
 
     def _status(self) -> dict[str, object]:
@@ -337,9 +344,9 @@ class Sidecar:
                 "up": self._app_watch.is_up,
                 "reason": self._app_watch.reason or None,
             },
-            "registered": any(announcer.registered for announcer in self._announcers.values()),
-            "registered_in": [name for name, announcer in self._announcers.items() if announcer.registered],
-            "registries": describe_registries(self._registries),
+            "registered": any(item.state == REGISTERED for item in self._registrations.values()),
+            "registered_in": [name for name, item in self._registrations.items() if item.state == REGISTERED],
+            "registries": describe_registries(self._registries, self._registrations),
             "rules": self._copies.mirrors.describe(state.error),
             "draining": self._is_draining,
         }

@@ -95,7 +95,8 @@ class ConsulAdapter:
         fewer = self._waiting // 2
         if fewer < self._max_waiting:
             self._max_waiting = fewer
-            _log.warning("%s; %d services are waited for, the others share a pair of queries", error, fewer)
+            told = "Consul at %s: %s; %d services are waited for, the others share a pair of queries"
+            _log.warning(told, self._client.address, error, fewer)
 
     async def instances(self, service: str) -> Listing:
         """The service's instances now. Raises RegistryError."""
@@ -115,7 +116,7 @@ class ConsulAdapter:
             try:
                 self._add(records, entry)
             except (KeyError, TypeError, AttributeError):
-                records.skip("no_service")
+                records.skip("no_service", entry)
         return records.listing()
 
     def _add(self, records: Records, entry: Any) -> None:
@@ -127,7 +128,9 @@ class ConsulAdapter:
         weight = weights.get("Warning" if is_warned else "Passing", 1)
         # The service's own address is optional.
         host = service.get("Address") or node.get("Address")
-        records.add(host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags"))
+        records.add(
+            host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags"), service.get("ID")
+        )
 
     # --- registration
 
