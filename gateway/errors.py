@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,10 +29,14 @@ class GatewayError(Exception):
 
 
 class ConfigError(GatewayError):
-    """Configuration or rules that cannot be used. Carries *every* problem found, in file order."""
+    """Configuration or rules that cannot be used. Carries *every* problem found, in file order.
 
-    def __init__(self, problems: list[Problem]) -> None:
+    `files` are those that were read, or looked for and not there: a change of one of them may mend it.
+    """
+
+    def __init__(self, problems: list[Problem], files: Sequence[Path] = ()) -> None:
         self.problems = tuple(sorted(problems))
+        self.files = tuple(files)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -82,9 +82,12 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     return parse(read_text(path), str(path), environ)
 
 
-def read_text(path: Path) -> str:
-    """What a file says. Raises ConfigError where it cannot be read, is not UTF-8 or is empty."""
-    file = str(path)
+def read_text(path: Path, file: str = "") -> str:
+    """What a file says; `file` names it in problems, where its path does not.
+
+    Raises ConfigError where it cannot be read, is not UTF-8 or is empty.
+    """
+    file = file or str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -189,7 +192,9 @@ class _Reader:
 
     def _variable(self, match: re.Match[str], node: yaml.Node) -> str:
         default: str | None = match[2]
-        value = self._environ.get(match[1], default)
+        value = self._environ.get(match[1])
+        if not value and default is not None:  # as in a shell: unset, or empty
+            return default
         if value is None:
             self._add(node, f"environment variable {match[1]} is not set; ${{{match[1]}:-default}} gives a default")
             return ""

@@ -6,8 +6,9 @@ values come from configuration, the registry or this program, never from a reque
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -15,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from gateway import __version__
 from gateway.control.reload import ReloadState
 from gateway.proxy.origin import Connections
+from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
 from gateway.telemetry.counters import Histogram, Traffic
@@ -35,8 +37,37 @@ class Observed:
     """When the listener's certificates expire, by file."""
     lanes: Callable[[], Mapping[tuple[str, str], float]]
     """When lanes expire, by group and name."""
+    remote_rules: Callable[[], Iterable[RemoteSource]]
+    failures: Callable[[], Mapping[str, int]]
+    """How often work in the background has failed, by what it is."""
     application: Callable[[], bool] | None = None
     """Whether a sidecar's application takes requests; None: there is none to watch."""
+    registrations: Callable[[], Mapping[str, KnownRegistration]] = dict
+    """What is known of a sidecar's registration, by registry."""
+
+
+class RemoteSource(Protocol):
+    """What is seen of a remote source of rules."""
+
+    @property
+    def name(self) -> str:
+        """Its URL."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the server answers, and has rules there."""
+        ...
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the server last said something."""
+        ...
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How often it was asked in vain, by reason."""
+        ...
 
 
 class Collector:
@@ -62,6 +93,15 @@ class Collector:
         yield from self._application()
         yield from self._registry_state()
         yield from self._reloads()
+        yield from self._remote_rules()
+        failures = CounterMetricFamily(
+            "gateway_background_failures",
+            "Work beside requests that failed unexpectedly, and was begun anew.",
+            labels=["work"],
+        )
+        for work, count in self._observed.failures().items():
+            failures.add_metric([work], count)
+        yield failures
 
     def _traffic(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -235,9 +275,15 @@ class Collector:
         flapped = CounterMetricFamily(
             "gateway_registry_flaps", "Instances held back as they came and went.", labels=["registry"]
         )
+        kept = GaugeMetricFamily(
+            "gateway_registry_kept_instances",
+            "Instances that are used though the registry does not say so now.",
+            labels=["registry", "service"],
+        )
         for name, keeper in registries.keepers.items():
             for state in keeper.states():
                 age.add_metric([name, state.service, state.state], state.age)
+                kept.add_metric([name, state.service], len(state.kept))
             for reason, count in keeper.errors.items():
                 errors.add_metric([name, reason], count)
             for doubt, count in keeper.protected.items():
@@ -245,7 +291,14 @@ class Collector:
             for reason, count in keeper.skipped.items():
                 skipped.add_metric([name, reason], count)
             flapped.add_metric([name], keeper.flapped)
-        yield from (age, errors, protected, skipped, flapped)
+        registration = GaugeMetricFamily(
+            "gateway_registration_age_seconds",
+            "Since the registry last said something of this instance's registration.",
+            labels=["registry", "state"],
+        )
+        for name, known in self._observed.registrations().items():
+            registration.add_metric([name, known.state], known.age or 0.0)
+        yield from (age, kept, errors, protected, skipped, flapped, registration)
 
     def _reloads(self) -> Iterator[Metric]:
         if self._observed.reload is None:
@@ -268,6 +321,30 @@ class Collector:
         revision = GaugeMetricFamily("gateway_config_revision", "The running revision, counted from 1 at start.")
         revision.add_metric([], state.revision)
         yield revision
+        old = GaugeMetricFamily(
+            "gateway_config_runs_old_rules",
+            "1 where the rules in force are those of an earlier run, since those there were at the start had problems.",
+        )
+        old.add_metric([], state.runs_old_rules)
+        yield old
+
+    def _remote_rules(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(
+            "gateway_remote_rules_up", "1 where the server answers and has rules there, 0 else.", labels=["source"]
+        )
+        age = GaugeMetricFamily(
+            "gateway_remote_rules_age_seconds", "Since the server last said something of them.", labels=["source"]
+        )
+        failures = CounterMetricFamily(
+            "gateway_remote_rules_failures", "Looks at them that failed, by reason.", labels=["source", "reason"]
+        )
+        for source in self._observed.remote_rules():
+            up.add_metric([source.name], source.is_up)
+            if source.age is not None:
+                age.add_metric([source.name], source.age)
+            for reason, count in source.failures.items():
+                failures.add_metric([source.name, reason], count)
+        yield from (up, age, failures)
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:

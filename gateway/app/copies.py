@@ -1,39 +1,89 @@
-"""Where the copies of remote rules are, for a role that routes by them."""
+"""What a role keeps of its rules apart from where they come from: copies of remote ones, and the last good revision."""
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
+from gateway.control.lastgood import KeptRules, LastGood
+from gateway.control.load import RulesFrom
 from gateway.control.mirror import Mirrors
+from gateway.control.reload import ReloadState
+from gateway.control.rulefiles import LoadedRules, Overlay
+from gateway.errors import ConfigError
 from gateway.settings import RemoteRules, ServingSettings
+
+T = TypeVar("T")
 
 
 class RuleCopies:
-    """`folder` is the state directory, or a temporary one; None where neither is needed."""
+    """Copies are in the state directory, or in a temporary one; there are none where neither is needed."""
 
     def __init__(self, changed: Callable[[str], Awaitable[None]]) -> None:
         self._changed = changed
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self.folder: Path | None = None
+        self._folder: Path | None = None
+        self._last_good: LastGood | None = None
+        self._kept: KeptRules | None = None
+        self._in_force: set[Path] = set()
         self.mirrors = Mirrors((), Path(), changed)
 
     async def open(self, settings: ServingSettings) -> None:
-        """Follows the remote rules of a configuration, and asks for them once."""
+        """Follows the remote rules of a configuration, asks for them once, and reads what an earlier run has kept."""
         remote = [source for source in settings.rules if isinstance(source, RemoteRules)]
         if settings.state is not None:
-            self.folder = Path(settings.state)
+            self._folder = Path(settings.state)
+            self._last_good = LastGood(self._folder)
+            self._kept = await asyncio.to_thread(self._last_good.load, settings)
+            self._in_force = set() if self._kept is None else set(self._kept.files)
         elif remote:
             self._temporary = tempfile.TemporaryDirectory(prefix="gray-gateway-")
-            self.folder = Path(self._temporary.name)
-        if self.folder is not None:
-            self.mirrors = Mirrors(remote, self.folder, self._changed)
+            self._folder = Path(self._temporary.name)
+        if self._folder is not None:
+            self.mirrors = Mirrors(remote, self._folder, self._changed)
             await self.mirrors.start()
 
-    def not_ready(self) -> list[str]:
-        """Sources of which nothing is known yet, as reasons not to be ready."""
-        return [f"rules of {name}: the server has not answered yet" for name in self.mirrors.unknown()]
+    def from_now(self, overlay: Overlay | None = None) -> RulesFrom:
+        """The rules as they are now."""
+        return RulesFrom(self._folder, self._in_force, overlay)
+
+    def build_old(self, build: Callable[[RulesFrom], T]) -> T | None:
+        """What `build` makes of the last rules that were in force in an earlier run.
+
+        None where there are none, or where it is not the rules that it fails for.
+        """
+        if self._kept is None:
+            return None
+        try:
+            return build(RulesFrom(self._folder, kept=self._kept))
+        except ConfigError:
+            return None
+
+    @property
+    def kept_revision(self) -> int:
+        """The revision that those were, 0 where there are none."""
+        return 0 if self._kept is None else self._kept.revision
+
+    async def applied(self, settings: ServingSettings, lanes: LoadedRules, revision: int) -> None:
+        """Keeps a revision that is in force now."""
+        self._in_force = set(lanes.texts)
+        # Rules of which a part has never been heard of are not better than those that were kept before.
+        if self._last_good is not None and settings.rules and not self.mirrors.unknown():
+            await asyncio.to_thread(self._last_good.save, settings, lanes, revision)
+
+    def deleted(self, path: Path) -> None:
+        """A file of rules was deleted on purpose: that its directory has none then is no surprise."""
+        self._in_force.discard(path)
+
+    def not_ready(self, settings: ServingSettings, state: ReloadState) -> list[str]:
+        """Why the program should get no traffic: sources of which nothing is known yet, and old rules where so configured."""
+        unknown = [f"rules of {name}: the server has not answered yet" for name in self.mirrors.unknown()]
+        if state.runs_old_rules and not settings.ready_with_old_rules:
+            unknown.append(f"the rules have problems, and those of revision {state.revision} are in force")
+        return unknown
 
     async def close(self) -> None:
         """Stops following."""

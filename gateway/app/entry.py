@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,9 @@ from gateway.app.parts import (
     warn_of_restart,
 )
 from gateway.app.plane import EntryBuild, EntryPlane
-from gateway.app.registries import make_registries, replace_static
+from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import ReadyGateway, RuleBook
+from gateway.background import failures
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
 from gateway.control.load import load_gateway
@@ -56,6 +58,8 @@ _log = logging.getLogger("gateway")
 
 EXPIRY_WARNING = 14
 """Days before a certificate expires from which on every load says so."""
+EXPIRY_RETRY = 10.0
+"""Seconds after which closing lanes that have expired is tried again."""
 
 
 class EntryGateway:
@@ -75,7 +79,7 @@ class EntryGateway:
         """Raises ConfigError or StartError where it cannot."""
         # The configuration first, with rules from wherever they are kept: everything else is built from it.
         await self._book.open()
-        ready = await self._reloader.start(self._book.history.last)
+        ready = await self._reloader.start(self._book.last_revision, self._book.build_old)
         settings = self._settings = ready.loaded.settings
         # The sockets before the rest: a port in use should fail before anything is announced.
         host = settings.listen.host
@@ -116,6 +120,8 @@ class EntryGateway:
                 self._worker_counts,
                 lambda: self._plane.certificates,
                 lambda: expiries(self._plane.rules),
+                lambda: self._book.copies.mirrors,
+                self._failures,
             )
         )
         sources = Sources(
@@ -185,12 +191,13 @@ class EntryGateway:
         if not self._is_serving:
             self._missed = cause  # for when everything is there that a reload needs
             return
+        await self._book.copies.mirrors.restore()
         await self._reloader.reload(cause, author)
         # A failed reload may be mended in a file that only now became part of the configuration.
         self._watcher.watch(self._reloader.files)
 
-    def _record(self, ready: ReadyGateway, revision: int, cause: str, author: str) -> None:
-        self._book.record(ready.loaded, revision, cause, author, time.time())
+    async def _record(self, ready: ReadyGateway, revision: int, cause: str, author: str) -> None:
+        await self._book.record(ready.loaded, revision, cause, author, time.time())
 
     def _apply(self, ready: ReadyGateway, revision: int) -> None:
         if self._is_serving:
@@ -209,7 +216,7 @@ class EntryGateway:
             self._workers.tell("configure", revision, settings, build.rules)
         self._gone.retain_lanes({(lane.group, lane.name) for lane in self._plane.snapshot.rules.lanes})
         self._look_at_expiry(build, revision)
-        replace_static(self._registries, settings.all_registries)
+        take_settings(self._registries, settings.all_registries)
         self._registries.choose(settings.chosen_registries)
         wanted = {route.service for route in settings.routes if route.service is not None}
         for service in wanted:
@@ -238,11 +245,15 @@ class EntryGateway:
         """A lane has expired."""
         try:
             again = await asyncio.to_thread(EntryBuild.of, build.settings, build.rules)
-        except ConfigError as error:
-            _log.error("lanes that have expired stay open until the next reload: %s", error)
-            return
-        if revision == self._reloader.state.revision:
-            self._install(again, revision)
+            if revision == self._reloader.state.revision:
+                self._install(again, revision)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a lane must not stay open for it for ever
+            _log.error(
+                "lanes that have expired stay open for now: %s", error, exc_info=not isinstance(error, ConfigError)
+            )
+            self._expiry = asyncio.get_running_loop().call_later(
+                EXPIRY_RETRY, lambda: self._spawn(self._compile_again(build, revision))
+            )
 
     # --- what the data plane is told
 
@@ -304,6 +315,14 @@ class EntryGateway:
                 found.setdefault(service, set()).update(addresses)
         return found
 
+    def _failures(self) -> dict[str, int]:
+        """How often work in the background has failed, here and in the workers that there are."""
+        total = Counter(failures)
+        if self._workers is not None:
+            for statistics in self._workers.statistics():
+                total.update(statistics["failures"])
+        return total
+
     def _worker_counts(self) -> tuple[int, int]:
         """Workers that run, and restarts so far."""
         return (1, 0) if self._workers is None else (len(self._workers.describe()), self._workers.restarts)
@@ -329,7 +348,7 @@ class EntryGateway:
         if not self._is_serving:
             return ["starting"]
         waiting = [] if self._settings.ready_without_registry else unanswered(self._registries)
-        return self._book.copies.not_ready() + waiting
+        return self._book.copies.not_ready(self._settings, self._state()) + waiting
 
     def _status(self) -> dict[str, object]:
         state = self._state()
@@ -341,9 +360,10 @@ class EntryGateway:
             "loaded_at": state.loaded_at,
             "last_reload_error": list(state.error) or None,
             "reloads": {"success": state.succeeded, "failure": state.failed},
+            "runs_old_rules": state.runs_old_rules,
             "registries": describe_registries(self._registries),
             "workers": [] if self._workers is None else self._workers.describe(),
-            "rules": self._book.copies.mirrors.describe(),
+            "rules": self._book.copies.mirrors.describe(state.error),
             "draining": self._is_draining,
         }
 

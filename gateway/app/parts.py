@@ -11,6 +11,7 @@ from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Router, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
+from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.ejection import Ejector
 from gateway.routing.explain import describe_pools
@@ -124,6 +125,7 @@ def _make_route(route: RouteSettings) -> Route:
 def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings | SidecarSettings) -> None:
     """Says which changed settings only a restart applies: sockets and what is built once."""
     hot = {"routes", "rules", "registry", "registries", "services", "name", "jwt", "sticky"}
+    hot |= {"ready_without_registry", "ready_with_old_rules"}
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
     ]
@@ -178,23 +180,34 @@ def _describe_service(
                 "reason": state.reason or None,
                 "instances": len(state.instances),
                 "skipped": state.skipped,
+                "left_out": {reason: list(names) for reason, names in state.left_out.items()},
                 "all_called_healthy": state.is_forced,
                 "errors": state.errors,
             }
             for state in states
         ],
-        "pools": [] if view is None else describe_pools(view, ejected),
+        "pools": [] if view is None else describe_pools(view, ejected, _kept(states)),
     }
 
 
-def describe_registries(registries: Registries) -> list[dict[str, object]]:
-    """Every registry: what it is, where, and how its services fare, as plain values."""
+def _kept(states: Sequence[ServiceState]) -> frozenset[str]:
+    """Addresses that no registry says there are now."""
+    kept = frozenset[str]().union(*(state.kept for state in states))
+    return kept - {item.address for state in states for item in state.instances if item.address not in state.kept}
+
+
+def describe_registries(
+    registries: Registries, registrations: Mapping[str, KnownRegistration] | None = None
+) -> list[dict[str, object]]:
+    """Every registry: what it is, where, how its services fare, and what is known of a registration there, as plain values."""
+    known = registrations or {}
     return [
         {
             "name": name,
             **keeper.adapter.describe(),
             "services": len(states := keeper.states()),
             "troubled": sum(state.state != FRESH for state in states),
+            **({"registration": known[name].describe()} if name in known else {}),
         }
         for name, keeper in registries.keepers.items()
     ]

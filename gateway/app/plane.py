@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.app.parts import make_context, make_log_file, make_routes
+from gateway.background import failures
 from gateway.control.certificates import listener_certificates, upstream_tls
 from gateway.control.publish import Publisher
 from gateway.control.surroundings import make_surroundings
@@ -155,5 +156,6 @@ class EntryPlane:
         return {
             "traffic": self.traffic.dump(),
             "origins": self.origins.statistics(),
+            "failures": dict(failures),
             "ejected": {name: sorted(view.condition.out) for name, view in self.snapshot.services.items()},
         }

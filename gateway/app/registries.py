@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
+import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from gateway.errors import ConfigError, Problem
+from gateway.proxy.tls import CertificateError, UpstreamTLS
 from gateway.registry.base import RegistrarAdapter, RegistryAdapter
 from gateway.registry.consul.adapter import ConsulAdapter
 from gateway.registry.consul.bridge import Agent
@@ -27,6 +27,8 @@ from gateway.settings import (
     RemoteRegistrySettings,
     StaticRegistrySettings,
 )
+
+_log = logging.getLogger("gateway")
 
 
 def make_registries(
@@ -70,10 +72,7 @@ def make_adapter(settings: RegistrySettings, embedded: EmbeddedRegistry | None =
 
 def _make_consul(settings: ConsulRegistrySettings) -> ConsulAdapter:
     scope = {"dc": settings.datacenter, "ns": settings.namespace}
-    try:
-        tls = ssl.create_default_context(cafile=settings.ca) if settings.scheme == "https" else None
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError([Problem(settings.ca or "", 0, 0, f"cannot be read as certificates: {error}")]) from error
+    tls = UpstreamTLS.load(settings.ca, "", True).context if settings.scheme == "https" else None
     client = ConsulClient(
         str(settings.address),
         settings.token,
@@ -88,16 +87,19 @@ def _make_consul(settings: ConsulRegistrySettings) -> ConsulAdapter:
     )
 
 
-def replace_static(registries: Registries, settings: Mapping[str, RegistrySettings]) -> None:
-    """Takes the instances that stand in a reloaded configuration."""
+def take_settings(registries: Registries, settings: Mapping[str, RegistrySettings]) -> None:
+    """Takes what can change while running of a reloaded configuration: static instances, and whom to trust."""
     for name, item in settings.items():
         keeper = registries.keepers.get(name)
-        if (
-            keeper is not None
-            and isinstance(keeper.adapter, StaticAdapter)
-            and isinstance(item, StaticRegistrySettings)
-        ):
+        if keeper is None:
+            continue  # one that a reload has added is there after a restart only
+        if isinstance(keeper.adapter, StaticAdapter) and isinstance(item, StaticRegistrySettings):
             keeper.adapter.replace(item.instances())
+        if isinstance(keeper.adapter, ConsulAdapter) and isinstance(item, ConsulRegistrySettings) and item.ca:
+            try:
+                keeper.adapter.trust(UpstreamTLS.load(item.ca, "", True).context)
+            except CertificateError as error:  # it could be read a moment ago: it is being changed again
+                _log.warning("registry %s: %s; the authorities in use stay", name, error.message)
 
 
 def registrars(registries: Registries) -> dict[str, RegistrarAdapter]:

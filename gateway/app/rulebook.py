@@ -13,7 +13,7 @@ from gateway.app.copies import RuleCopies
 from gateway.app.plane import EntryBuild
 from gateway.control.edit import LaneEditor
 from gateway.control.history import History, Revision
-from gateway.control.load import LoadedGateway, load_gateway
+from gateway.control.load import LoadedGateway, RulesFrom, load_gateway, load_settings
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.whatif import Comparison, compare, read_record, read_records
@@ -51,24 +51,37 @@ class RuleBook:
 
     async def open(self) -> None:
         """Reads the history, and asks for remote rules once. Raises ConfigError for a configuration with problems."""
-        settings = load_gateway(self._path, self._overrides).settings
+        settings = load_settings(GatewaySettings, self._path, self._overrides)
         if settings.state is not None:
             self.history = History(Path(settings.state) / "history")
         await self.copies.open(settings)
 
     def build(self) -> ReadyGateway:
         """The configuration, ready to be in force. Raises ConfigError."""
-        loaded = self.load()
+        return self._build(self.copies.from_now())
+
+    def build_old(self, _: ConfigError) -> ReadyGateway | None:
+        """The configuration with the last rules that were in force in an earlier run; None where that is no way out."""
+        return self.copies.build_old(self._build)
+
+    def _build(self, rules_from: RulesFrom) -> ReadyGateway:
+        loaded = load_gateway(self._path, self._overrides, rules_from=rules_from)
         return ReadyGateway(loaded, EntryBuild.of(loaded.settings, loaded.rules))
 
     def load(self, overlay: Overlay | None = None) -> LoadedGateway:
         """The configuration with its rules, remote ones included. Raises ConfigError."""
-        return load_gateway(self._path, self._overrides, state=self.copies.folder, overlay=overlay)
+        return load_gateway(self._path, self._overrides, rules_from=self.copies.from_now(overlay))
 
-    def record(self, loaded: LoadedGateway, revision: int, cause: str, author: str, at: float) -> None:
+    @property
+    def last_revision(self) -> int:
+        """The revision that an earlier run ended with, 0 where none is known."""
+        return max(self.history.last, self.copies.kept_revision)
+
+    async def record(self, loaded: LoadedGateway, revision: int, cause: str, author: str, at: float) -> None:
         """Keeps a revision."""
         texts = {str(path): text for path, text in loaded.lanes.texts.items()}
         self.history.record(Revision(revision, at, author, cause, texts))
+        await self.copies.applied(loaded.settings, loaded.lanes, revision)
 
     async def write(self, overlay: Overlay) -> None:
         """Puts texts where they belong: files, or the servers that copies are of.
@@ -76,6 +89,8 @@ class RuleBook:
         Raises OSError, ConflictError and RegistryError; what comes before in `overlay` is written then.
         """
         for path, text in overlay.items():
+            if text is None:
+                self.copies.deleted(path)
             mirror = self.copies.mirrors.of(path)
             if mirror is not None:
                 await mirror.publish(path, text)

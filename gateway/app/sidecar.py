@@ -24,10 +24,11 @@ from gateway.app.parts import (
     make_log_file,
     warn_of_restart,
 )
-from gateway.app.registries import make_registries, registrars, replace_static
+from gateway.app.registries import make_registries, registrars, take_settings
+from gateway.background import failures
 from gateway.control.application import ApplicationWatch
 from gateway.control.certificates import upstream_tls
-from gateway.control.load import LoadedSidecar, load_sidecar
+from gateway.control.load import LoadedSidecar, RulesFrom, load_settings, load_sidecar
 from gateway.control.publish import Publisher
 from gateway.control.reload import FILES_CHANGED, Reloader
 from gateway.control.surroundings import make_surroundings
@@ -36,6 +37,7 @@ from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
+from gateway.registry.registration import REGISTERED, KnownRegistration
 from gateway.registry.tags import OWN_KEY, TagRules
 from gateway.routing.carriers import Carriers
 from gateway.routing.instance import BASE, Instance
@@ -81,7 +83,7 @@ class Sidecar:
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
         self._reloader: Reloader[ReadySidecar] = Reloader(
-            lambda: ReadySidecar.of(load_sidecar(path, overrides, state=self._copies.folder)), self._apply
+            lambda: self._build(self._copies.from_now()), self._apply, self._record
         )
         self._copies = RuleCopies(self._reload)
         self._path = path
@@ -94,8 +96,8 @@ class Sidecar:
 
     async def start(self) -> None:
         """Raises ConfigError or StartError where it cannot."""
-        await self._copies.open(load_sidecar(self._path, self._overrides).settings)
-        ready = await self._reloader.start()
+        await self._copies.open(load_settings(SidecarSettings, self._path, self._overrides))
+        ready = await self._reloader.start(self._copies.kept_revision, lambda _: self._copies.build_old(self._build))
         settings = self._settings = ready.loaded.settings
         # Both sockets first: nothing is registered before peers can reach it.
         inbound_socket = bind(settings.inbound.host, settings.inbound.port)
@@ -127,7 +129,7 @@ class Sidecar:
         self._registries = make_registries(
             settings.all_registries, self._publisher.service_changed, settings.chosen_registries, settings.state
         )
-        self._install(ready, 1)
+        self._install(ready, self._reloader.state.revision)
         self._log_file = make_log_file(settings)
         self._inbound = Listener(
             inbound_socket,
@@ -151,9 +153,12 @@ class Sidecar:
         await self._inbound.start()
         await self._outbound.start()
         # Registered last, when both listeners serve, and the application takes requests.
+        found = registrars(self._registries)
+        names = {name: name if len(self._registries.keepers) > 1 else "" for name in found}
+        self._registrations = {name: KnownRegistration(registrar, names[name]) for name, registrar in found.items()}
         self._announcers = {
-            name: Announcer(registrar, self._registration(), is_usable=False)
-            for name, registrar in registrars(self._registries).items()
+            name: Announcer(registrar, self._registration(), is_usable=False, registry=names[name])
+            for name, registrar in self._registrations.items()
         }
         for announcer in self._announcers.values():
             announcer.start()
@@ -170,7 +175,10 @@ class Sidecar:
                 lambda: (1, 0),
                 dict,
                 dict,
+                lambda: self._copies.mirrors,
+                lambda: failures,
                 lambda: self._app_watch.is_up,
+                lambda: self._registrations,
             )
         )
         sources = Sources(
@@ -242,8 +250,15 @@ class Sidecar:
         if not self._is_serving:
             self._missed = cause  # for when everything is there that a reload needs
             return
+        await self._copies.mirrors.restore()
         await self._reloader.reload(cause)
         self._watcher.watch(self._reloader.files)
+
+    def _build(self, rules_from: RulesFrom) -> ReadySidecar:
+        return ReadySidecar.of(load_sidecar(self._path, self._overrides, rules_from=rules_from))
+
+    async def _record(self, ready: ReadySidecar, revision: int, *_: str) -> None:
+        await self._copies.applied(ready.loaded.settings, ready.loaded.lanes, revision)
 
     def _apply(self, ready: ReadySidecar, revision: int) -> None:
         if self._is_serving:
@@ -258,7 +273,7 @@ class Sidecar:
         peers = {name: tls for name, tls in secured.items() if name != loaded.settings.service}
         self._peer_origins.secure(peers)
         self._publisher.configure(revision, ready.compiled, RouteTable(()), loaded.settings.services, peers)
-        replace_static(self._registries, loaded.settings.all_registries)
+        take_settings(self._registries, loaded.settings.all_registries)
         self._registries.choose(loaded.settings.chosen_registries)
 
     def _publish(self, snapshot: Snapshot) -> None:
@@ -313,10 +328,12 @@ class Sidecar:
         if not self._app_watch.is_up:
             return [self._app_watch.reason]
         service = self._settings.service
-        # One registry is enough for peers to find it.
-        if self._announcers and not any(announcer.registered for announcer in self._announcers.values()):
-            return [f"service {service} is not registered yet"]
-        return self._copies.not_ready()
+        # One registry is enough for peers to find it, be it away now: they go on with what it said.
+        known = self._registrations
+        if known and not any(item.is_found for item in known.values()):
+            reasons = "; ".join(dict.fromkeys(item.reason for item in known.values() if item.reason))
+            return [f"service {service} is not registered yet{f' ({reasons})' if reasons else ''}"]
+        return self._copies.not_ready(self._settings, self._reloader.state)
 
     def _status(self) -> dict[str, object]:
         state = self._reloader.state
@@ -329,6 +346,7 @@ class Sidecar:
             "loaded_at": state.loaded_at,
             "last_reload_error": list(state.error) or None,
             "reloads": {"success": state.succeeded, "failure": state.failed},
+            "runs_old_rules": state.runs_old_rules,
             "service": settings.service,
             "tag": settings.tag,
             "application": {
@@ -336,10 +354,10 @@ class Sidecar:
                 "up": self._app_watch.is_up,
                 "reason": self._app_watch.reason or None,
             },
-            "registered": any(announcer.registered for announcer in self._announcers.values()),
-            "registered_in": [name for name, announcer in self._announcers.items() if announcer.registered],
-            "registries": describe_registries(self._registries),
-            "rules": self._copies.mirrors.describe(),
+            "registered": any(item.state == REGISTERED for item in self._registrations.values()),
+            "registered_in": [name for name, item in self._registrations.items() if item.state == REGISTERED],
+            "registries": describe_registries(self._registries, self._registrations),
+            "rules": self._copies.mirrors.describe(state.error),
             "draining": self._is_draining,
         }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from aiohttp import ClientSession
 
+from gateway.background import keep_running
 from gateway.control.checks import answers_well, new_session
 from gateway.proxy.tls import UpstreamTLS
 from gateway.routing.instance import Instance
@@ -43,7 +44,7 @@ class ApplicationWatch:
 
     def start(self) -> None:
         """Begins, in the background."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = keep_running("watching the application", self._run)
 
     async def close(self) -> None:
         """Ends."""

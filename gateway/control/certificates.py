@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from gateway.control.sense import registries
 from gateway.errors import Problem
 from gateway.proxy.certificates import Certificate
 from gateway.proxy.tls import CertificateError, UpstreamTLS
-from gateway.settings import GatewaySettings, ListenTLSSettings, ServingSettings
+from gateway.settings import ConsulRegistrySettings, GatewaySettings, ListenTLSSettings, ServingSettings
 from gateway.yamlfile import Document, Location, dotted
 
 T = TypeVar("T")
@@ -31,10 +32,20 @@ def upstream_tls(settings: ServingSettings) -> dict[str, UpstreamTLS]:
 def certificate_files(settings: ServingSettings) -> list[str]:
     """Every file that the above read."""
     files = [service.tls.ca for service in settings.services.values() if service.tls is not None and service.tls.ca]
+    files += [registry.ca for registry in _secured(settings).values() if registry.ca is not None]
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
         for item in settings.tls.certificates:
             files += [item.cert, item.key]
     return files
+
+
+def _secured(settings: ServingSettings) -> dict[Location, ConsulRegistrySettings]:
+    """The registries that are spoken to over TLS, by where they stand."""
+    return {
+        place: item
+        for place, item in registries(settings)
+        if isinstance(item, ConsulRegistrySettings) and item.scheme == "https"
+    }
 
 
 def certificate_problems(settings: ServingSettings, document: Document) -> list[Problem]:
@@ -50,8 +61,10 @@ def certificate_problems(settings: ServingSettings, document: Document) -> list[
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
         for index, item in enumerate(settings.tls.certificates):
             attempt(lambda item=item: Certificate(item.cert, item.key), ("tls", "certificates", index))  # type: ignore[misc]
+    for place, registry in _secured(settings).items():
+        attempt(lambda registry=registry: UpstreamTLS.load(registry.ca, "", True), (*place, "ca"))  # type: ignore[misc]
     for name, service in settings.services.items():
         tls = service.tls
-        if tls is not None:
+        if tls is not None and (tls.verify or tls.ca is None):
             attempt(lambda tls=tls: UpstreamTLS.load(tls.ca, "", tls.verify), ("services", name, "tls", "ca"))  # type: ignore[misc]
     return problems

@@ -7,8 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.control.load import load_gateway, load_sidecar
-from gateway.control.overrides import ENVIRONMENT_PREFIX
+from gateway.control.load import check_file
 from gateway.control.rulefiles import SUFFIXES, load_rules
 from gateway.control.ruletests import RuleTestFile, load_tests
 from gateway.errors import ConfigError, Problem
@@ -23,7 +22,6 @@ def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
     `${…}` is filled from the environment; GATEWAY_… settings stay out of it: the files are judged, not this shell.
     Lane groups must be unique among the files of one directory, as they are loaded together.
     """
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     problems: list[Problem] = []
     rules: dict[Path, list[Path]] = {}
     seen: set[Path] = set()
@@ -34,25 +32,26 @@ def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
         for member in members:
             seen.add(member)
             try:
-                document = load(member, environ)
+                document = load(member)
                 kind = _kind_of(document)
                 if kind is RuleTestFile:
-                    load_tests([member], environ)
+                    load_tests([member])
                 elif kind is RulesFile:
                     rules.setdefault(member.parent, []).append(member)
-                elif kind is SidecarSettings:
-                    seen.update(load_sidecar(member, environ=environ).files)
                 else:
-                    seen.update(load_gateway(member, environ=environ).files)
+                    seen.update(
+                        check_file(SidecarSettings if kind is SidecarSettings else GatewaySettings, member).files
+                    )
             except ConfigError as error:
                 problems.extend(error.problems)
+                seen.update(error.files)
     for members in rules.values():
         try:
-            load_rules(members, environ)
+            load_rules(members)
         except ConfigError as error:
             problems.extend(error.problems)
-    seen.update(Path(problem.file) for problem in problems)
-    return sorted(set(problems)), sum(not path.is_dir() for path in seen)
+            seen.update(error.files)
+    return sorted(set(problems)), sum(path.is_file() for path in seen)
 
 
 def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettings | GatewaySettings]:

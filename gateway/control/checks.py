@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from gateway import hop
+from gateway.background import keep_running
 from gateway.proxy.tls import UpstreamTLS
 from gateway.routing.ejection import Ejector
 from gateway.routing.instance import Instance
@@ -47,7 +49,7 @@ class Checks:
         self._stop(service, set(wanted))
         for key, instance in wanted.items():
             if check is not None and key not in self._tasks:
-                self._tasks[key] = asyncio.get_running_loop().create_task(self._follow(service, instance, check))
+                self._tasks[key] = keep_running("active check", partial(self._follow, service, instance, check))
 
     async def close(self) -> None:
         """Ends all checks."""

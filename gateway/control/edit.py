@@ -207,7 +207,7 @@ class LaneEditor:
     ) -> Change:
         current = self._current()
         place = _place(current, group)
-        path = Path(place.document.file)
+        path = place.path
         text = await asyncio.to_thread(_edited, current.texts[path], place.index, index, edit)
         return await self._make({path: text}, cause, author, dry_run, (group, name))
 
@@ -217,7 +217,7 @@ class LaneEditor:
         except ConfigError as error:
             raise Refused(_fields(error, overlay, wanted)) from error
         before = await asyncio.to_thread(_on_disk, overlay)
-        diff = "".join(_diff(before[path], text, path) for path, text in overlay.items())
+        diff = "".join(_diff(before[path], text, loaded.named(path)) for path, text in overlay.items())
         revision = self._revision()
         if not dry_run and overlay:
             await self._write(overlay)
@@ -297,6 +297,6 @@ def _on_disk(paths: Iterable[Path]) -> dict[Path, str | None]:
     return found
 
 
-def _diff(before: str | None, after: str | None, path: Path) -> str:
-    names = [str(path) if text is not None else "/dev/null" for text in (before, after)]
+def _diff(before: str | None, after: str | None, name: str) -> str:
+    names = [name if text is not None else "/dev/null" for text in (before, after)]
     return unified_diff(before or "", after or "", *names)

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gateway.control.certificates import certificate_files, certificate_problems
-from gateway.control.mirror import mirror_path
-from gateway.control.overrides import overridden
-from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
-from gateway.control.tokens import token_files, token_problems
-from gateway.control.validate import from_origin, validate
+from gateway.control.config import Config, read_config
+from gateway.control.lastgood import KeptRules
+from gateway.control.remote import Names, copy_path
+from gateway.control.rulefiles import LoadedRules, Overlay, load_rules, yaml_files
 from gateway.errors import ConfigError, Problem
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import (
-    ConsulRegistrySettings,
-    GatewaySettings,
-    RegistrySettings,
-    RemoteRules,
-    ServingSettings,
-    SidecarSettings,
-    known_instances,
-)
-from gateway.telemetry.linefile import STDOUT
-from gateway.yamlfile import Document, Location, dotted, load
+from gateway.settings import GatewaySettings, RemoteRules, ServingSettings, SidecarSettings
 
 S = TypeVar("S", bound=ServingSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[S]):
-    """A whole configuration. `files` is everything that was read, directories of rules included."""
+    """A whole configuration. `files` is everything that was read, or would be if it were there; directories included."""
 
     settings: S
     lanes: LoadedRules
@@ -49,83 +37,121 @@ LoadedGateway = Loaded[GatewaySettings]
 LoadedSidecar = Loaded[SidecarSettings]
 
 
+@dataclass(frozen=True, slots=True)
+class RulesFrom:
+    """What a running program knows of its rules when it loads them again."""
+
+    state: Path | None = None
+    """The directory with copies of remote rules; None: that of the settings. Without one they are left out."""
+    in_force: Collection[Path] = ()
+    """The files of the rules in force. A directory that has none any more is a problem: it is being replaced, or is not
+    mounted; nobody closes every lane like that."""
+    overlay: Overlay | None = None
+    kept: KeptRules | None = None
+    """Rules to take in place of those that the configuration names."""
+
+
 def load_gateway(
     path: Path,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
-    state: Path | None = None,
-    overlay: Overlay | None = None,
+    rules_from: RulesFrom | None = None,
 ) -> LoadedGateway:
     """The entry gateway's configuration with its rules. Raises ConfigError with every problem of every file.
 
-    `state` is the directory with copies of remote rules; without it they are left out. See `Overlay`.
+    `environ` fills `${…}` and has settings; None: the process's.
     """
-    return _load(GatewaySettings, path, overrides, os.environ if environ is None else environ, state, overlay)
+    return _load(_config(GatewaySettings, path, overrides, environ), environ, rules_from)
 
 
 def load_sidecar(
     path: Path,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
-    state: Path | None = None,
+    rules_from: RulesFrom | None = None,
 ) -> LoadedSidecar:
-    """A sidecar's configuration with its rules. Raises ConfigError with every problem of every file."""
-    return _load(SidecarSettings, path, overrides, os.environ if environ is None else environ, state)
+    """A sidecar's configuration with its rules, like `load_gateway`."""
+    return _load(_config(SidecarSettings, path, overrides, environ), environ, rules_from)
 
 
-def _load(
-    model: type[S],
-    path: Path,
-    overrides: Sequence[str],
-    environ: Mapping[str, str],
-    state: Path | None,
-    overlay: Overlay | None = None,
-) -> Loaded[S]:
-    document = load(path, environ)
-    data = document.data if document.data is not None else {}
-    problems: list[Problem] = []
-    origins: dict[Location, str] = {}
-    if isinstance(data, dict):
-        data = overridden(data, model, overrides, environ, origins, problems)
-    settings: S | None = None
-    try:
-        settings = _with_paths(validate(model, document, data, origins), path)
-        problems.extend(certificate_problems(settings, document))
-        problems.extend(token_problems(settings, document))
-    except ConfigError as error:
-        problems.extend(error.problems)
-    lanes = LoadedRules()
+def check_file(model: type[S], path: Path) -> Loaded[S]:
+    """A configuration as the file alone has it: the environment fills `${…}`, and has no settings. Raises ConfigError."""
+    return _load(read_config(model, path, (), os.environ, {}), None, None)
+
+
+def load_settings(
+    model: type[S], path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> S:
+    """The settings alone. Raises ConfigError where they have problems, with those of the rules."""
+    config = _config(model, path, overrides, environ)
+    if config.settings is None or config.problems:
+        return _load(config, environ, None).settings
+    return config.settings
+
+
+def _config(model: type[S], path: Path, overrides: Sequence[str], environ: Mapping[str, str] | None) -> Config[S]:
+    known = os.environ if environ is None else environ
+    return read_config(model, path, overrides, known, known)
+
+
+def _load(config: Config[S], environ: Mapping[str, str] | None, rules_from: RulesFrom | None) -> Loaded[S]:
+    rules_from = rules_from or RulesFrom()
+    settings, problems, files = config.settings, list(config.problems), list(config.files)
+    state = rules_from.state
     if state is None and settings is not None and settings.state is not None:
         state = Path(settings.state)
-    files: tuple[Path, ...] = (path,)
-    sources: list[Path] = []
-    for index, source in enumerate(settings.rules if settings is not None else _rules_of(data)):
-        if isinstance(source, RemoteRules):
-            # What is not there yet, nobody has answered: there are no lanes until then, and readiness says so.
-            copy = mirror_path(source, state) if state is not None else None
-            if copy is not None and copy.exists():
-                sources.append(copy)
-            continue
-        resolved = _beside(path, source)
-        if resolved.exists():
-            sources.append(resolved)
-        else:
-            location: Location = ("rules", index)
-            problem = document.problem(location, f"rules: there is no file or directory '{resolved}'")
-            problems.append(from_origin(problem, location, origins))
+    named = Names(() if settings is None else settings.rules, state)
+    lanes = LoadedRules()
     try:
-        lanes = load_rules(sources, environ, overlay)
-        files += lanes.files
+        if rules_from.kept is not None:
+            lanes = rules_from.kept.load(os.environ if environ is None else environ, named)
+        else:
+            sources = _sources(config, state, problems, files)
+            problems.extend(_emptied(sources, rules_from, named))
+            lanes = load_rules(sources, environ, rules_from.overlay, named)
+        files.extend(lanes.files)
         if settings is not None:
             problems.extend(_unmet_needs(settings, lanes))
     except ConfigError as error:
         problems.extend(error.problems)
-    if settings is not None and isinstance(settings, GatewaySettings):
-        problems.extend(_route_problems(settings, document))
+        files.extend(error.files)
+    found = tuple(dict.fromkeys(files))
     if problems or settings is None:
-        raise ConfigError(problems)
-    files += tuple(Path(file) for file in (*certificate_files(settings), *token_files(settings)))
-    return Loaded(settings, lanes, files)
+        raise ConfigError(problems, found)
+    return Loaded(settings, lanes, found)
+
+
+def _sources(config: Config[Any], state: Path | None, problems: list[Problem], files: list[Path]) -> list[Path]:
+    """The files and directories of rules that are there; adds what is not to the problems, and all of them to the files."""
+    sources: list[Path] = []
+    for index, source in enumerate(_rules_of(config.data) if config.settings is None else config.settings.rules):
+        if isinstance(source, RemoteRules):
+            # What is not there yet, nobody has answered: there are no lanes until then, and readiness says so.
+            copy = copy_path(source, state) if state is not None else None
+            if copy is not None:
+                files.append(copy)
+                if copy.exists():
+                    sources.append(copy)
+            continue
+        resolved = _beside(config.path, source)
+        files.append(resolved)
+        if resolved.exists():
+            sources.append(resolved)
+        else:
+            message = f"rules: there is no file or directory '{resolved}'"
+            problems.append(config.problem(("rules", index), message))
+    return sources
+
+
+def _emptied(sources: Sequence[Path], rules_from: RulesFrom, named: Names) -> list[Problem]:
+    """Directories that had files of rules, and have none any more."""
+    had = {path.parent.absolute() for path in rules_from.in_force}
+    message = "the directory has no *.yaml file any more; to close every lane, leave one that says so in a comment"
+    return [
+        Problem(named(source), 1, 1, message)
+        for source in sources
+        if source.absolute() in had and source.is_dir() and not yaml_files(source)
+    ]
 
 
 def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:
@@ -148,42 +174,6 @@ def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem
     return problems
 
 
-def _with_paths(settings: S, path: Path) -> S:
-    """Settings whose file names are relative to the configuration no more."""
-    beside = path.absolute().parent
-    update: dict[str, Any] = {}
-    if settings.access_log is not None and settings.access_log.path != STDOUT:
-        log = settings.access_log
-        update["access_log"] = log.model_copy(update={"path": str(beside / log.path)})
-    services = dict(settings.services)
-    for name, service in settings.services.items():
-        if service.tls is not None and service.tls.ca is not None:
-            tls = service.tls.model_copy(update={"ca": str(beside / service.tls.ca)})
-            services[name] = service.model_copy(update={"tls": tls})
-    update["services"] = services
-    if isinstance(settings, GatewaySettings | SidecarSettings):
-        update["registry"] = None if settings.registry is None else _with_ca(settings.registry, beside)
-        update["registries"] = {name: _with_ca(registry, beside) for name, registry in settings.registries.items()}
-    if settings.state is not None:
-        update["state"] = str(beside / settings.state)
-    if isinstance(settings, GatewaySettings) and settings.tls is not None:
-        certificates = [
-            item.model_copy(update={"cert": str(beside / item.cert), "key": str(beside / item.key)})
-            for item in settings.tls.certificates
-        ]
-        update["tls"] = settings.tls.model_copy(update={"certificates": certificates})
-    if isinstance(settings, GatewaySettings) and settings.jwt is not None:
-        keys = [key.model_copy(update={"file": str(beside / key.file)}) for key in settings.jwt.keys]
-        update["jwt"] = settings.jwt.model_copy(update={"keys": keys})
-    return settings.model_copy(update=update)
-
-
-def _with_ca(registry: RegistrySettings, beside: Path) -> RegistrySettings:
-    if isinstance(registry, ConsulRegistrySettings) and registry.ca is not None:
-        return registry.model_copy(update={"ca": str(beside / registry.ca)})
-    return registry
-
-
 def _beside(path: Path, source: str) -> Path:
     """A rules source, relative to its configuration; without `..` where that names the same, for people to read."""
     joined = path.parent / source
@@ -197,25 +187,5 @@ def _beside(path: Path, source: str) -> Path:
 def _rules_of(data: Any) -> list[str]:
     """Where the rules are, read off a configuration that is broken elsewhere: their problems are shown with its own."""
     rules = data.get("rules", []) if isinstance(data, dict) else []
-    if isinstance(rules, str):
-        return [rules]
-    return [item for item in rules if isinstance(item, str)] if isinstance(rules, list) else []
-
-
-def _route_problems(settings: GatewaySettings, document: Document) -> list[Problem]:
-    """What is wrong among the routes, each of which is sound."""
-    problems: list[Problem] = []
-    seen: set[str] = set()
-    known = known_instances(settings.all_registries.values())
-    for index, route in enumerate(settings.routes):
-        name = f"{route.host or ''}{route.path.rstrip('/') or '/'}"
-        if name in seen:
-            location: Location = ("routes", index, "path")
-            problems.append(document.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
-        seen.add(name)
-        if route.service is not None and known is not None and route.service not in known:
-            names = ", ".join(sorted(known)) or "none"
-            location = ("routes", index, "service")
-            message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {names})"
-            problems.append(document.problem(location, message))
-    return problems
+    items = rules if isinstance(rules, list) else [rules]
+    return [item for item in items if isinstance(item, str) and item.strip()]

@@ -1,22 +1,26 @@
 """Copies of remote rules: a document is kept as a file, a prefix of Consul as a directory, and everything else works with these.
 
 The copy outlives a restart where the configuration has a `state` directory: a gateway that starts while the server is
-down routes by the last rules it knew.
+down routes by the last rules it knew. A copy is what the server says, sound or not; what was last sound is kept beside it
+(`lastgood.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import re
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
-from urllib.parse import quote, unquote
+from typing import ClassVar, Generic, Protocol, TypeVar
+from urllib.parse import unquote
 
+from gateway.background import keep_running
+from gateway.control.lastgood import OWNER_ONLY
+from gateway.control.remote import copy_path, key_path
 from gateway.control.rulefiles import SUFFIXES, yaml_files
 from gateway.errors import RegistryError
 from gateway.files import write_file
@@ -32,8 +36,6 @@ _log = logging.getLogger("gateway.control")
 FIRST_BACK_OFF = 0.5
 LONGEST_BACK_OFF = 10.0
 """Seconds between attempts to reach a server that does not answer."""
-
-LONGEST_NAME = 200
 
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
@@ -53,14 +55,6 @@ class Watched(Protocol[C_co]):
         ...
 
 
-def mirror_path(source: RemoteRules, folder: Path) -> Path:
-    """The file or directory that holds the copy."""
-    plain = re.sub(r"[^0-9A-Za-z._-]", "-", source.name)
-    digest = hashlib.sha256(f"{source.name}|{source.address}|{source.namespace}".encode()).hexdigest()[:8]
-    name = f"{plain.removesuffix('.yaml')}-{digest}"
-    return folder / "remote" / (name if source.is_folder else f"{name}.yaml")
-
-
 class Mirror(ABC, Generic[C]):
     """Keeps the copy of what a server has. `changed` is awaited after the copy has changed."""
 
@@ -68,10 +62,15 @@ class Mirror(ABC, Generic[C]):
         self.path = path
         self.name = remote.name
         self.reason = ""
-        """Why the copy may be old; empty where the server has answered."""
+        """Why the copy may be old; empty where the server has answered with rules."""
+        self.failures: Counter[str] = Counter()
+        """How often the server was asked in vain, by reason: that of a RegistryError, `absent` (counted when it begins),
+        `disk` or `unexpected`."""
         self._remote = remote
         self._changed = changed
-        self._has_answered = False
+        self._texts: dict[Path, str] | None = None
+        """What the copy should be; None until the server has said it."""
+        self._answered_at: float | None = None
         self._was_asked = asyncio.Event()
         self._writing = asyncio.Lock()
         self._written = 0
@@ -81,11 +80,21 @@ class Mirror(ABC, Generic[C]):
     @property
     def is_unknown(self) -> bool:
         """Whether the server has never answered, and there is no copy of an earlier time."""
-        return not self._has_answered and not self.path.exists()
+        return self._answered_at is None and not self.path.exists()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the server answers, and has rules there."""
+        return self._answered_at is not None and not self.reason
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the server last said something; None where it never did. Servers that are waited for say little."""
+        return None if self._answered_at is None else time.monotonic() - self._answered_at
 
     def start(self) -> None:
         """Begins to follow the server."""
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._task = keep_running("following remote rules", self._follow)
 
     async def asked(self) -> None:
         """Waits until the server was asked for the first time, and has answered or has failed to."""
@@ -96,14 +105,19 @@ class Mirror(ABC, Generic[C]):
             try:
                 await self._watch()
             except Exception as error:  # noqa: BLE001 - a full disk, or a bug, must not end the watch for ever
-                if str(error) != self.reason:
-                    _log.warning("rules of %s: %s; what is known stays", self.name, error)
-                    if not isinstance(error, RegistryError | OSError):
-                        _log.exception("unexpected")
-                self.reason = str(error)
+                self._failed(error)
                 self._was_asked.set()
                 await asyncio.sleep(self._back_off)
                 self._back_off = min(2 * self._back_off, LONGEST_BACK_OFF)
+
+    def _failed(self, error: Exception) -> None:
+        is_known = isinstance(error, RegistryError | OSError)
+        self.failures[error.reason if isinstance(error, RegistryError) else "disk" if is_known else "unexpected"] += 1
+        if str(error) != self.reason:
+            _log.warning("rules of %s: %s; what is known stays", self.name, error)
+            if not is_known:
+                _log.error("unexpected", exc_info=error)
+        self.reason = str(error)
 
     async def _watch(self) -> None:
         """Takes answers until we have written: one that was under way meanwhile may be older than that."""
@@ -114,39 +128,72 @@ class Mirror(ABC, Generic[C]):
                 async with self._writing:
                     if written != self._written:
                         return
-                await self._take(content)
+                    is_news = await self._take(content)
+                if is_news and self._was_asked.is_set():
+                    await self._changed(f"{self.name} changed")
+                self._was_asked.set()
 
-    async def _take(self, content: C | None) -> None:
-        is_first = not self._was_asked.is_set()
-        self._has_answered = True
+    async def _take(self, content: C | None) -> bool:
+        """Takes an answer; returns whether the copy was another one."""
+        self._answered_at = time.monotonic()
         if content is None:
             # Gone is not the same as empty: nobody closes every lane by deleting a document.
-            if self.reason != "absent":
-                _log.warning("rules of %s: there is no such document; what is known stays", self.name)
-            self.reason = "absent"
-            self._was_asked.set()
-            return
+            if self.reason != self.NOTHING:
+                self.failures["absent"] += 1
+                _log.warning("rules of %s: %s; what is known stays", self.name, self.NOTHING)
+            self.reason = self.NOTHING
+            return False
+        self._texts = self._files_of(content)
+        is_news = await asyncio.to_thread(self._write)
         if self.reason:
             _log.info("rules of %s: the server answers again", self.name)
             self.reason = ""
-        if self._write(content) and not is_first:
-            await self._changed(f"{self.name} changed")
-        self._was_asked.set()
+        return is_news
+
+    async def restore(self) -> None:
+        """Puts right a copy that somebody has changed or deleted: the server's word counts. Raises OSError."""
+        async with self._writing:
+            if self._texts is not None:
+                await asyncio.to_thread(self._write)
+
+    def _write(self) -> bool:
+        """Makes the copy what it should be; returns whether it was not."""
+        texts = self._texts or {}
+        changed = {path: text for path, text in texts.items() if _read(path) != text}
+        strays = [path for path in self._copies() if path not in texts]
+        for path in strays:
+            path.unlink(missing_ok=True)
+        for path, text in changed.items():
+            write_file(path, text, OWNER_ONLY)
+        return bool(strays or changed)
 
     async def publish(self, path: Path, text: str | None) -> None:
         """Writes a document, or deletes it (None), and its copy. Raises ConflictError and RegistryError; then neither changes."""
         async with self._writing:
             await self._send(path, text, _read(path))
             self._written += 1
-            _put(path, text)
+            texts = {} if self._texts is None else self._texts
+            self._texts = (
+                {**texts, path: text}
+                if text is not None
+                else {other: text for other, text in texts.items() if other != path}
+            )
+            await asyncio.to_thread(self._write)
+
+    NOTHING: ClassVar[str]
+    """What is said where there is nothing."""
 
     @abstractmethod
     def holds(self, path: Path) -> bool:
         """Whether a file is a copy that is kept here."""
 
     @abstractmethod
-    def _write(self, content: C) -> bool:
-        """Makes the copy what the server has; returns whether it was not."""
+    def _copies(self) -> Sequence[Path]:
+        """The files that there are of the copy."""
+
+    @abstractmethod
+    def _files_of(self, content: C) -> dict[Path, str]:
+        """What the copy of an answer is."""
 
     @abstractmethod
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
@@ -163,6 +210,8 @@ class Mirror(ABC, Generic[C]):
 class DocumentMirror(Mirror[str]):
     """The copy of one document: a file."""
 
+    NOTHING = "there is no such document"
+
     def __init__(self, document: RemoteDocument, path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
         super().__init__(document, path, changed)
         self._document = document
@@ -171,11 +220,11 @@ class DocumentMirror(Mirror[str]):
         """See Mirror."""
         return path == self.path
 
-    def _write(self, content: str) -> bool:
-        is_news = _read(self.path) != content
-        if is_news:
-            write_file(self.path, content)
-        return is_news
+    def _copies(self) -> Sequence[Path]:
+        return ()  # there are no others
+
+    def _files_of(self, content: str) -> dict[Path, str]:
+        return {self.path: content}
 
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
         if text is not None:  # else a document of rules that did not exist then: it has none
@@ -183,46 +232,35 @@ class DocumentMirror(Mirror[str]):
 
 
 class FolderMirror(Mirror[Mapping[str, str]]):
-    """The copy of the documents below a prefix: a directory, whose files are named like the keys, `/` written as `%2F`."""
+    """The copy of the documents below a prefix: a directory."""
+
+    NOTHING = f"there is no key below it whose name ends with {' or '.join(SUFFIXES)}"
 
     def __init__(self, folder: ConsulFolder, path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
         super().__init__(folder, path, changed)
         self._folder = folder
         self._keys: dict[Path, str] = {}
-        """What is not its file's name."""
 
     def holds(self, path: Path) -> bool:
         """See Mirror."""
         return path.parent == self.path
 
-    def _write(self, content: Mapping[str, str]) -> bool:
-        self.path.mkdir(parents=True, exist_ok=True)
-        wanted = {self._file(key): text for key, text in content.items()}
-        gone = [file for file in yaml_files(self.path) if file not in wanted]
-        changed = {file: text for file, text in wanted.items() if _read(file) != text}
-        for file in gone:
-            file.unlink(missing_ok=True)
-        for file, text in changed.items():
-            write_file(file, text)
-        return bool(gone or changed)
+    def _copies(self) -> Sequence[Path]:
+        return yaml_files(self.path) if self.path.is_dir() else ()
 
-    def _file(self, key: str) -> Path:
-        name = quote(key, safe=" ")
-        if len(name) <= LONGEST_NAME:
-            return self.path / name
-        # File systems have names of 255 bytes at most.
-        digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-        path = self.path / f"{name[: LONGEST_NAME // 2]}-{digest}.yaml"
-        self._keys[path] = key
-        return path
+    def _files_of(self, content: Mapping[str, str]) -> dict[Path, str]:
+        files = {key_path(self.path, key): key for key in content}
+        self._keys.update(files)
+        return {path: content[key] for path, key in files.items()}
 
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
+        # A key of which the server has told nothing was deleted since; only that of a long name is not its file's name.
         await self._folder.publish(self._keys.get(path) or unquote(path.name), text, before)
 
 
 def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awaitable[None]]) -> AnyMirror:
     """The mirror of a source."""
-    path, address = mirror_path(source, folder), str(source.address)
+    path, address = copy_path(source, folder), str(source.address)
     if source.nacos is not None:
         nacos = NacosClient([address], Credentials(source.username, source.password, source.token))
         document = NacosDocument(nacos, source.nacos, source.group, source.namespace, source.interval)
@@ -240,13 +278,6 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except OSError:
         return None
-
-
-def _put(path: Path, text: str | None) -> None:
-    if text is None:
-        path.unlink(missing_ok=True)
-    else:
-        write_file(path, text)
 
 
 AnyMirror = DocumentMirror | FolderMirror
@@ -272,10 +303,26 @@ class Mirrors:
         """The sources of which nothing is known."""
         return [mirror.name for mirror in self._mirrors if mirror.is_unknown]
 
-    def describe(self) -> list[dict[str, object]]:
-        """Every source, as plain values."""
+    async def restore(self) -> None:
+        """Puts right copies that somebody has changed or deleted. What cannot be written is told in the log."""
+        for mirror in self._mirrors:
+            try:
+                await mirror.restore()
+            except OSError as error:
+                _log.warning("the copy of %s: %s", mirror.name, error)
+
+    def __iter__(self) -> Iterator[AnyMirror]:
+        return iter(self._mirrors)
+
+    def describe(self, problems: Sequence[str]) -> list[dict[str, object]]:
+        """Every source, as plain values; `problems` are those of the rules there are now."""
         return [
-            {"source": mirror.name, "file": str(mirror.path), "problem": mirror.reason or None}
+            {
+                "source": mirror.name,
+                "file": str(mirror.path),
+                "age": None if mirror.age is None else round(mirror.age, 3),
+                "problem": mirror.reason or next((text for text in problems if text.startswith(mirror.name)), None),
+            }
             for mirror in self._mirrors
         ]
 

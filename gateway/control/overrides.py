@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,25 @@ from gateway.errors import ConfigError, Problem
 from gateway.settings import ServingSettings
 from gateway.yamlfile import Location, dotted, parse
 
+_log = logging.getLogger("gateway.control")
+
 ENVIRONMENT_PREFIX = "GATEWAY_"
-_NOT_SETTINGS = frozenset({"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_SERVER"})
-# Kubernetes sets these in every pod beside a Service called `gateway` or `gateway-…`.
-# (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)
-_SERVICE_LINK = re.compile(r"\w*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)")
-_SERVICE_PORT = re.compile(r"(tcp|udp|sctp)://.*")
+OURS = frozenset({"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_SERVER", "GATEWAY_TOKEN"})
+"""Variables that the build and the command line read: in a shell that has them for `gateway rules`, serve has them too."""
+_FOREIGN = tuple(
+    (re.compile(name), re.compile(value))
+    for name, value in (
+        # Kubernetes sets these in every pod beside a Service called `gateway` or `gateway-…`, and Docker's links did.
+        # (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)
+        (r"\w*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)", ".*"),
+        (r"\w*_PORT", "(tcp|udp|sctp)://.*"),
+        ("GATEWAY_NAME", "/.*"),
+        (r"GATEWAY_ENV_\w*", ".*"),
+        # Web servers set it for what they start (RFC 3875 §4.1.4).
+        ("GATEWAY_INTERFACE", "CGI/.*"),
+    )
+)
+"""Names and values of variables that are certainly somebody else's."""
 
 
 def overridden(
@@ -35,14 +49,17 @@ def overridden(
     """
     data = copy.deepcopy(data)
     for name in sorted(environ):
-        if name.startswith(ENVIRONMENT_PREFIX) and not _is_foreign(name, environ[name]):
-            keys = tuple(name[len(ENVIRONMENT_PREFIX) :].lower().split("__"))
-            if keys[0] not in model.model_fields:
-                close = difflib.get_close_matches(keys[0], list(model.model_fields), n=1)
-                hint = f"; did you mean {ENVIRONMENT_PREFIX}{close[0].upper()}?" if close else ""
-                problems.append(Problem(name, 0, 0, f"there is no setting '{keys[0]}'{hint}"))
-                continue
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if not environ[name] or _is_no_setting(name, environ[name]):
+            _log.debug("%s is passed over: it is empty, or no setting", name)
+            continue
+        keys = tuple(name[len(ENVIRONMENT_PREFIX) :].lower().split("__"))
+        if keys[0] in model.model_fields:
             _put(data, keys, environ[name], name, origins, problems)
+        else:
+            message = f"there is no setting '{keys[0]}'{_hint(keys[0], list(model.model_fields))}"
+            problems.append(Problem(name, 0, 0, message))
     for override in overrides:
         path, equals, value = override.partition("=")
         if not equals or "" in path.split("."):
@@ -52,11 +69,25 @@ def overridden(
     return data
 
 
-def _is_foreign(name: str, value: str) -> bool:
-    """Whether a GATEWAY_ variable is no setting: it belongs to a tool of ours or comes from Kubernetes."""
-    if name in _NOT_SETTINGS or _SERVICE_LINK.fullmatch(name) is not None:
-        return True
-    return name.endswith("_PORT") and _SERVICE_PORT.fullmatch(value) is not None
+def _is_no_setting(name: str, value: str) -> bool:
+    """Whether a GATEWAY_ variable is certainly no setting. Any other one that is none is most likely a misspelt one."""
+    return name in OURS or any(
+        names.fullmatch(name) is not None and values.fullmatch(value) is not None for names, values in _FOREIGN
+    )
+
+
+def _hint(key: str, settings: list[str]) -> str:
+    """What may have been meant."""
+    ours = [name.removeprefix(ENVIRONMENT_PREFIX).lower() for name in sorted(OURS)]
+    close = difflib.get_close_matches(key, [*settings, *ours], n=1)
+    inside = next((name for name in settings if key.startswith(f"{name}_")), None)
+    if inside is not None:  # one underscore, where two go down a level
+        meant = f"{inside}__{key.removeprefix(f'{inside}_')}"
+    elif close:
+        meant = close[0]
+    else:
+        return ""
+    return f"; did you mean {ENVIRONMENT_PREFIX}{meant.upper()}?"
 
 
 def _put(

@@ -4,6 +4,7 @@ Everything is built in a thread: requests go on while ten thousand lanes are rea
 
 Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens where nothing changed, everything is built
 before anything is swapped, and an error leaves the running revision as it was and is shown until a reload succeeds.
+Whatever is wrong, a bug in the loading included, comes out as such an error: who asks for reloads goes on.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from gateway.control.rulefiles import yaml_files
 from gateway.errors import ConfigError, Problem
 
 _log = logging.getLogger("gateway.control")
@@ -47,10 +49,16 @@ class ReloadState:
     failed: int
     error: tuple[str, ...]
     """The problems of the last reload; empty after one that succeeded."""
+    runs_old_rules: bool = False
+    """Whether what runs was kept from an earlier run, since what there was at the start had problems."""
 
 
-def _nothing(*_: object) -> None:
+async def _nothing(*_: object) -> None:
     """Nobody wants to know."""
+
+
+def _none(*_: object) -> None:
+    """There is nothing instead."""
 
 
 class Reloader(Generic[L]):
@@ -60,97 +68,141 @@ class Reloader(Generic[L]):
         self,
         load: Callable[[], L],
         apply: Callable[[L, int], None],
-        recorded: Callable[[L, int, str, str], None] = _nothing,
+        recorded: Callable[[L, int, str, str], Awaitable[None]] = _nothing,
     ) -> None:
         """`load` runs in a thread, `apply` on the loop.
 
-        `recorded` is told every new revision: what was loaded, its number, the cause and the author.
+        `recorded` is told every new revision: what was loaded, its number, the cause and the author. That it waits for the
+        disk keeps nobody waiting but the next reload.
         """
         self._lock = asyncio.Lock()
         self._load = load
         self._apply = apply
         self._recorded = recorded
         self._digest = b""
-        self._wrong: tuple[Path, ...] = ()
+        self._wanted: tuple[Path, ...] = ()
         self.loaded: L | None = None
         self.state = ReloadState(revision=0, loaded_at=0.0, succeeded=0, failed=0, error=())
 
     @property
     def files(self) -> Sequence[Path]:
-        """What a change may be in: everything that was read, and the files in which the last reload found problems."""
-        return () if self.loaded is None else (*self.loaded.files, *self._wrong)
+        """What a change may be in: everything that was read, and what the last reload looked for where it failed."""
+        return () if self.loaded is None else (*self.loaded.files, *self._wanted)
 
-    async def start(self, last: int = 0) -> L:
+    async def start(self, last: int = 0, instead: Callable[[ConfigError], L | None] = _none) -> L:
         """The first load; `last` is the revision that an earlier run ended with.
 
-        Raises ConfigError: there is no old revision to keep.
+        Where it fails, what `instead` gives is in force as that revision, and the failure is shown like that of a reload.
+        Raises ConfigError where that is nothing.
         """
-        loaded, digest = await asyncio.to_thread(self._read)
+        try:
+            loaded, digest = await asyncio.to_thread(self._read)
+        except ConfigError as error:
+            old = await asyncio.to_thread(instead, error)
+            if old is None:
+                raise
+            self._keep_old(old, max(last, 1), error)
+            return old
         self.state = replace(self.state, revision=last)
-        self._swap(loaded, digest, "start", "")
+        self._swap(loaded, digest)
+        await self._record(loaded, "start", "")
         return loaded
 
+    def _keep_old(self, old: L, revision: int, error: ConfigError) -> None:
+        self._apply(old, revision)
+        self.loaded = old
+        self._wanted = error.files
+        problems = tuple(str(problem) for problem in error.problems)
+        self.state = ReloadState(revision, time.time(), 0, 1, problems, runs_old_rules=True)
+        _log.error(
+            "the rules have problems; those of revision %d, the last that had none, are in force: %s",
+            revision,
+            "; ".join(problems),
+        )
+
     async def reload(self, cause: str, author: str = "") -> bool:
-        """Loads again, for a reason and on behalf of somebody.
+        """Loads again, for a reason and on behalf of somebody. Raises nothing.
 
         Returns whether the running revision is what the files say now.
         """
         async with self._lock:
-            return await self._reload(cause, author)
+            try:
+                return await self._reload(cause, author)
+            except ConfigError as error:
+                self._failed(error, cause)
+                return False
 
     async def _reload(self, cause: str, author: str) -> bool:
         state = self.state
+        digest = b"" if self.loaded is None else await asyncio.to_thread(_digest, self.loaded.files)
+        if digest and digest == self._digest:
+            if state.error:
+                _log.info("the files are those of revision %d again", state.revision)
+                self.state = replace(state, error=())
+                self._wanted = ()
+            return True
+        loaded, digest = await asyncio.to_thread(self._read)
         try:
-            loaded, digest = await asyncio.to_thread(self._read)
-            if digest == self._digest:
-                if state.error:
-                    _log.info("the files are those of revision %d again", state.revision)
-                    self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed, ())
-                    self._wrong = ()
-                return True
-            try:
-                self._swap(loaded, digest, cause, author)
-            except Exception as error:  # a bug; what runs may be half of each, which somebody has to know of
-                _log.exception("revision %d cannot be applied", self.state.revision + 1)
-                message = f"cannot be applied: {type(error).__name__}: {error}; restart to be sure of what runs"
-                raise ConfigError([Problem("configuration", 0, 0, message)]) from error
-        except ConfigError as error:
-            problems = tuple(str(problem) for problem in error.problems)
-            if cause == FILES_CHANGED and problems == state.error:
-                return False
-            self._wrong = tuple({Path(problem.file) for problem in error.problems if problem.line})
-            self.state = ReloadState(state.revision, state.loaded_at, state.succeeded, state.failed + 1, problems)
-            _log.error("reload (%s) failed, revision %d stays: %s", cause, state.revision, "; ".join(problems))
-            return False
+            self._swap(loaded, digest)
+        except Exception as error:  # a bug; what runs may be half of each, which somebody has to know of
+            _log.exception("revision %d cannot be applied", self.state.revision + 1)
+            message = f"cannot be applied: {type(error).__name__}: {error}; restart to be sure of what runs"
+            raise ConfigError([Problem("configuration", 0, 0, message)], loaded.files) from error
+        await self._record(loaded, cause, author)
         _log.info("reloaded (%s): revision %d", cause, self.state.revision)
         return True
+
+    def _failed(self, error: ConfigError, cause: str) -> None:
+        state = self.state
+        problems = tuple(str(problem) for problem in error.problems)
+        self._wanted = error.files
+        if cause == FILES_CHANGED and problems == state.error:
+            return
+        self.state = replace(state, failed=state.failed + 1, error=problems)
+        _log.error("reload (%s) failed, revision %d stays: %s", cause, state.revision, "; ".join(problems))
 
     def _read(self) -> tuple[L, bytes]:
         """Loads, and takes the digest of the files as they were *before*: a change in between is seen the next time."""
         files: Sequence[Path] = () if self.loaded is None else self.loaded.files
-        while True:
-            digest = _digest(files)
-            loaded = self._load()
-            if tuple(loaded.files) == tuple(files):
-                return loaded, digest
-            files = loaded.files
+        try:
+            while True:
+                digest = _digest(files)
+                loaded = self._load()
+                if tuple(loaded.files) == tuple(files):
+                    return loaded, digest
+                files = loaded.files
+        except ConfigError:
+            raise
+        except Exception as error:  # a bug; what runs need not end for it, nor what asks for reloads
+            _log.exception("the configuration cannot be loaded")
+            message = f"cannot be loaded: {type(error).__name__}: {error}"
+            raise ConfigError([Problem("configuration", 0, 0, message)], files) from error
 
-    def _swap(self, loaded: L, digest: bytes, cause: str, author: str) -> None:
+    def _swap(self, loaded: L, digest: bytes) -> None:
         state = self.state
         self._apply(loaded, state.revision + 1)
         self.loaded = loaded
         self._digest = digest
-        self._wrong = ()
+        self._wanted = ()
         self.state = ReloadState(state.revision + 1, time.time(), state.succeeded + 1, state.failed, ())
-        self._recorded(loaded, self.state.revision, cause, author)
+
+    async def _record(self, loaded: L, cause: str, author: str) -> None:
+        try:
+            await self._recorded(loaded, self.state.revision, cause, author)
+        except Exception:  # noqa: BLE001 - it runs all the same
+            _log.exception("revision %d is not recorded", self.state.revision)
 
 
 def _digest(files: Sequence[Path]) -> bytes:
+    """A digest of what files and directories have: of a directory the names of its rule files."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(str(file).encode() + b"\0")
+        digest.update(str(file).encode(errors="surrogateescape") + b"\0")
         try:
-            digest.update(file.read_bytes())
+            if file.is_dir():
+                digest.update("\0".join(member.name for member in yaml_files(file)).encode(errors="surrogateescape"))
+            else:
+                digest.update(file.read_bytes())
         except OSError:
             digest.update(b"\0missing")
     return digest.digest()

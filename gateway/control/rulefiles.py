@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class GroupPlace:
-    """Where a group stands: the file and which of its groups it is."""
+    """Where a group stands: the file, what is in it (its `file` is what people call it), and which of its groups it is."""
 
+    path: Path
     document: Document
     index: int
 
@@ -36,13 +37,17 @@ class GroupPlace:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRules:
-    """The rules, the files and directories they came from, and where each group stands."""
+    """The rules, the files and directories they came from, and where each group stands.
+
+    `named` says what people call a file: a copy of remote rules, by its place on the server.
+    """
 
     rules: RuleSet = field(default_factory=RuleSet)
     files: tuple[Path, ...] = ()
     places: Mapping[str, GroupPlace] = field(default_factory=dict)
     texts: Mapping[Path, str] = field(default_factory=dict)
     """What each file of rules says; segments are not among them."""
+    named: Callable[[Path], str] = str
 
 
 Overlay = Mapping[Path, str | None]
@@ -50,10 +55,17 @@ Overlay = Mapping[Path, str | None]
 
 
 def load_rules(
-    sources: Sequence[Path], environ: Mapping[str, str] | None = None, overlay: Overlay | None = None
+    sources: Sequence[Path],
+    environ: Mapping[str, str] | None = None,
+    overlay: Overlay | None = None,
+    named: Callable[[Path], str] = str,
+    segments: Mapping[str, frozenset[str]] | None = None,
 ) -> LoadedRules:
-    """The rules of directories and files, in order. Raises ConfigError with every problem of every file."""
-    return _RulesReader(environ, overlay or {}).read(sources)
+    """The rules of directories and files, in order. Raises ConfigError with every problem of every file.
+
+    `segments` are the values of segments by name, in place of what their files have.
+    """
+    return _RulesReader(environ, overlay or {}, named, segments or {}).read(sources)
 
 
 def yaml_files(directory: Path) -> list[Path]:
@@ -66,9 +78,17 @@ def yaml_files(directory: Path) -> list[Path]:
 
 
 class _RulesReader:
-    def __init__(self, environ: Mapping[str, str] | None, overlay: Overlay) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None,
+        overlay: Overlay,
+        named: Callable[[Path], str],
+        given: Mapping[str, frozenset[str]],
+    ) -> None:
         self._environ = environ
         self._overlay = overlay
+        self._named = named
+        self._given = given
         self._texts: dict[Path, str] = {}
         self._problems: list[Problem] = []
         self._groups: list[LaneGroup] = []
@@ -85,15 +105,16 @@ class _RulesReader:
                 members = self._members(source)
             except OSError as error:
                 message = f"cannot read the directory: {error.strerror or error}"
-                self._problems.append(Problem(str(source), 1, 1, message))
+                self._problems.append(Problem(self._named(source), 1, 1, message))
                 continue
             self._files.extend(member for member in members if member != source)
             for member in members:
                 self._read_file(member)
         self._check_segments()
         if self._problems:
-            raise ConfigError(self._problems)
-        return LoadedRules(RuleSet.of(self._groups, self._segments), tuple(self._files), self._places, self._texts)
+            raise ConfigError(self._problems, self._files)
+        rules = RuleSet.of(self._groups, self._segments)
+        return LoadedRules(rules, tuple(self._files), self._places, self._texts, self._named)
 
     def _members(self, source: Path) -> list[Path]:
         if not source.is_dir():
@@ -106,9 +127,9 @@ class _RulesReader:
         try:
             text = self._overlay.get(file)
             if text is None:
-                text = read_text(file)
+                text = read_text(file, self._named(file))
             self._texts[file] = text
-            document = parse(text, str(file), self._environ)
+            document = parse(text, self._named(file), self._environ)
             self._problems.extend(_repeated_lanes(document))
             content = validate(RulesFile, document, {} if document.data is None else document.data)
         except ConfigError as error:
@@ -121,7 +142,7 @@ class _RulesReader:
                 message = f"lane group '{group.name}' is already defined in {named}:{line}"
                 self._problems.append(document.problem(("lane_groups", index, "name"), message))
             else:
-                self._places[group.name] = GroupPlace(document, index)
+                self._places[group.name] = GroupPlace(file, document, index)
                 self._groups.append(group)
         for index, segment in enumerate(content.segments):
             location: Location = ("segments", index)
@@ -130,7 +151,10 @@ class _RulesReader:
                 self._problems.append(document.problem((*location, "name"), message))
                 continue
             line, _ = document.place((*location, "name"))
-            self._segment_places[segment.name] = f"{file}:{line}"
+            self._segment_places[segment.name] = f"{document.file}:{line}"
+            if segment.name in self._given:
+                self._segments[segment.name] = self._given[segment.name]
+                continue
             path = file.parent / segment.file
             self._files.append(path)
             try:

@@ -1,7 +1,7 @@
-"""Watching the files a configuration came from.
+"""Watching the files a configuration came from: the system tells of changes, and a slow look of our own is the net under it.
 
-The *directories* are watched, not the files: an editor that saves by renaming replaces the file, and a Kubernetes
-ConfigMap swaps the `..data` link beside it. Either shows as a change in the directory.
+The system tells nothing on a network file system that another machine writes to, nor where its limit of watches is
+reached. So every look compares what is there with what was there when a change was last told.
 """
 
 from __future__ import annotations
@@ -10,66 +10,111 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from watchfiles import Change, awatch
 
+from gateway.background import keep_running
+from gateway.control.trail import Scope, Signature, signature
+
 _log = logging.getLogger("gateway.control")
 
-RETRY = 2.0
-"""Seconds until a directory that could not be watched (it was removed, say) is tried again."""
+POLL: Final = 5.0
+"""Seconds between two looks at the files where the system tells nothing."""
+SETTLE: Final = 0.1
+MOST_LOOKS: Final = 20
+"""Seconds for which files have to be as they are before a change is told, and how often that is waited for: to replace a
+directory takes two steps, and to write many files many."""
 
 
 class Watcher:
-    """Awaits `changed` after files in the watched directories changed, once for a burst of changes."""
+    """Awaits `changed` after a watched file or directory has changed, once for the steps of a change.
 
-    def __init__(self, changed: Callable[[], Awaitable[None]]) -> None:
+    It is awaited once at the beginning too, for what has changed since the files were read. `changed` may call `watch`.
+    """
+
+    def __init__(self, changed: Callable[[], Awaitable[None]], poll: float = POLL) -> None:
         self._changed = changed
-        self._directories: frozenset[Path] = frozenset()
-        self._searched: frozenset[str] = frozenset()
-        self._files: frozenset[str] = frozenset()
+        self._poll = poll
+        self._files: tuple[Path, ...] = ()
+        self._news = asyncio.Event()
+        self._followed: Scope | None = None
+        self._trouble = ""
+        self._following: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, files: Iterable[Path]) -> None:
-        """Watches the directories of these files and directories, instead of what was watched before.
+        """Watches these files and directories instead of what was watched before. They need not be there yet."""
+        found = tuple(dict.fromkeys(files))
+        if found != self._files:
+            self._files = found
+            self._news.set()
+        if self._task is None:
+            self._task = keep_running("watching files", self._run)
 
-        Links are followed too, so that a file linked in from elsewhere is seen to change.
-        """
-        paths = {path for file in files for path in (file.absolute(), file.resolve())}
-        searched = {path for path in paths if path.is_dir()}
-        directories = searched | {path.parent for path in paths - searched}
-        self._searched = frozenset(map(str, searched))
-        self._files = frozenset(map(str, paths))
-        if frozenset(directories) != self._directories:
-            self._directories = frozenset(directories)
-            self._cancel()
-            if directories:
-                self._task = asyncio.get_running_loop().create_task(self._run(self._directories))
-
-    async def _run(self, directories: frozenset[Path]) -> None:
+    async def _run(self) -> None:
+        told: Signature | None = None
         while True:
-            present = [directory for directory in directories if directory.is_dir()]
+            has_news = self._news.is_set()
+            self._news.clear()
+            files = self._files
+            await self._follow(await asyncio.to_thread(Scope.of, files), anew=has_news)
+            found = await asyncio.to_thread(signature, files)
+            if has_news or found != told:
+                told = await self._settled(files, found)
+                await self._changed()
+                continue
             try:
-                async for _ in awatch(*present, watch_filter=self.concerns, debounce=200, step=20, recursive=False):
-                    await self._changed()
-                    if any(not directory.is_dir() for directory in present):
-                        break
-            except (OSError, RuntimeError) as error:
-                _log.warning("cannot watch %s: %s", ", ".join(map(str, present)), error)
-            await asyncio.sleep(RETRY)
-            await self._changed()
+                async with asyncio.timeout(self._poll):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
 
-    def concerns(self, change: Change, path: str) -> bool:
-        """Whether a change may be one of what is watched: not a line more in a log that stands in the same directory."""
-        return change is not Change.modified or path in self._files or str(Path(path).parent) in self._searched
+    async def _settled(self, files: tuple[Path, ...], found: Signature) -> Signature:
+        """What is there once it has been the same for a moment."""
+        for _ in range(MOST_LOOKS):
+            await asyncio.sleep(SETTLE)
+            before, found = found, await asyncio.to_thread(signature, files)
+            if found == before:
+                break
+        return found
 
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+    async def _follow(self, scope: Scope, anew: bool) -> None:
+        """Has the system tell of changes within a scope, from before this returns."""
+        is_followed = self._following is not None and not self._following.done()
+        # Anew after a change: a directory that took another one's place may have its inode's number, too.
+        if is_followed and not anew and scope == self._followed:
+            return
+        await self._unfollow()
+        self._followed = scope
+        if scope.directories:
+            self._following = asyncio.get_running_loop().create_task(self._events(scope))
+            await asyncio.sleep(0)  # the watch begins with the task's first step
+
+    async def _events(self, scope: Scope) -> None:
+        def concerns(_: Change, path: str) -> bool:
+            return scope.concerns(path)
+
+        directories = [name for name, *_ in sorted(scope.directories)]
+        try:
+            async for _ in awatch(*directories, watch_filter=concerns, debounce=200, step=20, recursive=False):
+                self._trouble = ""
+                self._news.set()
+        except (OSError, RuntimeError) as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _log.warning("the system does not tell of changed files (%s): looking every %g s", error, self._poll)
+
+    async def _unfollow(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+            self._following = None
 
     async def close(self) -> None:
         """Stops watching."""
-        task = self._task
-        self._cancel()
-        if task is not None:
-            await asyncio.gather(task, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        await self._unfollow()

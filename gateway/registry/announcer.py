@@ -24,7 +24,11 @@ class Announcer:
     `is_usable`: the instance takes requests. For as long as it does not, the registry is told so, or not told of it at all.
     """
 
-    def __init__(self, registrar: RegistrarAdapter, registration: Registration, is_usable: bool = True) -> None:
+    def __init__(
+        self, registrar: RegistrarAdapter, registration: Registration, is_usable: bool = True, registry: str = ""
+    ) -> None:
+        """`registry` is its name where there are several."""
+        self._where = f" in registry {registry}" if registry else ""
         self._registrar = registrar
         self._registration = registration
         self._task: asyncio.Task[None] | None = None
@@ -117,4 +121,4 @@ class Announcer:
 
     def _shown(self) -> str:
         registration = self._registration
-        return f"{registration.service} {registration.host}:{registration.port} (tag {registration.tag})"
+        return f"{registration.service} {registration.host}:{registration.port} (tag {registration.tag}){self._where}"

@@ -16,6 +16,10 @@ HEARTBEAT: Final = 5.0
 """Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones."""
 
 
+MOST_LEFT_OUT: Final = 20
+"""Records of one reason that are named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """One complete answer about a service: its instances in canonical order, one per address."""
@@ -27,6 +31,8 @@ class Listing:
     """Whether the registry calls everybody healthy since too few are (Nacos' protectThreshold)."""
     node: str = ""
     """Which server of a cluster said so; another one may know less."""
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which records were left out (`MOST_LEFT_OUT` at most), by reason: what the registry calls them, or their addresses."""
 
 
 @dataclass(frozen=True, slots=True)

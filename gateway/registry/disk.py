@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from gateway.background import keep_running
 from gateway.files import write_file
 from gateway.routing.instance import Instance
 
@@ -62,7 +63,7 @@ class Disk:
         """Writes a copy, a moment later."""
         self._pending[service] = instances
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._write_later())
+            self._task = keep_running("keeping what registries said", self._write_later)
 
     async def _write_later(self) -> None:
         while self._pending:

@@ -100,6 +100,10 @@ class RegistryHttp:
             self._nodes = Nodes(self._addresses, self._clock or asyncio.get_running_loop().time)
         return self._nodes
 
+    def trust(self, tls: ssl.SSLContext) -> None:
+        """Makes new connections with these authorities."""
+        self._tls = tls
+
     async def call(
         self,
         method: str,
@@ -137,12 +141,12 @@ class RegistryHttp:
         self, address: str, method: str, path: str, timeout: ClientTimeout, options: dict[str, Any]
     ) -> Answer:
         if self._session is None:
-            self._session = ClientSession(connector=TCPConnector(limit=0, ssl=self._tls or True))
+            self._session = ClientSession(connector=TCPConnector(limit=0))
         base = f"{self._scheme}://{address}"
         try:
             # No redirect is followed: it would take credentials elsewhere.
             async with self._session.request(
-                method, base + path, timeout=timeout, allow_redirects=False, **options
+                method, base + path, timeout=timeout, allow_redirects=False, ssl=self._tls or True, **options
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 body = bytearray()

@@ -14,11 +14,13 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+from gateway.background import keep_running
 from gateway.errors import RegistryError
 from gateway.registry.base import Listing, RegistryAdapter
 from gateway.registry.belief import DOUBTS, Belief, Patience
@@ -61,6 +63,10 @@ class ServiceState:
     """Records of the last answer that were left out, by reason."""
     is_forced: bool
     """Whether the registry called everybody healthy, as too few were."""
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which records those are, by reason."""
+    kept: frozenset[str] = frozenset()
+    """Addresses that are used though the registry does not say so now: it is away, or is not believed."""
 
 
 class _Watch:
@@ -76,6 +82,7 @@ class _Watch:
         self.answered_at: float | None = None
         self.saved_at = 0.0
         self.reason = ""
+        self.doubt = ""
         self.errors = 0
         self.known = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -86,8 +93,9 @@ class _Watch:
 class Keeper:
     """Watches services through an adapter and calls `on_change(service, instances)` when what is believed changed.
 
-    `clock` gives seconds on a steady clock, `rng` the jitter. `own` are addresses of this gateway itself: an instance
-    there would be a loop. `recheck` is seconds between two looks at a doubtful answer.
+    `is_one_of_many`: what is logged says which registry it is about. `clock` gives seconds on a steady clock, `rng` the
+    jitter. `own` are addresses of this gateway itself: an instance there would be a loop. `recheck` is seconds between two
+    looks at a doubtful answer.
     """
 
     def __init__(
@@ -96,6 +104,7 @@ class Keeper:
         on_change: Callable[[str, tuple[Instance, ...]], None],
         *,
         name: str = "",
+        is_one_of_many: bool = False,
         disk: Disk | None = None,
         own: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
@@ -105,6 +114,7 @@ class Keeper:
     ) -> None:
         self.adapter = adapter
         self.name = name or adapter.kind
+        self._where = f" in registry {self.name}" if is_one_of_many else ""
         self._on_change = on_change
         self._disk = disk
         self._own = frozenset(own)
@@ -124,10 +134,11 @@ class Keeper:
         """Begins to watch a service; nothing happens where it is watched already."""
         if service not in self._watches:
             watch = self._watches[service] = _Watch(service, self._patience)
-            loop = asyncio.get_running_loop()
-            watch.task = loop.create_task(self._run(watch))
+            watch.task = keep_running("watching a service", partial(self._run, watch))
             if self._disk is not None:
-                watch.grace = loop.call_later(GRACE, self._use_copy, watch, "the registry has not answered yet")
+                watch.grace = asyncio.get_running_loop().call_later(
+                    GRACE, self._use_copy, watch, "the registry has not answered yet"
+                )
 
     def unwatch(self, service: str) -> None:
         """Stops watching a service and forgets it."""
@@ -149,6 +160,8 @@ class Keeper:
                 watch.errors,
                 dict(watch.listing.skipped),
                 watch.listing.is_forced,
+                watch.listing.left_out,
+                _kept(watch),
             )
             for watch in self._watches.values()
         ]
@@ -192,7 +205,7 @@ class Keeper:
             except RegistryError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - an adapter's bug must not freeze what is known for ever
-                _log.exception("watching service %s failed unexpectedly", watch.service)
+                _log.exception("watching service %s failed unexpectedly", self._shown(watch))
                 error = RegistryError("bad_answer", f"{type(raised).__name__}: {raised}")
             self._failed(watch, error, is_first=failures == 0)
             if error.reason == "warming":
@@ -218,11 +231,13 @@ class Keeper:
                 self._restore(watch)  # a registry that restarts with this gateway knows nobody yet, or only some
             watch.belief.take(found, now)
         doubt = watch.belief.doubt
-        if doubt and watch.state != PROTECTED:
-            self.protected[doubt] += 1
+        is_news = bool(doubt) and (watch.state != PROTECTED or doubt != watch.doubt)
+        watch.doubt = doubt
         has_changed = self._publish(watch)
         watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances are used" if doubt else ""
-        self._enter(watch, PROTECTED if doubt else FRESH)
+        if is_news:
+            self.protected[doubt] += 1
+        self._enter(watch, PROTECTED if doubt else FRESH, is_news)
         if self._disk is not None and not doubt and (has_changed or now - watch.saved_at >= SAVE_AGAIN):
             watch.saved_at = now
             self._disk.save(watch.service, watch.belief.instances)
@@ -230,11 +245,14 @@ class Keeper:
     def _look_at_records(self, watch: _Watch, listing: Listing) -> None:
         for reason, count in listing.skipped.items():
             more = count - watch.listing.skipped.get(reason, 0)
+            named, known = listing.left_out.get(reason, ()), watch.listing.left_out.get(reason, ())
             if more > 0:
                 self.skipped[reason] = self.skipped.get(reason, 0) + more
-                _log.warning("service %s: %d records left out: %s", watch.service, count, reason)
+            if more > 0 or not set(named) <= set(known):
+                names = f": {', '.join(named)}{', …' if count > len(named) else ''}" if named else ""
+                _log.warning("service %s: %d records left out: %s%s", self._shown(watch), count, reason, names)
         if listing.is_forced and not watch.listing.is_forced:
-            _log.warning("service %s: the registry calls everybody healthy, as too few are", watch.service)
+            _log.warning("service %s: the registry calls everybody healthy, as too few are", self._shown(watch))
 
     def _publish(self, watch: _Watch) -> bool:
         """Tells what is believed, where that is news; returns whether it was."""
@@ -243,16 +261,17 @@ class Keeper:
         watch.flaps.take(watch.belief.instances, now)
         if watch.flaps.count > before:
             self.flapped += watch.flaps.count - before
-            _log.warning("service %s: instances come and go; they get no traffic for a while", watch.service)
+            _log.warning("service %s: instances come and go; they get no traffic for a while", self._shown(watch))
         instances = watch.flaps.damped(watch.belief.instances, now)
         self._schedule_release(watch, now)
         is_first = not watch.known.is_set()
         if not is_first and instances == watch.instances:
             return False
-        _log.info("service %s: %s", watch.service, _shown(instances))
+        _log.info("service %s: %s", self._shown(watch), _counted(instances))
         invalid = [instance.address for instance in instances if instance.tag == INVALID]
         if invalid:
-            _log.warning("service %s: no traffic for %s: their tags cannot be read", watch.service, ", ".join(invalid))
+            addresses = ", ".join(invalid)
+            _log.warning("service %s: no traffic for %s: their tags cannot be read", self._shown(watch), addresses)
         self._on_change(watch.service, instances)
         watch.instances = instances
         watch.known.set()
@@ -291,17 +310,21 @@ class Keeper:
         if watch.state == UNKNOWN and is_first and self._use_copy(watch, watch.reason):
             return
         if is_first and watch.state in (UNKNOWN, STALE):
-            _log.warning("service %s: %s", watch.service, watch.reason)
+            _log.warning("service %s: %s", self._shown(watch), watch.reason)
         if watch.state in (FRESH, PROTECTED):
             self._enter(watch, STALE)
 
-    def _enter(self, watch: _Watch, state: str) -> None:
-        if watch.state != state:
+    def _enter(self, watch: _Watch, state: str, is_news: bool = False) -> None:
+        """Enters a state; `is_news`: for another reason than before, though it be the same state."""
+        if watch.state != state or is_news:
             previous, watch.state = watch.state, state
             if state in (STALE, PROTECTED):
-                _log.warning("service %s is %s: %s", watch.service, state, watch.reason)
+                _log.warning("service %s is %s: %s", self._shown(watch), state, watch.reason)
             elif previous in (STALE, PROTECTED):
-                _log.info("service %s is fresh again", watch.service)
+                _log.info("service %s is fresh again", self._shown(watch))
+
+    def _shown(self, watch: _Watch) -> str:
+        return watch.service + self._where
 
 
 _EXPLAINED: Final = {
@@ -311,7 +334,17 @@ _EXPLAINED: Final = {
 }
 
 
-def _shown(instances: Collection[Instance]) -> str:
+def _kept(watch: _Watch) -> frozenset[str]:
+    """Who is used though the registry does not say so now."""
+    if watch.state == STALE:
+        return frozenset(instance.address for instance in watch.instances)
+    if watch.state == PROTECTED:
+        said = {instance.address for instance in watch.listing.instances}
+        return frozenset(instance.address for instance in watch.instances if instance.address not in said)
+    return frozenset()
+
+
+def _counted(instances: Collection[Instance]) -> str:
     """How many instances each tag has, and how many of them may be used where that is not all."""
     tags: dict[str, list[bool]] = {}
     for instance in instances:

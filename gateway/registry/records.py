@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 from typing import Any, Final
 
-from gateway.registry.base import Listing
+from gateway.registry.base import MOST_LEFT_OUT, Listing
 from gateway.registry.tags import TagRules
 from gateway.routing.instance import Instance
 
+LONGEST_SHOWN: Final = 80
 MIN_WEIGHT: Final = 1e-3
 MAX_WEIGHT: Final = 1e6
 """A smaller weight above 0, or a larger one, counts as these."""
@@ -23,38 +25,58 @@ class Records:
         self._tags = tags
         self._found: dict[str, Instance] = {}
         self.skipped: dict[str, int] = {}
+        self._left_out: dict[str, list[str]] = {}
 
     def add(
-        self, host: Any, port: Any, weight: Any, metadata: Any, healthy: bool, enabled: bool, labels: Any = ()
+        self,
+        host: Any,
+        port: Any,
+        weight: Any,
+        metadata: Any,
+        healthy: bool,
+        enabled: bool,
+        labels: Any = (),
+        record_id: Any = None,
     ) -> None:
-        """Adds a record as it came; `labels` are a list of words, where the registry has such.
+        """Adds a record as it came.
 
+        `labels` are a list of words, where the registry has such, and `record_id` is what it calls the record.
         Of two records of one address the usable one is kept, else the later one.
         """
-        reason = _unfit(host, port, weight, metadata)
+        name = record_id if isinstance(record_id, str) and record_id else f"{host}:{port}"
+        reason = _unfit(host, port, weight, metadata, labels)
         if reason:
-            self.skip(reason)
+            self.skip(reason, name)
             return
-        texts = {str(key): str(value) for key, value in (metadata or {}).items() if value is not None}
-        words = [str(label) for label in labels] if isinstance(labels, list | tuple) else []
-        tag = self._tags.tag_of(texts, words)
+        texts = {str(key): _text(value) for key, value in (metadata or {}).items() if value is not None}
+        tag = self._tags.tag_of(texts, [_text(label) for label in labels or ()])
         bounded = min(max(float(weight), MIN_WEIGHT), MAX_WEIGHT) if weight else 0.0
         instance = Instance(host, port, tag, bounded, healthy, enabled, texts)
         known = self._found.get(instance.address)
         if known is not None:
-            self.skip("duplicate")
+            self.skip("duplicate", name)
             if known.is_usable and not instance.is_usable:
                 return
         self._found[instance.address] = instance
 
-    def skip(self, reason: str) -> None:
-        """Counts a record that is no instance."""
+    def skip(self, reason: str, record: Any) -> None:
+        """Counts a record that is no instance; a text names it, anything else is what it is."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
+        named = self._left_out.setdefault(reason, [])
+        if len(named) < MOST_LEFT_OUT:
+            named.append(_shown(record))
 
     def listing(self, is_forced: bool = False) -> Listing:
         """Everything that was added, in canonical order."""
         ordered = tuple(self._found[address] for address in sorted(self._found))
-        return Listing(ordered, self.skipped, is_forced)
+        left_out = {reason: tuple(names) for reason, names in self._left_out.items()}
+        return Listing(ordered, self.skipped, is_forced, left_out=left_out)
+
+
+def _shown(record: Any) -> str:
+    """What a record is called: short, and nothing in it that a terminal or a log would obey."""
+    text = record if isinstance(record, str) else json.dumps(record)
+    return (text if text.isprintable() else ascii(text))[:LONGEST_SHOWN]
 
 
 def _is_host(text: str) -> bool:
@@ -79,7 +101,12 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _unfit(host: Any, port: Any, weight: Any, metadata: Any) -> str:
+def _text(value: Any) -> str:
+    """A value of metadata as text: what is no text in JSON, as JSON has it. Nobody writes Python's `True`."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _unfit(host: Any, port: Any, weight: Any, metadata: Any, labels: Any) -> str:
     """Why a record cannot be an instance; empty where it can."""
     if not isinstance(host, str) or not _is_host(host):
         return "bad_host"
@@ -91,4 +118,6 @@ def _unfit(host: Any, port: Any, weight: Any, metadata: Any) -> str:
         return "bad_weight"
     if metadata is not None and not isinstance(metadata, Mapping):
         return "bad_metadata"
+    if labels is not None and not isinstance(labels, list | tuple):
+        return "bad_tags"
     return ""

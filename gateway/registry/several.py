@@ -40,6 +40,7 @@ class Registries:
                 adapter,
                 self._changed(name),
                 name=name,
+                is_one_of_many=len(adapters) > 1,
                 disk=_disk(folder, name, (identities or {}).get(name, name), adapter),
                 own=own,
             )

@@ -54,8 +54,13 @@ def explain(
     }
 
 
-def describe_pools(view: ServiceView, ejected: Collection[str] | None = None) -> list[dict[str, object]]:
-    """A service's pools as plain values: the baseline first, then by tag. `ejected`: by address, where others know better."""
+def describe_pools(
+    view: ServiceView, ejected: Collection[str] | None = None, kept: Collection[str] = ()
+) -> list[dict[str, object]]:
+    """A service's pools as plain values: the baseline first, then by tag.
+
+    `ejected`: by address, where others know better. `kept`: addresses that are used though no registry says so now.
+    """
     out = view.condition.out if ejected is None else ejected
     pools = sorted(view.pools.values(), key=lambda pool: (pool is not view.base, pool.tag))
     return [
@@ -71,6 +76,7 @@ def describe_pools(view: ServiceView, ejected: Collection[str] | None = None) ->
                     "healthy": instance.healthy,
                     "enabled": instance.enabled,
                     "ejected": instance.address in out,
+                    "kept": instance.address in kept,
                     "metadata": dict(instance.metadata),
                 }
                 for instance in view.instances

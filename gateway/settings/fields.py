@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
@@ -19,18 +20,13 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_NORMAL = re.compile(
     r"[\x00-\x20\x7f\\]|%(?![0-9A-F]{2})|%(?:00|2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])|/\.{1,2}(?:;[^/]*)?(?=/|\Z)"
 )
+_NACOS_NAME = re.compile(r"[0-9A-Za-z._:\-]{1,128}")
 _SERVICE = re.compile(r"[0-9A-Za-z@._:\-]{1,255}")
-_RESERVED_HEADERS = frozenset(
+_FRAMING_HEADERS = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive"}
+)
+_RESERVED_HEADERS = _FRAMING_HEADERS | frozenset(
     {
-        "host",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-        "keep-alive",
         "cookie",
         "authorization",
         "baggage",
@@ -61,7 +57,7 @@ MAX_DURATION = 7 * 86_400.0
 class Model(BaseModel):
     """Base of the models: unknown keys are problems, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Address(Model):
@@ -81,7 +77,71 @@ def _parse_address(value: Any) -> Any:
     if not colon or _PORT.fullmatch(port) is None or int(port) > 65535 or _HOST.fullmatch(host) is None:
         found = repr(value) if isinstance(value, str) else "nothing" if value is None else "no text"
         raise ValueError(f"an address is host:port, the port 0 to 65535; found {found}")
-    return {"host": host.strip("[]"), "port": int(port)}
+    host = host.strip("[]")
+    if not _is_host(host):
+        raise ValueError(f"an address is host:port, and '{host}' is neither a name nor an address; found {value!r}")
+    return {"host": host, "port": int(port)}
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text can be looked up, or is an address. What has only digits and dots, or colons, is meant to be one."""
+    if ":" in text or text.replace(".", "").isdigit():
+        try:
+            ip_address(text)
+        except ValueError:
+            return False
+        return True
+    try:
+        text.encode("idna")  # as it is looked up: no label is empty or longer than 63
+    except UnicodeError:
+        return False
+    return True
+
+
+def _check_target(address: Address) -> Address:
+    if not address.port:
+        raise ValueError(f"nobody can be reached at port 0: 1 to 65535 is accepted; found '{address}'")
+    return address
+
+
+def _check_file(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    if not text.strip() or "\0" in text:
+        raise ValueError(f"the name of a file or directory is accepted; found {text!r}")
+    return text
+
+
+def _check_credential(text: str) -> str:
+    # It is sent in a header. A line feed at its end, as of a file that it was read from, is the usual slip.
+    if re.fullmatch(r"[!-~]*", text) is None:
+        raise ValueError("a token is printable ASCII without spaces and line feeds")
+    return text
+
+
+def _check_nacos_name(text: str) -> str:
+    if _NACOS_NAME.fullmatch(text) is None:
+        raise ValueError(f"a name in Nacos is 1 to 128 letters, digits, '.', '_', '-' or ':'; found {text!r}")
+    return text
+
+
+def _check_namespace(text: str) -> str:
+    if text:
+        _check_nacos_name(text)
+    # Nacos itself shows it by this name, and some of its versions know it by none only.
+    return "" if text == "public" else text
+
+
+def _check_consul_name(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z_-]{0,64}", text) is None:
+        raise ValueError(f"a name in Consul is up to 64 letters, digits, '_' or '-'; found {text!r}")
+    return text
+
+
+def _check_tag_key(text: str) -> str:
+    if re.fullmatch(r"[!-~]{1,128}", text) is None or re.search(r"[0-9A-Za-z]", text) is None:
+        raise ValueError(f"a key of metadata is 1 to 128 printable ASCII characters without spaces; found {text!r}")
+    return text
 
 
 def _parse_duration(value: Any) -> Any:
@@ -130,9 +190,11 @@ def _check_logged(text: str) -> str:
     return text.lower()
 
 
-def _check_plain_header(text: str) -> str:
+def _check_token_header(text: str) -> str:
     if _TOKEN.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a header name")
+    if text.lower() in _FRAMING_HEADERS:
+        raise ValueError(f"header {text.lower()!r} says how a message is sent and cannot carry a token")
     return text.lower()
 
 
@@ -182,9 +244,15 @@ def _check_service(text: str) -> str:
 
 
 def _check_host(text: str) -> str:
-    if _HOST.fullmatch(text) is None:
+    if _HOST.fullmatch(text) is None or not _is_host(text.strip("[]")):
         raise ValueError("a host is a name or an address, without a port")
     return text.lower().removesuffix(".")
+
+
+def _check_advertised(text: str) -> str:
+    if not _is_host(text) or re.fullmatch(r"[0-9A-Za-z._:-]+", text) is None:
+        raise ValueError(f"a name or an address is accepted, without port and brackets; found {text!r}")
+    return text
 
 
 def _check_path(text: str) -> str:
@@ -218,6 +286,8 @@ def _check_weight(value: float) -> float:
 
 _TEXT = WithJsonSchema({"type": "string"})
 AddressField = Annotated[Address, BeforeValidator(_parse_address), _TEXT]
+TargetField = Annotated[Address, BeforeValidator(_parse_address), AfterValidator(_check_target), _TEXT]
+"""An address that is connected to."""
 Duration = Annotated[float, BeforeValidator(_parse_duration), Field(ge=0, le=MAX_DURATION), _TEXT]
 PositiveDuration = Annotated[float, BeforeValidator(_parse_duration), Field(gt=0, le=MAX_DURATION), _TEXT]
 Tag = Annotated[str, AfterValidator(_check_tag)]
@@ -228,12 +298,20 @@ HeaderName = Annotated[str, AfterValidator(_check_tag_header)]
 DebugHeader = Annotated[str, AfterValidator(_check_debug_header)]
 BaggageKey = Annotated[str, AfterValidator(_check_member)]
 LoggedHeader = Annotated[str, AfterValidator(_check_logged)]
-TokenHeader = Annotated[str, AfterValidator(_check_plain_header)]
+TokenHeader = Annotated[str, AfterValidator(_check_token_header)]
 CookieName = Annotated[str, AfterValidator(_check_cookie)]
 RuleName = Annotated[str, AfterValidator(_check_rule_name)]
 Secret = Annotated[str, AfterValidator(_check_secret)]
 ReplyHeader = Annotated[str, AfterValidator(_check_reply_header)]
 HeaderValue = Annotated[str, AfterValidator(_check_value)]
 Parameter = Annotated[str, AfterValidator(_check_parameter)]
+FileName = Annotated[str, AfterValidator(_check_file)]
+FolderPath = Annotated[Path, BeforeValidator(_check_file)]
+Credential = Annotated[str, AfterValidator(_check_credential)]
+NacosName = Annotated[str, AfterValidator(_check_nacos_name)]
+NacosNamespace = Annotated[str, AfterValidator(_check_namespace)]
+ConsulName = Annotated[str, AfterValidator(_check_consul_name)]
+TagKey = Annotated[str, AfterValidator(_check_tag_key)]
+AdvertisedHost = Annotated[str, AfterValidator(_check_advertised)]
 Host = Annotated[str, AfterValidator(_check_host)]
 RoutePath = Annotated[str, AfterValidator(_check_path)]

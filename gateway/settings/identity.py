@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gateway.settings.fields import CookieName, DebugHeader, Duration, Model, Secret, TokenHeader
+from gateway.settings.fields import CookieName, DebugHeader, Duration, FileName, Model, Secret, TokenHeader
 
 
 class TokenKeySettings(Model):
     """A key that signs tokens."""
 
-    file: str
+    file: FileName
     """A JWK or a JWK set, a public key in PEM, or a shared secret; relative to this file."""
     algorithm: (
         Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"]

@@ -9,6 +9,7 @@ from pydantic import Field
 from gateway.settings.fields import (
     BaggageKey,
     Duration,
+    FileName,
     HeaderName,
     Host,
     LoggedHeader,
@@ -73,9 +74,9 @@ class LimitSettings(Model):
 class CertificateSettings(Model):
     """A certificate and its key."""
 
-    cert: str
+    cert: FileName
     """The certificate and its intermediates, in PEM; relative to this file."""
-    key: str
+    key: FileName
     """Its private key, in PEM, without a password."""
 
 
@@ -91,7 +92,7 @@ class ListenTLSSettings(Model):
 class UpstreamTLSSettings(Model):
     """TLS to a service's instances."""
 
-    ca: str | None = None
+    ca: FileName | None = None
     """The CAs trusted, in PEM, relative to this file; left out: the system's."""
     server_name: Host | None = None
     """The name asked for and verified; left out: each instance's host."""
@@ -102,7 +103,7 @@ class UpstreamTLSSettings(Model):
 class CheckSettings(Model):
     """Instances are asked whether they are well: by each worker, and by each sidecar that calls the service."""
 
-    path: str = Field(pattern=r"^/[!-~]*$")
+    path: str = Field(pattern=r"^/[!-\"$-~]*$")
     """What is asked for, by GET; an answer below 400 is a good one."""
     interval: PositiveDuration = 5.0
     """How often each instance is asked."""
@@ -117,7 +118,7 @@ class CheckSettings(Model):
 class AppCheckSettings(Model):
     """How a sidecar finds out whether its application takes requests. An instance whose application does not gets none."""
 
-    path: str | None = Field(default=None, pattern=r"^/[!-~]*$")
+    path: str | None = Field(default=None, pattern=r"^/[!-\"$-~]*$")
     """What is asked for, by GET; an answer below 400 is a good one. Left out: a connection is enough."""
     interval: PositiveDuration = 0.5
     """How often."""
@@ -173,7 +174,7 @@ class RetrySettings(Model):
 class AccessLogSettings(Model):
     """A line for each request."""
 
-    path: str = "stdout"
+    path: FileName = "stdout"
     """The file, relative to this file; `stdout`: standard output. A renamed file is opened anew."""
     format: Literal["json", "combined"] = "json"
     """One JSON object a line, or the combined format of Apache and nginx."""

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from gateway.routing.instance import BASE, Instance, sorted_instances
-from gateway.settings.fields import Address, AddressField, Duration, Model, PositiveDuration, ServiceName, Tag, Weight
+from gateway.settings.fields import (
+    Address,
+    AddressField,
+    ConsulName,
+    Credential,
+    Duration,
+    FileName,
+    FolderPath,
+    Model,
+    NacosName,
+    NacosNamespace,
+    PositiveDuration,
+    ServiceName,
+    Tag,
+    TagKey,
+    TargetField,
+    Weight,
+)
 
 DEFAULT_TAG_KEYS: Final = (
     "alicloud.service.tag",
@@ -28,7 +44,7 @@ MAX_WATCHES: Final = 100
 class StaticInstance(Model):
     """One address of a service in a static registry."""
 
-    address: AddressField
+    address: TargetField
     """Where it serves."""
     tag: Tag = BASE
     """What it is marked with; left out: baseline."""
@@ -66,14 +82,14 @@ class EmbeddedRegistrySettings(Model):
     """Where sidecars and other Nacos clients reach it."""
     warmup: Duration = 15.0
     """How long lists answer 503 after a start while instances register again; 0 for a first start."""
-    data: Path | None = None
+    data: FolderPath | None = None
     """Directory that keeps published configs; left out: they are gone after a restart."""
 
 
 class RemoteRegistrySettings(Model):
     """What registries on other machines have in common."""
 
-    tag_keys: list[str] = Field(default_factory=lambda: list(DEFAULT_TAG_KEYS), min_length=1)
+    tag_keys: list[TagKey] = Field(default_factory=lambda: list(DEFAULT_TAG_KEYS), min_length=1)
     """Where an instance's metadata says its tag: the first key that is there decides."""
 
     @property
@@ -87,21 +103,21 @@ class NacosRegistrySettings(RemoteRegistrySettings):
     """A Nacos server or cluster, or `gateway registry serve`, over HTTP."""
 
     kind: Literal["nacos"]
-    address: AddressField | None = None
+    address: TargetField | None = None
     """The server's API port, 8848 as a rule."""
-    addresses: list[AddressField] = Field(default_factory=list)
+    addresses: list[TargetField] = Field(default_factory=list)
     """Instead of `address`: the servers of a cluster, the preferred one first."""
-    namespace: str = ""
+    namespace: NacosNamespace = ""
     """The namespace's id; left out: the public one."""
-    group: str = "DEFAULT_GROUP"
+    group: NacosName = "DEFAULT_GROUP"
     """The group of all services."""
-    clusters: list[str] = Field(default_factory=list)
+    clusters: list[NacosName] = Field(default_factory=list)
     """Clusters whose instances count; a sidecar registers in the first. Left out: all, and `DEFAULT`."""
     username: str = ""
     """The user to log in as; left out: nobody."""
     password: str = ""
     """The user's password. Take it from the environment."""
-    token: str = ""
+    token: Credential = ""
     """An access token instead of a user."""
     interval: PositiveDuration = 2.0
     """How often each service is asked for; up to a fifth sooner, so that gateways do not ask in step."""
@@ -126,17 +142,17 @@ class ConsulRegistrySettings(RemoteRegistrySettings):
     """A Consul agent, over HTTP."""
 
     kind: Literal["consul"]
-    address: AddressField = Address(host="127.0.0.1", port=8500)
+    address: TargetField = Address(host="127.0.0.1", port=8500)
     """The agent's API. Sidecars need the one of their own machine."""
     scheme: Literal["http", "https"] = "http"
     """How the agent speaks."""
-    ca: str | None = None
+    ca: FileName | None = None
     """*https:* a PEM file of the authorities to trust, relative to this file; left out: the system's."""
-    token: str = ""
+    token: Credential = ""
     """The ACL token. Take it from the environment."""
-    datacenter: str = ""
+    datacenter: ConsulName = ""
     """The datacenter to ask for; left out: the agent's."""
-    namespace: str = ""
+    namespace: ConsulName = ""
     """The namespace (Consul Enterprise); left out: the token's."""
     stale: bool = True
     """Whether any server may answer, be there a leader or not."""

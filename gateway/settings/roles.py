@@ -12,7 +12,9 @@ from gateway.routing.instance import BASE
 from gateway.settings.fields import (
     Address,
     AddressField,
+    AdvertisedHost,
     Duration,
+    FileName,
     Model,
     Network,
     PositiveDuration,
@@ -20,6 +22,7 @@ from gateway.settings.fields import (
     Secret,
     ServiceName,
     Tag,
+    TargetField,
     Weight,
 )
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
@@ -66,8 +69,11 @@ class ServingSettings(Model):
     rules: RulesSources = Field(default_factory=list)
     """Lane rules: a directory (its *.yaml files by name), a file, a remote document, or a list of these; paths are
     relative to this file."""
-    state: str | None = None
-    """Directory for what should outlive a restart, relative to this file: the history of rules, copies of remote ones."""
+    state: FileName | None = None
+    """Directory for what should outlive a restart, relative to this file: the history of rules, copies of remote ones, the
+    last rules that were in force, and what registries said."""
+    ready_with_old_rules: bool = True
+    """Whether a program is ready that runs the rules in `state`, since those there were at its start had problems."""
     carriers: CarrierSettings = CarrierSettings()
     """Where requests carry their tag."""
     timeouts: TimeoutSettings = TimeoutSettings()
@@ -179,7 +185,7 @@ class SidecarSettings(ServingSettings):
     """The local service's name in the registry."""
     tag: Tag = BASE
     """What this instance is marked with; left out: baseline."""
-    app: AddressField
+    app: TargetField
     """The local service."""
     app_check: AppCheckSettings = AppCheckSettings()
     """How it is found out whether the local service takes requests. The instance is registered for as long as it does."""
@@ -190,7 +196,7 @@ class SidecarSettings(ServingSettings):
     without a sidecar. Others get 403."""
     outbound: AddressField
     """What the local service calls others through; keep it on loopback."""
-    advertise: str | None = None
+    advertise: AdvertisedHost | None = None
     """The address registered; left out: found."""
     weight: Weight = 1.0
     """The weight registered."""

@@ -6,7 +6,25 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from gateway.settings.fields import AddressField, Model, PositiveDuration
+from gateway.settings.fields import (
+    Credential,
+    FileName,
+    Model,
+    NacosName,
+    NacosNamespace,
+    PositiveDuration,
+    TargetField,
+)
+
+
+def nacos_url(address: str, namespace: str, group: str, data_id: str) -> str:
+    """What a Nacos config is called."""
+    return f"nacos://{address}/{namespace + '/' if namespace else ''}{group}/{data_id}"
+
+
+def consul_url(address: str, key: str) -> str:
+    """What a key of Consul's store is called, or a prefix."""
+    return f"consul://{address}/{key}"
 
 
 class RemoteRules(Model):
@@ -16,17 +34,17 @@ class RemoteRules(Model):
     """The data id of a Nacos config."""
     consul: str | None = Field(default=None, min_length=1, max_length=512, pattern=r"^[^/?#\s][^?#\s]*$")
     """A key of Consul. With a `/` at its end every key below it whose name ends with `.yaml` or `.yml`, like a directory."""
-    address: AddressField
+    address: TargetField
     """The server's API."""
-    group: str = "DEFAULT_GROUP"
+    group: NacosName = "DEFAULT_GROUP"
     """*nacos:* the config's group."""
-    namespace: str = ""
+    namespace: NacosNamespace = ""
     """*nacos:* the namespace's id; left out: the public one."""
     username: str = ""
     """*nacos:* the user to log in as; left out: nobody."""
     password: str = ""
     """*nacos:* the user's password. Take it from the environment."""
-    token: str = ""
+    token: Credential = ""
     """An access token of Nacos, the ACL token of Consul. Take it from the environment."""
     interval: PositiveDuration = 2.0
     """*nacos:* how often is asked."""
@@ -35,6 +53,10 @@ class RemoteRules(Model):
     def _is_one(self) -> RemoteRules:
         if (self.nacos is None) == (self.consul is None):
             raise ValueError("a remote source has either `nacos` (a data id) or `consul` (a key)")
+        if bool(self.username) != bool(self.password):
+            raise ValueError("`username` and `password` belong together")
+        if self.username and self.token:
+            raise ValueError("either a user or a `token` is needed, not both")
         return self
 
     @property
@@ -44,8 +66,11 @@ class RemoteRules(Model):
 
     @property
     def name(self) -> str:
-        """What it is called in logs and problems."""
-        return f"nacos:{self.group}/{self.nacos}" if self.nacos is not None else f"consul:{self.consul}"
+        """What it is called in logs and problems: its place, as a URL."""
+        address = str(self.address)
+        if self.nacos is None:
+            return consul_url(address, self.consul or "")
+        return nacos_url(address, self.namespace, self.group, self.nacos)
 
 
 def _kind(value: Any) -> str:
@@ -56,6 +81,6 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-RulesSource = Annotated[Annotated[str, Tag("path")] | Annotated[RemoteRules, Tag("remote")], Discriminator(_kind)]
+RulesSource = Annotated[Annotated[FileName, Tag("path")] | Annotated[RemoteRules, Tag("remote")], Discriminator(_kind)]
 RulesSources = Annotated[list[RulesSource], BeforeValidator(_one_or_many)]
 """One source, or a list of them."""

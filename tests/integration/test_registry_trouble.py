@@ -35,9 +35,11 @@ class Scene:
         await self.registry.start("registry", "serve", "--listen", self.address, "--warmup", "0")
         await self.registry.wait_ok(int(self.address.rpartition(":")[2]), "/nacos/v1/ns/operator/metrics")
 
-    async def register(self, healthy: str = "true") -> None:
+    async def register(self, healthy: str = "true", only: str = "") -> None:
         async with ClientSession() as session:
             for name, metadata in (("base", "{}"), ("gray", '{"gray.tag": "gray"}')):
+                if only not in ("", name):
+                    continue
                 form = {"serviceName": "a", "ip": "127.0.0.1", "port": str(self._ports[name])}
                 form |= {"metadata": metadata, "healthy": healthy}
                 async with session.post(f"http://{self.address}/nacos/v1/ns/instance", params=form) as response:
@@ -63,6 +65,11 @@ class Scene:
                 return await response.text()
 
 
+def kept(service: dict[str, Any]) -> dict[str, bool]:
+    """Which instances are used though the registry does not say so, by tag."""
+    return {pool["tag"]: item["kept"] for pool in service["pools"] for item in pool["instances"]}
+
+
 @pytest.fixture
 async def scene(tmp_path: Path, origin: Origin) -> AsyncIterator[Scene]:
     scene = Scene(tmp_path, origin)
@@ -81,25 +88,37 @@ async def test_nothing_fails_and_each_step_is_told(scene: Scene) -> None:
     await scene.registry.close()
     service = await scene.state(lambda service: service["state"] == "stale")
     assert "unreachable" in service["reason"]
+    assert kept(service) == {"base": True, "gray": True}
     await scene.check_both()
     await scene.gateway.wait_ok(scene.gateway.admin)  # it is ready all the same
 
     await scene.start_registry()
     service = await scene.state(lambda service: service["state"] == "protected")
     assert service["reason"] == "an empty list is not believed yet; 2 instances are used"
+    assert kept(service) == {"base": True, "gray": True}
     await scene.check_both()
     text = await scene.metrics()
     assert 'gateway_registry_protected_total{doubt="empty",registry="nacos"} 1.0' in text
     assert 'gateway_registry_errors_total{reason="unreachable",registry="nacos"}' in text
     assert 'gateway_registry_sync_age_seconds{registry="nacos",service="a",state="protected"}' in text
 
+    # Its clients come back one by one.
+    await scene.register(only="base")
+    service = await scene.state(lambda service: kept(service) == {"base": False, "gray": True})
+    assert service["reason"] == "the registry was away; who has not come back yet is kept; 2 instances are used"
+    text = await scene.metrics()
+    assert 'gateway_registry_protected_total{doubt="returned",registry="nacos"} 1.0' in text
+    assert 'gateway_registry_kept_instances{registry="nacos",service="a"} 1.0' in text
+
     await scene.register()
-    await scene.state(lambda service: service["state"] == "fresh")
+    service = await scene.state(lambda service: service["state"] == "fresh")
+    assert kept(service) == {"base": False, "gray": False}
     await scene.check_both()
     log = scene.gateway.log.read_text()
     for line in (
         "service a is stale: unreachable",
         "service a is protected: an empty list",
+        "service a is protected: the registry was away",
         "service a is fresh again",
     ):
         assert log.count(line) == 1
@@ -172,3 +191,57 @@ async def test_where_all_are_unhealthy_marked_requests_fall_back_or_the_unhealth
     await scene.state(lambda service: all(pool["panicking"] for pool in service["pools"]))
     line = "service a: all 1 instances with tag gray are unhealthy, and used all the same"
     assert line in scene.gateway.log.read_text()
+
+
+async def test_a_sidecar_says_what_is_known_of_its_registration(scene: Scene, origin: Origin, tmp_path: Path) -> None:
+    sidecar = Program(tmp_path / "sidecar")
+    sidecar.folder.mkdir()
+    admin = free_port()
+    settings = {
+        "service": "b",
+        "app": f"127.0.0.1:{origin.ports['base']}",
+        "inbound": "127.0.0.1:0",
+        "outbound": "127.0.0.1:0",
+        "admin": f"127.0.0.1:{admin}",
+        "metadata": {"preserved.heart.beat.interval": "200"},
+        "registry": {"kind": "nacos", "address": scene.address, "interval": "100ms"},
+    }
+    sidecar.write("sidecar.yaml", settings)
+
+    async def status(state: str) -> tuple[bool, list[str], dict[str, Any]]:
+        """What is said once the registration is in a state."""
+        async with asyncio.timeout(15):
+            while True:
+                found = await get_json(admin, "/api/v1/status")
+                (registry,) = found["registries"]
+                if registry["registration"]["state"] == state:
+                    return found["registered"], found["registered_in"], registry["registration"]
+                await asyncio.sleep(0.02)
+
+    try:
+        await sidecar.start("sidecar", "-c", "sidecar.yaml")
+        text = ""
+        while "cannot reach" not in text:
+            text = await sidecar.wait_ok(admin, status=503)
+        assert text.startswith("not ready: service b is not registered yet (cannot reach http://")
+        assert (await status("registering"))[:2] == (False, [])
+
+        await scene.start_registry()
+        assert (await status("registered"))[:2] == (True, ["nacos"])
+        await sidecar.wait_ok(admin)
+
+        await scene.registry.close()
+        *registered, known = await status("unknown")
+        assert registered == [False, []]
+        assert known["age"] > 0
+        assert "cannot reach" in known["reason"]
+        await sidecar.wait_ok(admin)  # peers go on with what they knew
+        async with ClientSession() as session, session.get(f"http://127.0.0.1:{admin}/metrics") as response:
+            text = await response.text()
+        assert 'gateway_registration_age_seconds{registry="nacos",state="unknown"}' in text
+
+        await scene.start_registry()
+        assert (await status("registered"))[:2] == (True, ["nacos"])
+        assert sidecar.log.read_text().count("the registry answers again for b 127.0.0.1:") == 2
+    finally:
+        await sidecar.close()

@@ -34,7 +34,10 @@ class Server:
         write: Callable[[str], Awaitable[None]],
         read: Callable[[], Awaitable[str]],
         close: Callable[[], Awaitable[None]],
+        name: str,
     ) -> None:
+        self.name = name
+        """What it is called in problems."""
         self.source = source
         self.write = write
         self.read = read
@@ -61,7 +64,8 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                     return await response.text()
 
             source = {"nacos": "gray.yaml", "address": registry.address, "group": "RULES", "interval": "50ms"}
-            server = Server(source, write, read, registry.stop)
+            name = f"nacos://{registry.address}/RULES/gray.yaml"
+            server = Server(source, write, read, registry.stop, name)
         else:
             consul = Consul(tmp_path)
             await consul.start()
@@ -75,7 +79,8 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                 async with session.get(url, params={"raw": ""}) as response:
                     return await response.text()
 
-            server = Server({"consul": "gray/rules.yaml", "address": consul.address}, write, read, consul.stop)
+            source = {"consul": "gray/rules.yaml", "address": consul.address}
+            server = Server(source, write, read, consul.stop, f"consul://{consul.address}/gray/rules.yaml")
         yield server
         await server.close()
 
@@ -108,7 +113,7 @@ async def test_a_change_on_the_server_takes_effect_and_a_bad_one_does_not(gatewa
     assert (await pool(gateway), await pool(gateway, "/A/x?group=blue")) == ("base", "gray")
     await server.write("lane_groups: [{name: demo, lanes: 3}]")
     [error] = await gateway.wait_reload_error()
-    assert "lane_groups.0.lanes: must be a list" in error
+    assert error.startswith(f"{server.name}:1:35: lane_groups.0.lanes: must be a list")
     assert await pool(gateway, "/A/x?group=blue") == "gray"
     await server.write(RULES)
     await gateway.wait_revision(3)
@@ -150,14 +155,15 @@ async def test_a_gateway_without_server_and_copy_is_not_ready_and_serves_the_bas
     tmp_path: Path, origin: Origin
 ) -> None:
     gateway = Gateway(tmp_path, origin)
-    gateway.config["rules"] = {"nacos": "gray.yaml", "address": f"127.0.0.1:{free_port()}"}
+    address = f"127.0.0.1:{free_port()}"
+    gateway.config["rules"] = {"nacos": "gray.yaml", "address": address}
     gateway.write("gateway.yaml", gateway.config)
     await gateway.start("serve", "-c", "gateway.yaml")
     text = await gateway.wait_ok(gateway.admin, status=503)
     while "starting" in text:
         await asyncio.sleep(0.02)
         text = await gateway.wait_ok(gateway.admin, status=503)
-    assert "rules of nacos:DEFAULT_GROUP/gray.yaml: the server has not answered yet" in text
+    assert f"rules of nacos://{address}/DEFAULT_GROUP/gray.yaml: the server has not answered yet" in text
     assert await pool(gateway) == "base"
     await gateway.close()
 
@@ -219,8 +225,9 @@ class TestFolder:
         await self.put(consul, "gray/team one/more.yml", None)
         await self.put(consul, "gray/notes.txt", None)
         await self.put(consul, "gray/", None)
+        nothing = "there is no key below it whose name ends with .yaml or .yml"
         async with asyncio.timeout(10):
-            while (await get_json(gateway.admin, "/api/v1/status"))["rules"][0]["problem"] != "absent":
+            while (await get_json(gateway.admin, "/api/v1/status"))["rules"][0]["problem"] != nothing:
                 await asyncio.sleep(0.02)
         assert await pool(gateway, "/A/x?group=blue") == "gray"
         await gateway.close()
@@ -233,6 +240,14 @@ class TestFolder:
         await start(gateway)
         await self.put(consul, "gray/é/more.yaml", MORE)
         await gateway.wait_revision(2)
+        # What is wrong in a key is said of that key.
+        await self.put(consul, "gray/é/more.yaml", MORE.replace("equals", "equls"))
+        [error] = await gateway.wait_reload_error()
+        assert error.startswith(f"consul://{consul.address}/gray/é/more.yaml:4:")
+        await self.put(consul, "gray/é/more.yaml", MORE)
+        async with asyncio.timeout(10):
+            while (await get_json(gateway.admin, "/api/v1/status"))["last_reload_error"]:
+                await asyncio.sleep(0.02)
         await self.change(gateway, "groups/more/lanes/blue/disable")
         assert "enabled: false" in str(await self.get(consul, "gray/é/more.yaml"))
         assert await self.get(consul, "gray/demo.yaml") == RULES

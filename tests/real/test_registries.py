@@ -95,6 +95,26 @@ async def test_register_list_heartbeat_withdraw_deregister(adapter: NacosAdapter
     await adapter.deregister(ME)  # fine where it is not there
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("alicloud.service.tag", "gray"),
+        ("opensergo.io/canary-gray", "gray"),
+        ("__micro.service.env__", '[{"tag":"gray"}]'),
+        ("dubbo.tag", "gray"),
+        ("lane", "gray"),
+    ],
+)
+async def test_what_an_ecosystem_marks_its_instances_with_is_read_the_same_everywhere(
+    adapter: NacosAdapter | ConsulAdapter, key: str, value: str
+) -> None:
+    """Consul allows neither dots nor slashes in the keys of Meta: there they are spelled otherwise."""
+    await adapter.register(Registration(ORDERS, "127.0.0.1", 8083, metadata={key: value}))
+    await settled(adapter, [("127.0.0.1:8083", "gray", 1.0, True)])
+    await adapter.deregister(Registration(ORDERS, "127.0.0.1", 8083))
+    await settled(adapter, [])
+
+
 async def test_one_whose_application_is_down_is_not_usable_until_it_is_up_again(
     adapter: NacosAdapter | ConsulAdapter,
 ) -> None:

@@ -33,6 +33,8 @@ def test_places_count_from_one() -> None:
 
 def test_variables() -> None:
     assert parse("a: ${HOST}:${PORT:-80}", "f", {"HOST": "h"}).data == {"a": "h:80"}
+    # As in a shell: what is empty has the default too, and is empty where there is none.
+    assert parse("a: '${HOST}:${PORT:-80}'", "f", {"HOST": "", "PORT": ""}).data == {"a": ":80"}
     assert problems("a: x\nb: ${NOPE}") == [
         "f.yaml:2:4: environment variable NOPE is not set; ${NOPE:-default} gives a default"
     ]

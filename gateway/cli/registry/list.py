@@ -65,11 +65,17 @@ def _print_instances(service: dict[str, Any]) -> None:
         for item in pool["instances"]
     ]  # fmt: skip
     print_table(["instance", "tag", "weight", "condition", "metadata"], rows)
+    left_out = [
+        [registry["registry"], reason, ", ".join(names)]
+        for registry in service["registries"]
+        for reason, names in registry["left_out"].items()
+    ]
+    if left_out:
+        click.echo()
+        print_table(["registry", "left out", "records"], left_out)
 
 
 def _health(instance: dict[str, Any]) -> str:
-    if not instance["enabled"]:
-        return "disabled"
-    if not instance["healthy"]:
-        return "unhealthy"
-    return "ejected" if instance["ejected"] else "fine"
+    flaws = [word for word, is_fine in (("disabled", "enabled"), ("unhealthy", "healthy")) if not instance[is_fine]]
+    flaws += [word for word in ("ejected", "kept") if instance[word]]
+    return ", ".join(flaws) or "fine"

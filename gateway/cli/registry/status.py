@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -27,10 +28,21 @@ def command(server: str, token: str | None, output: str) -> None:
     if output == "json":
         click.echo(json.dumps({"registries": registries}, indent=2, ensure_ascii=False))
         return
-    print_table(
-        ["registry", "kind", "address", "api", "services", "troubled"],
-        [
-            [item["name"], item["kind"], item.get("address"), item.get("generation"), item["services"], item["troubled"]]
-            for item in registries
-        ],
-    )  # fmt: skip
+    heads = ["registry", "kind", "address", "api", "services", "troubled"]
+    rows = [
+        [item["name"], item["kind"], item.get("address"), item.get("generation"), item["services"], item["troubled"]]
+        for item in registries
+    ]
+    if any("registration" in item for item in registries):  # a sidecar's
+        heads.append("this instance")
+        rows = [[*row, _shown(item.get("registration"))] for row, item in zip(rows, registries, strict=True)]
+    print_table(heads, rows)
+
+
+def _shown(registration: dict[str, Any] | None) -> str:
+    """What is known of a registration, since when, and why no more than that."""
+    if registration is None:
+        return ""
+    age = "" if registration["age"] is None else f", heard {registration['age']:.1f} s ago"
+    reason = f": {registration['reason']}" if registration["reason"] else ""
+    return f"{registration['state']}{age}{reason}"

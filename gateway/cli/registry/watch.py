@@ -74,7 +74,8 @@ def _picture(services: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[st
                 flaws = [
                     word
                     for word, is_so in (
-                        ("disabled", not item["enabled"]), ("unhealthy", not item["healthy"]), ("ejected", item["ejected"])
+                        ("disabled", not item["enabled"]), ("unhealthy", not item["healthy"]), ("ejected", item["ejected"]),
+                        ("kept", item["kept"]),
                     )
                     if is_so
                 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -57,6 +58,10 @@ class ConsulAdapter:
         """See RegistryAdapter."""
         return {"kind": self.kind, "address": self._client.address}
 
+    def trust(self, tls: ssl.SSLContext) -> None:
+        """Trusts other authorities from now on."""
+        self._client.trust(tls)
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._wake_up.close()
@@ -90,7 +95,8 @@ class ConsulAdapter:
         fewer = self._waiting // 2
         if fewer < self._max_waiting:
             self._max_waiting = fewer
-            _log.warning("%s; %d services are waited for, the others share a pair of queries", error, fewer)
+            told = "Consul at %s: %s; %d services are waited for, the others share a pair of queries"
+            _log.warning(told, self._client.address, error, fewer)
 
     async def instances(self, service: str) -> Listing:
         """The service's instances now. Raises RegistryError."""
@@ -110,7 +116,7 @@ class ConsulAdapter:
             try:
                 self._add(records, entry)
             except (KeyError, TypeError, AttributeError):
-                records.skip("no_service")
+                records.skip("no_service", entry)
         return records.listing()
 
     def _add(self, records: Records, entry: Any) -> None:
@@ -122,7 +128,9 @@ class ConsulAdapter:
         weight = weights.get("Warning" if is_warned else "Passing", 1)
         # The service's own address is optional.
         host = service.get("Address") or node.get("Address")
-        records.add(host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags") or ())
+        records.add(
+            host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags"), service.get("ID")
+        )
 
     # --- registration
 

@@ -51,7 +51,7 @@ class Agent:
                 service_id=_id(registration),
                 address=registration.host,
                 port=registration.port,
-                meta={_KEY.sub("_", key): value for key, value in registration.metadata.items()},
+                meta={meta_key(key): value for key, value in registration.metadata.items()},
                 tags=[f"{key}={value}" for key, value in tag.items()],
                 weights={"Passing": weight, "Warning": 1},
                 check={
@@ -155,6 +155,11 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
     library: Consul = Library(host=host, port=int(port), scheme="http")
     library.token = token or None  # the library prefers CONSUL_HTTP_TOKEN to what it is told
     return library
+
+
+def meta_key(key: str) -> str:
+    """A key of metadata as a service's Meta in Consul has it."""
+    return _KEY.sub("_", key)
 
 
 def _id(registration: Registration) -> str:

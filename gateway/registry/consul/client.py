@@ -42,6 +42,10 @@ class ConsulClient:
         """What of the scope concerns an agent's own services, too."""
         self._is_stale = is_stale
 
+    def trust(self, tls: ssl.SSLContext) -> None:
+        """Trusts other authorities from now on."""
+        self._http.trust(tls)
+
     async def request(self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any) -> Answer:
         """A plain answer, whatever its status."""
         headers = {**self._headers, **(options.pop("headers", None) or {})}

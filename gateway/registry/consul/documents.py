@@ -11,13 +11,14 @@ from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.documents import ConflictError
 from gateway.registry.http import Answer, refusal
+from gateway.settings.sources import consul_url
 
 
 class ConsulDocument:
     """A key of Consul's store, watched by blocking queries."""
 
     def __init__(self, client: ConsulClient, key: str) -> None:
-        self.name = f"consul:{key}"
+        self.name = consul_url(client.address, key)
         self._client = client
         self._key = key
 
@@ -44,7 +45,7 @@ class ConsulFolder:
     """The keys below a prefix of Consul's store (it ends with `/`) that end with a suffix, each a document, watched together."""
 
     def __init__(self, client: ConsulClient, prefix: str, suffixes: tuple[str, ...]) -> None:
-        self.name = f"consul:{prefix}"
+        self.name = consul_url(client.address, prefix)
         self._client = client
         self._prefix = prefix
         self._suffixes = suffixes
@@ -89,7 +90,7 @@ def _text(entry: Mapping[str, str | None]) -> str:
 
 async def _write(client: ConsulClient, key: str, text: str | None, before: str | None) -> None:
     """Writes a key, or deletes it (None), where it still is `before`."""
-    name = f"consul:{key}"
+    name = consul_url(client.address, key)
     answer = await client.request("GET", _kv(key))
     index, now = 0, None
     if answer.status == 200:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
+from gateway.background import keep_running
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
 
@@ -33,8 +35,10 @@ class WakeUp:
     async def wait(self, seen: int) -> None:
         """Returns once `count` is beyond what was seen, or after a while."""
         if not self._tasks:
-            loop = asyncio.get_running_loop()
-            self._tasks = [loop.create_task(self._follow(path, params)) for path, params in _QUERIES]
+            self._tasks = [
+                keep_running("waiting for changes in Consul", partial(self._follow, path, params))
+                for path, params in _QUERIES
+            ]
         if self.count > seen:
             return
         changed = self._changed

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from gateway.background import keep_running
 from gateway.errors import StartError
 from gateway.registry.embedded.api import Api
 from gateway.registry.embedded.store import ServiceKey, Store
@@ -64,7 +65,7 @@ class EmbeddedRegistry:
             detail = error.strerror or str(error)
             raise StartError(f"cannot listen on {self.address} for the registry: {detail}") from error
         self._port = self._runner.addresses[0][1]
-        self._task = loop.create_task(self._expire())
+        self._task = keep_running("expiring instances", self._expire)
         if self._warmup:
             _log.info("lists are refused for %g s while instances register again", self._warmup)
 

@@ -101,13 +101,14 @@ class NacosAdapter:
         records = Records(self._tags)
         for record in found:
             if not isinstance(record, dict):
-                records.skip("no_object")
+                records.skip("no_object", record)
                 continue
             if self._clusters and record.get("clusterName") not in (None, *self._clusters):
                 continue  # not every server looks at what it was asked for
             healthy, enabled = record.get("healthy", True) is True, record.get("enabled", True) is True
             weight = record.get("weight", 1.0)
-            records.add(record.get("ip"), record.get("port"), weight, record.get("metadata"), healthy, enabled)
+            ip, port, name = record.get("ip"), record.get("port"), record.get("instanceId")
+            records.add(ip, port, weight, record.get("metadata"), healthy, enabled, record_id=name)
         return replace(records.listing(is_forced), node=node)
 
     # --- registration

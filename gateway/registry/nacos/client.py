@@ -46,6 +46,7 @@ class NacosClient:
         credentials: Credentials | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.addresses = tuple(addresses)
         self._http = RegistryHttp(addresses)
         self._credentials = credentials or Credentials()
         self._clock = clock
@@ -62,7 +63,7 @@ class NacosClient:
     def describe(self) -> dict[str, object]:
         """Where it is and what it speaks, for people."""
         nodes = self._http.nodes
-        return {"address": nodes.current, "addresses": list(nodes.addresses), "generation": self.generation or None}
+        return {"address": nodes.current, "addresses": list(self.addresses), "generation": self.generation or None}
 
     @property
     def node(self) -> str:
@@ -72,7 +73,7 @@ class NacosClient:
     @property
     def has_others(self) -> bool:
         """Whether there are several addresses."""
-        return len(self._http.nodes.addresses) > 1
+        return len(self.addresses) > 1
 
     def prefer(self, better: str, worse: str) -> None:
         """See Nodes.prefer."""

@@ -18,6 +18,7 @@ from gateway.errors import RegistryError
 from gateway.registry.documents import ConflictError
 from gateway.registry.http import refusal
 from gateway.registry.nacos.client import GONE, NacosClient
+from gateway.settings.sources import nacos_url
 
 JITTER: Final = 0.2
 """Share by which a polling interval varies, so that gateways do not ask in step."""
@@ -33,7 +34,7 @@ class NacosDocument:
     """A Nacos config: v1's long poll or, where the server has that no more, the v3 client API asked every `interval` seconds."""
 
     def __init__(self, client: NacosClient, data_id: str, group: str, namespace: str, interval: float) -> None:
-        self.name = f"nacos:{group}/{data_id}"
+        self.name = nacos_url(client.addresses[0], namespace, group, data_id)
         self._client = client
         self._data_id = data_id
         self._group = group

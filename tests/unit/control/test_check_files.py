@@ -94,6 +94,11 @@ def test_the_shell_fills_variables_but_sets_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("GATEWAY_LISTEN", "nonsense")
     monkeypatch.setenv("ADMIN_ADDRESS", "127.0.0.1:1")
     assert problems_in(tmp_path, path) == ([], 1)
+    # What is a setting's name elsewhere fills a variable like any other.
+    path.write_text(GATEWAY + "admin_token: ${GATEWAY_TOKEN}\n")
+    monkeypatch.setenv("GATEWAY_TOKEN", "sixteen-letters-")
+    assert problems_in(tmp_path, path) == ([], 1)
+    path.write_text(GATEWAY + "admin: ${ADMIN_ADDRESS}\n")
     monkeypatch.delenv("ADMIN_ADDRESS")
     (problem,), _ = problems_in(tmp_path, path)
     assert "environment variable ADMIN_ADDRESS is not set" in problem

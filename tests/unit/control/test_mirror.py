@@ -26,10 +26,13 @@ class Document:
         self.refuses = False
         self.gate: asyncio.Event | None = None
         self.asked = 0
+        self.is_waiting = False
 
     async def watch(self) -> AsyncGenerator[str | None, None]:
         while True:
+            self.is_waiting = True
             answer = await self.answers.get()
+            self.is_waiting = False
             self.asked += 1
             if isinstance(answer, RegistryError):
                 raise answer
@@ -66,8 +69,8 @@ class Setup:
         """Lets the server answer, and waits until that was taken in."""
         asked = self.document.asked
         self.document.answers.put_nowait(answer)
-        await until(lambda: self.document.asked > asked, "the answer to be taken")
-        await asyncio.sleep(0)
+        # Whoever asks for the next one is done with this one.
+        await until(lambda: self.document.asked > asked and self.document.is_waiting, "the answer to be taken")
 
 
 @pytest.fixture
@@ -88,14 +91,41 @@ async def test_the_first_answer_is_waited_for_later_ones_are_told(setup: Setup) 
     assert (setup.copy, setup.causes) == ("two", ["test:rules changed"])
 
 
-async def test_neither_a_failure_nor_a_missing_document_takes_rules_away(setup: Setup) -> None:
+async def test_neither_a_failure_nor_a_missing_document_takes_rules_away(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
     await setup.answer("one")
     await setup.answer(None)
-    assert (setup.copy, setup.mirror.reason) == ("one", "absent")
-    await setup.answer(RegistryError("unreachable", "cannot reach it"))
-    assert (setup.copy, setup.mirror.reason, setup.causes) == ("one", "cannot reach it", [])
+    await setup.answer(None)
+    assert (setup.copy, setup.mirror.reason, setup.mirror.is_up) == ("one", "there is no such document", False)
+    setup.document.answers.put_nowait(RegistryError("unreachable", "cannot reach it"))
+    await until(lambda: setup.mirror.reason == "cannot reach it")
+    assert (setup.copy, setup.mirror.is_up, setup.causes) == ("one", False, [])
     await setup.answer("two")
-    assert (setup.copy, setup.mirror.reason, setup.causes) == ("two", "", ["test:rules changed"])
+    assert (setup.copy, setup.mirror.reason, setup.mirror.is_up) == ("two", "", True)
+    assert setup.causes == ["test:rules changed"]
+    assert setup.mirror.failures == {"absent": 1, "unreachable": 1}
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [
+        f"rules of test:rules: {why}; what is known stays" for why in ("there is no such document", "cannot reach it")
+    ]
+
+
+async def test_a_copy_that_somebody_changed_or_deleted_is_put_right(setup: Setup) -> None:
+    await setup.mirror.restore()  # nothing is known yet
+    assert not setup.mirror.path.exists()
+    await setup.answer("one")
+    setup.mirror.path.write_text("lane_groups: []")
+    await setup.mirror.restore()
+    assert setup.copy == "one"
+    setup.mirror.path.unlink()
+    await setup.mirror.restore()
+    assert setup.copy == "one"
+    await setup.mirror.publish(setup.mirror.path, "ours")
+    setup.mirror.path.unlink()
+    await setup.mirror.restore()
+    assert setup.copy == "ours"
+    assert setup.mirror.path.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_failure_ends_the_wait_for_the_first_answer(setup: Setup) -> None:
@@ -109,7 +139,8 @@ async def test_an_answer_from_before_a_change_of_ours_does_not_undo_it(setup: Se
     setup.document.gate = asyncio.Event()
     change = asyncio.create_task(setup.mirror.publish(setup.mirror.path, "two"))
     await until(lambda: setup.document.published == [("two", "one")])
-    await setup.answer("one")
+    setup.document.answers.put_nowait("one")
+    await until(lambda: setup.document.asked == 2)
     setup.document.gate.set()
     await change
     await setup.answer("two")
@@ -137,6 +168,7 @@ async def test_a_disk_that_is_full_does_not_end_the_watch(
         await setup.answer("one")
         await setup.mirror.asked()
         assert "No space left" in setup.mirror.reason
+        assert setup.mirror.failures == {"disk": 1}
     await setup.answer("one")
     await until(lambda: setup.mirror.reason == "")
     assert setup.copy == "one"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
+from gateway.cli import main
 from gateway.control.load import load_gateway
+from gateway.control.overrides import ENVIRONMENT_PREFIX, OURS
 from gateway.errors import ConfigError
 from gateway.settings import GatewaySettings
 
@@ -101,3 +104,55 @@ def test_what_kubernetes_sets_beside_a_service_called_gateway_is_no_setting(path
     }
     assert settings(path, **links).listen.port == 8080
     assert problems(path, GATEWAY_PORT="8080") == ["GATEWAY_PORT: there is no setting 'port'"]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GATEWAY_TOKEN": "secret", "GATEWAY_SERVER": "127.0.0.1:9900"},
+        {"GATEWAY_INTERFACE": "CGI/1.1"},
+        {"GATEWAY_NAME": "/web/gateway", "GATEWAY_ENV_PATH": "/bin"},
+        {"GATEWAY_LISTEN": "", "GATEWAY_TOKEN": "", "GATEWAY_WORKERS": "", "GATEWAY_TIMEOUTS__HEAD": ""},
+    ],
+    ids=["the command line's", "a web server's", "Docker's links", "empty ones"],
+)
+def test_what_is_certainly_no_setting_is_passed_over_with_a_line(
+    path: Path, variables: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "gateway.control")
+    assert settings(path, **variables) == settings(path)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"{name} is passed over: it is empty, or no setting" for name in sorted(variables)]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("GATEWAY_LISTN", "there is no setting 'listn'; did you mean GATEWAY_LISTEN?"),
+        ("GATEWAY_TIMEOUTS_HEAD", "there is no setting 'timeouts_head'; did you mean GATEWAY_TIMEOUTS__HEAD?"),
+        ("GATEWAY_TOKENS", "there is no setting 'tokens'; did you mean GATEWAY_TOKEN?"),
+        ("GATEWAY_INTERFACE", "there is no setting 'interface'"),
+        ("GATEWAY_NAME", "name: a name is 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit"),
+    ],
+)
+def test_what_may_be_a_slip_of_the_pen_is_refused(path: Path, name: str, problem: str) -> None:
+    assert problems(path, **{name: "what?"}) == [f"{name}: {problem}"]
+
+
+def test_every_variable_that_the_command_line_reads_is_known_not_to_be_a_setting() -> None:
+    """In a shell that has it for one command, another must still start."""
+    read: set[str] = set()
+
+    def look(command: click.Command, context: click.Context) -> None:
+        for parameter in command.params:
+            variables = parameter.envvar or ()
+            read.update([variables] if isinstance(variables, str) else variables)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                look(inner, click.Context(inner, info_name=name, parent=context))
+
+    look(main, click.Context(main))
+    assert {"GATEWAY_TOKEN", "GATEWAY_SERVER"} <= read
+    assert {name for name in read if name.startswith(ENVIRONMENT_PREFIX)} <= OURS

@@ -1,29 +1,38 @@
-"""Watching files: changes of what was read are told, what else happens beside it is not."""
+"""Watching files: changes of what was read are told, whatever else happens."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from watchfiles import Change
 
+from gateway import background
+from gateway.control import watch
 from gateway.control.watch import Watcher
+from tests.support.wait import until
 
 
-class Counter:
+class Told:
+    """Counts what it is told; raises once where it is asked to."""
+
     def __init__(self) -> None:
         self.count = 0
-        self._told = asyncio.Event()
+        self.fails = False
 
     async def changed(self) -> None:
         self.count += 1
-        self._told.set()
+        if self.fails:
+            self.fails = False
+            raise KeyError("a bug")
 
-    async def told(self) -> None:
-        async with asyncio.timeout(10):
-            await self._told.wait()
-        self._told.clear()
+    async def after(self, change: Callable[[], object]) -> None:
+        """Makes a change, and waits until something is told."""
+        before = self.count
+        change()
+        await until(lambda: self.count > before)
 
 
 @pytest.fixture
@@ -34,39 +43,83 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_a_change_and_a_replacement_are_told(folder: Path) -> None:
-    counter = Counter()
-    watcher = Watcher(counter.changed)
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def watcher(told: Told, folder: Path) -> AsyncIterator[Watcher]:
+    watcher = Watcher(told.changed, poll=600)
     watcher.watch([folder / "gateway.yaml", folder / "rules", folder / "rules" / "one.yaml"])
-    # A watch begins some time after it was asked for.
-    async with asyncio.timeout(10):
-        while not counter.count:
-            (folder / "gateway.yaml").write_text("changed")
-            await asyncio.sleep(0.05)
-    await counter.told()
-    (folder / "rules" / "two.yaml").write_text("new")
-    await counter.told()
+    # Once at the beginning: something may have changed since the files were read.
+    await until(lambda: told.count == 1)
+    yield watcher
+    await watcher.close()
+
+
+async def test_a_change_a_new_file_and_a_replacement_are_told(told: Told, watcher: Watcher, folder: Path) -> None:
+    await told.after(lambda: (folder / "gateway.yaml").write_text("changed"))
+    await told.after(lambda: (folder / "rules" / "two.yaml").write_text("new"))
+    await told.after((folder / "rules" / "two.yaml").unlink)
     (folder / "new").write_text("x")
-    (folder / "new").replace(folder / "gateway.yaml")
-    await counter.told()
+    await told.after(lambda: (folder / "new").replace(folder / "gateway.yaml"))
+
+
+async def test_a_deployment_in_several_steps_is_told_when_it_is_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SETTLE", 1.0)
+    seen: list[int] = []
+
+    async def changed() -> None:
+        seen.append(len(list((folder / "rules").iterdir())))
+
+    watcher = Watcher(changed, poll=600)
+    watcher.watch([folder / "rules"])
+    await until(lambda: seen == [1])
+    for number in range(5):
+        (folder / "rules" / f"{number}.yaml").write_text("x")
+        await asyncio.sleep(0.25)  # more than the system's notices are gathered for
+    await until(lambda: len(seen) > 1)
     await watcher.close()
+    assert set(seen[1:]) == {6}
 
 
-async def test_a_log_beside_the_configuration_is_no_change_of_it(folder: Path) -> None:
-    watcher = Watcher(Counter().changed)
-    watcher.watch([folder / "gateway.yaml", folder / "rules"])
-    assert not watcher.concerns(Change.modified, str(folder / "gateway.log"))
-    assert watcher.concerns(Change.added, str(folder / "..data"))
-    assert watcher.concerns(Change.modified, str(folder / "gateway.yaml"))
-    assert watcher.concerns(Change.modified, str(folder / "rules" / "three.yaml"))
+async def test_what_changed_while_nobody_watched_is_told(told: Told, watcher: Watcher, folder: Path) -> None:
+    """Between reading files and watching them, or between two watches, the system tells nobody."""
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    await told.after(lambda: watcher.watch([folder / "gateway.yaml", elsewhere / "late.yaml"]))
+    await told.after(lambda: (elsewhere / "late.yaml").write_text("x"))
+
+
+async def test_a_bug_in_what_is_told_does_not_end_the_watch(
+    told: Told, watcher: Watcher, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
+    failures = background.failures["watching files"]
+    told.fails = True
+    await told.after(lambda: (folder / "gateway.yaml").write_text("changed"))
+    await until(lambda: told.count >= 3)  # begun anew, it looks again
+    assert background.failures["watching files"] == failures + 1
+    await told.after(lambda: (folder / "gateway.yaml").write_text("changed again"))
+
+
+async def test_without_the_systems_word_files_are_looked_at_and_that_is_said_once(
+    told: Told, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any, **__: Any) -> AsyncGenerator[None, None]:
+        raise OSError(28, "OS file watch limit reached")
+
+    monkeypatch.setattr(watch, "awatch", refuse)
+    watcher = Watcher(told.changed, poll=0.02)
+    watcher.watch([folder / "rules", folder / "rules" / "one.yaml"])
+    await until(lambda: told.count == 1)
+    await told.after(lambda: (folder / "rules" / "one.yaml").write_text("changed"))
+    await told.after(lambda: (folder / "rules" / "one.yaml").write_text("changed again"))
     await watcher.close()
-
-
-async def test_a_linked_file_is_followed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "real.yaml"
-    elsewhere.write_text("x")
-    (folder / "link.yaml").symlink_to(elsewhere)
-    watcher = Watcher(Counter().changed)
-    watcher.watch([folder / "link.yaml"])
-    assert watcher.concerns(Change.modified, str(elsewhere))
-    await watcher.close()
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [
+        "the system does not tell of changed files ([Errno 28] OS file watch limit reached): looking every 0.02 s"
+    ]

@@ -174,6 +174,7 @@ async def test_one_bad_record_loses_only_itself(server: Server) -> None:
         ("10.0.0.9:81", "base", 1.0, True),
     ]
     assert listing.skipped == {"bad_port": 2, "no_service": 2}
+    assert listing.left_out == {"bad_port": ("10.0.0.1:eighty", "10.0.0.1:0"), "no_service": ('{"Node": {}}', "7")}
     await adapter.close()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 
 import pytest
+import trustme
 from aiohttp import web
 
 from gateway.errors import RegistryError
@@ -151,3 +153,27 @@ async def test_answers_of_servers_that_are_no_registry(raw: bytes, reason: str) 
     await ended.wait()
     server.close()
     await server.wait_closed()
+
+
+async def test_authorities_are_replaced_while_running() -> None:
+    """A registry's CA is renewed: its new certificate is trusted without a restart."""
+    old, new = trustme.CA(), trustme.CA()
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    new.issue_cert("127.0.0.1").configure_cert(serving)
+    runner = web.AppRunner(web.Application(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=serving)
+    await site.start()
+    trusted = ssl.create_default_context()
+    old.configure_trust(trusted)
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    http = RegistryHttp([f"127.0.0.1:{port}"], scheme="https", tls=trusted)
+    with pytest.raises(RegistryError) as error:
+        await http.call("GET", "/x")
+    assert (error.value.reason, "certificate verify failed" in str(error.value)) == ("unreachable", True)
+    renewed = ssl.create_default_context()
+    new.configure_trust(renewed)
+    http.trust(renewed)
+    assert (await http.call("GET", "/x")).status == 404
+    await http.close()
+    await runner.cleanup()

@@ -15,7 +15,7 @@ from gateway.registry import keeper
 from gateway.registry.base import Listing
 from gateway.registry.disk import Disk
 from gateway.registry.keeper import Keeper
-from gateway.routing.instance import Instance
+from gateway.routing.instance import INVALID, Instance
 from tests.support.wait import until
 
 BASE = Instance("10.0.0.1", 80)
@@ -161,6 +161,65 @@ async def test_records_that_were_left_out_are_counted_once(kept: Kept, caplog: p
     await kept.give(Listing((BASE,), {"bad_port": 1}))
     (state,) = kept.keeper.states()
     assert state.skipped == {"bad_port": 1}
+
+
+async def test_records_that_were_left_out_are_named_and_another_one_is_told(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    def listing(*names: str) -> Listing:
+        return Listing((BASE,), {"bad_port": len(names)}, left_out={"bad_port": names})
+
+    await kept.give(listing("10.0.0.9:0"), listing("10.0.0.9:0"), listing("orders-7"))
+    assert [line for line in caplog.messages if "left out" in line] == [
+        f"service a: 1 records left out: bad_port: {name}" for name in ("10.0.0.9:0", "orders-7")
+    ]
+    (state,) = kept.keeper.states()
+    assert state.left_out == {"bad_port": ("orders-7",)}
+    assert kept.keeper.skipped == {"bad_port": 1}
+
+
+async def test_who_is_used_though_the_registry_does_not_say_so_is_known(kept: Kept) -> None:
+    def held() -> set[str]:
+        (state,) = kept.keeper.states()
+        return set(state.kept)
+
+    await kept.give((BASE, GRAY))
+    assert held() == set()
+    await kept.give(DOWN)
+    assert held() == {BASE.address, GRAY.address}
+    await until(lambda: kept.script.watches == 2, "the next try")
+    await kept.give((BASE,))
+    assert (kept.state, held()) == (("protected", 2), {GRAY.address})
+    await kept.give((BASE, GRAY))
+    assert held() == set()
+
+
+async def test_each_doubt_is_counted_and_told_though_the_state_stays(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Empty first, then one by one: two steps of a registry that has restarted."""
+    caplog.set_level("INFO")
+    await kept.give((BASE, GRAY), (), (), (BASE,), (BASE,), (BASE, GRAY))
+    assert kept.keeper.protected == {"empty": 1, "returned": 1, "drop": 0}
+    assert [line for line in caplog.messages if " is " in line and "service a" in line] == [
+        "service a is protected: an empty list is not believed yet; 2 instances are used",
+        "service a is protected: the registry was away; who has not come back yet is kept; 2 instances are used",
+        "service a is fresh again",
+    ]
+
+
+async def test_where_there_are_several_registries_each_line_names_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    script = Script()
+    keeper = Keeper(script, lambda *_: None, name="old", is_one_of_many=True, recheck=0.0)
+    keeper.watch("a")
+    invalid = Instance("10.0.0.3", 80, INVALID)
+    for answer in (Listing((BASE, invalid), {"bad_port": 1}), Listing((BASE, invalid), is_forced=True), DOWN):
+        script.answers.put_nowait(answer)
+    await until(lambda: keeper.states()[0].state == "stale")
+    assert len(caplog.messages) == 5
+    assert [line for line in caplog.messages if not line.startswith("service a in registry old")] == []
+    await keeper.close()
 
 
 async def test_a_registry_that_calls_everybody_healthy_is_told_of(kept: Kept) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.registry.records import Records
 from gateway.registry.tags import TagRules
 from gateway.routing.instance import BASE, INVALID
+from gateway.settings.registry import DEFAULT_TAG_KEYS
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,71 @@ def test_words_are_metadata_behind_metadata_and_some_are_tags_by_themselves() ->
     assert rules.tag_of({}, ["primary", "purple"]) == BASE
     assert rules.tag_of({"lane": ""}, ["gray"]) == BASE
     assert rules.tag_of({}, ["lane=b lue"]) == INVALID
+
+
+SPELLINGS = {
+    "alicloud.service.tag": ["alicloud_service_tag", "alicloud-service-tag", "alicloud-service_tag"],
+    "opensergo.io/canary-gray": ["opensergo_io_canary-gray", "opensergo-io-canary-gray", "opensergo_io_canary_gray"],
+    "__micro.service.env__": ["__micro_service_env__", "--micro-service-env--"],
+    "dubbo.tag": ["dubbo_tag", "dubbo-tag"],
+    "gray.tag": ["gray_tag", "gray-tag"],
+    "lane": [],
+    "tag": [],
+    "app.version": ["app_version", "app-version"],
+}
+"""Every key there is, and one of somebody's own, with the spellings that Consul's Meta allows."""
+
+
+@pytest.mark.parametrize(
+    ("key", "spelled"), [(key, spelled) for key, found in SPELLINGS.items() for spelled in [key, *found]]
+)
+def test_a_key_is_read_however_its_registry_spells_it(key: str, spelled: str) -> None:
+    value = '[{"tag": "gray"}]' if "env" in key else "gray"
+    rules = TagRules([*DEFAULT_TAG_KEYS, "app.version"])
+    assert rules.tag_of({"zone": "a", spelled: value}) == "gray"
+    assert rules.tag_of({}, [f"{spelled}={value}"]) == "gray"
+    # What cannot be read is no baseline, in any spelling.
+    assert rules.tag_of({spelled: "gr ay"}) == INVALID
+
+
+def test_every_default_key_has_its_spellings_here() -> None:
+    assert set(DEFAULT_TAG_KEYS) == {key.removesuffix("-gray") for key in SPELLINGS} - {"app.version"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tag"),
+    [
+        ({"gray.tag": "gray", "gray_tag": "gray"}, "gray"),
+        ({"gray.tag": "gray", "gray_tag": "blue"}, INVALID),
+        ({"gray.tag": "", "gray_tag": "blue"}, INVALID),
+        ({"opensergo.io/canary-gray": "", "opensergo.io/canary-blue": ""}, INVALID),
+        ({"opensergo_io_canary": ""}, BASE),
+        ({"opensergo_io_canary": "", "opensergo_io_canary-gray": "gray"}, "gray"),
+        ({"opensergo_io_canary-v1.2": ""}, "v1.2"),
+        # The order is that of the chain, whatever the spelling.
+        ({"tag": "late", "alicloud_service_tag": "first"}, "first"),
+        # Nothing but signs may differ.
+        ({"graytag": "gray", "Gray.Tag": "gray", "xgray.tag": "gray", "gray.tag.": "gray"}, BASE),
+    ],
+)
+def test_spellings_that_disagree_are_no_tag(metadata: dict[str, str], tag: str) -> None:
+    assert TagRules().tag_of(metadata) == tag
+
+
+@pytest.mark.parametrize("kind", ["Nacos", "Consul", "embedded"])
+@pytest.mark.parametrize(
+    ("value", "tag"),
+    [("gray", "gray"), (" ", BASE), (None, BASE), (7, "7"), (True, "true"), (["gray"], INVALID), ({}, INVALID)],
+)
+def test_an_instance_is_read_the_same_in_every_registry(kind: str, value: object, tag: str) -> None:
+    """All of them collect their records here; `null` is as empty as the empty text."""
+    records = Records(TagRules())
+    records.add("10.0.0.1", 80, 1, {"gray_tag" if kind == "Consul" else "gray.tag": value}, True, True, None)
+    (instance,) = records.listing().instances
+    assert (instance.tag, "None" in str(instance.metadata)) == (tag, False)
+
+
+def test_tags_that_are_no_list_may_hide_one() -> None:
+    records = Records(TagRules())
+    records.add("10.0.0.1", 80, 1, {}, True, True, "gray.tag=gray")
+    assert (records.listing().instances, records.skipped) == ((), {"bad_tags": 1})
