@@ -94,7 +94,7 @@ class EntryGateway:
         self._gone = Traffic()
         if settings.workers > 1:
             sockets = [sock, *(bind(host, port, shared=True) for _ in range(settings.workers - 1))]
-            self._workers = Workers("gateway.app.worker", sockets, self._greeting, self._worker_gone)
+            self._workers = Workers("gateway.app.worker_process", sockets, self._greeting, self._worker_gone)
         # Registries are asked, whatever kind they are, and the data plane is told what changed.
         self._registries = make_registries(
             settings.all_registries,
@@ -172,9 +172,16 @@ class EntryGateway:
             await self._embedded.stop()
         await self._admin.close()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """What SIGHUP asks for."""
-        self._spawn(self._reload("SIGHUP"))
+        await self._reload("SIGHUP")
+
+    def reopen_logs(self) -> None:
+        """What SIGUSR1 asks for: here, and in every worker."""
+        if self._is_serving:
+            self._plane.reopen_log()
+            if self._workers is not None:
+                self._workers.tell("reopen")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -137,6 +137,11 @@ class EntryPlane:
         self._listener = Listener(sock, context, tls)
         await self._listener.start()
 
+    def reopen_log(self) -> None:
+        """Opens the access log anew, where there is one."""
+        if self._log_file is not None:
+            self._log_file.reopen()
+
     async def drain(self, delay: float, timeout: float) -> bool:
         """See `Listener.drain`."""
         return self._listener is None or await self._listener.drain(delay, timeout)

@@ -88,7 +88,6 @@ class Sidecar:
         self._overrides = overrides
         self._is_serving = False
         self._missed = ""
-        self._tasks: set[asyncio.Task[None]] = set()
         self._started_at = time.time()
         self._is_draining = False
 
@@ -232,11 +231,14 @@ class Sidecar:
         for announcer in self._announcers.values():
             announcer.set_usable(is_up)
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """What SIGHUP asks for."""
-        task = asyncio.get_running_loop().create_task(self._reload("SIGHUP"))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._reload("SIGHUP")
+
+    def reopen_logs(self) -> None:
+        """What SIGUSR1 asks for."""
+        if self._is_serving and self._log_file is not None:
+            self._log_file.reopen()
 
     async def _reload(self, cause: str) -> None:
         if not self._is_serving:

@@ -13,7 +13,9 @@ from gateway.settings import ServingSettings
 from gateway.yamlfile import Location, dotted, parse
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
-_NOT_SETTINGS = frozenset({"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_SERVER"})
+_NOT_SETTINGS = frozenset(
+    {"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_LOG_FORMAT", "GATEWAY_LOG_LEVEL", "GATEWAY_SERVER"}
+)
 # Kubernetes sets these in every pod beside a Service called `gateway` or `gateway-…`.
 # (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)
 _SERVICE_LINK = re.compile(r"\w*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)")

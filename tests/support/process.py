@@ -36,6 +36,16 @@ class Program:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def has_held_signals(self) -> bool:
+        """Whether it has come so far that signals wait for it instead of ending it."""
+        assert self._process is not None
+        held = 0
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in ("SigBlk", "SigCgt"):
+                held |= int(value, 16)
+        return bool(held & 1 << (signal.SIGUSR2 - 1))
+
     async def wait(self, timeout: float = 15.0) -> int:
         """The exit code."""
         assert self._process is not None
