@@ -47,6 +47,7 @@ def set_up(level: str = "info", style: str = TEXT, worker: int | None = None) ->
     root.setLevel(level.upper())
     # It tells of every change in a directory, ours to it included.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     sys.excepthook = _uncaught
     threading.excepthook = lambda raised: _uncaught(raised.exc_type, raised.exc_value, raised.exc_traceback)
 
@@ -54,6 +55,12 @@ def set_up(level: str = "info", style: str = TEXT, worker: int | None = None) ->
 def set_up_worker(worker: int) -> None:
     """Has a worker write its records as the process does that started it."""
     set_up(os.environ.get(LEVEL_VARIABLE, "info"), os.environ.get(FORMAT_VARIABLE, TEXT), worker)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Whether a record tells of us: aiohttp writes a traceback for what a client sends that is no HTTP."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__module__ != "aiohttp.http_exceptions"
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -64,7 +71,7 @@ class Flood:
     """Lets each place in the program write `BURST` records, then `RATE` a second.
 
     What somebody outside can cause, he can cause a million times: records are not to fill a disk, or hide the others. The
-    next record that comes through says how many were left out.
+    last record before some are left out says so, and the next one that comes through says how many it were.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +80,10 @@ class Flood:
         self._budgets: dict[tuple[str, int], _Budget] = {}
 
     def lets_through(self, record: logging.LogRecord) -> bool:
-        """Whether a record is to be written; notes in its `left_out` how many like it were not."""
+        """Whether a record is to be written.
+
+        Notes in its `left_out` how many like it were not, and in `is_last` whether the next one will not, if it comes now.
+        """
         place = (record.pathname, record.lineno)
         budget = self._budgets.get(place)
         if budget is None:
@@ -81,6 +91,7 @@ class Flood:
         if not budget.takes(self._clock()):
             return False
         record.left_out, budget.left_out = budget.left_out, 0
+        record.is_last = budget.is_empty
         return True
 
 
@@ -92,10 +103,14 @@ class _Budget:
         self._at = now
         self.left_out = 0
 
+    @property
+    def is_empty(self) -> bool:
+        return self._tokens < 1.0
+
     def takes(self, now: float) -> bool:
         self._tokens = min(BURST, self._tokens + (now - self._at) * RATE)
         self._at = now
-        if self._tokens < 1.0:
+        if self.is_empty:
             self.left_out += 1
             return False
         self._tokens -= 1.0
@@ -113,9 +128,12 @@ class _Formatter(logging.Formatter):
         return f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
 
     def _message(self, record: logging.LogRecord) -> str:
-        left_out = getattr(record, "left_out", 0)
-        more = f" ({left_out} records like this one were left out)" if left_out else ""
-        return record.getMessage() + more
+        message = record.getMessage()
+        if left_out := getattr(record, "left_out", 0):
+            message += f" ({left_out} records like this one were left out)"
+        elif getattr(record, "is_last", False):
+            message += " (more records like this one are left out if they come this fast)"
+        return message
 
     def _traceback(self, record: logging.LogRecord) -> str:
         return self.formatException(record.exc_info) if record.exc_info else ""

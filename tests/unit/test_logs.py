@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from aiohttp.http_exceptions import BadHttpMessage
 
 from gateway import logs
 from gateway.logs import BURST, Flood, JSONFormatter, TextFormatter
@@ -82,15 +83,19 @@ def test_a_traceback_is_one_record() -> None:
 
 
 def test_what_comes_a_million_times_is_let_through_once_a_second() -> None:
-    now = 0.0
+    now, text = 0.0, TextFormatter(None)
     flood = Flood(lambda: now)
-    written = sum(flood.lets_through(record("service %s", f"x{number}")) for number in range(BURST + 500))
-    assert written == BURST
+    records = [record("service %s", f"x{number}") for number in range(BURST + 500)]
+    written = [text.format(made) for made in records if flood.lets_through(made)]
+    assert written[: BURST - 1] == [text.format(made) for made in records[: BURST - 1]]
+    assert written[BURST - 1 :] == [
+        f"{text.format(record('service x99'))} (more records like this one are left out if they come this fast)"
+    ]
     assert flood.lets_through(record("something else", line=8))
     now = 1.0
     late = record("service %s", "y")
     assert flood.lets_through(late)
-    assert TextFormatter(None).format(late).endswith("]: service y (500 records like this one were left out)")
+    assert text.format(late).endswith("]: service y (500 records like this one were left out)")
     assert not flood.lets_through(record("service %s", "z"))
     now = 1000.0
     assert sum(flood.lets_through(record("service %s", "x")) for _ in range(2 * BURST)) == BURST
@@ -106,6 +111,7 @@ def untouched() -> Iterator[None]:
         patch.setenv(logs.LEVEL_VARIABLE, "")
         patch.setenv(logs.FORMAT_VARIABLE, "")
         yield
+    logging.getLogger("aiohttp.server").filters.clear()
     root.handlers[:], sys.excepthook, threading.excepthook = handlers, *hooks
     root.setLevel(level)
 
@@ -118,6 +124,16 @@ def test_a_worker_writes_as_the_process_does_that_started_it(capsys: pytest.Capt
     logging.getLogger("gateway").warning("wanted")
     [line] = capsys.readouterr().err.splitlines()
     assert (json.loads(line)["message"], json.loads(line)["worker"]) == ("wanted", 2)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_client_that_does_not_speak_http_is_no_error_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up()
+    log = logging.getLogger("aiohttp.server")
+    log.error("Error handling request from %s", "1.2.3.4", exc_info=BadHttpMessage("no method"))
+    log.error("Error handling request from %s", "1.2.3.5", exc_info=ValueError("a bug"))
+    told = [line for line in capsys.readouterr().err.splitlines() if "Error handling" in line]
+    assert [line.rpartition(" ")[2] for line in told] == ["1.2.3.5"]
 
 
 @pytest.mark.usefixtures("untouched")
