@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import time
 from collections.abc import Coroutine, Sequence
 from functools import partial
@@ -28,6 +29,8 @@ from gateway.app.parts import (
 from gateway.app.plane import EntryBuild, EntryPlane
 from gateway.app.registries import make_registries, replace_static
 from gateway.app.rulebook import ReadyGateway, RuleBook
+from gateway.app.sockets import Sockets, dealt
+from gateway.app.takeover import State
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
 from gateway.control.load import load_gateway
@@ -39,7 +42,7 @@ from gateway.control.workers import Workers
 from gateway.errors import ConfigError
 from gateway.http.request import HeadReader, Request
 from gateway.proxy.origin import Connections
-from gateway.proxy.server import bind
+from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
@@ -69,32 +72,32 @@ class EntryGateway:
         self._is_serving = False
         self._missed = ""
         self._is_draining = False
+        self._has_successor = False
+        self._embedded: EmbeddedRegistry | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
-    async def start(self) -> None:
+    async def start(self, sockets: Sockets) -> None:
         """Raises ConfigError or StartError where it cannot."""
         # The configuration first, with rules from wherever they are kept: everything else is built from it.
         await self._book.open()
         ready = await self._reloader.start(self._book.history.last)
         settings = self._settings = ready.loaded.settings
         # The sockets before the rest: a port in use should fail before anything is announced.
-        host = settings.listen.host
-        sock = bind(host, settings.listen.port)
-        port = sock.getsockname()[1]
-        if settings.workers > 1:
-            # Only the workers are to share the port: the first socket, which shares with nobody, tells that it is free.
-            sock.close()
-            sock = bind(host, port, shared=True)
+        await sockets.open("serve", ("listen", "admin", "registry"))
+        listening = sockets.of("listen", settings.listen.host, settings.listen.port, settings.workers)
+        admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
+        host, port = listening[0].getsockname()[:2]
         # The embedded registry before anything that asks a registry.
-        self._embedded: EmbeddedRegistry | None = None
-        await self._start_embedded()
+        registry_socket = self._open_embedded(sockets)
+        self._know(await sockets.known())
         # The data plane: in this process, or in workers, which this process feeds. Then it only answers explain.
         self._plane = EntryPlane(settings)
         self._workers: Workers | None = None
         self._gone = Traffic()
         if settings.workers > 1:
-            sockets = [sock, *(bind(host, port, shared=True) for _ in range(settings.workers - 1))]
-            self._workers = Workers("gateway.app.worker_process", sockets, self._greeting, self._worker_gone)
+            self._workers = Workers(
+                "gateway.app.worker_process", dealt(listening, settings.workers), self._greeting, self._worker_gone
+            )
         # Registries are asked, whatever kind they are, and the data plane is told what changed.
         self._registries = make_registries(
             settings.all_registries,
@@ -133,14 +136,20 @@ class EntryGateway:
             token=settings.admin_token or "",
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
-        await self._admin.start()
         # Files are watched late: a reload needs all of the above.
         self._watcher = Watcher(partial(self._reload, FILES_CHANGED))
         self._watcher.watch(self._reloader.files)
+        # Clients come in when they can be answered; beside the process whose place this one takes, if there is one.
+        await sockets.wait_ready(self._waiting)
         if self._workers is None:
-            await self._plane.listen(sock)
+            await self._plane.listen(listening)
         else:
             await self._workers.start()
+        # What two processes cannot have at once, last.
+        self._know(await sockets.take_over())
+        if self._embedded is not None:
+            await self._embedded.listen(registry_socket)
+        await self._admin.start(admin_socket)
         self._is_serving = True
         if self._missed:
             await self._reload(self._missed)
@@ -153,6 +162,22 @@ class EntryGateway:
             self._admin.port,
         )
 
+    def state(self) -> State:
+        """What is registered in the embedded registry."""
+        return {} if self._embedded is None else {"registry": dump(self._embedded.store)}
+
+    async def hand_over(self) -> State:
+        """See Program."""
+        self._has_successor = True
+        await self._admin.close()
+        if self._embedded is not None:
+            await self._embedded.stop_listening()
+        return self.state()
+
+    def _know(self, state: State) -> None:
+        if self._embedded is not None and "registry" in state:
+            self._embedded.know(state["registry"])
+
     async def stop(self) -> None:
         """Drains and closes."""
         self._is_draining = True
@@ -162,7 +187,8 @@ class EntryGateway:
         await self._book.close()
         drain = self._settings.drain
         plane = self._plane if self._workers is None else self._workers
-        if not await plane.drain(drain.delay, drain.timeout):
+        # A successor has the port already: there is nobody who has to notice first.
+        if not await plane.drain(0.0 if self._has_successor else drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
         await plane.close()
         if self._workers is not None:
@@ -315,13 +341,16 @@ class EntryGateway:
         """Workers that run, and restarts so far."""
         return (1, 0) if self._workers is None else (len(self._workers.describe()), self._workers.restarts)
 
-    async def _start_embedded(self) -> None:
+    def _open_embedded(self, sockets: Sockets) -> socket.socket | None:
+        """Opens the embedded registry, where there is to be one; the socket that others will reach it at."""
         for registry in self._settings.all_registries.values():
             if isinstance(registry, EmbeddedRegistrySettings):
-                self._embedded = EmbeddedRegistry(
-                    registry.listen.host, registry.listen.port, warmup=registry.warmup, data=registry.data
-                )
-                await self._embedded.start()
+                host, port = registry.listen.host, registry.listen.port
+                sock = sockets.one_of("registry", host, port)
+                self._embedded = EmbeddedRegistry(host, port, warmup=registry.warmup, data=registry.data)
+                self._embedded.open()
+                return sock
+        return None
 
     def _reader(self) -> HeadReader:
         """Reads requests to explain as the listener would."""
@@ -335,6 +364,10 @@ class EntryGateway:
             return ["draining"]
         if not self._is_serving:
             return ["starting"]
+        return self._waiting()
+
+    def _waiting(self) -> list[str]:
+        """What is not known yet that requests need."""
         waiting = [] if self._settings.ready_without_registry else unanswered(self._registries)
         return self._book.copies.not_ready() + waiting
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Sequence
 
 from gateway.app.plane import EntryBuild, EntryPlane
 from gateway.app.signals import obey_signals
@@ -19,9 +20,9 @@ _log = logging.getLogger("gateway")
 class Worker:
     """Follows the messages of the supervisor until told to drain, or until that is gone."""
 
-    def __init__(self, channel: Channel, sock: socket.socket) -> None:
+    def __init__(self, channel: Channel, sockets: Sequence[socket.socket]) -> None:
         self._channel = channel
-        self._sock = sock
+        self._sockets = sockets
         self._plane: EntryPlane | None = None
         self._leaving = asyncio.Event()
         self._was_told = False
@@ -86,7 +87,7 @@ class Worker:
         elif name == "forget":
             plane.service_removed(str(values[0]))
         elif name == "serve":
-            await plane.listen(self._sock)
+            await plane.listen(self._sockets)
             self._channel.send("ready")
         elif name == "reopen":
             plane.reopen_log()
@@ -94,9 +95,10 @@ class Worker:
             self._channel.send("statistics", plane.statistics())
 
 
-async def work(listening: int, talking: int) -> None:
+async def work(listening: Sequence[int], talking: int) -> None:
     """Runs a worker on the inherited sockets with these numbers, until it has nothing left to do."""
     channel = await Channel.over(socket.socket(fileno=talking))
-    sock = socket.socket(fileno=listening)
-    sock.setblocking(False)
-    await Worker(channel, sock).run()
+    sockets = [socket.socket(fileno=number) for number in listening]
+    for sock in sockets:
+        sock.setblocking(False)
+    await Worker(channel, sockets).run()

@@ -18,8 +18,8 @@ _log = logging.getLogger("gateway")
 
 
 def main() -> None:
-    """The numbers of the listening socket, of the channel's socket and of the worker are the arguments."""
-    listening, talking, index = (int(argument) for argument in sys.argv[1:])
+    """The numbers of the worker, of the channel's socket and of the listening sockets are the arguments."""
+    index, talking, *listening = (int(argument) for argument in sys.argv[1:])
     hold_signals()
     set_up_worker(index)
     import uvloop  # noqa: PLC0415

@@ -8,6 +8,7 @@ import logging
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -47,12 +48,19 @@ def runs_until_signal(function: Callable[..., Program]) -> Callable[..., None]:
         "--log-format", type=click.Choice([TEXT, JSON]), default=TEXT, show_default=True, envvar=FORMAT_VARIABLE,
         show_envvar=True, help="How the lines look.",
     )  # fmt: skip
+    @click.option(
+        "--takeover",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="PATH",
+        help="A Unix socket where processes meet that take each other's place: this one takes that of the process that"
+        " runs there, if there is one, and gives its own to the next. No connection is refused meanwhile.",
+    )
     @functools.wraps(function)
-    def command(*args: Any, log_level: str, log_format: str, **options: Any) -> None:
+    def command(*args: Any, log_level: str, log_format: str, takeover: Path | None, **options: Any) -> None:
         hold_signals()
         set_up(log_level, log_format)
         try:
-            _run(function(*args, **options))
+            _run(function(*args, **options), takeover)
         except GatewayError as error:
             _tell_why(error, log_format == JSON)
             sys.exit(COULD_NOT_START)
@@ -60,18 +68,19 @@ def runs_until_signal(function: Callable[..., Program]) -> Callable[..., None]:
     return command
 
 
-def _run(program: Program) -> None:
+def _run(program: Program, takeover: Path | None) -> None:
     """Runs a program on uvloop. Raises GatewayError where it cannot start."""
     import uvloop
 
     from gateway.app.running import run
+    from gateway.app.sockets import Sockets
 
     # What is loaded by now stays for good: the collector need not look at it again and again.
     gc.freeze()
     # Every connection takes a file descriptor, and the usual soft limit of 1,024 is soon reached (Go programs do this too).
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(run(program))
+    uvloop.run(run(program, Sockets(takeover)))
 
 
 def _tell_why(error: GatewayError, is_for_machines: bool) -> None:

@@ -1,7 +1,7 @@
 """The supervisor's side of `workers: N`: processes that only route, replaced when they die.
 
-The supervisor makes the listening sockets, one a worker (SO_REUSEPORT), and keeps them open: connections that come while a
-worker is being replaced wait in its socket's queue instead of being refused.
+The supervisor has the listening sockets, one a worker (SO_REUSEPORT) if it made them, and keeps them open: connections that
+come while a worker is being replaced wait in its socket's queue instead of being refused.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Workers:
     """Starts, feeds, restarts and ends them.
 
     `greeting` gives the messages that a new worker needs to know all there is; `gone` takes the last statistics of one
-    that ended. `module` is what a worker runs, with the numbers of its socket, of its channel and of itself as arguments.
+    that ended. `module` is what a worker runs, with the numbers of itself, of its channel and of its sockets as arguments.
     """
 
     def __init__(
         self,
         module: str,
-        sockets: Sequence[socket.socket],
+        sockets: Sequence[Sequence[socket.socket]],
         greeting: Callable[[], list[Message]],
         gone: Callable[[dict[str, Any]], None],
     ) -> None:
@@ -129,8 +129,7 @@ class Workers:
         self.tell("drain", delay, timeout)
         await asyncio.sleep(delay)
         # The workers hold these sockets too; the last one to close ends the listening.
-        for sock in self._sockets:
-            sock.close()
+        self._close_sockets()
         ending = [worker.process.wait() for worker in self._workers.values()]
         try:
             async with asyncio.timeout(timeout + 5.0):
@@ -150,12 +149,16 @@ class Workers:
             if worker.process.returncode is None:
                 worker.process.kill()
                 await worker.process.wait()
-        for sock in self._sockets:
-            sock.close()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        for sockets in self._sockets:
+            for sock in sockets:
+                sock.close()
 
     async def _spawn(self, index: int) -> None:
         ours, theirs = socket.socketpair()
-        sock = self._sockets[index]
+        sockets = [sock.fileno() for sock in self._sockets[index]]
         # Workers run the very code that the supervisor runs, wherever it was started from.
         environ = dict(os.environ)
         source = str(Path(gateway.__file__).parent.parent)
@@ -163,8 +166,8 @@ class Workers:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-P", "-m", self._module, str(sock.fileno()), str(theirs.fileno()), str(index)),
-                pass_fds=(sock.fileno(), theirs.fileno()),
+                *("-P", "-m", self._module, str(index), str(theirs.fileno()), *map(str, sockets)),
+                pass_fds=(theirs.fileno(), *sockets),
                 env=environ,
             )
         except OSError as error:

@@ -15,11 +15,10 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateway import RULES, Gateway
+from tests.support.load import Load
 from tests.support.origin import Origin
 from tests.support.process import get_json
 from tests.support.wait import until
-
-GET = b"GET /A/x?group=gray HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
@@ -43,57 +42,9 @@ async def samples(gateway: Gateway, name: str) -> list[float]:
         return [sample.value for family in families for sample in family.samples if sample.name == name]
 
 
-class Load:
-    """Clients on kept connections, one request after the other; each connects again when it was told to close."""
-
-    def __init__(self, port: int, clients: int = 8) -> None:
-        self.answered = 0
-        self.lost = 0
-        self.refused = 0
-        self.wrong = 0
-        self._port = port
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(clients)]
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-            except ConnectionError:
-                self.refused += 1
-                return
-            try:
-                while True:
-                    writer.write(GET)
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-                    self.answered += 1
-                    self.wrong += body != b"gray GET /x?group=gray"
-                    if b"connection: close" in head.lower():
-                        break
-            except (ConnectionError, asyncio.IncompleteReadError):
-                self.lost += 1
-            finally:
-                writer.close()
-
-    async def more(self, count: int = 200) -> None:
-        """Waits for so many further answers."""
-        goal = self.answered + count
-        await until(lambda: self.answered >= goal, f"{count} more answers")
-
-    async def end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def finish(self) -> None:
-        """Waits until every client was refused."""
-        async with asyncio.timeout(20):
-            await asyncio.gather(*self._tasks)
-
-
 @contextlib.asynccontextmanager
 async def load(gateway: Gateway) -> AsyncIterator[Load]:
-    clients = Load(gateway.port)
+    clients = Load(gateway.port, b"/A/x?group=gray", b"gray GET /x?group=gray")
     try:
         await clients.more()
         yield clients

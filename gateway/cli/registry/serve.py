@@ -34,4 +34,4 @@ def command(listen: str, warmup: float, data: Path | None) -> Program:
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
-    return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data))
+    return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data), host, int(port))
