@@ -57,6 +57,8 @@ from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
 
+SOCKETS = ("listen", "admin", "registry")
+"""The names of its listening sockets: those of the settings that say where they listen."""
 EXPIRY_WARNING = 14
 """Days before a certificate expires from which on every load says so."""
 
@@ -83,7 +85,7 @@ class EntryGateway:
         ready = await self._reloader.start(self._book.history.last)
         settings = self._settings = ready.loaded.settings
         # The sockets before the rest: a port in use should fail before anything is announced.
-        await sockets.open("serve", ("listen", "admin", "registry"))
+        await sockets.open("serve", SOCKETS)
         listening = sockets.of("listen", settings.listen.host, settings.listen.port, settings.workers)
         admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
         host, port = listening[0].getsockname()[:2]
