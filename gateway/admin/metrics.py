@@ -6,6 +6,7 @@ values come from configuration, the registry or this program, never from a reque
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway import __version__
+from gateway.admin.processes import process_metrics
 from gateway.control.reload import ReloadState
 from gateway.proxy.origin import Connections
 from gateway.registry.several import Registries
@@ -37,6 +39,8 @@ class Observed:
     """When lanes expire, by group and name."""
     application: Callable[[], bool] | None = None
     """Whether a sidecar's application takes requests; None: there is none to watch."""
+    processes: Callable[[], Mapping[str, int]] = lambda: {"main": os.getpid()}
+    """The ids of the program's processes, by what they are called."""
 
 
 class Collector:
@@ -62,6 +66,7 @@ class Collector:
         yield from self._application()
         yield from self._registry_state()
         yield from self._reloads()
+        yield from process_metrics(self._observed.processes())
 
     def _traffic(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -70,6 +75,16 @@ class Collector:
         durations = HistogramMetricFamily(
             "gateway_request_duration_seconds",
             "From a request's head to the end of its answer.",
+            labels=["listener", "service", "tag"],
+        )
+        received = CounterMetricFamily(
+            "gateway_request_bytes",
+            "Bytes of requests, heads included.",
+            labels=["listener", "service", "tag"],
+        )
+        sent = CounterMetricFamily(
+            "gateway_response_bytes",
+            "Bytes of services' answers, heads included.",
             labels=["listener", "service", "tag"],
         )
         lanes = CounterMetricFamily(
@@ -130,6 +145,8 @@ class Collector:
                         requests.add_metric([listener, service, tag, str(code)], count)
                     buckets = _cumulative(series.durations)
                     durations.add_metric([listener, service, tag], buckets, series.durations.total)
+                    received.add_metric([listener, service, tag], series.received)
+                    sent.add_metric([listener, service, tag], series.sent)
             for group, by_lane in traffic.decisions.items():
                 for lane, count in by_lane.items():
                     lanes.add_metric([listener, group, lane], count)
@@ -153,7 +170,7 @@ class Collector:
             dropped.add_metric([listener], traffic.log_dropped)
             in_flight.add_metric([listener], traffic.in_flight)
             connections.add_metric([listener], traffic.connections)
-        yield from (requests, durations, overhead, lanes, fallbacks, errors, ejections)
+        yield from (requests, durations, received, sent, overhead, lanes, fallbacks, errors, ejections)
         yield from (retries, denied, refused, replies, ambiguous)
         yield from (in_flight, connections, lines, dropped)
 

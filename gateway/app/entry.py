@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
 import time
@@ -121,6 +122,7 @@ class EntryGateway:
                 self._worker_counts,
                 lambda: self._plane.certificates,
                 lambda: expiries(self._plane.rules),
+                processes=self._processes,
             )
         )
         sources = Sources(
@@ -338,6 +340,11 @@ class EntryGateway:
             for service, addresses in statistics["ejected"].items():
                 found.setdefault(service, set()).update(addresses)
         return found
+
+    def _processes(self) -> dict[str, int]:
+        """The ids of this process and of the workers."""
+        pids = {} if self._workers is None else self._workers.pids()
+        return {"main": os.getpid(), **{f"worker-{index}": pid for index, pid in pids.items()}}
 
     def _worker_counts(self) -> tuple[int, int]:
         """Workers that run, and restarts so far."""

@@ -123,6 +123,10 @@ class Workers:
             for worker in sorted(self._workers.values(), key=lambda worker: worker.index)
         ]
 
+    def pids(self) -> dict[int, int]:
+        """The process id of each worker."""
+        return {worker.index: worker.process.pid for worker in self._workers.values()}
+
     async def drain(self, delay: float, timeout: float) -> bool:
         """Has all wind down as `Listener.drain` does; returns whether everything was finished."""
         self._is_ending = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import trustme
 import yaml
 
+from gateway.admin.processes import process_metrics
 from gateway.cli import COMMANDS, main
 from gateway.control.check import check
 
@@ -89,6 +91,7 @@ def test_every_command_is_in_both_readmes() -> None:
 def test_every_metric_is_documented() -> None:
     source = (ROOT / "gateway" / "admin" / "metrics.py").read_text()
     names = set(re.findall(r'"(gateway_\w+)"', source))
+    names |= {metric.name for metric in process_metrics({"main": os.getpid()})}
     text = (ROOT / "docs" / "metrics.md").read_text()
     assert names
     assert [name for name in sorted(names) if f"`{name}`" not in text and f"`{name}_total`" not in text] == []

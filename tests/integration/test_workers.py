@@ -73,6 +73,7 @@ async def test_counts_are_summed_over_the_workers(gateway: Gateway, origin: Orig
     assert await samples(gateway, "gateway_requests_total") == [20.0]
     assert await samples(gateway, "gateway_request_duration_seconds_count") == [20.0]
     assert await samples(gateway, "gateway_workers") == [2.0]
+    assert len(await samples(gateway, "process_open_fds")) == 3  # the supervisor's, and each worker's
     assert origin.connections >= 2  # both have served some, each on connections of its own
 
 
