@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from textwrap import indent
 from time import perf_counter
 
 from gateway.demo.environment import DemoInstance, Environment
@@ -88,6 +89,7 @@ class Cycle:
         environment = self._environment
         self._step(4, "The new versions are verified", "Why did it go there?")
         self._say(f"    $ gateway explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'")
+        self._say(indent(await environment.explain("/A/a?group=gray"), "    ") + "\n")
         answers = await asyncio.gather(
             *(environment.ask(environment.url + "?group=gray") for _ in range(VERIFY_REQUESTS))
         )
