@@ -103,6 +103,7 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
 
 async def _walk(cycle: Cycle, environment: Environment, once: bool) -> int:
     from gateway.cli.output import print_table
+    from gateway.demo.processes import program_name
 
     tally = await cycle.walk()
     click.echo("\nWhat the background load saw:\n")
@@ -122,7 +123,7 @@ The lane is open again, for you to play with:
 
     curl '{environment.url}?group=gray'
     curl '{environment.url}'
-    gateway explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'
+    {program_name()} explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'
     curl http://127.0.0.1:{environment.admin}/api/v1/services
     {environment.rules}    (edit it: the gateway notices)
 

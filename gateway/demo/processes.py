@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -118,6 +119,17 @@ class Processes:
 def _end_with_parent() -> None:
     """So that not even `kill -9` of the demo leaves a process behind (prctl(2))."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def program_name() -> str:
+    """How a person calls this very program from the working directory: `gateway`, if that is what a shell finds."""
+    mine = Path(sys.executable).parent / "gateway"
+    found = shutil.which("gateway")
+    if found is not None and mine.exists() and mine.samefile(found):
+        return "gateway"
+    if not mine.exists():
+        return f"{sys.executable} -m gateway"
+    return str(mine.relative_to(Path.cwd()) if mine.is_relative_to(Path.cwd()) else mine)
 
 
 _given: set[int] = set()
