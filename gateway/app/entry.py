@@ -373,7 +373,8 @@ class EntryGateway:
             return ["draining"]
         if not self._is_serving:
             return ["starting"]
-        return self._waiting()
+        idle = [] if self._workers is None else self._workers.not_serving()
+        return [f"worker {index} does not serve" for index in idle] + self._waiting()
 
     def _waiting(self) -> list[str]:
         """What is not known yet that requests need."""

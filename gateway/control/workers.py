@@ -28,6 +28,8 @@ ANSWER_TIMEOUT: Final = 1.0
 """Seconds to wait for a worker's statistics; one that takes longer is counted by its last ones."""
 POLL: Final = 1.0
 """Seconds between two looks at the workers' statistics: what a worker that is killed can lose."""
+SILENCE: Final = 30.0
+"""Seconds without a word after which a worker is killed: one that stands still holds its share of the clients for ever."""
 HASTY: Final = 5.0
 """A worker that dies sooner after its start is restarted with growing pauses."""
 MAX_PAUSE: Final = 10.0
@@ -41,10 +43,16 @@ class Worker:
         self.process = process
         self.channel = channel
         self.started_at = time.time()
+        self.heard_at = asyncio.get_running_loop().time()
         self.statistics: dict[str, Any] | None = None
         self.answered = asyncio.Event()
         self.ready = asyncio.Event()
         self.is_leaving = False
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self.ready.is_set() and self.process.returncode is None
 
 
 class Workers:
@@ -96,7 +104,7 @@ class Workers:
 
     async def refresh(self) -> None:
         """Asks all for their statistics and waits a moment for the answers."""
-        asked = list(self._workers.values())
+        asked = [worker for worker in self._workers.values() if worker.process.returncode is None]
         for worker in asked:
             worker.answered.clear()
             worker.channel.send("report")
@@ -118,10 +126,14 @@ class Workers:
                 "worker": worker.index,
                 "pid": worker.process.pid,
                 "started_at": worker.started_at,
-                "serving": worker.ready.is_set(),
+                "serving": worker.is_serving,
             }
             for worker in sorted(self._workers.values(), key=lambda worker: worker.index)
         ]
+
+    def not_serving(self) -> list[int]:
+        """The numbers of workers whose socket nobody accepts connections from at this moment."""
+        return sorted(index for index, worker in self._workers.items() if not worker.is_serving)
 
     def pids(self) -> dict[int, int]:
         """The process id of each worker."""
@@ -194,6 +206,7 @@ class Workers:
     async def _listen_to(self, worker: Worker) -> None:
         while (message := await worker.channel.receive()) is not None:
             name, values = message
+            worker.heard_at = asyncio.get_running_loop().time()
             if name == "ready":
                 worker.ready.set()
             elif name == "statistics":
@@ -214,7 +227,7 @@ class Workers:
             worker.statistics = None
         if self._is_starting:
             worker.ready.set()
-        elif not worker.is_leaving:
+        elif not worker.is_leaving and not self._is_ending:
             await self._replace(worker, code)
 
     async def _replace(self, worker: Worker, code: int) -> None:
@@ -222,12 +235,14 @@ class Workers:
         # At once after a first death; one that keeps dying is not to eat the machine.
         lived = time.time() - worker.started_at
         pause = 0.0 if lived > HASTY else self._pauses.get(worker.index, 0.0)
-        while not self._is_ending:
+        while True:
             self._pauses[worker.index] = min(MAX_PAUSE, 2 * pause or 0.5)
             _log.error(
                 "worker %d (pid %d) ended: %s; starting another in %g s", worker.index, worker.process.pid, how, pause
             )
             await asyncio.sleep(pause)
+            if self._is_ending:
+                return
             self.restarts += 1
             try:
                 await self._spawn(worker.index)
@@ -241,3 +256,8 @@ class Workers:
         while True:
             await asyncio.sleep(POLL)
             await self.refresh()
+            silent_since = asyncio.get_running_loop().time() - SILENCE
+            for worker in self._workers.values():
+                if worker.heard_at < silent_since and worker.process.returncode is None:
+                    _log.error("worker %d (pid %d) does not answer any more", worker.index, worker.process.pid)
+                    worker.process.kill()

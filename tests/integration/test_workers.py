@@ -14,6 +14,8 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.control.workers import Workers
+from gateway.proxy.server import bind
 from tests.support.gateway import RULES, Gateway
 from tests.support.load import Load
 from tests.support.origin import Origin
@@ -146,6 +148,86 @@ async def test_workers_end_when_the_supervisor_is_killed(gateway: Gateway) -> No
     gateway.send(signal.SIGKILL)
     await gateway.wait()
     await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the workers to end")
+
+
+async def test_the_port_is_free_at_once_when_the_supervisor_is_killed(gateway: Gateway, origin: Origin) -> None:
+    """Its workers finish what they are doing, and stand in nobody's way meanwhile."""
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await release.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+        await reader.read()
+
+    origin.script = slow
+    asking = asyncio.create_task(gateway.ask("/A/x"))
+    await until(lambda: origin.connections, "the request to arrive")
+    gateway.send(signal.SIGKILL)
+    await gateway.wait()
+    origin.script = None
+    await gateway.start("serve", "-c", "gateway.yaml")
+    await gateway.wait_ok(gateway.admin)
+    assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
+    release.set()
+    assert await asking == "slow"
+
+
+async def test_one_that_cannot_be_replaced_is_tried_again_with_growing_pauses_and_readyz_says_so(
+    tmp_path: Path, origin: Origin
+) -> None:
+    gateway = Gateway(tmp_path, origin)
+    (tmp_path / "logs").mkdir()
+    gateway.config |= {"workers": 2, "access_log": {"path": "logs/access.log"}}
+    try:
+        await gateway.run()
+        (tmp_path / "logs").rename(tmp_path / "away")
+        victim = (await workers(gateway))[1]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        assert "not ready: worker 1 does not serve" in await gateway.wait_ok(gateway.admin, "/readyz", 503)
+        await until(lambda: "starting another in 1 s" in gateway.log.read_text(), "the third try", timeout=60)
+        log = gateway.log.read_text()
+        assert f"worker 1 (pid {victim}) ended: signal 9; starting another in 0 s" in log
+        assert "ended: exit code 3; starting another in 0.5 s" in log
+        assert "cannot open the access log" in log
+        (tmp_path / "away").rename(tmp_path / "logs")
+        await gateway.wait_ok(gateway.admin, timeout=60)
+        assert "Traceback" not in gateway.log.read_text()
+    finally:
+        await gateway.close()
+
+
+async def test_told_to_end_while_it_waits_to_start_a_worker_it_ends(tmp_path: Path, origin: Origin) -> None:
+    gateway = Gateway(tmp_path, origin)
+    (tmp_path / "logs").mkdir()
+    gateway.config |= {"workers": 2, "access_log": {"path": "logs/access.log"}}
+    try:
+        await gateway.run()
+        (tmp_path / "logs").rename(tmp_path / "away")
+        os.kill((await workers(gateway))[0]["pid"], signal.SIGKILL)
+        await until(lambda: "starting another in 1 s" in gateway.log.read_text(), "the third try", timeout=60)
+        gateway.send(signal.SIGTERM)
+        assert await gateway.wait() == 0
+        assert "cut off" not in gateway.log.read_text()
+        assert "Traceback" not in gateway.log.read_text()
+    finally:
+        await gateway.close()
+
+
+async def test_one_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its share of the clients would wait for ever."""
+    monkeypatch.setattr("gateway.control.workers.SILENCE", 0.5)
+    monkeypatch.setattr("gateway.control.workers.POLL", 0.05)
+    sockets = [[bind("127.0.0.1", 0)]]
+    pool = Workers("tests.support.mute_worker", sockets, list, lambda _: None)
+    try:
+        await pool.start()
+        first = pool.pids()[0]
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: pool.pids()[0] != first and pool.not_serving() == [], "another worker")
+        assert pool.restarts == 1
+    finally:
+        await pool.close()
 
 
 async def test_a_worker_that_cannot_start_is_exit_3(tmp_path: Path, origin: Origin) -> None:

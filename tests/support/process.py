@@ -82,9 +82,9 @@ class Program:
             self._process.kill()
             await self._process.wait()
 
-    async def wait_ok(self, port: int, path: str = "/readyz", status: int = 200) -> str:
+    async def wait_ok(self, port: int, path: str = "/readyz", status: int = 200, timeout: float = 20.0) -> str:
         """Waits until an endpoint answers with a status; the body of that answer."""
-        async with asyncio.timeout(20), ClientSession(timeout=ClientTimeout(total=2)) as session:
+        async with asyncio.timeout(timeout), ClientSession(timeout=ClientTimeout(total=2)) as session:
             while True:
                 try:
                     async with session.get(f"http://127.0.0.1:{port}{path}") as response:

@@ -26,7 +26,7 @@ _NAME = re.compile(r"`([\w./]+\.yaml)`")
 _TITLE = re.compile(r"# ([\w./]+\.yaml)\n")
 _PORT = re.compile(r"(?<=:)\d{4,5}\b")
 _INSTALLING = ("python3 -m venv", ". .venv", "pip install")
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 """Seconds that something may take to be seen: the documents say "after about two seconds"."""
 
 
