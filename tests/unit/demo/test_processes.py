@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from gateway.demo.processes import program_name
+from gateway.demo.processes import free_port, program_name
 
 
 @pytest.fixture
@@ -55,3 +56,14 @@ def test_not_a_name_that_means_another_program(programs: Path, tmp_path: Path, m
 
 def test_without_an_installed_program_the_module(programs: Path) -> None:
     assert program_name() == f"{programs / 'python'} -m gateway"
+
+
+def test_ports_are_given_once_among_all_processes() -> None:
+    """Two demos, or two runs of these tests, must not choose a port before either of them listens on it."""
+    script = "from gateway.demo.processes import _claim; print(_claim({port}))"
+    port = free_port()
+    claims = (
+        subprocess.run([sys.executable, "-c", script.format(port=number)], capture_output=True, text=True, check=True)
+        for number in (port, 1)
+    )
+    assert [claim.stdout for claim in claims] == ["False\n", "True\n"]
