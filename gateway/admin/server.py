@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -38,8 +39,11 @@ class AdminServer:
         self._runner: web.AppRunner | None = None
         self.port = 0
 
-    async def start(self) -> None:
-        """Begins to listen; `port` then holds the port. Raises StartError naming the address."""
+    async def start(self, sock: socket.socket | None = None) -> None:
+        """Begins to listen, on a socket that listens already or on its own; `port` then holds the port.
+
+        Raises StartError naming the address.
+        """
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY)
         app.add_routes(
             [
@@ -54,11 +58,11 @@ class AdminServer:
         )
         if self._sources.rules is not None:
             app.add_routes(self._sources.rules.routes())
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, self._host, self._port)
-            await site.start()
+            runner = self._runner
+            await (web.TCPSite(runner, self._host, self._port) if sock is None else web.SockSite(runner, sock)).start()
         except OSError as error:
             await self._runner.cleanup()
             detail = error.strerror or str(error)
@@ -67,8 +71,9 @@ class AdminServer:
 
     async def close(self) -> None:
         """Stops listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:

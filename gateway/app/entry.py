@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Coroutine, Sequence
@@ -29,6 +31,8 @@ from gateway.app.parts import (
 from gateway.app.plane import EntryBuild, EntryPlane
 from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import ReadyGateway, RuleBook
+from gateway.app.sockets import Sockets, dealt
+from gateway.app.takeover import State
 from gateway.background import failures
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
@@ -41,7 +45,7 @@ from gateway.control.workers import Workers
 from gateway.errors import ConfigError
 from gateway.http.request import HeadReader, Request
 from gateway.proxy.origin import Connections
-from gateway.proxy.server import bind
+from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
@@ -56,6 +60,8 @@ from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
 
+SOCKETS = ("listen", "admin", "registry")
+"""The names of its listening sockets: those of the settings that say where they listen."""
 EXPIRY_WARNING = 14
 """Days before a certificate expires from which on every load says so."""
 EXPIRY_RETRY = 10.0
@@ -73,32 +79,32 @@ class EntryGateway:
         self._is_serving = False
         self._missed = ""
         self._is_draining = False
+        self._has_successor = False
+        self._embedded: EmbeddedRegistry | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
-    async def start(self) -> None:
+    async def start(self, sockets: Sockets) -> None:
         """Raises ConfigError or StartError where it cannot."""
         # The configuration first, with rules from wherever they are kept: everything else is built from it.
         await self._book.open()
         ready = await self._reloader.start(self._book.last_revision, self._book.build_old)
         settings = self._settings = ready.loaded.settings
         # The sockets before the rest: a port in use should fail before anything is announced.
-        host = settings.listen.host
-        sock = bind(host, settings.listen.port)
-        port = sock.getsockname()[1]
-        if settings.workers > 1:
-            # Only the workers are to share the port: the first socket, which shares with nobody, tells that it is free.
-            sock.close()
-            sock = bind(host, port, shared=True)
+        await sockets.open("serve", SOCKETS)
+        listening = sockets.of("listen", settings.listen.host, settings.listen.port, settings.workers)
+        admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
+        host, port = listening[0].getsockname()[:2]
         # The embedded registry before anything that asks a registry.
-        self._embedded: EmbeddedRegistry | None = None
-        await self._start_embedded()
+        registry_socket = self._open_embedded(sockets)
+        self._know(await sockets.known())
         # The data plane: in this process, or in workers, which this process feeds. Then it only answers explain.
         self._plane = EntryPlane(settings)
         self._workers: Workers | None = None
         self._gone = Traffic()
         if settings.workers > 1:
-            sockets = [sock, *(bind(host, port, shared=True) for _ in range(settings.workers - 1))]
-            self._workers = Workers("gateway.app.worker", sockets, self._greeting, self._worker_gone)
+            self._workers = Workers(
+                "gateway.app.worker_process", dealt(listening, settings.workers), self._greeting, self._worker_gone
+            )
         # Registries are asked, whatever kind they are, and the data plane is told what changed.
         self._registries = make_registries(
             settings.all_registries,
@@ -122,6 +128,7 @@ class EntryGateway:
                 lambda: expiries(self._plane.rules),
                 lambda: self._book.copies.mirrors,
                 self._failures,
+                processes=self._processes,
             )
         )
         sources = Sources(
@@ -139,14 +146,20 @@ class EntryGateway:
             token=settings.admin_token or "",
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
-        await self._admin.start()
         # Files are watched late: a reload needs all of the above.
         self._watcher = Watcher(partial(self._reload, FILES_CHANGED))
         self._watcher.watch(self._reloader.files)
+        # Clients come in when they can be answered; beside the process whose place this one takes, if there is one.
+        await sockets.wait_ready(self._waiting)
         if self._workers is None:
-            await self._plane.listen(sock)
+            await self._plane.listen(listening)
         else:
             await self._workers.start()
+        # What two processes cannot have at once, last.
+        self._know(await sockets.take_over())
+        if self._embedded is not None:
+            await self._embedded.listen(registry_socket)
+        await self._admin.start(admin_socket)
         self._is_serving = True
         if self._missed:
             await self._reload(self._missed)
@@ -159,6 +172,22 @@ class EntryGateway:
             self._admin.port,
         )
 
+    def state(self) -> State:
+        """What is registered in the embedded registry."""
+        return {} if self._embedded is None else {"registry": dump(self._embedded.store)}
+
+    async def hand_over(self) -> State:
+        """See Program."""
+        self._has_successor = True
+        await self._admin.close()
+        if self._embedded is not None:
+            await self._embedded.stop_listening()
+        return self.state()
+
+    def _know(self, state: State) -> None:
+        if self._embedded is not None and "registry" in state:
+            self._embedded.know(state["registry"])
+
     async def stop(self) -> None:
         """Drains and closes."""
         self._is_draining = True
@@ -168,7 +197,8 @@ class EntryGateway:
         await self._book.close()
         drain = self._settings.drain
         plane = self._plane if self._workers is None else self._workers
-        if not await plane.drain(drain.delay, drain.timeout):
+        # A successor has the port already: there is nobody who has to notice first.
+        if not await plane.drain(0.0 if self._has_successor else drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
         await plane.close()
         if self._workers is not None:
@@ -178,9 +208,16 @@ class EntryGateway:
             await self._embedded.stop()
         await self._admin.close()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """What SIGHUP asks for."""
-        self._spawn(self._reload("SIGHUP"))
+        await self._reload("SIGHUP")
+
+    def reopen_logs(self) -> None:
+        """What SIGUSR1 asks for: here, and in every worker."""
+        if self._is_serving:
+            self._plane.reopen_log()
+            if self._workers is not None:
+                self._workers.tell("reopen")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -323,17 +360,25 @@ class EntryGateway:
                 total.update(statistics["failures"])
         return total
 
+    def _processes(self) -> dict[str, int]:
+        """The ids of this process and of the workers."""
+        pids = {} if self._workers is None else self._workers.pids()
+        return {"main": os.getpid(), **{f"worker-{index}": pid for index, pid in pids.items()}}
+
     def _worker_counts(self) -> tuple[int, int]:
         """Workers that run, and restarts so far."""
         return (1, 0) if self._workers is None else (len(self._workers.describe()), self._workers.restarts)
 
-    async def _start_embedded(self) -> None:
+    def _open_embedded(self, sockets: Sockets) -> socket.socket | None:
+        """Opens the embedded registry, where there is to be one; the socket that others will reach it at."""
         for registry in self._settings.all_registries.values():
             if isinstance(registry, EmbeddedRegistrySettings):
-                self._embedded = EmbeddedRegistry(
-                    registry.listen.host, registry.listen.port, warmup=registry.warmup, data=registry.data
-                )
-                await self._embedded.start()
+                host, port = registry.listen.host, registry.listen.port
+                sock = sockets.one_of("registry", host, port)
+                self._embedded = EmbeddedRegistry(host, port, warmup=registry.warmup, data=registry.data)
+                self._embedded.open()
+                return sock
+        return None
 
     def _reader(self) -> HeadReader:
         """Reads requests to explain as the listener would."""
@@ -347,6 +392,11 @@ class EntryGateway:
             return ["draining"]
         if not self._is_serving:
             return ["starting"]
+        idle = [] if self._workers is None else self._workers.not_serving()
+        return [f"worker {index} does not serve" for index in idle] + self._waiting()
+
+    def _waiting(self) -> list[str]:
+        """What is not known yet that requests need."""
         waiting = [] if self._settings.ready_without_registry else unanswered(self._registries)
         return self._book.copies.not_ready(self._settings, self._state()) + waiting
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,8 +120,8 @@ class EntryPlane:
         """Takes that a service is not routed to any more."""
         self._publisher.service_removed(service)
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Begins to serve on a listening socket. Raises StartError where the access log cannot be opened."""
+    async def listen(self, sockets: Sequence[socket.socket]) -> None:
+        """Begins to serve on listening sockets. Raises StartError where the access log cannot be opened."""
         settings = self._settings
         self._log_file = make_log_file(settings)
         tls = self._tls if settings.tls is not None else None
@@ -134,8 +135,13 @@ class EntryPlane:
             ejector=self._publisher.ejector,
             scheme="http" if tls is None else "https",
         )
-        self._listener = Listener(sock, context, tls)
+        self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()
+
+    def reopen_log(self) -> None:
+        """Opens the access log anew, where there is one."""
+        if self._log_file is not None:
+            self._log_file.reopen()
 
     async def drain(self, delay: float, timeout: float) -> bool:
         """See `Listener.drain`."""

@@ -25,6 +25,8 @@ from gateway.app.parts import (
     warn_of_restart,
 )
 from gateway.app.registries import make_registries, registrars, take_settings
+from gateway.app.sockets import Sockets
+from gateway.app.takeover import State
 from gateway.background import failures
 from gateway.control.application import ApplicationWatch
 from gateway.control.certificates import upstream_tls
@@ -34,7 +36,7 @@ from gateway.control.reload import FILES_CHANGED, Reloader
 from gateway.control.surroundings import make_surroundings
 from gateway.control.watch import Watcher
 from gateway.proxy.origin import Origins
-from gateway.proxy.server import Listener, bind
+from gateway.proxy.server import Listener
 from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
 from gateway.registry.registration import REGISTERED, KnownRegistration
@@ -90,18 +92,21 @@ class Sidecar:
         self._overrides = overrides
         self._is_serving = False
         self._missed = ""
-        self._tasks: set[asyncio.Task[None]] = set()
         self._started_at = time.time()
         self._is_draining = False
+        self._has_successor = False
+        self._announcers: dict[str, Announcer] = {}
 
-    async def start(self) -> None:
+    async def start(self, sockets: Sockets) -> None:
         """Raises ConfigError or StartError where it cannot."""
         await self._copies.open(load_settings(SidecarSettings, self._path, self._overrides))
         ready = await self._reloader.start(self._copies.kept_revision, lambda _: self._copies.build_old(self._build))
         settings = self._settings = ready.loaded.settings
         # Both sockets first: nothing is registered before peers can reach it.
-        inbound_socket = bind(settings.inbound.host, settings.inbound.port)
-        outbound_socket = bind(settings.outbound.host, settings.outbound.port)
+        await sockets.open("sidecar", ("inbound", "outbound", "admin"))
+        inbound_socket = sockets.one_of("inbound", settings.inbound.host, settings.inbound.port)
+        outbound_socket = sockets.one_of("outbound", settings.outbound.host, settings.outbound.port)
+        admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
         self._inbound_traffic = Traffic()
         self._outbound_traffic = Traffic()
         app = Instance(settings.app.host, settings.app.port)
@@ -150,6 +155,15 @@ class Sidecar:
                 self._publisher.ejector,
             ),
         )
+        # The application is watched before that: whether it takes requests is what is registered.
+        tls = upstream_tls(settings).get(settings.service)
+        self._app_watch = ApplicationWatch(settings.service, app, settings.app_check, tls, self._app_changed)
+        self._app_watch.start()
+        await sockets.wait_ready(self._waiting)
+        # Of a process whose place this one takes, first what its requests were marked with: calls of theirs may come here.
+        state = await sockets.take_over()
+        if state:
+            memory.know({key.encode("latin-1"): tag for key, tag in state["memory"]}, asyncio.get_running_loop().time())
         await self._inbound.start()
         await self._outbound.start()
         # Registered last, when both listeners serve, and the application takes requests.
@@ -157,14 +171,11 @@ class Sidecar:
         names = {name: name if len(self._registries.keepers) > 1 else "" for name in found}
         self._registrations = {name: KnownRegistration(registrar, names[name]) for name, registrar in found.items()}
         self._announcers = {
-            name: Announcer(registrar, self._registration(), is_usable=False, registry=names[name])
+            name: Announcer(registrar, self._registration(), self._app_watch.is_up, registry=names[name])
             for name, registrar in self._registrations.items()
         }
         for announcer in self._announcers.values():
             announcer.start()
-        tls = upstream_tls(settings).get(settings.service)
-        self._app_watch = ApplicationWatch(settings.service, app, settings.app_check, tls, self._app_changed)
-        self._app_watch.start()
         collector = Collector(
             Observed(
                 self._traffic,
@@ -191,7 +202,7 @@ class Sidecar:
             metrics=collector.exposition,
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
-        await self._admin.start()
+        await self._admin.start(admin_socket)
         self._watcher = Watcher(partial(self._reload, FILES_CHANGED))
         self._watcher.watch(self._reloader.files)
         self._is_serving = True
@@ -208,17 +219,34 @@ class Sidecar:
             settings.app,
         )
 
+    def state(self) -> State:
+        """What requests were marked with."""
+        return {"memory": [(key.decode("latin-1"), tag) for key, tag in self._memory.known().items()]}
+
+    async def hand_over(self) -> State:
+        """See Program. The instance stays registered: it goes on at the same address."""
+        self._has_successor = True
+        for announcer in self._announcers.values():
+            await announcer.fall_silent()
+        await self._admin.close()
+        # Before it is told what is known: what comes now, comes there.
+        await self._inbound.stop_accepting()
+        await self._outbound.stop_accepting()
+        return self.state()
+
     async def stop(self) -> None:
         """Withdraws from the registries, keeps serving until peers have noticed, drains, deregisters, closes."""
         self._is_draining = True
         await self._watcher.close()
         await self._copies.close()
         await self._app_watch.close()
-        await asyncio.gather(*(announcer.withdraw() for announcer in self._announcers.values()))
+        if not self._has_successor:
+            await asyncio.gather(*(announcer.withdraw() for announcer in self._announcers.values()))
         drain = self._settings.drain
-        if not await self._inbound.drain(drain.delay, drain.timeout):
+        if not await self._inbound.drain(0.0 if self._has_successor else drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
-        await asyncio.gather(*(announcer.stop() for announcer in self._announcers.values()))
+        if not self._has_successor:
+            await asyncio.gather(*(announcer.stop() for announcer in self._announcers.values()))
         # Outbound after inbound: what is in flight inbound still calls out.
         await self._outbound.drain(0.0, 1.0)
         await self._inbound.close()
@@ -240,11 +268,14 @@ class Sidecar:
         for announcer in self._announcers.values():
             announcer.set_usable(is_up)
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """What SIGHUP asks for."""
-        task = asyncio.get_running_loop().create_task(self._reload("SIGHUP"))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._reload("SIGHUP")
+
+    def reopen_logs(self) -> None:
+        """What SIGUSR1 asks for."""
+        if self._is_serving and self._log_file is not None:
+            self._log_file.reopen()
 
     async def _reload(self, cause: str) -> None:
         if not self._is_serving:
@@ -321,6 +352,11 @@ class Sidecar:
     def _metadata(self) -> dict[str, str]:
         """What is registered beside the tag. Peers say by our own name whom they mean: they may call the service otherwise."""
         return {**self._settings.metadata, hop.SIDECAR_KEY: self._settings.service}
+
+    def _waiting(self) -> list[str]:
+        """What is not known yet that requests need."""
+        unasked = [] if self._app_watch.was_asked else [self._app_watch.reason]
+        return unasked + self._copies.not_ready(self._settings, self._reloader.state)
 
     def _not_ready(self) -> list[str]:
         if self._is_draining:

@@ -1,23 +1,17 @@
-"""One worker of `workers: N`: it does what the supervisor says, and routes.
-
-Started by `control.workers` with the numbers of two inherited sockets; imports little, so that it is there quickly.
-"""
+"""One worker of `workers: N`: it does what the supervisor says, and routes."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import os
 import signal
 import socket
-import sys
-
-import uvloop
+from collections.abc import Sequence
 
 from gateway.app.plane import EntryBuild, EntryPlane
+from gateway.app.signals import obey_signals
 from gateway.control.channel import Channel
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError
 from gateway.routing.instance import Instance
 
 _log = logging.getLogger("gateway")
@@ -26,9 +20,9 @@ _log = logging.getLogger("gateway")
 class Worker:
     """Follows the messages of the supervisor until told to drain, or until that is gone."""
 
-    def __init__(self, channel: Channel, sock: socket.socket) -> None:
+    def __init__(self, channel: Channel, sockets: Sequence[socket.socket]) -> None:
         self._channel = channel
-        self._sock = sock
+        self._sockets = sockets
         self._plane: EntryPlane | None = None
         self._leaving = asyncio.Event()
         self._was_told = False
@@ -38,10 +32,8 @@ class Worker:
     async def run(self) -> None:
         """Returns when there is nothing left to do."""
         loop = asyncio.get_running_loop()
-        # The supervisor decides what these mean; a terminal sends them to every process of the group.
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        loop.add_signal_handler(signal.SIGTERM, self._leaving.set)
+        # What else a terminal or a script sends to every process of the group is for the supervisor to decide.
+        obey_signals(loop, {signal.SIGTERM: self._leaving.set, signal.SIGUSR1: self._reopen_log})
         following = loop.create_task(self._follow())
         leaving = loop.create_task(self._leaving.wait())
         await asyncio.wait((following, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -84,6 +76,10 @@ class Worker:
             elif self._plane is not None:
                 await self._obey(self._plane, name, values)
 
+    def _reopen_log(self) -> None:
+        if self._plane is not None:
+            self._plane.reopen_log()
+
     async def _obey(self, plane: EntryPlane, name: str, values: tuple[object, ...]) -> None:
         if name == "service":
             service, rows = values
@@ -91,34 +87,18 @@ class Worker:
         elif name == "forget":
             plane.service_removed(str(values[0]))
         elif name == "serve":
-            await plane.listen(self._sock)
+            await plane.listen(self._sockets)
             self._channel.send("ready")
+        elif name == "reopen":
+            plane.reopen_log()
         elif name == "report":
             self._channel.send("statistics", plane.statistics())
 
 
-async def _main(listening: int, talking: int) -> None:
+async def work(listening: Sequence[int], talking: int) -> None:
+    """Runs a worker on the inherited sockets with these numbers, until it has nothing left to do."""
     channel = await Channel.over(socket.socket(fileno=talking))
-    sock = socket.socket(fileno=listening)
-    sock.setblocking(False)
-    await Worker(channel, sock).run()
-
-
-def main() -> None:
-    """The numbers of the listening socket, of the channel's socket and of the worker are the arguments."""
-    listening, talking, index = (int(argument) for argument in sys.argv[1:])
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s %(levelname)s %(name)s: worker {index} ({os.getpid()}): %(message)s",
-    )
-    gc.freeze()
-    try:
-        uvloop.run(_main(listening, talking))
-    except GatewayError as error:
-        _log.error("%s", error)
-        sys.exit(3)
-
-
-if __name__ == "__main__":
-    main()
+    sockets = [socket.socket(fileno=number) for number in listening]
+    for sock in sockets:
+        sock.setblocking(False)
+    await Worker(channel, sockets).run()

@@ -20,11 +20,22 @@ COMMANDS = {
 """Every command and its line in `--help`; the module of the same name holds it as `command`."""
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from gateway.cli.version import describe
+
+        click.echo(describe())
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     package="gateway.cli",
     lines=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help=COMMANDS["version"]
 )
 def main() -> None:
     """Gray-routing gateway: marked requests stay in their lane along the whole call chain.

@@ -42,6 +42,7 @@ def command(
     """
     import asyncio
 
+    from gateway.app.signals import hold_signals
     from gateway.demo.registries import REGISTRIES
 
     if address is not None:
@@ -55,6 +56,7 @@ def command(
         if not (host and colon and number.isdigit() and 0 < int(number) < 65536):
             raise click.BadParameter(f"{address!r} is not HOST:PORT", param_hint="--address")
     registry = REGISTRIES[kind](address or "")
+    hold_signals()
     if keep is not None:
         sys.exit(asyncio.run(_demo(keep.absolute(), once, port or 0, registry, restart_registry)))
     with tempfile.TemporaryDirectory(prefix="gateway-demo-", ignore_cleanup_errors=True) as folder:
@@ -65,6 +67,7 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
     import asyncio
     import signal
 
+    from gateway.app.signals import obey_signals
     from gateway.cli.output import show_progress
     from gateway.demo.cycle import Cycle
     from gateway.demo.environment import Environment
@@ -74,8 +77,8 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
     cycle = Cycle(environment, click.echo, show_progress, restart_registry)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    # SIGHUP too: whoever watched has closed the terminal.
+    obey_signals(loop, dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), stop.set))
     walking = loop.create_task(_walk(cycle, environment, once))
     stopped = loop.create_task(stop.wait())
     try:
@@ -100,6 +103,7 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
 
 async def _walk(cycle: Cycle, environment: Environment, once: bool) -> int:
     from gateway.cli.output import print_table
+    from gateway.demo.processes import program_name
 
     tally = await cycle.walk()
     click.echo("\nWhat the background load saw:\n")
@@ -119,7 +123,7 @@ The lane is open again, for you to play with:
 
     curl '{environment.url}?group=gray'
     curl '{environment.url}'
-    gateway explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'
+    {program_name()} explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'
     curl http://127.0.0.1:{environment.admin}/api/v1/services
     {environment.rules}    (edit it: the gateway notices)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import keyword
 from collections.abc import Mapping
@@ -33,6 +34,19 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"{self._package}.{module_of(cmd_name)}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click.Group; whoever mistypes a command is told which it may have been."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            if not close:
+                raise
+            hint = f"{error.message} Did you mean {' or '.join(map(repr, close))}?"
+            raise click.UsageError(hint, error.ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands without loading them."""

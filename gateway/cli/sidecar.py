@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.running import run_program, set_option
+from gateway.cli.running import runs_until_signal, set_option
+
+if TYPE_CHECKING:
+    from gateway.app.running import Program
 
 
 @click.command("sidecar", short_help="Run the sidecar of one service instance.")
@@ -19,11 +23,13 @@ from gateway.cli.running import run_program, set_option
     help="Configuration file.",
 )
 @set_option
-def command(config: Path, overrides: tuple[str, ...]) -> None:
+@runs_until_signal
+def command(config: Path, overrides: tuple[str, ...]) -> Program:
     """Run the sidecar of one service instance.
 
-    SIGTERM drains and exits, SIGHUP reloads; the files are also watched. Exit code 3: could not start.
+    SIGTERM drains and exits, SIGHUP reloads, SIGUSR1 opens logs anew; the files are also watched. Exit code 3: could not
+    start.
     """
     from gateway.app.sidecar import Sidecar
 
-    run_program(Sidecar(config, overrides))
+    return Sidecar(config, overrides)

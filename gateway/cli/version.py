@@ -20,18 +20,23 @@ def is_compiled() -> bool:
     return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
 
 
+def facts() -> dict[str, str]:
+    """What there is to say of this installation."""
+    return {
+        "version": __version__,
+        "build": "compiled" if is_compiled() else "plain",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def describe() -> str:
+    """The same in a line."""
+    return "gateway {version} ({build}), Python {python}, {platform}".format_map(facts())
+
+
 @click.command("version", short_help="Show the version and how it was built.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(output: str) -> None:
     """Show the version and how it was built."""
-    build = "compiled" if is_compiled() else "plain"
-    facts = {
-        "version": __version__,
-        "build": build,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
-    if output == "json":
-        click.echo(json.dumps(facts))
-    else:
-        click.echo(f"gateway {__version__} ({build}), Python {facts['python']}, {facts['platform']}")
+    click.echo(json.dumps(facts()) if output == "json" else describe())

@@ -39,6 +39,7 @@ class ApplicationWatch:
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
         self._session: ClientSession | None = None
+        self.was_asked = False
         self.is_up = False
         self.reason = f"the application at {app.address} has not been asked yet"
 
@@ -58,6 +59,7 @@ class ApplicationWatch:
         failures = 0
         while True:
             trouble, is_certain = await self._ask()
+            self.was_asked = True
             failures = failures + 1 if trouble else 0
             # One slow answer takes nobody out; a closed port is no matter of patience.
             if not trouble:

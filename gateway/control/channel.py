@@ -32,6 +32,8 @@ class Channel:
 
     def send(self, name: str, *values: Any) -> None:
         """Sends a message; what the other end cannot take yet waits here. Nothing happens where it is gone."""
+        if self._writer.is_closing():
+            return
         data = pickle.dumps((name, values), pickle.HIGHEST_PROTOCOL)
         self._writer.write(_SIZE.pack(len(data)) + data)
 

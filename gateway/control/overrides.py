@@ -16,7 +16,9 @@ from gateway.yamlfile import Location, dotted, parse
 _log = logging.getLogger("gateway.control")
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
-OURS = frozenset({"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_SERVER", "GATEWAY_TOKEN"})
+OURS = frozenset(
+    {"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_LOG_FORMAT", "GATEWAY_LOG_LEVEL", "GATEWAY_SERVER", "GATEWAY_TOKEN"}
+)
 """Variables that the build and the command line read: in a shell that has them for `gateway rules`, serve has them too."""
 _FOREIGN = tuple(
     (re.compile(name), re.compile(value))

@@ -1,7 +1,7 @@
 """The supervisor's side of `workers: N`: processes that only route, replaced when they die.
 
-The supervisor makes the listening sockets, one a worker (SO_REUSEPORT), and keeps them open: connections that come while a
-worker is being replaced wait in its socket's queue instead of being refused.
+The supervisor has the listening sockets, one a worker (SO_REUSEPORT) if it made them, and keeps them open: connections that
+come while a worker is being replaced wait in its socket's queue instead of being refused.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ ANSWER_TIMEOUT: Final = 1.0
 """Seconds to wait for a worker's statistics; one that takes longer is counted by its last ones."""
 POLL: Final = 1.0
 """Seconds between two looks at the workers' statistics: what a worker that is killed can lose."""
+SILENCE: Final = 30.0
+"""Seconds without a word after which a worker is killed: one that stands still holds its share of the clients for ever."""
 HASTY: Final = 5.0
 """A worker that dies sooner after its start is restarted with growing pauses."""
 MAX_PAUSE: Final = 10.0
@@ -41,23 +43,29 @@ class Worker:
         self.process = process
         self.channel = channel
         self.started_at = time.time()
+        self.heard_at = asyncio.get_running_loop().time()
         self.statistics: dict[str, Any] | None = None
         self.answered = asyncio.Event()
         self.ready = asyncio.Event()
         self.is_leaving = False
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self.ready.is_set() and self.process.returncode is None
 
 
 class Workers:
     """Starts, feeds, restarts and ends them.
 
     `greeting` gives the messages that a new worker needs to know all there is; `gone` takes the last statistics of one
-    that ended. `module` is what a worker runs, with the numbers of its socket, of its channel and of itself as arguments.
+    that ended. `module` is what a worker runs, with the numbers of itself, of its channel and of its sockets as arguments.
     """
 
     def __init__(
         self,
         module: str,
-        sockets: Sequence[socket.socket],
+        sockets: Sequence[Sequence[socket.socket]],
         greeting: Callable[[], list[Message]],
         gone: Callable[[dict[str, Any]], None],
     ) -> None:
@@ -96,7 +104,7 @@ class Workers:
 
     async def refresh(self) -> None:
         """Asks all for their statistics and waits a moment for the answers."""
-        asked = list(self._workers.values())
+        asked = [worker for worker in self._workers.values() if worker.process.returncode is None]
         for worker in asked:
             worker.answered.clear()
             worker.channel.send("report")
@@ -118,10 +126,18 @@ class Workers:
                 "worker": worker.index,
                 "pid": worker.process.pid,
                 "started_at": worker.started_at,
-                "serving": worker.ready.is_set(),
+                "serving": worker.is_serving,
             }
             for worker in sorted(self._workers.values(), key=lambda worker: worker.index)
         ]
+
+    def not_serving(self) -> list[int]:
+        """The numbers of workers whose socket nobody accepts connections from at this moment."""
+        return sorted(index for index, worker in self._workers.items() if not worker.is_serving)
+
+    def pids(self) -> dict[int, int]:
+        """The process id of each worker."""
+        return {worker.index: worker.process.pid for worker in self._workers.values()}
 
     async def drain(self, delay: float, timeout: float) -> bool:
         """Has all wind down as `Listener.drain` does; returns whether everything was finished."""
@@ -129,8 +145,7 @@ class Workers:
         self.tell("drain", delay, timeout)
         await asyncio.sleep(delay)
         # The workers hold these sockets too; the last one to close ends the listening.
-        for sock in self._sockets:
-            sock.close()
+        self._close_sockets()
         ending = [worker.process.wait() for worker in self._workers.values()]
         try:
             async with asyncio.timeout(timeout + 5.0):
@@ -150,12 +165,16 @@ class Workers:
             if worker.process.returncode is None:
                 worker.process.kill()
                 await worker.process.wait()
-        for sock in self._sockets:
-            sock.close()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        for sockets in self._sockets:
+            for sock in sockets:
+                sock.close()
 
     async def _spawn(self, index: int) -> None:
         ours, theirs = socket.socketpair()
-        sock = self._sockets[index]
+        sockets = [sock.fileno() for sock in self._sockets[index]]
         # Workers run the very code that the supervisor runs, wherever it was started from.
         environ = dict(os.environ)
         source = str(Path(gateway.__file__).parent.parent)
@@ -163,8 +182,8 @@ class Workers:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-P", "-m", self._module, str(sock.fileno()), str(theirs.fileno()), str(index)),
-                pass_fds=(sock.fileno(), theirs.fileno()),
+                *("-P", "-m", self._module, str(index), str(theirs.fileno()), *map(str, sockets)),
+                pass_fds=(theirs.fileno(), *sockets),
                 env=environ,
             )
         except OSError as error:
@@ -187,6 +206,7 @@ class Workers:
     async def _listen_to(self, worker: Worker) -> None:
         while (message := await worker.channel.receive()) is not None:
             name, values = message
+            worker.heard_at = asyncio.get_running_loop().time()
             if name == "ready":
                 worker.ready.set()
             elif name == "statistics":
@@ -207,7 +227,7 @@ class Workers:
             worker.statistics = None
         if self._is_starting:
             worker.ready.set()
-        elif not worker.is_leaving:
+        elif not worker.is_leaving and not self._is_ending:
             await self._replace(worker, code)
 
     async def _replace(self, worker: Worker, code: int) -> None:
@@ -215,12 +235,14 @@ class Workers:
         # At once after a first death; one that keeps dying is not to eat the machine.
         lived = time.time() - worker.started_at
         pause = 0.0 if lived > HASTY else self._pauses.get(worker.index, 0.0)
-        while not self._is_ending:
+        while True:
             self._pauses[worker.index] = min(MAX_PAUSE, 2 * pause or 0.5)
             _log.error(
                 "worker %d (pid %d) ended: %s; starting another in %g s", worker.index, worker.process.pid, how, pause
             )
             await asyncio.sleep(pause)
+            if self._is_ending:
+                return
             self.restarts += 1
             try:
                 await self._spawn(worker.index)
@@ -234,3 +256,8 @@ class Workers:
         while True:
             await asyncio.sleep(POLL)
             await self.refresh()
+            silent_since = asyncio.get_running_loop().time() - SILENCE
+            for worker in self._workers.values():
+                if worker.heard_at < silent_since and worker.process.returncode is None:
+                    _log.error("worker %d (pid %d) does not answer any more", worker.index, worker.process.pid)
+                    worker.process.kill()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from textwrap import indent
 from time import perf_counter
 
 from gateway.demo.environment import DemoInstance, Environment
+from gateway.demo.processes import program_name
 from gateway.demo.traffic import Load, Tally
 
 A, B, C = "spring-cloud-a", "spring-cloud-b", "spring-cloud-c"
@@ -87,7 +89,8 @@ class Cycle:
     async def _verify(self) -> None:
         environment = self._environment
         self._step(4, "The new versions are verified", "Why did it go there?")
-        self._say(f"    $ gateway explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'")
+        self._say(f"    $ {program_name()} explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'")
+        self._say(indent(await environment.explain("/A/a?group=gray"), "    ") + "\n")
         answers = await asyncio.gather(
             *(environment.ask(environment.url + "?group=gray") for _ in range(VERIFY_REQUESTS))
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -202,6 +203,18 @@ class Environment:
             ):
                 return False
         return True
+
+    async def explain(self, target: str) -> str:
+        """What `gateway explain` shows of a GET request to the entry gateway. Raises ProcessFailed where it fails."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "explain", "--server", f"127.0.0.1:{self.admin}", "GET", target),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate()
+        if process.returncode:
+            raise ProcessFailed(f"gateway explain failed: {errors.decode().strip()}")
+        return "\n".join(line.rstrip() for line in output.decode().strip().splitlines())
 
     async def restart_registry(self) -> None:
         """Kills the registry and starts it empty, then waits until everybody is registered and believed again."""

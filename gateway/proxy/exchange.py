@@ -582,7 +582,10 @@ class Exchange:
         if decision.fallback:
             traffic.count_fallback(decision.service, decision.tag, decision.fallback)
         if decision.service:
-            traffic.count_exchange(decision.service, decision.tag, status, now - self.started, overhead)
+            upload, response = self.upload, self._response
+            received = len(self.request.head) + (0 if upload is None else upload.received)
+            sent = self.sent + (0 if response is None else response.end)
+            traffic.count_exchange(decision.service, decision.tag, status, now - self.started, overhead, received, sent)
         elif decision.error:
             traffic.count_refused(decision.error)
         else:

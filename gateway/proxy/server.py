@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from gateway.errors import StartError
 from gateway.proxy.certificates import ListenerTLS
@@ -38,25 +39,33 @@ def bind(host: str, port: int, backlog: int = 1024, shared: bool = False) -> soc
 
 
 class Listener:
-    """One listening socket and the connections it accepted."""
+    """A listening socket and the connections it accepted; `others`: more sockets to accept connections from."""
 
-    def __init__(self, sock: socket.socket, context: Context, tls: ListenerTLS | None = None) -> None:
-        self._sock = sock
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: Context,
+        tls: ListenerTLS | None = None,
+        others: Sequence[socket.socket] = (),
+    ) -> None:
+        self._sockets = (sock, *others)
         self._ssl = None if tls is None else tls.context
         self.port: int = sock.getsockname()[1]
         self._context = context
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Begins to accept."""
         context = self._context
-        self._server = await context.loop.create_server(
-            lambda: Downstream(context),  # type: ignore[arg-type,return-value]
-            sock=self._sock,
-            ssl=self._ssl,
-            ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
-        )
+        for sock in self._sockets:
+            server = await context.loop.create_server(
+                lambda: Downstream(context),  # type: ignore[arg-type,return-value]
+                sock=sock,
+                ssl=self._ssl,
+                ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
+            )
+            self._servers.append(server)
         self._tick()
 
     def _tick(self) -> None:
@@ -79,7 +88,7 @@ class Listener:
         context.is_draining = True
         if delay:
             await asyncio.sleep(delay)
-        await self._stop_accepting()
+        await self.stop_accepting()
         deadline = context.loop.time() + timeout
         while True:
             quiet = context.loop.time() - QUIET
@@ -92,19 +101,22 @@ class Listener:
                 return False
             await asyncio.sleep(0.02)
 
-    async def _stop_accepting(self) -> None:
-        """Closes the socket. Clients that have connected but were not accepted yet are served: they would be reset."""
-        server, self._server = self._server, None
-        if server is None:
-            return
+    async def stop_accepting(self) -> None:
+        """Closes the sockets. Clients that have connected but were not accepted yet are served: they would be reset.
+
+        Every answer from now on says `Connection: close`.
+        """
+        servers, self._servers = self._servers, []
         context = self._context
+        context.is_draining = True
         accepted: list[socket.socket] = []
-        while True:
-            try:
-                accepted.append(self._sock.accept()[0])
-            except OSError:
-                break
-        server.close()
+        for sock, server in zip(self._sockets, servers, strict=False):
+            while True:
+                try:
+                    accepted.append(sock.accept()[0])
+                except OSError:
+                    break
+            server.close()
         for sock in accepted:
             sock.setblocking(False)
             await context.loop.connect_accepted_socket(
@@ -117,8 +129,8 @@ class Listener:
         """Closes everything at once."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._context.connections):
             connection.close_now()
         for task in list(self._context.tasks):

@@ -56,12 +56,16 @@ class Announcer:
         """Deregisters."""
         await self._leave(self._registrar.deregister, "deregistered")
 
-    async def _leave(self, step: Callable[[Registration], Awaitable[None]], done: str) -> None:
-        # The heartbeat first, lest it register the instance again.
+    async def fall_silent(self) -> None:
+        """Ends the heartbeat, and leaves the instance registered: somebody else goes on with it."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+
+    async def _leave(self, step: Callable[[Registration], Awaitable[None]], done: str) -> None:
+        # The heartbeat first, lest it register the instance again.
+        await self.fall_silent()
         self.registered = False
         try:
             async with asyncio.timeout(STOP_TIMEOUT):

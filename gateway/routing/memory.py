@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.routing.instance import BASE
@@ -83,6 +83,17 @@ class TraceMemory:
     def _remembered(self, name: bytes) -> str | None:
         tag = self._young.get(name)
         return tag if tag is not None else self._old.get(name)
+
+    def known(self) -> dict[bytes, str]:
+        """The tag of every id, or AMBIGUOUS, for another memory to `know`."""
+        present = {name: AMBIGUOUS if len(tags) > 1 else next(iter(tags)) for name, tags in self._present.items()}
+        return {**self._old, **self._young, **present}
+
+    def know(self, entries: Mapping[bytes, str], now: float) -> None:
+        """Takes what another memory knew for the old generation, the latest half of the bound; what this one knew goes."""
+        self._old = dict(list(entries.items())[-self._half :])
+        self._young = {}
+        self._born = now
 
     def _age(self, now: float) -> None:
         age = now - self._born

@@ -145,12 +145,6 @@ class GatewaySettings(ServingSettings):
         return one_or_several(self.registry, self.registries)
 
     @model_validator(mode="after")
-    def _has_two_headers(self) -> GatewaySettings:
-        if self.debug is not None and self.debug.header == self.carriers.header:
-            raise ValueError(f"debug.header: {self.debug.header!r} carries the tag (carriers.header)")
-        return self
-
-    @model_validator(mode="after")
     def _logs_no_secret(self) -> GatewaySettings:
         logged = () if self.access_log is None else self.access_log.headers
         for secret, setting in ((self.debug, "debug.header"), (self.jwt, "jwt.header")):

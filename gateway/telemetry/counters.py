@@ -36,13 +36,15 @@ class Histogram:
 
 
 class Series:
-    """The exchanges of one service and tag: how many ended with which status, and how long they took."""
+    """The exchanges of one service and tag: how many ended with which status, how long they took, and how large they were."""
 
-    __slots__ = ("durations", "statuses")
+    __slots__ = ("durations", "received", "sent", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         self.durations = Histogram()
+        self.received: int = 0
+        self.sent: int = 0
 
 
 class Traffic:
@@ -86,8 +88,13 @@ class Traffic:
         self.in_flight: int = 0
         self.connections: int = 0
 
-    def count_exchange(self, service: str, tag: str, status: int, seconds: float, overhead: float) -> None:
-        """Counts one finished exchange: how long it took, and this program's own share, negative where there is none."""
+    def count_exchange(
+        self, service: str, tag: str, status: int, seconds: float, overhead: float, received: int, sent: int
+    ) -> None:
+        """Counts one finished exchange: how long it took, and this program's own share, negative where there is none.
+
+        `received` and `sent` are bytes of the request and of the answer, heads included.
+        """
         by_tag = self.exchanges.get(service)
         if by_tag is None:
             by_tag = self.exchanges[service] = {}
@@ -96,6 +103,8 @@ class Traffic:
             series = by_tag[tag] = Series()
         statuses = series.statuses
         statuses[status] = statuses.get(status, 0) + 1
+        series.received += received
+        series.sent += sent
         durations = series.durations
         durations.counts[bisect_left(BUCKETS, seconds)] += 1
         durations.total += seconds
@@ -149,7 +158,13 @@ class Traffic:
         return {
             "exchanges": {
                 service: {
-                    tag: (dict(series.statuses), list(series.durations.counts), series.durations.total)
+                    tag: (
+                        dict(series.statuses),
+                        list(series.durations.counts),
+                        series.durations.total,
+                        series.received,
+                        series.sent,
+                    )
                     for tag, series in by_tag.items()
                 }
                 for service, by_tag in self.exchanges.items()
@@ -165,13 +180,15 @@ class Traffic:
         """Adds another process's dump; of one that is not alive only what was counted, not what was going on."""
         for service, by_tag in dump["exchanges"].items():
             mine = self.exchanges.setdefault(service, {})
-            for tag, (statuses, counts, total) in by_tag.items():
+            for tag, (statuses, counts, total, received, sent) in by_tag.items():
                 series = mine.get(tag)
                 if series is None:
                     series = mine[tag] = Series()
                 for status, count in statuses.items():
                     series.statuses[status] = series.statuses.get(status, 0) + count
                 series.durations.add(counts, total)
+                series.received += received
+                series.sent += sent
         for group, by_lane in dump["decisions"].items():
             lanes = self.decisions.setdefault(group, {})
             for lane, count in by_lane.items():

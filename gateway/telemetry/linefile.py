@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from enum import Enum
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
@@ -21,10 +22,16 @@ BATCH: Final = 4 * 1024 * 1024
 STDOUT: Final = "stdout"
 
 
+class _Order(Enum):
+    REOPEN = 1
+    CLOSE = 2
+
+
 class LineFile:
     """Appends lines to the file `path`, or to standard output where that is `stdout`.
 
-    A file that was renamed or removed (logrotate) is opened anew. `dropped` counts the lines that were not written.
+    A file that was renamed or removed (logrotate) is opened anew before the next lines, or when `reopen` is called.
+    `dropped` counts the lines that were not written.
     """
 
     def __init__(self, path: str) -> None:
@@ -36,7 +43,7 @@ class LineFile:
         self._waiting: int = 0
         self._written: int = 0
         self._is_failing = False
-        self._batches: SimpleQueue[bytearray | None] = SimpleQueue()
+        self._batches: SimpleQueue[bytearray | _Order] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
@@ -60,10 +67,15 @@ class LineFile:
             self._batches.put(self._buffer)
             self._buffer = bytearray()
 
+    def reopen(self) -> None:
+        """Has the thread open the file anew, once what there is now is written."""
+        self.flush()
+        self._batches.put(_Order.REOPEN)
+
     def close(self) -> None:
         """Writes what there is, for two seconds at most, and closes."""
         self.flush()
-        self._batches.put(None)
+        self._batches.put(_Order.CLOSE)
         self._thread.join(2.0)
 
     def _open(self) -> int:
@@ -72,10 +84,14 @@ class LineFile:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def _run(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        while (order := self._batches.get()) is not _Order.CLOSE:
+            batch = bytearray() if isinstance(order, _Order) else order
             try:
-                self._reopen_if_moved()
-                self._write(batch)
+                if batch:
+                    self._reopen_if_moved()
+                    self._write(batch)
+                else:
+                    self._reopen()
                 self._is_failing = False
             except OSError as error:
                 self.dropped += batch.count(b"\n")
@@ -101,6 +117,11 @@ class LineFile:
                 return
         except FileNotFoundError:
             pass
+        self._reopen()
+
+    def _reopen(self) -> None:
+        if self._path == STDOUT:
+            return
         old = self._file
         self._file = self._open()
         os.close(old)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import click
 import pytest
 import trustme
 import yaml
+from click.testing import CliRunner
 
+from gateway.admin.processes import process_metrics
 from gateway.cli import COMMANDS, main
 from gateway.control.check import check
 
@@ -80,6 +85,42 @@ def test_documented_commands_parse(document: str, arguments: list[str]) -> None:
     command.make_context(arguments[0], arguments[1:], parent=group)
 
 
+ON_FILES = {"check", "explain", "rules", "schema", "version"}
+"""Commands that end, and need no running gateway unless they say which."""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the documents' commands find: the shipped files, a draft of them, an access log, and other systems' rules."""
+    for name in ("config", "rules"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "rules", tmp_path / "draft")
+    [line] = re.findall(r'^\{"ts":.*$', (ROOT / "docs" / "access-log.md").read_text(), re.MULTILINE)
+    (tmp_path / "access.log").write_text(line + "\n")
+    lane = {"Name": "gray", "Tag": "gray", "Enable": True, "EntryRules": [{"Paths": ["/A"], "RestItems": []}]}
+    (tmp_path / "lane.json").write_text(json.dumps(lane))
+    match = {"headers": {"x-user": {"exact": "alice"}}}
+    route = {"match": [match], "route": [{"destination": {"host": "a", "subset": "gray"}}]}
+    service = {"kind": "VirtualService", "metadata": {"name": "a"}, "spec": {"hosts": ["a"], "http": [route]}}
+    (tmp_path / "virtual-services.yaml").write_text(yaml.safe_dump(service))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.parametrize(
+    ("document", "arguments"),
+    [
+        (document, arguments)
+        for document, arguments in commands()
+        if arguments[0] in ON_FILES and "--server" not in arguments and "tutorial" not in arguments
+    ],
+    ids=str,
+)
+def test_documented_commands_on_files_work(document: str, arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+
+
 def test_every_command_is_in_both_readmes() -> None:
     for name in ("README.md", "README.zh-CN.md"):
         text = (ROOT / name).read_text()
@@ -89,6 +130,7 @@ def test_every_command_is_in_both_readmes() -> None:
 def test_every_metric_is_documented() -> None:
     source = (ROOT / "gateway" / "admin" / "metrics.py").read_text()
     names = set(re.findall(r'"(gateway_\w+)"', source))
+    names |= {metric.name for metric in process_metrics({"main": os.getpid()})}
     text = (ROOT / "docs" / "metrics.md").read_text()
     assert names
     assert [name for name in sorted(names) if f"`{name}`" not in text and f"`{name}_total`" not in text] == []

@@ -50,6 +50,10 @@ async def test_the_whole_cycle_and_then_ctrl_c(tmp_path: Path) -> None:
         for answers, pattern in zip(marked, expected, strict=True):
             assert bool(answers) == bool(pattern)
             assert all(re.fullmatch(pattern or "", answer) for answer in answers), output
+        assert re.search(r"^    lane +demo/gray$", steps[3], re.MULTILINE), output
+        assert re.search(
+            r"^    demo/gray +param group equals 'gray' +'gray' +yes +takes the request$", steps[3], re.MULTILINE
+        )
         table = re.search(r"requests +of them marked +failed.*\n(\d+) +(\d+) +(\d+) +(\d+) +(\d+)", output)
         assert table is not None, output
         requests, some_marked, *problems = (int(number) for number in table.groups())

@@ -150,6 +150,24 @@ async def test_metrics_are_what_prometheus_reads(gateway: Gateway) -> None:
     assert lanes == [{"listener": "entry", "group": "demo", "lane": "gray"}]
     count = [s.value for s in families["gateway_request_duration_seconds"].samples if s.name.endswith("_count")]
     assert count == [1.0]
+    assert [s.labels for s in families["process_open_fds"].samples] == [{"process": "main"}]
+
+
+async def test_bytes_are_counted_as_they_came_from_either_side(gateway: Gateway) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    head = b"POST /A/x?group=gray HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    for _ in range(2):
+        writer.write(head + b"x" * 1000)
+        answer = await reader.readuntil(b"gray POST /x?group=gray")
+    writer.close()
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{gateway.admin}/metrics") as response:
+        families = {family.name: family for family in text_string_to_metric_families(await response.text())}
+    for name, size in (("request", len(head) + 1000), ("response", len(answer))):
+        [sample] = families[f"gateway_{name}_bytes"].samples
+        assert sample.labels == {"listener": "entry", "service": "a", "tag": "gray"}
+        assert sample.value == 2.0 * size
 
 
 async def test_sigterm_drains_and_exits_0(gateway: Gateway, origin: Origin) -> None:

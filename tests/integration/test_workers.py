@@ -14,12 +14,13 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.control.workers import Workers
+from gateway.proxy.server import bind
 from tests.support.gateway import RULES, Gateway
+from tests.support.load import Load
 from tests.support.origin import Origin
 from tests.support.process import get_json
 from tests.support.wait import until
-
-GET = b"GET /A/x?group=gray HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
@@ -43,57 +44,9 @@ async def samples(gateway: Gateway, name: str) -> list[float]:
         return [sample.value for family in families for sample in family.samples if sample.name == name]
 
 
-class Load:
-    """Clients on kept connections, one request after the other; each connects again when it was told to close."""
-
-    def __init__(self, port: int, clients: int = 8) -> None:
-        self.answered = 0
-        self.lost = 0
-        self.refused = 0
-        self.wrong = 0
-        self._port = port
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(clients)]
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-            except ConnectionError:
-                self.refused += 1
-                return
-            try:
-                while True:
-                    writer.write(GET)
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-                    self.answered += 1
-                    self.wrong += body != b"gray GET /x?group=gray"
-                    if b"connection: close" in head.lower():
-                        break
-            except (ConnectionError, asyncio.IncompleteReadError):
-                self.lost += 1
-            finally:
-                writer.close()
-
-    async def more(self, count: int = 200) -> None:
-        """Waits for so many further answers."""
-        goal = self.answered + count
-        await until(lambda: self.answered >= goal, f"{count} more answers")
-
-    async def end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def finish(self) -> None:
-        """Waits until every client was refused."""
-        async with asyncio.timeout(20):
-            await asyncio.gather(*self._tasks)
-
-
 @contextlib.asynccontextmanager
 async def load(gateway: Gateway) -> AsyncIterator[Load]:
-    clients = Load(gateway.port)
+    clients = Load(gateway.port, b"/A/x?group=gray", b"gray GET /x?group=gray")
     try:
         await clients.more()
         yield clients
@@ -122,6 +75,7 @@ async def test_counts_are_summed_over_the_workers(gateway: Gateway, origin: Orig
     assert await samples(gateway, "gateway_requests_total") == [20.0]
     assert await samples(gateway, "gateway_request_duration_seconds_count") == [20.0]
     assert await samples(gateway, "gateway_workers") == [2.0]
+    assert len(await samples(gateway, "process_open_fds")) == 3  # the supervisor's, and each worker's
     assert origin.connections >= 2  # both have served some, each on connections of its own
 
 
@@ -194,6 +148,86 @@ async def test_workers_end_when_the_supervisor_is_killed(gateway: Gateway) -> No
     gateway.send(signal.SIGKILL)
     await gateway.wait()
     await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the workers to end")
+
+
+async def test_the_port_is_free_at_once_when_the_supervisor_is_killed(gateway: Gateway, origin: Origin) -> None:
+    """Its workers finish what they are doing, and stand in nobody's way meanwhile."""
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await release.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+        await reader.read()
+
+    origin.script = slow
+    asking = asyncio.create_task(gateway.ask("/A/x"))
+    await until(lambda: origin.connections, "the request to arrive")
+    gateway.send(signal.SIGKILL)
+    await gateway.wait()
+    origin.script = None
+    await gateway.start("serve", "-c", "gateway.yaml")
+    await gateway.wait_ok(gateway.admin)
+    assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
+    release.set()
+    assert await asking == "slow"
+
+
+async def test_one_that_cannot_be_replaced_is_tried_again_with_growing_pauses_and_readyz_says_so(
+    tmp_path: Path, origin: Origin
+) -> None:
+    gateway = Gateway(tmp_path, origin)
+    (tmp_path / "logs").mkdir()
+    gateway.config |= {"workers": 2, "access_log": {"path": "logs/access.log"}}
+    try:
+        await gateway.run()
+        (tmp_path / "logs").rename(tmp_path / "away")
+        victim = (await workers(gateway))[1]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        assert "not ready: worker 1 does not serve" in await gateway.wait_ok(gateway.admin, "/readyz", 503)
+        await until(lambda: "starting another in 1 s" in gateway.log.read_text(), "the third try", timeout=60)
+        log = gateway.log.read_text()
+        assert f"worker 1 (pid {victim}) ended: signal 9; starting another in 0 s" in log
+        assert "ended: exit code 3; starting another in 0.5 s" in log
+        assert "cannot open the access log" in log
+        (tmp_path / "away").rename(tmp_path / "logs")
+        await gateway.wait_ok(gateway.admin, timeout=60)
+        assert "Traceback" not in gateway.log.read_text()
+    finally:
+        await gateway.close()
+
+
+async def test_told_to_end_while_it_waits_to_start_a_worker_it_ends(tmp_path: Path, origin: Origin) -> None:
+    gateway = Gateway(tmp_path, origin)
+    (tmp_path / "logs").mkdir()
+    gateway.config |= {"workers": 2, "access_log": {"path": "logs/access.log"}}
+    try:
+        await gateway.run()
+        (tmp_path / "logs").rename(tmp_path / "away")
+        os.kill((await workers(gateway))[0]["pid"], signal.SIGKILL)
+        await until(lambda: "starting another in 1 s" in gateway.log.read_text(), "the third try", timeout=60)
+        gateway.send(signal.SIGTERM)
+        assert await gateway.wait() == 0
+        assert "cut off" not in gateway.log.read_text()
+        assert "Traceback" not in gateway.log.read_text()
+    finally:
+        await gateway.close()
+
+
+async def test_one_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its share of the clients would wait for ever."""
+    monkeypatch.setattr("gateway.control.workers.SILENCE", 0.5)
+    monkeypatch.setattr("gateway.control.workers.POLL", 0.05)
+    sockets = [[bind("127.0.0.1", 0)]]
+    pool = Workers("tests.support.mute_worker", sockets, list, lambda _: None)
+    try:
+        await pool.start()
+        first = pool.pids()[0]
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: pool.pids()[0] != first and pool.not_serving() == [], "another worker")
+        assert pool.restarts == 1
+    finally:
+        await pool.close()
 
 
 async def test_a_worker_that_cannot_start_is_exit_3(tmp_path: Path, origin: Origin) -> None:

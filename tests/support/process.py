@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,33 @@ class Program:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        await self._start("-m", "gateway", *arguments, env=env)
+
+    async def start_with_sockets(self, sockets: Sequence[tuple[str, socket.socket]], *arguments: str) -> None:
+        """Starts it as systemd does where it listens itself: with listening sockets, by name (sd_listen_fds(3))."""
+        # Each of them on a number of its own first: 3 and up may be in use.
+        numbers = [sock.fileno() for _, sock in sockets]
+        names = ":".join(name for name, _ in sockets)
+        program = (
+            "import fcntl, os, sys\n"
+            f"spare = [fcntl.fcntl(number, fcntl.F_DUPFD, 100) for number in {numbers}]\n"
+            "for index, number in enumerate(spare): os.dup2(number, 3 + index)\n"
+            f"os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='{len(numbers)}',"
+            f" LISTEN_FDNAMES='{names}')\n"
+            "os.execv(sys.executable, [sys.executable, '-m', 'gateway', *sys.argv[1:]])\n"
+        )
+        await self._start("-c", program, *arguments, pass_fds=numbers)
+
+    async def _start(self, *arguments: str, env: dict[str, str] | None = None, pass_fds: Sequence[int] = ()) -> None:
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", *arguments, stdout=output, stderr=output, cwd=self.folder, env=env
+                sys.executable, *arguments, stdout=output, stderr=output, cwd=self.folder, env=env, pass_fds=pass_fds
             )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def write(self, name: str, content: Any) -> Path:
         path = self.folder / name
@@ -35,6 +60,16 @@ class Program:
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def has_held_signals(self) -> bool:
+        """Whether it has come so far that signals wait for it instead of ending it."""
+        assert self._process is not None
+        held = 0
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in ("SigBlk", "SigCgt"):
+                held |= int(value, 16)
+        return bool(held & 1 << (signal.SIGUSR2 - 1))
 
     async def wait(self, timeout: float = 15.0) -> int:
         """The exit code."""
@@ -47,9 +82,9 @@ class Program:
             self._process.kill()
             await self._process.wait()
 
-    async def wait_ok(self, port: int, path: str = "/readyz", status: int = 200) -> str:
+    async def wait_ok(self, port: int, path: str = "/readyz", status: int = 200, timeout: float = 20.0) -> str:
         """Waits until an endpoint answers with a status; the body of that answer."""
-        async with asyncio.timeout(20), ClientSession(timeout=ClientTimeout(total=2)) as session:
+        async with asyncio.timeout(timeout), ClientSession(timeout=ClientTimeout(total=2)) as session:
             while True:
                 try:
                     async with session.get(f"http://127.0.0.1:{port}{path}") as response:

@@ -156,7 +156,6 @@ def test_a_network_of_ipv4_addresses_is_one_of_ipv4(network: str, meant: str) ->
     ("settings", "message"),
     [
         ({"debug": {"header": "Host"}}, "header 'host' has a meaning of its own and cannot carry the secret"),
-        ({"debug": {"header": "x-gray-tag"}}, "debug.header: 'x-gray-tag' carries the tag (carriers.header)"),
         (
             {"debug": {"header": "x-why"}, "access_log": {"headers": ["X-Why"]}},
             "access_log.headers: 'x-why' is debug.header, holds a secret and is never logged",

@@ -40,6 +40,21 @@ def test_variables() -> None:
     ]
 
 
+def test_a_variable_may_be_a_credential(tmp_path: Path) -> None:
+    """systemd's LoadCredential=: the environment comes first, the default last, and a file that cannot be read is told."""
+    (tmp_path / "SECRET").write_text("0123456789abcdef\n")
+    (tmp_path / "BOTH").write_text("file")
+    (tmp_path / "BROKEN").write_bytes(b"\xff")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "BOTH": "environment"}
+    text = "a: ${SECRET}\nb: ${BOTH}\nc: ${SECRET:-default}\nd: ${NONE:-default}\n"
+    assert parse(text, "f.yaml", environ).data == {
+        "a": "0123456789abcdef", "b": "environment", "c": "0123456789abcdef", "d": "default",
+    }  # fmt: skip
+    with pytest.raises(ConfigError) as error:
+        parse("a: ${BROKEN}\nb: ${SECRET}", "f.yaml", environ)
+    assert str(error.value).startswith("f.yaml:1:4: credential BROKEN cannot be read: ")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

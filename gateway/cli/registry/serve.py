@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.running import run_program
+from gateway.cli.running import runs_until_signal
+
+if TYPE_CHECKING:
+    from gateway.app.running import Program
 
 
 @click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
@@ -21,7 +25,8 @@ from gateway.cli.running import run_program
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Directory that keeps published configs."
 )
-def command(listen: str, warmup: float, data: Path | None) -> None:
+@runs_until_signal
+def command(listen: str, warmup: float, data: Path | None) -> Program:
     """Run the embedded registry alone (Nacos-compatible HTTP API)."""
     from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
@@ -29,4 +34,4 @@ def command(listen: str, warmup: float, data: Path | None) -> None:
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
-    run_program(RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data)))
+    return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data), host, int(port))

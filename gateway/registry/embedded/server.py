@@ -6,13 +6,17 @@ import asyncio
 import json
 import logging
 import os
+import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from gateway.background import keep_running
 from gateway.errors import StartError
 from gateway.registry.embedded.api import Api
+from gateway.registry.embedded.handover import restore
 from gateway.registry.embedded.store import ServiceKey, Store
 
 _log = logging.getLogger("gateway.registry")
@@ -50,32 +54,51 @@ class EmbeddedRegistry:
 
     async def start(self) -> None:
         """Begins to serve. Raises StartError where the address is taken or the data cannot be read."""
+        self.open()
+        await self.listen()
+
+    def open(self) -> None:
+        """Begins to keep what is registered, for this process alone. Raises StartError where the data cannot be read."""
         loop = asyncio.get_running_loop()
         self._load()
         self._warm_at = loop.time() + self._warmup
         self._api = Api(self.store, lambda: self.is_warming, loop.time)
         self.store.service_changed = self._service_changed
         self.store.config_changed = self._config_changed
+        self._task = keep_running("expiring instances", self._expire)
+        if self._warmup:
+            _log.info("lists are refused for %g s while instances register again", self._warmup)
+
+    async def listen(self, sock: socket.socket | None = None) -> None:
+        """Begins to serve others, on a socket that listens already or on its own; raises StartError where it has none."""
         self._runner = web.AppRunner(self._api.app(), access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            runner = self._runner
+            await (web.TCPSite(runner, self._host, self._port) if sock is None else web.SockSite(runner, sock)).start()
         except OSError as error:
             await self._runner.cleanup()
             detail = error.strerror or str(error)
             raise StartError(f"cannot listen on {self.address} for the registry: {detail}") from error
         self._port = self._runner.addresses[0][1]
-        self._task = keep_running("expiring instances", self._expire)
-        if self._warmup:
-            _log.info("lists are refused for %g s while instances register again", self._warmup)
+
+    def know(self, state: Mapping[str, Any]) -> None:
+        """Takes what another process knew (`handover.dump`) for what is registered: nothing has to register again."""
+        restore(self.store, state, asyncio.get_running_loop().time())
+        self._warm_at = 0.0
+
+    async def stop_listening(self) -> None:
+        """Stops serving others."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            self._api.close()
+            await runner.cleanup()
 
     async def stop(self) -> None:
         """Stops serving."""
         if self._task is not None:
             self._task.cancel()
-        if self._runner is not None:
-            self._api.close()
-            await self._runner.cleanup()
+        await self.stop_listening()
 
     def next_change(self, key: ServiceKey) -> asyncio.Event:
         """What is set when something about a service changes for the next time. Get it before reading the service."""

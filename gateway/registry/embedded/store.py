@@ -158,6 +158,10 @@ class Store:
         leases = self._services.get(key, {})
         return [leases[identity] for identity in sorted(leases) if not clusters or identity[2] in clusters]
 
+    def services(self) -> list[ServiceKey]:
+        """All that have an instance."""
+        return list(self._services)
+
     def service_names(self, namespace: str, group: str) -> list[str]:
         """The names of a namespace's and group's services."""
         return sorted(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
 import pkgutil
+import re
 import socket
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from gateway import __version__
 from gateway.cli import COMMANDS, main
 from gateway.cli.output import print_table
 
+README = Path(__file__).parents[3] / "README.md"
 HEAVY = ("aiohttp", "asyncio", "prometheus_client", "pydantic", "re2", "rich", "uvloop", "watchfiles", "yaml")
 """What only a command that is called may load."""
 
@@ -64,7 +67,7 @@ def test_examples_in_help_stand_on_lines_of_their_own() -> None:
     assert "\\b" not in result.stdout
 
 
-@pytest.mark.parametrize("argument", ["--help", "version"])
+@pytest.mark.parametrize("argument", ["--help", "--version", "version"])
 async def test_help_and_version_load_nothing_heavy(argument: str) -> None:
     program = (
         "import sys; from gateway.cli import main\n"
@@ -83,7 +86,72 @@ async def test_the_package_runs_as_a_module_under_the_programs_name() -> None:
     assert out.startswith(f"gateway {__version__} (")
     assert missing == 2
     assert usage.startswith("Usage: gateway ")
-    assert "No such command 'srve'" in usage
+    assert "No such command 'srve'. Did you mean 'serve'?" in usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["sidcar"], "No such command 'sidcar'. Did you mean 'sidecar'?"),
+        (["rules", "lnit"], "No such command 'lnit'. Did you mean 'lint'?"),
+        (["rules", "imprt"], "No such command 'imprt'. Did you mean 'import'?"),
+        (["registry", "satus"], "No such command 'satus'. Did you mean 'status'?"),
+        (["nothing-like-it"], "No such command 'nothing-like-it'."),
+        (["serve", "--confg", "x"], "No such option '--confg'. Did you mean '--config'?"),
+    ],
+)
+def test_a_mistyped_command_or_option_is_named(arguments: list[str], hint: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    # click 8.1 has no quotes there
+    assert result.stderr.splitlines()[-1].replace("--confg.", "'--confg'.").endswith(hint)
+
+
+def test_the_version_is_an_option_too() -> None:
+    asked, command = (CliRunner().invoke(main, [argument]) for argument in ("--version", "version"))
+    assert (asked.exit_code, asked.stdout) == (0, command.stdout)
+
+
+@pytest.mark.parametrize(("words", "completed"), [("ser", "serve"), ("rules im", "import"), ("registry st", "status")])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_shells_complete_commands(shell: str, words: str, completed: str) -> None:
+    first, *rest = words.split()
+    environment = {
+        **os.environ,
+        "_GATEWAY_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": f"gateway {words}",
+        "COMP_CWORD": rest[-1] if shell == "fish" and rest else first if shell == "fish" else str(1 + len(rest)),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    out, _ = await process.communicate()
+    assert completed in out.decode().replace(",", "\n").replace("\t", "\n").splitlines()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_shells_get_what_they_evaluate(shell: str) -> None:
+    """What the README puts into a shell's start file."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway",
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, "_GATEWAY_COMPLETE": f"{shell}_source"},
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert f"_GATEWAY_COMPLETE={shell}_complete" in out.decode()
+
+
+async def test_bash_completes_after_what_the_readme_says() -> None:
+    """The whole way: the script evaluated, its function asked."""
+    [line] = re.findall(r"^eval .*_GATEWAY_COMPLETE=bash_source.*$", README.read_text(), re.MULTILINE)
+    script = f"{line}\nCOMP_WORDS=(gateway side); COMP_CWORD=1; _gateway_completion gateway; echo ${{COMPREPLY[*]}}"
+    programs = Path(sys.executable).parent
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", script,
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert out.decode().split() == ["sidecar"]
 
 
 def test_version_says_whether_the_hot_modules_are_compiled() -> None:

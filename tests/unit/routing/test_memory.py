@@ -110,6 +110,27 @@ def test_expires_after_a_long_silence() -> None:
     assert memory.recall(b"1", 1000.0) is None
 
 
+def test_another_memory_knows_the_same_and_no_more_than_it_can_hold() -> None:
+    """For a process that takes the place of this one: requests under way here are over there, and their calls may come."""
+    memory = TraceMemory(entries=8)
+    note(memory, b"old", "gray", 0.0)
+    note(memory, b"over", "gray", 0.0)
+    memory.enter([b"mixed"], "gray", 0.0)
+    memory.enter([b"mixed"], "base", 0.0)
+    memory.enter([b"unmarked"], "base", 0.0)
+    other = TraceMemory(entries=8)
+    other.know(memory.known(), 1000.0)
+    assert [other.recall(name, 1000.0) for name in (b"old", b"over", b"mixed", b"unmarked")] == [
+        "gray", "gray", AMBIGUOUS, "base",
+    ]  # fmt: skip
+    small = TraceMemory(entries=2)
+    small.know(memory.known(), 1000.0)
+    assert (len(small), small.recall(b"unmarked", 1000.0)) == (1, "base")
+    empty = TraceMemory()
+    empty.know({}, 0.0)
+    assert len(empty) == 0
+
+
 def test_is_bounded() -> None:
     memory = TraceMemory(entries=1000)
     for number in range(100_000):

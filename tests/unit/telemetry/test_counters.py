@@ -14,8 +14,8 @@ def busy() -> Traffic:
     traffic.in_flight = 1
     traffic.connections = 2
     traffic.log_lines = 4
-    traffic.count_exchange("a", "gray", 200, 0.002, 0.00002)
-    traffic.count_exchange("a", "gray", 502, 99.0, -1.0)
+    traffic.count_exchange("a", "gray", 200, 0.002, 0.00002, 100, 2000)
+    traffic.count_exchange("a", "gray", 502, 99.0, -1.0, 50, 0)
     traffic.count_lane("g", "gray")
     traffic.count_fallback("b", "gray", "absent")
     traffic.count_upstream_error("a", "gray", "closed")

@@ -1,0 +1,151 @@
+"""The listening sockets of a process: given by its supervisor, taken over from the process before it, or its own.
+
+Each has the name of the setting that says where it listens: `listen`, `admin`, `inbound`, …
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from gateway.app.systemd import inherited_sockets
+from gateway.app.takeover import Offer, Predecessor, State
+from gateway.errors import StartError
+from gateway.proxy.server import bind
+
+_log = logging.getLogger("gateway")
+
+PATIENCE: Final = 30.0
+"""Seconds that a process has to be ready to take another one's place."""
+GRACE: Final = 5.0
+"""Seconds that connections wait in a supervisor's socket for a process that is not ready."""
+LOOK: Final = 0.02
+"""Seconds between two looks whether it is."""
+
+
+class Sockets:
+    """Made once for a process. `takeover` is where processes meet that take each other's place; None: nowhere."""
+
+    def __init__(self, takeover: Path | None = None) -> None:
+        self._path = takeover
+        self._given: dict[str, list[socket.socket]] = {}
+        self._predecessor: Predecessor | None = None
+        self._is_activated = False
+        self._used: list[tuple[str, socket.socket]] = []
+        self._offer: Offer | None = None
+
+    async def open(self, role: str, names: Collection[str]) -> None:
+        """Looks what there is for a role that listens on sockets of these names. Raises StartError."""
+        self._given = inherited_sockets()
+        self._is_activated = bool(self._given)
+        for name in self._given:
+            if name not in names:
+                known = ", ".join(names)
+                raise StartError(
+                    f"LISTEN_FDNAMES: `{role}` has no socket {name!r} (FileDescriptorName= is one of {known})"
+                )
+        if self._path is not None:
+            self._predecessor = await Predecessor.find(self._path, role)
+            self._offer = Offer(self._path, role)
+
+    def of(self, name: str, host: str, port: int, count: int = 1) -> list[socket.socket]:
+        """The sockets of a name: `count` of them, or those that are there already, however many.
+
+        Those of a supervisor are used wherever they listen, those of a predecessor if they listen on that very address.
+        Raises StartError where the address cannot be had.
+        """
+        sockets = self._given.pop(name, [])
+        if not sockets and self._predecessor is not None:
+            theirs = self._predecessor.sockets.pop(name, [])
+            sockets = [sock for sock in theirs if _listens_on(sock, host, port)]
+            for sock in theirs:
+                if sock not in sockets:
+                    sock.close()
+        if not sockets:
+            sockets = _bound(host, port, count)
+        self._used.extend((name, sock) for sock in sockets)
+        return sockets
+
+    def one_of(self, name: str, host: str, port: int) -> socket.socket:
+        """The socket of a name that has only one. See `of`."""
+        sock, *others = self.of(name, host, port)
+        if others:
+            raise StartError(f"LISTEN_FDNAMES: {name!r} is the name of one socket, not of {1 + len(others)}")
+        return sock
+
+    async def wait_ready(self, not_ready: Callable[[], list[str]]) -> None:
+        """Waits until a process that gets connections at once can answer them.
+
+        Raises StartError where it cannot, and another process does so meanwhile.
+        """
+        unused = next(iter(self._given), None)
+        if unused is not None:
+            raise StartError(f"LISTEN_FDNAMES: nothing listens on the socket {unused!r} with this configuration")
+        if self._predecessor is None and not self._is_activated:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (GRACE if self._predecessor is None else PATIENCE)
+        while reasons := not_ready():
+            if loop.time() >= deadline:
+                if self._predecessor is None:
+                    return
+                pid = self._predecessor.pid
+                raise StartError(f"not ready to take over from process {pid}, which goes on: {'; '.join(reasons)}")
+            await asyncio.sleep(LOOK)
+
+    async def known(self) -> State:
+        """What the process knows whose place is to be taken; nothing where there is none. Raises StartError."""
+        return {} if self._predecessor is None else await self._predecessor.state()
+
+    async def take_over(self) -> State:
+        """Has that process give up its place; what it knew at the end."""
+        predecessor, self._predecessor = self._predecessor, None
+        if predecessor is None:
+            return {}
+        state = await predecessor.go()
+        _log.info("took over from process %d (version %s)", predecessor.pid, predecessor.version)
+        return state
+
+    async def offer(
+        self, state: Callable[[], State], hand_over: Callable[[], Awaitable[State]], left: Callable[[], None]
+    ) -> None:
+        """Lets another process take this one's place from now on: see `takeover.Offer`."""
+        if self._offer is not None:
+            await self._offer.start(self._used, state, hand_over, left)
+
+    def close(self) -> None:
+        """Ends that, and leaves a process alone whose place was not taken."""
+        if self._predecessor is not None:
+            self._predecessor.close()
+        if self._offer is not None:
+            self._offer.close()
+
+
+def dealt(sockets: Sequence[socket.socket], count: int) -> list[list[socket.socket]]:
+    """The sockets for each of `count` workers: everybody has one at least, and each is somebody's."""
+    if len(sockets) >= count:
+        return [list(sockets[index::count]) for index in range(count)]
+    return [[sockets[index % len(sockets)]] for index in range(count)]
+
+
+def _bound(host: str, port: int, count: int) -> list[socket.socket]:
+    sock = bind(host, port)
+    if count == 1:
+        return [sock]
+    # Only the workers are to share the port: the first socket, which shares with nobody, tells that it is free.
+    port = sock.getsockname()[1]
+    sock.close()
+    return [bind(host, port, shared=True) for _ in range(count)]
+
+
+def _listens_on(sock: socket.socket, host: str, port: int) -> bool:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        known = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return sock.getsockname()[:2] in [address[:2] for *_, address in known]
