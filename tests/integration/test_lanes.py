@@ -317,7 +317,7 @@ async def test_a_services_own_traffic_is_matched_by_its_sidecar(tmp_path: Path, 
         "sidecar.yaml",
         {
             "service": "jobs",
-            "app": "127.0.0.1:1",
+            "app": f"127.0.0.1:{origin.ports['base']}",
             "inbound": f"127.0.0.1:{free_port()}",
             "outbound": f"127.0.0.1:{outbound}",
             "admin": f"127.0.0.1:{admin}",
