@@ -58,6 +58,9 @@ class Watched(Protocol[C_co]):
 class Mirror(ABC, Generic[C]):
     """Keeps the copy of what a server has. `changed` is awaited after the copy has changed."""
 
+    NOTHING: ClassVar[str]
+    """What is said where there is nothing."""
+
     def __init__(self, remote: Watched[C], path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
         self.path = path
         self.name = remote.name
@@ -172,16 +175,12 @@ class Mirror(ABC, Generic[C]):
         async with self._writing:
             await self._send(path, text, _read(path))
             self._written += 1
-            texts = {} if self._texts is None else self._texts
-            self._texts = (
-                {**texts, path: text}
-                if text is not None
-                else {other: text for other, text in texts.items() if other != path}
-            )
+            if self._texts is None:  # the server has told nothing yet: what is known of the others stays
+                self._texts = {copy: known for copy in self._copies() if (known := _read(copy)) is not None}
+            self._texts.pop(path, None)
+            if text is not None:
+                self._texts[path] = text
             await asyncio.to_thread(self._write)
-
-    NOTHING: ClassVar[str]
-    """What is said where there is nothing."""
 
     @abstractmethod
     def holds(self, path: Path) -> bool:
@@ -275,8 +274,8 @@ def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awai
 def _read(path: Path) -> str | None:
     """What a file says; None where there is none."""
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
+        return path.read_bytes().decode()  # as it is: line ends of Windows are the server's, too
+    except (OSError, ValueError):
         return None
 
 

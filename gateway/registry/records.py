@@ -49,7 +49,7 @@ class Records:
             self.skip(reason, name)
             return
         texts = {str(key): _text(value) for key, value in (metadata or {}).items() if value is not None}
-        tag = self._tags.tag_of(texts, [_text(label) for label in labels or ()])
+        tag = self._tags.tag_of(texts, [label for label in labels or () if isinstance(label, str)])
         bounded = min(max(float(weight), MIN_WEIGHT), MAX_WEIGHT) if weight else 0.0
         instance = Instance(host, port, tag, bounded, healthy, enabled, texts)
         known = self._found.get(instance.address)

@@ -84,17 +84,12 @@ def _parse_address(value: Any) -> Any:
 
 
 def _is_host(text: str) -> bool:
-    """Whether a text can be looked up, or is an address. What has only digits and dots, or colons, is meant to be one."""
+    """Whether a text is an address where it is meant to be one: of digits and dots, or with colons. Names are looked up later."""
     if ":" in text or text.replace(".", "").isdigit():
         try:
             ip_address(text)
         except ValueError:
             return False
-        return True
-    try:
-        text.encode("idna")  # as it is looked up: no label is empty or longer than 63
-    except UnicodeError:
-        return False
     return True
 
 

@@ -164,12 +164,12 @@ async def test_what_is_kept_is_for_its_owner(gateway: Gateway) -> None:
     assert (gateway.folder / "state" / "last-good" / "rules.json").stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_sidecar_does_the_same(tmp_path: Path) -> None:
+async def test_a_sidecar_does_the_same(tmp_path: Path, origin: Origin) -> None:
     sidecar = Program(tmp_path)
     ports = [free_port() for _ in range(3)]
     settings = {
         "service": "a",
-        "app": f"127.0.0.1:{free_port()}",
+        "app": f"127.0.0.1:{origin.ports['base']}",
         **{key: f"127.0.0.1:{port}" for key, port in zip(("inbound", "outbound", "admin"), ports, strict=True)},
         "registry": {"kind": "static"},
         "rules": "rules",

@@ -239,6 +239,11 @@ async def test_a_sidecar_says_what_is_known_of_its_registration(scene: Scene, or
         async with ClientSession() as session, session.get(f"http://127.0.0.1:{admin}/metrics") as response:
             text = await response.text()
         assert 'gateway_registration_age_seconds{registry="nacos",state="unknown"}' in text
+        shown = Program(tmp_path / "shown")
+        shown.folder.mkdir()
+        await shown.start("registry", "status", "--server", f"127.0.0.1:{admin}")
+        assert await shown.wait() == 0
+        assert "unknown, heard" in shown.log.read_text()
 
         await scene.start_registry()
         assert (await status("registered"))[:2] == (True, ["nacos"])

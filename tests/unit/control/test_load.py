@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gateway.control.load import load_gateway, load_sidecar
+from gateway.control.remote import copy_path
 from gateway.control.rulefiles import load_rules
 from gateway.errors import ConfigError
-from gateway.settings import Address
+from gateway.settings import Address, RemoteRules
 
 GATEWAY = """\
 listen: 127.0.0.1:8080
@@ -208,6 +209,30 @@ def test_rules_are_read_beside_the_configuration_and_watched(tmp_path: Path) -> 
     assert [(group.name, lane.name, lane.tag) for group in loaded.rules.groups for lane in group.lanes] == [
         ("g", "l", "blue")
     ]
+
+
+def test_everything_that_a_configuration_names_is_watched_there_or_not(tmp_path: Path) -> None:
+    """So that whatever mends it, or renews a certificate, is noticed: also what is not there yet."""
+    write(tmp_path / "rules" / "a.yaml", LANE + "segments: [{name: testers, file: testers.txt}]\n")
+    text = """\
+registry: {kind: consul, scheme: https, ca: certs/consul.pem}
+tls: {certificates: [{cert: certs/tls.crt, key: certs/tls.key}]}
+jwt: {keys: [{file: certs/idp.jwks.json}]}
+services: {a: {tls: {ca: certs/a.pem}}}
+routes: [{path: /A, service: a}]
+rules: [rules, more, {consul: gray.yaml, address: "127.0.0.1:8500"}]
+state: state
+"""
+    with pytest.raises(ConfigError) as error:
+        load_gateway(write(tmp_path / "gateway.yaml", text), environ={})
+    copy = copy_path(
+        RemoteRules.model_validate({"consul": "gray.yaml", "address": "127.0.0.1:8500"}), tmp_path / "state"
+    )
+    files = {path.relative_to(tmp_path) for path in [*error.value.files, copy]}
+    named = {"gateway.yaml", "rules", "rules/a.yaml", "rules/testers.txt", "more", str(copy.relative_to(tmp_path))}
+    named |= {f"certs/{name}" for name in ("consul.pem", "tls.crt", "tls.key", "idp.jwks.json", "a.pem")}
+    assert {str(path) for path in files} == named
+    assert copy in error.value.files
 
 
 def test_a_directory_of_rules_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from gateway.control import mirror
-from gateway.control.mirror import DocumentMirror
+from gateway.control.mirror import DocumentMirror, FolderMirror
 from gateway.errors import RegistryError
+from gateway.registry.consul.documents import ConsulFolder
 from gateway.registry.documents import ConflictError
 from tests.support.wait import until
 
@@ -172,3 +174,40 @@ async def test_a_disk_that_is_full_does_not_end_the_watch(
     await setup.answer("one")
     await until(lambda: setup.mirror.reason == "")
     assert setup.copy == "one"
+
+
+async def test_line_ends_are_kept_as_they_are(setup: Setup) -> None:
+    """A document written with Windows' line ends is the same each time, and is changed where it is what it was."""
+    for _ in range(2):
+        await setup.answer("one\r\n")
+    assert (setup.mirror.path.read_bytes(), setup.causes) == (b"one\r\n", [])
+    await setup.mirror.publish(setup.mirror.path, "two\r\n")
+    assert setup.document.published == [("two\r\n", "one\r\n")]
+
+
+async def test_a_change_before_the_servers_first_answer_leaves_other_copies_alone(tmp_path: Path) -> None:
+    """Of a prefix each key has a copy: those of an earlier run are not strays for that."""
+
+    class Folder:
+        name = "test:folder/"
+        published: list[str] = []
+
+        async def publish(self, name: str, text: str | None, before: str | None) -> None:
+            self.published.append(name)
+
+    for name in ("one.yaml", "two.yaml"):
+        (tmp_path / name).write_text(name)
+    folder = Folder()
+
+    async def changed(_: str) -> None:
+        raise AssertionError
+
+    mirror = FolderMirror(cast("ConsulFolder", folder), tmp_path, changed)
+    await mirror.publish(tmp_path / "one.yaml", "changed")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "one.yaml": "changed",
+        "two.yaml": "two.yaml",
+    }
+    await mirror.publish(tmp_path / "one.yaml", None)
+    assert [file.name for file in tmp_path.iterdir()] == ["two.yaml"]
+    assert folder.published == ["one.yaml", "one.yaml"]
