@@ -64,5 +64,5 @@ class Load:
 
     async def finish(self) -> None:
         """Waits until every client was refused."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.gather(*self._tasks)
