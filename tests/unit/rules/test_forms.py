@@ -183,7 +183,7 @@ def test_what_could_never_hold_is_refused(condition: dict[str, Any], message: st
         ({"cookie": "c[a b]".replace(" ", ""), "equals": ""}, asked(b"/", b"Cookie: c[ab]=")),
         ({"baggage": "t", "equals": " a;b,c\n"}, asked(b"/", b"Baggage: t=%20a%3Bb%2Cc%0A")),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_what_a_value_can_be_is_taken_as_it_is(condition: dict[str, Any], sent: Request) -> None:
     assert takes(group(condition), sent)
