@@ -18,6 +18,7 @@ import uvloop
 from gateway.app.plane import EntryBuild, EntryPlane
 from gateway.control.channel import Channel
 from gateway.errors import ConfigError, GatewayError
+from gateway.logs import log_to_stderr
 from gateway.routing.instance import Instance
 
 _log = logging.getLogger("gateway")
@@ -107,11 +108,7 @@ async def _main(listening: int, talking: int) -> None:
 def main() -> None:
     """The numbers of the listening socket, of the channel's socket and of the worker are the arguments."""
     listening, talking, index = (int(argument) for argument in sys.argv[1:])
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s %(levelname)s %(name)s: worker {index} ({os.getpid()}): %(message)s",
-    )
+    log_to_stderr(f"worker {index} ({os.getpid()}): ")
     gc.freeze()
     try:
         uvloop.run(_main(listening, talking))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gateway.cli.output import echo
 from gateway.errors import ConfigError, GatewayError
+from gateway.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from gateway.app.running import Program
@@ -39,7 +41,7 @@ def run_program(program: Program) -> None:
 
     from gateway.app.running import run
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     # What is loaded by now stays for good: the collector need not look at it again and again.
     gc.freeze()
@@ -50,9 +52,9 @@ def run_program(program: Program) -> None:
         uvloop.run(run(program))
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(str(problem), err=True)
-        click.echo("could not start: the configuration has the problems above", err=True)
+            echo(str(problem), err=True)
+        echo("could not start: the configuration has the problems above", err=True)
         sys.exit(COULD_NOT_START)
     except GatewayError as error:
-        click.echo(f"could not start: {error}", err=True)
+        echo(f"could not start: {error}", err=True)
         sys.exit(COULD_NOT_START)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import platform
 
 import click
 
 from gateway import __version__
+from gateway.cli.output import echo, echo_json
 
 HOT_MODULE = "gateway.http.request"
 """Compiled or not, all hot modules are what this one is."""
@@ -32,6 +32,6 @@ def command(output: str) -> None:
         "platform": platform.platform(),
     }
     if output == "json":
-        click.echo(json.dumps(facts))
+        echo_json(facts, indent=None)
     else:
-        click.echo(f"gateway {__version__} ({build}), Python {facts['python']}, {facts['platform']}")
+        echo(f"gateway {__version__} ({build}), Python {facts['python']}, {facts['platform']}")
