@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigError, Problem
+from gateway.files import read_file
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _EXPECTED = {
@@ -86,7 +88,7 @@ def read_text(path: Path) -> str:
     """What a file says. Raises ConfigError where it cannot be read, is not UTF-8 or is empty."""
     file = str(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = TextIOWrapper(BytesIO(read_file(path)), encoding="utf-8-sig").read()
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(file, 1, 1, f"the file is not UTF-8 (byte {error.start})")]) from error
     except OSError as error:

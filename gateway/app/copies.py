@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from gateway.control.mirror import Mirrors
+from gateway.control.state import open_state
 from gateway.settings import RemoteRules, ServingSettings
 
 
@@ -24,6 +25,7 @@ class RuleCopies:
         remote = [source for source in settings.rules if isinstance(source, RemoteRules)]
         if settings.state is not None:
             self.folder = Path(settings.state)
+            open_state(self.folder)
         elif remote:
             self._temporary = tempfile.TemporaryDirectory(prefix="gray-gateway-")
             self.folder = Path(self._temporary.name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from gateway.errors import ConfigError, Problem
+from gateway.files import read_file
 from gateway.registry.base import RegistrarAdapter, RegistryAdapter
 from gateway.registry.consul.adapter import ConsulAdapter
 from gateway.registry.consul.bridge import Agent
@@ -71,6 +72,8 @@ def make_adapter(settings: RegistrySettings, embedded: EmbeddedRegistry | None =
 def _make_consul(settings: ConsulRegistrySettings) -> ConsulAdapter:
     scope = {"dc": settings.datacenter, "ns": settings.namespace}
     try:
+        if settings.ca is not None:
+            read_file(Path(settings.ca))  # OpenSSL would read from whatever it is told
         tls = ssl.create_default_context(cafile=settings.ca) if settings.scheme == "https" else None
     except (OSError, ssl.SSLError) as error:
         raise ConfigError([Problem(settings.ca or "", 0, 0, f"cannot be read as certificates: {error}")]) from error

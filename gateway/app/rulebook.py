@@ -16,6 +16,7 @@ from gateway.control.history import History, Revision
 from gateway.control.load import LoadedGateway, load_gateway
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
+from gateway.control.state import HISTORY
 from gateway.control.whatif import Comparison, compare, read_record, read_records
 from gateway.errors import ConfigError, Problem, ProtocolError
 from gateway.files import write_file
@@ -52,9 +53,9 @@ class RuleBook:
     async def open(self) -> None:
         """Reads the history, and asks for remote rules once. Raises ConfigError for a configuration with problems."""
         settings = load_gateway(self._path, self._overrides).settings
-        if settings.state is not None:
-            self.history = History(Path(settings.state) / "history")
         await self.copies.open(settings)
+        if settings.state is not None:
+            self.history = History(Path(settings.state) / HISTORY)
 
     def build(self) -> ReadyGateway:
         """The configuration, ready to be in force. Raises ConfigError."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gateway.files import write_file
+from gateway.files import PRIVATE, write_file
 
 _log = logging.getLogger("gateway.control")
 
@@ -66,7 +66,7 @@ class History:
         if self._folder is None:
             return
         try:
-            write_file(self._file(revision.number), json.dumps(asdict(revision), ensure_ascii=False))
+            write_file(self._file(revision.number), json.dumps(asdict(revision)), PRIVATE)
             for number in surplus:
                 self._file(number).unlink(missing_ok=True)
         except OSError as error:

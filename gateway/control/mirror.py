@@ -18,8 +18,9 @@ from typing import Generic, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 from gateway.control.rulefiles import SUFFIXES, yaml_files
+from gateway.control.state import REMOTE
 from gateway.errors import RegistryError
-from gateway.files import write_file
+from gateway.files import MAX_DATA, PRIVATE, make_private, read_file, write_file
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.consul.documents import ConsulDocument, ConsulFolder
 from gateway.registry.documents import RemoteDocument
@@ -58,7 +59,7 @@ def mirror_path(source: RemoteRules, folder: Path) -> Path:
     plain = re.sub(r"[^0-9A-Za-z._-]", "-", source.name)
     digest = hashlib.sha256(f"{source.name}|{source.address}|{source.namespace}".encode()).hexdigest()[:8]
     name = f"{plain.removesuffix('.yaml')}-{digest}"
-    return folder / "remote" / (name if source.is_folder else f"{name}.yaml")
+    return folder / REMOTE / (name if source.is_folder else f"{name}.yaml")
 
 
 class Mirror(ABC, Generic[C]):
@@ -174,7 +175,7 @@ class DocumentMirror(Mirror[str]):
     def _write(self, content: str) -> bool:
         is_news = _read(self.path) != content
         if is_news:
-            write_file(self.path, content)
+            write_file(self.path, content, PRIVATE)
         return is_news
 
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
@@ -196,14 +197,14 @@ class FolderMirror(Mirror[Mapping[str, str]]):
         return path.parent == self.path
 
     def _write(self, content: Mapping[str, str]) -> bool:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_private(self.path)
         wanted = {self._file(key): text for key, text in content.items()}
         gone = [file for file in yaml_files(self.path) if file not in wanted]
         changed = {file: text for file, text in wanted.items() if _read(file) != text}
         for file in gone:
             file.unlink(missing_ok=True)
         for file, text in changed.items():
-            write_file(file, text)
+            write_file(file, text, PRIVATE)
         return bool(gone or changed)
 
     def _file(self, key: str) -> Path:
@@ -237,8 +238,8 @@ def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awai
 def _read(path: Path) -> str | None:
     """What a file says; None where there is none."""
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
+        return read_file(path, MAX_DATA).decode()
+    except (OSError, ValueError):
         return None
 
 
@@ -246,7 +247,7 @@ def _put(path: Path, text: str | None) -> None:
     if text is None:
         path.unlink(missing_ok=True)
     else:
-        write_file(path, text)
+        write_file(path, text, PRIVATE)
 
 
 AnyMirror = DocumentMirror | FolderMirror

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from gateway.errors import ConfigError, Problem
+from gateway.files import MAX_DATA, read_file
 
 _log = logging.getLogger("gateway.control")
 
@@ -150,7 +151,7 @@ def _digest(files: Sequence[Path]) -> bytes:
     for file in files:
         digest.update(str(file).encode() + b"\0")
         try:
-            digest.update(file.read_bytes())
+            digest.update(read_file(file, MAX_DATA))
         except OSError:
             digest.update(b"\0missing")
     return digest.digest()

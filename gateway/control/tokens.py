@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from gateway.errors import Problem
+from gateway.files import read_file
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
 from gateway.rules.checks import NO_CLAIMS
@@ -82,7 +83,7 @@ def _mapping(claims: Any) -> Mapping[str, Any]:
 
 def _keys_of(path: Path, algorithm: str | None) -> list[_Key]:
     """The keys of a file: a JWK set or a JWK (RFC 7517), a public key in PEM, or a secret."""
-    content = path.read_bytes().strip()
+    content = read_file(path).strip()
     if content.startswith(b"{"):
         data = json.loads(content)
         members = [(str(member.get("kid", "")), jwt.PyJWK(member, algorithm)) for member in data.get("keys", [data])]
