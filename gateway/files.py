@@ -7,6 +7,9 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,7 @@ MAX_TEXT: Final = 16 << 20
 """Bytes of a file that people write: configuration, rules, keys. Ten thousand lanes have 3 MiB."""
 MAX_DATA: Final = 64 << 20
 """Bytes of a file that programs write: segments, copies of what servers said, old revisions."""
+_BLOCK: Final = 65536
 PRIVATE: Final = 0o600
 """The mode of what is its owner's alone."""
 
@@ -24,36 +28,55 @@ def read_file(path: Path, limit: int = MAX_TEXT) -> bytes:
     Raises OSError, for a device, a pipe and a directory too: a name in a configuration or a document leads anywhere, and
     `/dev/zero` never ends, a FIFO never begins. A file that says that it is empty is taken at its word (those of /proc do).
     """
+    with _open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(limit + 1) if 0 < size <= limit else b""
+    if max(size, len(content)) > limit:
+        most = f"{limit >> 20} MiB" if limit >> 20 else f"{limit >> 10} KiB"
+        raise OSError(errno.EFBIG, f"it has more than {most}", str(path))
+    return content
+
+
+def last_lines(path: Path, count: int) -> Iterator[bytes]:
+    """The last so many lines of a regular file, one by one, the oldest first. Raises OSError."""
+    with _open_regular(path) as file:
+        start = end = file.seek(0, os.SEEK_END)
+        missing = count
+        while start > 0:
+            before, start = start, max(0, start - _BLOCK)
+            file.seek(start)
+            block = file.read(before - start)
+            # The line feed at the very end ends the last line, and begins none.
+            stop = len(block) - (before == end and block.endswith(b"\n"))
+            found = block.count(b"\n", 0, stop)
+            if found >= missing:
+                for _ in range(missing):
+                    stop = block.rfind(b"\n", 0, stop)
+                start += stop + 1
+                break
+            missing -= found
+        file.seek(start)
+        yield from islice(file, count)  # the file may be written to meanwhile
+
+
+def _open_regular(path: Path) -> BufferedReader:
     try:
         _require_regular(path.stat(), path)  # before it is opened: that alone does something to some devices
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError as error:  # Python's own for a NUL in a name
         raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
     try:
-        status = os.fstat(descriptor)
-        _require_regular(status, path)
-        if status.st_size > limit:
-            raise _too_large(path, limit)
-        if not status.st_size:
-            return b""
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(limit + 1)
-    finally:
+        _require_regular(os.fstat(descriptor), path)
+        return open(descriptor, "rb")  # noqa: PTH123 - it is open
+    except OSError:
         os.close(descriptor)
-    if len(content) > limit:
-        raise _too_large(path, limit)
-    return content
+        raise
 
 
 def _require_regular(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = "it is a directory" if stat.S_ISDIR(status.st_mode) else "it is no regular file"
         raise OSError(errno.EINVAL, what, str(path))
-
-
-def _too_large(path: Path, limit: int) -> OSError:
-    size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit >> 10} KiB"
-    return OSError(errno.EFBIG, f"it has more than {size}", str(path))
 
 
 def write_file(path: Path, text: str, mode: int | None = None) -> None:

@@ -130,6 +130,7 @@ class EntryGateway:
                 self._plane.router, self._plane.rules, self._plane.around, request, body
             ),
             rules=self._book.api(self._reloader, self._reload, lambda: self._plane.around, lambda: self._settings),
+            names=settings.allowed_hosts,
             token=settings.admin_token or "",
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
@@ -312,7 +313,11 @@ class EntryGateway:
         for registry in self._settings.all_registries.values():
             if isinstance(registry, EmbeddedRegistrySettings):
                 self._embedded = EmbeddedRegistry(
-                    registry.listen.host, registry.listen.port, warmup=registry.warmup, data=registry.data
+                    registry.listen.host,
+                    registry.listen.port,
+                    warmup=registry.warmup,
+                    data=registry.data,
+                    names=self._settings.allowed_hosts,
                 )
                 await self._embedded.start()
 

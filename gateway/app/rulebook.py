@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,12 @@ from gateway.control.load import LoadedGateway, load_gateway
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.state import HISTORY
-from gateway.control.whatif import Comparison, compare, read_record, read_records
+from gateway.control.whatif import Comparison, Recorded, compare, read_record, read_records
 from gateway.errors import ConfigError, Problem, ProtocolError
-from gateway.files import write_file
+from gateway.files import last_lines, write_file
 from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings
 from gateway.telemetry.linefile import STDOUT
-
-MAX_LAST = 1_000_000
-"""Lines of the access log that a what-if looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +105,9 @@ class RuleBook:
         def draft(rules: str, requests: list[Any], last: int) -> Comparison:
             path = Path("draft.yaml")
             drafted = load_rules([path], overlay={path: rules})
-            records = [_record(item) for item in requests]
+            records: Iterable[Recorded | None] = map(_record, requests)
             if last:
-                records.extend(read_records(_last_lines(settings(), min(last, MAX_LAST))))
+                records = chain(records, read_records(_last_lines(settings(), last)))
             return compare(current().rules, drafted.rules, around(), records)
 
         return RulesApi(editor, self.history, draft)
@@ -127,14 +124,14 @@ def _record(item: Any) -> Any:
         return None
 
 
-def _last_lines(settings: GatewaySettings, count: int) -> list[str]:
+def _last_lines(settings: GatewaySettings, count: int) -> Iterator[str]:
     """The last lines of the access log. Raises ConfigError where there is no file of it, or one that is not JSON."""
     log = settings.access_log
     if log is None or log.path == STDOUT or log.format != "json":
         message = "`last` wants an access log in JSON that goes to a file"
         raise ConfigError([Problem("access_log", 0, 0, message)])
     try:
-        with Path(log.path).open(encoding="utf-8", errors="replace") as file:
-            return list(deque(file, count))
+        for line in last_lines(Path(log.path), count):
+            yield line.decode("utf-8", "replace")
     except OSError as error:
         raise ConfigError([Problem(log.path, 0, 0, f"cannot be read: {error.strerror or error}")]) from error

@@ -181,6 +181,7 @@ class Sidecar:
                 RuleSet() if self._reloader.loaded is None else self._reloader.loaded.loaded.rules
             ),
             metrics=collector.exposition,
+            names=settings.allowed_hosts,
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start()

@@ -101,7 +101,7 @@ class LaneEditor:
 
     async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
         """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
-        name = str(data.get("name", ""))
+        name = _name_in(data)
 
         def add(lanes: list[Any], _: int) -> None:
             lanes.append(dict(data))
@@ -116,6 +116,7 @@ class LaneEditor:
     ) -> Change:
         """Puts another lane in a lane's place. Raises NotThere, Outdated, Refused."""
         named = {"name": name, **data}
+        new_name = _name_in(named)
 
         def put(lanes: list[Any], index: int) -> None:
             lanes[index] = named
@@ -123,7 +124,7 @@ class LaneEditor:
         async with self._in_force():
             index = self._index(group, name, etag)
             cause = f"lane {group}/{name} replaced"
-            return await self._change(group, str(named["name"]), index, put, cause, author, dry_run)
+            return await self._change(group, new_name, index, put, cause, author, dry_run)
 
     async def patch(
         self,
@@ -136,6 +137,7 @@ class LaneEditor:
         what: str = "changed",
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
+        new_name = _name_in({"name": name, **data})
 
         def merge(lanes: list[Any], index: int) -> None:
             lane = lanes[index]
@@ -148,7 +150,7 @@ class LaneEditor:
         async with self._in_force():
             index = self._index(group, name, etag)
             cause = f"lane {group}/{name} {what}"
-            return await self._change(group, str(data.get("name") or name), index, merge, cause, author, dry_run)
+            return await self._change(group, new_name, index, merge, cause, author, dry_run)
 
     async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
         """Takes a lane away. Raises NotThere, Outdated."""
@@ -239,6 +241,14 @@ def _edited(text: str, group: int, lane: int, edit: Callable[[list[Any], int], N
     stream = io.StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
+
+
+def _name_in(data: Mapping[str, Any]) -> str:
+    """The name that a lane gives itself. Raises Refused."""
+    name = data.get("name")
+    if not isinstance(name, str):
+        raise Refused([("name", "this key is required, and must be a text")])
+    return name
 
 
 def _place(loaded: LoadedRules, group: str) -> GroupPlace:

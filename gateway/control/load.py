@@ -18,6 +18,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import (
     ConsulRegistrySettings,
+    EmbeddedRegistrySettings,
     GatewaySettings,
     RegistrySettings,
     RemoteRules,
@@ -162,8 +163,8 @@ def _with_paths(settings: S, path: Path) -> S:
             services[name] = service.model_copy(update={"tls": tls})
     update["services"] = services
     if isinstance(settings, GatewaySettings | SidecarSettings):
-        update["registry"] = None if settings.registry is None else _with_ca(settings.registry, beside)
-        update["registries"] = {name: _with_ca(registry, beside) for name, registry in settings.registries.items()}
+        update["registry"] = None if settings.registry is None else _with_files(settings.registry, beside)
+        update["registries"] = {name: _with_files(registry, beside) for name, registry in settings.registries.items()}
     if settings.state is not None:
         update["state"] = str(beside / settings.state)
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
@@ -178,9 +179,11 @@ def _with_paths(settings: S, path: Path) -> S:
     return settings.model_copy(update=update)
 
 
-def _with_ca(registry: RegistrySettings, beside: Path) -> RegistrySettings:
+def _with_files(registry: RegistrySettings, beside: Path) -> RegistrySettings:
     if isinstance(registry, ConsulRegistrySettings) and registry.ca is not None:
         return registry.model_copy(update={"ca": str(beside / registry.ca)})
+    if isinstance(registry, EmbeddedRegistrySettings) and registry.data is not None:
+        return registry.model_copy(update={"data": beside / registry.data})
     return registry
 
 

@@ -14,6 +14,7 @@ from gateway.routing.instance import is_tag
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _HOST = re.compile(r"[0-9A-Za-z._~\-]+|\[[0-9A-Fa-f:.]+\]")
+_ALLOWED_HOST = re.compile(r"(\*\.)?[0-9A-Za-z_\-]+(\.[0-9A-Za-z_\-]+)*")
 _PORT = re.compile(r"[0-9]{1,5}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SERVICE = re.compile(r"[0-9A-Za-z@._:\-]{1,255}")
@@ -173,6 +174,13 @@ def _check_host(text: str) -> str:
     return text.lower()
 
 
+def check_allowed_host(text: str) -> str:
+    """A name by which a listener may be called, in lower case. Raises ValueError for what is none."""
+    if _ALLOWED_HOST.fullmatch(text) is None:
+        raise ValueError(f"a name, or `*.` and a name for all below it, without a port; found {text!r}")
+    return text.lower()
+
+
 def _check_path(text: str) -> str:
     if not text.startswith("/") or "?" in text or "#" in text or "//" in text or not text.isascii():
         raise ValueError("a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character")
@@ -211,4 +219,5 @@ ReplyHeader = Annotated[str, AfterValidator(_check_reply_header)]
 HeaderValue = Annotated[str, AfterValidator(_check_value)]
 Parameter = Annotated[str, AfterValidator(_check_parameter)]
 Host = Annotated[str, AfterValidator(_check_host)]
+AllowedHost = Annotated[str, AfterValidator(check_allowed_host)]
 RoutePath = Annotated[str, AfterValidator(_check_path)]

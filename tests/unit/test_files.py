@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.files import PRIVATE, is_private, make_private, read_file, write_file
+from gateway.files import PRIVATE, is_private, last_lines, make_private, read_file, write_file
 
 
 def mode(path: Path) -> int:
@@ -84,3 +84,17 @@ def test_a_directory_is_taken_from_others_and_links_are_not_followed(tmp_path: P
     make_private(folder)
     assert (mode(folder), mode(folder / "history"), mode(folder / "history" / "1.json")) == (0o700, 0o700, 0o600)
     assert mode(foreign) == 0o644
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["open", "ended"])
+@pytest.mark.parametrize("length", [0, 1, 100, 70_000])
+def test_the_last_lines_of_a_file_are_found_from_its_end(tmp_path: Path, length: int, end: bytes) -> None:
+    lines = [b"%d%s\n" % (number, b"x" * length) for number in range(30)]
+    lines[-1] = lines[-1][:-1] + end
+    (tmp_path / "log").write_bytes(b"".join(lines))
+    for count in (1, 2, 29, 30, 31, 1000):
+        assert list(last_lines(tmp_path / "log", count)) == lines[-count:]
+    (tmp_path / "log").write_bytes(b"")
+    assert list(last_lines(tmp_path / "log", 3)) == []
+    with pytest.raises(OSError, match="no regular file"):
+        list(last_lines(Path("/dev/zero"), 1))

@@ -9,6 +9,16 @@ import click
 from gateway.cli.running import run_program
 
 
+def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names as they are. Raises BadParameter for what is none."""
+    from gateway.settings.fields import check_allowed_host
+
+    try:
+        return tuple(map(check_allowed_host, names))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}") from error
+
+
 @click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
 @click.option("--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to serve on.")
 @click.option(
@@ -16,12 +26,22 @@ from gateway.cli.running import run_program
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long lists answer 503 while instances register again; 0 where the registry starts for the first time.",
+    help="How long lists answer 503 after a start while instances register again.",
 )
 @click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="Directory that keeps published configs."
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory that keeps published configs, and knows a first start, which needs no warm-up.",
 )
-def command(listen: str, warmup: float, data: Path | None) -> None:
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    callback=check_names,
+    help="A name by which it is called, beside addresses and this machine's own; *.NAME: all below it. May be repeated.",
+)
+def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...]) -> None:
     """Run the embedded registry alone (Nacos-compatible HTTP API)."""
     from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
@@ -29,4 +49,4 @@ def command(listen: str, warmup: float, data: Path | None) -> None:
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
-    run_program(RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data)))
+    run_program(RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names)))
