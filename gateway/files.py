@@ -88,7 +88,7 @@ def write_file(path: Path, text: str, mode: int | None = None) -> None:
         _make_folders(path.parent)
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-    target = path.resolve()  # a link stays a link: what it leads to is replaced
+    target = Path(os.path.realpath(path))  # a link stays a link: what it leads to is replaced
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:200]}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

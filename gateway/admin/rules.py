@@ -9,7 +9,17 @@ from urllib.parse import quote
 from aiohttp import web
 
 from gateway.admin.endpoints import JSON, BodyHandler, taking
-from gateway.control.edit import AlreadyThere, Change, LaneEditor, LaneView, NotInForce, NotThere, Outdated, Refused
+from gateway.control.edit import (
+    AlreadyThere,
+    Change,
+    LaneEditor,
+    LaneView,
+    Misplaced,
+    NotInForce,
+    NotThere,
+    Outdated,
+    Refused,
+)
 from gateway.control.history import History
 from gateway.control.whatif import Comparison
 from gateway.errors import ConfigError, GatewayError, RegistryError
@@ -51,7 +61,7 @@ class RulesApi:
         """What is served; what takes long is done as `work`."""
         self._work = work
         lane = "/api/v1/groups/{group}/lanes/{lane}"
-        revision = "/api/v1/history/{revision:[0-9]{1,9}}"
+        revision = "/api/v1/history/{revision:[0-9]{1,15}}"
         return [
             web.get(lane, taking(work, self._failing(self._get))),
             web.get("/api/v1/groups/{group}/lanes", taking(work, self._failing(self._list))),
@@ -79,6 +89,8 @@ class RulesApi:
                 return problem(409, "not_in_force", str(error))
             except (Outdated, ConflictError) as error:
                 return problem(412, "outdated", str(error))
+            except Misplaced as error:
+                return problem(422, "bad_revision", str(error))
             except Refused as error:
                 errors = [{"field": field, "detail": detail} for field, detail in error.errors]
                 return problem(422, "bad_lane", str(error), errors=errors)

@@ -14,6 +14,7 @@ from gateway.app.plane import EntryBuild
 from gateway.control.edit import LaneEditor
 from gateway.control.history import History, Revision
 from gateway.control.load import LoadedGateway, load_gateway
+from gateway.control.places import Places
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.state import HISTORY
@@ -65,8 +66,12 @@ class RuleBook:
 
     def record(self, loaded: LoadedGateway, revision: int, cause: str, author: str, at: float) -> None:
         """Keeps a revision."""
-        texts = {str(path): text for path, text in loaded.lanes.texts.items()}
+        places = self._places(loaded.settings)
+        texts = {places.name(path): text for path, text in loaded.lanes.texts.items()}
         self.history.record(Revision(revision, at, author, cause, texts))
+
+    def _places(self, settings: GatewaySettings) -> Places:
+        return Places.of(settings.rules, self._path, self.copies.folder)
 
     async def write(self, overlay: Overlay) -> None:
         """Puts texts where they belong: files, or the servers that copies are of.
@@ -99,7 +104,12 @@ class RuleBook:
             return reloader.state.revision
 
         editor = LaneEditor(
-            current, lambda overlay: self.load(overlay).lanes, self.write, reloaded, lambda: reloader.state.revision
+            current,
+            lambda overlay: self.load(overlay).lanes,
+            self.write,
+            reloaded,
+            lambda: reloader.state.revision,
+            lambda: self._places(settings()),
         )
 
         def draft(rules: str, requests: list[Any], last: int) -> Comparison:

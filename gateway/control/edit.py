@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.control.format import plain_lane, round_trip
+from gateway.control.places import Places
 from gateway.control.reload import FILES_CHANGED
 from gateway.control.rulefiles import GroupPlace, LoadedRules, Overlay
 from gateway.errors import ConfigError, GatewayError
@@ -37,6 +38,10 @@ class Outdated(GatewayError):
 
 class NotInForce(GatewayError):
     """Files say something that does not run: a change would be made of rules that nobody sees."""
+
+
+class Misplaced(GatewayError):
+    """A revision has files that the configuration's rules cannot have now, or lacks one that they must have."""
 
 
 class Refused(GatewayError):
@@ -72,7 +77,8 @@ class LaneEditor:
     """Edits the rules of a running gateway; one change at a time.
 
     `current` gives the rules in force, `try_load` what they would be with other texts (it raises ConfigError), `write`
-    puts texts where they belong, and `reload` loads them and returns the new revision.
+    puts texts where they belong, `reload` loads them and returns the new revision, and `places` says what files are called in
+    the history.
     """
 
     def __init__(
@@ -82,12 +88,14 @@ class LaneEditor:
         write: Callable[[Overlay], Awaitable[None]],
         reload: Callable[[str, str], Awaitable[int]],
         revision: Callable[[], int],
+        places: Callable[[], Places],
     ) -> None:
         self._current = current
         self._try_load = try_load
         self._write = write
         self._reload = reload
         self._revision = revision
+        self._places = places
         self._lock = asyncio.Lock()
 
     def view(self, group: str, name: str) -> LaneView:
@@ -163,16 +171,31 @@ class LaneEditor:
             return await self._change(group, "", index, drop, f"lane {group}/{name} deleted", author, dry_run)
 
     async def roll_back(self, files: Mapping[str, str], cause: str, author: str, dry_run: bool) -> Change:
-        """Makes the files what they were; those that were not there are removed. Raises Refused.
+        """Makes the files what they were; those that were not there are removed. Raises Misplaced and Refused.
 
         What the files say now need not be in force: this is a way out of a change that does not check.
         """
         async with self._lock:
-            then = {Path(file): text for file, text in files.items()}
+            then = self._then(files)
             now = await asyncio.to_thread(_on_disk, {*self._current().texts, *then})
             overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now[path] != text}
             overlay.update({path: None for path, text in now.items() if path not in then and text is not None})
             return await self._make(overlay, cause, author, dry_run, ("", ""))
+
+    def _then(self, files: Mapping[str, str]) -> dict[Path, str]:
+        """The files of a revision, where they are now. Raises Misplaced."""
+        places, known = self._places(), list(self._current().texts)
+        then: dict[Path, str] = {}
+        for name, text in files.items():
+            path = places.find(name, known)
+            if path is None:
+                raise Misplaced(f"the revision has a file {name!r}, and the configuration's `rules` have no such place")
+            then[path] = text
+        for path in known:
+            if path not in then and places.is_source(path):
+                message = f"the revision is older than {places.name(path)!r} among the configuration's `rules`"
+                raise Misplaced(f"{message}, which cannot be taken away")
+        return then
 
     @asynccontextmanager
     async def _in_force(self) -> AsyncIterator[None]:

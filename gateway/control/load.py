@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from gateway.control.certificates import certificate_files, certificate_problems
 from gateway.control.mirror import mirror_path
 from gateway.control.overrides import overridden
+from gateway.control.places import beside
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.tokens import token_files, token_problems
 from gateway.control.validate import from_origin, validate
@@ -107,7 +108,7 @@ def _load(
             if copy is not None and copy.exists():
                 sources.append(copy)
             continue
-        resolved = _beside(path, source)
+        resolved = beside(path, source)
         if resolved.exists():
             sources.append(resolved)
         else:
@@ -185,16 +186,6 @@ def _with_files(registry: RegistrySettings, beside: Path) -> RegistrySettings:
     if isinstance(registry, EmbeddedRegistrySettings) and registry.data is not None:
         return registry.model_copy(update={"data": beside / registry.data})
     return registry
-
-
-def _beside(path: Path, source: str) -> Path:
-    """A rules source, relative to its configuration; without `..` where that names the same, for people to read."""
-    joined = path.parent / source
-    plain = Path(os.path.normpath(joined))
-    try:
-        return plain if plain.samefile(joined) else joined
-    except OSError:
-        return joined
 
 
 def _rules_of(data: Any) -> list[str]:
