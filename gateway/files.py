@@ -74,9 +74,10 @@ def _open_regular(path: Path) -> BufferedReader:
 
 
 def _require_regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
-        what = "it is a directory" if stat.S_ISDIR(status.st_mode) else "it is no regular file"
-        raise OSError(errno.EINVAL, what, str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def write_file(path: Path, text: str, mode: int | None = None) -> None:

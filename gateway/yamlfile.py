@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def read_text(path: Path) -> str:
     """What a file says. Raises ConfigError where it cannot be read, is not UTF-8 or is empty."""
     file = str(path)
     try:
-        text = TextIOWrapper(BytesIO(read_file(path)), encoding="utf-8-sig").read()
+        text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(file, 1, 1, f"the file is not UTF-8 (byte {error.start})")]) from error
     except OSError as error:

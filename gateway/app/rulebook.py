@@ -15,6 +15,7 @@ from gateway.control.edit import LaneEditor
 from gateway.control.history import History, Revision
 from gateway.control.load import LoadedGateway, load_gateway
 from gateway.control.places import Places
+from gateway.control.reach import Reach
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.state import HISTORY
@@ -114,7 +115,9 @@ class RuleBook:
 
         def draft(rules: str, requests: list[Any], last: int) -> Comparison:
             path = Path("draft.yaml")
-            drafted = load_rules([path], overlay={path: rules})
+            files = current().files
+            base = None if not files else files[0] if files[0].is_dir() else files[0].parent
+            drafted = load_rules([path], overlay={path: rules}, reach=Reach((path,), files, base))
             records: Iterable[Recorded | None] = map(_record, requests)
             if last:
                 records = chain(records, read_records(_last_lines(settings(), last)))

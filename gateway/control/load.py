@@ -12,6 +12,7 @@ from gateway.control.certificates import certificate_files, certificate_problems
 from gateway.control.mirror import mirror_path
 from gateway.control.overrides import overridden
 from gateway.control.places import beside
+from gateway.control.reach import Reach
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.tokens import token_files, token_problems
 from gateway.control.validate import from_origin, validate
@@ -101,12 +102,14 @@ def _load(
         state = Path(settings.state)
     files: tuple[Path, ...] = (path,)
     sources: list[Path] = []
+    copies: list[Path] = []
     for index, source in enumerate(settings.rules if settings is not None else _rules_of(data)):
         if isinstance(source, RemoteRules):
             # What is not there yet, nobody has answered: there are no lanes until then, and readiness says so.
             copy = mirror_path(source, state) if state is not None else None
             if copy is not None and copy.exists():
                 sources.append(copy)
+                copies.append(copy)
             continue
         resolved = beside(path, source)
         if resolved.exists():
@@ -116,7 +119,7 @@ def _load(
             problem = document.problem(location, f"rules: there is no file or directory '{resolved}'")
             problems.append(from_origin(problem, location, origins))
     try:
-        lanes = load_rules(sources, environ, overlay)
+        lanes = load_rules(sources, environ, overlay, _reach_of(sources, copies))
         files += lanes.files
         if settings is not None:
             problems.extend(_unmet_needs(settings, lanes))
@@ -128,6 +131,12 @@ def _load(
         raise ConfigError(problems)
     files += tuple(Path(file) for file in (*certificate_files(settings), *token_files(settings)))
     return Loaded(settings, lanes, files)
+
+
+def _reach_of(sources: Sequence[Path], copies: Sequence[Path]) -> Reach:
+    """What copies of remote rules may name: files beside them, and below the directories of this machine's rules."""
+    folders = [source for source in sources if source.is_dir()]
+    return Reach(copies, [*folders, *(copy.parent for copy in copies if copy not in folders)])
 
 
 def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:

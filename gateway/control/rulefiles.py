@@ -8,8 +8,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from gateway.control.reach import Reach
 from gateway.control.validate import validate
 from gateway.errors import ConfigError, Problem
+from gateway.files import MAX_DATA, read_file
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.rules.ruleset import RuleSet
 from gateway.yamlfile import Document, Location, dotted, parse, read_text
@@ -49,10 +51,13 @@ Overlay = Mapping[Path, str | None]
 
 
 def load_rules(
-    sources: Sequence[Path], environ: Mapping[str, str] | None = None, overlay: Overlay | None = None
+    sources: Sequence[Path],
+    environ: Mapping[str, str] | None = None,
+    overlay: Overlay | None = None,
+    reach: Reach | None = None,
 ) -> LoadedRules:
     """The rules of directories and files, in order. Raises ConfigError with every problem of every file."""
-    return _RulesReader(environ, overlay or {}).read(sources)
+    return _RulesReader(environ, overlay or {}, reach or Reach()).read(sources)
 
 
 def yaml_files(directory: Path) -> list[Path]:
@@ -65,9 +70,10 @@ def yaml_files(directory: Path) -> list[Path]:
 
 
 class _RulesReader:
-    def __init__(self, environ: Mapping[str, str] | None, overlay: Overlay) -> None:
+    def __init__(self, environ: Mapping[str, str] | None, overlay: Overlay, reach: Reach) -> None:
         self._environ = environ
         self._overlay = overlay
+        self._reach = reach
         self._texts: dict[Path, str] = {}
         self._problems: list[Problem] = []
         self._groups: list[LaneGroup] = []
@@ -106,11 +112,11 @@ class _RulesReader:
             if text is None:
                 text = read_text(file)
             self._texts[file] = text
-            document = parse(text, str(file), self._environ)
+            document = parse(text, str(file), self._reach.environment(file, self._environ))
             self._problems.extend(_repeated_lanes(document))
             content = validate(RulesFile, document, {} if document.data is None else document.data)
         except ConfigError as error:
-            self._problems.extend(error.problems)
+            self._problems.extend(self._reach.explained(file, problem) for problem in error.problems)
             return
         for index, group in enumerate(content.lane_groups):
             known = self._places.get(group.name)
@@ -129,7 +135,11 @@ class _RulesReader:
                 continue
             line, _ = document.place((*location, "name"))
             self._segment_places[segment.name] = f"{file}:{line}"
-            path = file.parent / segment.file
+            path = self._reach.find(file, segment.file)
+            if path is None:
+                message = f"{dotted(location)}.file: '{segment.file}' is not below the directories of rules"
+                self._problems.append(document.problem((*location, "file"), message))
+                continue
             self._files.append(path)
             try:
                 self._segments[segment.name] = read_segment(path)
@@ -153,14 +163,13 @@ class _RulesReader:
                         known = ", ".join(sorted(self._segment_places)) or "none"
                         message = f"lane {group.name}/{lane.name}: there is no segment '{name}' (there are: {known})"
                         self._problems.append(Problem(*at, message))
-                    elif leaf.client_ip is not None:
-                        wrong = next((text for text in self._segments.get(name, ()) if not _is_network(text)), None)
-                        if wrong is not None:
-                            message = (
-                                f"lane {group.name}/{lane.name}: client_ip: segment '{name}' holds {wrong!r}, "
-                                "which is neither an address nor a network"
-                            )
-                            self._problems.append(Problem(*at, message))
+                    elif leaf.client_ip is not None and not all(map(_is_network, self._segments.get(name, ()))):
+                        # Not which value: whoever wrote the rule need not be allowed to read the file.
+                        message = (
+                            f"lane {group.name}/{lane.name}: client_ip: segment '{name}' has a value "
+                            "that is neither an address nor a network"
+                        )
+                        self._problems.append(Problem(*at, message))
 
 
 def read_segment(path: Path) -> frozenset[str]:
@@ -168,7 +177,7 @@ def read_segment(path: Path) -> frozenset[str]:
 
     Raises OSError, and ConfigError for a file that is empty (it is being written) or not UTF-8.
     """
-    content = path.read_bytes()
+    content = read_file(path, MAX_DATA)
     if not content:
         message = "the file is empty; a segment without values says so in a comment"
         raise ConfigError([Problem(str(path), 1, 1, message)])

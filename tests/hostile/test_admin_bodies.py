@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -243,4 +244,33 @@ async def test_a_body_that_is_too_large_is_refused_before_it_has_come(gateway: G
     writer.write(f"POST {ONE}/disable HTTP/1.1\r\n{head}\r\n".encode() + body)
     assert b" 413 " in await reader.readline()
     writer.close()
+    assert (await gateway.ask("/A/x?group=gray")).split()[0] == "gray"
+
+
+async def test_a_draft_reads_no_file_and_no_variable_of_the_machine(gateway: Gateway) -> None:
+    """A list of a draft could be any file, read line by line by asking who would move; or one that never ends."""
+    gateway.write("rules/vips.txt", "alice\n")
+    os.mkfifo(gateway.folder / "rules" / "fifo")
+    rules = "segments: [{name: s, file: '%s'}]\nlane_groups: [{name: demo, lanes: [{name: gray, tag: gray, match: [{param: u, segment: s}]}]}]"  # fmt: skip
+    asked = [{"url": "/A/x?u=alice"}, {"url": "/A/x?u=root"}]
+
+    async def what_if(draft: str) -> tuple[int, Any]:
+        body = json.dumps({"rules": draft, "requests": asked}).encode()
+        status, _, answer = await ask(
+            gateway.admin, "POST", "/api/v1/whatif", (("Content-Type", "application/json"),), body
+        )
+        return status, json.loads(answer)
+
+    status, found = await what_if(rules % "vips.txt")
+    assert (status, found["lanes"][0]) == (200, {"lane": "demo/gray", "before": 0, "after": 1})
+    for name in ("/etc/passwd", "/dev/zero", "../gateway.yaml", "/proc/self/environ"):
+        status, found = await what_if(rules % name)
+        assert (status, [error["message"] for error in found["errors"]]) == (
+            422,
+            [f"segments.0.file: '{name}' is not below the directories of rules"],
+        )
+    status, found = await what_if(rules % "fifo")
+    assert (status, "not a regular file" in found["detail"]) == (422, True)
+    status, found = await what_if("lane_groups: [{name: '${HOME}', lanes: []}]")
+    assert (status, "see no variable" in found["detail"]) == (422, True)
     assert (await gateway.ask("/A/x?group=gray")).split()[0] == "gray"

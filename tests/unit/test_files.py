@@ -39,9 +39,7 @@ def test_what_never_ends_never_begins_or_is_no_file_is_refused(tmp_path: Path, n
     os.mkfifo(tmp_path / "fifo")
     os.mknod(tmp_path / "socket", stat.S_IFSOCK | 0o600)
     (tmp_path / "link").symlink_to("/dev/zero")
-    with pytest.raises(
-        OSError, match=r"it is no regular file|it is a directory|no file has such a name|No such device"
-    ):
+    with pytest.raises(OSError, match=r"not a regular file|Is a directory|no file has such a name|No such device"):
         read_file(tmp_path / name)
 
 
@@ -96,5 +94,5 @@ def test_the_last_lines_of_a_file_are_found_from_its_end(tmp_path: Path, length:
         assert list(last_lines(tmp_path / "log", count)) == lines[-count:]
     (tmp_path / "log").write_bytes(b"")
     assert list(last_lines(tmp_path / "log", 3)) == []
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         list(last_lines(Path("/dev/zero"), 1))
