@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from ipaddress import IPv6Address
@@ -35,8 +36,8 @@ class Records:
         if reason:
             self.skip(reason)
             return
-        texts = {str(key): str(value) for key, value in (metadata or {}).items() if value is not None}
-        words = [str(label) for label in labels] if isinstance(labels, list | tuple) else []
+        texts = {key: _text(value) for key, value in (metadata or {}).items() if value is not None}
+        words = [label for label in labels if isinstance(label, str)] if isinstance(labels, list | tuple) else []
         tag = self._tags.tag_of(texts, words)
         bounded = min(max(float(weight), MIN_WEIGHT), MAX_WEIGHT) if weight else 0.0
         instance = Instance(host, port, tag, bounded, healthy, enabled, texts)
@@ -55,6 +56,11 @@ class Records:
         """Everything that was added, in canonical order."""
         ordered = tuple(self._found[address] for address in sorted(self._found))
         return Listing(ordered, self.skipped, is_forced)
+
+
+def _text(value: Any) -> str:
+    """A metadata value as text: what is none is written as JSON has it, `true` and not `True`."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _is_host(text: str) -> bool:

@@ -163,7 +163,7 @@ def _check_parameter(text: str) -> str:
 
 
 def _check_service(text: str) -> str:
-    if _SERVICE.fullmatch(text) is None:
+    if _SERVICE.fullmatch(text) is None or text in (".", ".."):
         raise ValueError("a service name is 1 to 255 letters, digits, '.', '_', '-', ':' or '@'")
     return text
 
