@@ -118,8 +118,9 @@ def make_private(folder: Path) -> None:
 
 
 def is_private(path: Path) -> bool:
-    """Whether nobody but its owner may read or write a file. Raises OSError."""
-    return not stat.S_IMODE(path.stat().st_mode) & 0o077
+    """Whether nobody but its owner may read or write a file; its group may, if that is how we do. Raises OSError."""
+    status = path.stat()
+    return not status.st_mode & (0o066 if status.st_uid == os.geteuid() else 0o006)
 
 
 def _make_folders(folder: Path) -> None:

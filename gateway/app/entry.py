@@ -16,6 +16,7 @@ from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.addresses import own_addresses
+from gateway.app.exposure import warn_of_exposure
 from gateway.app.parts import (
     debug_header,
     describe_lanes,
@@ -62,6 +63,7 @@ class EntryGateway:
     """`gateway serve`."""
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
+        self._path = path
         self._book = RuleBook(path, overrides, self._reload)
         self._reloader: Reloader[ReadyGateway] = Reloader(self._book.build, self._apply, self._record)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,6 +79,7 @@ class EntryGateway:
         await self._book.open()
         ready = await self._reloader.start(self._book.history.last)
         settings = self._settings = ready.loaded.settings
+        warn_of_exposure(settings, self._path)
         # The sockets before the rest: a port in use should fail before anything is announced.
         host = settings.listen.host
         sock = bind(host, settings.listen.port)

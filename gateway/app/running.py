@@ -7,6 +7,7 @@ import logging
 import signal
 from typing import Protocol
 
+from gateway.app.exposure import warn_of_registry
 from gateway.registry.embedded.server import EmbeddedRegistry
 
 _log = logging.getLogger("gateway")
@@ -60,6 +61,7 @@ class RegistryProgram:
     async def start(self) -> None:
         """Raises StartError where it cannot."""
         await self._registry.start()
+        warn_of_registry(self._registry.address)
         _log.info("registry on %s", self._registry.address)
 
     async def stop(self) -> None:

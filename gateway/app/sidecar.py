@@ -16,6 +16,7 @@ from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.addresses import find_address
 from gateway.app.copies import RuleCopies
+from gateway.app.exposure import warn_of_exposure
 from gateway.app.parts import (
     describe_lanes,
     describe_registries,
@@ -97,6 +98,7 @@ class Sidecar:
         await self._copies.open(load_sidecar(self._path, self._overrides).settings)
         ready = await self._reloader.start()
         settings = self._settings = ready.loaded.settings
+        warn_of_exposure(settings, self._path)
         # Both sockets first: nothing is registered before peers can reach it.
         inbound_socket = bind(settings.inbound.host, settings.inbound.port)
         outbound_socket = bind(settings.outbound.host, settings.outbound.port)
