@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final, Protocol
 from urllib.parse import quote
@@ -28,8 +29,10 @@ from gateway.registry.documents import ConflictError
 from gateway.web.problems import Rejected, problem, shown
 from gateway.web.work import Work
 
-MAX_LANE: Final = 1 << 20
-"""Bytes of a lane: one that names ten thousand users has 200 KiB."""
+MAX_LANE: Final = 256 << 10
+"""Bytes of a lane: one that names ten thousand users has 200 KiB, and a segment is for more."""
+MOST_ERRORS: Final = 100
+"""Problems that an answer tells."""
 MAX_DRAFT: Final = 4 << 20
 """Bytes of a draft and its requests, about 30,000. `gateway rules diff` takes any number."""
 MAX_LAST: Final = 1_000_000
@@ -92,11 +95,12 @@ class RulesApi:
             except Misplaced as error:
                 return problem(422, "bad_revision", str(error))
             except Refused as error:
-                errors = [{"field": field, "detail": detail} for field, detail in error.errors]
-                return problem(422, "bad_lane", str(error), errors=errors)
+                several = [f"{field}: {detail}" if field else detail for field, detail in error.errors]
+                errors = [{"field": field, "detail": detail} for field, detail in error.errors[:MOST_ERRORS]]
+                return problem(422, "bad_lane", _summary(several, "; "), errors=errors)
             except ConfigError as error:
-                errors = [asdict(item) for item in error.problems]
-                return problem(422, "bad_rules", str(error), errors=errors)
+                errors = [asdict(item) for item in error.problems[:MOST_ERRORS]]
+                return problem(422, "bad_rules", _summary(error.problems, "\n"), errors=errors)
             except RegistryError as error:
                 return problem(502, "source_unavailable", f"the change is not made: {error}")
             except (GatewayError, OSError) as error:
@@ -199,6 +203,14 @@ class RulesApi:
         # In a thread: requests go on while a million records are looked at.
         found = await self._work.run(self._draft, body["rules"], requests, last)
         return web.json_response(found.as_dict())
+
+
+def _summary(problems: Sequence[object], between: str) -> str:
+    """The problems in words, as many as are told."""
+    shown = [str(item) for item in problems[:MOST_ERRORS]]
+    if len(problems) > MOST_ERRORS:
+        shown.append(f"and {len(problems) - MOST_ERRORS} more")
+    return between.join(shown)
 
 
 def _names(request: web.Request) -> tuple[str, str]:

@@ -52,7 +52,7 @@ def _is_address(text: str) -> bool:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text  # a zone may be anything, and no URL has one in its Host
 
 
 def _is_loopback(listen: str) -> bool:

@@ -247,6 +247,16 @@ async def test_a_body_that_is_too_large_is_refused_before_it_has_come(gateway: G
     assert (await gateway.ask("/A/x?group=gray")).split()[0] == "gray"
 
 
+async def test_an_answer_tells_a_hundred_problems(gateway: Gateway) -> None:
+    """A small draft may have as many as it has letters."""
+    body = json.dumps({"rules": "lane_groups:\n" + "- {name: a}\n" * 5000}).encode()
+    status, _, answer = await ask(
+        gateway.admin, "POST", "/api/v1/whatif", (("Content-Type", "application/json"),), body
+    )
+    found = json.loads(answer)
+    assert (status, len(found["errors"]), found["detail"].splitlines()[-1]) == (422, 100, "and 4899 more")
+
+
 async def test_a_draft_reads_no_file_and_no_variable_of_the_machine(gateway: Gateway) -> None:
     """A list of a draft could be any file, read line by line by asking who would move; or one that never ends."""
     gateway.write("rules/vips.txt", "alice\n")

@@ -41,10 +41,12 @@ STARTING = "server is STARTING now, please try again later!"
 """Nacos' own words for a server that is not to be believed yet."""
 MAX_POLL = 30.0
 """Seconds that a long poll waits at most; Nacos answers half a second early."""
-MAX_PUBLISHED: Final = 24 << 20
-"""Bytes of a form with a config value: one of 10 MiB, in which every other byte has to be escaped."""
-MAX_LISTENED: Final = 4 << 20
-"""Bytes of a form that asks about config values. (Nacos' client asks about 3,000 at a time.)"""
+MAX_PUBLISHED: Final = 14 << 20
+"""Bytes of a form with a config value: one of 10 MiB, of which some has to be escaped."""
+MAX_LISTENED: Final = 1 << 20
+"""Bytes of a form that asks about config values …"""
+MOST_LISTENED: Final = 3000
+"""… and how many: what Nacos' client asks about at a time (ParamUtil.PER_TASK_CONFIG_SIZE)."""
 
 
 class Api:
@@ -338,7 +340,10 @@ def _error(request: web.Request, status: int, code: int, message: str) -> web.Re
 def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:
     """What a long poll asks about: the key as it is answered, the key, and the MD5 that the client has."""
     listened: list[tuple[str, ServiceKey, str]] = []
-    for line in unquote(text).split("\x01"):
+    text = unquote(text)
+    if text.count("\x01") > MOST_LISTENED:
+        raise Refused(f"Listening-Configs: more than {MOST_LISTENED} config values")
+    for line in text.split("\x01"):
         if line:
             parts = line.split("\x02")
             if len(parts) not in (3, 4):

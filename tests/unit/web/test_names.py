@@ -21,7 +21,7 @@ OURS = [
 ]
 THEIRS = [
     "evil.example", "evil.example:9900", "127.0.0.1.evil.example", "127.0.0.1.nip.io", "localhost.evil.example", "evil-localhost",
-    "local", "127.0.0.1@evil.example", "[evil.example]", "[127.0.0.1]", "::1:", "0x7f.1", "127.1", "..", ".", "a..", "", "evil.example.",
+    "local", "127.0.0.1@evil.example", "[evil.example]", "[127.0.0.1]", "[::1%evil.example]", "[fe80::1%eth0]:1", "::1:", "0x7f.1", "127.1", "..", ".", "a..", "", "evil.example.",
     "xn--localhost-9ya", "admin.example.com:9900", "notexample.com", "example.com", "localhost:x", "a b", "a/b",
 ]  # fmt: skip
 

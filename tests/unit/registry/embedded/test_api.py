@@ -308,6 +308,16 @@ async def test_a_long_poll_answers_when_the_value_changes(api: Api, registry: Em
     assert (await api.call("POST", "/nacos/v1/cs/configs/listener", form=malformed))[0] == 400
 
 
+async def test_a_long_poll_asks_about_so_many_values_and_no_more(api: Api) -> None:
+    lines = "".join(f"c{number}\x02g\x02\x01" for number in range(3001))
+    listening = "/nacos/v1/cs/configs/listener"
+    status, text = await api.call("POST", listening, form={"Listening-Configs": lines})
+    assert (status, "more than 3000 config values" in text) == (400, True)
+    some = lines[: lines.index("c3000")].replace("\x02\x01", "\x02x\x01")
+    status, text = await api.call("POST", listening, form={"Listening-Configs": some})
+    assert (status, text.count("\n")) == (200, 3000)
+
+
 async def test_stopping_ends_long_polls(registry: EmbeddedRegistry) -> None:
     other = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
     await other.start()
