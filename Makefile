@@ -13,7 +13,7 @@ demo: $(VENV)/.gateway  ## Show the scenario: gray A and gray C beside the basel
 	@$(BIN)/gateway demo $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests
-	@$(BIN)/python -m pytest -m 'not real' $(ARGS)
+	@$(BIN)/python -m pytest -m 'not real' -q --numprocesses auto --dist worksteal $(ARGS)
 
 test-real: $(VENV)/.dev  ## Run the tests against a real Consul and a real r-nacos
 	@$(BIN)/python -m tests.real.servers

@@ -16,6 +16,13 @@ settings.register_profile("default-here", derandomize=True, deadline=None)
 settings.load_profile("default-here")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses names that are others in every process: those that run parts of the tests must agree on what there is."""
+    nameless = [item.nodeid for item in items if " object at 0x" in item.nodeid]
+    if nameless:
+        raise pytest.UsageError(f"give these parameters ids of their own: {nameless[0]}")
+
+
 @pytest.fixture
 async def registry() -> AsyncIterator[EmbeddedRegistry]:
     """An embedded registry on a free port that has nothing to relearn."""

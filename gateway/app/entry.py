@@ -56,7 +56,7 @@ from gateway.routing.instance import Instance
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
-from gateway.settings import EmbeddedRegistrySettings, known_instances
+from gateway.settings import Address, EmbeddedRegistrySettings, known_instances
 from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
@@ -168,12 +168,10 @@ class EntryGateway:
         if self._missed:
             await self._reload(self._missed)
         _log.info(
-            "entry gateway on %s:%d (%s), admin API on %s:%d",
-            host,
-            port,
+            "entry gateway on %s (%s), admin API on %s",
+            Address(host=host, port=port),
             "1 worker" if settings.workers == 1 else f"{settings.workers} workers",
-            settings.admin.host,
-            self._admin.port,
+            Address(host=settings.admin.host, port=self._admin.port),
         )
 
     def state(self) -> State:

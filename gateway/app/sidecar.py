@@ -51,7 +51,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import RemoteRegistrySettings, SidecarSettings
+from gateway.settings import Address, RemoteRegistrySettings, SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.telemetry.counters import Traffic
 
@@ -212,13 +212,11 @@ class Sidecar:
         if self._missed:
             await self._reload(self._missed)
         _log.info(
-            "sidecar of %s (tag %s): inbound %s:%d, outbound %s:%d, app %s",
+            "sidecar of %s (tag %s): inbound %s, outbound %s, app %s",
             settings.service,
             settings.tag,
-            settings.inbound.host,
-            self._inbound.port,
-            settings.outbound.host,
-            self._outbound.port,
+            Address(host=settings.inbound.host, port=self._inbound.port),
+            Address(host=settings.outbound.host, port=self._outbound.port),
             settings.app,
         )
 

@@ -132,6 +132,8 @@ class Offer:
         self._role = role
         # Under another name at first: whoever offers here is replaced in one step, when this process serves.
         self._own_path = path.with_name(f"{path.name}.{os.getpid()}")
+        if path.exists() and not path.is_socket():
+            raise StartError(f"cannot offer a take-over at {path}: there is something else, which would be replaced")
         self._server: asyncio.Server | None = None
         self._is_busy = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -39,13 +39,14 @@ class ApplicationWatch:
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
         self._session: ClientSession | None = None
-        self.was_asked = False
-        self.is_up = False
-        self.reason = f"the application at {app.address} has not been asked yet"
+        # One that is not to be asked is taken for up: a service that only calls others listens nowhere.
+        self.is_up = self.was_asked = not settings.enabled
+        self.reason = "" if self.is_up else f"the application at {app.address} has not been asked yet"
 
     def start(self) -> None:
         """Begins, in the background."""
-        self._task = keep_running("watching the application", self._run)
+        if self._settings.enabled:
+            self._task = keep_running("watching the application", self._run)
 
     async def close(self) -> None:
         """Ends."""

@@ -125,13 +125,15 @@ def _routes(settings: ServingSettings) -> Iterator[Finding]:
     for number, route in enumerate(settings.routes):
         here: Location = ("routes", number)
         if route.respond is not None:
-            for name in ("strip_prefix", "inspect_body"):
+            for name in ("strip_prefix", "restore_prefix", "inspect_body"):
                 if has_been_set(route, name):
                     yield (*here, name), "nothing is forwarded where the route has an answer of its own (`respond`)"
             if route.respond.status in (204, 205, 304) and route.respond.body:
                 yield (*here, "respond", "body"), f"an answer of {route.respond.status} has no body (RFC 9110 §6.4.1)"
         elif route.strip_prefix and route.path == "/":
             yield (*here, "strip_prefix"), "there is nothing to take off the path '/'"
+        elif not route.strip_prefix and has_been_set(route, "restore_prefix"):
+            yield (*here, "restore_prefix"), "nothing is taken off the path without `strip_prefix: true`"
     wanted = sorted({route.service for route in settings.routes if route.service is not None})
     for name in settings.services:
         if wanted and name not in wanted:
@@ -158,6 +160,10 @@ def _identity(settings: ServingSettings) -> Iterator[Finding]:
                 yield ("debug", "header"), f"'{debug.header}' is `{what}` already: each needs a header of its own"
     if tokens is not None and tokens.header == settings.carriers.header:
         yield ("jwt", "header"), f"'{tokens.header}' is `carriers.header` already: each needs a header of its own"
+    for number, name in enumerate(() if settings.access_log is None else settings.access_log.headers):
+        for what, secret in (("debug.header", debug), ("jwt.header", tokens)):
+            if secret is not None and secret.header == name:
+                yield ("access_log", "headers", number), f"'{name}' is `{what}`: it holds a secret and is never logged"
     if settings.tls is not None:
         for number, item in enumerate(settings.tls.certificates):
             if item in settings.tls.certificates[:number]:

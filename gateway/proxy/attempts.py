@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from gateway import hop
 from gateway.proxy.origin import Busy
 from gateway.proxy.replies import STATUS_OF
-from gateway.routing.ejection import CONNECT, ERRORS
+from gateway.routing.ejection import CONNECT, ERRORS, UNAVAILABLE
+from gateway.routing.instance import BASE
 from gateway.routing.services import CONNECT_ERROR, MISDIRECTED
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ async def connect_and_send(exchange: Exchange) -> None:
             if exchange.is_over:
                 return
             # Nothing was sent: any method may go to another instance.
-            if _retry_elsewhere(exchange, kind) or _fall_back(exchange, CONNECT_ERROR):
+            if _retry_elsewhere(exchange, kind, is_unprocessed=True) or _fall_back(exchange, CONNECT_ERROR):
                 continue
             if exchange.request.hop and not exchange.plan.hop:
                 # One of our own asks for this very instance, and nothing was done: it can go elsewhere. (A plan with a hop
@@ -134,7 +135,7 @@ def turn_away(exchange: Exchange, reason: bytes) -> bool:
         if is_other:
             context.ejector.refused(service, instance)
         else:
-            context.ejector.failed(service, instance, CONNECT)
+            context.ejector.failed(service, instance, UNAVAILABLE)
     context.traffic.count_upstream_error(service, plan.decision.pool, "misdirected" if is_other else "unavailable")
     upload = exchange.upload
     if upload is not None and not upload.can_replay:
@@ -146,13 +147,17 @@ def turn_away(exchange: Exchange, reason: bytes) -> bool:
             plan.turn_to(other)
             return True
         return _fall_back(exchange, MISDIRECTED)
-    return _retry_elsewhere(exchange, "unavailable") or _fall_back(exchange, CONNECT_ERROR)
+    return _retry_elsewhere(exchange, "unavailable", is_unprocessed=True) or _fall_back(exchange, CONNECT_ERROR)
 
 
-def _retry_elsewhere(exchange: Exchange, reason: str) -> bool:
-    """Changes the plan to another instance of its pool, as far as there is one and attempts and budget allow it."""
+def _retry_elsewhere(exchange: Exchange, reason: str, is_unprocessed: bool = False) -> bool:
+    """Changes the plan to another instance of its pool, as far as there is one and attempts and budget allow it.
+
+    `is_unprocessed`: nothing was done. Of a lane this costs no budget, since falling back to the baseline would cost none.
+    """
     other = exchange.plan.other()
-    if other is None or not _may_retry(exchange, reason):
+    is_free = is_unprocessed and exchange.plan.decision.pool != BASE
+    if other is None or not _may_retry(exchange, reason, is_free):
         return False
     exchange.plan.turn_to(other)
     return True
@@ -171,13 +176,13 @@ def _fall_back(exchange: Exchange, reason: str) -> bool:
     return True
 
 
-def _may_retry(exchange: Exchange, reason: str) -> bool:
+def _may_retry(exchange: Exchange, reason: str, is_free: bool = False) -> bool:
     context = exchange.context
     budget = context.budget
     if exchange.retries + 1 >= budget.attempts:
         return False
     service = exchange.plan.decision.service
-    if not budget.take(context.traffic.started, context.loop.time()):
+    if not is_free and not budget.take(context.traffic.started, context.loop.time()):
         context.traffic.count_retry_denied(service)
         return False
     exchange.retries += 1

@@ -91,15 +91,25 @@ class Listener:
         await self.stop_accepting()
         deadline = context.loop.time() + timeout
         while True:
-            quiet = context.loop.time() - QUIET
-            for connection in list(context.connections):
-                if connection.quiet_since <= quiet:
-                    connection.close_if_idle()
+            await self._close_quiet()
             if not context.connections:
                 return True
             if context.loop.time() >= deadline:
                 return False
             await asyncio.sleep(0.02)
+
+    async def _close_quiet(self) -> None:
+        """Closes connections that have been without a request for a while."""
+        context = self._context
+        quiet = context.loop.time() - QUIET
+        found = [connection for connection in context.connections if connection.quiet_since <= quiet]
+        if found:
+            # If this process was held up, requests may have come that it has not read: after two turns of the loop it has.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        for connection in found:
+            if connection.quiet_since <= quiet:
+                connection.close_if_idle()
 
     async def stop_accepting(self) -> None:
         """Closes the sockets. Clients that have connected but were not accepted yet are served: they would be reset.

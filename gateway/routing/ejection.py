@@ -18,12 +18,18 @@ _log = logging.getLogger("gateway")
 
 CONNECT: Final = "connect"
 """It does not accept connections."""
+UNAVAILABLE: Final = "unavailable"
+"""Its sidecar says that its application cannot be reached: known at once, and over as soon as it is up again."""
 ERRORS: Final = "errors"
 """It answers with 5xx, not in time, or with nothing that is an answer."""
 CHECK: Final = "check"
 """It does not pass its active checks."""
 MISDIRECTED: Final = "misdirected"
 """It is not the instance that the registry lists at its address."""
+
+
+SOON: Final = 1.0
+"""Seconds after which an instance whose application is down is tried again: asking its sidecar costs nearly nothing."""
 
 
 class Timer(Protocol):
@@ -124,6 +130,9 @@ class Ejector:
         record = self._record(service, instance)
         if record.out_since is not None:
             return  # it was under way before
+        if cause == UNAVAILABLE:
+            self._eject(record, service, instance, cause)
+            return
         if cause == CONNECT:
             record.connect_failures += 1
         else:
@@ -250,8 +259,11 @@ class Ejector:
 
     def _eject(self, record: _Record, service: str, instance: Instance, cause: str) -> None:
         now = self._clock()
-        record.times = 1 if now >= record.sound_at else record.times + 1
-        record.seconds = min(self.terms.longest, self.terms.time * 2 ** min(record.times - 1, 16))
+        if cause == UNAVAILABLE:
+            record.seconds = min(SOON, self.terms.time)
+        else:
+            record.times = 1 if now >= record.sound_at else record.times + 1
+            record.seconds = min(self.terms.longest, self.terms.time * 2 ** min(record.times - 1, 16))
         record.out_since = now
         record.cause = cause
         record.connect_failures = record.errors = 0
@@ -260,7 +272,7 @@ class Ejector:
         if instance.address not in self._out.get(service, ()):
             _log.warning(
                 "service %s: %s %s, and stays: no more than %g of the baseline may be ejected",
-                service, instance.address, _EXPLAINED[cause].removeprefix("it "), self.terms.share,
+                service, instance.address, _EXPLAINED[cause].removeprefix("it ").removeprefix("its "), self.terms.share,
             )  # fmt: skip
 
     def _release(self, record: _Record, service: str, instance: Instance) -> None:
@@ -293,6 +305,7 @@ class Ejector:
 
 _EXPLAINED: Final = {
     CONNECT: "it does not accept connections",
+    UNAVAILABLE: "its application does not accept connections",
     ERRORS: "it answers with errors only",
     CHECK: "it does not pass its checks",
 }

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from ipaddress import IPv6Network, ip_network
 from typing import Final, Literal
 from urllib.parse import quote
 
 from gateway.errors import ProtocolError
+from gateway.http.authority import host_of
 from gateway.http.target import match_path
 from gateway.routing.instance import is_tag
 
@@ -32,12 +34,13 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SERVICE: Final = re.compile(r"[0-9A-Za-z@._:-]{1,255}")
 _TAG: Final = re.compile(r"[0-9A-Za-z._-]{0,63}")
+_LABELS: Final = r"(?:[0-9a-z_~-]|\.(?!\.))*"
 _HOSTS: Final[Mapping[Part, re.Pattern[str]]] = {
-    "whole": re.compile(r"[0-9a-z._~-]+|\[[0-9a-f:.]+\]"),
-    "start": re.compile(r"[0-9a-z._~-]*|\[[0-9a-f:.]*\]?"),
-    "end": re.compile(r"[0-9a-z._~-]*|\[?[0-9a-f:.]*\]"),
-    "inside": re.compile(r"[0-9a-z._~-]*|\[?[0-9a-f:.]*\]?"),
+    "start": re.compile(r"(?!\.)" + _LABELS + r"|\[[0-9a-f:.]*\]?"),
+    "end": re.compile(_LABELS + r"|\[?[0-9a-f:.]*\]"),
+    "inside": re.compile(_LABELS + r"|\[?[0-9a-f:.]*\]?"),
 }
+"""Parts of hosts; whole ones are read as the listener reads them."""
 
 
 def in_form(source: str, text: str, part: Part = "whole") -> str:
@@ -109,9 +112,12 @@ def _path(text: str, part: Part) -> str:
 
 def _host(text: str, part: Part) -> str:
     read = text.lower()
-    if part in ("whole", "end") and len(read) > 1:
-        read = read.removesuffix(".")
-    if _HOSTS[part].fullmatch(read):
+    if part == "whole" and (":" not in read or read.endswith("]")):
+        with suppress(ProtocolError, UnicodeEncodeError):
+            return host_of(read.encode("ascii"))
+    if part == "end" and len(read) > 1:
+        read = read.removesuffix(".")  # so do hosts
+    if part != "whole" and _HOSTS[part].fullmatch(read):
         return read
     if "*" in read:
         hint = "there are no wildcards; write {host: {suffix: .example}} for all below example"

@@ -118,6 +118,8 @@ class CheckSettings(Model):
 class AppCheckSettings(Model):
     """How a sidecar finds out whether its application takes requests. An instance whose application does not gets none."""
 
+    enabled: bool = True
+    """Whether it is asked at all. `false` for a service that only calls others, as a timer or a queue consumer does."""
     path: str | None = Field(default=None, pattern=r"^/[!-\"$-~]*$")
     """What is asked for, by GET; an answer below 400 is a good one. Left out: a connection is enough."""
     interval: PositiveDuration = 0.5

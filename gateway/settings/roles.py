@@ -149,16 +149,6 @@ class GatewaySettings(ServingSettings):
         return one_or_several(self.registry, self.registries)
 
     @model_validator(mode="after")
-    def _logs_no_secret(self) -> GatewaySettings:
-        logged = () if self.access_log is None else self.access_log.headers
-        for secret, setting in ((self.debug, "debug.header"), (self.jwt, "jwt.header")):
-            if secret is not None and secret.header in logged:
-                raise ValueError(
-                    f"access_log.headers: {secret.header!r} is {setting}, holds a secret and is never logged"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _has_registries(self) -> GatewaySettings:
         self._check_registries(self.all_registries)
         embedded = [item for item in self.all_registries.values() if isinstance(item, EmbeddedRegistrySettings)]

@@ -44,6 +44,4 @@ class RouteSettings(Model):
     def _one_target(self) -> RouteSettings:
         if (self.service is None) == (self.respond is None):
             raise ValueError("a route has either a service or an answer (respond)")
-        if "restore_prefix" in self.model_fields_set and not self.strip_prefix:
-            raise ValueError("restore_prefix: says nothing without strip_prefix: true")
         return self

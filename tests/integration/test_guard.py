@@ -10,6 +10,7 @@ import pytest
 from gateway.control.checks import Checks
 from gateway.demo.processes import free_port
 from gateway.hop import SIDECAR_KEY
+from gateway.proxy.budget import RetryBudget
 from gateway.routing.instance import BASE, Instance
 from gateway.settings import CheckSettings
 from tests.support.mesh import Mesh
@@ -207,8 +208,10 @@ async def test_a_dead_application_behind_a_living_gray_sidecar_fails_nobody(
     gray = await mesh.inbound(free_port(), "gray")
     mesh.list(base.instance(), gray.instance("gray"))
     assert await mesh.ask(GRAY, method, body, times=8) == {"200 base"}
-    # Three in a row, and it is out.
-    assert mesh.traffic.fallbacks == {("a", "gray", "connect_error"): 3, ("a", "gray", "ejected"): 5}
+    # Said by its own sidecar, it is known at once, and out for a moment.
+    assert set(mesh.traffic.fallbacks) == {("a", "gray", "connect_error"), ("a", "gray", "ejected")}
+    assert sum(mesh.traffic.fallbacks.values()) == 8
+    assert set(mesh.traffic.ejections) == {("a", "gray", "unavailable")}
     assert mesh.traffic.retries_denied == {}
 
 
@@ -237,6 +240,22 @@ async def test_two_dead_gray_instances_fail_nobody_either(mesh: Mesh, origin: Or
     dead = [Instance("127.0.0.1", free_port(), "gray") for _ in range(2)]
     mesh.list(base.instance(), *dead)
     assert await mesh.ask(GRAY, times=10) == {"200 base"}
+
+
+async def test_one_dead_gray_instance_of_two_costs_nobody_the_lane(origin: Origin) -> None:
+    """Whether nothing listens there or its application is down: the other one serves, whatever the budget."""
+    mesh = Mesh(RetryBudget(attempts=2, share=0.0, minimum=0.0))
+    await mesh.start()
+    base = await mesh.inbound(origin.ports["base"])
+    gray = await mesh.inbound(origin.ports["gray"], "gray")
+    dead = await mesh.inbound(free_port(), "gray")
+    for other in (dead.instance("gray"), Instance("127.0.0.1", free_port(), "gray")):
+        mesh.list(base.instance(), gray.instance("gray"), other)
+        assert await mesh.ask(GRAY, times=10) == {"200 gray"}
+    # The baseline has no such privilege: a retry is load, and there is a budget for it.
+    mesh.list(base.instance(), Instance("127.0.0.1", free_port()))
+    assert await mesh.ask(times=2) == {"200 base", "502 connect_failed"}
+    await mesh.close()
 
 
 async def test_many_at_once_while_the_address_changes_hands(mesh: Mesh, origin: Origin) -> None:

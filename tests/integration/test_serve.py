@@ -181,7 +181,7 @@ async def test_sigterm_drains_and_exits_0(gateway: Gateway, origin: Origin) -> N
 
     origin.script = slow
     asking = asyncio.create_task(gateway.ask("/A/x"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not origin.connections:
             await asyncio.sleep(0.01)
     gateway.send(signal.SIGTERM)
@@ -197,7 +197,7 @@ async def test_a_second_signal_ends_at_once(gateway: Gateway, origin: Origin) ->
 
     origin.script = silent
     asking = asyncio.create_task(gateway.ask("/A/x"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not origin.connections:
             await asyncio.sleep(0.01)
     gateway.send(signal.SIGTERM)

@@ -131,7 +131,7 @@ async def test_sighup_reloads(running: Running) -> None:
     config.write_text(config.read_text() + "# changed\n")
     running.program.send(signal.SIGHUP)
     assert running.admin is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await get_json(running.admin, "/api/v1/status"))["revision"] != 2:
             await asyncio.sleep(0.02)
 

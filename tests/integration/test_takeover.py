@@ -248,6 +248,12 @@ async def test_a_place_that_cannot_be_offered_is_told_at_once(scene: Scene, orig
     await gateway.start("serve", "-c", "gateway.yaml", "--takeover", "missing/takeover.sock")
     assert await gateway.wait() == 3
     assert "could not start: cannot offer a take-over at missing/takeover.sock: No such file" in gateway.log.read_text()
+    await gateway.start("serve", "-c", "gateway.yaml", "--takeover", "gateway.yaml")
+    assert await gateway.wait() == 3
+    assert (
+        "could not start: cannot offer a take-over at gateway.yaml: there is something else" in gateway.log.read_text()
+    )
+    assert (scene.folder / "gateway.yaml").is_file()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -306,7 +312,7 @@ async def test_the_supervisor_is_told_when_it_is_ready_reloads_and_stops(tmp_pat
         loop = asyncio.get_running_loop()
 
         async def next_state() -> str:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (state := (await loop.sock_recv(told, 4096)).decode()) == "WATCHDOG=1":
                     pass
                 return state
@@ -317,7 +323,7 @@ async def test_the_supervisor_is_told_when_it_is_ready_reloads_and_stops(tmp_pat
             assert await next_state() == "READY=1"
             await gateway.wait_ok(gateway.admin)
             for _ in range(3):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     assert await loop.sock_recv(told, 4096) == b"WATCHDOG=1"
             gateway.send(signal.SIGHUP)
             reloading = await next_state()

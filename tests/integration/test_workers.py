@@ -84,7 +84,7 @@ async def test_a_killed_worker_loses_its_own_requests_only_and_is_replaced(gatew
     async with load(gateway) as clients:
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (
                 len([worker for worker in await workers(gateway) if worker["serving"] and worker["pid"] != victim]) < 2
             ):
@@ -103,7 +103,7 @@ async def test_a_worker_asked_to_go_is_replaced_without_losing_a_request(gateway
     before = {worker["pid"] for worker in await workers(gateway)}
     async with load(gateway) as clients:
         os.kill(min(before), signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not {worker["pid"] for worker in await workers(gateway) if worker["serving"]} - before:
                 await asyncio.sleep(0.02)
         await clients.more()
@@ -123,7 +123,7 @@ async def test_reloads_under_load_lose_and_misroute_nothing(gateway: Gateway) ->
 async def test_a_reload_reaches_every_worker(gateway: Gateway) -> None:
     gateway.write("rules/gray.yaml", RULES.replace("enabled: true", "enabled: false"))
     await gateway.wait_revision(2)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while {await gateway.ask("/A/x?group=gray") for _ in range(20)} != {"base GET /x?group=gray"}:
             await asyncio.sleep(0.01)
 

@@ -50,14 +50,14 @@ class Gateway(Program):
             return await response.text()
 
     async def wait_revision(self, revision: int) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (status := await get_json(self.admin, "/api/v1/status"))["revision"] != revision:
                 await asyncio.sleep(0.02)
             result: dict[str, Any] = status
             return result
 
     async def wait_reload_error(self) -> list[str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (error := (await get_json(self.admin, "/api/v1/status"))["last_reload_error"]):
                 await asyncio.sleep(0.02)
             result: list[str] = error

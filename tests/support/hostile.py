@@ -45,7 +45,7 @@ async def connect(proxy: Proxy) -> Client:
     """A client connection that the proxy has accepted: from now on each write is a read of its own there."""
     before = proxy.traffic.connections
     client = await proxy.connect()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while proxy.traffic.connections == before:
             await asyncio.sleep(0)
     return client

@@ -71,7 +71,7 @@ class Program:
                 held |= int(value, 16)
         return bool(held & 1 << (signal.SIGUSR2 - 1))
 
-    async def wait(self, timeout: float = 15.0) -> int:
+    async def wait(self, timeout: float = 60.0) -> int:
         """The exit code."""
         assert self._process is not None
         async with asyncio.timeout(timeout):
@@ -82,9 +82,9 @@ class Program:
             self._process.kill()
             await self._process.wait()
 
-    async def wait_ok(self, port: int, path: str = "/readyz", status: int = 200, timeout: float = 20.0) -> str:
+    async def wait_ok(self, port: int, path: str = "/readyz", status: int = 200, timeout: float = 60.0) -> str:
         """Waits until an endpoint answers with a status; the body of that answer."""
-        async with asyncio.timeout(timeout), ClientSession(timeout=ClientTimeout(total=2)) as session:
+        async with asyncio.timeout(timeout), ClientSession(timeout=ClientTimeout(total=10)) as session:
             while True:
                 try:
                     async with session.get(f"http://127.0.0.1:{port}{path}") as response:
@@ -98,6 +98,6 @@ class Program:
 
 
 async def get_json(port: int, path: str) -> Any:
-    async with ClientSession(timeout=ClientTimeout(total=5)) as session:
+    async with ClientSession(timeout=ClientTimeout(total=30)) as session:
         async with session.get(f"http://127.0.0.1:{port}{path}") as response:
             return await response.json()

@@ -55,7 +55,7 @@ class Client:
 
     async def answer(self, method: str = "GET") -> Answer:
         """The next answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = await self.reader.readuntil(b"\r\n\r\n")
             status = int(head.split(b" ", 2)[1])
             answer = Answer(status, head[:-4], b"")
@@ -73,7 +73,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """Everything until the proxy closes."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             try:
                 return await self.reader.read()
             except ConnectionError:

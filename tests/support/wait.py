@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], what: str = "the condition", timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], object], what: str = "the condition", timeout: float = 30.0) -> None:
     """Waits until `condition()` is true; fails the test after `timeout` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout

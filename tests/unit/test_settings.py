@@ -152,28 +152,6 @@ def test_a_network_of_ipv4_addresses_is_one_of_ipv4(network: str, meant: str) ->
     assert [str(item) for item in gateway(trusted=[network]).trusted] == [meant]
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"debug": {"header": "Host"}}, "header 'host' has a meaning of its own and cannot carry the secret"),
-        (
-            {"debug": {"header": "x-why"}, "access_log": {"headers": ["X-Why"]}},
-            "access_log.headers: 'x-why' is debug.header, holds a secret and is never logged",
-        ),
-        (
-            {"jwt": {"header": "x-token", "verify": False}, "access_log": {"headers": ["x-token"]}},
-            "access_log.headers: 'x-token' is jwt.header, holds a secret and is never logged",
-        ),
-        ({"routes": [{"path": "/A", "service": "a", "restore_prefix": False}]}, "restore_prefix: says nothing without strip_prefix: true"),
-    ],
-)  # fmt: skip
-def test_settings_that_do_not_go_together(settings: dict[str, Any], message: str) -> None:
-    if "debug" in settings:
-        settings["debug"]["secret"] = "change-me-everywhere"
-    ((_, found),) = refusals(GatewaySettings, {**GATEWAY, **settings})
-    assert found.endswith(message)
-
-
 def test_a_static_registry_keeps_one_instance_an_address() -> None:
     registry = {
         "kind": "static",

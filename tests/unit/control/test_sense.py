@@ -84,6 +84,7 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: nothing is forwarded where the route has an answer of its own (`respond`)"),
         (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: an answer of 204 has no body (RFC 9110 §6.4.1)"),
         (GATEWAY.replace("/A,", "/, strip_prefix: true,"), "2:34: routes.0.strip_prefix: there is nothing to take off the path '/'"),
+        (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: nothing is taken off the path without `strip_prefix: true`"),
         # One setting that leaves another nothing to do.
         (GATEWAY + "access_log: {format: combined, headers: [x-user]}", "3:41: access_log.headers: headers are logged in JSON only: `format: json`"),
         (GATEWAY + "ejection: {time: 60s, longest: 10s}", "3:32: ejection.longest: is shorter than `ejection.time` (60 s)"),
@@ -97,6 +98,8 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY + "debug: {secret: sixteen-letters-, header: host}", "3:43: debug.header: header 'host' has a meaning of its own and cannot carry the secret"),
         (GATEWAY + "debug: {secret: sixteen-letters-, header: x-gray-tag}", "3:43: debug.header: 'x-gray-tag' is `carriers.header` already: each needs a header of its own"),
         (GATEWAY + "jwt: {verify: false, header: x-gray-tag}", "3:30: jwt.header: 'x-gray-tag' is `carriers.header` already: each needs a header of its own"),
+        (GATEWAY + "debug: {secret: sixteen-letters-}\naccess_log: {headers: [a, X-Gray-Debug]}", "4:27: access_log.headers.1: 'x-gray-debug' is `debug.header`: it holds a secret and is never logged"),
+        (GATEWAY + "jwt: {verify: false, header: x-token}\naccess_log: {headers: [x-token]}", "4:24: access_log.headers.0: 'x-token' is `jwt.header`: it holds a secret and is never logged"),
         # Files.
         (GATEWAY + "state: ''", "3:8: state: the name of a file or directory is accepted; found ''"),
         (GATEWAY + "rules: ''", "3:8: rules.0.path: the name of a file or directory is accepted; found ''"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.routing.ejection import CHECK, CONNECT, ERRORS, MISDIRECTED, EjectionTerms, Ejector
+from gateway.routing.ejection import CHECK, CONNECT, ERRORS, MISDIRECTED, UNAVAILABLE, EjectionTerms, Ejector
 from gateway.routing.instance import BASE, Instance
 
 
@@ -79,6 +79,19 @@ def test_failures_in_a_row_eject_and_time_lets_in_again(cause: str, enough: int)
     bench.move(0.1)
     assert bench.out(*ALL) == set()
     assert bench.changes == ["orders", "orders"]
+
+
+def test_an_instance_whose_application_is_down_is_out_at_once_and_never_for_long() -> None:
+    bench = Bench()
+    gray = instance(5, "gray")
+    for _ in range(4):
+        bench.fail(gray, 1, UNAVAILABLE)
+        assert bench.out(ONE, gray) == {5}
+        bench.move(0.9)
+        assert bench.out(ONE, gray) == {5}
+        bench.move(0.1)
+        assert bench.out(ONE, gray) == set()
+    assert bench.causes == [UNAVAILABLE] * 4
 
 
 def test_who_fails_again_soon_is_out_longer_up_to_a_limit() -> None:
