@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final
 
+from gateway.printable import printable
+
 LEVELS: Final = ("debug", "info", "warning", "error")
 TEXT: Final = "text"
 JSON: Final = "json"
@@ -136,7 +138,10 @@ class _Formatter(logging.Formatter):
         return message
 
     def _traceback(self, record: logging.LogRecord) -> str:
-        return self.formatException(record.exc_info) if record.exc_info else ""
+        parts = [self.formatException(record.exc_info)] if record.exc_info else []
+        if record.stack_info:
+            parts.append(self.formatStack(record.stack_info))
+        return "\n".join(parts)
 
 
 class TextFormatter(_Formatter):
@@ -145,10 +150,10 @@ class TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, and a traceback's lines."""
         process = str(record.process) if self._worker is None else f"{record.process} worker {self._worker}"
-        line = f"{self._when(record)} {record.levelname} {record.name} [{process}]: {_printable(self._message(record))}"
+        line = f"{self._when(record)} {record.levelname} {record.name} [{process}]: {printable(self._message(record))}"
         traceback = self._traceback(record)
         # Indented: no line that somebody else has a word in is to look like a record.
-        return line + "".join(f"\n    {_printable(part)}" for part in traceback.splitlines())
+        return line + "".join(f"\n    {printable(part)}" for part in traceback.splitlines())
 
 
 class JSONFormatter(_Formatter):
@@ -168,10 +173,3 @@ class JSONFormatter(_Formatter):
         if traceback:
             fields["traceback"] = traceback
         return json.dumps(fields)
-
-
-def _printable(text: str) -> str:
-    """Text that may come from outside, with everything escaped that moves a cursor or ends a line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigError, Problem
+from gateway.files import read_file
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _EXPECTED = {
@@ -89,7 +90,7 @@ def read_text(path: Path, file: str = "") -> str:
     """
     file = file or str(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(file, 1, 1, f"the file is not UTF-8 (byte {error.start})")]) from error
     except OSError as error:
@@ -206,7 +207,7 @@ class _Reader:
         """The text of a file that the service manager keeps for this process (systemd.exec(5), LoadCredential=)."""
         folder = self._environ.get("CREDENTIALS_DIRECTORY")
         try:
-            return (Path(folder) / name).read_text(encoding="utf-8").removesuffix("\n") if folder else None
+            return read_file(Path(folder, name)).decode().removesuffix("\n") if folder else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

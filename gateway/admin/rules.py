@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.admin.problems import problem
-from gateway.control.edit import AlreadyThere, Change, LaneEditor, LaneView, NotInForce, NotThere, Outdated, Refused
+from gateway.admin.endpoints import JSON, BodyHandler, taking
+from gateway.control.edit import (
+    AlreadyThere,
+    Change,
+    LaneEditor,
+    LaneView,
+    Misplaced,
+    NotInForce,
+    NotThere,
+    Outdated,
+    Refused,
+)
 from gateway.control.history import History
 from gateway.control.whatif import Comparison
 from gateway.errors import ConfigError, GatewayError, RegistryError
+from gateway.printable import printable
 from gateway.registry.documents import ConflictError
+from gateway.web.problems import Rejected, problem, shown
+from gateway.web.work import Work
 
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
-MAX_BODY = 64 * 1024 * 1024
-"""Bytes of a request: recorded requests for a what-if are many."""
+MAX_LANE: Final = 256 << 10
+"""Bytes of a lane: one that names ten thousand users has 200 KiB, and a segment is for more."""
+MOST_ERRORS: Final = 100
+"""Problems that an answer tells."""
+MAX_DRAFT: Final = 4 << 20
+"""Bytes of a draft and its requests, about 30,000. `gateway rules diff` takes any number."""
+MAX_LAST: Final = 1_000_000
+"""Lines of the access log that a what-if looks at."""
+MERGE_PATCH: Final = JSON | {"application/merge-patch+json"}
+"""RFC 7396 §4."""
 
 
 class Draft(Protocol):
@@ -41,28 +60,30 @@ class RulesApi:
         self._history = history
         self._draft = draft
 
-    def routes(self) -> list[web.RouteDef]:
-        """What is served."""
+    def routes(self, work: Work) -> list[web.RouteDef]:
+        """What is served; what takes long is done as `work`."""
+        self._work = work
         lane = "/api/v1/groups/{group}/lanes/{lane}"
+        revision = "/api/v1/history/{revision:[0-9]{1,15}}"
         return [
-            web.get(lane, self._failing(self._get)),
-            web.get("/api/v1/groups/{group}/lanes", self._failing(self._list)),
-            web.post("/api/v1/groups/{group}/lanes", self._failing(self._create)),
-            web.put(lane, self._failing(self._replace)),
-            web.patch(lane, self._failing(self._patch)),
-            web.delete(lane, self._failing(self._delete)),
-            web.post(lane + "/enable", self._failing(self._enable)),
-            web.post(lane + "/disable", self._failing(self._disable)),
-            web.get("/api/v1/history", self._failing(self._list_history)),
-            web.get("/api/v1/history/{revision}", self._failing(self._get_revision)),
-            web.post("/api/v1/history/{revision}/rollback", self._failing(self._roll_back)),
-            web.post("/api/v1/whatif", self._failing(self._what_if)),
+            web.get(lane, taking(work, self._failing(self._get))),
+            web.get("/api/v1/groups/{group}/lanes", taking(work, self._failing(self._list))),
+            web.post("/api/v1/groups/{group}/lanes", taking(work, self._failing(self._create), MAX_LANE)),
+            web.put(lane, taking(work, self._failing(self._replace), MAX_LANE)),
+            web.patch(lane, taking(work, self._failing(self._patch), MAX_LANE, MERGE_PATCH)),
+            web.delete(lane, taking(work, self._failing(self._delete))),
+            web.post(lane + "/enable", taking(work, self._failing(self._enable))),
+            web.post(lane + "/disable", taking(work, self._failing(self._disable))),
+            web.get("/api/v1/history", taking(work, self._failing(self._list_history))),
+            web.get(revision, taking(work, self._failing(self._get_revision))),
+            web.post(revision + "/rollback", taking(work, self._failing(self._roll_back))),
+            web.post("/api/v1/whatif", taking(work, self._failing(self._what_if), MAX_DRAFT)),
         ]
 
-    def _failing(self, handler: _Handler) -> _Handler:
-        async def handle(request: web.Request) -> web.Response:
+    def _failing(self, handler: BodyHandler) -> BodyHandler:
+        async def handle(request: web.Request, body: Any) -> web.Response:
             try:
-                return await handler(request)
+                return await handler(request, body)
             except NotThere as error:
                 return problem(404, "not_found", str(error))
             except AlreadyThere as error:
@@ -71,60 +92,59 @@ class RulesApi:
                 return problem(409, "not_in_force", str(error))
             except (Outdated, ConflictError) as error:
                 return problem(412, "outdated", str(error))
+            except Misplaced as error:
+                return problem(422, "bad_revision", str(error))
             except Refused as error:
-                errors = [{"field": field, "detail": detail} for field, detail in error.errors]
-                return problem(422, "bad_lane", str(error), errors=errors)
+                several = [f"{field}: {detail}" if field else detail for field, detail in error.errors]
+                errors = [{"field": field, "detail": detail} for field, detail in error.errors[:MOST_ERRORS]]
+                return problem(422, "bad_lane", _summary(several, "; "), errors=errors)
             except ConfigError as error:
-                errors = [asdict(item) for item in error.problems]
-                return problem(422, "bad_rules", str(error), errors=errors)
+                errors = [asdict(item) for item in error.problems[:MOST_ERRORS]]
+                return problem(422, "bad_rules", _summary(error.problems, "\n"), errors=errors)
             except RegistryError as error:
                 return problem(502, "source_unavailable", f"the change is not made: {error}")
             except (GatewayError, OSError) as error:
                 return problem(500, "not_written", f"the change is not made: {error}")
-            except json.JSONDecodeError as error:
-                return problem(400, "bad_json", f"the body is not JSON: {error}")
-            except (ValueError, TypeError) as error:
-                return problem(400, "bad_request", str(error))
 
         return handle
 
-    async def _list(self, request: web.Request) -> web.Response:
+    async def _list(self, request: web.Request, _: Any) -> web.Response:
         views = self._editor.views(request.match_info["group"])
         return web.json_response({"lanes": [{**_described(view), "etag": f'"{view.etag}"'} for view in views]})
 
-    async def _get(self, request: web.Request) -> web.Response:
+    async def _get(self, request: web.Request, _: Any) -> web.Response:
         return _lane_answer(self._editor.view(*_names(request)))
 
-    async def _create(self, request: web.Request) -> web.Response:
-        data = await _lane_of(request)
+    async def _create(self, request: web.Request, body: Any) -> web.Response:
+        data = _lane_of(body)
         change = await self._editor.create(request.match_info["group"], data, _author(request), _is_dry(request))
         answer = _change_answer(change, request, 200 if _is_dry(request) else 201)
         if change.lane is not None:
-            answer.headers["Location"] = f"/api/v1/groups/{change.lane.group}/lanes/{change.lane.name}"
+            answer.headers["Location"] = f"/api/v1/groups/{quote(change.lane.group)}/lanes/{quote(change.lane.name)}"
         return answer
 
-    async def _replace(self, request: web.Request) -> web.Response:
-        data = await _lane_of(request)
+    async def _replace(self, request: web.Request, body: Any) -> web.Response:
+        data = _lane_of(body)
         change = await self._editor.replace(
             *_names(request), data, _if_match(request), _author(request), _is_dry(request)
         )
         return _change_answer(change, request)
 
-    async def _patch(self, request: web.Request) -> web.Response:
-        data = await _lane_of(request)
+    async def _patch(self, request: web.Request, body: Any) -> web.Response:
+        data = _lane_of(body)
         change = await self._editor.patch(
             *_names(request), data, _if_match(request), _author(request), _is_dry(request)
         )
         return _change_answer(change, request)
 
-    async def _delete(self, request: web.Request) -> web.Response:
+    async def _delete(self, request: web.Request, _: Any) -> web.Response:
         change = await self._editor.delete(*_names(request), _if_match(request), _author(request), _is_dry(request))
         return _change_answer(change, request)
 
-    async def _enable(self, request: web.Request) -> web.Response:
+    async def _enable(self, request: web.Request, _: Any) -> web.Response:
         return await self._switch(request, True)
 
-    async def _disable(self, request: web.Request) -> web.Response:
+    async def _disable(self, request: web.Request, _: Any) -> web.Response:
         return await self._switch(request, False)
 
     async def _switch(self, request: web.Request, enabled: bool) -> web.Response:
@@ -138,14 +158,14 @@ class RulesApi:
         )
         return _change_answer(change, request)
 
-    async def _list_history(self, _: web.Request) -> web.Response:
+    async def _list_history(self, _: web.Request, __: Any) -> web.Response:
         revisions = [
             {"revision": item.number, "at": item.at, "author": item.author or None, "cause": item.cause}
             for item in self._history.revisions()
         ]
         return web.json_response({"revisions": revisions})
 
-    async def _get_revision(self, request: web.Request) -> web.Response:
+    async def _get_revision(self, request: web.Request, _: Any) -> web.Response:
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
             raise NotThere(f"revision {request.match_info['revision']} is not kept")
@@ -159,7 +179,7 @@ class RulesApi:
             }
         )
 
-    async def _roll_back(self, request: web.Request) -> web.Response:
+    async def _roll_back(self, request: web.Request, _: Any) -> web.Response:
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
             raise NotThere(f"revision {request.match_info['revision']} is not kept")
@@ -167,33 +187,44 @@ class RulesApi:
         change = await self._editor.roll_back(found.files, cause, _author(request), _is_dry(request))
         return _change_answer(change, request)
 
-    async def _what_if(self, request: web.Request) -> web.Response:
-        body = await request.json()
+    async def _what_if(self, _: web.Request, body: Any) -> web.Response:
         expected = 'expected {"rules": "lane_groups: …", "requests": [{"url": "/A/a"}], "last": 1000}'
         if not isinstance(body, dict) or not isinstance(body.get("rules"), str):
-            raise TypeError(f"{expected}: `rules` is YAML")
+            raise _bad(f"{expected}: `rules` is YAML")
         unknown = set(body) - {"rules", "requests", "last"}
         if unknown:
-            raise ValueError(f"{expected}: unknown key {min(unknown)!r}")
+            raise _bad(f"{expected}: unknown key {shown(min(unknown))}")
         requests = body.get("requests", [])
         if not isinstance(requests, list):
-            raise TypeError(f"{expected}: `requests` is a list")
+            raise _bad(f"{expected}: `requests` is a list")
+        last = body.get("last", 0)
+        if type(last) is not int or not 0 <= last <= MAX_LAST:
+            raise _bad(f"{expected}: `last` is a whole number from 0 to {MAX_LAST:,}")
         # In a thread: requests go on while a million records are looked at.
-        found = await asyncio.to_thread(self._draft, body["rules"], requests, int(body.get("last", 0)))
+        found = await self._work.run(self._draft, body["rules"], requests, last)
         return web.json_response(found.as_dict())
+
+
+def _summary(problems: Sequence[object], between: str) -> str:
+    """The problems in words, as many as are told."""
+    shown = [str(item) for item in problems[:MOST_ERRORS]]
+    if len(problems) > MOST_ERRORS:
+        shown.append(f"and {len(problems) - MOST_ERRORS} more")
+    return between.join(shown)
 
 
 def _names(request: web.Request) -> tuple[str, str]:
     return request.match_info["group"], request.match_info["lane"]
 
 
-async def _lane_of(request: web.Request) -> dict[str, Any]:
-    data = await request.json()
+def _lane_of(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise TypeError(
-            'expected a lane: {"name": "gray", "tag": "gray", "match": [{"param": "group", "equals": "gray"}]}'
-        )
+        raise _bad('expected a lane: {"name": "gray", "tag": "gray", "match": [{"param": "group", "equals": "gray"}]}')
     return data
+
+
+def _bad(detail: str) -> Rejected:
+    return Rejected(400, "bad_request", detail)
 
 
 def _if_match(request: web.Request) -> str:
@@ -203,13 +234,13 @@ def _if_match(request: web.Request) -> str:
 
 
 def _author(request: web.Request) -> str:
-    return request.headers.get("X-Author", "")[:200]
+    return printable(request.headers.get("X-Author", "")[:200])
 
 
 def _is_dry(request: web.Request) -> bool:
     value = request.query.get("dry_run", "false")
     if value not in ("true", "false"):
-        raise ValueError(f"dry_run is true or false, not {value!r}")
+        raise _bad(f"dry_run is true or false, not {shown(value)}")
     return value == "true"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from gateway.admin.rules import RulesApi
@@ -22,6 +22,8 @@ class Sources:
     """The exposition in Prometheus' text format."""
     refresh: Callable[[], Awaitable[None]] | None = None
     """Fetches what is exposed from other processes first; None where there are none."""
+    names: Collection[str] = ()
+    """Further names by which it may be called."""
     token: str = ""
     """What callers must have; empty: nobody is asked."""
     rules: RulesApi | None = None

@@ -13,6 +13,7 @@ from gateway.control.load import RulesFrom
 from gateway.control.mirror import Mirrors
 from gateway.control.reload import ReloadState
 from gateway.control.rulefiles import LoadedRules, Overlay
+from gateway.control.state import open_state
 from gateway.errors import ConfigError
 from gateway.settings import RemoteRules, ServingSettings
 
@@ -20,12 +21,12 @@ T = TypeVar("T")
 
 
 class RuleCopies:
-    """Copies are in the state directory, or in a temporary one; there are none where neither is needed."""
+    """`folder` holds the copies: the state directory, or a temporary one; None where neither is needed."""
 
     def __init__(self, changed: Callable[[str], Awaitable[None]]) -> None:
         self._changed = changed
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._folder: Path | None = None
+        self.folder: Path | None = None
         self._last_good: LastGood | None = None
         self._kept: KeptRules | None = None
         self._in_force: set[Path] = set()
@@ -35,20 +36,21 @@ class RuleCopies:
         """Follows the remote rules of a configuration, asks for them once, and reads what an earlier run has kept."""
         remote = [source for source in settings.rules if isinstance(source, RemoteRules)]
         if settings.state is not None:
-            self._folder = Path(settings.state)
-            self._last_good = LastGood(self._folder)
+            self.folder = Path(settings.state)
+            await asyncio.to_thread(open_state, self.folder)
+            self._last_good = LastGood(self.folder)
             self._kept = await asyncio.to_thread(self._last_good.load, settings)
             self._in_force = set() if self._kept is None else set(self._kept.files)
         elif remote:
             self._temporary = tempfile.TemporaryDirectory(prefix="gray-gateway-")
-            self._folder = Path(self._temporary.name)
-        if self._folder is not None:
-            self.mirrors = Mirrors(remote, self._folder, self._changed)
+            self.folder = Path(self._temporary.name)
+        if self.folder is not None:
+            self.mirrors = Mirrors(remote, self.folder, self._changed)
             await self.mirrors.start()
 
     def from_now(self, overlay: Overlay | None = None) -> RulesFrom:
         """The rules as they are now."""
-        return RulesFrom(self._folder, self._in_force, overlay)
+        return RulesFrom(self.folder, self._in_force, overlay)
 
     def build_old(self, build: Callable[[RulesFrom], T]) -> T | None:
         """What `build` makes of the last rules that were in force in an earlier run.
@@ -58,7 +60,7 @@ class RuleCopies:
         if self._kept is None:
             return None
         try:
-            return build(RulesFrom(self._folder, kept=self._kept))
+            return build(RulesFrom(self.folder, kept=self._kept))
         except ConfigError:
             return None
 

@@ -19,6 +19,7 @@ from gateway.admin.metrics import Collector, Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.addresses import own_addresses
+from gateway.app.exposure import warn_of_exposure
 from gateway.app.parts import (
     debug_header,
     describe_lanes,
@@ -72,6 +73,7 @@ class EntryGateway:
     """`gateway serve`."""
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
+        self._path = path
         self._book = RuleBook(path, overrides, self._reload)
         self._reloader: Reloader[ReadyGateway] = Reloader(self._book.build, self._apply, self._record)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,6 +91,7 @@ class EntryGateway:
         await self._book.open()
         ready = await self._reloader.start(self._book.last_revision, self._book.build_old)
         settings = self._settings = ready.loaded.settings
+        warn_of_exposure(settings, self._path)
         # The sockets before the rest: a port in use should fail before anything is announced.
         await sockets.open("serve", SOCKETS)
         listening = sockets.of("listen", settings.listen.host, settings.listen.port, settings.workers)
@@ -143,6 +146,7 @@ class EntryGateway:
                 self._plane.router, self._plane.rules, self._plane.around, request, body
             ),
             rules=self._book.api(self._reloader, self._reload, lambda: self._plane.around, lambda: self._settings),
+            names=settings.allowed_hosts,
             token=settings.admin_token or "",
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
@@ -373,7 +377,9 @@ class EntryGateway:
             if isinstance(registry, EmbeddedRegistrySettings):
                 host, port = registry.listen.host, registry.listen.port
                 sock = sockets.one_of("registry", host, port)
-                self._embedded = EmbeddedRegistry(host, port, warmup=registry.warmup, data=registry.data)
+                self._embedded = EmbeddedRegistry(
+                    host, port, warmup=registry.warmup, data=registry.data, names=self._settings.allowed_hosts
+                )
                 self._embedded.open()
                 return sock
         return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,17 @@ from gateway.app.plane import EntryBuild
 from gateway.control.edit import LaneEditor
 from gateway.control.history import History, Revision
 from gateway.control.load import LoadedGateway, RulesFrom, load_gateway, load_settings
+from gateway.control.places import Places
+from gateway.control.reach import Reach
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
-from gateway.control.whatif import Comparison, compare, read_record, read_records
+from gateway.control.state import HISTORY
+from gateway.control.whatif import Comparison, Recorded, compare, read_record, read_records
 from gateway.errors import ConfigError, Problem, ProtocolError
-from gateway.files import write_file
+from gateway.files import last_lines, write_file
 from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings
 from gateway.telemetry.linefile import STDOUT
-
-MAX_LAST = 1_000_000
-"""Lines of the access log that a what-if looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class RuleBook:
     async def open(self) -> None:
         """Reads the history, and asks for remote rules once. Raises ConfigError for a configuration with problems."""
         settings = load_settings(GatewaySettings, self._path, self._overrides)
-        if settings.state is not None:
-            self.history = History(Path(settings.state) / "history")
         await self.copies.open(settings)
+        if settings.state is not None:
+            self.history = History(Path(settings.state) / HISTORY)
 
     def build(self) -> ReadyGateway:
         """The configuration, ready to be in force. Raises ConfigError."""
@@ -79,9 +79,13 @@ class RuleBook:
 
     async def record(self, loaded: LoadedGateway, revision: int, cause: str, author: str, at: float) -> None:
         """Keeps a revision."""
-        texts = {str(path): text for path, text in loaded.lanes.texts.items()}
+        places = self._places(loaded.settings)
+        texts = {places.name(path): text for path, text in loaded.lanes.texts.items()}
         self.history.record(Revision(revision, at, author, cause, texts))
         await self.copies.applied(loaded.settings, loaded.lanes, revision)
+
+    def _places(self, settings: GatewaySettings) -> Places:
+        return Places.of(settings.rules, self._path, self.copies.folder)
 
     async def write(self, overlay: Overlay) -> None:
         """Puts texts where they belong: files, or the servers that copies are of.
@@ -116,15 +120,22 @@ class RuleBook:
             return reloader.state.revision
 
         editor = LaneEditor(
-            current, lambda overlay: self.load(overlay).lanes, self.write, reloaded, lambda: reloader.state.revision
+            current,
+            lambda overlay: self.load(overlay).lanes,
+            self.write,
+            reloaded,
+            lambda: reloader.state.revision,
+            lambda: self._places(settings()),
         )
 
         def draft(rules: str, requests: list[Any], last: int) -> Comparison:
             path = Path("draft.yaml")
-            drafted = load_rules([path], overlay={path: rules})
-            records = [_record(item) for item in requests]
+            files = current().files
+            base = None if not files else files[0] if files[0].is_dir() else files[0].parent
+            drafted = load_rules([path], overlay={path: rules}, reach=Reach((path,), files, base))
+            records: Iterable[Recorded | None] = map(_record, requests)
             if last:
-                records.extend(read_records(_last_lines(settings(), min(last, MAX_LAST))))
+                records = chain(records, read_records(_last_lines(settings(), last)))
             return compare(current().rules, drafted.rules, around(), records, settings().access_log)
 
         return RulesApi(editor, self.history, draft)
@@ -141,14 +152,14 @@ def _record(item: Any) -> Any:
         return None
 
 
-def _last_lines(settings: GatewaySettings, count: int) -> list[str]:
+def _last_lines(settings: GatewaySettings, count: int) -> Iterator[str]:
     """The last lines of the access log. Raises ConfigError where there is no file of it, or one that is not JSON."""
     log = settings.access_log
     if log is None or log.path == STDOUT or log.format != "json":
         message = "`last` wants an access log in JSON that goes to a file"
         raise ConfigError([Problem("access_log", 0, 0, message)])
     try:
-        with Path(log.path).open(encoding="utf-8", errors="replace") as file:
-            return list(deque(file, count))
+        for line in last_lines(Path(log.path), count):
+            yield line.decode("utf-8", "replace")
     except OSError as error:
         raise ConfigError([Problem(log.path, 0, 0, f"cannot be read: {error.strerror or error}")]) from error

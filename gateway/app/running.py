@@ -9,6 +9,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from gateway.app.exposure import warn_of_registry
 from gateway.app.signals import obey_signals
 from gateway.app.sockets import Sockets
 from gateway.app.systemd import notify, watchdog_interval
@@ -132,6 +133,7 @@ class RegistryProgram:
         if state:
             self._registry.know(state)
         await self._registry.listen(sock)
+        warn_of_registry(self._registry.address)
         _log.info("registry on %s", self._registry.address)
 
     def state(self) -> State:

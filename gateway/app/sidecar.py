@@ -16,6 +16,7 @@ from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.addresses import find_address
 from gateway.app.copies import RuleCopies
+from gateway.app.exposure import warn_of_exposure
 from gateway.app.parts import (
     describe_lanes,
     describe_registries,
@@ -102,6 +103,7 @@ class Sidecar:
         await self._copies.open(load_settings(SidecarSettings, self._path, self._overrides))
         ready = await self._reloader.start(self._copies.kept_revision, lambda _: self._copies.build_old(self._build))
         settings = self._settings = ready.loaded.settings
+        warn_of_exposure(settings, self._path)
         # Both sockets first: nothing is registered before peers can reach it.
         await sockets.open("sidecar", ("inbound", "outbound", "admin"))
         inbound_socket = sockets.one_of("inbound", settings.inbound.host, settings.inbound.port)
@@ -200,6 +202,7 @@ class Sidecar:
                 RuleSet() if self._reloader.loaded is None else self._reloader.loaded.loaded.rules
             ),
             metrics=collector.exposition,
+            names=settings.allowed_hosts,
         )
         self._admin = AdminServer(settings.admin.host, settings.admin.port, sources)
         await self._admin.start(admin_socket)

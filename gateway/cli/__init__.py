@@ -22,9 +22,10 @@ COMMANDS = {
 
 def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if is_asked:
+        from gateway.cli.output import echo
         from gateway.cli.version import describe
 
-        click.echo(describe())
+        echo(describe())
         ctx.exit()
 
 

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 TIMEOUT = 10.0
 """Seconds."""
+MAX_ANSWER = 64 << 20
+"""Bytes of an answer."""
 
 
 def server_options(required: bool) -> Callable[[F], F]:
@@ -36,27 +39,60 @@ def server_options(required: bool) -> Callable[[F], F]:
 
 
 def ask(
-    server: str, method: str, path: str, token: str | None, body: object = None, author: str | None = None
+    server: str,
+    method: str,
+    path: str,
+    token: str | None,
+    body: object = None,
+    author: str | None = None,
+    *,
+    wants: str,
 ) -> dict[str, Any]:
-    """The JSON object that the admin API answers with. Raises GatewayError."""
+    """The JSON object that the admin API answers with; it has a member `wants`. Raises GatewayError."""
     address = server if "://" in server else f"http://{server}"
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     if author:
-        headers["X-Author"] = author
+        headers["X-Author"] = author.encode().decode("latin-1")  # http.client takes bytes in this disguise
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{address}{path}", data, headers, method=method)  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
+        request = urllib.request.Request(f"{address}{path}", data, headers, method=method)  # noqa: S310
+        with _opener().open(request, timeout=TIMEOUT) as answer:
+            found = _read(answer)
     except urllib.error.HTTPError as error:
         try:
-            detail = json.load(error).get("detail", "")
-        except ValueError:
+            detail = _read(error).get("detail", "")
+        except (OSError, ValueError, RecursionError, HTTPException):
             detail = error.reason
         raise GatewayError(f"{server} answers {error.code}: {detail}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise GatewayError(f"cannot ask {server}: {reason}; is it a gateway's admin address?") from error
+    if wants not in found:
+        raise GatewayError(f"{server} does not answer as a gateway does; is it a gateway's admin address?")
     return found
+
+
+def _read(answer: Any) -> dict[str, Any]:
+    content = answer.read(MAX_ANSWER + 1)
+    if len(content) > MAX_ANSWER:
+        raise ValueError(f"the answer has more than {MAX_ANSWER >> 20} MiB")
+    found = json.loads(content)
+    if not isinstance(found, dict):
+        raise ValueError("the answer is no JSON object")  # noqa: TRY004 - it is what was read, not what was given
+    return found
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """HTTP alone, straight to the server: the token goes nowhere else, be it by a proxy of the environment or a redirect."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener

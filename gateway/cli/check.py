@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.failing import counted
+from gateway.cli.output import echo, echo_json
 
 
 @click.command("check", short_help="Validate configuration and rules without starting.")
@@ -25,12 +25,12 @@ def command(paths: tuple[Path, ...], output: str) -> None:
 
     problems, count = check(paths)
     if output == "json":
-        click.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
+        echo_json([asdict(problem) for problem in problems])
     else:
         for problem in problems:
-            click.echo(str(problem))
+            echo(str(problem))
     if problems:
         files = len({problem.file for problem in problems})
-        click.echo(f"{counted(len(problems), 'problem')} in {counted(files, 'file')}", err=True)
+        echo(f"{counted(len(problems), 'problem')} in {counted(files, 'file')}", err=True)
         sys.exit(1)
-    click.echo(f"{counted(count, 'file')} {'is' if count == 1 else 'are'} fine", err=True)
+    echo(f"{counted(count, 'file')} {'is' if count == 1 else 'are'} fine", err=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.cli.output import echo, echo_text, print_table, show_progress
+
 if TYPE_CHECKING:
     from gateway.demo.cycle import Cycle
     from gateway.demo.environment import Environment
@@ -68,13 +70,12 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
     import signal
 
     from gateway.app.signals import obey_signals
-    from gateway.cli.output import show_progress
     from gateway.demo.cycle import Cycle
     from gateway.demo.environment import Environment
     from gateway.demo.processes import ProcessFailed
 
     environment = Environment(folder, port, registry)
-    cycle = Cycle(environment, click.echo, show_progress, restart_registry)
+    cycle = Cycle(environment, lambda text: echo_text(f"{text}\n"), show_progress, restart_registry)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # SIGHUP too: whoever watched has closed the terminal.
@@ -93,7 +94,7 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
         await stopped
         return 0
     except ProcessFailed as error:
-        click.echo(f"the demo failed: {error}", err=True)
+        echo_text(f"the demo failed: {error}\n", err=True)
         return 1
     finally:
         stopped.cancel()
@@ -102,22 +103,21 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
 
 
 async def _walk(cycle: Cycle, environment: Environment, once: bool) -> int:
-    from gateway.cli.output import print_table
     from gateway.demo.processes import program_name
 
     tally = await cycle.walk()
-    click.echo("\nWhat the background load saw:\n")
+    echo_text("\nWhat the background load saw:\n\n")
     print_table(
         ["requests", "of them marked", "failed", "unmarked on gray", "marked not on gray"],
         [[tally.requests, tally.marked, tally.failed, tally.unmarked_on_gray, tally.marked_not_on_gray]],
     )
     if not tally.is_clean:
-        click.echo(f"not clean; the first: {tally.first_failure}", err=True)
+        echo(f"not clean; the first: {tally.first_failure}", err=True)
         return 1
     if not once:
         await cycle.deploy_gray()
         await cycle.open_lane()
-        click.echo(
+        echo_text(
             f"""
 The lane is open again, for you to play with:
 
@@ -127,6 +127,7 @@ The lane is open again, for you to play with:
     curl http://127.0.0.1:{environment.admin}/api/v1/services
     {environment.rules}    (edit it: the gateway notices)
 
-Ctrl-C ends it all."""
+Ctrl-C ends it all.
+"""
         )
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from gateway.cli.asking import ask, server_options
 from gateway.cli.failing import failing
+from gateway.cli.output import echo, echo_json, print_table
 from gateway.errors import ProtocolError
 
 
@@ -62,17 +62,17 @@ def command(
                     "client_ip": client_ip,
                     "body": data,
                 }
-                explained = ask(server, "POST", "/api/v1/explain", token, body)
+                explained = ask(server, "POST", "/api/v1/explain", token, body, wants="decision")
             else:
                 from gateway.app.entry import explain_files
 
                 path = config or Path("config/gateway.yaml")
                 explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
     except ProtocolError as error:
-        click.echo(f"the gateway would refuse this request: {error}", err=True)
+        echo(f"the gateway would refuse this request: {error}", err=True)
         sys.exit(1)
     if output == "json":
-        click.echo(json.dumps(explained, indent=2, ensure_ascii=False))
+        echo_json(explained)
     else:
         _show(explained)
 
@@ -85,8 +85,6 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _show(explained: dict[str, Any]) -> None:
-    from gateway.cli.output import print_table
-
     decision = explained["decision"]
     rows: list[list[object]] = [
         ["route", decision["route"] or "none"],
@@ -114,14 +112,14 @@ def _show(explained: dict[str, Any]) -> None:
         for index, (depth, condition) in enumerate(_flat(lane["conditions"]))
     ]
     if lanes:
-        click.echo()
+        echo()
         print_table(["lane", "condition", "value", "bucket", "held", "verdict"], lanes)
     pools = [
         [pool["tag"], f"{pool['usable']} of {pool['size']}", ", ".join(entry["address"] for entry in pool["instances"])]
         for pool in explained["pools"]
     ]
     if pools:
-        click.echo()
+        echo()
         print_table(["pool", "usable", "instances"], pools)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
+from gateway.cli.output import echo
 from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
@@ -22,10 +21,10 @@ def failing() -> Iterator[None]:
         yield
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(str(problem), err=True)
+            echo(str(problem), err=True)
         sys.exit(1)
     except GatewayError as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         sys.exit(1)
 
 
@@ -38,6 +37,6 @@ def show_losses(losses: Iterable[Loss], strict: bool) -> None:
     """Tells on stderr what was lost; exits 1 where that is not to be."""
     several = list(losses)
     for loss in several:
-        click.echo(f"lost: {loss.place}: {loss.message}", err=True)
+        echo(f"lost: {loss.place}: {loss.message}", err=True)
     if strict and several:
         sys.exit(1)

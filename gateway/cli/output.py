@@ -1,29 +1,58 @@
-"""How commands show things: tables and progress for people. The only module that uses rich."""
+"""How commands show things: the only module that prints, and that uses rich.
+
+What they show was written by registries, instances, other people and clients: it is made printable here, and nowhere else.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import click
+
+from gateway.printable import printable, printable_lines
 
 PIPE_WIDTH = 1 << 20
 """Columns that a table may take where stdout is no terminal: a program that reads it wants whole cells, a line a row."""
 
 
+def echo(text: str = "", err: bool = False) -> None:
+    """Prints one line, to stderr with `err`."""
+    click.echo(printable(text), err=err)
+
+
+def echo_text(text: str, err: bool = False) -> None:
+    """Prints a text of several lines, its last line end included: as it is to a file or a pipe, made printable to a terminal."""
+    is_shown = (sys.stderr if err else sys.stdout).isatty()
+    # `color`: click would take escape sequences out of what goes to a pipe, and what is data stays as it is.
+    click.echo(printable_lines(text) if is_shown else text, nl=False, err=err, color=True)
+
+
+def echo_json(value: Any, indent: int | None = 2) -> None:
+    """Prints a value as JSON, in ASCII."""
+    click.echo(json.dumps(value, indent=indent))
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a table to stdout; colours follow the terminal and NO_COLOR. A terminal folds long cells, a pipe does not."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
-    console.print(table)
+        table.add_row(*("" if cell is None else printable(str(cell)) for cell in row))
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    # Neither `[bold]` nor `:smile:` in a cell means anything.
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
 
 def show_progress(text: str) -> None:
     """Says on stderr what is going on, where a person is watching."""
     if sys.stderr.isatty():
-        Console(stderr=True, highlight=False, markup=False).print(f"… {text}", style="dim")
+        from rich.console import Console
+
+        Console(stderr=True, highlight=False, markup=False, emoji=False).print(f"… {printable(text)}", style="dim")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gateway.app.signals import hold_signals
+from gateway.cli.output import echo
 from gateway.errors import ConfigError, GatewayError
 from gateway.logs import FORMAT_VARIABLE, JSON, LEVEL_VARIABLE, LEVELS, TEXT, set_up
 
@@ -92,4 +93,4 @@ def _tell_why(error: GatewayError, is_for_machines: bool) -> None:
         if is_for_machines:
             logging.getLogger("gateway").critical("%s", line)
         else:
-            click.echo(line, err=True)
+            echo(line, err=True)

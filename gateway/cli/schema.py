@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from gateway.cli.output import echo_json
 
 
 @click.command("schema", short_help="Write the JSON Schema of a file, for editors.")
@@ -20,4 +20,4 @@ def command(kind: str) -> None:
     """
     from gateway.control.schema import schema_of
 
-    click.echo(json.dumps(schema_of(kind), indent=2, ensure_ascii=False))
+    echo_json(schema_of(kind))

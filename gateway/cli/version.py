@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import platform
 
 import click
 
 from gateway import __version__
+from gateway.cli.output import echo, echo_json
 
 HOT_MODULE = "gateway.http.request"
 """Compiled or not, all hot modules are what this one is."""
@@ -39,4 +39,7 @@ def describe() -> str:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(output: str) -> None:
     """Show the version and how it was built."""
-    click.echo(json.dumps(facts()) if output == "json" else describe())
+    if output == "json":
+        echo_json(facts(), indent=None)
+    else:
+        echo(describe())

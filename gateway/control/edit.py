@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.control.format import plain_lane, round_trip
+from gateway.control.places import Places
 from gateway.control.reload import FILES_CHANGED
 from gateway.control.rulefiles import GroupPlace, LoadedRules, Overlay
 from gateway.errors import ConfigError, GatewayError
@@ -37,6 +38,10 @@ class Outdated(GatewayError):
 
 class NotInForce(GatewayError):
     """Files say something that does not run: a change would be made of rules that nobody sees."""
+
+
+class Misplaced(GatewayError):
+    """A revision has files that the configuration's rules cannot have now, or lacks one that they must have."""
 
 
 class Refused(GatewayError):
@@ -72,7 +77,8 @@ class LaneEditor:
     """Edits the rules of a running gateway; one change at a time.
 
     `current` gives the rules in force, `try_load` what they would be with other texts (it raises ConfigError), `write`
-    puts texts where they belong, and `reload` loads them and returns the new revision.
+    puts texts where they belong, `reload` loads them and returns the new revision, and `places` says what files are called in
+    the history.
     """
 
     def __init__(
@@ -82,12 +88,14 @@ class LaneEditor:
         write: Callable[[Overlay], Awaitable[None]],
         reload: Callable[[str, str], Awaitable[int]],
         revision: Callable[[], int],
+        places: Callable[[], Places],
     ) -> None:
         self._current = current
         self._try_load = try_load
         self._write = write
         self._reload = reload
         self._revision = revision
+        self._places = places
         self._lock = asyncio.Lock()
 
     def view(self, group: str, name: str) -> LaneView:
@@ -101,7 +109,7 @@ class LaneEditor:
 
     async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
         """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
-        name = str(data.get("name", ""))
+        name = _name_in(data)
 
         def add(lanes: list[Any], _: int) -> None:
             lanes.append(dict(data))
@@ -116,6 +124,7 @@ class LaneEditor:
     ) -> Change:
         """Puts another lane in a lane's place. Raises NotThere, Outdated, Refused."""
         named = {"name": name, **data}
+        new_name = _name_in(named)
 
         def put(lanes: list[Any], index: int) -> None:
             lanes[index] = named
@@ -123,7 +132,7 @@ class LaneEditor:
         async with self._in_force():
             index = self._index(group, name, etag)
             cause = f"lane {group}/{name} replaced"
-            return await self._change(group, str(named["name"]), index, put, cause, author, dry_run)
+            return await self._change(group, new_name, index, put, cause, author, dry_run)
 
     async def patch(
         self,
@@ -136,6 +145,7 @@ class LaneEditor:
         what: str = "changed",
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
+        new_name = _name_in({"name": name, **data})
 
         def merge(lanes: list[Any], index: int) -> None:
             lane = lanes[index]
@@ -148,7 +158,7 @@ class LaneEditor:
         async with self._in_force():
             index = self._index(group, name, etag)
             cause = f"lane {group}/{name} {what}"
-            return await self._change(group, str(data.get("name") or name), index, merge, cause, author, dry_run)
+            return await self._change(group, new_name, index, merge, cause, author, dry_run)
 
     async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
         """Takes a lane away. Raises NotThere, Outdated."""
@@ -161,16 +171,31 @@ class LaneEditor:
             return await self._change(group, "", index, drop, f"lane {group}/{name} deleted", author, dry_run)
 
     async def roll_back(self, files: Mapping[str, str], cause: str, author: str, dry_run: bool) -> Change:
-        """Makes the files what they were; those that were not there are removed. Raises Refused.
+        """Makes the files what they were; those that were not there are removed. Raises Misplaced and Refused.
 
         What the files say now need not be in force: this is a way out of a change that does not check.
         """
         async with self._lock:
-            then = {Path(file): text for file, text in files.items()}
+            then = self._then(files)
             now = await asyncio.to_thread(_on_disk, {*self._current().texts, *then})
             overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now[path] != text}
             overlay.update({path: None for path, text in now.items() if path not in then and text is not None})
             return await self._make(overlay, cause, author, dry_run, ("", ""))
+
+    def _then(self, files: Mapping[str, str]) -> dict[Path, str]:
+        """The files of a revision, where they are now. Raises Misplaced."""
+        places, known = self._places(), list(self._current().texts)
+        then: dict[Path, str] = {}
+        for name, text in files.items():
+            path = places.find(name, known)
+            if path is None:
+                raise Misplaced(f"the revision has a file {name!r}, and the configuration's `rules` have no such place")
+            then[path] = text
+        for path in known:
+            if path not in then and places.is_source(path):
+                message = f"the revision is older than {places.name(path)!r} among the configuration's `rules`"
+                raise Misplaced(f"{message}, which cannot be taken away")
+        return then
 
     @asynccontextmanager
     async def _in_force(self) -> AsyncIterator[None]:
@@ -239,6 +264,14 @@ def _edited(text: str, group: int, lane: int, edit: Callable[[list[Any], int], N
     stream = io.StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
+
+
+def _name_in(data: Mapping[str, Any]) -> str:
+    """The name that a lane gives itself. Raises Refused."""
+    name = data.get("name")
+    if not isinstance(name, str):
+        raise Refused([("name", "this key is required, and must be a text")])
+    return name
 
 
 def _place(loaded: LoadedRules, group: str) -> GroupPlace:

@@ -4,45 +4,66 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated, Final
 
-from gateway.files import write_file
+from pydantic import Field, TypeAdapter, ValidationError
+
+from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
 
 _log = logging.getLogger("gateway.control")
 
 LIMIT = 50
 """Revisions that are kept."""
+MAX_HISTORY: Final = 256 << 20
+"""Bytes of all of them that are read at a start, the newest first."""
+_NAME: Final = re.compile(r"[0-9]{9,15}\.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision. `at` is seconds since the epoch; `author` is empty where it is not known; `files` are texts by path."""
+    """One revision. `at` is seconds since the epoch; `author` is empty where it is not known.
 
-    number: int
-    at: float
+    `files` are texts by the names of `places.py`.
+    """
+
+    number: Annotated[int, Field(ge=1, lt=10**15)]
+    at: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     author: str
     cause: str
     files: Mapping[str, str] = field(repr=False)
+
+
+_REVISION: Final = TypeAdapter(Revision)
 
 
 class History:
     """Revisions in order, the newest last."""
 
     def __init__(self, folder: Path | None = None, limit: int = LIMIT) -> None:
-        """Reads what an earlier run has left in `folder`; a file that cannot be read is passed over."""
+        """Reads what an earlier run has left in `folder`; a file that is no revision is passed over."""
         self._folder = folder
         self._limit = limit
         self._revisions: dict[int, Revision] = {}
-        if folder is not None and folder.is_dir():
-            for file in sorted(folder.glob("*.json")):
-                try:
-                    data = json.loads(file.read_text(encoding="utf-8"))
-                    revision = Revision(**data)
+        left = MAX_HISTORY
+        for file in self._files()[:limit]:
+            try:
+                content = read_file(file, min(MAX_DATA, left))
+                left -= len(content)
+                revision = _REVISION.validate_json(content, strict=True)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                _log.warning("history: %s is passed over: %s: %s", file, ".".join(map(str, first["loc"])), first["msg"])
+            except OSError as error:
+                _log.warning("history: %s is passed over: %s", file, error.strerror or error)
+            else:
+                if self._file(revision.number) == file:
                     self._revisions[revision.number] = revision
-                except (OSError, ValueError, TypeError) as error:
-                    _log.warning("history: %s is passed over: %s", file, error)
+                else:
+                    _log.warning("history: %s is passed over: it is revision %d", file, revision.number)
 
     @property
     def last(self) -> int:
@@ -66,11 +87,19 @@ class History:
         if self._folder is None:
             return
         try:
-            write_file(self._file(revision.number), json.dumps(asdict(revision), ensure_ascii=False))
+            write_file(self._file(revision.number), json.dumps(asdict(revision)), PRIVATE)
             for number in surplus:
                 self._file(number).unlink(missing_ok=True)
         except OSError as error:
             _log.error("history: cannot be written to %s: %s", self._folder, error)
+
+    def _files(self) -> list[Path]:
+        """The files of revisions, the newest first."""
+        try:
+            found = [] if self._folder is None else list(self._folder.iterdir())
+        except OSError:
+            return []
+        return sorted((file for file in found if _NAME.fullmatch(file.name)), key=lambda file: -int(file.stem))
 
     def _file(self, number: int) -> Path:
         assert self._folder is not None

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.control.reach import Reach
 from gateway.control.rulefiles import LoadedRules, load_rules
-from gateway.files import write_file
+from gateway.control.state import LAST_GOOD
+from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
 from gateway.settings import RemoteRules, ServingSettings
 
 _log = logging.getLogger("gateway.control")
 
 SCHEMA: Final = 1
-OWNER_ONLY: Final = 0o600
-"""Segments hold whom a lane is for."""
+MAX_KEPT: Final = 16 * MAX_DATA
+"""Bytes of what is kept: every text and every segment of the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,16 @@ class KeptRules:
     files: Mapping[Path, str]
     segments: Mapping[str, frozenset[str]]
 
-    def load(self, environ: Mapping[str, str], named: Callable[[Path], str]) -> LoadedRules:
+    def load(self, environ: Mapping[str, str], named: Callable[[Path], str], reach: Reach) -> LoadedRules:
         """Reads them again. Raises ConfigError: a variable may have another value now."""
-        return load_rules(list(self.files), environ, self.files, named, self.segments)
+        return load_rules(list(self.files), environ, self.files, named, reach, self.segments)
 
 
 class LastGood:
     """Keeps one revision's rules in a state directory. Never raises: what cannot be kept or read is told in the log."""
 
     def __init__(self, state: Path) -> None:
-        self._file = state / "last-good" / "rules.json"
+        self._file = state / LAST_GOOD / "rules.json"
 
     def save(self, settings: ServingSettings, lanes: LoadedRules, revision: int) -> None:
         """Keeps rules that are in force."""
@@ -56,14 +58,14 @@ class LastGood:
             "segments": {name: "\n".join(values) for name, values in lanes.rules.segments.items()},
         }
         try:
-            write_file(self._file, json.dumps(content, ensure_ascii=False), OWNER_ONLY)
+            write_file(self._file, json.dumps(content, ensure_ascii=False), PRIVATE)
         except (OSError, ValueError) as error:
             _log.warning("revision %d is not kept for a restart: %s", revision, error)
 
     def load(self, settings: ServingSettings) -> KeptRules | None:
         """What was kept of the sources that a configuration has; None where nothing was, or where it was of others."""
         try:
-            content: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(read_file(self._file, MAX_KEPT))
             if content["schema"] != SCHEMA or content["sources"] != _sources(settings):
                 return None
             return KeptRules(

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from gateway.control.config import Config, read_config
 from gateway.control.lastgood import KeptRules
+from gateway.control.places import beside
+from gateway.control.reach import Reach
 from gateway.control.remote import Names, copy_path
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules, yaml_files
 from gateway.errors import ConfigError, Problem
@@ -101,14 +103,15 @@ def _load(config: Config[S], environ: Mapping[str, str] | None, rules_from: Rule
     if state is None and settings is not None and settings.state is not None:
         state = Path(settings.state)
     named = Names(() if settings is None else settings.rules, state)
+    reach = _reach(config, state)
     lanes = LoadedRules()
     try:
         if rules_from.kept is not None:
-            lanes = rules_from.kept.load(os.environ if environ is None else environ, named)
+            lanes = rules_from.kept.load(os.environ if environ is None else environ, named, reach)
         else:
             sources = _sources(config, state, problems, files)
             problems.extend(_emptied(sources, rules_from, named))
-            lanes = load_rules(sources, environ, rules_from.overlay, named)
+            lanes = load_rules(sources, environ, rules_from.overlay, named, reach)
         files.extend(lanes.files)
         if settings is not None:
             problems.extend(_unmet_needs(settings, lanes))
@@ -133,7 +136,7 @@ def _sources(config: Config[Any], state: Path | None, problems: list[Problem], f
                 if copy.exists():
                     sources.append(copy)
             continue
-        resolved = _beside(config.path, source)
+        resolved = beside(config.path, source)
         files.append(resolved)
         if resolved.exists():
             sources.append(resolved)
@@ -154,6 +157,15 @@ def _emptied(sources: Sequence[Path], rules_from: RulesFrom, named: Names) -> li
     ]
 
 
+def _reach(config: Config[Any], state: Path | None) -> Reach:
+    """What copies of remote rules may name: files beside them, and below the directories of this machine's rules."""
+    sources = () if config.settings is None or state is None else config.settings.rules
+    copies = [copy_path(source, state) for source in sources if isinstance(source, RemoteRules) and state is not None]
+    local = [beside(config.path, source) for source in sources if not isinstance(source, RemoteRules)]
+    beside_copies = [copy if copy.is_dir() else copy.parent for copy in copies]
+    return Reach(copies, [*(source for source in local if source.is_dir()), *beside_copies])
+
+
 def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:
     """Lanes that ask for what the configuration does not have."""
     problems: list[Problem] = []
@@ -172,16 +184,6 @@ def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem
                     message = f"lane {group.name}/{lane.name} has {key}, and the configuration has no `{key}:`"
                     problems.append(Problem(*place, message))
     return problems
-
-
-def _beside(path: Path, source: str) -> Path:
-    """A rules source, relative to its configuration; without `..` where that names the same, for people to read."""
-    joined = path.parent / source
-    plain = Path(os.path.normpath(joined))
-    try:
-        return plain if plain.samefile(joined) else joined
-    except OSError:
-        return joined
 
 
 def _rules_of(data: Any) -> list[str]:

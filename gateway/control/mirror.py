@@ -19,11 +19,10 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import unquote
 
 from gateway.background import keep_running
-from gateway.control.lastgood import OWNER_ONLY
 from gateway.control.remote import copy_path, key_path
 from gateway.control.rulefiles import SUFFIXES, yaml_files
 from gateway.errors import RegistryError
-from gateway.files import write_file
+from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.consul.documents import ConsulDocument, ConsulFolder
 from gateway.registry.documents import RemoteDocument
@@ -167,7 +166,7 @@ class Mirror(ABC, Generic[C]):
         for path in strays:
             path.unlink(missing_ok=True)
         for path, text in changed.items():
-            write_file(path, text, OWNER_ONLY)
+            write_file(path, text, PRIVATE)
         return bool(strays or changed)
 
     async def publish(self, path: Path, text: str | None) -> None:
@@ -274,7 +273,7 @@ def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awai
 def _read(path: Path) -> str | None:
     """What a file says; None where there is none."""
     try:
-        return path.read_bytes().decode()  # as it is: line ends of Windows are the server's, too
+        return read_file(path, MAX_DATA).decode()  # as it is: line ends of Windows are the server's, too
     except (OSError, ValueError):
         return None
 

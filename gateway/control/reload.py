@@ -20,6 +20,7 @@ from typing import Generic, Protocol, TypeVar
 
 from gateway.control.rulefiles import yaml_files
 from gateway.errors import ConfigError, Problem
+from gateway.files import MAX_DATA, read_file
 
 _log = logging.getLogger("gateway.control")
 
@@ -202,7 +203,7 @@ def _digest(files: Sequence[Path]) -> bytes:
             if file.is_dir():
                 digest.update("\0".join(member.name for member in yaml_files(file)).encode(errors="surrogateescape"))
             else:
-                digest.update(file.read_bytes())
+                digest.update(read_file(file, MAX_DATA))
         except OSError:
             digest.update(b"\0missing")
     return digest.digest()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
+from gateway.control.state import REMOTE
 from gateway.settings import RemoteRules
 
 LONGEST_NAME: Final = 200
@@ -16,12 +17,17 @@ LONGEST_NAME: Final = 200
 _CUT: Final = LONGEST_NAME // 2
 
 
+def document_name(source: RemoteRules) -> str:
+    """What a source is called wherever its server is: that may be moved, and be copied with all it has."""
+    return f"nacos:{source.group}/{source.nacos}" if source.nacos is not None else f"consul:{source.consul}"
+
+
 def copy_path(source: RemoteRules, folder: Path) -> Path:
     """The file or directory that holds the copy of a source, in a state directory."""
-    name = f"nacos:{source.group}/{source.nacos}" if source.nacos is not None else f"consul:{source.consul}"
+    name = document_name(source)
     plain = re.sub(r"[^0-9A-Za-z._-]", "-", name).removesuffix(".yaml")
     digest = hashlib.sha256(f"{name}|{source.address}|{source.namespace}".encode()).hexdigest()[:8]
-    return folder / "remote" / (f"{plain}-{digest}" if source.is_folder else f"{plain}-{digest}.yaml")
+    return folder / REMOTE / (f"{plain}-{digest}" if source.is_folder else f"{plain}-{digest}.yaml")
 
 
 def key_path(folder: Path, key: str) -> Path:

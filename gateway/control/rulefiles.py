@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.control.reach import Reach
 from gateway.control.validate import validate
 from gateway.errors import ConfigError, Problem
+from gateway.files import MAX_DATA, read_file
 from gateway.rules.forms import FORMED, in_form, is_possible
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.rules.ruleset import RuleSet
@@ -59,13 +61,14 @@ def load_rules(
     environ: Mapping[str, str] | None = None,
     overlay: Overlay | None = None,
     named: Callable[[Path], str] = str,
+    reach: Reach | None = None,
     segments: Mapping[str, frozenset[str]] | None = None,
 ) -> LoadedRules:
     """The rules of directories and files, in order. Raises ConfigError with every problem of every file.
 
     `segments` are the values of segments by name, in place of what their files have.
     """
-    return _RulesReader(environ, overlay or {}, named, segments or {}).read(sources)
+    return _RulesReader(environ, overlay or {}, named, reach or Reach(), segments or {}).read(sources)
 
 
 def yaml_files(directory: Path) -> list[Path]:
@@ -83,11 +86,13 @@ class _RulesReader:
         environ: Mapping[str, str] | None,
         overlay: Overlay,
         named: Callable[[Path], str],
+        reach: Reach,
         given: Mapping[str, frozenset[str]],
     ) -> None:
         self._environ = environ
         self._overlay = overlay
         self._named = named
+        self._reach = reach
         self._given = given
         self._texts: dict[Path, str] = {}
         self._problems: list[Problem] = []
@@ -96,6 +101,7 @@ class _RulesReader:
         self._segments: dict[str, frozenset[str]] = {}
         self._segment_places: dict[str, str] = {}
         self._segment_texts: dict[str, tuple[Path, str]] = {}
+        """What the files of segments say, of which a problem may quote a value."""
         self._files: list[Path] = []
 
     def read(self, sources: Sequence[Path]) -> LoadedRules:
@@ -129,11 +135,11 @@ class _RulesReader:
             if text is None:
                 text = read_text(file, self._named(file))
             self._texts[file] = text
-            document = parse(text, self._named(file), self._environ)
+            document = parse(text, self._named(file), self._reach.environment(file, self._environ))
             self._problems.extend(_repeated_lanes(document))
             content = validate(RulesFile, document, {} if document.data is None else document.data)
         except ConfigError as error:
-            self._problems.extend(error.problems)
+            self._problems.extend(self._reach.explained(file, problem) for problem in error.problems)
             return
         for index, group in enumerate(content.lane_groups):
             known = self._places.get(group.name)
@@ -155,14 +161,23 @@ class _RulesReader:
             if segment.name in self._given:
                 self._segments[segment.name] = self._given[segment.name]
                 continue
-            path = file.parent / segment.file
+            path = self._reach.find(file, segment.file)
+            if path is None:
+                message = f"{dotted(location)}.file: '{segment.file}' is not below the directories of rules"
+                self._problems.append(document.problem((*location, "file"), message))
+                continue
             self._files.append(path)
             try:
                 text = read_segment(path)
                 self._segments[segment.name] = frozenset(value for _, value in segment_values(text))
-                self._segment_texts[segment.name] = path, text
+                if not self._reach.is_outside(file):
+                    self._segment_texts[segment.name] = path, text
             except SegmentError as error:
-                self._problems.append(Problem(str(path), error.line, 1, str(error)))
+                if self._reach.is_outside(file):
+                    message = f"{dotted(location)}.file: line {error.line} of '{segment.file}' is no value"
+                    self._problems.append(document.problem((*location, "file"), message))
+                else:
+                    self._problems.append(Problem(str(path), error.line, 1, str(error)))
             except OSError as error:
                 message = f"{dotted(location)}.file: cannot read {path}: {error.strerror or error}"
                 self._problems.append(document.problem((*location, "file"), message))
@@ -186,25 +201,29 @@ class _RulesReader:
                         self._problems.append(Problem(*at, message))
                     elif name in self._segments and (name, leaf.source) not in seen:
                         seen.add((name, leaf.source))
-                        user = f"lane {group.name}/{lane.name} compares segment '{name}'"
-                        self._check_members(name, leaf.source, user)
+                        self._check_members(name, leaf.source, f"lane {group.name}/{lane.name}", at, place.path)
 
-    def _check_members(self, name: str, source: str, user: str) -> None:
-        """Looks for a value of a segment that a source can never have."""
+    def _check_members(self, name: str, source: str, user: str, at: tuple[str, int, int], file: Path) -> None:
+        """Looks for a value of a segment that a source can never have; the lane `user` is at a place in a file."""
         if source not in FORMED or all(is_possible(source, value) for value in self._segments[name]):
+            return
+        if name not in self._segment_texts or self._reach.is_outside(file):
+            # Not which value: whoever wrote the rule need not be allowed to read the file.
+            message = f"{user}: segment '{name}' has a value that can never be a {source}"
+            self._problems.append(Problem(*at, message))
             return
         path, text = self._segment_texts[name]
         for line, value in segment_values(text):
             try:
                 in_form(source, value)
             except ValueError as error:
-                self._problems.append(Problem(str(path), line, 1, f"{error}; {user}"))
+                self._problems.append(Problem(str(path), line, 1, f"{error}; {user} compares segment '{name}'"))
                 return
 
 
 def read_segment(path: Path) -> str:
     """What a segment's file says. Raises OSError, and ConfigError for one that is empty (it is being written) or not UTF-8."""
-    content = path.read_bytes()
+    content = read_file(path, MAX_DATA)
     if not content:
         message = "the file is empty; a segment without values says so in a comment"
         raise ConfigError([Problem(str(path), 1, 1, message)])

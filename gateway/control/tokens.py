@@ -12,6 +12,7 @@ import jwt
 
 from gateway.control.jwks import TokenKey, read_keys
 from gateway.errors import Problem
+from gateway.files import read_file
 from gateway.http.content import read_json
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
@@ -32,7 +33,7 @@ class TokenReader:
         self._pattern = field_pattern(re.escape(settings.header.encode("ascii")))
         self._keys: list[TokenKey] = []
         for key in settings.keys:
-            self._keys.extend(read_keys(Path(key.file).read_bytes(), key.algorithm))
+            self._keys.extend(read_keys(read_file(Path(key.file)), key.algorithm))
 
     def __call__(self, request: Request) -> Mapping[str, Any]:
         """The claims of the request's token; empty where there is none, or one that is not accepted. Never raises."""
@@ -98,7 +99,7 @@ def token_problems(settings: ServingSettings, document: Document) -> list[Proble
     for index, key in enumerate(tokens.keys if tokens is not None else ()):
         location: Location = ("jwt", "keys", index, "file")
         try:
-            read_keys(Path(key.file).read_bytes(), key.algorithm)
+            read_keys(read_file(Path(key.file)), key.algorithm)
         except OSError as error:
             message = f"{dotted(location)}: cannot read {key.file}: {error.strerror or error}"
             problems.append(document.problem(location, message))

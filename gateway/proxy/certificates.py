@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from gateway.files import read_file
 from gateway.proxy.tls import CertificateError
 
 
@@ -23,11 +24,11 @@ class Certificate:
         self.file = cert
         for file in (cert, key):
             try:
-                Path(file).read_bytes()
+                read_file(Path(file))
             except OSError as error:
                 raise CertificateError(file, f"cannot read '{file}': {error.strerror or error}") from error
         try:
-            leaf = x509.load_pem_x509_certificates(Path(cert).read_bytes())[0]
+            leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
         except ValueError as error:
             raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
         self.context = _server_context()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import ConfigError, Problem
+from gateway.files import read_file
 
 
 class CertificateError(ConfigError):
@@ -32,7 +33,7 @@ class UpstreamTLS:
         content = b""
         try:
             if ca is not None:
-                content = Path(ca).read_bytes()
+                content = read_file(Path(ca))
             context = ssl.create_default_context(cafile=ca)
         except (OSError, ssl.SSLError) as error:
             reason = "it is no PEM file of certificates" if isinstance(error, ssl.SSLError) else error.strerror

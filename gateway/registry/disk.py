@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from gateway.background import keep_running
-from gateway.files import write_file
+from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
 from gateway.routing.instance import Instance
 
 _log = logging.getLogger("gateway.registry")
@@ -43,7 +43,7 @@ class Disk:
         """What was last known of a service; nothing where there is no copy that can be used."""
         path = self._path(service)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_file(path, MAX_DATA))
             rows = content["instances"]
             if content["schema"] != SCHEMA or content["registry"] != self._key or content["service"] != service:
                 raise ValueError("it is of another registry or version")
@@ -86,7 +86,7 @@ class Disk:
                 "instances": rows,
             }
             try:
-                write_file(self._path(service), json.dumps(content), 0o600)
+                write_file(self._path(service), json.dumps(content), PRIVATE)
             except OSError as error:
                 _log.warning("no copy of service %s is kept: %s", service, error)
 

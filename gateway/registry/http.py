@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, TCPConnector
 
@@ -141,7 +142,10 @@ class RegistryHttp:
         self, address: str, method: str, path: str, timeout: ClientTimeout, options: dict[str, Any]
     ) -> Answer:
         if self._session is None:
-            self._session = ClientSession(connector=TCPConnector(limit=0))
+            # Nothing compressed is asked for, or unpacked: an answer is as large as what was read of it.
+            self._session = ClientSession(
+                connector=TCPConnector(limit=0), headers={"Accept-Encoding": "identity"}, auto_decompress=False
+            )
         base = f"{self._scheme}://{address}"
         try:
             # No redirect is followed: it would take credentials elsewhere.
@@ -149,6 +153,8 @@ class RegistryHttp:
                 method, base + path, timeout=timeout, allow_redirects=False, ssl=self._tls or True, **options
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
+                if headers.get("content-encoding", "identity").lower() != "identity":
+                    raise RegistryError("bad_answer", f"{base} answered compressed, which it was not asked for")
                 body = bytearray()
                 async for piece in response.content.iter_chunked(65536):
                     body += piece
@@ -169,6 +175,17 @@ class RegistryHttp:
         """Closes the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def path_segment(text: str) -> str:
+    """A text as one segment of a path.
+
+    Raises RegistryError for one that no path can have: dots alone are a step up, escaped or not (RFC 3986 §5.2.4), and would
+    lead to another call than the one that is meant.
+    """
+    if text in ("", ".", ".."):
+        raise RegistryError("bad_name", f"{text!r} cannot stand in a path")
+    return quote(text, safe="")
 
 
 def refusal(answer: Answer, subject: str = "the registry") -> RegistryError:

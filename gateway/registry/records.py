@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address
 from typing import Any, Final
 
+from gateway.printable import printable
 from gateway.registry.base import MOST_LEFT_OUT, Listing
 from gateway.registry.tags import TagRules
 from gateway.routing.instance import Instance
@@ -48,7 +49,7 @@ class Records:
         if reason:
             self.skip(reason, name)
             return
-        texts = {str(key): _text(value) for key, value in (metadata or {}).items() if value is not None}
+        texts = {key: _text(value) for key, value in (metadata or {}).items() if value is not None}
         tag = self._tags.tag_of(texts, [label for label in labels or () if isinstance(label, str)])
         bounded = min(max(float(weight), MIN_WEIGHT), MAX_WEIGHT) if weight else 0.0
         instance = Instance(host, port, tag, bounded, healthy, enabled, texts)
@@ -76,7 +77,7 @@ class Records:
 def _shown(record: Any) -> str:
     """What a record is called: short, and nothing in it that a terminal or a log would obey."""
     text = record if isinstance(record, str) else json.dumps(record)
-    return (text if text.isprintable() else ascii(text))[:LONGEST_SHOWN]
+    return printable(text)[:LONGEST_SHOWN]
 
 
 def _is_host(text: str) -> bool:

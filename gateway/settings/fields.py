@@ -15,6 +15,7 @@ from gateway.routing.instance import is_tag
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _HOST = re.compile(r"[0-9A-Za-z._~\-]+|\[[0-9A-Fa-f:.]+\]")
+_ALLOWED_HOST = re.compile(r"(\*\.)?[0-9A-Za-z_\-]+(\.[0-9A-Za-z_\-]+)*")
 _PORT = re.compile(r"[0-9]{1,5}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_NORMAL = re.compile(
@@ -233,7 +234,7 @@ def _check_parameter(text: str) -> str:
 
 
 def _check_service(text: str) -> str:
-    if _SERVICE.fullmatch(text) is None:
+    if _SERVICE.fullmatch(text) is None or text in (".", ".."):
         raise ValueError("a service name is 1 to 255 letters, digits, '.', '_', '-', ':' or '@'")
     return text
 
@@ -248,6 +249,13 @@ def _check_advertised(text: str) -> str:
     if not _is_host(text) or re.fullmatch(r"[0-9A-Za-z._:-]+", text) is None:
         raise ValueError(f"a name or an address is accepted, without port and brackets; found {text!r}")
     return text
+
+
+def check_allowed_host(text: str) -> str:
+    """A name by which a listener may be called, in lower case. Raises ValueError for what is none."""
+    if _ALLOWED_HOST.fullmatch(text) is None:
+        raise ValueError(f"a name, or `*.` and a name for all below it, without a port; found {text!r}")
+    return text.lower()
 
 
 def _check_path(text: str) -> str:
@@ -309,4 +317,5 @@ ConsulName = Annotated[str, AfterValidator(_check_consul_name)]
 TagKey = Annotated[str, AfterValidator(_check_tag_key)]
 AdvertisedHost = Annotated[str, AfterValidator(_check_advertised)]
 Host = Annotated[str, AfterValidator(_check_host)]
+AllowedHost = Annotated[str, AfterValidator(check_allowed_host)]
 RoutePath = Annotated[str, AfterValidator(_check_path)]

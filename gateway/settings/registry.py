@@ -81,9 +81,9 @@ class EmbeddedRegistrySettings(Model):
     listen: AddressField = Address(host="127.0.0.1", port=8848)
     """Where sidecars and other Nacos clients reach it."""
     warmup: Duration = 15.0
-    """How long lists answer 503 after a start while instances register again; 0 for a first start."""
+    """How long lists answer 503 after a start while instances register again; not at a first start, where `data` tells."""
     data: FolderPath | None = None
-    """Directory that keeps published configs; left out: they are gone after a restart."""
+    """Directory that keeps published configs, relative to this file; left out: they are gone after a restart."""
 
 
 class RemoteRegistrySettings(Model):

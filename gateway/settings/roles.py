@@ -13,6 +13,7 @@ from gateway.settings.fields import (
     Address,
     AddressField,
     AdvertisedHost,
+    AllowedHost,
     Duration,
     FileName,
     Model,
@@ -86,6 +87,9 @@ class ServingSettings(Model):
     """When an instance gets no traffic for a while."""
     access_log: AccessLogSettings | None = None
     """A line for each request; left out: none."""
+    allowed_hosts: list[AllowedHost] = Field(default_factory=list)
+    """Names by which the admin API and the embedded registry are called, beside addresses, `localhost` and this machine's
+    own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""
     services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
     """What is special about services, by name; those left out are plain."""
 

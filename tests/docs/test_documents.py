@@ -41,6 +41,13 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
+def test_the_tests_that_are_named_exist(document: Path) -> None:
+    known = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    for name in re.findall(r"`((?:tests/)?[\w/]*\btest_\w+\.py|tests/[\w/]+)`", document.read_text()):
+        assert (ROOT / name).exists() if "/" in name else name in known, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
     for number, text in enumerate(blocks(document, "yaml")):
         data = yaml.safe_load(text)

@@ -82,6 +82,14 @@ def test_a_traceback_is_one_record() -> None:
     assert json.loads(line)["traceback"].endswith("\nValueError: x\ny")
 
 
+def test_a_stack_follows_the_record_as_a_traceback_does() -> None:
+    made = failed("x")
+    made.stack_info = "Stack (most recent call last):\n2026 INFO forged"
+    _, *rest = TextFormatter(None).format(made).split("\n")
+    assert rest[-3:] == ["    ValueError: x", "    Stack (most recent call last):", "    2026 INFO forged"]
+    assert json.loads(JSONFormatter(None).format(made))["traceback"].endswith("\n2026 INFO forged")
+
+
 def test_what_comes_a_million_times_is_let_through_once_a_second() -> None:
     now, text = 0.0, TextFormatter(None)
     flood = Flood(lambda: now)

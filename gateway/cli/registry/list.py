@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from gateway.cli.asking import server_options
+from gateway.cli.output import echo, echo_json, print_table
 
 
 @click.command("list", short_help="Show what it knows of services, how old that is, and from where.")
@@ -26,7 +26,7 @@ def command(service: str | None, server: str, token: str | None, output: str) ->
     from gateway.errors import GatewayError
 
     with failing():
-        services = ask(server, "GET", "/api/v1/services", token)["services"]
+        services = ask(server, "GET", "/api/v1/services", token, wants="services")["services"]
         if service is not None:
             services = [item for item in services if item["service"] == service]
             if not services:
@@ -34,7 +34,7 @@ def command(service: str | None, server: str, token: str | None, output: str) ->
                     f"{server} knows no service {service!r}: no route leads there, or nobody called it yet"
                 )
     if output == "json":
-        click.echo(json.dumps({"services": services}, indent=2, ensure_ascii=False))
+        echo_json({"services": services})
     elif service is None:
         _print_services(services)
     else:
@@ -42,8 +42,6 @@ def command(service: str | None, server: str, token: str | None, output: str) ->
 
 
 def _print_services(services: list[dict[str, Any]]) -> None:
-    from gateway.cli.output import print_table
-
     rows = []
     for service in services:
         pools = ", ".join(f"{pool['usable']}/{pool['size']} {pool['tag']}" for pool in service["pools"])
@@ -55,10 +53,8 @@ def _print_services(services: list[dict[str, Any]]) -> None:
 
 
 def _print_instances(service: dict[str, Any]) -> None:
-    from gateway.cli.output import print_table
-
     _print_services([service])
-    click.echo()
+    echo()
     rows = [
         [item["address"], pool["tag"], item["weight"], _health(item), " ".join(f"{k}={v}" for k, v in item["metadata"].items())]
         for pool in service["pools"]
@@ -71,7 +67,7 @@ def _print_instances(service: dict[str, Any]) -> None:
         for reason, names in registry["left_out"].items()
     ]
     if left_out:
-        click.echo()
+        echo()
         print_table(["registry", "left out", "records"], left_out)
 
 

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from gateway.app.running import Program
 
 
+def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names as they are. Raises BadParameter for what is none."""
+    from gateway.settings.fields import check_allowed_host
+
+    try:
+        return tuple(map(check_allowed_host, names))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}") from error
+
+
 @click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
 @click.option("--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to serve on.")
 @click.option(
@@ -20,13 +30,23 @@ if TYPE_CHECKING:
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long lists answer 503 while instances register again; 0 where the registry starts for the first time.",
+    help="How long lists answer 503 after a start while instances register again.",
 )
 @click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="Directory that keeps published configs."
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory that keeps published configs, and knows a first start, which needs no warm-up.",
+)
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    callback=check_names,
+    help="A name by which it is called, beside addresses and this machine's own; *.NAME: all below it. May be repeated.",
 )
 @runs_until_signal
-def command(listen: str, warmup: float, data: Path | None) -> Program:
+def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...]) -> Program:
     """Run the embedded registry alone (Nacos-compatible HTTP API)."""
     from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
@@ -34,4 +54,4 @@ def command(listen: str, warmup: float, data: Path | None) -> Program:
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
-    return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data), host, int(port))
+    return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names), host, int(port))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from gateway.cli.asking import server_options
+from gateway.cli.output import echo_json, print_table
 
 
 @click.command("status", short_help="Show the registries that a running gateway or sidecar asks.")
@@ -21,12 +21,11 @@ def command(server: str, token: str | None, output: str) -> None:
     """
     from gateway.cli.asking import ask
     from gateway.cli.failing import failing
-    from gateway.cli.output import print_table
 
     with failing():
-        registries = ask(server, "GET", "/api/v1/status", token)["registries"]
+        registries = ask(server, "GET", "/api/v1/status", token, wants="registries")["registries"]
     if output == "json":
-        click.echo(json.dumps({"registries": registries}, indent=2, ensure_ascii=False))
+        echo_json({"registries": registries})
         return
     heads = ["registry", "kind", "address", "api", "services", "troubled"]
     rows = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from gateway.cli.asking import server_options
+from gateway.cli.output import echo, echo_json
 
 INTERVAL = 0.5
 """Seconds between two looks."""
@@ -39,22 +39,20 @@ def command(services: tuple[str, ...], server: str, token: str | None, output: s
     while True:
         with failing():
             try:
-                found = _picture(ask(server, "GET", "/api/v1/services", token)["services"], services)
+                found = _picture(ask(server, "GET", "/api/v1/services", token, wants="services")["services"], services)
                 was_away = False
             except GatewayError as error:
                 if is_first:
                     raise
                 if not was_away:
-                    click.echo(f"{error}; waiting", err=True)
+                    echo(f"{error}; waiting", err=True)
                 was_away, found = True, known
         now = datetime.now().astimezone()
         for change in _changes(known, found):
             if output == "json":
-                click.echo(json.dumps({"at": now.isoformat(timespec="milliseconds"), **change}, ensure_ascii=False))
+                echo_json({"at": now.isoformat(timespec="milliseconds"), **change}, indent=None)
             else:
-                click.echo(
-                    f"{now:%H:%M:%S}  {change['service']}  {change['change']} {change['subject']}  {change['is']}"
-                )
+                echo(f"{now:%H:%M:%S}  {change['service']}  {change['change']} {change['subject']}  {change['is']}")
         known, is_first = found, False
         time.sleep(INTERVAL)
 

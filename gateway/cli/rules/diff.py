@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TextIO
 
 import click
+
+from gateway.cli.output import echo, echo_json, print_table
 
 
 @click.command("diff", short_help="Say which recorded requests would move under other rules.")
@@ -34,7 +35,6 @@ def command(old: Path, new: Path, log: TextIO, entry: str, output: str) -> None:
     import time
 
     from gateway.cli.failing import counted, failing
-    from gateway.cli.output import print_table
     from gateway.control.rulefiles import load_rules
     from gateway.control.whatif import compare, read_records, require_records
     from gateway.rules.surroundings import Place, Surroundings
@@ -46,17 +46,17 @@ def command(old: Path, new: Path, log: TextIO, entry: str, output: str) -> None:
         require_records(found, log.name)
     result = found.as_dict()
     if output == "json":
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        echo_json(result)
         return
     print_table(
         ["lane", "before", "after", ""],
         [[row["lane"], row["before"], row["after"], f"{row['after'] - row['before']:+d}"] for row in result["lanes"]],
     )
     if result["moves"]:
-        click.echo()
+        echo()
         print_table(
             ["from", "to", "requests", "such as"],
             [[move["from"], move["to"], move["requests"], move["examples"][0]] for move in result["moves"]],
         )
     unread = f"; {counted(found.unread, 'line')} could not be read" if found.unread else ""
-    click.echo(f"{found.moved} of {counted(found.total, 'request')} would move{unread}", err=True)
+    echo(f"{found.moved} of {counted(found.total, 'request')} would move{unread}", err=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from gateway.cli.output import echo_json, echo_text
 
 
 @click.command("export", short_help="Write rules for MSE, Polaris or Istio.")
@@ -27,8 +28,8 @@ def command(form: str, paths: tuple[Path, ...], strict: bool) -> None:
     with failing():
         exported = export_rules(form, load_rules(list(paths) or [Path("rules")]).rules.groups)
     if form == "istio":
-        click.echo(yaml.safe_dump_all(exported.documents, sort_keys=False, allow_unicode=True), nl=False)
+        echo_text(yaml.safe_dump_all(exported.documents, sort_keys=False, allow_unicode=True))
     else:
         documents = list(exported.documents)
-        click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
+        echo_json(documents[0] if len(documents) == 1 else documents)
     show_losses(exported.losses, strict)

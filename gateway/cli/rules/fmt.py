@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.output import echo, echo_text
+
 
 @click.command("fmt", short_help="Format files; comments stay.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
@@ -40,13 +42,13 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
                 continue
             changed += 1
             if shows_diff:
-                click.echo(unified_diff(text, better, str(file), f"{file} (formatted)"), nl=False)
+                echo_text(unified_diff(text, better, str(file), f"{file} (formatted)"))
             else:
                 file.write_text(better, encoding="utf-8")
-                click.echo(f"formatted {file}", err=True)
+                echo(f"formatted {file}", err=True)
         if problems:
             raise ConfigError(problems)
     if not changed:
-        click.echo(f"{counted(len(files), 'file')} {'is' if len(files) == 1 else 'are'} formatted already", err=True)
+        echo(f"{counted(len(files), 'file')} {'is' if len(files) == 1 else 'are'} formatted already", err=True)
     elif shows_diff:
         sys.exit(1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from gateway.cli.asking import server_options
+from gateway.cli.output import echo_json, echo_text, print_table
+from gateway.printable import printable
 
 
 @click.command("history", short_help="Show the revisions of a running gateway.")
@@ -22,13 +22,12 @@ def command(revision: int | None, server: str, token: str | None, output: str) -
     """
     from gateway.cli.asking import ask
     from gateway.cli.failing import failing
-    from gateway.cli.output import print_table
 
     with failing():
         path = "/api/v1/history" if revision is None else f"/api/v1/history/{revision}"
-        found = ask(server, "GET", path, token)
+        found = ask(server, "GET", path, token, wants="revisions" if revision is None else "files")
     if output == "json":
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        echo_json(found)
     elif revision is None:
         rows = [
             [item["revision"], _show_time(item["at"]), item["author"] or "", item["cause"]]
@@ -37,7 +36,7 @@ def command(revision: int | None, server: str, token: str | None, output: str) -
         print_table(["revision", "at", "author", "cause"], rows)
     else:
         for name, text in found["files"].items():
-            click.echo(f"# {name}\n{text.rstrip()}\n")
+            echo_text(f"# {printable(name)}\n{text.rstrip()}\n\n")
 
 
 def _show_time(seconds: float) -> str:

@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 import click
 
+from gateway.cli.output import echo_text
+
 
 @click.command("import", short_help="Make rules of MSE, Polaris or Istio.")
 @click.argument("form", metavar="FORMAT", type=click.Choice(["mse", "polaris", "istio"]))
@@ -24,7 +26,7 @@ def command(form: str, source: TextIO, strict: bool) -> None:
 
     with failing():
         imported = import_rules(form, _read(source))
-    click.echo(written(imported.groups), nl=False)
+    echo_text(written(imported.groups))
     show_losses(imported.losses, strict)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from gateway.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
     from gateway.control.lint import Placed
@@ -40,7 +41,7 @@ def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tu
     with failing():
         found = [item for item in lint_files(paths, config, entry) if item.finding.code not in ignore]
     if output == "json":
-        click.echo(json.dumps([_as_dict(item) for item in found], indent=2, ensure_ascii=False))
+        echo_json([_as_dict(item) for item in found])
     else:
         for item in found:
             _show(item)
@@ -48,7 +49,7 @@ def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tu
     parts = [counted(weights.count(kind), kind) for kind in ("error", "warning") if kind in weights]
     if "info" in weights:
         parts.append(f"{weights.count('info')} worth knowing")
-    click.echo(", ".join(parts) or "nothing found", err=True)
+    echo(", ".join(parts) or "nothing found", err=True)
     if "error" in weights or "warning" in weights:
         sys.exit(1)
 
@@ -73,12 +74,12 @@ def _show(item: Placed) -> None:
     finding = item.finding
     name = f"{finding.group}/{finding.lane}" if finding.lane else finding.group
     subject = f"lane {name}: " if finding.lane else f"group {name}: " if name else ""
-    click.echo(f"{item.file}:{item.line}:{item.column}: {finding.severity} {finding.code}: {subject}{finding.message}")
+    echo(f"{item.file}:{item.line}:{item.column}: {finding.severity} {finding.code}: {subject}{finding.message}")
     if finding.hint:
-        click.echo(f"    hint: {finding.hint}")
+        echo(f"    hint: {finding.hint}")
     if finding.witness is not None:
         witness = dict(finding.witness)
         request = f"{witness.pop('method')} {witness.pop('url')}"
         headers = "".join(f" -H '{name}: {value}'" for name, value in witness.pop("headers").items())
         rest = "".join(f" {key}={value}" for key, value in witness.items())
-        click.echo(f"    such as: {request}{headers}{rest}")
+        echo(f"    such as: {request}{headers}{rest}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.asking import server_options
+from gateway.cli.output import echo, echo_text
 
 
 @click.command("rollback", short_help="Make an earlier revision of a running gateway the current one.")
@@ -25,11 +26,11 @@ def command(revision: int, server: str, token: str | None, author: str | None, d
 
     with failing():
         path = f"/api/v1/history/{revision}/rollback?dry_run={'true' if dry_run else 'false'}"
-        done = ask(server, "POST", path, token, {}, author)
-    click.echo(done["diff"], nl=False)
+        done = ask(server, "POST", path, token, {}, author, wants="diff")
+    echo_text(done["diff"])
     if not done["diff"]:
-        click.echo(f"the rules are those of revision {revision} already", err=True)
+        echo(f"the rules are those of revision {revision} already", err=True)
     elif dry_run:
-        click.echo("nothing was changed", err=True)
+        echo("nothing was changed", err=True)
     else:
-        click.echo(f"revision {done['revision']} has the rules of revision {revision}", err=True)
+        echo(f"revision {done['revision']} has the rules of revision {revision}", err=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from gateway.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
     from gateway.control.ruletests import Outcome
@@ -46,13 +47,11 @@ def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, out
         outcomes = run_tests(loaded.rules, found, around)
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if output == "json":
-        click.echo(json.dumps([_as_dict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False))
+        echo_json([_as_dict(outcome) for outcome in outcomes])
     else:
         for outcome in failed:
             _show(outcome)
-    click.echo(
-        f"{counted(len(outcomes), 'test')}: {len(outcomes) - len(failed)} passed, {len(failed)} failed", err=True
-    )
+    echo(f"{counted(len(outcomes), 'test')}: {len(outcomes) - len(failed)} passed, {len(failed)} failed", err=True)
     if failed or not outcomes:
         sys.exit(1)
 
@@ -74,19 +73,19 @@ def _show(outcome: Outcome) -> None:
     """A failed test: what was wanted, what came, and what the two lanes said of the request."""
     placed = outcome.placed
     request = placed.test.request
-    click.echo(f"{placed.file}:{placed.line}: {placed.test.name}")
-    click.echo(f"    {request.method} {request.url}")
-    click.echo(f"  - {placed.test.lane}")
-    click.echo(f"  + {outcome.lane}")
+    echo(f"{placed.file}:{placed.line}: {placed.test.name}")
+    echo(f"    {request.method} {request.url}")
+    echo(f"  - {placed.test.lane}")
+    echo(f"  + {outcome.lane}")
     names = {placed.test.lane, outcome.lane}
     lanes = [lane for lane in outcome.evidence if f"{lane.group}/{lane.lane}" in names]
     if placed.test.lane not in {"none", *(f"{lane.group}/{lane.lane}" for lane in outcome.evidence)}:
-        click.echo(f"    there is no lane {placed.test.lane}")
+        echo(f"    there is no lane {placed.test.lane}")
     for lane in lanes:
-        click.echo(f"    {lane.group}/{lane.lane}: {_verdict(lane)}")
+        echo(f"    {lane.group}/{lane.lane}: {_verdict(lane)}")
         for condition in lane.conditions:
             _show_condition(condition, "      ")
-    click.echo()
+    echo()
 
 
 def _verdict(lane: LaneEvidence) -> str:
@@ -100,6 +99,6 @@ def _verdict(lane: LaneEvidence) -> str:
 def _show_condition(condition: ConditionEvidence, indent: str) -> None:
     mark = "yes" if condition.held else "no "
     value = "" if condition.members else " (absent)" if condition.value is None else f" (value: {condition.value!r})"
-    click.echo(f"{indent}{mark} {condition.text}{value}")
+    echo(f"{indent}{mark} {condition.text}{value}")
     for member in condition.members:
         _show_condition(member, indent + "    ")

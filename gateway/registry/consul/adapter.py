@@ -8,14 +8,13 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 from gateway.errors import RegistryError
 from gateway.registry.base import Listing, Registration
 from gateway.registry.consul.bridge import Agent
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.consul.wakeup import WakeUp
-from gateway.registry.http import Answer
+from gateway.registry.http import Answer, path_segment
 from gateway.registry.records import Records
 from gateway.registry.tags import TagRules
 from gateway.settings.registry import MAX_WATCHES
@@ -157,4 +156,4 @@ class ConsulAdapter:
 
 def _path(service: str) -> str:
     # Everything, healthy or not: "all critical" is not "deregistered".
-    return f"/v1/health/service/{quote(service, safe='')}"
+    return f"/v1/health/service/{path_segment(service)}"

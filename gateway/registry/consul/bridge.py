@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.errors import RegistryError
 from gateway.registry.base import Registration
 from gateway.registry.consul.client import ConsulClient
+from gateway.registry.http import path_segment
 from gateway.registry.tags import OWN_KEY
 from gateway.routing.instance import BASE
 
@@ -81,7 +82,7 @@ class Agent:
 
         try:
             updated = await self._call(
-                lambda consul: update(consul.agent.check, f"service:{_id(registration)}"), maps=False
+                lambda consul: update(consul.agent.check, path_segment(f"service:{_id(registration)}")), maps=False
             )
         except NotFound:
             return False
@@ -94,12 +95,14 @@ class Agent:
     async def maintain(self, registration: Registration) -> None:
         """Puts an instance in maintenance: it is listed as critical."""
         await self._call(
-            lambda consul: consul.agent.service.maintenance(_id(registration), "true", "the sidecar is stopping")
+            lambda consul: consul.agent.service.maintenance(
+                path_segment(_id(registration)), "true", "the sidecar is stopping"
+            )
         )
 
     async def deregister(self, registration: Registration) -> None:
         """Takes an instance out."""
-        await self._call(lambda consul: consul.agent.service.deregister(_id(registration)))
+        await self._call(lambda consul: consul.agent.service.deregister(path_segment(_id(registration))))
 
     async def _call(self, call: Callable[[Consul], Awaitable[Any]], maps: bool = True) -> Any:
         from consul.exceptions import ConsulException

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
-from urllib.parse import quote
 
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.documents import ConflictError
-from gateway.registry.http import Answer, refusal
+from gateway.registry.http import Answer, path_segment, refusal
 from gateway.settings.sources import consul_url
 
 
@@ -63,12 +62,12 @@ class ConsulFolder:
         try:
             texts: dict[str, str] = {}
             for entry in json.loads(answer.text):
-                key = str(entry["Key"])
+                key = entry["Key"]
                 name = key.removeprefix(self._prefix)
                 if name.endswith(self._suffixes):
                     texts[name] = _text(entry)
             return texts
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RegistryError("bad_answer", f"{self.name}: {key or 'the answer'} cannot be read: {error}") from error
 
     async def publish(self, name: str, text: str | None, before: str | None) -> None:
@@ -81,7 +80,9 @@ class ConsulFolder:
 
 
 def _kv(key: str) -> str:
-    return f"/v1/kv/{quote(key)}"
+    """The path of a key, or of a prefix, which ends with `/`. Raises RegistryError for a key that no path can have."""
+    *folders, last = key.split("/")
+    return "/".join(["/v1/kv", *map(path_segment, folders), path_segment(last) if last else ""])
 
 
 def _text(entry: Mapping[str, str | None]) -> str:

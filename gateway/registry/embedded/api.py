@@ -7,42 +7,79 @@ both call the same store. Sources: https://nacos.io/docs/v1/open-api/, https://n
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from gateway.printable import printable
+from gateway.registry.embedded.parameters import (
+    SMALL,
+    address,
+    config_key,
+    flag,
+    lease_of,
+    of_beat,
+    read_parameters,
+    required,
+    service_key,
+    whole,
+)
 from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, Lease, Refused, ServiceKey, Store
+from gateway.web.guard import guard
+from gateway.web.names import OwnNames
+from gateway.web.problems import Rejected
+from gateway.web.work import Work
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_log = logging.getLogger("gateway.registry")
 
 STARTING = "server is STARTING now, please try again later!"
 """Nacos' own words for a server that is not to be believed yet."""
 MAX_POLL = 30.0
 """Seconds that a long poll waits at most; Nacos answers half a second early."""
+MAX_PUBLISHED: Final = 14 << 20
+"""Bytes of a form with a config value: one of 10 MiB, of which some has to be escaped."""
+MAX_LISTENED: Final = 1 << 20
+"""Bytes of a form that asks about config values …"""
+MOST_LISTENED: Final = 3000
+"""… and how many: what Nacos' client asks about at a time (ParamUtil.PER_TASK_CONFIG_SIZE)."""
 
 
 class Api:
-    """The routes. `is_warming` says whether lists are not to be believed yet; `clock` gives steady seconds."""
+    """The routes, for who calls by `names`.
+
+    `is_warming` says whether lists are not to be believed yet; `saved` returns when what was published is on disk; `clock`
+    gives steady seconds.
+    """
 
     def __init__(
-        self, store: Store, is_warming: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        names: OwnNames,
+        work: Work,
+        is_warming: Callable[[], bool],
+        saved: Callable[[], Awaitable[None]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._names = names
+        self._work = work
         self._is_warming = is_warming
+        self._saved = saved
         self._clock = clock
         self._config_changed = asyncio.Event()
         self._is_closing = False
 
     def app(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[_shape_errors], client_max_size=11 * 1024 * 1024)
+        app = web.Application(middlewares=[guard(self._names), _shape_errors])
         add = app.router.add_route
         add("POST", "/nacos/v1/ns/instance", self._register_v1)
-        add("PUT", "/nacos/v1/ns/instance", self._register_v1)
+        add("PUT", "/nacos/v1/ns/instance", self._update_v1)
         add("DELETE", "/nacos/v1/ns/instance", self._deregister_v1)
         add("PUT", "/nacos/v1/ns/instance/beat", self._beat_v1)
         add("GET", "/nacos/v1/ns/instance/list", self._list_v1)
@@ -79,39 +116,39 @@ class Api:
     # --- instances, v1
 
     async def _register_v1(self, request: web.Request) -> web.Response:
-        await self._register(await _parameters(request))
+        self._register(await self._parameters(request))
+        return web.Response(text="ok")
+
+    async def _update_v1(self, request: web.Request) -> web.Response:
+        parameters = await self._parameters(request)
+        key, where = service_key(parameters), address(parameters)
+        known = self._store.instance(key, *where)
+        if known is None:
+            raise Refused("instance not found")
+        self._store.update(key, lease_of(parameters, known))
         return web.Response(text="ok")
 
     async def _deregister_v1(self, request: web.Request) -> web.Response:
-        self._deregister(await _parameters(request))
+        self._deregister(await self._parameters(request))
         return web.Response(text="ok")
 
     async def _beat_v1(self, request: web.Request) -> web.Response:
-        parameters = await _parameters(request)
-        beat = _object(parameters.get("beat", ""), "beat")
-        if beat:
-            # Clients that send the whole instance have a forgotten one made again from it.
-            given: dict[str, str] = {name: str(beat[name]) for name in ("ip", "port", "weight") if name in beat}
-            parameters = {
-                **parameters,
-                **given,
-                "clusterName": str(beat.get("cluster") or parameters.get("clusterName", "")),
-            }
-            if "metadata" in beat:
-                parameters["metadata"] = json.dumps(beat["metadata"])
+        parameters = await self._parameters(request)
+        parameters = of_beat(parameters)
         lease = self._renew(parameters)
         if lease is None:
-            if not beat:
+            # Clients that send the whole instance have a forgotten one made again from it.
+            if not parameters.get("beat"):
                 return web.json_response({"code": 20404, "clientBeatInterval": 5000, "lightBeatEnabled": True})
-            lease = await self._register(parameters)
+            lease = self._register(parameters)
         interval = int(lease.heartbeat * 1000)
         return web.json_response({"code": 10200, "clientBeatInterval": interval, "lightBeatEnabled": True})
 
     async def _list_v1(self, request: web.Request) -> web.Response:
-        parameters = await _parameters(request)
-        key = _key(parameters)
+        parameters = await self._parameters(request)
+        key = service_key(parameters)
         self._refuse_while_warming()
-        healthy_only = parameters.get("healthyOnly", "false").lower() == "true"
+        healthy_only = flag(parameters, "healthyOnly", default=False)
         leases = self._store.instances(key, _clusters(parameters.get("clusters", "")))
         name = f"{key.group}@@{key.name}"
         hosts = [
@@ -135,7 +172,7 @@ class Api:
         )
 
     async def _services_v1(self, request: web.Request) -> web.Response:
-        names, total = self._service_page(await _parameters(request))
+        names, total = self._service_page(await self._parameters(request))
         return web.json_response({"count": total, "doms": names})
 
     async def _metrics_v1(self, _: web.Request) -> web.Response:
@@ -144,28 +181,28 @@ class Api:
     # --- instances, v3
 
     async def _register_v3(self, request: web.Request) -> web.Response:
-        parameters = await _parameters(request)
-        if parameters.get("heartBeat", "").lower() == "true":
+        parameters = await self._parameters(request)
+        if flag(parameters, "heartBeat", default=False):
             if self._renew(parameters) is None:
                 return web.json_response({"code": 21003, "message": "instance not found", "data": None})
         else:
-            await self._register(parameters)
+            self._register(parameters)
         return _success("ok")
 
     async def _deregister_v3(self, request: web.Request) -> web.Response:
-        self._deregister(await _parameters(request))
+        self._deregister(await self._parameters(request))
         return _success("ok")
 
     async def _list_v3(self, request: web.Request) -> web.Response:
-        parameters = await _parameters(request)
-        key = _key(parameters)
+        parameters = await self._parameters(request)
+        key = service_key(parameters)
         self._refuse_while_warming()
         leases = self._store.instances(key, _clusters(parameters.get("clusterName", "")))
         name = f"{key.group}@@{key.name}"
         return _success([_record(lease, name) for lease in leases if lease.enabled])
 
     async def _services_v3(self, request: web.Request) -> web.Response:
-        parameters = await _parameters(request)
+        parameters = await self._parameters(request)
         names, total = self._service_page({**parameters, "groupName": parameters.get("groupNameParam", "")})
         group = parameters.get("groupNameParam") or DEFAULT_GROUP
         items = [{"name": name, "groupName": group} for name in names]
@@ -174,7 +211,7 @@ class Api:
     # --- config
 
     async def _config_v1(self, request: web.Request) -> web.Response:
-        config = self._store.config(_config_key(await _parameters(request)))
+        config = self._store.config(config_key(await self._parameters(request)))
         if config is None:
             return web.Response(status=404, text="config data not exist")
         headers = {"Content-MD5": config.md5, "Config-Type": config.kind}
@@ -185,21 +222,14 @@ class Api:
         return web.Response(text="true")
 
     async def _remove_v1(self, request: web.Request) -> web.Response:
-        self._store.remove_config(_config_key(await _parameters(request)))
+        self._store.remove_config(config_key(await self._parameters(request)))
+        await self._saved()
         return web.Response(text="true")
 
     async def _listen_v1(self, request: web.Request) -> web.Response:
         """Answers with the keys whose MD5 is not what the client has, at once or when that becomes so."""
-        parameters = await _parameters(request)
-        wait = (
-            _whole(
-                {"Long-Pulling-Timeout": request.headers.get("Long-Pulling-Timeout", "")},
-                "Long-Pulling-Timeout",
-                30_000,
-                120_000,
-            )
-            / 1000
-        )
+        parameters = await self._parameters(request, MAX_LISTENED)
+        wait = whole(request.headers, "Long-Pulling-Timeout", 30_000, 120_000) / 1000
         deadline = self._clock() + min(MAX_POLL, max(0.0, wait - 0.5))
         listened = _listened(parameters.get("Listening-Configs", ""))
         while True:
@@ -219,8 +249,8 @@ class Api:
                 continue
 
     async def _config_v3(self, request: web.Request) -> web.Response:
-        parameters = await _parameters(request)
-        config = self._store.config(_config_key(parameters))
+        parameters = await self._parameters(request)
+        config = self._store.config(config_key(parameters))
         if config is None:
             return web.json_response({"code": 20004, "message": "resource not found", "data": None})
         return _success({"content": config.content, "contentType": config.kind, "md5": config.md5})
@@ -230,7 +260,8 @@ class Api:
         return _success(True)
 
     async def _remove_v3(self, request: web.Request) -> web.Response:
-        self._store.remove_config(_config_key(await _parameters(request)))
+        self._store.remove_config(config_key(await self._parameters(request)))
+        await self._saved()
         return _success(True)
 
     # --- the rest
@@ -246,91 +277,73 @@ class Api:
         if self._is_warming():
             raise web.HTTPServiceUnavailable(text=STARTING, headers={"Retry-After": "1"})
 
-    async def _register(self, parameters: Mapping[str, str]) -> Lease:
-        metadata = _object(parameters.get("metadata", ""), "metadata")
-        lease = Lease(
-            _required(parameters, "ip"),
-            _port(parameters),
-            parameters.get("clusterName") or parameters.get("cluster") or DEFAULT_CLUSTER,
-            _number(parameters.get("weight", "1"), "weight"),
-            parameters.get("enabled", "true").lower() == "true",
-            parameters.get("healthy", "true").lower() == "true",
-            {str(name): str(value) for name, value in metadata.items()},
-            parameters.get("ephemeral", "true").lower() == "true",
-        )
-        self._store.register(_key(parameters), lease, self._clock())
+    async def _parameters(self, request: web.Request, limit: int = SMALL) -> dict[str, str]:
+        return await read_parameters(request, self._work, limit)
+
+    def _register(self, parameters: Mapping[str, str]) -> Lease:
+        host, port, cluster = address(parameters)
+        lease = lease_of(parameters, Lease(host, port, cluster or DEFAULT_CLUSTER))
+        self._store.register(service_key(parameters), lease, self._clock())
         return lease
 
     def _renew(self, parameters: Mapping[str, str]) -> Lease | None:
-        port = _port(parameters)
-        cluster = parameters.get("clusterName", "")
-        return self._store.renew(_key(parameters), _required(parameters, "ip"), port, cluster, self._clock())
+        return self._store.renew(service_key(parameters), *address(parameters), self._clock())
 
     def _deregister(self, parameters: Mapping[str, str]) -> None:
-        port = _port(parameters)
-        cluster = parameters.get("clusterName") or parameters.get("cluster", "")
-        self._store.deregister(_key(parameters), _required(parameters, "ip"), port, cluster)
+        self._store.deregister(service_key(parameters), *address(parameters))
 
     def _service_page(self, parameters: Mapping[str, str]) -> tuple[list[str], int]:
         self._refuse_while_warming()
         names = self._store.service_names(parameters.get("namespaceId", ""), parameters.get("groupName", ""))
-        number = _whole(parameters, "pageNo", 1, 1_000_000)
-        size = _whole(parameters, "pageSize", 100, 1000)
+        number = whole(parameters, "pageNo", 1, 1_000_000)
+        size = whole(parameters, "pageSize", 100, 1000)
         return names[(number - 1) * size : number * size], len(names)
 
     async def _publish(self, request: web.Request) -> None:
-        parameters = await _parameters(request)
-        content = _required(parameters, "content")
+        parameters = await self._parameters(request, MAX_PUBLISHED)
+        content = required(parameters, "content")
         expected = request.headers.get("casMd5")
-        known = self._store.config(_config_key(parameters))
+        known = self._store.config(config_key(parameters))
         if expected is not None and (known is None or known.md5 != expected):
             message = "Cas publish fail, server md5 may have changed."
             raise Refused(message)
-        self._store.publish(_config_key(parameters), content, parameters.get("type") or "text")
+        self._store.publish(config_key(parameters), content, parameters.get("type") or "text")
+        await self._saved()
 
 
 @web.middleware
-async def _shape_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def _shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors as each generation's clients expect them: v3 in an envelope, v1 as plain text."""
-    is_v3 = request.path.startswith("/nacos/v3/")
     try:
         return await handler(request)
     except Refused as error:
-        if is_v3:
-            return web.json_response({"code": 10000, "message": str(error), "data": None}, status=400)
-        return web.Response(status=400, text=str(error))
+        return _error(request, 400, 10000, str(error))
+    except Rejected as rejected:
+        return _error(request, rejected.status, rejected.status, rejected.detail)
     except web.HTTPException as error:
-        if is_v3:
-            code = 30000 if error.status == 503 else error.status
-            return web.json_response({"code": code, "message": error.text, "data": None}, status=error.status)
-        raise
+        answer = _error(request, error.status, 30000 if error.status == 503 else error.status, error.text or "")
+        for name in ("Allow", "Retry-After"):
+            if name in error.headers:
+                answer.headers[name] = error.headers[name]
+        return answer
+    except Exception:  # noqa: BLE001 - a bug; callers get an error in their form all the same, and the log the rest
+        _log.exception("%s %s failed", request.method, request.path)
+        return _error(request, 500, 30000, "the registry has a fault; its log says more")
 
 
-async def _parameters(request: web.Request) -> dict[str, str]:
-    """Query and form together: Nacos' servers take either."""
-    parameters = dict(request.query)
-    if request.can_read_body:
-        form = await request.post()
-        parameters.update({name: value for name, value in form.items() if isinstance(value, str)})
-    return parameters
-
-
-def _key(parameters: Mapping[str, str]) -> ServiceKey:
-    return ServiceKey.of(
-        parameters.get("namespaceId", ""), parameters.get("groupName", ""), _required(parameters, "serviceName")
-    )
-
-
-def _config_key(parameters: Mapping[str, str]) -> ServiceKey:
-    namespace = parameters.get("tenant") or parameters.get("namespaceId", "")
-    group = parameters.get("group") or parameters.get("groupName", "")
-    return ServiceKey.of(namespace, group, _required(parameters, "dataId"))
+def _error(request: web.Request, status: int, code: int, message: str) -> web.Response:
+    if request.path.startswith("/nacos/v3/"):
+        return web.json_response({"code": code, "message": message, "data": None}, status=status)
+    return web.Response(status=status, text=printable(message))
 
 
 def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:
     """What a long poll asks about: the key as it is answered, the key, and the MD5 that the client has."""
     listened: list[tuple[str, ServiceKey, str]] = []
-    for line in unquote(text).split("\x01"):
+    text = unquote(text)
+    if text.count("\x01") > MOST_LISTENED:
+        raise Refused(f"Listening-Configs: more than {MOST_LISTENED} config values")
+    for line in text.split("\x01"):
         if line:
             parts = line.split("\x02")
             if len(parts) not in (3, 4):
@@ -365,48 +378,3 @@ def _success(data: Any) -> web.Response:
 
 def _clusters(text: str) -> frozenset[str]:
     return frozenset(cluster for cluster in text.split(",") if cluster)
-
-
-def _required(parameters: Mapping[str, str], name: str) -> str:
-    value = parameters.get(name, "")
-    if not value:
-        raise Refused(f"Param '{name}' is required.")
-    return value
-
-
-def _number(text: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise Refused(f"{name} {text!r}: a number is accepted") from error
-
-
-def _port(parameters: Mapping[str, str]) -> int:
-    text = _required(parameters, "port")
-    if not text.isascii() or not text.isdigit() or len(text) > 5:
-        raise Refused(f"port {text!r}: a number is accepted")
-    return int(text)
-
-
-def _whole(parameters: Mapping[str, str], name: str, default: int, largest: int) -> int:
-    """A count in a parameter, from 1 to `largest`."""
-    text = parameters.get(name) or str(default)
-    if not text.isascii() or not text.isdigit():
-        raise Refused(f"{name} {text!r}: a number is accepted")
-    return min(largest, max(1, int(text[:9])))
-
-
-def _object(text: str, name: str) -> dict[str, Any]:
-    """A JSON object in a parameter; Nacos also takes `key=value,key=value` for metadata."""
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-    except ValueError:
-        pairs = [part.partition("=") for part in text.split(",")]
-        if name != "metadata" or not all(equals for _, equals, _ in pairs):
-            raise Refused(f"{name} {text!r}: a JSON object is accepted") from None
-        return {key: value for key, _, value in pairs}
-    if not isinstance(value, dict):
-        raise Refused(f"{name} {text!r}: a JSON object is accepted")
-    return value

@@ -1,23 +1,24 @@
-"""The embedded registry as a running thing: store, HTTP server, expiry, and configs on disk."""
+"""The embedded registry as a running thing: store, HTTP server, expiry, and what outlives a restart."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from gateway.background import keep_running
 from gateway.errors import StartError
+from gateway.files import PRIVATE, make_private, write_file
 from gateway.registry.embedded.api import Api
+from gateway.registry.embedded.configs import ConfigFile
 from gateway.registry.embedded.handover import restore
 from gateway.registry.embedded.store import ServiceKey, Store
+from gateway.web.names import OwnNames
+from gateway.web.server import WebServer
+from gateway.web.work import Work
 
 _log = logging.getLogger("gateway.registry")
 
@@ -26,18 +27,34 @@ TICK = 1.0
 WARMUP = 15.0
 """Seconds that lists are refused after a start: within this time every living instance has sent a heartbeat, learned that
 it is unknown and registered again. A list given out before would take the missing ones out of service."""
+CONFIGS = "configs.json"
+USED = "used"
+"""The file that says that instances have been registered here before: somebody may be missing after a start."""
 
 
 class EmbeddedRegistry:
-    """Serves a registry on `host:port` (port 0: a free one). `data` is a directory that keeps config values."""
+    """Serves a registry on `host:port` (port 0: a free one), for who calls it by an address, its own or one of `names`.
 
-    def __init__(self, host: str, port: int, *, warmup: float = WARMUP, data: Path | None = None) -> None:
+    `data` is a directory that keeps config values, and whether this is the first start, which needs no `warmup`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        warmup: float = WARMUP,
+        data: Path | None = None,
+        names: Collection[str] = (),
+    ) -> None:
         self._host = host
         self._port = port
         self._warmup = warmup
-        self._file = None if data is None else data / "configs.json"
+        self._data = data
+        self._names = OwnNames(host, names)
         self._warm_at = 0.0
-        self._runner: web.AppRunner | None = None
+        self._is_used = False
+        self._server: WebServer | None = None
         self._task: asyncio.Task[None] | None = None
         self._changes: dict[ServiceKey, asyncio.Event] = {}
         self.store = Store()
@@ -60,27 +77,35 @@ class EmbeddedRegistry:
     def open(self) -> None:
         """Begins to keep what is registered, for this process alone. Raises StartError where the data cannot be read."""
         loop = asyncio.get_running_loop()
-        self._load()
-        self._warm_at = loop.time() + self._warmup
-        self._api = Api(self.store, lambda: self.is_warming, loop.time)
+        self._work = Work("registry")
+        self._configs: ConfigFile | None = None
+        warmup = self._warmup
+        if self._data is not None:
+            try:
+                make_private(self._data)
+            except OSError as error:
+                raise StartError(
+                    f"cannot keep the registry's data in {self._data}: {error.strerror or error}"
+                ) from error
+            self._is_used = (self._data / USED).exists()
+            if not self._is_used and not (self._data / CONFIGS).exists():
+                warmup = 0.0
+            self._configs = ConfigFile(self.store, self._data / CONFIGS)
+            self._configs.load()
+        self._warm_at = loop.time() + warmup
+        self._api = Api(self.store, self._names, self._work, lambda: self.is_warming, self._saved, loop.time)
         self.store.service_changed = self._service_changed
         self.store.config_changed = self._config_changed
         self._task = keep_running("expiring instances", self._expire)
-        if self._warmup:
-            _log.info("lists are refused for %g s while instances register again", self._warmup)
+        if warmup:
+            _log.info("lists are refused for %g s while instances register again", warmup)
 
     async def listen(self, sock: socket.socket | None = None) -> None:
         """Begins to serve others, on a socket that listens already or on its own; raises StartError where it has none."""
-        self._runner = web.AppRunner(self._api.app(), access_log=None, handle_signals=False, shutdown_timeout=2.0)
-        await self._runner.setup()
-        try:
-            runner = self._runner
-            await (web.TCPSite(runner, self._host, self._port) if sock is None else web.SockSite(runner, sock)).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            detail = error.strerror or str(error)
-            raise StartError(f"cannot listen on {self.address} for the registry: {detail}") from error
-        self._port = self._runner.addresses[0][1]
+        await self._saved()  # what another process knew
+        self._server = WebServer(self._api.app(), self._host, self._port, "the registry")
+        await self._server.start(sock)
+        self._port = self._server.port
 
     def know(self, state: Mapping[str, Any]) -> None:
         """Takes what another process knew (`handover.dump`) for what is registered: nothing has to register again."""
@@ -89,25 +114,36 @@ class EmbeddedRegistry:
 
     async def stop_listening(self) -> None:
         """Stops serving others."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
+        if self._server is not None:
             self._api.close()
-            await runner.cleanup()
+            await self._server.close()
 
     async def stop(self) -> None:
         """Stops serving."""
         if self._task is not None:
             self._task.cancel()
         await self.stop_listening()
+        self._work.close()
 
     def next_change(self, key: ServiceKey) -> asyncio.Event:
         """What is set when something about a service changes for the next time. Get it before reading the service."""
         return self._changes.setdefault(key, asyncio.Event())
 
     def _service_changed(self, key: ServiceKey) -> None:
+        self._note_use()
         changed = self._changes.pop(key, None)
         if changed is not None:
             changed.set()
+
+    def _note_use(self) -> None:
+        """Once in the life of a data directory: from now on a start has somebody to wait for."""
+        if self._data is None or self._is_used:
+            return
+        try:
+            write_file(self._data / USED, "Instances have been registered here.\n", PRIVATE)
+            self._is_used = True
+        except OSError as error:
+            _log.error("cannot write %s: %s", self._data / USED, error)
 
     async def _expire(self) -> None:
         loop = asyncio.get_running_loop()
@@ -116,40 +152,10 @@ class EmbeddedRegistry:
             self.store.expire(loop.time())
 
     def _config_changed(self, _: ServiceKey) -> None:
-        self._save()
+        if self._configs is not None:
+            self._configs.changed()
         self._api.config_changed()
 
-    def _load(self) -> None:
-        if self._file is None or not self._file.exists():
-            return
-        try:
-            for entry in json.loads(self._file.read_text(encoding="utf-8")):
-                key = ServiceKey(entry["namespace"], entry["group"], entry["dataId"])
-                self.store.publish(key, entry["content"], entry["type"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StartError(f"cannot read the registry's configs from {self._file}: {error}") from error
-
-    def _save(self) -> None:
-        if self._file is None:
-            return
-        entries = [
-            {
-                "namespace": key.namespace,
-                "group": key.group,
-                "dataId": key.name,
-                "type": config.kind,
-                "content": config.content,
-            }
-            for key, config in sorted(self.store.configs().items())
-        ]
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            new = self._file.with_suffix(".tmp")
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # values may be secrets
-            with os.fdopen(descriptor, "w", encoding="utf-8") as output:
-                json.dump(entries, output, ensure_ascii=False, indent=1)
-                output.flush()
-                os.fsync(output.fileno())
-            new.replace(self._file)
-        except OSError as error:
-            _log.error("cannot save configs to %s: %s", self._file, error)
+    async def _saved(self) -> None:
+        if self._configs is not None:
+            await self._configs.saved()

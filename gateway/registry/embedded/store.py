@@ -24,12 +24,16 @@ MAX_METADATA: Final = 1024
 """Characters of all keys and values, as in Nacos (nacos.naming.service.metadata.length)."""
 MAX_CONFIG: Final = 10 * 1024 * 1024
 """Bytes of one config value, Nacos' limit."""
+MAX_CONFIGS: Final = 10_000
+MAX_ALL_CONFIGS: Final = 64 * 1024 * 1024
+"""Bytes of all of them: they are kept in memory, and written to one file."""
 
 DEFAULT_GROUP: Final = "DEFAULT_GROUP"
 DEFAULT_CLUSTER: Final = "DEFAULT"
 PUBLIC: Final = "public"
 
 _NAME = re.compile(r"[0-9A-Za-z@._:\-]{1,512}")
+_KIND = re.compile(r"[0-9A-Za-z-]{1,32}")
 _HOST = re.compile(r"[0-9A-Za-z._:\-]{1,255}")
 
 
@@ -93,15 +97,17 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One config value."""
+    """One config value. `md5` is what listeners compare, lower-case hex; `size` is in bytes."""
 
     content: str
     kind: str = "text"
+    md5: str = field(init=False, repr=False)
+    size: int = field(init=False, repr=False)
 
-    @property
-    def md5(self) -> str:
-        """What listeners compare, lower-case hex."""
-        return hashlib.md5(self.content.encode(), usedforsecurity=False).hexdigest()
+    def __post_init__(self) -> None:
+        content = self.content.encode()
+        object.__setattr__(self, "md5", hashlib.md5(content, usedforsecurity=False).hexdigest())
+        object.__setattr__(self, "size", len(content))
 
 
 class Store:
@@ -111,6 +117,7 @@ class Store:
         self._services: dict[ServiceKey, dict[tuple[str, int, str], Lease]] = {}
         self._configs: dict[ServiceKey, Config] = {}
         self._count = 0
+        self._size = 0
         self.service_changed: Callable[[ServiceKey], None] = _tell_nobody
         self.config_changed: Callable[[ServiceKey], None] = _tell_nobody
 
@@ -133,9 +140,21 @@ class Store:
         leases[identity] = lease
         self.service_changed(key)
 
+    def instance(self, key: ServiceKey, host: str, port: int, cluster: str) -> Lease | None:
+        """The instance at an address, None where it is not known."""
+        return self._services.get(key, {}).get((host, port, cluster or DEFAULT_CLUSTER))
+
+    def update(self, key: ServiceKey, lease: Lease) -> None:
+        """Puts an instance in the place of the one at its address, which is known; its lease goes on. Raises Refused."""
+        _check(lease)
+        leases, identity = self._services[key], (lease.host, lease.port, lease.cluster)
+        lease.renewed_at = leases[identity].renewed_at
+        leases[identity] = lease
+        self.service_changed(key)
+
     def renew(self, key: ServiceKey, host: str, port: int, cluster: str, now: float) -> Lease | None:
         """Takes a heartbeat; None where the instance is not known."""
-        lease = self._services.get(key, {}).get((host, port, cluster or DEFAULT_CLUSTER))
+        lease = self.instance(key, host, port, cluster)
         if lease is not None:
             lease.renewed_at = now
             if not lease.healthy:
@@ -207,14 +226,25 @@ class Store:
         """Sets a config value. Raises Refused."""
         if not content:
             raise Refused("content: a value must not be empty")
-        if len(content.encode()) > MAX_CONFIG:
+        if _KIND.fullmatch(kind) is None:
+            raise Refused(f"type {kind[:80]!r}: 1 to 32 letters, digits and '-' are accepted")
+        config, known = Config(content, kind), self._configs.get(key)
+        size = self._size + config.size - (0 if known is None else known.size)
+        if config.size > MAX_CONFIG:
             raise Refused(f"content: more than {MAX_CONFIG} bytes")
-        self._configs[key] = Config(content, kind)
+        if size > MAX_ALL_CONFIGS or (known is None and len(self._configs) >= MAX_CONFIGS):
+            raise Refused(
+                f"the registry holds its limit of {MAX_CONFIGS} config values, or of {MAX_ALL_CONFIGS} bytes of them"
+            )
+        self._configs[key] = config
+        self._size = size
         self.config_changed(key)
 
     def remove_config(self, key: ServiceKey) -> None:
         """Removes a config value; fine where it is not there."""
-        if self._configs.pop(key, None) is not None:
+        config = self._configs.pop(key, None)
+        if config is not None:
+            self._size -= config.size
             self.config_changed(key)
 
 

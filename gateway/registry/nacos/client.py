@@ -234,7 +234,8 @@ def _token_of(answer: Answer) -> tuple[str, float] | None:
     try:
         body = json.loads(answer.text)
         body = body.get("data") or body
-        return str(body["accessToken"]), float(body.get("tokenTtl", 18_000))
+        token = body["accessToken"]
+        return (token, float(body.get("tokenTtl", 18_000))) if token and isinstance(token, str) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

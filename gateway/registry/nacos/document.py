@@ -102,7 +102,10 @@ class NacosDocument:
             body = json.loads(answer.text)
             if body.get("code") == 20004:
                 return None
-            return str(body["data"]["content"])
+            content = body["data"]["content"]
+            if not isinstance(content, str):
+                raise TypeError("the content is no text")
+            return content
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise refusal(answer, self.name) from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.control.lastgood import LastGood
+from gateway.control.reach import Reach
 from gateway.control.rulefiles import LoadedRules, load_rules
 from gateway.settings import GatewaySettings
 
@@ -48,7 +49,7 @@ def test_rules_come_back_as_they_were_with_their_segments_and_places(
         file.write_text("ruined: [")
     kept = last_good.load(settings("rules"))
     assert kept is not None
-    found = kept.load({}, str)
+    found = kept.load({}, str, Reach())
     assert (kept.revision, found.rules, dict(found.texts)) == (7, lanes.rules, dict(lanes.texts))
     assert found.places["demo"].of_lane(0) == (str(tmp_path / "rules" / "gray.yaml"), 5, 16)
 

@@ -14,6 +14,7 @@ from gateway.errors import RegistryError
 from gateway.registry.consul.adapter import ConsulAdapter
 from gateway.registry.consul.bridge import Agent
 from gateway.registry.consul.client import BURST, PACE, WAIT, ConsulClient
+from gateway.registry.consul.documents import ConsulDocument, ConsulFolder
 from gateway.registry.keeper import Keeper
 from gateway.routing.instance import Instance
 from tests.support.wait import until
@@ -33,6 +34,7 @@ class Server:
     def __init__(self) -> None:
         self.answers: list[tuple[str, Any, dict[str, str], int]] = []
         self.queries: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.address = ""
 
     def then(self, index: str, body: Any = (), status: int = 200, **headers: str) -> None:
@@ -41,6 +43,7 @@ class Server:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.queries.append(dict(request.query))
+        self.paths.append(request.raw_path.partition("?")[0])
         if not self.answers:
             await asyncio.sleep(3600)  # nothing changes
         index, body, headers, status = self.answers.pop(0)
@@ -188,3 +191,46 @@ async def test_an_agent_that_loses_its_leader_leaves_what_is_known_alone(server:
     await until(lambda: keeper.errors.get("warming") == 1 and keeper.states()[0].state == "fresh")
     assert len(seen) == 1
     await keeper.close()
+
+
+@pytest.mark.parametrize("name", [".", "..", ""])
+async def test_a_callee_whose_name_is_a_step_up_is_asked_nowhere(server: Server, name: str) -> None:
+    """`Host: ..` of an application must not become another call than the one for instances."""
+    adapter = adapter_of(server)
+    with pytest.raises(RegistryError, match="cannot stand in a path"):
+        await adapter.instances(name)
+    with pytest.raises(RegistryError, match="cannot stand in a path"):
+        await anext(adapter.watch(name))
+    await adapter.close()
+    assert server.paths == []
+
+
+async def test_other_names_are_one_segment(server: Server) -> None:
+    adapter = adapter_of(server)
+    for name in ("a/../../agent/self", "a?b", "a#b", "%2e%2e"):
+        server.then("1", [])
+        await adapter.instances(name)
+    await adapter.close()
+    folder = "/v1/health/service/"
+    assert server.paths == [folder + path for path in ("a%2F..%2F..%2Fagent%2Fself", "a%3Fb", "a%23b", "%252e%252e")]
+
+
+async def test_a_key_of_the_store_leads_nowhere_else(server: Server) -> None:
+    client = ConsulClient(server.address)
+    for key in ("gray/../../agent/self", "gray/./x.yaml", ".."):
+        with pytest.raises(RegistryError, match="cannot stand in a path"):
+            await ConsulDocument(client, key).read()
+        with pytest.raises(RegistryError, match="cannot stand in a path"):
+            await ConsulFolder(client, "gray/", (".yaml",)).publish(f"../{key}", "x", None)
+    server.then("1", "x")
+    assert await ConsulDocument(client, "gray/a b%2f?.yaml").read() == "x"
+    await client.close()
+    assert server.paths == ["/v1/kv/gray/a%20b%252f%3F.yaml"]
+
+
+async def test_a_key_that_is_no_text_is_no_answer(server: Server) -> None:
+    client = ConsulClient(server.address)
+    server.then("1", [{"Key": None, "Value": ""}])
+    with pytest.raises(RegistryError, match="cannot be read"):
+        await anext(ConsulFolder(client, "gray/", (".yaml",)).watch())
+    await client.close()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ssl
 from collections.abc import AsyncIterator
 
 import pytest
 import trustme
 from aiohttp import web
+from yarl import URL
 
 from gateway.errors import RegistryError
-from gateway.registry.http import FAILBACK, MAX_BODY, Nodes, RegistryHttp
+from gateway.registry.http import FAILBACK, MAX_BODY, Nodes, RegistryHttp, path_segment
 
 
 class Node:
@@ -175,5 +177,47 @@ async def test_authorities_are_replaced_while_running() -> None:
     new.configure_trust(renewed)
     http.trust(renewed)
     assert (await http.call("GET", "/x")).status == 404
+    await http.close()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("text", "segment"),
+    [("orders", "orders"), ("a/b", "a%2Fb"), ("a?b#c", "a%3Fb%23c"), ("%2e%2e", "%252e%252e"), ("a@@b:1", "a%40%40b%3A1"), ("...", "..."),
+     ("商", "%E5%95%86"), ("~", "~")],
+)  # fmt: skip
+def test_a_name_is_one_segment_of_a_path(text: str, segment: str) -> None:
+    assert path_segment(text) == segment
+    assert (
+        URL(f"http://h/v1/{path_segment(text)}/x").raw_path
+        == f"/v1/{segment.replace('%3A', ':').replace('%40', '@')}/x"
+    )
+
+
+@pytest.mark.parametrize("text", ["", ".", ".."])
+def test_a_name_that_leads_elsewhere_is_none(text: str) -> None:
+    with pytest.raises(RegistryError, match="cannot stand in a path") as caught:
+        path_segment(text)
+    assert caught.value.reason == "bad_name"
+
+
+async def test_an_answer_is_not_unpacked() -> None:
+    """Some KiB on the wire may be GiB in memory."""
+    asked: list[str | None] = []
+
+    async def bomb(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Accept-Encoding"))
+        return web.Response(body=gzip.compress(b" " * (64 << 20)), headers={"Content-Encoding": "gzip"})
+
+    app = web.Application()
+    app.router.add_get("/x", bomb)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    http = RegistryHttp([f"127.0.0.1:{runner.addresses[0][1]}"])
+    with pytest.raises(RegistryError, match="answered compressed, which it was not asked for"):
+        await http.call("GET", "/x")
+    assert asked == ["identity"]
     await http.close()
     await runner.cleanup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,124 @@ async def test_v3_register_heartbeat_list_deregister(api: Api) -> None:
     assert (await api.call("GET", f"{V3_INSTANCE}/list", serviceName="orders"))[1]["data"] == []
 
 
+GRAY = {"serviceName": "orders", "ip": "10.0.0.1", "port": 80, "clusterName": "X"}
+
+
+async def listed(api: Api) -> list[tuple[float, dict[str, str]]]:
+    _, answer = await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders")
+    return [(host["weight"], host["metadata"]) for host in answer["hosts"]]
+
+
+async def test_a_change_keeps_what_it_does_not_name(api: Api) -> None:
+    """An operator who changes the weight of a gray instance must not make it baseline."""
+    metadata = {"gray.tag": "gray", "version": "2"}
+    await api.call("POST", V1_INSTANCE, **GRAY, metadata='{"gray.tag": "gray", "version": "2"}')
+    assert await api.call("PUT", V1_INSTANCE, **GRAY, weight=2) == (200, "ok")
+    assert await listed(api) == [(2.0, metadata)]
+    for empty in ("", "{}", "null"):
+        assert await api.call("PUT", V1_INSTANCE, **GRAY, metadata=empty) == (200, "ok")
+        assert await listed(api) == [(2.0, metadata)]
+    assert await api.call("PUT", V1_INSTANCE, form={**GRAY, "metadata": '{"version": "3", "gray.tag": null}'}) == (
+        200,
+        "ok",
+    )
+    assert await listed(api) == [(2.0, {**metadata, "version": "3"})]
+    assert await api.call("PUT", V1_INSTANCE, **GRAY, enabled="false") == (200, "ok")
+    assert await listed(api) == []
+    await api.call("PUT", V1_INSTANCE, **{**GRAY, "cluster": GRAY["clusterName"], "clusterName": ""}, enable="true")
+    assert await listed(api) == [(2.0, {**metadata, "version": "3"})]
+
+
+async def test_a_change_of_who_is_not_there_is_refused(api: Api) -> None:
+    """Registered by it, without its metadata, a gray instance would be baseline."""
+    assert await api.call("PUT", V1_INSTANCE, **GRAY, weight=2) == (400, "instance not found")
+    await api.call("POST", V1_INSTANCE, **GRAY)
+    assert (await api.call("PUT", V1_INSTANCE, **{**GRAY, "clusterName": "Y"}))[0] == 400
+    assert (await api.call("PUT", V1_INSTANCE, **GRAY, weight="-1"))[0] == 400
+    assert await listed(api) == [(1.0, {})]
+
+
+@pytest.mark.parametrize(
+    ("words", "is_given"),
+    [
+        ({"enabled": "false"}, False), ({"enable": "false"}, False), ({"enabled": "off"}, False), ({"enable": "NO"}, False),
+        ({"enabled": "true"}, True), ({"enable": "on"}, True), ({"enabled": "", "enable": "f"}, False),
+        ({"enabled": "true", "enable": "false"}, True), ({}, True),
+    ],
+)  # fmt: skip
+async def test_traffic_is_switched_off_by_every_name_of_the_switch(
+    api: Api, words: dict[str, str], is_given: bool
+) -> None:
+    assert (await api.call("POST", V1_INSTANCE, **GRAY, **words))[0] == 200
+    assert bool(await listed(api)) is is_given
+    status, _ = await api.call("POST", V3_INSTANCE, form={**GRAY, **words})
+    assert (status, bool(await listed(api))) == (200, is_given)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kept"),
+    [
+        ('{"gray.tag": null, "a": "b"}', {"a": "b"}),
+        ("null", {}),
+        ('{"a": true, "b": false, "c": 1, "d": 1.5, "e": ""}', {"a": "true", "b": "false", "c": "1", "d": "1.5", "e": ""}),
+        ("gray.tag=gray,a=b", {"gray.tag": "gray", "a": "b"}),
+        ('{"a": "x=y"}', {"a": "x=y"}),
+    ],
+)  # fmt: skip
+async def test_metadata_is_text_and_null_is_not_there(api: Api, metadata: str, kept: dict[str, str]) -> None:
+    assert (await api.call("POST", V1_INSTANCE, **GRAY, metadata=metadata))[0] == 200
+    assert await listed(api) == [(1.0, kept)]
+    await api.call("DELETE", V1_INSTANCE, **GRAY)
+    beat = f'{{"ip": "10.0.0.1", "port": 80, "weight": null, "cluster": null, "metadata": {metadata}}}'
+    if metadata[0] in "{n":
+        _, answer = await api.call("PUT", f"{V1_INSTANCE}/beat", serviceName="orders", beat=beat)
+        assert answer["code"] == 10200
+        assert await listed(api) == [(1.0, kept)]
+
+
+async def test_a_hostile_parameter_is_400_and_never_a_fault(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    odd = ["", " ", "null", "None", "nan", "inf", "-1", "1e400", "1_0", "٣", "0x1", "9" * 5000, "\0", "\r\nX: y", "\x1b[2J", "\u202e", "../x", "[", "[1]", "{", '{"a": [1]}', '{"a": {"b": 1}}', "[" * 5000, '{"a": 1e400}', '{"a": "\\ud800"}', "a=b,c", "a@@b", "@@", "%00", "x" * 60_000]  # fmt: skip
+    keys = {**GRAY, "metadata": "{}", "weight": "1", "enabled": "true", "enable": "true", "healthy": "true", "ephemeral": "true", "groupName": "g", "namespaceId": "n", "beat": "{}", "heartBeat": "false", "dataId": "d", "group": "g", "tenant": "t", "content": "c", "type": "text", "clusters": "", "healthyOnly": "true", "pageNo": "1", "pageSize": "1", "groupNameParam": "g", "Listening-Configs": "d\x02g\x02"}  # fmt: skip
+    from gateway.registry.embedded.server import EmbeddedRegistry
+
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await registry.start()
+    calls = [
+        (route.method, route.resource.canonical) for route in registry._api.app().router.routes() if route.resource
+    ]
+    async with ClientSession() as session:
+        for method, path in calls:
+            for key in keys:
+                for value in odd if path.endswith(("instance", "beat", "configs")) else odd[:16:3]:
+                    form = {**{name: str(text) for name, text in keys.items() if name != "beat"}, key: value}
+                    sent: Any = {"data": form} if method in ("POST", "PUT") else {"params": {**form, key: value[:200]}}
+                    headers = {"Long-Pulling-Timeout": "1"}
+                    url = f"http://{registry.address}{path}"
+                    async with session.request(method, url, headers=headers, **sent) as answer:
+                        assert answer.status in (200, 400, 404), (method, path, key, value, await answer.text())
+    await registry.stop()
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_forms_are_bounded_and_of_one_kind(api: Api) -> None:
+    async with ClientSession() as session:
+
+        async def send(body: bytes, kind: str = "application/x-www-form-urlencoded", path: str = V1_INSTANCE) -> int:
+            async with session.post(api._base + path, data=BytesIO(body), headers={"Content-Type": kind}) as response:
+                return response.status
+
+        assert await send(b"serviceName=a&ip=1.1.1.1&port=1") == 200
+        assert await send("serviceName=a&ip=1.1.1.1&port=1&metadata=k=ü".encode()) == 200
+        assert await send("serviceName=a&ip=1.1.1.1&port=1&metadata=k=商".encode("gbk"), "application/x-www-form-urlencoded;charset=gbk") == 200  # fmt: skip
+        assert await send(b"serviceName=a&ip=1.1.1.1&port=1&metadata=k%3D%ff") == 400
+        assert await send(b"a=1", "application/x-www-form-urlencoded;charset=nonsense") == 400
+        assert await send(b"a=1&" * 100) == 400
+        assert await send(b"a=" + b"x" * 65536) == 413
+        assert await send(b"content=" + b"x" * (25 << 20), path="/nacos/v1/cs/configs") == 413
+        for kind in ("application/json", "text/plain", "multipart/form-data; boundary=x", ""):
+            assert await send(b"{}", kind) == 415
+
+
 async def test_services_are_listed_in_pages(api: Api) -> None:
     for number in range(5):
         await api.call("POST", V1_INSTANCE, serviceName=f"s{number}", ip="10.0.0.1", port=80)
@@ -189,6 +308,16 @@ async def test_a_long_poll_answers_when_the_value_changes(api: Api, registry: Em
     assert (await api.call("POST", "/nacos/v1/cs/configs/listener", form=malformed))[0] == 400
 
 
+async def test_a_long_poll_asks_about_so_many_values_and_no_more(api: Api) -> None:
+    lines = "".join(f"c{number}\x02g\x02\x01" for number in range(3001))
+    listening = "/nacos/v1/cs/configs/listener"
+    status, text = await api.call("POST", listening, form={"Listening-Configs": lines})
+    assert (status, "more than 3000 config values" in text) == (400, True)
+    some = lines[: lines.index("c3000")].replace("\x02\x01", "\x02x\x01")
+    status, text = await api.call("POST", listening, form={"Listening-Configs": some})
+    assert (status, text.count("\n")) == (200, 3000)
+
+
 async def test_stopping_ends_long_polls(registry: EmbeddedRegistry) -> None:
     other = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
     await other.start()
@@ -214,6 +343,49 @@ async def test_configs_outlive_a_restart_where_there_is_a_data_directory(tmp_pat
     (data / "configs.json").write_text("{broken")
     with pytest.raises(StartError, match=r"configs\.json"):
         await EmbeddedRegistry("127.0.0.1", 0, warmup=0, data=data).start()
+
+
+async def test_a_first_start_has_nobody_to_wait_for(tmp_path: Path) -> None:
+    """A data directory tells; that nobody was registered before is the point, not that nothing is in it."""
+    data = tmp_path / "data"
+
+    async def statuses(registers: bool) -> tuple[int, str]:
+        registry = EmbeddedRegistry("127.0.0.1", 0, warmup=60, data=data)
+        await registry.start()
+        api = Api(registry)
+        status, _ = await api.call("GET", f"{V1_INSTANCE}/list", serviceName="orders")
+        _, metrics = await api.call("GET", "/nacos/v1/ns/operator/metrics")
+        if registers:
+            await api.call("POST", V1_INSTANCE, serviceName="orders", ip="10.0.0.1", port=80)
+        await registry.stop()
+        return status, metrics["status"]
+
+    assert await statuses(registers=False) == (200, "UP")
+    assert await statuses(registers=True) == (200, "UP")
+    assert await statuses(registers=False) == (503, "STARTING")
+    assert data.stat().st_mode & 0o777 == 0o700
+    (data / "used").unlink()
+    (data / "configs.json").write_text("[]")  # of an earlier version, which did not tell
+    assert await statuses(registers=False) == (503, "STARTING")
+
+
+async def test_several_who_publish_at_once_are_all_on_disk_when_they_are_told_so(tmp_path: Path) -> None:
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0, data=tmp_path)
+    await registry.start()
+
+    async def publish(number: int) -> None:
+        form = {"dataId": f"c{number}", "group": "g", "content": "x"}
+        assert (await Api(registry).call("POST", "/nacos/v1/cs/configs", form=form)) == (200, "true")
+        assert f'"c{number}"' in (tmp_path / "configs.json").read_text()
+
+    await asyncio.gather(*map(publish, range(20)))
+    await registry.stop()
+
+
+async def test_data_that_cannot_be_kept_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StartError, match="cannot keep the registry's data"):
+        await EmbeddedRegistry("127.0.0.1", 0, data=tmp_path / "file" / "data").start()
 
 
 async def test_a_port_in_use_is_named(registry: EmbeddedRegistry) -> None:

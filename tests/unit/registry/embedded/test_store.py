@@ -31,6 +31,42 @@ def test_an_instance_that_falls_silent_is_unhealthy_after_15_s_and_gone_after_30
     assert store.service_names("", "") == []
 
 
+def test_a_change_keeps_the_lease_and_is_told() -> None:
+    store = Store()
+    told: list[ServiceKey] = []
+    store.register(KEY, lease(metadata={"gray.tag": "gray"}), 0.0)
+    store.expire(16.0)
+    store.service_changed = told.append
+    store.update(KEY, lease(weight=2.0, healthy=False))
+    assert told == [KEY]
+    found = store.instance(KEY, "10.0.0.1", 80, "")
+    assert found is not None
+    assert (found.weight, found.renewed_at) == (2.0, 0.0)
+    with pytest.raises(Refused, match="weight"):
+        store.update(KEY, lease(weight=-1.0))
+    store.expire(30.0)
+    assert store.instance(KEY, "10.0.0.1", 80, "") is None
+
+
+def test_config_values_are_bounded_in_number_and_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.registry.embedded.store.MAX_CONFIGS", 3)
+    monkeypatch.setattr("gateway.registry.embedded.store.MAX_ALL_CONFIGS", 100)
+    store = Store()
+    keys = [ServiceKey.of("", "", f"c{number}") for number in range(4)]
+    for key in keys[:3]:
+        store.publish(key, "x" * 30)
+    with pytest.raises(Refused, match="3 config values, or of 100 bytes"):
+        store.publish(keys[3], "x")
+    store.publish(keys[0], "ü" * 20)  # a change of one that is there counts by its difference
+    with pytest.raises(Refused, match="limit"):
+        store.publish(keys[0], "x" * 41)
+    store.remove_config(keys[1])
+    store.publish(keys[3], "x" * 30)
+    assert sum(config.size for config in store.configs().values()) == 100
+    with pytest.raises(Refused, match="type"):
+        store.publish(keys[0], "x", "a\r\nSet-Cookie: b")
+
+
 def test_a_heartbeat_heals() -> None:
     store = Store()
     store.register(KEY, lease(), 0.0)

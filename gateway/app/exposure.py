@@ -1,0 +1,118 @@
+"""What a start says of its own exposure: who runs it, who may read its secrets, who reaches what asks nobody who they are.
+
+None of it keeps it from serving: a container of one process is often root, and a network may be private. But nobody should be
+so by accident.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from gateway.files import is_private, read_file
+from gateway.settings import (
+    EmbeddedRegistrySettings,
+    GatewaySettings,
+    RemoteRules,
+    ServingSettings,
+    SidecarSettings,
+)
+
+_log = logging.getLogger("gateway")
+
+
+def warn_of_exposure(settings: ServingSettings, config: Path) -> None:
+    """Tells the log all of the above, of a configuration and the file that it came from."""
+    _warn(*_of_process(), *exposures(settings, config))
+
+
+def warn_of_registry(address: str) -> None:
+    """The same of a registry that runs alone, on `host:port`."""
+    _warn(*_of_process(), *_of_registry(*address.rsplit(":", 1)))
+
+
+def _warn(*warnings: str) -> None:
+    for warning in warnings:
+        _log.warning("%s", warning)
+
+
+def _of_process() -> Iterator[str]:
+    if os.geteuid() == 0:
+        yield "this runs as root: whoever finds a fault in it has the machine; run it as a user of its own"
+
+
+def _of_registry(host: str, port: str) -> Iterator[str]:
+    if not _is_loopback(host):
+        yield f"the registry on {host}:{port} has no users: whoever reaches it may register an instance, and is sent traffic"
+
+
+def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
+    """What is to be said of a configuration."""
+    for file in _secret_files(settings, config):
+        try:
+            if not is_private(file):
+                yield f"{file} holds a secret, and others than its owner may read or write it: chmod 600 {file}"
+        except OSError:
+            continue  # it has gone meanwhile
+    if isinstance(settings, GatewaySettings):
+        if settings.admin_token is None and not _is_loopback(settings.admin.host):
+            yield f"the admin API on {settings.admin} changes lanes for whoever reaches it: set admin_token"
+        for registry in settings.all_registries.values():
+            if isinstance(registry, EmbeddedRegistrySettings):
+                yield from _of_registry(registry.listen.host, f"{registry.listen.port}")
+    if isinstance(settings, SidecarSettings) and not _is_loopback(settings.outbound.host):
+        yield f"outbound on {settings.outbound} calls any service, with any tag, for whoever reaches it: keep it on loopback"
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches a host."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _secret_files(settings: ServingSettings, config: Path) -> Iterator[Path]:
+    try:
+        text = read_file(config).decode(errors="replace")
+    except OSError:
+        text = ""
+    if any(secret in text for secret in _secrets(settings)):
+        yield config
+    if isinstance(settings, GatewaySettings):
+        if settings.tls is not None:
+            yield from (Path(item.key) for item in settings.tls.certificates)
+        for key in settings.jwt.keys if settings.jwt is not None else ():
+            if _is_secret(Path(key.file), key.algorithm or ""):
+                yield Path(key.file)
+
+
+def _secrets(settings: ServingSettings) -> Iterator[str]:
+    """Every secret of a configuration, wherever it came from."""
+    found: list[str | None] = []
+    if isinstance(settings, GatewaySettings):
+        found.append(settings.admin_token)
+        found += [part.secret for part in (settings.sticky, settings.debug) if part is not None]
+    if isinstance(settings, GatewaySettings | SidecarSettings):
+        for registry in settings.all_registries.values():
+            found += [getattr(registry, "password", None), getattr(registry, "token", None)]
+    for source in settings.rules:
+        if isinstance(source, RemoteRules):
+            found += [source.password, source.token]
+    yield from (secret for secret in found if secret)
+
+
+def _is_secret(file: Path, algorithm: str) -> bool:
+    """Whether a file has a key that signs, shared or private: what only verifies is for everybody."""
+    if algorithm.startswith("HS"):
+        return True
+    try:
+        content = read_file(file)
+        data = json.loads(content) if content.lstrip()[:1] == b"{" else {}
+        return b"PRIVATE KEY" in content or any("k" in key or "d" in key for key in data.get("keys", [data]))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return False

@@ -1,0 +1,61 @@
+"""An aiohttp application on an address."""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+
+from aiohttp import web
+
+from gateway.errors import StartError
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every answer: no page elsewhere may show it, and no browser takes text that somebody else wrote for a page."""
+
+
+class WebServer:
+    """Serves `app` on `host:port` (port 0: a free one). `purpose` names it in errors."""
+
+    def __init__(self, app: web.Application, host: str, port: int, purpose: str) -> None:
+        self._app = app
+        self._host = host
+        self._purpose = purpose
+        self.port = port
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, sock: socket.socket | None = None) -> None:
+        """Begins to serve, on a socket that listens already or on its own. Raises StartError naming the address."""
+        runner = self._runner = web.AppRunner(
+            self._app, access_log=None, handle_signals=False, shutdown_timeout=2.0, auto_decompress=False
+        )
+        await runner.setup()
+        assert runner.server is not None
+        runner.server.request_factory = partial(self._app._make_request, _cls=_Request)
+        try:
+            await (web.TCPSite(runner, self._host, self.port) if sock is None else web.SockSite(runner, sock)).start()
+        except OSError as error:
+            await runner.cleanup()
+            detail = error.strerror or str(error)
+            raise StartError(f"cannot listen on {self._host}:{self.port} for {self._purpose}: {detail}") from error
+        self.port = runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stops serving."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+
+class _Request(web.Request):
+    """A request whose answers do not say with which versions of what they were made, those of aiohttp's own included."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        await super()._prepare_hook(response)
+        response.headers.popall("Server", None)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
