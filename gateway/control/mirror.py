@@ -237,7 +237,8 @@ def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awai
 def _read(path: Path) -> str | None:
     """What a file says; None where there is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8", newline="") as file:  # a document may end its lines as it likes
+            return file.read()
     except OSError:
         return None
 

@@ -98,6 +98,15 @@ async def test_neither_a_failure_nor_a_missing_document_takes_rules_away(setup: 
     assert (setup.copy, setup.mirror.reason, setup.causes) == ("two", "", ["test:rules changed"])
 
 
+async def test_a_document_ends_its_lines_as_it_likes(setup: Setup) -> None:
+    """The copy has the same line ends, so that it is no news twice, and a change is made of what the server has."""
+    await setup.answer("one\r\n")
+    await setup.answer("one\r\n")
+    assert setup.causes == []
+    await setup.mirror.publish(setup.mirror.path, "two\r\n")
+    assert setup.document.published == [("two\r\n", "one\r\n")]
+
+
 async def test_a_failure_ends_the_wait_for_the_first_answer(setup: Setup) -> None:
     await setup.answer(RegistryError("timeout", "no answer"))
     await setup.mirror.asked()
