@@ -17,7 +17,7 @@ from gateway.control.load import LoadedGateway, load_gateway
 from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.whatif import Comparison, compare, read_record, read_records
-from gateway.errors import ConfigError, Problem, ProtocolError
+from gateway.errors import ConfigError, Problem
 from gateway.files import write_file
 from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings
@@ -107,7 +107,7 @@ class RuleBook:
         def draft(rules: str, requests: list[Any], last: int) -> Comparison:
             path = Path("draft.yaml")
             drafted = load_rules([path], overlay={path: rules})
-            records = [_record(item) for item in requests]
+            records = [read_record(item) for item in requests]
             if last:
                 records.extend(read_records(_last_lines(settings(), min(last, MAX_LAST))))
             return compare(current().rules, drafted.rules, around(), records)
@@ -117,13 +117,6 @@ class RuleBook:
     async def close(self) -> None:
         """Stops following remote rules."""
         await self.copies.close()
-
-
-def _record(item: Any) -> Any:
-    try:
-        return read_record(item)
-    except (ValueError, KeyError, TypeError, AttributeError, ProtocolError):
-        return None
 
 
 def _last_lines(settings: GatewaySettings, count: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from gateway.errors import ProtocolError
 @click.argument("url")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be repeated.")
 @click.option("-d", "--data", default="", metavar="BODY", help="The request's body, for rules that look at it.")
-@click.option("--client-ip", default="127.0.0.1", show_default=True, help="The client's address.")
+@click.option(
+    "--client-ip",
+    default="127.0.0.1",
+    show_default=True,
+    callback=lambda _context, _parameter, text: _address(text),
+    help="The client's address.",
+)
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), help="Entry configuration [default: config/gateway.yaml]."
 )
@@ -75,6 +82,14 @@ def command(
         click.echo(json.dumps(explained, indent=2, ensure_ascii=False))
     else:
         _show(explained)
+
+
+def _address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not an IP address", param_hint="--client-ip") from error
+    return text
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.control.rulefiles import yaml_files
 from gateway.control.validate import validate
@@ -28,6 +29,14 @@ BASELINE = "none"
 """What a test expects of a request that no lane takes."""
 
 
+def _check_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise ValueError(f"an IP address is accepted; found {text!r}") from error
+    return text
+
+
 class TestedRequest(Model):
     """A request of a test."""
 
@@ -37,7 +46,7 @@ class TestedRequest(Model):
     """The method."""
     headers: dict[str, str] = Field(default_factory=dict)
     """The header fields, `Cookie` and `Baggage` among them."""
-    client_ip: str = "127.0.0.1"
+    client_ip: Annotated[str, AfterValidator(_check_address)] = "127.0.0.1"
     """The client's address."""
     body: str = ""
     """The body; its kind is the Content-Type of `headers`."""
@@ -122,7 +131,7 @@ def run_tests(rules: RuleSet, tests: Sequence[Placed], around: Surroundings) -> 
         wanted = placed.test.request
         try:
             request = build_request(wanted)
-        except (ProtocolError, ValueError) as error:
+        except ProtocolError as error:
             message = f"test '{placed.test.name}': the gateway would refuse this request: {error}"
             problems.append(Problem(placed.file, placed.line, 1, message))
             continue
@@ -139,7 +148,7 @@ def run_tests(rules: RuleSet, tests: Sequence[Placed], around: Surroundings) -> 
 
 
 def build_request(wanted: TestedRequest) -> Request:
-    """The request that a test describes. Raises ProtocolError or ValueError for one that the gateway would refuse."""
+    """The request that a test describes. Raises ProtocolError for one that the gateway would refuse."""
     body = wanted.body.encode()
     request = Request.build(wanted.method, wanted.url, wanted.headers.items(), wanted.client_ip, body=body)
     request.content = read_content(request, body) if body else None

@@ -273,6 +273,38 @@ async def test_what_if_counts_who_would_move(admin: Admin) -> None:
     assert await pool(admin, "gray") == "gray"
 
 
+async def raw(port: int, head: str) -> tuple[int, str]:
+    """Status and body of the answer to a head that no client would make."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
+
+
+async def test_explain_and_the_listener_read_a_target_alike(admin: Admin) -> None:
+    """Whatever is asked for, explain says where the request goes, or that it is refused and with which status."""
+    gateway = admin.gateway
+    targets = [
+        "/A/x?group=gray", "//A/x?group=gray", "/A//x?group=%67ray", "/%41/x?group=gray", "//x/A?group=gray", "/A/x?group=grey",
+        f"http://127.0.0.1:{gateway.port}/A/x?group=gray", "http://other.example//A?group=gray", "/A/ä", "/A/../x", "/A/x#a?group=gray",
+        "/A/%zz", "/A/x?group=gr%61y&group=x", "/A/x?a=b?group=gray", "*", "A/x", "/a?group=gray", "http:///A/x",
+    ]  # fmt: skip
+    for target in targets:
+        head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        status, body = await raw(gateway.port, head)
+        explained, found, _ = await admin.ask("POST", "/explain", {"url": target})
+        if explained == 200:
+            decision = found["decision"]
+            assert (status, decision["error"]) == ((404, "no_route") if decision["route"] is None else (200, None)), (
+                target
+            )
+            assert status == 404 or body.split()[0] == ("gray" if decision["lane"] else "base"), target
+        else:
+            assert status == explained, target
+
+
 async def test_strangers_are_kept_out(tmp_path: Path, origin: Origin) -> None:
     gateway = Gateway(tmp_path, origin)
     gateway.config["admin_token"] = "let-me-in-please"
