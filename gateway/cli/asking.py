@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any, TypeVar
 
 import click
@@ -56,7 +57,7 @@ def ask(
         except ValueError:
             detail = error.reason
         raise GatewayError(f"{server} answers {error.code}: {detail}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise GatewayError(f"cannot ask {server}: {reason}; is it a gateway's admin address?") from error
     return found

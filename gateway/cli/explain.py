@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from gateway.cli.asking import ask, server_options
 from gateway.cli.failing import failing
-from gateway.errors import ProtocolError
+from gateway.errors import GatewayError, ProtocolError
 
 
 @click.command("explain", short_help="Show the decision for a request, and why.")
@@ -60,7 +59,7 @@ def command(
     if server is not None and (config is not None or rules is not None):
         raise click.UsageError("--server asks a running gateway; --config and --rules are for files")
     try:
-        with failing():
+        with failing(output):
             if server is not None:
                 body: dict[str, object] = {
                     "method": method,
@@ -76,8 +75,8 @@ def command(
                 path = config or Path("config/gateway.yaml")
                 explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
     except ProtocolError as error:
-        click.echo(f"the gateway would refuse this request: {error}", err=True)
-        sys.exit(1)
+        with failing(output):
+            raise GatewayError(f"the gateway would refuse this request: {error}") from error
     if output == "json":
         click.echo(json.dumps(explained, indent=2, ensure_ascii=False))
     else:

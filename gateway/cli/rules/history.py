@@ -24,7 +24,7 @@ def command(revision: int | None, server: str, token: str | None, output: str) -
     from gateway.cli.failing import failing
     from gateway.cli.output import print_table
 
-    with failing():
+    with failing(output):
         path = "/api/v1/history" if revision is None else f"/api/v1/history/{revision}"
         found = ask(server, "GET", path, token)
     if output == "json":
