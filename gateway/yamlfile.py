@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,7 +21,9 @@ from pydantic import BaseModel, ValidationError
 from gateway.errors import ConfigError, Problem
 from gateway.files import read_file
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+VARIABLE: Final = re.compile(r"(\$+)\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+"""`${NAME}` and `${NAME:-default}` in a value. With more dollars than one it is no variable: the first of them is dropped, so
+that `$${NAME}` is the text `${NAME}`."""
 _EXPECTED = {
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of keys to values",
@@ -39,13 +41,17 @@ _EXPECTED = {
     "path_type": "must be a path",
 }
 """pydantic's words for a wrong type name Python's types; these name YAML's."""
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+"""What is nothing, where no quotes are around it."""
 
 MAX_VALUES = 250_000
 """Values in a file with every alias written out. A few lines of aliases to aliases ("billion laughs") ask for more."""
 
 MAX_DEPTH = 64
 """Values inside one another. Conditions nest 8 deep at most, each with two levels of YAML."""
+
+LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where PyYAML was built with it."""
 
 Location = tuple[str | int, ...]
 
@@ -90,7 +96,7 @@ def read_text(path: Path, file: str = "") -> str:
     """
     file = file or str(path)
     try:
-        text = read_file(path).decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")  # what ends its lines is the file's own affair
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(file, 1, 1, f"the file is not UTF-8 (byte {error.start})")]) from error
     except OSError as error:
@@ -103,10 +109,18 @@ def read_text(path: Path, file: str = "") -> str:
 
 def parse(text: str, file: str, environ: Mapping[str, str] | None = None) -> Document:
     """Reads YAML text; `file` names it in problems. Raises ConfigError."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return _read(text, file, os.environ if environ is None else environ)
+
+
+def parse_verbatim(text: str, file: str) -> Document:
+    """The same, with variables left as they are written: for those who compare or edit text. Raises ConfigError."""
+    return _read(text, file, None)
+
+
+def _read(text: str, file: str, environ: Mapping[str, str] | None) -> Document:
     try:
-        _check_depth(text, file, loader)
-        root = yaml.compose(text, Loader=loader)
+        _check_depth(text, file, LOADER)
+        root = yaml.compose(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -117,7 +131,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None = None) -> Doc
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")
         message = f"not YAML: the control character U+{ord(text[error.position]):04X} is not allowed"
         raise ConfigError([Problem(file, line, column, message)]) from error
-    reader = _Reader(file, os.environ if environ is None else environ)
+    reader = _Reader(file, environ)
     data = None if root is None else reader.read(root, ())
     if reader.problems:
         raise ConfigError(reader.problems)
@@ -140,9 +154,9 @@ def _check_depth(text: str, file: str, loader: Any) -> None:
 
 
 class _Reader:
-    """Turns nodes into data and notes their places."""
+    """Turns nodes into data and notes their places. Without `environ`, variables stay as they are written."""
 
-    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, file: str, environ: Mapping[str, str] | None) -> None:
         self.problems: list[Problem] = []
         self.places: dict[Location, tuple[int, int]] = {}
         self.key_places: dict[Location, tuple[int, int]] = {}
@@ -187,25 +201,31 @@ class _Reader:
 
     def _scalar(self, node: Any) -> str | None:
         text: str = node.value
-        if not node.style and text in _NULLS:  # plain, not quoted
+        if not node.style and text in NULLS:  # plain, not quoted
             return None
-        return _VARIABLE.sub(lambda match: self._variable(match, node), text) if "${" in text else text
+        environ = self._environ
+        if environ is None or "${" not in text:
+            return text
+        return VARIABLE.sub(lambda match: self._variable(match, node, environ), text)
 
-    def _variable(self, match: re.Match[str], node: yaml.Node) -> str:
-        default: str | None = match[2]
-        value = self._environ.get(match[1])
+    def _variable(self, match: re.Match[str], node: yaml.Node, environ: Mapping[str, str]) -> str:
+        if len(match[1]) > 1:
+            return match[0][1:]
+        name = match[2]
+        default: str | None = match[3]
+        value = environ.get(name)
         if value is None:
-            value = self._credential(match[1], node)
+            value = self._credential(name, node, environ)
         if not value and default is not None:  # as in a shell: unset, or empty
             return default
         if value is None:
-            self._add(node, f"environment variable {match[1]} is not set; ${{{match[1]}:-default}} gives a default")
+            self._add(node, f"environment variable {name} is not set; ${{{name}:-default}} gives a default")
             return ""
         return value
 
-    def _credential(self, name: str, node: yaml.Node) -> str | None:
+    def _credential(self, name: str, node: yaml.Node, environ: Mapping[str, str]) -> str | None:
         """The text of a file that the service manager keeps for this process (systemd.exec(5), LoadCredential=)."""
-        folder = self._environ.get("CREDENTIALS_DIRECTORY")
+        folder = environ.get("CREDENTIALS_DIRECTORY")
         try:
             return read_file(Path(folder, name)).decode().removesuffix("\n") if folder else None
         except FileNotFoundError:

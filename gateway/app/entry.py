@@ -21,10 +21,10 @@ from gateway.admin.views import Sources
 from gateway.app.addresses import own_addresses
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.parts import (
-    debug_header,
     describe_lanes,
     describe_registries,
     describe_services,
+    make_reader,
     make_routes,
     unanswered,
     warn_of_restart,
@@ -385,8 +385,7 @@ class EntryGateway:
         return None
 
     def _reader(self) -> HeadReader:
-        """Reads requests to explain as the listener would."""
-        return HeadReader(self._plane.carriers.header, debug_header=debug_header(self._settings))
+        return make_reader(self._settings)
 
     def _state(self) -> ReloadState:
         return self._reloader.state
@@ -449,6 +448,5 @@ def explain_files(
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     debug = None if settings.debug is None else DebugAccess(settings.debug.secret)
     router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted), debug=debug)
-    reader = HeadReader(carriers.header, debug_header=debug_header(settings))
-    request = Request.build(method, url, headers, client_ip, reader, body)
+    request = Request.build(method, url, headers, client_ip, make_reader(settings), body)
     return explain(router, draft, around, request, body)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from gateway.errors import StartError
+from gateway.http.request import HeadReader
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Router, Timeouts
@@ -75,6 +76,17 @@ def make_context(
         scheme,
         debug_header(settings),
         ejector,
+    )
+
+
+def make_reader(settings: ServingSettings) -> HeadReader:
+    """Reads requests to explain as the listener reads those that arrive."""
+    limits = settings.limits
+    return HeadReader(
+        settings.carriers.header,
+        target_bytes=limits.target_bytes,
+        header_count=limits.header_count,
+        debug_header=debug_header(settings),
     )
 
 

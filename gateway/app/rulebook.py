@@ -20,7 +20,7 @@ from gateway.control.reload import Reloader
 from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
 from gateway.control.state import HISTORY
 from gateway.control.whatif import Comparison, Recorded, compare, read_record, read_records
-from gateway.errors import ConfigError, Problem, ProtocolError
+from gateway.errors import ConfigError, Problem
 from gateway.files import last_lines, write_file
 from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings
@@ -133,7 +133,7 @@ class RuleBook:
             files = current().files
             base = None if not files else files[0] if files[0].is_dir() else files[0].parent
             drafted = load_rules([path], overlay={path: rules}, reach=Reach((path,), files, base))
-            records: Iterable[Recorded | None] = map(_record, requests)
+            records: Iterable[Recorded | None] = map(read_record, requests)
             if last:
                 records = chain(records, read_records(_last_lines(settings(), last)))
             return compare(current().rules, drafted.rules, around(), records, settings().access_log)
@@ -143,13 +143,6 @@ class RuleBook:
     async def close(self) -> None:
         """Stops following remote rules."""
         await self.copies.close()
-
-
-def _record(item: Any) -> Any:
-    try:
-        return read_record(item)
-    except (ValueError, KeyError, TypeError, AttributeError, ProtocolError):
-        return None
 
 
 def _last_lines(settings: GatewaySettings, count: int) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import click
 from gateway.cli.asking import ask, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json, print_table
-from gateway.errors import ProtocolError
+from gateway.errors import GatewayError, ProtocolError
 
 
 @click.command("explain", short_help="Show the decision for a request, and why.")
@@ -20,7 +20,13 @@ from gateway.errors import ProtocolError
 @click.argument("url")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be repeated.")
 @click.option("-d", "--data", default="", metavar="BODY", help="The request's body, for rules that look at it.")
-@click.option("--client-ip", default="127.0.0.1", show_default=True, help="The client's address.")
+@click.option(
+    "--client-ip",
+    default="127.0.0.1",
+    show_default=True,
+    callback=lambda _context, _parameter, text: _address(text),
+    help="The client's address.",
+)
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), help="Entry configuration [default: config/gateway.yaml]."
 )
@@ -53,7 +59,7 @@ def command(
     if server is not None and (config is not None or rules is not None):
         raise click.UsageError("--server asks a running gateway; --config and --rules are for files")
     try:
-        with failing():
+        with failing(output):
             if server is not None:
                 body: dict[str, object] = {
                     "method": method,
@@ -69,12 +75,20 @@ def command(
                 path = config or Path("config/gateway.yaml")
                 explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
     except ProtocolError as error:
-        echo(f"the gateway would refuse this request: {error}", err=True)
-        sys.exit(1)
+        with failing(output):
+            raise GatewayError(f"the gateway would refuse this request: {error}") from error
     if output == "json":
         echo_json(explained)
     else:
         _show(explained)
+
+
+def _address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not an IP address", param_hint="--client-ip") from error
+    return text
 
 
 def _header(text: str) -> tuple[str, str]:

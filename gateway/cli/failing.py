@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, NoReturn
 
-from gateway.cli.output import echo
+from gateway.cli.output import echo, echo_json
 from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
@@ -15,17 +16,26 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def failing() -> Iterator[None]:
-    """Prints what is wrong, every problem on a line of its own, and exits 1."""
+def failing(output: str = "text") -> Iterator[None]:
+    """Prints what is wrong, every problem on a line of its own, and exits 1.
+
+    With an `output` of `json`, stdout gets `{"error": …, "problems": […]}` besides: who reads it can read that, too.
+    """
     try:
         yield
     except ConfigError as error:
         for problem in error.problems:
             echo(str(problem), err=True)
-        sys.exit(1)
+        _fail(output, error, [asdict(problem) for problem in error.problems])
     except GatewayError as error:
         echo(str(error), err=True)
-        sys.exit(1)
+        _fail(output, error, [])
+
+
+def _fail(output: str, error: GatewayError, problems: list[dict[str, object]]) -> NoReturn:
+    if output == "json":
+        echo_json({"error": str(error), "problems": problems})
+    sys.exit(1)
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,27 +1,29 @@
 """Changing lanes while the gateway runs: the file is edited, checked as a whole, written, and loaded like any other change.
 
-Comments and order of the file stay. A change that does not check leaves everything as it was.
+Only what changes is written anew: every other character of the file stays. A change that does not check leaves everything
+as it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.control.format import plain_lane, round_trip
+from gateway.control.format import in_house_style, plain_lane
 from gateway.control.places import Places
 from gateway.control.reload import FILES_CHANGED
 from gateway.control.rulefiles import GroupPlace, LoadedRules, Overlay
 from gateway.errors import ConfigError, GatewayError
 from gateway.files import unified_diff
-from gateway.yamlfile import parse, read_text
+from gateway.yamledit import NotEditable, append_item, delete_item, put_keys
+from gateway.yamlfile import Location, parse, parse_verbatim, read_text
+from gateway.yamlwriter import write_yaml
 
 
 class NotThere(GatewayError):
@@ -111,13 +113,13 @@ class LaneEditor:
         """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
         name = _name_in(data)
 
-        def add(lanes: list[Any], _: int) -> None:
-            lanes.append(dict(data))
+        def add(text: str, lanes: Location) -> str:
+            return append_item(text, lanes, in_house_style(data))
 
         async with self._in_force():
             if any(lane["name"] == name for lane in _lanes(_place(self._current(), group))):
                 raise AlreadyThere(f"there is a lane {group}/{name} already")
-            return await self._change(group, name, -1, add, f"lane {group}/{name} created", author, dry_run)
+            return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
 
     async def replace(
         self, group: str, name: str, data: Mapping[str, Any], etag: str, author: str, dry_run: bool
@@ -126,13 +128,13 @@ class LaneEditor:
         named = {"name": name, **data}
         new_name = _name_in(named)
 
-        def put(lanes: list[Any], index: int) -> None:
-            lanes[index] = named
-
         async with self._in_force():
-            index = self._index(group, name, etag)
-            cause = f"lane {group}/{name} replaced"
-            return await self._change(group, new_name, index, put, cause, author, dry_run)
+            index, before = self._find(group, name, etag)
+
+            def put(text: str, lanes: Location) -> str:
+                return _with_values(text, (*lanes, index), before, named, set(before) - set(named))
+
+            return await self._change(group, new_name, put, f"lane {group}/{name} replaced", author, dry_run)
 
     async def patch(
         self,
@@ -146,29 +148,25 @@ class LaneEditor:
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
         new_name = _name_in({"name": name, **data})
-
-        def merge(lanes: list[Any], index: int) -> None:
-            lane = lanes[index]
-            for key, value in data.items():
-                if value is None:
-                    lane.pop(key, None)
-                else:
-                    lane[key] = value
+        values = {key: value for key, value in data.items() if value is not None}
 
         async with self._in_force():
-            index = self._index(group, name, etag)
-            cause = f"lane {group}/{name} {what}"
-            return await self._change(group, new_name, index, merge, cause, author, dry_run)
+            index, before = self._find(group, name, etag)
+
+            def merge(text: str, lanes: Location) -> str:
+                return _with_values(text, (*lanes, index), before, values, set(data) - set(values))
+
+            return await self._change(group, new_name, merge, f"lane {group}/{name} {what}", author, dry_run)
 
     async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
         """Takes a lane away. Raises NotThere, Outdated."""
-
-        def drop(lanes: list[Any], index: int) -> None:
-            del lanes[index]
-
         async with self._in_force():
-            index = self._index(group, name, etag)
-            return await self._change(group, "", index, drop, f"lane {group}/{name} deleted", author, dry_run)
+            index, _ = self._find(group, name, etag)
+
+            def drop(text: str, lanes: Location) -> str:
+                return delete_item(text, (*lanes, index))
+
+            return await self._change(group, "", drop, f"lane {group}/{name} deleted", author, dry_run)
 
     async def roll_back(self, files: Mapping[str, str], cause: str, author: str, dry_run: bool) -> Change:
         """Makes the files what they were; those that were not there are removed. Raises Misplaced and Refused.
@@ -214,26 +212,32 @@ class LaneEditor:
         found = await asyncio.to_thread(_on_disk, texts)
         return [path for path, text in texts.items() if found[path] != text]
 
-    def _index(self, group: str, name: str, etag: str) -> int:
+    def _find(self, group: str, name: str, etag: str) -> tuple[int, dict[str, Any]]:
+        """Which lane of its group it is, and what its file says of it. Raises NotThere and Outdated."""
         view = self.view(group, name)
         if etag and etag != view.etag:
             raise Outdated(f"lane {group}/{name} is not what it was: its ETag is {view.etag}")
-        return next(index for index, lane in enumerate(_lanes(_place(self._current(), group))) if lane["name"] == name)
+        lanes = _lanes(_place(self._current(), group))
+        return next((index, lane) for index, lane in enumerate(lanes) if lane["name"] == name)
 
     async def _change(
         self,
         group: str,
         name: str,
-        index: int,
-        edit: Callable[[list[Any], int], None],
+        edit: Callable[[str, Location], str],
         cause: str,
         author: str,
         dry_run: bool,
     ) -> Change:
+        """`edit` makes the new text of a file from the old one, and the location of the group's lanes in it."""
         current = self._current()
         place = _place(current, group)
         path = place.path
-        text = await asyncio.to_thread(_edited, current.texts[path], place.index, index, edit)
+        lanes: Location = ("lane_groups", place.index, "lanes")
+        try:
+            text = await asyncio.to_thread(edit, current.texts[path], lanes)
+        except NotEditable as error:
+            raise Refused([("", f"{path}: {error}")]) from error
         return await self._make({path: text}, cause, author, dry_run, (group, name))
 
     async def _make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
@@ -253,17 +257,19 @@ class LaneEditor:
         return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
 
 
-def _edited(text: str, group: int, lane: int, edit: Callable[[list[Any], int], None]) -> str:
-    """The text with the lanes of its group of this number edited."""
-    yaml = round_trip()
-    tree = yaml.load(text)
-    node = tree["lane_groups"][group]
-    if node.get("lanes") is None:
-        node["lanes"] = []
-    edit(node["lanes"], lane)
-    stream = io.StringIO()
-    yaml.dump(tree, stream)
-    return stream.getvalue()
+def _with_values(
+    text: str, lane: Location, before: Mapping[str, Any], values: Mapping[str, Any], gone: Collection[str]
+) -> str:
+    """The text with these values in a lane, and without the keys that are `gone`. `before` is what it says now.
+
+    What says the same already stays as it is written.
+    """
+    changed = {key: value for key, value in in_house_style(values).items() if not _says(before, key, value)}
+    return put_keys(text, lane, changed, [key for key in before if key in gone])
+
+
+def _says(before: Mapping[str, Any], key: str, value: Any) -> bool:
+    return key in before and bool(before[key] == parse_verbatim(write_yaml(value, has_variables=False), "").data)
 
 
 def _name_in(data: Mapping[str, Any]) -> str:

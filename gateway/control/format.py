@@ -3,25 +3,63 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.resolver import VersionedResolver
 
 from gateway.errors import ConfigError, Problem
 from gateway.rules.conditions import Test
 from gateway.rules.model import Lane, LaneGroup
-from gateway.yamlfile import parse
+from gateway.yamlfile import NULLS, parse_verbatim
+from gateway.yamltree import comments_of
+from gateway.yamlwriter import WIDTH, OneLine, write_yaml
 
-WIDTH = 120
-"""Columns of a line."""
+
+def formatted(text: str, file: str) -> str:
+    """The text in the one format. Raises ConfigError where it is not YAML, or where formatting would change what it says."""
+    before = parse_verbatim(text, file).data
+    stream = io.StringIO()
+    yaml = _round_trip()
+    try:
+        tree = yaml.load(text.replace("\r\n", "\n"))
+        if tree is None:
+            return text
+        yaml.dump(tree, stream)
+    except YAMLError as error:
+        raise ConfigError([Problem(file, 1, 1, f"cannot be formatted: {error}")]) from error
+    written = "".join(f"{line.rstrip(' ')}\n" for line in stream.getvalue().strip("\n").split("\n"))
+    _check_kept(text, written, before, file)
+    return written.replace("\n", "\r\n") if "\r\n" in text else written
 
 
-def round_trip() -> YAML:
+def _check_kept(text: str, written: str, data: Any, file: str) -> None:
+    """Raises ConfigError where the one text does not say all that the other says, comments included."""
+    try:
+        is_same = parse_verbatim(written, file).data == data
+    except ConfigError:
+        is_same = False
+    if not is_same:
+        raise ConfigError([Problem(file, 1, 1, "cannot be formatted without changing what it says; it is left alone")])
+    kept = [comment for _, comment in comments_of(written)]
+    for at, comment in comments_of(text):
+        if comment not in kept:
+            before = text[:at]
+            message = (
+                "cannot be formatted without losing this comment; the file is left alone. Put it before the braces"
+            )
+            place = before.count("\n") + 1, at - before.rfind("\n")
+            raise ConfigError([Problem(file, *place, message)])
+        kept.remove(comment)
+
+
+def _round_trip() -> YAML:
     """Reads and writes YAML without losing comments, order or quotes."""
     yaml = YAML(typ="rt")
+    yaml.Resolver = _AsWritten
     yaml.preserve_quotes = True
     yaml.width = WIDTH
     yaml.brace_single_entry_mapping_in_flow_sequence = True
@@ -30,29 +68,21 @@ def round_trip() -> YAML:
     return yaml
 
 
-def formatted(text: str, file: str) -> str:
-    """The text in the one format. Raises ConfigError where it is not YAML, or where formatting would change what it says."""
-    before = parse(text, file, _Anything()).data
-    yaml = round_trip()
-    stream = io.StringIO()
-    try:
-        tree = yaml.load(text)
-        if tree is None:
-            return text
-        yaml.dump(tree, stream)
-    except YAMLError as error:
-        raise ConfigError([Problem(file, 1, 1, f"cannot be formatted: {error}")]) from error
-    written = "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
-    if parse(written, file, _Anything()).data != before:
-        raise ConfigError([Problem(file, 1, 1, "cannot be formatted without changing what it says; it is left alone")])
-    return written
+class _AsWritten(VersionedResolver):
+    """Takes everything but nothing for text, as the gateway's own reader does: numbers and dates keep their form."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        if kind is ScalarNode and implicit[0] and value not in NULLS:
+            return self.DEFAULT_SCALAR_TAG
+        return super().resolve(kind, value, implicit)
 
 
 def written(groups: Iterable[LaneGroup]) -> str:
-    """Lane groups as a person writes them: what says nothing is left out, a plain condition stands on one line."""
-    stream = io.StringIO()
-    round_trip().dump({"lane_groups": [_group(group) for group in groups]}, stream)
-    return stream.getvalue()
+    """Lane groups as a person writes them: what says nothing is left out, a plain condition stands on one line.
+
+    Raises ValueError for a text that no file can hold.
+    """
+    return write_yaml({"lane_groups": [_group(group) for group in groups]})
 
 
 def _group(group: LaneGroup) -> dict[str, Any]:
@@ -63,27 +93,25 @@ def _group(group: LaneGroup) -> dict[str, Any]:
 
 
 def plain_lane(lane: Lane) -> dict[str, Any]:
-    """A lane as plain values: what it says, the parts of a condition in the order in which people write them."""
-    data: dict[str, Any] = lane.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return {**data, "match": [_condition(item) for item in data["match"]]}
+    """A lane as plain values: what it says, in the house style."""
+    return in_house_style(lane.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
 
-def _condition(data: dict[str, Any]) -> CommentedMap:
-    """A condition, what it looks at before how it compares."""
-    shown = CommentedMap()
+def in_house_style(lane: Mapping[str, Any]) -> dict[str, Any]:
+    """A lane's values, sound or not, as people write them: a plain condition on one line, what it looks at first."""
+    match = lane.get("match")
+    return {**lane, "match": [_condition(item) for item in match]} if isinstance(match, list) else dict(lane)
+
+
+def _condition(data: Any) -> Any:
+    if not isinstance(data, dict):
+        return data
+    shown: dict[str, Any] = {}
     for key in sorted(data, key=lambda key: key == "in" or key in Test.model_fields):
         value = data[key]
         if key == "not":
             shown[key] = _condition(value)
         else:
-            shown[key] = [_condition(item) for item in value] if key in ("all", "any") else value
-    if not shown.keys() & {"all", "any", "not"}:
-        shown.fa.set_flow_style()
-    return shown
-
-
-class _Anything(dict[str, str]):
-    """An environment in which every variable is set: formatting does not ask what its value is."""
-
-    def get(self, key: str, default: Any = None) -> str:
-        return "${" + key + "}"
+            is_list = key in ("all", "any") and isinstance(value, list)
+            shown[key] = [_condition(item) for item in value] if is_list else value
+    return shown if shown.keys() & {"all", "any", "not"} else OneLine(shown)

@@ -71,7 +71,7 @@ def beside(path: Path, source: str) -> Path:
     plain = Path(os.path.normpath(joined))
     try:
         return plain if plain.samefile(joined) else joined
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL
         return joined
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.control.rulefiles import yaml_files
 from gateway.control.validate import validate
@@ -22,10 +23,18 @@ from gateway.rules.match import CompiledRules
 from gateway.rules.names import Model, Moment
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.surroundings import Surroundings
-from gateway.yamlfile import load
+from gateway.yamlfile import Location, load
 
 BASELINE = "none"
 """What a test expects of a request that no lane takes."""
+
+
+def _check_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise ValueError(f"an IP address is accepted; found {text!r}") from error
+    return text
 
 
 class TestedRequest(Model):
@@ -37,7 +46,7 @@ class TestedRequest(Model):
     """The method."""
     headers: dict[str, str] = Field(default_factory=dict)
     """The header fields, `Cookie` and `Baggage` among them."""
-    client_ip: str = "127.0.0.1"
+    client_ip: Annotated[str, AfterValidator(_check_address)] = "127.0.0.1"
     """The client's address."""
     body: str = ""
     """The body; its kind is the Content-Type of `headers`."""
@@ -95,7 +104,10 @@ class Outcome:
 
 
 def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> list[Placed]:
-    """The tests of files and directories, in order. Raises ConfigError with every problem, files without tests too."""
+    """The tests of files and directories, in order.
+
+    Raises ConfigError with every problem: files without tests and requests that the gateway would refuse are such, too.
+    """
     problems: list[Problem] = []
     tests: list[Placed] = []
     for source in sources:
@@ -107,25 +119,25 @@ def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None
                 problems.extend(error.problems)
                 continue
             for index, test in enumerate(content.tests):
-                tests.append(Placed(test, str(file), document.place(("tests", index))[0]))
+                location: Location = ("tests", index)
+                try:
+                    build_request(test.request)
+                except ProtocolError as error:
+                    message = f"test '{test.name}': the gateway would refuse this request: {error}"
+                    problems.append(document.problem((*location, "request"), message))
+                tests.append(Placed(test, str(file), document.place(location)[0]))
     if problems:
         raise ConfigError(problems)
     return tests
 
 
 def run_tests(rules: RuleSet, tests: Sequence[Placed], around: Surroundings) -> list[Outcome]:
-    """Asks the compiled rules what the gateway would do. Raises ConfigError for requests that it would refuse."""
-    problems: list[Problem] = []
+    """Asks the compiled rules what the gateway would do."""
     outcomes: list[Outcome] = []
     compiled: dict[datetime | None, tuple[Surroundings, CompiledRules]] = {}
     for placed in tests:
         wanted = placed.test.request
-        try:
-            request = build_request(wanted)
-        except (ProtocolError, ValueError) as error:
-            message = f"test '{placed.test.name}': the gateway would refuse this request: {error}"
-            problems.append(Problem(placed.file, placed.line, 1, message))
-            continue
+        request = build_request(wanted)
         if wanted.at not in compiled:
             there = around if wanted.at is None else replace(around, clock=_standing_at(wanted.at))
             compiled[wanted.at] = there, compile_rules(rules, there)
@@ -133,13 +145,11 @@ def run_tests(rules: RuleSet, tests: Sequence[Placed], around: Surroundings) -> 
         winner = lanes.match(request)
         lane = BASELINE if winner is None else f"{winner.group}/{winner.name}"
         outcomes.append(Outcome(placed, lane, explain(rules, request, there)))
-    if problems:
-        raise ConfigError(problems)
     return outcomes
 
 
 def build_request(wanted: TestedRequest) -> Request:
-    """The request that a test describes. Raises ProtocolError or ValueError for one that the gateway would refuse."""
+    """The request that a test describes. Raises ProtocolError for one that the gateway would refuse."""
     body = wanted.body.encode()
     request = Request.build(wanted.method, wanted.url, wanted.headers.items(), wanted.client_ip, body=body)
     request.content = read_content(request, body) if body else None

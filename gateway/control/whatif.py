@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, Final
 
 from gateway.errors import ConfigError, Problem, ProtocolError
 from gateway.http.masking import Mask
-from gateway.http.request import Request
+from gateway.http.request import HeadReader, Request
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
@@ -22,6 +23,8 @@ BASELINE = "baseline"
 """Where a request is that no lane takes."""
 MAX_EXAMPLES = 3
 """Requests shown for each move."""
+_READER: Final = HeadReader("x-gray-tag", target_bytes=1 << 20, header_count=1000)
+"""Of what was recorded: it has passed the limits of a listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +133,44 @@ def read_records(lines: Iterable[str]) -> Iterator[Recorded | None]:
     for line in lines:
         if line.strip():
             try:
-                yield read_record(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, ProtocolError):
-                yield None
+                data = json.loads(line)
+            except (ValueError, RecursionError):
+                data = None
+            yield read_record(data)
 
 
-def read_record(data: Any) -> Recorded:
-    """One request. Raises ValueError, KeyError, TypeError, AttributeError or ProtocolError for what is none."""
+def read_record(data: Any) -> Recorded | None:
+    """One request of the above, read from its JSON; None for what is none, or what the gateway would refuse."""
+    try:
+        return _recorded(data)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ProtocolError):
+        return None
+
+
+def _recorded(data: Any) -> Recorded:
+    """Raises ValueError, KeyError, TypeError, AttributeError, OverflowError or ProtocolError."""
     headers = data.get("headers") or {}
     pairs = list(headers.items()) if isinstance(headers, dict) else [(str(name), str(value)) for name, value in headers]
-    if "target" in data:
-        host = data.get("host")
-        url = f"http://{host}{data['target']}" if host else data["target"]
-        request = Request.build(data["method"], url, pairs, data["client"])
-        request.service = data.get("service") or ""
-        return Recorded(request, datetime.fromisoformat(data["ts"]).timestamp())
-    request = Request.build(data.get("method", "GET"), data["url"], pairs, data.get("client_ip", "127.0.0.1"))
-    return Recorded(request, None)
+    if "target" not in data:
+        client = _address(data.get("client_ip", "127.0.0.1"))
+        return Recorded(Request.build(_text(data.get("method", "GET")), data["url"], pairs, client, _READER), None)
+    client, host = _address(data["client"]), _text(data.get("host", "localhost"))
+    request = Request.build(_text(data["method"]), data["target"], pairs, client, _READER, host=host)
+    request.service = _text(data.get("service") or "")
+    return Recorded(request, datetime.fromisoformat(data["ts"]).timestamp())
+
+
+def _text(value: Any) -> str:
+    """The value itself. Raises TypeError where it is no text."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _address(text: str) -> str:
+    """The text itself. Raises ValueError where it is no address."""
+    ip_address(text)
+    return text
 
 
 def require_records(comparison: Comparison, source: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
 
 from gateway.errors import ProtocolError
 from gateway.http.authority import host_of
@@ -58,9 +57,8 @@ _STANDING: Final = frozenset({b"cookie", b"authorization", b"close", b"keep-aliv
 
 _HOST: Final = frozenset({b"host"})
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_URL: Final = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 _COOKIE: Final = field_pattern(rb"cookie")
-
-_QUERY: Final = "/?%:@!$&'()*+,;=~[]{}|^`<>\""
 
 # TRACE would show cookies and credentials to scripts (RFC 9110 §9.3.8); CONNECT would make this an open proxy.
 _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
@@ -176,25 +174,35 @@ class Request:
         client_ip: str = "127.0.0.1",
         reader: HeadReader | None = None,
         body: bytes = b"",
+        host: str = "localhost",
     ) -> Request:
-        """A request as it would arrive for `url` (absolute, or just a path): for explain and for tests.
+        """The request that a client sends for `url`: what stands in a request line, or a whole http or https URL.
 
-        Raises ProtocolError for what the gateway would refuse, ValueError for what is no URL.
+        It is read by the listener's own reader, to the letter: nothing is escaped, collapsed or left out before. `host` is
+        asked for where neither `headers` nor the URL says who is; where it is empty, by HTTP/1.0. Raises ProtocolError for
+        what the gateway would refuse.
         """
-        parts = urlsplit(url)
-        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (
-            f"?{quote(parts.query, safe=_QUERY)}" if parts.query else ""
-        )
-        lines = [f"{method} {target} HTTP/1.1"]
         given = list(headers)
-        if not any(name.lower() == "host" for name, _ in given):
-            lines.append(f"Host: {parts.netloc or 'localhost'}")
+        target = url
+        whole = _URL.fullmatch(url)
+        if whole is not None:
+            host, target = whole.groups()
+            target = target if target[:1] == "/" else f"/{target}"
+        names = {name.lower() for name, _ in given}
+        lines = [f"{method} {target} HTTP/1.{1 if host or 'host' in names else 0}"]
+        if host and "host" not in names:
+            lines.append(f"Host: {host}")
         lines.extend(f"{name}: {value}" for name, value in given)
-        if body and not any(name.lower() == "content-length" for name, _ in given):
+        if body and "content-length" not in names:
             lines.append(f"Content-Length: {len(body)}")
-        head = "\r\n".join([*lines, "", ""]).encode("utf-8")
-        if head.find(b"\r\n\r\n") != len(head) - 4:
-            raise ProtocolError(400, "bad_field", "a field has a line break in it")
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ProtocolError(400, "bad_field", "the request has a line break in a line")
+        try:
+            head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise ProtocolError(
+                400, "bad_field", "the request holds a lone surrogate, which is no character"
+            ) from error
         return (reader or HeadReader("x-gray-tag")).read(head, client_ip)
 
     def cut(self, line: bytes) -> None:

@@ -108,6 +108,53 @@ async def test_a_lane_is_created_changed_and_deleted_and_its_file_keeps_its_comm
     assert await pool(admin, "gray") == "gray"
 
 
+SEVERAL = """\
+# Kept by the team.
+lane_groups:
+  - name: demo
+    services: [a]
+    lanes:
+      # the first one
+      - {name: gray, tag: gray, match: [{param: group, equals: gray}]}
+      - name: last
+        tag: gray  # not yet blue
+        # who
+        match:
+          - {param: group, equals: last}
+      # add lanes above this line
+# the end
+"""
+
+
+async def test_a_change_leaves_everything_else_in_the_file_as_it_was(admin: Admin) -> None:
+    admin.gateway.write("rules/gray.yaml", SEVERAL)
+    await admin.gateway.wait_revision(3)
+    lane = "/groups/demo/lanes/last"
+    again = {"name": "last", "tag": "gray", "match": [{"param": "group", "equals": "last"}]}
+    status, body, _ = await admin.ask("PUT", lane, again)
+    assert (status, body["revision"], body["diff"], admin.file) == (200, 3, "", SEVERAL)
+    status, _, _ = await admin.ask(
+        "PUT", lane, {**again, "match": [{"client_ip": {"equals": "::1"}}], "owner": "a: ${X}"}
+    )
+    put = SEVERAL.replace("{param: group, equals: last}", "{client_ip: {equals: '::1'}}\n        owner: 'a: $${X}'")
+    assert (status, admin.file) == (200, put)
+    assert (await admin.ask("GET", lane))[1]["lane"]["owner"] == "a: ${X}"
+    status, _, _ = await admin.ask("PATCH", lane, {"owner": None, "match": [{"header": "x", "equals": "a\u0085b"}]})
+    assert (status, admin.file) == (
+        200,
+        SEVERAL.replace("{param: group, equals: last}", '{header: x, equals: "a\\Nb"}'),
+    )
+    assert (await admin.ask("GET", lane))[1]["lane"]["match"] == [{"header": "x", "equals": "a\u0085b"}]
+    status, body, _ = await admin.ask("PATCH", lane, {"owner": "\ud800"})
+    assert (status, body["detail"]) == (400, r"'\ud800' holds a lone surrogate, which is no character")
+    assert (await admin.ask("DELETE", lane))[0] == 200
+    assert (
+        admin.file == SEVERAL[: SEVERAL.index("      - name: last")] + "      # add lanes above this line\n# the end\n"
+    )
+    assert (await admin.ask("DELETE", "/groups/demo/lanes/gray"))[0] == 200
+    assert "    lanes: []\n      # the first one\n      # add lanes above this line\n# the end\n" in admin.file
+
+
 async def test_a_change_that_does_not_check_names_the_field_and_changes_nothing(admin: Admin) -> None:
     before = admin.file
     wrong = {"name": "x", "tag": "base", "match": [{"param": "a", "percent": 101}, {"cookie": "b"}]}
@@ -127,7 +174,7 @@ async def test_a_change_that_does_not_check_names_the_field_and_changes_nothing(
     for _ in range(400):
         nested = {"not": nested}
     status, body, _ = await admin.ask("POST", "/groups/demo/lanes", {**BLUE, "match": [nested]})
-    assert (status, body["code"]) == (400, "bad_json")
+    assert (status, body["detail"]) == (400, "more than 64 values inside one another")
     assert admin.file == before
     assert (await admin.ask("GET", "/status"))[1]["revision"] == 2
     status, body, _ = await admin.ask("POST", "/groups/demo/lanes?dry_run=true", BLUE)
@@ -224,6 +271,38 @@ async def test_what_if_counts_who_would_move(admin: Admin) -> None:
     assert (status, body["errors"][0]["line"]) == (422, 1)
     assert (await admin.ask("POST", "/whatif", {"requests": []}))[0] == 400
     assert await pool(admin, "gray") == "gray"
+
+
+async def raw(port: int, head: str) -> tuple[int, str]:
+    """Status and body of the answer to a head that no client would make."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
+
+
+async def test_explain_and_the_listener_read_a_target_alike(admin: Admin) -> None:
+    """Whatever is asked for, explain says where the request goes, or that it is refused and with which status."""
+    gateway = admin.gateway
+    targets = [
+        "/A/x?group=gray", "//A/x?group=gray", "/A//x?group=%67ray", "/%41/x?group=gray", "//x/A?group=gray", "/A/x?group=grey",
+        f"http://127.0.0.1:{gateway.port}/A/x?group=gray", "http://other.example//A?group=gray", "/A/ä", "/A/../x", "/A/x#a?group=gray",
+        "/A/%zz", "/A/x?group=gr%61y&group=x", "/A/x?a=b?group=gray", "*", "A/x", "/a?group=gray", "http:///A/x",
+    ]  # fmt: skip
+    for target in targets:
+        head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        status, body = await raw(gateway.port, head)
+        explained, found, _ = await admin.ask("POST", "/explain", {"url": target})
+        if explained == 200:
+            decision = found["decision"]
+            assert (status, decision["error"]) == ((404, "no_route") if decision["route"] is None else (200, None)), (
+                target
+            )
+            assert status == 404 or body.split()[0] == ("gray" if decision["lane"] else "base"), target
+        else:
+            assert status == explained, target
 
 
 async def test_strangers_are_kept_out(tmp_path: Path, origin: Origin) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.yamlfile import MAX_VALUES, load, parse
+from gateway.yamlfile import MAX_VALUES, load, parse, parse_verbatim, read_text
 
 
 def problems(text: str) -> list[str]:
@@ -53,6 +53,28 @@ def test_a_variable_may_be_a_credential(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         parse("a: ${BROKEN}\nb: ${SECRET}", "f.yaml", environ)
     assert str(error.value).startswith("f.yaml:1:4: credential BROKEN cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$${X}", "${X}"),
+        ("$$${X}", "$${X}"),
+        ("$${X:-y}${X}", "${X:-y}x"),
+        ("$${NOPE}", "${NOPE}"),
+        ("$$ $x $${", "$$ $x $${"),
+    ],
+)
+def test_a_second_dollar_makes_text_of_a_variable(text: str, value: str) -> None:
+    assert parse(f"a: '{text}'", "f", {"X": "x"}).data == {"a": value}
+    assert parse_verbatim(f"a: '{text}'", "f").data == {"a": text}
+
+
+def test_the_line_ends_of_a_file_are_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
+    assert read_text(path) == "a: 1\r\nb: 2\r\n"
+    assert parse(read_text(path), "f", {}).place(("b",)) == (2, 4)
 
 
 @pytest.mark.parametrize(

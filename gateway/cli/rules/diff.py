@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli.output import echo, echo_json, print_table
+
+if TYPE_CHECKING:
+    from gateway.rules.ruleset import RuleSet
 
 
 @click.command("diff", short_help="Say which recorded requests would move under other rules.")
@@ -16,38 +23,80 @@ from gateway.cli.output import echo, echo_json, print_table
 @click.option(
     "--requests",
     "log",
-    type=click.File(),
+    type=click.Path(allow_dash=True),
     required=True,
     metavar="FILE",
     help="Requests, or an access log in JSON; - is stdin.",
 )
 @click.option("--entry", default="gateway", show_default=True, help="The name of the entry gateway.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(old: Path, new: Path, log: TextIO, entry: str, output: str) -> None:
+def command(old: Path, new: Path, log: str, entry: str, output: str) -> None:
     """Say which recorded requests would move under other rules.
 
     \b
     gateway rules diff rules draft --requests access.log
 
     OLD and NEW are files or directories of rules. The access log is such a file of requests, as far as it goes: it has only
-    the headers that `access_log.headers` names, and no bodies or tokens.
+    the headers that `access_log.headers` names, and no bodies or tokens. Exit code 1 where a request would move.
     """
     import time
 
     from gateway.cli.failing import counted, failing
-    from gateway.control.rulefiles import load_rules
     from gateway.control.whatif import compare, read_records, require_records
     from gateway.rules.surroundings import Place, Surroundings
 
-    with failing():
-        before, after = load_rules([old]).rules, load_rules([new]).rules
+    with failing(output):
+        before, after = _load(old, new)
         around = Surroundings(time.time, place=Place(entry))
-        found = compare(before, after, around, read_records(log))
-        require_records(found, log.name)
-    result = found.as_dict()
+        with _opened(log) as lines:
+            found = compare(before, after, around, read_records(lines))
+        require_records(found, "<stdin>" if log == "-" else log)
     if output == "json":
-        echo_json(result)
+        echo_json(found.as_dict())
+    else:
+        _show(found.as_dict())
+        unread = f"; {counted(found.unread, 'line')} could not be read" if found.unread else ""
+        echo(f"{found.moved} of {counted(found.total, 'request')} would move{unread}", err=True)
+    if found.moved:
+        sys.exit(1)
+
+
+def _load(*paths: Path) -> list[RuleSet]:
+    """The rules of each path. Raises ConfigError with the problems of all."""
+    from gateway.control.rulefiles import load_rules
+    from gateway.errors import ConfigError, Problem
+
+    found: list[RuleSet] = []
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            found.append(load_rules([path]).rules)
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+@contextmanager
+def _opened(log: str) -> Iterator[Iterable[str]]:
+    """The lines of a file, or of stdin; bytes that are no UTF-8 spoil no more than their line. Raises ConfigError."""
+    from gateway.errors import ConfigError, Problem
+
+    if log == "-":
+        stdin = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
+        yield stdin
+        stdin.detach()
         return
+    try:
+        with Path(log).open(encoding="utf-8", errors="replace") as lines:
+            yield lines
+    except OSError as error:
+        raise ConfigError([Problem(log, 1, 1, f"cannot read the file: {error.strerror or error}")]) from error
+
+
+def _show(result: dict[str, Any]) -> None:
+
     print_table(
         ["lane", "before", "after", ""],
         [[row["lane"], row["before"], row["after"], f"{row['after'] - row['before']:+d}"] for row in result["lanes"]],
@@ -58,5 +107,3 @@ def command(old: Path, new: Path, log: TextIO, entry: str, output: str) -> None:
             ["from", "to", "requests", "such as"],
             [[move["from"], move["to"], move["requests"], move["examples"][0]] for move in result["moves"]],
         )
-    unread = f"; {counted(found.unread, 'line')} could not be read" if found.unread else ""
-    echo(f"{found.moved} of {counted(found.total, 'request')} would move{unread}", err=True)

@@ -19,16 +19,15 @@ def command(form: str, paths: tuple[Path, ...], strict: bool) -> None:
     PATH is a file or a directory [default: rules]. What the other side cannot say is listed on stderr; a lane whose conditions
     it cannot say is left out, never widened.
     """
-    import yaml
-
     from gateway.cli.failing import failing, show_losses
     from gateway.control.rulefiles import load_rules
     from gateway.rules.formats import export_rules
+    from gateway.yamlwriter import write_yaml
 
     with failing():
         exported = export_rules(form, load_rules(list(paths) or [Path("rules")]).rules.groups)
     if form == "istio":
-        echo_text(yaml.safe_dump_all(exported.documents, sort_keys=False, allow_unicode=True))
+        echo_text(write_yaml(*exported.documents, has_variables=False))
     else:
         documents = list(exported.documents)
         echo_json(documents[0] if len(documents) == 1 else documents)

@@ -24,7 +24,7 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
     from gateway.control.format import formatted
     from gateway.control.rulefiles import yaml_files
     from gateway.errors import ConfigError, Problem
-    from gateway.files import unified_diff
+    from gateway.files import unified_diff, write_file
     from gateway.yamlfile import read_text
 
     files = [file for path in paths or (Path("rules"),) for file in (yaml_files(path) if path.is_dir() else [path])]
@@ -44,8 +44,12 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
             if shows_diff:
                 echo_text(unified_diff(text, better, str(file), f"{file} (formatted)"))
             else:
-                file.write_text(better, encoding="utf-8")
-                echo(f"formatted {file}", err=True)
+                try:
+                    write_file(file, better)
+                except OSError as error:
+                    problems.append(Problem(str(file), 1, 1, f"cannot be written: {error.strerror or error}"))
+                else:
+                    echo(f"formatted {file}", err=True)
         if problems:
             raise ConfigError(problems)
     if not changed:

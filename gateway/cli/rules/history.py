@@ -23,7 +23,7 @@ def command(revision: int | None, server: str, token: str | None, output: str) -
     from gateway.cli.asking import ask
     from gateway.cli.failing import failing
 
-    with failing():
+    with failing(output):
         path = "/api/v1/history" if revision is None else f"/api/v1/history/{revision}"
         found = ask(server, "GET", path, token, wants="revisions" if revision is None else "files")
     if output == "json":

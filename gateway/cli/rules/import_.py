@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, TextIO
+import sys
 
 import click
 
-from gateway.cli.output import echo_text
+from gateway.cli.output import echo, echo_text
 
 
 @click.command("import", short_help="Make rules of MSE, Polaris or Istio.")
 @click.argument("form", metavar="FORMAT", type=click.Choice(["mse", "polaris", "istio"]))
-@click.argument("source", metavar="FILE", type=click.File(encoding="utf-8"))
+@click.argument("source", metavar="FILE", type=click.Path(allow_dash=True))
 @click.option("--strict", is_flag=True, help="Exit code 1 where anything is lost.")
-def command(form: str, source: TextIO, strict: bool) -> None:
+def command(form: str, source: str, strict: bool) -> None:
     """Make rules of MSE, Polaris (JSON) or Istio (YAML) and write them to stdout.
 
-    FILE may be - for stdin. What does not fit is listed on stderr; a lane whose conditions cannot be said here is imported
-    closed, never widened.
+    FILE may be - for stdin; it has the objects themselves, or what an API or `kubectl get` answers with them. What does not
+    fit is listed on stderr; a lane whose conditions cannot be said here is imported closed, never widened. Exit code 1 where
+    there is no lane in it.
     """
     from gateway.cli.failing import failing, show_losses
     from gateway.control.format import written
-    from gateway.rules.formats import import_rules
+    from gateway.errors import GatewayError
+    from gateway.rules.formats import FormatError, import_rules, read_documents, require_lanes
 
+    name = "<stdin>" if source == "-" else source
     with failing():
-        imported = import_rules(form, _read(source))
+        text = _read(source, name)
+        try:
+            documents = read_documents(text)
+        except FormatError as error:
+            raise GatewayError(f"{name}: {error}") from error
+        imported = import_rules(form, documents)
+        try:
+            require_lanes(form, imported)
+        except FormatError as error:
+            echo(str(error), err=True)
+            for loss in imported.losses:
+                echo(f"{loss.place}: {loss.message}" if loss.place else loss.message, err=True)
+            sys.exit(1)
     echo_text(written(imported.groups))
     show_losses(imported.losses, strict)
 
 
-def _read(source: TextIO) -> Any:
-    """The JSON value of a file, or the list of its YAML documents. Raises GatewayError."""
-    import yaml
+def _read(source: str, name: str) -> str:
+    """What a file, or stdin, says. Raises GatewayError."""
+    from pathlib import Path
 
     from gateway.errors import GatewayError
+    from gateway.yamlfile import read_text
 
+    if source != "-":
+        return read_text(Path(source))
     try:
-        text = source.read()
-        try:
-            return json.loads(text)
-        except ValueError:
-            return [document for document in yaml.safe_load_all(text) if document is not None]
-    except RecursionError as error:
-        raise GatewayError(f"{source.name}: too deeply nested") from error
+        return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise GatewayError(f"{source.name}: not UTF-8: {error}") from error
-    except yaml.YAMLError as error:
-        raise GatewayError(f"{source.name}: neither JSON nor YAML: {error}") from error
+        raise GatewayError(f"{name}: not UTF-8: byte {error.start}") from error

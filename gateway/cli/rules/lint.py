@@ -38,7 +38,7 @@ def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tu
     unknown = sorted(set(ignore) - set(CODES))
     if unknown:
         raise click.BadParameter(f"there is no code {unknown[0]}", param_hint="--ignore")
-    with failing():
+    with failing(output):
         found = [item for item in lint_files(paths, config, entry) if item.finding.code not in ignore]
     if output == "json":
         echo_json([_as_dict(item) for item in found])

@@ -36,7 +36,7 @@ def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, out
     from gateway.errors import GatewayError
     from gateway.rules.surroundings import Place, Surroundings
 
-    with failing():
+    with failing(output):
         loaded = load_rules([rules])
         folder = (rules if rules.is_dir() else rules.parent) / "tests"
         if not tests and not folder.is_dir():

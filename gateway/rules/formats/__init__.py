@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from gateway.rules.formats.documents import read_documents
 from gateway.rules.formats.istio import import_istio
 from gateway.rules.formats.istio_export import export_istio
 from gateway.rules.formats.mse import export_mse, import_mse
@@ -17,12 +18,27 @@ from gateway.rules.formats.polaris import import_polaris
 from gateway.rules.formats.polaris_export import export_polaris
 from gateway.rules.model import LaneGroup
 
-__all__ = ["FORMATS", "Exported", "FormatError", "Imported", "Loss", "export_rules", "import_rules"]
+__all__ = [
+    "FORMATS",
+    "Exported",
+    "FormatError",
+    "Imported",
+    "Loss",
+    "export_rules",
+    "import_rules",
+    "read_documents",
+    "require_lanes",
+]
 
 _CONVERTERS: Final[dict[str, tuple[Callable[[object], Imported], Callable[[Sequence[LaneGroup]], Exported]]]] = {
     "mse": (import_mse, export_mse),
     "polaris": (import_polaris, export_polaris),
     "istio": (import_istio, export_istio),
+}
+_READ: Final = {
+    "mse": "swimming lanes as CreateOrUpdateSwimmingLane takes them, and QueryAllSwimmingLane answers",
+    "polaris": "LaneGroup objects with rules, alone or as Polaris answers",
+    "istio": "routes of VirtualServices that have a match and lead to a subset",
 }
 FORMATS: Final = tuple(_CONVERTERS)
 """Swimming lanes of Alibaba Cloud MSE (SAE, EDAS); lanes of Polaris; VirtualService and DestinationRule of Istio."""
@@ -34,6 +50,13 @@ def import_rules(form: str, data: object) -> Imported:
     Raises FormatError for data that is not of the format.
     """
     return _CONVERTERS[form][0](data)
+
+
+def require_lanes(form: str, imported: Imported) -> None:
+    """Raises FormatError if no lane was read: what is read of the format. `imported.losses` say what became of what there was."""
+    if any(group.lanes for group in imported.groups):
+        return
+    raise FormatError(f"there is no lane in it; what is read: {_READ[form]}")
 
 
 def export_rules(form: str, groups: Sequence[LaneGroup]) -> Exported:

@@ -16,7 +16,7 @@ from gateway.rules.conditions import Condition, InnerTest
 from gateway.rules.formats import drafts, patterns
 from gateway.rules.formats.drafts import CLOSED, Branch, Draft
 from gateway.rules.formats.outcome import Imported, Loss
-from gateway.rules.formats.reading import Fields, at, wrong
+from gateway.rules.formats.reading import Fields, at, unwrapped, wrong
 from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
 
 GROUP: Final = "gray-gateway/lane-group"
@@ -25,6 +25,8 @@ COOKIE: Final = "cookie"
 _LABELS: Final = ("version", "lane", "tag")
 _COOKIE: Final = re.compile(r"\^\(\.\*\??;(?:\\s\*| \??)?\)\?\(([^=;()\s]+)=(.+)\)\(;\.\*\)\?\$")
 _MESH: Final = "mesh"
+_BOOKKEEPING: Final = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
+"""What a cluster tells of every object."""
 
 Subsets = dict[tuple[str, str], Mapping[str, str]]
 """Labels by host and subset."""
@@ -42,16 +44,15 @@ class _Found:
 
 
 def import_istio(data: object) -> Imported:
-    """Groups of ours from VirtualServices and DestinationRules: one object or a list of them, as YAML documents hold them.
+    """Groups of ours from VirtualServices and DestinationRules: one object, or a list, as YAML or Kubernetes has it.
 
     Services whose lanes are the same come into one group. Raises FormatError for what is no such object.
     """
     losses: list[Loss] = []
-    items = data if isinstance(data, list | tuple) else [data]
-    objects = [Fields(item, str(index)) for index, item in enumerate(items)]
     services: list[Fields] = []
     subsets: Subsets = {}
-    for fields in objects:
+    items = data if isinstance(data, list | tuple) else [data]
+    for fields in unwrapped(items, ("items",), lambda fields: not fields.has("items")):
         kind = fields.text("kind", None)
         fields.text("apiVersion")
         if kind == "VirtualService":
@@ -93,6 +94,7 @@ def _read_subsets(fields: Fields, subsets: Subsets, losses: list[Loss]) -> None:
             raise wrong(subset.at("labels"), "an object", labels)
         subsets[(host, subset.text("name", None))] = labels
         losses += subset.rest()
+    fields.get("status")
     losses += spec.rest() + fields.rest()
 
 
@@ -115,6 +117,9 @@ def _service(fields: Fields, subsets: Subsets, losses: list[Loss]) -> _Found:
     if gateways == [_MESH] and reader.services and set(map(_short, hosts)) != set(reader.services):
         losses.append(Loss(spec.at("hosts"), f"requests for {hosts} go to {reader.services}; all its lanes are closed"))
         lanes = [drafts.closed(lane) for lane in lanes if lane]
+    fields.get("status")
+    for key in _BOOKKEEPING:
+        metadata.get(key)
     losses += spec.rest() + fields.rest() + metadata.rest()
     entry = [EVERY_ENTRY] if _MESH in gateways else gateways
     return _Found(name, bool(ours), entry, reader.services, [lane for lane in lanes if lane])

@@ -15,7 +15,7 @@ from gateway.rules.conditions import Condition
 from gateway.rules.formats import drafts, patterns
 from gateway.rules.formats.drafts import CLOSED, Branch, Draft, Mode
 from gateway.rules.formats.outcome import Exported, Imported, Loss, Unfit
-from gateway.rules.formats.reading import Fields, at, parsed, sequence
+from gateway.rules.formats.reading import Fields, at, sequence, unwrapped
 from gateway.rules.formats.writing import group_losses, refusal, show_number, written
 from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
 from gateway.rules.names import LanePath
@@ -25,6 +25,8 @@ _COMPARISONS: Final = {"==": "equals", "!=": "not_equals", ">": "gt", ">=": "gte
 _REGEX: Final = ("regex", "=~", "ergular")
 """The last is how the SDKs spell it."""
 _PERCENT: Final = "deterministic_proportional_steaming_division"
+_WRAPPERS: Final = ("Data", "Body", "Result", "Items", "List")
+"""Where the answers of the APIs, and what SDKs make of them, have lanes and groups."""
 _LAST: Final = 101.0
 """Behind every priority."""
 _OTHERS_DRAWN: Final = "the share is as large, but other people are in it: the two draw differently"
@@ -34,24 +36,35 @@ _PATH: Final[TypeAdapter[str]] = TypeAdapter(LanePath)
 def import_mse(data: object) -> Imported:
     """Groups of ours from a lane, a list of lanes, `{"Group": …, "Lanes": […]}` or a list of those.
 
-    Lanes without their group come into one for each `GroupId`. Raises FormatError for anything else.
+    What the API answers when it is asked for lanes, and for their groups, is read too: lanes come into the group whose `Id`
+    is their `GroupId`, or into one for each `GroupId`. Raises FormatError for anything else.
     """
     losses: list[Loss] = []
     taken: set[str] = set()
     groups = []
+    named: dict[str, Fields] = {}
     loose: dict[str, list[Fields]] = {}
-    data = parsed(data, "")
-    is_list = isinstance(data, list | tuple)
-    for index, item in enumerate(sequence(data if is_list else [data], "")):
-        fields = Fields(item, str(index) if is_list else "")
+    for fields in unwrapped(data, _WRAPPERS, _is_one):
         if fields.has("Group", "Lanes"):
             groups.append(_group(fields.child("Group"), fields.children("Lanes"), "mse", taken, losses))
             losses += fields.rest()
+        elif fields.has("AppIds", "EntryApp") and not fields.has("Tag"):
+            named[fields.text("Id") or fields.text("GroupId")] = fields
         else:
-            loose.setdefault(fields.text("GroupId"), []).append(fields)
+            # Answers have it in two spellings, and their documents show two values.
+            loose.setdefault(str(fields.first("GroupId") or ""), []).append(fields)
     for name, lanes in loose.items():
-        groups.append(_group(None, lanes, f"mse-{name}" if name else "mse", taken, losses))
+        group = named.pop(name, None)
+        groups.append(_group(group, lanes, f"mse-{name}" if name else "mse", taken, losses))
+    losses += [
+        Loss(fields.place, "a lane group, and its lanes are not here: ask for them too") for fields in named.values()
+    ]
     return Imported(tuple(groups), tuple(losses))
+
+
+def _is_one(fields: Fields) -> bool:
+    """Whether it is a lane, or a group."""
+    return fields.has("Tag", "Group", "Lanes", "AppIds", "EntryApp")
 
 
 def export_mse(groups: Sequence[LaneGroup]) -> Exported:
@@ -93,15 +106,16 @@ def _group(fields: Fields | None, lanes: list[Fields], name: str, taken: set[str
 def _draft(fields: Fields, limits: list[str], losses: list[Loss]) -> tuple[float, Draft]:
     """A lane and its priority. `limits` are the paths of its group."""
     draft = Draft(fields.place, fields.text("Name"), fields.text("Tag", None), fields.flag("Enable", True))
-    fields.text("GroupId")
+    fields.first("GroupId")
     rules = fields.children("EntryRules") + fields.children("EntryRule")
     priorities = [_rule(rule, draft, limits, losses) for rule in rules]
     if not fields.flag("EnableRules", True) and rules:
         draft.is_shut = True
         losses.append(Loss(fields.at("EnableRules"), f"the rules are switched off; {CLOSED}"))
-    gateway = fields.child("GatewaySwimmingLaneRouteJson")
-    if gateway is not None:
-        _gateway(gateway, draft, limits, losses)
+    for key in ("GatewaySwimmingLaneRouteJson", "GatewaySwimmingLaneRoute"):
+        gateway = fields.child(key)
+        if gateway is not None:
+            _gateway(gateway, draft, limits, losses)
     losses += fields.rest()
     if not draft.branches:
         draft.branches.append(Branch([drafts.NEVER]))

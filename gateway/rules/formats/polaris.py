@@ -13,7 +13,7 @@ from gateway.rules.conditions import Condition
 from gateway.rules.formats import drafts, patterns
 from gateway.rules.formats.drafts import CLOSED, Branch, Draft
 from gateway.rules.formats.outcome import Imported, Loss, Unfit
-from gateway.rules.formats.reading import Fields, parsed, sequence
+from gateway.rules.formats.reading import Fields, unwrapped
 from gateway.rules.formats.writing import show_number
 from gateway.rules.model import EVERY_ENTRY, LaneGroup
 
@@ -32,17 +32,26 @@ CASELESS: Final = ("method", "client_ip")
 EVERY: Final = "*"
 DEFAULT_NAMESPACE: Final = "default"
 _KINDS: Final = ("EXACT", "REGEX", "NOT_EQUALS", "IN", "NOT_IN", "RANGE")
+_KIND: Final = "LaneGroup"
+_WRAPPERS: Final = ("data", "responses", "lanes", "laneGroups", "configurations", "items")
+"""Where answers have them: those to queries, to changes, and to clients that discover."""
 _INTEGER: Final = "[+-]?[0-9]+"
 
 
 def import_polaris(data: object) -> Imported:
-    """Groups of ours from a LaneGroup, or a list of them. Raises FormatError for anything else."""
+    """Groups of ours from a LaneGroup, a list of them, or what Polaris answers when it is asked for them.
+
+    Raises FormatError for anything else.
+    """
     losses: list[Loss] = []
     taken: set[str] = set()
-    data = parsed(data, "")
-    is_list = isinstance(data, list | tuple)
-    items = sequence(data if is_list else [data], "")
-    groups = [_group(Fields(item, str(index) if is_list else ""), taken, losses) for index, item in enumerate(items)]
+    groups = []
+    for fields in unwrapped(data, _WRAPPERS, lambda fields: fields.has("rules", "entries", "destinations")):
+        kind = fields.text("@type").rpartition(".")[2] or _KIND
+        if kind == _KIND:
+            groups.append(_group(fields, taken, losses))
+        else:
+            losses.append(Loss(fields.place, f"{kind}: only {_KIND} is read"))
     return Imported(tuple(groups), tuple(losses))
 
 

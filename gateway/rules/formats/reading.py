@@ -1,12 +1,15 @@
-"""Reading foreign objects: keys in any spelling, values of the kind they should be, and what nobody asked for."""
+"""Reading foreign objects: wrapped or not, keys in any spelling, values of the right kind, and what nobody asked for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from gateway.rules.formats.outcome import FormatError, Loss
+
+MAX_WRAPPERS: Final = 16
+"""Lists and answers inside one another in which an object may be."""
 
 
 def at(*parts: object) -> str:
@@ -40,6 +43,35 @@ def sequence(value: object, place: str) -> list[Any]:
     return list(value)
 
 
+def unwrapped(
+    data: object, wrappers: Sequence[str], is_one: Callable[[Fields], bool], place: str = "", depth: int = 0
+) -> Iterator[Fields]:
+    """The objects in `data`, with their places: one, a list of them, JSON in a text, or what an API answers.
+
+    `wrappers` are the keys under which answers have them; what `is_one` is none. An object that is neither is given too:
+    who reads it says what is wrong with it. Raises FormatError for what is no object.
+    """
+    if isinstance(data, str):
+        try:
+            data = parsed(data, place)
+        except FormatError as error:
+            raise wrong(place, "an object", data) from error
+    if data is None:
+        return
+    if depth > MAX_WRAPPERS:
+        raise wrong(place, f"an object in at most {MAX_WRAPPERS} lists and answers", data)
+    if isinstance(data, list | tuple):
+        for index, item in enumerate(data):
+            yield from unwrapped(item, wrappers, is_one, at(place, index), depth + 1)
+        return
+    fields = Fields(data, place)
+    inside = [] if is_one(fields) else [key for key in wrappers if fields.has(key)]
+    if not inside:
+        yield fields
+    for key in inside:
+        yield from unwrapped(fields.get(key), wrappers, is_one, fields.at(key), depth + 1)
+
+
 class Fields:
     """One object of the source.
 
@@ -53,15 +85,15 @@ class Fields:
         self.place = place
         self._data: dict[str, Any] = {}
         self._spelling: dict[str, str] = {}
+        self._twins: dict[str, str] = {}
         self._read: set[str] = set()
         for key, value in data.items():
             plain = _plain(str(key))
-            if plain in self._data:
-                raise FormatError(
-                    f"{at(place, key)}: one spelling of a key is accepted; found {self._spelling[plain]} too"
-                )
-            self._data[plain] = value
-            self._spelling[plain] = str(key)
+            if plain not in self._data:
+                self._data[plain] = value
+                self._spelling[plain] = str(key)
+            elif str(self._data[plain]) != str(value):
+                self._twins[plain] = str(key)
 
     def has(self, *keys: str) -> bool:
         """Whether one of these keys is there."""
@@ -73,6 +105,14 @@ class Fields:
 
     def get(self, key: str) -> Any:
         """A value as it is, None where there is none."""
+        plain = _plain(key)
+        if plain in self._twins:
+            place = at(self.place, self._twins[plain])
+            raise FormatError(f"{place}: one spelling of a key is accepted; found {self._spelling[plain]} too")
+        return self.first(key)
+
+    def first(self, key: str) -> Any:
+        """The same of a key that may be spelt twice and say different things: what is said first."""
         plain = _plain(key)
         self._read.add(plain)
         return self._data.get(plain)

@@ -124,7 +124,7 @@ def test_diff_says_who_moves(rules: Path, tmp_path: Path) -> None:
     lines = [json.dumps({**line, "target": f"/?group={group}"}) for group in ("gray", "gray", "blue", "x")]
     log.write_text("\n".join([*lines, "half a li"]))
     result = run("rules", "diff", rules, draft, "--requests", log)
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert [row.split() for row in result.stdout.splitlines()[:3]] == [
         ["lane", "before", "after"],
         ["demo/gray", "2", "1", "-1"],

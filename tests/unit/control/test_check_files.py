@@ -114,3 +114,46 @@ def test_nothing_to_check(tmp_path: Path) -> None:
 def test_a_file_with_all_lanes_commented_out_is_fine(tmp_path: Path) -> None:
     write(tmp_path / "r.yaml", "# lane_groups:\n")
     assert problems_in(tmp_path) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "place"),
+    [
+        ("rules: ../nope\n", "3:8: rules: "),
+        ("rules: [../rules, ../nope.yaml]\n", "3:19: rules: "),
+        ('rules: "../\\0"\n', "3:8: rules: "),
+        ("rules:\n  - ../rules\n  - ../nope\n", "5:5: rules: "),
+        ("tls: {certificates: [{cert: no.pem, key: no.key}]}\n", "3:22: tls.certificates.0: "),
+        ("services: {a: {tls: {ca: no.pem}}}\n", "3:26: services.a.tls.ca: "),
+        ("jwt: {keys: [{file: no.json}]}\n", "3:21: jwt.keys.0.file: "),
+    ],
+)
+def test_a_file_that_is_not_there_is_blamed_on_the_place_that_names_it(tmp_path: Path, config: str, place: str) -> None:
+    write(tmp_path / "rules" / "r.yaml", LANE)
+    path = write(tmp_path / "config" / "gateway.yaml", GATEWAY + config)
+    (problem,), _ = problems_in(tmp_path, path)
+    assert problem.startswith(f"config/gateway.yaml:{place}")
+
+
+@pytest.mark.parametrize(
+    ("segments", "place"),
+    [
+        ("segments: [{name: x, file: no.txt}]", "1:28: segments.0.file: cannot read "),
+        ("segments:\n  - name: x\n    file: ../rules", "3:11: segments.0.file: cannot read "),
+    ],
+)
+def test_a_segment_that_is_not_there_is_blamed_on_the_place_that_names_it(
+    tmp_path: Path, segments: str, place: str
+) -> None:
+    write(tmp_path / "rules" / "r.yaml", segments + "\n" + LANE)
+    (problem,), _ = problems_in(tmp_path)
+    assert problem.startswith(f"rules/r.yaml:{place}")
+
+
+def test_a_test_whose_request_would_be_refused_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "tests" / "t.yaml", "tests:\n  - name: a\n    lane: none\n    request: {url: /A/ä}\n")
+    (problem,), _ = problems_in(tmp_path)
+    assert problem.startswith("tests/t.yaml:4:14: test 'a': the gateway would refuse this request: 400 ")
+    write(tmp_path / "tests" / "t.yaml", "tests: [{name: a, lane: none, request: {url: /, client_ip: x}}]\n")
+    (problem,), _ = problems_in(tmp_path)
+    assert problem == "tests/t.yaml:1:60: tests.0.request.client_ip: an IP address is accepted; found 'x'"

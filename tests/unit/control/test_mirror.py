@@ -130,6 +130,15 @@ async def test_a_copy_that_somebody_changed_or_deleted_is_put_right(setup: Setup
     assert setup.mirror.path.stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_document_ends_its_lines_as_it_likes(setup: Setup) -> None:
+    """The copy has the same line ends, so that it is no news twice, and a change is made of what the server has."""
+    await setup.answer("one\r\n")
+    await setup.answer("one\r\n")
+    assert setup.causes == []
+    await setup.mirror.publish(setup.mirror.path, "two\r\n")
+    assert setup.document.published == [("two\r\n", "one\r\n")]
+
+
 async def test_a_failure_ends_the_wait_for_the_first_answer(setup: Setup) -> None:
     await setup.answer(RegistryError("timeout", "no answer"))
     await setup.mirror.asked()

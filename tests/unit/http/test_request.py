@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.errors import ProtocolError
@@ -312,13 +314,75 @@ def test_header_is_the_first_line_trimmed() -> None:
 
 
 def test_build_reads_as_it_would_arrive() -> None:
-    request = Request.build("GET", "http://shop.example/A/ä?group=gray", [("X-User", "alice")], "10.0.0.9")
+    request = Request.build("GET", "http://shop.example/A/%c3%a4?group=gray", [("X-User", "älice")], "10.0.0.9")
     assert (request.host, request.path, request.param("group"), request.client_ip) == (
         "shop.example",
         "/A/%C3%A4",
         "gray",
         "10.0.0.9",
     )
+    assert request.header(field_pattern(b"x-user")) == "älice"
+
+
+TARGETS = [
+    "/", "/A/a?group=gray", "//A/x", "///", "/A//x", "/A/x//", "/%41/a", "/a%2fb", "/a%2Fb", "/a%zz", "/a%", "/a%00", "/%7Eu", "/A/ä",
+    "/商品", "/a?b=ä", "/a b", "/a?b=c d", "/a\tb", "*", "/*", "/..", "/a/../b", "/a/./b", "/a/%2e%2e/b", "/a/..;x/b", "/a/.b", "/...",
+    "/a#b", "/a?b#c", "#", "?a=1", "", " ", "a", "a/b", "shop.example/x", "localhost:80", "http://h/a?x=1&y=%41+b", "HTTP://H/a",
+    "http://h", "http://h:81?x=1", "http://[::1]:81/a", "http://u@h/a", "http:///a", "http://", "http://h/a#b", "http://h//A/x",
+    "http://h/../a", "http://h/ä", "http://h\\a", "ftp://h/", "//h@x/", "/a?b=c?d=/e", "/a?b=%zz", "/a?&&=", "/a\\b", "/a;b=1",
+    "/a?x=1;y=2", "/\x7f", "/a\0b", "/a|b", '/a"b', "/{x}", "/a^`b", "/" + "a" * 20_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "get", "TRACE", "PURGE", "G T", ""])
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: ascii(target[:30]))
+def test_a_request_that_is_built_is_read_as_one_that_arrives(method: str, target: str) -> None:
+    """explain, tests of rules and what-ifs speak of the request that the listener would see, or say that it sees none."""
+
+    def outcome(make: Callable[[], Request]) -> object:
+        try:
+            request = make()
+        except ProtocolError as error:
+            return error.status, error.code
+        return request.method, request.host, request.path, request.query, request.param("x"), request.body
+
+    arrives = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nX-User: alice\r\n\r\n".encode()
+    assert outcome(lambda: Request.build(method, target, [("X-User", "alice")])) == outcome(lambda: read(arrives))
+
+
+def test_a_url_is_asked_for_as_clients_do() -> None:
+    """A client of https speaks of a path, too; a Host that is given is the one asked for, as with curl."""
+    for url in ("https://shop.example:8443/A?x=1", "HtTpS://shop.example/A?x=1"):
+        request = Request.build("GET", url)
+        assert (request.host, request.path, request.query) == ("shop.example", "/A", b"x=1")
+    request = Request.build("GET", "http://127.0.0.1:8080/A", [("hOST", "shop.example")])
+    assert (request.host, request.path) == ("shop.example", "/A")
+    request = Request.build("GET", "/A", host="")
+    assert (request.host, request.path, request.version) == ("", "/A", 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "headers"),
+    [
+        ("GET", "/a HTTP/1.1\r\nX-User: alice\r\nY:", []),
+        ("GET / HTTP/1.1\r\nX: y\r\nGET", "/", []),
+        ("GET", "/", [("X", "a\r\nX-User: alice")]),
+        ("GET", "/", [("X: y\nZ", "a")]),
+        ("GET", "/\ud800", []),
+        ("GET", "/", [("X", "\ud800")]),
+    ],
+)
+def test_nothing_is_smuggled_into_a_request_that_is_built(
+    method: str, url: str, headers: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(ProtocolError) as error:
+        Request.build(method, url, headers)
+    assert (error.value.status, error.value.code) == (400, "bad_field")
+
+
+def test_bytes_of_a_terminal_that_are_not_utf_8_arrive_as_they_are() -> None:
+    request = Request.build("GET", "/", [("X-User", b"\xe4lice".decode("utf-8", "surrogateescape"))])
+    assert request.header(field_pattern(b"x-user")) == "älice"
 
 
 SOUND = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
