@@ -11,19 +11,10 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.http.authority import host_of
-from gateway.http.forwarded import (
-    FORWARDED,
-    FORWARDED_ELEMENTS,
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    FORWARDED_PREFIX,
-    FORWARDED_PROTO,
-    Forwarded,
-)
-from gateway.http.forwarding import FAMILIES, FORWARDING
+from gateway.http.forwarded import FORWARDED, Forwarded
+from gateway.http.framing import check_framing
 from gateway.http.grammar import REQUEST_LINE, field_pattern, malformed
 from gateway.http.lines import (
     MALFORMED,
@@ -35,61 +26,30 @@ from gateway.http.lines import (
     spans_named,
     values_named,
 )
+from gateway.http.meanings import (
+    B3,
+    B3_TRACE_ID,
+    BAGGAGE,
+    CONNECTION,
+    CONTENT_LENGTH,
+    DEBUG,
+    DROP,
+    EXPECT,
+    FAMILY_MEANINGS,
+    HOP,
+    HOST,
+    MEANINGS,
+    REQUEST_ID,
+    TAG,
+    TRACEPARENT,
+    TRACESTATE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    VIA,
+)
 from gateway.http.target import PERCENT, PLUS, find_parameter, match_path, parse_cookies, parse_query
+from gateway.http.tracing import judge_trace
 from gateway.telemetry.tracecontext import trace_id_of
-
-# What a field means to the proxy. DROP: hop-by-hop, or something a client may not say.
-HOST: Final = 1
-CONNECTION: Final = 2
-CONTENT_LENGTH: Final = 3
-TRANSFER_ENCODING: Final = 4
-EXPECT: Final = 5
-UPGRADE: Final = 6
-DROP: Final = 7
-TAG: Final = 8
-BAGGAGE: Final = 9
-TRACEPARENT: Final = 10
-TRACESTATE: Final = 11
-B3: Final = 13
-VIA: Final = 14
-DEBUG: Final = 15
-B3_TRACE_ID: Final = 16
-REQUEST_ID: Final = 17
-HOP: Final = 18
-
-_MEANING: Final[dict[bytes, int]] = {
-    **dict.fromkeys(FORWARDING, FORWARDED),
-    b"x-forwarded-for": FORWARDED_FOR,
-    b"x-forwarded-proto": FORWARDED_PROTO,
-    b"x-forwarded-host": FORWARDED_HOST,
-    b"x-forwarded-prefix": FORWARDED_PREFIX,
-    b"forwarded": FORWARDED_ELEMENTS,
-    b"host": HOST,
-    b"connection": CONNECTION,
-    b"content-length": CONTENT_LENGTH,
-    b"transfer-encoding": TRANSFER_ENCODING,
-    b"expect": EXPECT,
-    b"upgrade": UPGRADE,
-    b"keep-alive": DROP,
-    b"proxy-connection": DROP,
-    b"proxy-authorization": DROP,
-    b"te": DROP,
-    b"trailer": DROP,
-    b"http2-settings": DROP,
-    b"baggage": BAGGAGE,
-    b"traceparent": TRACEPARENT,
-    b"tracestate": TRACESTATE,
-    b"x-request-id": REQUEST_ID,
-    b"b3": B3,
-    b"x-b3-traceid": B3_TRACE_ID,
-    hop.FIELD: HOP,
-    b"via": VIA,
-    # The program's own: what it answers under this name, and a secret, under the name that it has by default.
-    b"x-gray-explain": DROP,
-    b"x-gray-debug": DROP,
-}
-# Names that this program may give a meaning are no client's, whichever version of it stands behind this one.
-_FAMILIES: Final[dict[bytes, int]] = dict.fromkeys([*FAMILIES, b"x-gray-"], FORWARDED)
 
 # Connection options that name no field to be removed (RFC 9110 §7.6.1): those with a meaning, and fields that a sender may
 # not have removed. The fields that the reader gives a meaning are not in its gift either: carriers and forwarding fields
@@ -310,10 +270,10 @@ class HeadReader:
         self._target_bytes = target_bytes
         self._header_count = header_count
         self._hosts: dict[bytes, str] = {}
-        meanings = {**_MEANING, name: TAG}
+        meanings = {**MEANINGS, name: TAG}
         if debug_header:
             meanings[debug_header.encode("ascii")] = DEBUG
-        self._lines = FieldLines(meanings, DROP, _FAMILIES)
+        self._lines = FieldLines(meanings, DROP, FAMILY_MEANINGS)
 
     def read(self, head: bytes, client_ip: str) -> Request:
         """Judges a head: the request line, the fields, and the empty line that ends it.
@@ -386,7 +346,9 @@ class HeadReader:
         if lengths or codings:
             if codings > 1:
                 coding = b",".join(values_named(lines, b"transfer-encoding"))
-            _check_framing(request, lengths, codings, coding)
+            check_framing(lengths, codings, coding, request.version)
+            if codings:
+                request.body = CHUNKED
         if connections > 1:
             connection = b",".join(values_named(lines, b"connection"))
         if connection and (connection != b"keep-alive" or request.version == 0 or request.upgrade):
@@ -416,7 +378,8 @@ class HeadReader:
             # RFC 9110 §4.2.1: an http URL has a host. (RFC 9112 §3.2 has the field empty for targets that are none.)
             raise ProtocolError(400, "bad_host", "the Host field is empty")
         if traceparents > 1 or (not request.traceparent and (traceparents or has_tracestate)):
-            _judge_trace(request, lines)
+            request.traceparent, spans = judge_trace(lines, request.line_end)
+            request.cuts += spans
         return request
 
     def _learn_host(self, authority: bytes) -> str:
@@ -512,50 +475,3 @@ class HeadReader:
         request.rewrites_host = True
         path: bytes = rest
         return path if path[:1] == b"/" else b"/" + path
-
-
-def _check_framing(request: Request, lengths: int, codings: int, coding: bytes) -> None:
-    """Takes what all Transfer-Encoding lines say together, beside `lengths` of Content-Length (RFC 9112 §6.1, §6.3)."""
-    if codings:
-        names = [part.strip(b" \t") for part in coding.lower().split(b",")]
-        if b"" in names:
-            raise ProtocolError(400, "bad_framing", "Transfer-Encoding is empty, or has an empty element")
-        if names != [b"chunked"]:
-            if names.count(b"chunked") > 1:
-                raise ProtocolError(400, "bad_framing", "Transfer-Encoding says `chunked` more than once")
-            if b"chunked" in names and names[-1] != b"chunked":
-                raise ProtocolError(400, "bad_framing", "`chunked` is not the last transfer coding")
-            if b"chunked" in names and b"identity" in names:
-                raise ProtocolError(400, "bad_framing", "Transfer-Encoding says both `identity` and `chunked`")
-            raise ProtocolError(501, "unknown_coding", "the only transfer coding accepted is `chunked`, alone")
-        if lengths:
-            raise ProtocolError(400, "bad_framing", "there are both Content-Length and Transfer-Encoding")
-        if request.version == 0:
-            raise ProtocolError(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding")
-        request.body = CHUNKED
-    elif lengths > 1:
-        raise ProtocolError(400, "bad_framing", "there is more than one Content-Length")
-
-
-def _judge_trace(request: Request, lines: list[bytes]) -> None:
-    """Lets one sound traceparent go on, and a tracestate only with the traceparent that it belongs to.
-
-    W3C Trace Context §3.2, §3.3: there is one traceparent. Who cannot read it does not read tracestate either, and begins
-    a new trace. Of two sound ones nobody knows which is the caller's; the specification's test suite wants a new trace too.
-    """
-    sound = {value for value in values_named(lines, b"traceparent") if trace_id_of(value)}
-    request.traceparent = sound.pop() if len(sound) == 1 else b""
-    is_kept = not request.traceparent
-    start = request.line_end
-    for line in lines:
-        end = start + 2 + len(line)
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name == b"traceparent":
-            if is_kept or value.strip(b" \t") != request.traceparent:
-                request.cuts += (start, end)
-            else:
-                is_kept = True
-        elif name == b"tracestate" and not request.traceparent:
-            request.cuts += (start, end)
-        start = end
