@@ -8,6 +8,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
@@ -114,7 +115,8 @@ def make_private(folder: Path) -> None:
     _take_from_others(folder)
     for above, folders, names in os.walk(folder):
         for name in (*folders, *names):
-            _take_from_others(Path(above, name))
+            with suppress(FileNotFoundError):  # another process may be writing here
+                _take_from_others(Path(above, name))
 
 
 def is_private(path: Path) -> bool:

@@ -30,9 +30,9 @@ def warn_of_exposure(settings: ServingSettings, config: Path) -> None:
     _warn(*_of_process(), *exposures(settings, config))
 
 
-def warn_of_registry(address: str) -> None:
-    """The same of a registry that runs alone, on `host:port`."""
-    _warn(*_of_process(), *_of_registry(*address.rsplit(":", 1)))
+def warn_of_registry(host: str, address: str) -> None:
+    """The same of a registry that runs alone on a host; `address` has the port, too."""
+    _warn(*_of_process(), *_of_registry(host, address))
 
 
 def _warn(*warnings: str) -> None:
@@ -45,9 +45,9 @@ def _of_process() -> Iterator[str]:
         yield "this runs as root: whoever finds a fault in it has the machine; run it as a user of its own"
 
 
-def _of_registry(host: str, port: str) -> Iterator[str]:
+def _of_registry(host: str, address: str) -> Iterator[str]:
     if not _is_loopback(host):
-        yield f"the registry on {host}:{port} has no users: whoever reaches it may register an instance, and is sent traffic"
+        yield f"the registry on {address} has no users: whoever reaches it may register an instance, and is sent traffic"
 
 
 def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
@@ -63,7 +63,7 @@ def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
             yield f"the admin API on {settings.admin} changes lanes for whoever reaches it: set admin_token"
         for registry in settings.all_registries.values():
             if isinstance(registry, EmbeddedRegistrySettings):
-                yield from _of_registry(registry.listen.host, f"{registry.listen.port}")
+                yield from _of_registry(registry.listen.host, str(registry.listen))
     if isinstance(settings, SidecarSettings) and not _is_loopback(settings.outbound.host):
         yield f"outbound on {settings.outbound} calls any service, with any tag, for whoever reaches it: keep it on loopback"
 
@@ -71,7 +71,7 @@ def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
 def _is_loopback(host: str) -> bool:
     """Whether nobody but this machine reaches a host."""
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 

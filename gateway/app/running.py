@@ -128,13 +128,16 @@ class RegistryProgram:
         await sockets.open("registry serve", ("listen",))
         sock = sockets.one_of("listen", self._host, self._port)
         self._registry.open()
+        self._know(await sockets.known())
         await sockets.wait_ready(list)
-        state = await sockets.take_over()
+        self._know(await sockets.take_over())
+        await self._registry.listen(sock)
+        warn_of_registry(self._host, self._registry.address)
+        _log.info("registry on %s", self._registry.address)
+
+    def _know(self, state: State) -> None:
         if state:
             self._registry.know(state)
-        await self._registry.listen(sock)
-        warn_of_registry(self._registry.address)
-        _log.info("registry on %s", self._registry.address)
 
     def state(self) -> State:
         """What is registered."""

@@ -8,6 +8,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway.errors import StartError
+from gateway.settings import Address
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -41,7 +42,8 @@ class WebServer:
         except OSError as error:
             await runner.cleanup()
             detail = error.strerror or str(error)
-            raise StartError(f"cannot listen on {self._host}:{self.port} for {self._purpose}: {detail}") from error
+            address = Address(host=self._host, port=self.port)
+            raise StartError(f"cannot listen on {address} for {self._purpose}: {detail}") from error
         self.port = runner.addresses[0][1]
 
     async def close(self) -> None:

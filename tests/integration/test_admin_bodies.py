@@ -65,7 +65,8 @@ class Admin:
         async with self._session.request(method, self._base + path, data=body, headers=headers or JSON) as answer:
             text = await answer.text()
             told = (method, path, body[:200], answer.status, text[:500])
-            assert answer.status < 500, told
+            # What the data plane would answer to a request that is to be explained may be 501.
+            assert answer.status < 500 or "the gateway would refuse this request" in text, told
             if answer.status >= 400:
                 assert answer.content_type == "application/problem+json", told
                 problem = json.loads(text)

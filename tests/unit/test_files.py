@@ -84,6 +84,16 @@ def test_a_directory_is_taken_from_others_and_links_are_not_followed(tmp_path: P
     assert mode(foreign) == 0o644
 
 
+def test_a_file_that_goes_meanwhile_keeps_no_directory_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process, whose place this one takes, may be writing there."""
+    folder = tmp_path / "data"
+    folder.mkdir(0o755)
+    monkeypatch.setattr("os.walk", lambda top: [(str(top), [], [".configs.json.x", "configs.json"])])
+    (folder / "configs.json").touch(0o644)
+    make_private(folder)
+    assert (mode(folder), mode(folder / "configs.json")) == (0o700, 0o600)
+
+
 @pytest.mark.parametrize("end", [b"", b"\n"], ids=["open", "ended"])
 @pytest.mark.parametrize("length", [0, 1, 100, 70_000])
 def test_the_last_lines_of_a_file_are_found_from_its_end(tmp_path: Path, length: int, end: bytes) -> None:

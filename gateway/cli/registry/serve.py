@@ -54,4 +54,5 @@ def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
+    host = host.strip("[]")
     return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names), host, int(port))

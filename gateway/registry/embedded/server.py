@@ -15,7 +15,8 @@ from gateway.files import PRIVATE, make_private, write_file
 from gateway.registry.embedded.api import Api
 from gateway.registry.embedded.configs import ConfigFile
 from gateway.registry.embedded.handover import restore
-from gateway.registry.embedded.store import ServiceKey, Store
+from gateway.registry.embedded.store import Refused, ServiceKey, Store
+from gateway.settings import Address
 from gateway.web.names import OwnNames
 from gateway.web.server import WebServer
 from gateway.web.work import Work
@@ -62,7 +63,7 @@ class EmbeddedRegistry:
     @property
     def address(self) -> str:
         """Where it serves."""
-        return f"{self._host}:{self._port}"
+        return str(Address(host=self._host, port=self._port))
 
     @property
     def is_warming(self) -> bool:
@@ -108,8 +109,14 @@ class EmbeddedRegistry:
         self._port = self._server.port
 
     def know(self, state: Mapping[str, Any]) -> None:
-        """Takes what another process knew (`handover.dump`) for what is registered: nothing has to register again."""
-        restore(self.store, state, asyncio.get_running_loop().time())
+        """Takes what another process knew (`handover.dump`) for what is registered: nothing has to register again.
+
+        Raises StartError where it knew what is not accepted here: its version may be another one.
+        """
+        try:
+            restore(self.store, state, asyncio.get_running_loop().time())
+        except Refused as error:
+            raise StartError(f"cannot take over what the registry knows: {error}") from error
         self._warm_at = 0.0
 
     async def stop_listening(self) -> None:

@@ -116,8 +116,8 @@ def test_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: p
         warn_of_exposure(GatewaySettings.model_validate(CONFIG), tmp_path / "nowhere")
         assert ("runs as root" in caplog.text) is is_told
         caplog.clear()
-        warn_of_registry("127.0.0.1:8848")
+        warn_of_registry("127.0.0.1", "127.0.0.1:8848")
         assert ("runs as root" in caplog.text) is is_told
         assert "has no users" not in caplog.text
-        warn_of_registry("0.0.0.0:8848")
+        warn_of_registry("::", "[::]:8848")
         assert "has no users" in caplog.text
