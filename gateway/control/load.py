@@ -190,4 +190,4 @@ def _rules_of(data: Any) -> list[str]:
     """Where the rules are, read off a configuration that is broken elsewhere: their problems are shown with its own."""
     rules = data.get("rules", []) if isinstance(data, dict) else []
     items = rules if isinstance(rules, list) else [rules]
-    return [item for item in items if isinstance(item, str) and item.strip()]
+    return [item for item in items if isinstance(item, str) and item.strip() and "\0" not in item]
