@@ -121,7 +121,7 @@ def test_a_file_with_all_lanes_commented_out_is_fine(tmp_path: Path) -> None:
     [
         ("rules: ../nope\n", "3:8: rules: "),
         ("rules: [../rules, ../nope.yaml]\n", "3:19: rules: "),
-        ('rules: "../\\0"\n', "3:8: rules: "),
+        ('rules: "../\\0"\n', "3:8: rules.0.path: "),
         ("rules:\n  - ../rules\n  - ../nope\n", "5:5: rules: "),
         ("tls: {certificates: [{cert: no.pem, key: no.key}]}\n", "3:22: tls.certificates.0: "),
         ("services: {a: {tls: {ca: no.pem}}}\n", "3:26: services.a.tls.ca: "),
