@@ -7,31 +7,24 @@ On a warm connection the whole exchange is two synchronous calls, `start` (the c
 
 from __future__ import annotations
 
-import re
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gateway import hop
-from gateway.errors import ProtocolError
-from gateway.http.chunked import ChunkedReader
 from gateway.http.content import read_content
-from gateway.http.prefix import Prefix
-from gateway.http.request import CHUNKED, Request
-from gateway.http.response import UNTIL_CLOSE, Response, without
-from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again, turn_away
+from gateway.http.request import Request
+from gateway.http.response import Response
+from gateway.proxy.accounting import settle
+from gateway.proxy.answer import receive_head
+from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
+from gateway.proxy.download import Download
 from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
 from gateway.proxy.upload import Upload
-from gateway.routing.ejection import ERRORS, Ejector
 from gateway.routing.plan import Plan
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.upstream import Upstream
-
-_CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECASE)
-_FAILED: Final = frozenset({"answer_timeout", "bad_answer", "truncated", "upstream_closed"})
-"""Causes that speak against the instance."""
 
 
 class Exchange:
@@ -40,29 +33,30 @@ class Exchange:
     Times are `perf_counter`'s seconds: `sent_at` when the head was handed to the instance, `answered_at` when its first
     bytes came, `passed_at` when its head was passed on. `waited` is what the slow path waited before that. `sent` counts
     the bytes of the answer's body; `upload` is None where the request has none. `cause` says why the answer is not a plain one.
+    `partial` is the beginning of an answer's head, `response` the head that was passed on, `download` what follows it.
+    `keeps`: the client's connection takes another request behind this answer.
     """
 
     __slots__ = (
-        "_buffer",
-        "_chunks_out",
-        "_keeps",
-        "_left_out",
-        "_response",
         "_waits_since",
         "answered_at",
         "attempts",
         "cause",
         "context",
+        "download",
         "downstream",
         "has_reused",
         "is_fresh",
         "is_over",
         "is_tunnel",
+        "keeps",
+        "partial",
         "passed_at",
         "plan",
         "request",
         "request_done",
         "retries",
+        "response",
         "sent",
         "sent_at",
         "started",
@@ -93,26 +87,25 @@ class Exchange:
         self.waited: float = 0.0
         self.sent: int = 0
         self._waits_since: float = 0.0
-        self._keeps: bool = False
-        self._buffer: bytes = b""
-        self._response: Response | None = None
-        self._left_out: int = 0
-        self._chunks_out: ChunkedReader | None = None
+        self.partial: bytes = b""
+        self.response: Response | None = None
+        self.keeps: bool = False
+        self.download: Download | None = None
 
     @property
     def has_answered(self) -> bool:
         """Whether anything of the final answer was passed on."""
-        return self._response is not None
+        return self.response is not None
 
     @property
     def has_answer_begun(self) -> bool:
         """Whether the instance has sent anything of its answer."""
-        return self._response is not None or bool(self._buffer)
+        return self.response is not None or bool(self.partial)
 
     @property
     def upstream_status(self) -> int:
         """The status of the instance's answer, 0 before there is one."""
-        return 0 if self._response is None else self._response.status
+        return 0 if self.response is None else self.response.status
 
     # --- the request, downstream → upstream
 
@@ -308,149 +301,26 @@ class Exchange:
             self.sent += len(data)
             self.downstream.write(data)
             return
+        self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+        if self.download is not None:
+            self.download.receive(data)
+            return
         if not self.answered_at:
             self.answered_at = perf_counter()
-        self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-        if self._response is not None:
-            self._pass_body(data)
-            return
-        seen = len(self._buffer)
-        if seen:
-            data = self._buffer + data
-        while True:
-            try:
-                response = self.context.response_reader.read(data, self.request.method, seen)
-            except ProtocolError as error:
-                self._fail_upstream("bad_answer", error.detail)
-                return
-            if response is None:
-                self._buffer = data
-                return
-            if response.status >= 200:
-                break
-            if not self._pass_interim(response, data):
-                return
-            data = data[response.end :]
-            seen = 0
-            if not data:
-                self._buffer = b""
-                return
-        self._buffer = b""
-        if response.hop and self.plan.hop and self._is_turned_away(response.hop, response.status):
-            return
-        self._response = response
-        self._pass_head(response, data)
+        receive_head(self, data)
 
-    def _is_turned_away(self, reason: bytes, status: int) -> bool:
-        """Whether a sidecar's refusal was dealt with: the request goes elsewhere, or there is nobody else."""
-        if hop.STATUS_OF.get(reason) != status:
-            return False
-        decision = self.plan.decision
-        instance = decision.instance
-        goes_on = turn_away(self, reason)
-        if not goes_on and reason == hop.UNAVAILABLE:
-            return False  # what it says of its application is the answer
+    def begin_again(self) -> None:
+        """Sends the request to whom the plan holds now; the connection it was sent on is done with."""
         self._drop_upstream()
-        self.answered_at = 0.0
         self.has_reused = False
-        if goes_on:
-            self.wait()
-            self.context.spawn(connect_and_send(self))
-        else:
-            address = "" if instance is None else instance.address
-            self.fail(
-                503, "no_instances", f"{address} is not an instance of service {decision.service}, and it was the last"
-            )
-        return True
+        self.wait()
+        self.context.spawn(connect_and_send(self))
 
-    def _pass_interim(self, response: Response, data: bytes) -> bool:
-        """Passes a 1xx on; returns whether an answer to this exchange is still to come."""
-        if response.status == 101:
-            if not self.request.upgrade or not response.upgrade:
-                self._fail_upstream("bad_answer", "the instance switched protocols unasked")
-                return False
-            self.is_tunnel = True
-            self.downstream.deadline = float("inf")
-            switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
-            self.downstream.write(response.head(data, switch) + data[response.end :])
-            self.downstream.tunnel_opened()
-            return False
-        # RFC 9110 §15.2: 1xx are passed on, but not to HTTP/1.0. We have said 100 ourselves where the client expected it.
-        if self.request.version == 1 and not (response.status == 100 and self.request.expects_continue):
-            self.downstream.write(response.head(data, b""))
-        return True
-
-    def _pass_head(self, response: Response, data: bytes) -> None:
-        request = self.request
-        body = response.body
-        keeps = self._keeps = (
-            request.keep_alive
-            and self.request_done
-            and not self.context.is_draining
-            and (body >= 0 or (body == CHUNKED and request.version == 1))
-        )
-        end = response.end
-        size = len(data) - end
-        plan = self.plan
-        added = plan.answer_lines() if plan.explains or plan.answer_fields else b""
-        if plan.stripped and response.has_places:
-            added = Prefix(plan.stripped, request, self.downstream.peer.is_trusted).restore(response, data) + added
-        if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1 and not added:
-            # The common case: the packet as it came, less the hop-by-hop fields, in one write.
-            cuts = response.cuts
-            self.downstream.write(without(data, 0, len(data), cuts) if cuts else data)
-            self._left_out = body - size
-            self.sent = size
-            if not self._left_out:
-                self._finish(True)
-            else:
-                self.passed_at = perf_counter()
-            return
-        if not keeps:
-            added += b"\r\nConnection: close"
-        elif request.version == 0:
-            added += b"\r\nConnection: keep-alive"
-        head = response.head(data, added)
-        if body == CHUNKED:
-            self._chunks_out = ChunkedReader(decode=request.version == 0)
-        if request.version == 0:
-            head = _CODING_FIELD.sub(b"", head)
-        self._left_out = body
-        # Head and first bytes in one write: one system call, one packet.
-        self._pass_body(data[end:], head)
-        if not self.is_over:
-            self.passed_at = perf_counter()
-
-    def _pass_body(self, data: bytes, head: bytes = b"") -> None:
-        response = self._response
-        assert response is not None
-        chunks = self._chunks_out
-        is_done = False
-        is_clean = True
-        if chunks is not None:
-            try:
-                data, rest = chunks.feed(data)
-            except ProtocolError as error:
-                if head:
-                    self._response = None  # nothing of it was passed on: the client can still get a whole 502
-                self._fail_upstream("bad_answer", f"the body of the instance's answer is malformed: {error.detail}")
-                return
-            is_done = chunks.is_done
-            is_clean = not rest
-        elif response.body != UNTIL_CLOSE:
-            surplus = len(data) - self._left_out
-            if surplus > 0:
-                data = data[: self._left_out]
-                is_clean = False
-            self._left_out -= len(data)
-            is_done = not self._left_out
-        self.sent += len(data)
-        if head:
-            data = head + data if data else head
-        if data:
-            self.downstream.write(data)
-        if is_done:
-            self._finish(is_clean)
+    def open_tunnel(self) -> None:
+        """The instance has switched protocols: from here on bytes are passed on as they come."""
+        self.is_tunnel = True
+        self.downstream.deadline = float("inf")
+        self.downstream.tunnel_opened()
 
     def response_ended(self) -> None:
         """The instance closed the connection, or it was lost."""
@@ -461,31 +331,31 @@ class Exchange:
             self.upstream = None
         if self.is_over:
             return
-        response = self._response
+        download = self.download
         if self.is_tunnel:
             self._close(UPGRADED)
-        elif response is None:
+        elif download is None:
             decision = self.plan.decision
-            kind = "closed_in_head" if self._buffer else "closed"
+            kind = "closed_in_head" if self.partial else "closed"
             self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
             if may_try_again(self):
                 self.wait()
                 self.context.spawn(connect_and_send(self))
             else:
                 self.fail(502, "upstream_closed", f"service {decision.service} closed the connection without an answer")
-        elif response.body == UNTIL_CLOSE:
-            self._over(response.status)
+        elif download.ends_with_connection:
+            self._over(self.upstream_status)
             self.downstream.exchange_ended(False)
         else:
-            self._fail_upstream("truncated", "")
+            self.answer_failed("truncated", "")
 
     # --- endings
 
-    def _finish(self, is_clean: bool) -> None:
+    def answer_ended(self, is_clean: bool) -> None:
         """The answer is complete. `is_clean`: nothing followed it on the upstream connection."""
-        response = self._response
-        upstream = self.upstream
+        response = self.response
         assert response is not None
+        upstream = self.upstream
         if upstream is not None:
             self.upstream = None
             upstream.exchange = None
@@ -496,19 +366,20 @@ class Exchange:
             else:
                 upstream.close()
         self._over(response.status)
-        self.downstream.exchange_ended(self._keeps)
+        self.downstream.exchange_ended(self.keeps)
 
-    def _fail_upstream(self, kind: str, detail: str) -> None:
+    def answer_failed(self, kind: str, detail: str) -> None:
         """The instance's answer cannot be used: 502 where nothing was passed on yet, else the answer is cut short."""
         decision = self.plan.decision
         self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
-        if self._response is None:
+        status = self.upstream_status
+        if not status:
             # What else that service sends for this client cannot be trusted either: the client's connection closes too.
             self.request.keep_alive = False
             self.fail(502, "bad_answer", detail)
         else:
             # Without the final chunk or byte: the client must be able to tell that something is missing.
-            self.abort(self._response.status, kind)
+            self.abort(status, kind)
 
     def fail(self, status: int, code: str, detail: str) -> None:
         """Answers with an error of our own."""
@@ -525,12 +396,12 @@ class Exchange:
         """The exchange made no progress for too long."""
         decision = self.plan.decision
         traffic = self.context.traffic
-        response = self._response
-        if response is not None:
+        status = self.upstream_status
+        if status:
             slow_client = self.downstream.writes_paused
             if not slow_client:
                 traffic.count_upstream_error(decision.service, decision.pool, "body_timeout")
-            self.abort(response.status, "slow_client" if slow_client else "body_timeout")
+            self.abort(status, "slow_client" if slow_client else "body_timeout")
         elif self.request_done:
             traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
             self.fail(504, "answer_timeout", f"service {decision.service} did not answer in time")
@@ -570,45 +441,4 @@ class Exchange:
 
     def _over(self, status: int) -> None:
         self.is_over = True
-        now = perf_counter()
-        context = self.context
-        traffic = context.traffic
-        traffic.in_flight -= 1
-        decision = self.plan.decision
-        visit = self.plan.visit
-        if visit is not None:
-            visit.leave()
-        overhead = self._overhead(now) if self.answered_at else -1.0
-        if decision.fallback:
-            traffic.count_fallback(decision.service, decision.tag, decision.fallback)
-        if decision.service:
-            upload, response = self.upload, self._response
-            received = len(self.request.head) + (0 if upload is None else upload.received)
-            sent = self.sent + (0 if response is None else response.end)
-            traffic.count_exchange(decision.service, decision.tag, status, now - self.started, overhead, received, sent)
-        elif decision.error:
-            traffic.count_refused(decision.error)
-        else:
-            traffic.count_reply(decision.route, status)
-        ejector = context.ejector
-        if ejector is not None and (status >= 500 or self.cause or ejector.records):
-            self._judge(ejector)
-        if context.log is not None:
-            context.log.record(self, status, now, overhead)
-
-    def _judge(self, ejector: Ejector) -> None:
-        """Tells how the instance has answered, where it was asked."""
-        decision = self.plan.decision
-        instance = decision.instance
-        response = self._response
-        if instance is None:
-            return
-        is_stalled = self.cause == "body_timeout" and response is not None
-        if self.cause in _FAILED or is_stalled or (response is not None and response.status >= 500):
-            ejector.failed(decision.service, instance, ERRORS)
-        elif response is not None:
-            ejector.succeeded(decision.service, instance)
-
-    def _overhead(self, now: float) -> float:
-        """Seconds that this program took: until the head was handed on, and from the answer's coming to its passing on."""
-        return self.sent_at - self.started - self.waited + (self.passed_at or now) - self.answered_at
+        settle(self, status)
