@@ -1,9 +1,12 @@
-"""Origins: the upstream connections of one instance, kept alive between exchanges."""
+"""Origins: the upstream connections of one instance, kept alive between exchanges.
+
+Who gets what there is, a connection or leave to make one, is decided at once when something comes free (`_settle`), and
+never later by whoever wakes up first.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 
 from gateway.proxy.connection import Outbox
@@ -20,7 +23,10 @@ class Busy(Exception):
 
 
 class Origin:
-    """The connections to one address. The last one released is the first one reused, so that surplus ones age out."""
+    """The connections to one address. The last one released is the first one reused, so that surplus ones age out.
+
+    Somebody waits only while no connection is idle and as many as allowed are open.
+    """
 
     __slots__ = (
         "_idle",
@@ -28,7 +34,7 @@ class Origin:
         "_loop",
         "_open",
         "_tls",
-        "_waiters",
+        "_waiting",
         "address",
         "host",
         "is_gone",
@@ -54,7 +60,8 @@ class Origin:
         self._loop = loop
         self._idle: list[Upstream] = []
         self._open: int = 0
-        self._waiters: deque[asyncio.Future[Upstream | None]] = deque()
+        # In the order in which they came. Each is given a connection, or None: leave to make one, counted as open already.
+        self._waiting: dict[asyncio.Future[Upstream | None], None] = {}
 
     @property
     def open(self) -> int:
@@ -66,34 +73,62 @@ class Origin:
         """How many connections wait for work."""
         return len(self._idle)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a connection."""
+        return len(self._waiting)
+
     def acquire_nowait(self) -> Upstream | None:
         """An idle connection, or None."""
         return self._idle.pop() if self._idle else None
 
-    async def acquire(self, timeout: float) -> Upstream:
-        """A new connection, or the next one to come free where the limit is reached.
+    async def acquire(self, timeout: float, is_new: bool = False) -> Upstream:
+        """An idle connection, a new one, or the next one to come free where the limit is reached.
+
+        `is_new`: one that has not been idle, for a request that has met one which the instance had closed.
 
         Raises OSError (TimeoutError included) when the connection could not be made, ValueError where the host is no name, Busy
         when none came free; each within `timeout` seconds.
         """
-        if self._open >= self._limit:
-            waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
-            self._waiters.append(waiter)
-            try:
-                async with asyncio.timeout(timeout):
-                    upstream = await waiter
-            except TimeoutError:
-                raise Busy from None
+        if self._idle and not is_new:
+            return self._idle.pop()
+        if self._idle and self._open >= self._limit:
+            self._idle.pop(0).close()  # its place is wanted
+        if self._open < self._limit:
+            self._open += 1
+        else:
+            upstream = await self._wait(timeout)
             if upstream is not None:
                 return upstream
-        self._open += 1
+        return await self._make(timeout)
+
+    async def _wait(self, timeout: float) -> Upstream | None:
+        """The next connection to come free, or None: leave to make one. Raises Busy."""
+        waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
+        self._waiting[waiter] = None
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter
+        except TimeoutError:
+            if waiter.done() and not waiter.cancelled():
+                return waiter.result()  # it came in the very turn in which time was up
+            raise Busy from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._give_back(waiter.result())
+            raise
+        finally:
+            self._waiting.pop(waiter, None)
+
+    async def _make(self, timeout: float) -> Upstream:
+        """A new connection; it is counted as open already."""
         upstream = Upstream(self)
         try:
             async with asyncio.timeout(timeout):
                 await self._connect(upstream)
         except BaseException:
             if upstream.transport is None and not upstream.is_lost:
-                self._closed()  # nothing will tell that it was lost: it never was
+                self._give_back(None)  # nothing will tell that it was lost: it never was
             else:
                 upstream.close()
             raise
@@ -114,35 +149,45 @@ class Origin:
 
     def release(self, upstream: Upstream, now: float) -> None:
         """Takes back a connection whose exchange ended cleanly."""
-        if self.is_gone:
+        if self.is_gone or upstream.is_lost:
             upstream.close()
             return
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(upstream)
-                return
         upstream.idle_since = now
         self._idle.append(upstream)
+        if self._waiting:
+            self._settle()
 
     def lost(self, upstream: Upstream) -> None:
         """Notes that a connection closed, whatever it was doing."""
         if upstream in self._idle:
             self._idle.remove(upstream)
-        self._closed()
+        self._give_back(None)
 
     def close_idle(self, before: float) -> None:
         """Closes the connections that have been idle since before this time."""
         while self._idle and self._idle[0].idle_since <= before:
             self._idle.pop(0).close()
 
-    def _closed(self) -> None:
+    def _give_back(self, upstream: Upstream | None) -> None:
+        """Takes back a connection that was handed over and not used, or (None) the place of one that is not open any more."""
+        if upstream is not None:
+            self.release(upstream, self._loop.time())
+            return
         self._open -= 1
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
+        self._settle()
+
+    def _settle(self) -> None:
+        """Gives what there is to those that wait, in the order in which they came."""
+        while self._waiting and (self._idle or self._open < self._limit):
+            waiter = next(iter(self._waiting))
+            del self._waiting[waiter]
+            if waiter.cancelled():
+                continue
+            if self._idle:
+                waiter.set_result(self._idle.pop())
+            else:
+                self._open += 1
                 waiter.set_result(None)
-                return
 
 
 class Origins:
