@@ -178,6 +178,11 @@ class Collector:
         dropped = CounterMetricFamily(
             "gateway_access_log_dropped", "Lines of the access log that were lost.", labels=["listener"]
         )
+        bugs = CounterMetricFamily(
+            "gateway_internal_errors",
+            "Errors of this program that a message set off: each is a bug, and in the log.",
+            labels=["listener"],
+        )
         for listener, traffic in self._observed.traffic().items():
             for service, by_tag in traffic.exchanges.items():
                 for tag, series in by_tag.items():
@@ -208,11 +213,12 @@ class Collector:
             ambiguous.add_metric([listener], traffic.ambiguous)
             lines.add_metric([listener], traffic.log_lines)
             dropped.add_metric([listener], traffic.log_dropped)
+            bugs.add_metric([listener], traffic.internal_errors)
             in_flight.add_metric([listener], traffic.in_flight)
             connections.add_metric([listener], traffic.connections)
         yield from (requests, durations, received, sent, overhead, lanes, fallbacks, errors, ejections)
         yield from (retries, denied, refused, replies, ambiguous)
-        yield from (in_flight, connections, lines, dropped)
+        yield from (in_flight, connections, lines, dropped, bugs)
 
     def _pools(self) -> Iterator[Metric]:
         endpoints = GaugeMetricFamily(

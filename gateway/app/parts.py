@@ -67,6 +67,7 @@ def make_context(
             limits.connections,
             limits.connections_per_client,
             limits.in_flight,
+            limits.inspected_bytes,
         ),
         RetryBudget(retries.attempts, retries.share, retries.minimum),
         learn,

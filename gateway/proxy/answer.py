@@ -16,6 +16,8 @@ from gateway.proxy.download import Download
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
 
+MAX_INTERIM: Final = 64
+"""Interim answers (1xx) to one request: each costs a look at a head, and a write."""
 _CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECASE)
 
 
@@ -37,6 +39,10 @@ def receive_head(exchange: Exchange, data: bytes) -> None:
             break
         if response.status == 101:
             _switch(exchange, response, data)
+            return
+        exchange.interims += 1
+        if exchange.interims > MAX_INTERIM:
+            exchange.answer_failed("bad_answer", f"the upstream gave more than {MAX_INTERIM} interim answers")
             return
         _pass_interim(exchange, response, data)
         data = data[response.end :]

@@ -10,7 +10,7 @@ from gateway.http.request import HeadReader, Request
 from gateway.http.response import ResponseReader
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
-from gateway.proxy.guard import Guard
+from gateway.proxy.runqueue import RunQueue
 from gateway.routing.ejection import Ejector
 from gateway.routing.plan import Peer, Plan
 from gateway.telemetry.counters import Traffic
@@ -67,6 +67,7 @@ class Limits:
         "head_bytes",
         "header_count",
         "in_flight",
+        "inspected_bytes",
         "pipelined_bytes",
         "target_bytes",
     )
@@ -81,6 +82,7 @@ class Limits:
         connections: int = 10_000,
         connections_per_client: int = 2_000,
         in_flight: int = 4_096,
+        inspected_bytes: int = 67_108_864,
     ) -> None:
         self.head_bytes = head_bytes
         self.header_count = header_count
@@ -90,6 +92,7 @@ class Limits:
         self.connections = connections
         self.connections_per_client = connections_per_client
         self.in_flight = in_flight
+        self.inspected_bytes = inspected_bytes
 
 
 class Context:
@@ -97,6 +100,7 @@ class Context:
 
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
     does not know; `ejector` is told how instances answer; `scheme` is what clients speak here, `http` or `https`.
+    `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
     __slots__ = (
@@ -104,6 +108,7 @@ class Context:
         "by_client",
         "connections",
         "ejector",
+        "inspected",
         "is_draining",
         "learn",
         "limits",
@@ -113,6 +118,7 @@ class Context:
         "now",
         "origins",
         "outbox",
+        "queue",
         "reader",
         "response_reader",
         "router",
@@ -141,7 +147,9 @@ class Context:
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
-        self.router: Router = Guard(router)
+        self.queue: RunQueue = origins.queue
+        self.inspected: int = 0
+        self.router = router
         self.origins = origins
         self.ejector = ejector
         self.traffic = traffic
@@ -165,8 +173,14 @@ class Context:
         self.by_client: dict[str, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs the slow path of an exchange; the set keeps the task alive until it is done."""
+    def spawn(self, work: Coroutine[Any, Any, None], caught: Callable[[Exception], None]) -> None:
+        """Runs the slow path of an exchange; the set keeps the task alive until it is done. `caught` takes what it raises."""
         task = self.loop.create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda task: self._done(task, caught))
+
+    def _done(self, task: asyncio.Task[None], caught: Callable[[Exception], None]) -> None:
+        self.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            caught(error)

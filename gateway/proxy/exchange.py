@@ -7,8 +7,9 @@ On a warm connection the whole exchange is two synchronous calls, `start` (the c
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.http.content import read_content
 from gateway.http.request import Request
@@ -33,11 +34,13 @@ class Exchange:
     Times are `perf_counter`'s seconds: `sent_at` when the head was handed to the instance, `answered_at` when its first
     bytes came, `passed_at` when its head was passed on. `waited` is what the slow path waited before that. `sent` counts
     the bytes of the answer's body; `upload` is None where the request has none. `cause` says why the answer is not a plain one.
-    `partial` is the beginning of an answer's head, `response` the head that was passed on, `download` what follows it.
+    `interims` counts interim answers, `partial` is the beginning of an answer's head, `response` the head that was passed
+    on, `download` what follows it.
     `keeps`: the client's connection takes another request behind this answer.
     """
 
     __slots__ = (
+        "_inspected",
         "_waits_since",
         "answered_at",
         "attempts",
@@ -46,6 +49,7 @@ class Exchange:
         "download",
         "downstream",
         "has_reused",
+        "interims",
         "is_fresh",
         "is_over",
         "is_tunnel",
@@ -80,6 +84,7 @@ class Exchange:
         self.retries: int = 0
         self.is_fresh: bool = False
         self.has_reused: bool = False
+        self.interims: int = 0
         self.cause: str = ""
         self.sent_at: float = 0.0
         self.answered_at: float = 0.0
@@ -87,6 +92,7 @@ class Exchange:
         self.waited: float = 0.0
         self.sent: int = 0
         self._waits_since: float = 0.0
+        self._inspected: int = 0
         self.partial: bytes = b""
         self.response: Response | None = None
         self.keeps: bool = False
@@ -109,10 +115,10 @@ class Exchange:
 
     # --- the request, downstream → upstream
 
-    def start(self, data: bytes) -> bytes:
-        """Begins with the bytes behind the head; returns those behind the body (the next request's).
+    def start(self, data: bytes, at: int) -> int:
+        """Begins with what stands in `data` from `at`, behind the head; returns how far it has read.
 
-        Raises ProtocolError for a malformed body.
+        Of a body there may be more to read. Raises ProtocolError for a malformed one.
         """
         context = self.context
         traffic = context.traffic
@@ -121,21 +127,24 @@ class Exchange:
         decision = self.plan.decision
         if traffic.in_flight > context.limits.in_flight:
             self.fail(503, "overloaded", f"{context.limits.in_flight} requests are in flight already")
-            return data
+            return at
         if decision.error:
             self._carry_out()
-            return data
+            return at
         upload = self.upload
         if upload is not None:
-            upload.kept, data = upload.take(data)
+            payload, at = upload.take(data, at, context.now)
+            upload.keep(payload)
             self.request_done = upload.is_done
-            if self.request.expects_continue and not self.request_done:
-                self.downstream.write(CONTINUE)
+            if not upload.is_done:
+                self._await_body(upload)
+                if self.request.expects_continue:
+                    self.downstream.write(CONTINUE)
         if self.plan.wants_body:
             self._gather()
         else:
             self._carry_out()
-        return data
+        return at
 
     def _carry_out(self) -> None:
         """Does what the plan says."""
@@ -149,7 +158,7 @@ class Exchange:
             self._reply_when_done()
         elif plan.unknown:
             self.wait()
-            self.context.spawn(learn_and_send(self))
+            self._spawn(learn_and_send(self))
         else:
             self.send()
 
@@ -158,18 +167,24 @@ class Exchange:
         context = self.context
         upload = self.upload
         assert upload is not None
-        if not upload.is_done and len(upload.kept) <= self.plan.wants_body:
-            timeouts = context.timeouts
-            self.downstream.deadline = upload.deadline(
-                context.now, timeouts.body_idle, timeouts.body_grace, context.limits.body_rate
-            )
+        context.inspected += upload.held - self._inspected
+        self._inspected = upload.held
+        if not upload.is_done and upload.held <= self.plan.wants_body:
+            if context.inspected > context.limits.inspected_bytes:
+                self.fail(503, "overloaded", f"bodies of {context.limits.inspected_bytes} bytes wait for rules already")
             return
         request = self.request
         request.is_inspected = True
         if upload.is_done and upload.received <= self.plan.wants_body:
             request.content = read_content(request, upload.kept)
         self.plan = context.router.route(request, self.downstream.peer, context.now)
+        request.content = None  # what was parsed is many times larger than the body, and has done its part
+        self._stop_gathering()
         self._carry_out()
+
+    def _stop_gathering(self) -> None:
+        self.context.inspected -= self._inspected
+        self._inspected = 0
 
     def _answer_ourselves(self) -> None:
         decision = self.plan.decision
@@ -186,7 +201,7 @@ class Exchange:
     def _reply_when_done(self) -> None:
         """Gives the route's own answer, after the body: what it says is nobody's business."""
         if self.upload is not None:
-            self.upload.kept = b""
+            self.upload.drop()
         reply = self.plan.reply
         if reply is None or not self.request_done:
             return
@@ -206,29 +221,39 @@ class Exchange:
     def _keeps_after_own_answer(self) -> bool:
         return self.request.keep_alive and self.request_done and not self.context.is_draining
 
-    def request_received(self, data: bytes) -> bytes:
-        """Takes more of the body; returns the bytes behind it. Raises ProtocolError for a malformed one."""
+    def request_received(self, data: bytes, at: int) -> int:
+        """Takes more of the body from `data[at:]`; returns how far it was read. Raises ProtocolError for a malformed one."""
         upload = self.upload
         assert upload is not None
-        payload, rest = upload.take(data)
+        context = self.context
+        payload, at = upload.take(data, at, context.now)
         self.request_done = upload.is_done
+        upstream = self.upstream
+        if upstream is not None:
+            upstream.write(payload)
+            if self.response is not None:
+                self.downstream.deadline = context.now + context.timeouts.body_idle
+            elif upload.is_done:
+                self.downstream.deadline = context.now + context.timeouts.answer
+            elif not upstream.writes_paused:
+                self._await_body(upload)
+        elif self.plan.reply is not None:
+            self._await_body(upload)
+            self._reply_when_done()
+        else:
+            upload.keep(payload)
+            if self.plan.wants_body:
+                self._await_body(upload)
+                self._gather()
+        return at
+
+    def _await_body(self, upload: Upload) -> None:
+        """Sets until when more of the body must come."""
         context = self.context
         timeouts = context.timeouts
-        now = context.now
-        if self.request_done:
-            self.downstream.deadline = now + timeouts.answer
-        else:
-            rate = context.limits.body_rate
-            self.downstream.deadline = upload.deadline(now, timeouts.body_idle, timeouts.body_grace, rate)
-        if self.plan.reply is not None:
-            self._reply_when_done()
-        elif self.upstream is None:
-            upload.kept += payload
-            if self.plan.wants_body:
-                self._gather()
-        else:
-            self.upstream.write(payload)
-        return rest
+        self.downstream.deadline = upload.deadline(
+            context.now, timeouts.body_idle, timeouts.body_grace, context.limits.body_rate
+        )
 
     def send(self) -> None:
         """Sends what there is of the request on an idle connection, or leaves it to the slow path to make one."""
@@ -238,7 +263,7 @@ class Exchange:
         upstream = self.context.origins.of(instance, decision.service).acquire_nowait()
         if upstream is None:
             self.wait()
-            self.context.spawn(connect_and_send(self))
+            self._spawn(connect_and_send(self))
         else:
             self.send_on(upstream)
 
@@ -250,6 +275,8 @@ class Exchange:
         upstream.served += 1
         context = self.context
         self.downstream.deadline = context.now + context.timeouts.answer
+        if self.downstream.writes_paused:
+            upstream.pause_reading()
         # Before the write: it wakes the instance, which may well take this very core.
         self.sent_at = perf_counter()
         upload = self.upload
@@ -263,9 +290,10 @@ class Exchange:
         if upload is None or upload.is_done:
             return
         # The rest of the body will be streamed: nothing is kept to try again with.
-        upload.kept = b""
+        upload.drop()
         upload.can_replay = False
         if not upstream.writes_paused:
+            self._await_body(upload)
             self.downstream.resume_reading()
 
     def upload_paused(self) -> None:
@@ -285,6 +313,10 @@ class Exchange:
             if not upload.is_done:
                 self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
                 self.downstream.resume_reading()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Goes on in the slow path."""
+        self.context.spawn(work, self.downstream.caught)
 
     def wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has a deadline of its own."""
@@ -309,12 +341,34 @@ class Exchange:
             self.answered_at = perf_counter()
         receive_head(self, data)
 
+    def client_stalled(self) -> None:
+        """The client takes the answer more slowly than the instance sends it."""
+        if self.upstream is not None:
+            self.upstream.pause_reading()
+
+    def client_drained(self) -> None:
+        """The client has taken what waited."""
+        if self.response is not None:
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+        if self.upstream is not None:
+            self.upstream.resume_reading()
+
     def begin_again(self) -> None:
         """Sends the request to whom the plan holds now; the connection it was sent on is done with."""
         self._drop_upstream()
         self.has_reused = False
         self.wait()
-        self.context.spawn(connect_and_send(self))
+        self._spawn(connect_and_send(self))
+
+    def response_proceed(self) -> None:
+        """Passes on what the instance sent, and was left for a later turn."""
+        if self.download is not None:
+            self.download.proceed()
+
+    def rest_upstream(self) -> None:
+        """Lets others have their turn before more of the answer is read."""
+        if self.upstream is not None:
+            self.upstream.rest()
 
     def open_tunnel(self) -> None:
         """The instance has switched protocols: from here on bytes are passed on as they come."""
@@ -324,6 +378,8 @@ class Exchange:
 
     def response_ended(self) -> None:
         """The instance closed the connection, or it was lost."""
+        if self.download is not None:
+            self.download.proceed(has_ended=True)
         upstream = self.upstream
         if upstream is not None:
             upstream.exchange = None
@@ -340,7 +396,7 @@ class Exchange:
             self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
             if may_try_again(self):
                 self.wait()
-                self.context.spawn(connect_and_send(self))
+                self._spawn(connect_and_send(self))
             else:
                 self.fail(502, "upstream_closed", f"service {decision.service} closed the connection without an answer")
         elif download.ends_with_connection:
@@ -408,7 +464,7 @@ class Exchange:
         elif self.upstream is not None and self.upstream.writes_paused:
             traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
             self.fail(504, "answer_timeout", f"service {decision.service} did not take the request body in time")
-        elif self.context.now - self.downstream.heard_at >= self.context.timeouts.body_idle:
+        elif self.upload is not None and self.context.now - self.upload.heard_at >= self.context.timeouts.body_idle:
             self.fail(408, "body_timeout", "the request body stopped coming")
         else:
             rate = self.context.limits.body_rate
@@ -441,4 +497,6 @@ class Exchange:
 
     def _over(self, status: int) -> None:
         self.is_over = True
+        if self._inspected:
+            self._stop_gathering()
         settle(self, status)

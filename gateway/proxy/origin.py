@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 
 from gateway.proxy.connection import Outbox
+from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
 from gateway.routing.instance import Instance
@@ -40,6 +41,7 @@ class Origin:
         "is_gone",
         "outbox",
         "port",
+        "queue",
     )
 
     def __init__(
@@ -48,9 +50,11 @@ class Origin:
         limit: int,
         loop: asyncio.AbstractEventLoop,
         outbox: Outbox,
+        queue: RunQueue,
         tls: UpstreamTLS | None = None,
     ) -> None:
         self.outbox = outbox
+        self.queue = queue
         self.address = instance.address
         self.host = instance.host
         self.port = instance.port
@@ -193,15 +197,16 @@ class Origin:
 class Origins:
     """Every origin of this process, by address. Services in `tls` are spoken to in TLS.
 
-    `outbox` is for both sides of the exchanges with them.
+    `outbox` and `queue` are for both sides of the exchanges with them.
     """
 
-    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_tls", "outbox")
+    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_tls", "outbox", "queue")
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self.outbox = Outbox(self._loop.call_soon)
+        self.queue = RunQueue(self._loop.call_soon)
         self._by_address: dict[str, Origin] = {}
         self._leaving: list[Origin] = []
         self._tls: dict[str, UpstreamTLS] = {}
@@ -225,7 +230,8 @@ class Origins:
                 key = f"{key}#{service}"
         origin = self._by_address.get(key)
         if origin is None:
-            origin = self._by_address[key] = Origin(instance, self._limit, self._loop, self.outbox, tls)
+            origin = Origin(instance, self._limit, self._loop, self.outbox, self.queue, tls)
+            self._by_address[key] = origin
         return origin
 
     def retire(self, address: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.proxy.connection import Connection
+from gateway.proxy.connection import HIGH_WATER, Connection
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
@@ -13,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class Upstream(Connection):
-    """An asyncio protocol. `exchange` is None while the connection is idle in its origin."""
+    """`exchange` is None while the connection is idle in its origin."""
 
     __slots__ = ("exchange", "idle_since", "is_lost", "origin", "served")
 
     def __init__(self, origin: Origin) -> None:
-        super().__init__(origin.outbox)
+        super().__init__(origin.outbox, origin.queue)
         self.origin = origin
         self.exchange: Exchange | None = None
         self.idle_since: float = 0.0
@@ -29,10 +28,13 @@ class Upstream(Connection):
         """The protocol factory that `create_connection` asks for."""
         return self
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
+    def opened(self) -> None:
+        """Begins."""
+        if self.is_encrypted and self.transport is not None:
+            self.transport.set_write_buffer_limits(high=HIGH_WATER)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
+        """Takes what the instance sent."""
         exchange = self.exchange
         if exchange is None:
             # Bytes nobody asked for would be taken for the next exchange's answer.
@@ -40,29 +42,43 @@ class Upstream(Connection):
         else:
             exchange.response_received(data)
 
-    def eof_received(self) -> bool:
-        exchange = self.exchange
-        if exchange is not None:
-            exchange.response_ended()
+    def proceed(self) -> None:
+        """Works on what was left for this turn."""
+        if self.exchange is not None:
+            self.exchange.response_proceed()
+
+    def ended(self) -> bool:
+        """Takes that the instance sends no more."""
+        if self.exchange is not None:
+            self.exchange.response_ended()
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def lost(self, exc: Exception | None) -> None:
+        """Takes that the connection is closed."""
         self.is_lost = True
-        self.transport = None
         self.origin.lost(self)
-        exchange = self.exchange
-        if exchange is not None:
-            exchange.response_ended()
+        if self.exchange is not None:
+            self.exchange.response_ended()
 
-    def pause_writing(self) -> None:
-        self.writes_paused = True
+    def stalled(self) -> None:
+        """Takes that the instance does not read."""
         if self.exchange is not None:
             self.exchange.upload_paused()
 
-    def resume_writing(self) -> None:
-        self.writes_paused = False
+    def drained(self) -> None:
+        """Takes that the instance has read what waited."""
         if self.exchange is not None:
             self.exchange.upload_resumed()
+
+    def broken(self) -> None:
+        """Takes an error of this program: it is the exchange's, whoever's bytes set it off."""
+        if self.exchange is not None:
+            self.exchange.downstream.broken()
+        self.close()
+
+    def close_now(self) -> None:
+        """Closes at once."""
+        self.close()
 
     def close(self) -> None:
         """Closes at once: whatever is unsent belongs to nobody any more."""

@@ -67,6 +67,8 @@ class LimitSettings(Model):
     """Connections from one address that is not trusted; beyond that 429, closed."""
     in_flight: int = Field(default=4_096, ge=1)
     """Requests under way on a listener; beyond that 503 at once."""
+    inspected_bytes: int = Field(default=67_108_864, ge=1024)
+    """Bytes of request bodies kept for rules that look at them, of all requests of a listener; beyond that 503."""
     upstream_connections: int = Field(default=256, ge=1)
     """Connections to one instance; beyond that requests wait for one, `timeouts.connect` at most, then 503."""
 

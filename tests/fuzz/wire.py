@@ -15,6 +15,7 @@ from gateway.proxy.context import Context, Limits
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.origin import Origins
 from gateway.proxy.replies import CONTINUE
+from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
@@ -142,6 +143,7 @@ class Wire:
         router = RecordingRouter(self._snapshot, [])
         origins = Origins()
         origins.outbox = AtOnce(lambda flush: None)
+        origins.queue = RunQueue(lambda run: None, lambda: 1.0)  # time stands still: a turn never ends
         return Context(
             router, origins, Traffic(), limits=Limits(head_bytes=HEAD_BYTES, header_count=20, target_bytes=512)
         )

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.proxy.connection import Outbox
 from gateway.proxy.origin import Busy, Origin
+from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.instance import Instance
 from tests.support.fakes import Connecting
@@ -23,7 +24,9 @@ class Pool(Origin):
     def __init__(self, limit: int = 1) -> None:
         self.connecting = Connecting(asyncio.get_running_loop())
         loop: Any = self.connecting
-        super().__init__(Instance("192.0.2.10", 80), limit, loop, Outbox(lambda flush: None))
+        super().__init__(
+            Instance("192.0.2.10", 80), limit, loop, Outbox(lambda flush: None), RunQueue(lambda run: None)
+        )
 
     @property
     def state(self) -> tuple[int, int, int]:
