@@ -28,6 +28,7 @@ HOT = [
     "gateway/proxy/exchange.py",
     "gateway/proxy/origin.py",
     "gateway/proxy/runqueue.py",
+    "gateway/proxy/tunnel.py",
     "gateway/proxy/upload.py",
     "gateway/proxy/upstream.py",
     "gateway/proxy/context.py",

@@ -19,7 +19,10 @@ def settle(exchange: Exchange, status: int) -> None:
     now = perf_counter()
     context = exchange.context
     traffic = context.traffic
-    traffic.in_flight -= 1
+    if exchange.tunnel is None:
+        traffic.in_flight -= 1
+    else:
+        traffic.tunnels -= 1
     decision = exchange.plan.decision
     visit = exchange.plan.visit
     if visit is not None:

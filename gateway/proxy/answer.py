@@ -77,7 +77,7 @@ def _is_turned_away(exchange: Exchange, reason: bytes, status: int) -> bool:
 
 def _switch(exchange: Exchange, response: Response, data: bytes) -> None:
     """Passes 101 on: from here on the connections are a tunnel."""
-    if not exchange.request.upgrade or not response.upgrade:
+    if not exchange.request.upgrade or not response.upgrade or not exchange.request_done:
         exchange.answer_failed("bad_answer", "the instance switched protocols unasked")
         return
     switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade

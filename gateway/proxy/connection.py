@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -67,6 +70,7 @@ class Connection:
     __slots__ = (
         "_outbox",
         "_queue",
+        "_waited",
         "is_encrypted",
         "is_paused",
         "is_resting",
@@ -78,6 +82,7 @@ class Connection:
     def __init__(self, outbox: Outbox, queue: RunQueue) -> None:
         self._outbox = outbox
         self._queue = queue
+        self._waited: int = 0
         self.unsent: bytes = b""
         self.is_encrypted: bool = False
         self.is_paused: bool = False
@@ -126,6 +131,7 @@ class Connection:
         """The peer does not read as fast as this program writes."""
         self.writes_paused = True
         try:
+            self.watch()
             self.stalled()
         except Exception as error:
             self.caught(error)
@@ -210,6 +216,45 @@ class Connection:
             self.unsent = b""
             if self.transport is not None:
                 self.transport.write(data)
+
+    def end_writing(self) -> bool:
+        """Tells the peer, behind all that was written, that no more comes; returns whether that can be told: not in TLS."""
+        transport = self.transport
+        if transport is None or not transport.can_write_eof():
+            return False
+        self.flush()
+        transport.write_eof()
+        return True
+
+    def watch(self) -> None:
+        """Begins to look at how fast the peer takes what waits for it."""
+        self._waited = self._waiting()
+
+    def has_taken(self, least: int) -> bool:
+        """Whether the peer has taken as many bytes (and at least one) since the last look.
+
+        A transport says that something can be written only when a third of the kernel's buffer, megabytes, is free: to a
+        slow but steady reader that takes longer than a deadline.
+        """
+        before = self._waited
+        self._waited = self._waiting()
+        return before - self._waited >= max(1, least)
+
+    def _waiting(self) -> int:
+        """Bytes that were written and that the peer's kernel has not acknowledged."""
+        transport = self.transport
+        if transport is None:
+            return 0
+        waiting = transport.get_write_buffer_size()
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            try:
+                # SIOCOUTQ, which Linux numbers as it does this one for terminals.
+                queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+            except OSError:
+                return waiting
+            waiting += int.from_bytes(queued, sys.byteorder)
+        return waiting
 
     def pause_reading(self) -> None:
         """Stops reading: whoever takes the bytes is slower than this peer sends them."""

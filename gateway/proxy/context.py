@@ -36,7 +36,7 @@ class Router(Protocol):
 class Timeouts:
     """Seconds that the proxy waits: see `docs/limits.md`."""
 
-    __slots__ = ("answer", "body_grace", "body_idle", "connect", "head", "keep_alive", "upstream_idle")
+    __slots__ = ("answer", "body_grace", "body_idle", "connect", "head", "keep_alive", "tunnel_idle", "upstream_idle")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Timeouts:
         keep_alive: float = 75.0,
         upstream_idle: float = 4.0,
         body_grace: float = 10.0,
+        tunnel_idle: float = 3600.0,
     ) -> None:
         self.head = head
         self.body_idle = body_idle
@@ -55,6 +56,7 @@ class Timeouts:
         self.answer = answer
         self.keep_alive = keep_alive
         self.upstream_idle = upstream_idle
+        self.tunnel_idle = tunnel_idle
 
 
 class Limits:
@@ -70,6 +72,8 @@ class Limits:
         "inspected_bytes",
         "pipelined_bytes",
         "target_bytes",
+        "tunnels",
+        "tunnels_per_client",
     )
 
     def __init__(
@@ -83,6 +87,8 @@ class Limits:
         connections_per_client: int = 2_000,
         in_flight: int = 4_096,
         inspected_bytes: int = 67_108_864,
+        tunnels: int = 5_000,
+        tunnels_per_client: int = 500,
     ) -> None:
         self.head_bytes = head_bytes
         self.header_count = header_count
@@ -93,6 +99,8 @@ class Limits:
         self.connections_per_client = connections_per_client
         self.in_flight = in_flight
         self.inspected_bytes = inspected_bytes
+        self.tunnels = tunnels
+        self.tunnels_per_client = tunnels_per_client
 
 
 class Context:
@@ -100,7 +108,7 @@ class Context:
 
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
     does not know; `ejector` is told how instances answer; `scheme` is what clients speak here, `http` or `https`.
-    `inspected` counts the bytes of bodies that are kept for rules now.
+    `inspected` counts the bytes of bodies that are kept for rules now, `tunnels` the tunnels that are open or asked for.
     """
 
     __slots__ = (
@@ -127,6 +135,8 @@ class Context:
         "timeouts",
         "traffic",
         "trusted_reader",
+        "tunnels",
+        "tunnels_by_client",
     )
 
     def __init__(
@@ -171,6 +181,8 @@ class Context:
         self.is_draining: bool = False
         self.connections: set[Downstream] = set()
         self.by_client: dict[str, int] = {}
+        self.tunnels: int = 0
+        self.tunnels_by_client: dict[str, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None], caught: Callable[[Exception], None]) -> None:

@@ -16,6 +16,7 @@ from gateway.routing.plan import Peer
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
+    from gateway.proxy.tunnel import Tunnel
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
@@ -109,9 +110,8 @@ class Downstream(Connection):
                     self._serve(data)
             elif not self._is_closing:
                 self._serve(data)
-        elif exchange.is_tunnel:
-            if exchange.upstream is not None:
-                exchange.upstream.write(data)
+        elif exchange.tunnel is not None:
+            exchange.tunnel.client_sent(data)
         elif exchange.request_done:
             self._keep(data)
         elif self._buffer:
@@ -125,7 +125,8 @@ class Downstream(Connection):
         One that hung up looks the same as one that only finished sending, and is far more common: the exchange is
         cancelled, as in nginx and Envoy, so that nobody works for an answer that nobody reads.
         """
-        return False
+        exchange = self._exchange
+        return exchange is not None and exchange.tunnel is not None and exchange.tunnel.client_ended()
 
     def lost(self, exc: Exception | None) -> None:
         """Takes that the connection is closed."""
@@ -292,7 +293,7 @@ class Downstream(Connection):
                 self.context.log.record_refused(self.peer.ip, error.status, error.code)
             self.write(error_reply(error.status, error.code, error.detail, None, False))
             self._close_gently()
-        elif exchange.is_tunnel or exchange.has_answered:
+        elif exchange.tunnel is not None or exchange.has_answered:
             exchange.abort(error.status, error.code)
         else:
             exchange.fail(error.status, error.code, error.detail)
@@ -319,20 +320,30 @@ class Downstream(Connection):
         if self._buffer and not self._is_serving and not self.is_resting:
             self._serve_buffer()
 
-    def tunnel_opened(self) -> None:
+    def tunnel_opened(self, tunnel: Tunnel) -> None:
         """The connection is the client's own now; bytes it sent ahead go through."""
-        exchange = self._exchange
-        if self._buffer and exchange is not None and exchange.upstream is not None:
-            exchange.upstream.write(self._buffer)
+        data = self._buffer
         self._buffer = b""
+        if data:
+            tunnel.client_sent(data)
+        if not tunnel.is_blocked:
+            self.resume_reading()
+
+    def tunnel_ended(self, may_send_more: bool) -> None:
+        """The tunnel is closed at its other end."""
+        self._exchange = None
+        self._close_gently(may_send_more)
 
     def close_now(self) -> None:
-        """Closes both directions at once: an answer was cut short and the client must notice."""
+        """Closes both directions at once; what is under way is cut off."""
         self._is_closing = True
+        exchange = self._exchange
         self._exchange = None
         if self.transport is not None:
             self.flush()
             self.transport.abort()
+        if exchange is not None and not exchange.is_over:
+            exchange.cut_off()
 
     # --- the listener's calls
 
@@ -342,7 +353,10 @@ class Downstream(Connection):
         if exchange is not None:
             exchange.timed_out()
         elif self._is_closing or self.writes_paused:
-            self.close_now()
+            if self._is_taken():
+                self.deadline = self.context.now + self.context.timeouts.body_idle
+            else:
+                self.close_now()
         elif self._buffer:
             self._refuse(ProtocolError(408, "head_timeout", "the request head did not arrive in time"))
         else:
@@ -355,6 +369,13 @@ class Downstream(Connection):
             self.flush()
             self.transport.close()
 
+    def _is_taken(self) -> bool:
+        """Whether something waits for the client, and it takes that fast enough."""
+        if self.transport is None or not self.transport.get_write_buffer_size():
+            return False
+        context = self.context
+        return self.has_taken(int(context.limits.body_rate * context.timeouts.body_idle))
+
     def _close_gently(self, may_send_more: bool = True) -> None:
         """Closes when all is sent; a client that may still be sending is read from for a while first."""
         self._is_closing = True
@@ -363,9 +384,12 @@ class Downstream(Connection):
         transport = self.transport
         if transport is None:
             return
-        if not may_send_more or not transport.can_write_eof():
+        lingers = may_send_more and transport.can_write_eof()
+        if lingers:
+            transport.write_eof()
+            self.resume_reading()
+        else:
             transport.close()
-            return
-        self.deadline = self.context.now + LINGER
-        transport.write_eof()
-        self.resume_reading()
+        waits = not lingers or transport.get_write_buffer_size() > 0
+        self.deadline = self.context.now + (self.context.timeouts.body_idle if waits else LINGER)
+        self.watch()

@@ -19,6 +19,7 @@ from gateway.proxy.answer import receive_head
 from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
 from gateway.proxy.download import Download
 from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
+from gateway.proxy.tunnel import Tunnel, claim_tunnel, give_back
 from gateway.proxy.upload import Upload
 from gateway.routing.plan import Plan
 
@@ -40,6 +41,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_has_claim",
         "_inspected",
         "_waits_since",
         "answered_at",
@@ -52,7 +54,6 @@ class Exchange:
         "interims",
         "is_fresh",
         "is_over",
-        "is_tunnel",
         "keeps",
         "partial",
         "passed_at",
@@ -64,6 +65,7 @@ class Exchange:
         "sent",
         "sent_at",
         "started",
+        "tunnel",
         "upload",
         "upstream",
         "waited",
@@ -79,7 +81,7 @@ class Exchange:
         self.upload: Upload | None = Upload(request.body, context.now) if request.body else None
         self.request_done: bool = self.upload is None
         self.is_over: bool = False
-        self.is_tunnel: bool = False
+        self.tunnel: Tunnel | None = None
         self.attempts: int = 0
         self.retries: int = 0
         self.is_fresh: bool = False
@@ -93,6 +95,7 @@ class Exchange:
         self.sent: int = 0
         self._waits_since: float = 0.0
         self._inspected: int = 0
+        self._has_claim: bool = False
         self.partial: bytes = b""
         self.response: Response | None = None
         self.keeps: bool = False
@@ -131,6 +134,8 @@ class Exchange:
         if decision.error:
             self._carry_out()
             return at
+        if self.request.upgrade and not self._claim_tunnel():
+            return at
         upload = self.upload
         if upload is not None:
             payload, at = upload.take(data, at, context.now)
@@ -145,6 +150,15 @@ class Exchange:
         else:
             self._carry_out()
         return at
+
+    def _claim_tunnel(self) -> bool:
+        """Whether the client may ask for a tunnel; else it was told that it may not."""
+        refusal = claim_tunnel(self.context, self.downstream.peer)
+        if refusal is not None:
+            self.fail(*refusal)
+            return False
+        self._has_claim = True
+        return True
 
     def _carry_out(self) -> None:
         """Does what the plan says."""
@@ -298,6 +312,10 @@ class Exchange:
 
     def upload_paused(self) -> None:
         """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""
+        if self.tunnel is not None:
+            self.downstream.pause_reading()
+            self.tunnel.stalled()
+            return
         upload = self.upload
         if upload is not None:
             upload.paused(self.context.now)
@@ -307,6 +325,10 @@ class Exchange:
 
     def upload_resumed(self) -> None:
         """The instance has taken what waited."""
+        if self.tunnel is not None:
+            self.downstream.resume_reading()
+            self.tunnel.expect()
+            return
         upload = self.upload
         if upload is not None:
             upload.resumed(self.context.now)
@@ -329,9 +351,8 @@ class Exchange:
 
     def response_received(self, data: bytes) -> None:
         """Passes on what the instance sent."""
-        if self.is_tunnel:
-            self.sent += len(data)
-            self.downstream.write(data)
+        if self.tunnel is not None:
+            self.tunnel.instance_sent(data)
             return
         self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
         if self.download is not None:
@@ -345,6 +366,8 @@ class Exchange:
         """The client takes the answer more slowly than the instance sends it."""
         if self.upstream is not None:
             self.upstream.pause_reading()
+        if self.tunnel is not None:
+            self.tunnel.stalled()
 
     def client_drained(self) -> None:
         """The client has taken what waited."""
@@ -352,6 +375,8 @@ class Exchange:
             self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
         if self.upstream is not None:
             self.upstream.resume_reading()
+        if self.tunnel is not None:
+            self.tunnel.expect()
 
     def begin_again(self) -> None:
         """Sends the request to whom the plan holds now; the connection it was sent on is done with."""
@@ -372,12 +397,34 @@ class Exchange:
 
     def open_tunnel(self) -> None:
         """The instance has switched protocols: from here on bytes are passed on as they come."""
-        self.is_tunnel = True
-        self.downstream.deadline = float("inf")
-        self.downstream.tunnel_opened()
+        upstream = self.upstream
+        assert upstream is not None
+        traffic = self.context.traffic
+        traffic.in_flight -= 1
+        traffic.tunnels += 1
+        tunnel = self.tunnel = Tunnel(self, upstream)
+        tunnel.expect()
+        self.downstream.tunnel_opened(tunnel)
 
-    def response_ended(self) -> None:
+    def tunnel_ended(self, may_send_more: bool) -> None:
+        """The instance has left the tunnel. `may_send_more`: the client has not said that it sends no more."""
+        self.upstream = None
+        if not self.is_over:
+            self._over(UPGRADED)
+            self.downstream.tunnel_ended(may_send_more)
+
+    def response_ended(self) -> bool:
+        """The instance ended what it sends; returns whether its connection stays open for what the client sends."""
+        if self.tunnel is not None:
+            return self.tunnel.instance_ended()
+        self.response_lost()
+        return False
+
+    def response_lost(self) -> None:
         """The instance closed the connection, or it was lost."""
+        if self.tunnel is not None:
+            self.tunnel.instance_lost()
+            return
         if self.download is not None:
             self.download.proceed(has_ended=True)
         upstream = self.upstream
@@ -388,9 +435,7 @@ class Exchange:
         if self.is_over:
             return
         download = self.download
-        if self.is_tunnel:
-            self._close(UPGRADED)
-        elif download is None:
+        if download is None:
             decision = self.plan.decision
             kind = "closed_in_head" if self.partial else "closed"
             self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
@@ -450,10 +495,16 @@ class Exchange:
 
     def timed_out(self) -> None:
         """The exchange made no progress for too long."""
+        if self._is_taken():
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+            return
         decision = self.plan.decision
         traffic = self.context.traffic
         status = self.upstream_status
-        if status:
+        if self.tunnel is not None:
+            slow = self.downstream.writes_paused or self.tunnel.is_blocked
+            self.abort(UPGRADED, "body_timeout" if slow else "tunnel_idle")
+        elif status:
             slow_client = self.downstream.writes_paused
             if not slow_client:
                 traffic.count_upstream_error(decision.service, decision.pool, "body_timeout")
@@ -470,6 +521,17 @@ class Exchange:
             rate = self.context.limits.body_rate
             self.fail(408, "body_too_slow", f"the request body came at less than {rate} bytes a second")
 
+    def _is_taken(self) -> bool:
+        """Whether somebody who is slow to read takes bytes all the same, at the rate that is asked of a body."""
+        context = self.context
+        least = int(context.limits.body_rate * context.timeouts.body_idle)
+        if self.downstream.writes_paused and (self.response is not None or self.tunnel is not None):
+            return self.downstream.has_taken(least)
+        upstream = self.upstream
+        if upstream is None or not upstream.writes_paused or (self.request_done and self.tunnel is None):
+            return False
+        return upstream.has_taken(least)
+
     def abort(self, status: int, cause: str) -> None:
         """Cuts the answer short and closes both connections."""
         self.cause = cause
@@ -477,11 +539,19 @@ class Exchange:
 
     def client_gone(self) -> None:
         """The client went away: nobody waits for the answer."""
+        if self.tunnel is not None:
+            self.tunnel.client_lost()
         self._drop_upstream()
         if not self.is_over:
-            if not self.is_tunnel:
+            if self.tunnel is None:
                 self.cause = "client_gone"
-            self._over(UPGRADED if self.is_tunnel else CLIENT_GONE)
+            self._over(CLIENT_GONE if self.tunnel is None else UPGRADED)
+
+    def cut_off(self) -> None:
+        """This program ends, and does not wait for the exchange."""
+        self.cause = "shutdown"
+        self._drop_upstream()
+        self._over(UPGRADED if self.tunnel is not None else self.upstream_status or CLIENT_GONE)
 
     def _close(self, status: int) -> None:
         self._drop_upstream()
@@ -499,4 +569,7 @@ class Exchange:
         self.is_over = True
         if self._inspected:
             self._stop_gathering()
+        if self._has_claim:
+            self._has_claim = False
+            give_back(self.context, self.downstream.peer)
         settle(self, status)

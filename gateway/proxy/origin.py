@@ -7,7 +7,8 @@ never later by whoever wakes up first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from gateway.proxy.connection import Outbox
 from gateway.proxy.runqueue import RunQueue
@@ -15,8 +16,9 @@ from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
 from gateway.routing.instance import Instance
 
-Connections = dict[str, tuple[int, int, int]]
-"""How many connections to each address are active, idle and draining."""
+STATES: Final = ("active", "idle", "draining", "tunnel")
+Connections = dict[str, tuple[int, int, int, int]]
+"""How many connections to each address are in each of these states."""
 
 
 class Busy(Exception):
@@ -42,6 +44,7 @@ class Origin:
         "outbox",
         "port",
         "queue",
+        "tunnels",
     )
 
     def __init__(
@@ -60,6 +63,7 @@ class Origin:
         self.port = instance.port
         self._tls = tls
         self.is_gone: bool = False
+        self.tunnels: int = 0
         self._limit = limit
         self._loop = loop
         self._idle: list[Upstream] = []
@@ -163,9 +167,22 @@ class Origin:
 
     def lost(self, upstream: Upstream) -> None:
         """Notes that a connection closed, whatever it was doing."""
+        if upstream.is_detached:
+            self.tunnels -= 1
+            return
         if upstream in self._idle:
             self._idle.remove(upstream)
         self._give_back(None)
+
+    def detach(self, upstream: Upstream) -> None:
+        """Takes out a connection that has become a tunnel: it stays for long, and others need its place."""
+        upstream.is_detached = True
+        self.tunnels += 1
+        self._give_back(None)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Has something called so many seconds from now."""
+        self._loop.call_later(seconds, callback)
 
     def close_idle(self, before: float) -> None:
         """Closes the connections that have been idle since before this time."""
@@ -246,20 +263,21 @@ class Origins:
         """Closes connections that have been idle since before this time; origins without any are forgotten."""
         for key, origin in list(self._by_address.items()):
             origin.close_idle(before)
-            if not origin.open:
+            if not origin.open and not origin.tunnels:
                 del self._by_address[key]
         if self._leaving:
-            self._leaving = [origin for origin in self._leaving if origin.open]
+            self._leaving = [origin for origin in self._leaving if origin.open or origin.tunnels]
 
     def statistics(self) -> Connections:
-        """Active, idle and draining connections by address; draining are those of instances that are gone, and still at work."""
-        found: dict[str, tuple[int, int, int]] = {}
+        """Connections in each state by address; draining are those of instances that are gone, and still at work."""
+        found: Connections = {}
         for origin in self._by_address.values():
-            active, idle, _ = found.get(origin.address, (0, 0, 0))
-            found[origin.address] = (active + origin.open - origin.idle, idle + origin.idle, 0)
+            active, idle, draining, tunnels = found.get(origin.address, (0, 0, 0, 0))
+            active += origin.open - origin.idle
+            found[origin.address] = (active, idle + origin.idle, draining, tunnels + origin.tunnels)
         for origin in self._leaving:
-            active, idle, draining = found.get(origin.address, (0, 0, 0))
-            found[origin.address] = (active, idle, draining + origin.open)
+            active, idle, draining, tunnels = found.get(origin.address, (0, 0, 0, 0))
+            found[origin.address] = (active, idle, draining + origin.open + origin.tunnels, tunnels)
         return found
 
     def _retire(self, key: str) -> None:

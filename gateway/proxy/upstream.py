@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Upstream(Connection):
-    """`exchange` is None while the connection is idle in its origin."""
+    """`exchange` is None while the connection is idle in its origin. `is_detached`: it has become a tunnel."""
 
-    __slots__ = ("exchange", "idle_since", "is_lost", "origin", "served")
+    __slots__ = ("exchange", "idle_since", "is_detached", "is_lost", "origin", "served")
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin.outbox, origin.queue)
@@ -23,6 +23,7 @@ class Upstream(Connection):
         self.idle_since: float = 0.0
         self.served: int = 0
         self.is_lost: bool = False
+        self.is_detached: bool = False
 
     def itself(self) -> Upstream:
         """The protocol factory that `create_connection` asks for."""
@@ -49,16 +50,14 @@ class Upstream(Connection):
 
     def ended(self) -> bool:
         """Takes that the instance sends no more."""
-        if self.exchange is not None:
-            self.exchange.response_ended()
-        return False
+        return self.exchange is not None and self.exchange.response_ended()
 
     def lost(self, exc: Exception | None) -> None:
         """Takes that the connection is closed."""
         self.is_lost = True
         self.origin.lost(self)
         if self.exchange is not None:
-            self.exchange.response_ended()
+            self.exchange.response_lost()
 
     def stalled(self) -> None:
         """Takes that the instance does not read."""
@@ -79,6 +78,18 @@ class Upstream(Connection):
     def close_now(self) -> None:
         """Closes at once."""
         self.close()
+
+    def close_when_sent(self, seconds: float) -> None:
+        """Closes when the instance has taken what waits, and after so many seconds whatever it has taken."""
+        self.flush()
+        self.is_lost = True
+        self.exchange = None
+        transport = self.transport
+        if transport is not None:
+            self.transport = None
+            transport.close()
+            if transport.get_write_buffer_size():
+                self.origin.call_later(seconds, transport.abort)
 
     def close(self) -> None:
         """Closes at once: whatever is unsent belongs to nobody any more."""

@@ -19,7 +19,7 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 
 
 _TOTALS: Final = ("started", "ambiguous", "log_lines", "log_dropped", "internal_errors")
-_GAUGES: Final = ("in_flight", "connections")
+_GAUGES: Final = ("in_flight", "tunnels", "connections")
 
 
 class Histogram:
@@ -71,6 +71,7 @@ class Traffic:
         "retries",
         "retries_denied",
         "started",
+        "tunnels",
         "upstream_errors",
     )
 
@@ -92,6 +93,7 @@ class Traffic:
         self.log_dropped: int = 0
         self.internal_errors: int = 0  # of this program, set off by what somebody sent
         self.in_flight: int = 0
+        self.tunnels: int = 0
         self.connections: int = 0
 
     def count_exchange(

@@ -44,6 +44,9 @@ class Pipe(asyncio.Transport):
         self.is_aborted = False
         self._on_abort = on_abort
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.1", 40000) if name == "peername" else default
 
@@ -182,7 +185,7 @@ class Wire:
                 break
             upstream.data_received(piece)
         is_reused = not upstream.is_lost and upstream.exchange is None
-        is_tunnel = exchange.is_tunnel
+        is_tunnel = exchange.tunnel is not None
         if not upstream.is_lost:
             upstream.eof_received()
         if is_tunnel:

@@ -67,6 +67,12 @@ class FakeTransport(asyncio.Transport):
             self._has_paused_protocol = False
             self.protocol.resume_writing()
 
+    def take(self, size: int) -> None:
+        """The peer reads a little of what waits."""
+        data = b"".join(self.waiting)
+        self.writes.append(data[:size])
+        self.waiting = [data[size:]]
+
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self.waiting))
 
@@ -103,7 +109,11 @@ class Connecting:
         self.time = loop.time
         self.create_future = loop.create_future
         self.made = 0
+        self.later: list[tuple[float, Callable[[], None]]] = []
         self.error: Exception | None = None
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.later.append((seconds, callback))
 
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int) -> None:
         if self.error is not None:
