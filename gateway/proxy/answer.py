@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from gateway import hop
@@ -117,8 +116,8 @@ def _pass_head(exchange: Exchange, response: Response, data: bytes) -> None:
         if body == size:
             exchange.answer_ended(True)
         else:
-            exchange.passed_at = perf_counter()
             exchange.download = Download(exchange, body - size)
+            exchange.expect_answer()
         return
     if not keeps:
         added += b"\r\nConnection: close"
@@ -130,4 +129,4 @@ def _pass_head(exchange: Exchange, response: Response, data: bytes) -> None:
     download = exchange.download = Download(exchange, body)
     download.receive(data[end:], head)
     if not exchange.is_over:
-        exchange.passed_at = perf_counter()
+        exchange.expect_answer()

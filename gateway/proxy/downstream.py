@@ -151,13 +151,16 @@ class Downstream(Connection):
         if self._exchange is not None:
             self._exchange.client_stalled()
         elif not self._is_closing:
+            self.deadline = self.context.now + self.context.timeouts.body_idle
             self.pause_reading()
 
     def drained(self) -> None:
         """The client has read what waited."""
         if self._exchange is not None:
             self._exchange.client_drained()
-        else:
+        elif not self._is_closing:
+            timeouts = self.context.timeouts
+            self.deadline = self.context.now + (timeouts.head if self._searched else timeouts.keep_alive)
             self.resume_reading()
             if self._buffer and not self.is_resting and not self._is_serving:
                 self._serve_buffer()

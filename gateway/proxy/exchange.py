@@ -354,13 +354,19 @@ class Exchange:
         if self.tunnel is not None:
             self.tunnel.instance_sent(data)
             return
-        self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
         if self.download is not None:
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
             self.download.receive(data)
             return
+        # Until there is a whole head, what comes renews nothing: the answer has one deadline, trickled or not.
         if not self.answered_at:
             self.answered_at = perf_counter()
         receive_head(self, data)
+
+    def expect_answer(self) -> None:
+        """The head of the answer is passed on: its body is awaited."""
+        self.passed_at = perf_counter()
+        self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
 
     def client_stalled(self) -> None:
         """The client takes the answer more slowly than the instance sends it."""
