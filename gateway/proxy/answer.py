@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.http.prefix import Prefix
-from gateway.http.response import CHUNKED, Response, without
+from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import turn_away
 from gateway.proxy.download import Download
 
@@ -100,7 +100,7 @@ def _pass_head(exchange: Exchange, response: Response, data: bytes) -> None:
         request.keep_alive
         and exchange.request_done
         and not exchange.context.is_draining
-        and (body >= 0 or (body == CHUNKED and request.version == 1))
+        and (body >= 0 or request.version == 1)
     )
     end = response.end
     size = len(data) - end
@@ -119,6 +119,8 @@ def _pass_head(exchange: Exchange, response: Response, data: bytes) -> None:
             exchange.download = Download(exchange, body - size)
             exchange.expect_answer()
         return
+    if body == UNTIL_CLOSE and request.version == 1:
+        added += b"\r\nTransfer-Encoding: chunked"
     if not keeps:
         added += b"\r\nConnection: close"
     elif request.version == 0:

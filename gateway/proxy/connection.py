@@ -107,8 +107,7 @@ class Connection:
             self.received(data)
         except Exception as error:
             self.caught(error)
-        # What waits inside a TLS transport when its peer closes is lost if nobody reads just then.
-        if len(data) >= LARGE and not self.is_encrypted:
+        if len(data) >= LARGE:
             self.rest()
 
     def eof_received(self) -> bool:
@@ -152,7 +151,7 @@ class Connection:
         except Exception as error:
             self.caught(error)
         if not self.is_resting and not self.is_paused and self.transport is not None:
-            self.transport.resume_reading()
+            self._read(self.transport)
 
     def caught(self, error: Exception) -> None:
         """Deals with an error of this program."""
@@ -261,19 +260,35 @@ class Connection:
         if not self.is_paused and self.transport is not None:
             self.is_paused = True
             if not self.is_resting:
-                self.transport.pause_reading()
+                self._read_not(self.transport)
 
     def resume_reading(self) -> None:
         """Reads again."""
         if self.is_paused and self.transport is not None:
             self.is_paused = False
             if not self.is_resting:
-                self.transport.resume_reading()
+                self._read(self.transport)
 
     def rest(self) -> None:
         """Lets others have their turn: until it is this connection's again, it is not read from."""
         if not self.is_resting and self.transport is not None:
             self.is_resting = True
             if not self.is_paused:
-                self.transport.pause_reading()
+                self._read_not(self.transport)
             self._queue.put(self)
+
+    def _read_not(self, transport: asyncio.Transport) -> None:
+        transport.pause_reading()
+        if self.is_encrypted:
+            # A TLS transport reads ahead by itself, and if it then meets the end of the connection, uvloop's throws away what
+            # nobody has taken. With any of that waiting, it is not to read on.
+            transport.set_read_buffer_limits(high=1)  # type: ignore[attr-defined]
+
+    def _read(self, transport: asyncio.Transport) -> None:
+        transport.resume_reading()
+        if self.is_encrypted:
+            self._queue.call_soon(self._read_ahead)  # behind what the transport itself has put off
+
+    def _read_ahead(self) -> None:
+        if self.transport is not None and not self.is_paused and not self.is_resting:
+            self.transport.set_read_buffer_limits()  # type: ignore[attr-defined]

@@ -17,18 +17,31 @@ FEW: Final = 1024
 
 
 class Download:
-    """How much of the body of `exchange`'s answer is still to come. `body` is a length in bytes, CHUNKED or UNTIL_CLOSE."""
+    """How much of the body of `exchange`'s answer is still to come. `body` is a length in bytes, CHUNKED or UNTIL_CLOSE.
 
-    __slots__ = ("_chunks", "_exchange", "_left", "_unread", "ends_with_connection")
+    Where the instance tells the end by closing, the client gets chunks: it can tell then whether the end has come. One that
+    speaks HTTP/1.0 cannot read them; to it nothing but the close tells the end (`is_told_by_closing`).
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_exchange",
+        "_left",
+        "_makes_chunks",
+        "_unread",
+        "ends_with_connection",
+        "is_told_by_closing",
+    )
 
     def __init__(self, exchange: Exchange, body: int) -> None:
+        is_old = exchange.request.version == 0
         self._exchange = exchange
         self._left = body
         self._unread: bytes = b""
         self.ends_with_connection: bool = body == UNTIL_CLOSE
-        self._chunks: ChunkedReader | None = None
-        if body == CHUNKED:
-            self._chunks = ChunkedReader(decode=exchange.request.version == 0)
+        self._makes_chunks: bool = body == UNTIL_CLOSE and not is_old
+        self.is_told_by_closing: bool = body < 0 and is_old
+        self._chunks: ChunkedReader | None = ChunkedReader(decode=is_old) if body == CHUNKED else None
 
     def receive(self, data: bytes, head: bytes = b"") -> None:
         """Passes on more of the body, behind `head` where this is its beginning, in one write: one packet."""
@@ -40,20 +53,32 @@ class Download:
                 self._read_chunks(chunks, data, head)
             return
         exchange = self._exchange
-        is_clean = True
-        if not self.ends_with_connection:
-            surplus = len(data) - self._left
-            if surplus > 0:
-                data = data[: self._left]
-                is_clean = False
-            self._left -= len(data)
         exchange.sent += len(data)
+        if self.ends_with_connection:
+            if self._makes_chunks and data:
+                exchange.downstream.write(head + b"%x\r\n" % len(data))
+                exchange.downstream.write(data)
+                exchange.downstream.write(b"\r\n")
+            else:
+                exchange.downstream.write(head + data)
+            return
+        surplus = len(data) - self._left
+        if surplus > 0:
+            data = data[: self._left]
+            exchange.sent -= surplus
+        self._left -= len(data)
         if head:
             data = head + data if data else head
         if data:
             exchange.downstream.write(data)
         if not self._left:
-            exchange.answer_ended(is_clean)
+            exchange.answer_ended(surplus <= 0)
+
+    def end(self) -> None:
+        """Takes that the instance has closed, which is the end where nothing else tells it."""
+        if self._makes_chunks:
+            self._exchange.downstream.write(b"0\r\n\r\n")
+        self._exchange.answer_ended(False)
 
     def proceed(self, has_ended: bool = False) -> None:
         """Reads what was left for a later turn; all of it, where the instance has ended."""

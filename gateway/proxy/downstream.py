@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ProtocolError
@@ -24,6 +26,9 @@ MAX_BLANKS: Final = 2
 LINGER: Final = 2.0
 """Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would answer that data
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
+
+RESETS: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing throws away what is unsent, and resets the connection."""
 
 
 class Downstream(Connection):
@@ -338,13 +343,19 @@ class Downstream(Connection):
         self._close_gently(may_send_more)
 
     def close_now(self) -> None:
-        """Closes both directions at once; what is under way is cut off."""
+        """Closes both directions at once; what is under way is cut off, and so that the client can tell."""
         self._is_closing = True
         exchange = self._exchange
         self._exchange = None
-        if self.transport is not None:
+        transport = self.transport
+        if transport is not None:
             self.flush()
-            self.transport.abort()
+            is_cut = transport.get_write_buffer_size() > 0 or (exchange is not None and exchange.is_told_by_closing)
+            sock = transport.get_extra_info("socket") if is_cut else None
+            if sock is not None:
+                # An end like any other would pass for the answer's.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+            transport.abort()
         if exchange is not None and not exchange.is_over:
             exchange.cut_off()
 

@@ -112,6 +112,11 @@ class Exchange:
         return self.response is not None or bool(self.partial)
 
     @property
+    def is_told_by_closing(self) -> bool:
+        """Whether nothing but the close of its connection tells the client that it has the whole answer."""
+        return self.download is not None and self.download.is_told_by_closing
+
+    @property
     def upstream_status(self) -> int:
         """The status of the instance's answer, 0 before there is one."""
         return 0 if self.response is None else self.response.status
@@ -420,24 +425,24 @@ class Exchange:
             self.downstream.tunnel_ended(may_send_more)
 
     def response_ended(self) -> bool:
-        """The instance ended what it sends; returns whether its connection stays open for what the client sends."""
+        """The instance has ended what it sends; returns whether its connection stays open for what the client sends."""
         if self.tunnel is not None:
             return self.tunnel.instance_ended()
-        self.response_lost()
+        self._lose_upstream(True)
         return False
 
     def response_lost(self) -> None:
-        """The instance closed the connection, or it was lost."""
+        """The connection to the instance broke off, or (in TLS) ended without having said so."""
         if self.tunnel is not None:
             self.tunnel.instance_lost()
-            return
+        else:
+            self._lose_upstream(False)
+
+    def _lose_upstream(self, is_clean: bool) -> None:
+        """Ends the exchange as far as its connection's end does. `is_clean`: the instance meant to close it."""
         if self.download is not None:
             self.download.proceed(has_ended=True)
-        upstream = self.upstream
-        if upstream is not None:
-            upstream.exchange = None
-            upstream.close()
-            self.upstream = None
+        self._drop_upstream()
         if self.is_over:
             return
         download = self.download
@@ -450,9 +455,8 @@ class Exchange:
                 self._spawn(connect_and_send(self))
             else:
                 self.fail(502, "upstream_closed", f"service {decision.service} closed the connection without an answer")
-        elif download.ends_with_connection:
-            self._over(self.upstream_status)
-            self.downstream.exchange_ended(False)
+        elif download.ends_with_connection and is_clean:
+            download.end()
         else:
             self.answer_failed("truncated", "")
 
@@ -560,9 +564,15 @@ class Exchange:
         self._over(UPGRADED if self.tunnel is not None else self.upstream_status or CLIENT_GONE)
 
     def _close(self, status: int) -> None:
+        is_told_by_closing = self.is_told_by_closing
         self._drop_upstream()
         self._over(status)
-        self.downstream.close_now()
+        if is_told_by_closing or self.downstream.writes_paused:
+            self.downstream.close_now()
+        elif self.tunnel is not None:
+            self.downstream.tunnel_ended(True)
+        else:
+            self.downstream.exchange_ended(False)
 
     def _drop_upstream(self) -> None:
         upstream = self.upstream

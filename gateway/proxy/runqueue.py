@@ -21,12 +21,12 @@ SLICE: Final = 0.002
 class RunQueue:
     """The connections of a process that have work left. `call_soon` is the event loop's, `clock` gives seconds."""
 
-    __slots__ = ("_begun", "_call_soon", "_clock", "_waiting")
+    __slots__ = ("_begun", "_clock", "_waiting", "call_soon")
 
     def __init__(
         self, call_soon: Callable[[Callable[[], None]], Any], clock: Callable[[], float] = perf_counter
     ) -> None:
-        self._call_soon = call_soon
+        self.call_soon = call_soon
         self._clock = clock
         self._begun: float = 0.0  # this turn's slice, 0 before anybody has asked for it
         self._waiting: deque[Connection] = deque()
@@ -37,7 +37,7 @@ class RunQueue:
         if self._begun:
             return now - self._begun < SLICE
         self._begun = now
-        self._call_soon(self._run)
+        self.call_soon(self._run)
         return True
 
     def put(self, connection: Connection) -> None:
@@ -54,6 +54,6 @@ class RunQueue:
             if not self.has_time():
                 break
         if waiting:
-            self._call_soon(self._run)
+            self.call_soon(self._run)
         else:
             self._begun = 0.0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.connection import HIGH_WATER, Connection
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.origin import Origin
+
+PIECE: Final = 65536
+REST: Final = 4 * PIECE
+"""Bytes that are read at the most from a connection that broke: the size of an ordinary read."""
 
 
 class Upstream(Connection):
@@ -54,10 +59,33 @@ class Upstream(Connection):
 
     def lost(self, exc: Exception | None) -> None:
         """Takes that the connection is closed."""
+        if exc is not None and self.exchange is not None:
+            self._read_rest(self.exchange)
         self.is_lost = True
         self.origin.lost(self)
         if self.exchange is not None:
             self.exchange.response_lost()
+
+    def _read_rest(self, exchange: Exchange) -> None:
+        """Reads what came before the connection broke, and was not read yet.
+
+        An instance that refuses a body answers, closes, and resets what goes on coming. A write that meets this breaks off
+        the connection with the answer still in the kernel, where nobody would look for it any more.
+        """
+        transport = self.transport
+        if transport is None or self.is_encrypted:
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is None:
+            return
+        try:
+            for _ in range(REST // PIECE):
+                data = os.read(sock.fileno(), PIECE)
+                if not data or self.exchange is not exchange:
+                    return
+                exchange.response_received(data)
+        except OSError:
+            return
 
     def stalled(self) -> None:
         """Takes that the instance does not read."""

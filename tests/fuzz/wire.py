@@ -41,7 +41,6 @@ class Pipe(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.is_closed = False
-        self.is_aborted = False
         self._on_abort = on_abort
 
     def get_write_buffer_size(self) -> int:
@@ -64,7 +63,7 @@ class Pipe(asyncio.Transport):
         self.is_closed = True
 
     def abort(self) -> None:
-        self.is_closed = self.is_aborted = True
+        self.is_closed = True
         self._on_abort()
 
     def pause_reading(self) -> None:
@@ -190,7 +189,7 @@ class Wire:
             upstream.eof_received()
         if is_tunnel:
             kind = "tunnel"
-        elif client.is_aborted:
+        elif exchange.response is not None and exchange.cause:
             kind = "aborted"
         elif not exchange.is_over:
             kind = "open"

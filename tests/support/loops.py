@@ -16,6 +16,15 @@ from tests.support.proxy import Proxy
 
 def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Runs `test(proxy, origin, …)` once on each loop; other parameters are pytest's."""
+    return _on([asyncio.run, uvloop.run], test)
+
+
+def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Runs `test(proxy, origin, …)` on the loop that the program runs on."""
+    return _on([uvloop.run], test)
+
+
+def _on(runs: list[Callable[[Any], None]], test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
     async def scenario(parameters: dict[str, Any]) -> None:
         origin, proxy = Origin(), Proxy()
@@ -40,7 +49,6 @@ def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     run_it.__signature__ = inspect.Signature([first, *own])  # type: ignore[attr-defined]
     for mark in getattr(test, "pytestmark", []):
         run_it = getattr(pytest.mark, mark.name)(*mark.args, **mark.kwargs)(run_it)
-    both: Callable[..., None] = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])(
-        run_it
-    )
-    return both
+    names = [run.__module__.partition(".")[0] for run in runs]
+    on_each: Callable[..., None] = pytest.mark.parametrize("run", runs, ids=names)(run_it)
+    return on_each

@@ -147,7 +147,7 @@ async def test_the_body_of_an_answer_has_one_between_two_pieces(wired: Wired) ->
         instance.data_received(b"a")
     was_closed = here.is_closed
     elapse(wired, 21.0)
-    assert (was_closed, here.is_aborted) == (False, True)
+    assert (was_closed, here.is_closed) == (False, True)
     assert wired.traffic.upstream_errors == {("a", "base", "body_timeout"): 1}
 
 
