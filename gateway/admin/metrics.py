@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from gateway import __version__
 from gateway.admin.processes import process_metrics
 from gateway.control.reload import ReloadState
-from gateway.proxy.origin import Connections
+from gateway.proxy.origin import STATES, Connections
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
@@ -154,6 +154,7 @@ class Collector:
             labels=["listener", "code"],
         )
         in_flight = GaugeMetricFamily("gateway_requests_in_flight", "Exchanges under way.", labels=["listener"])
+        tunnels = GaugeMetricFamily("gateway_tunnels", "Client connections that are tunnels.", labels=["listener"])
         connections = GaugeMetricFamily("gateway_open_connections", "Client connections.", labels=["listener"])
         denied = CounterMetricFamily(
             "gateway_retries_denied", "Retries that the budget did not allow.", labels=["listener", "service"]
@@ -177,6 +178,11 @@ class Collector:
         lines = CounterMetricFamily("gateway_access_log_lines", "Lines of the access log.", labels=["listener"])
         dropped = CounterMetricFamily(
             "gateway_access_log_dropped", "Lines of the access log that were lost.", labels=["listener"]
+        )
+        bugs = CounterMetricFamily(
+            "gateway_internal_errors",
+            "Errors of this program that a message set off: each is a bug, and in the log.",
+            labels=["listener"],
         )
         for listener, traffic in self._observed.traffic().items():
             for service, by_tag in traffic.exchanges.items():
@@ -208,11 +214,13 @@ class Collector:
             ambiguous.add_metric([listener], traffic.ambiguous)
             lines.add_metric([listener], traffic.log_lines)
             dropped.add_metric([listener], traffic.log_dropped)
+            bugs.add_metric([listener], traffic.internal_errors)
             in_flight.add_metric([listener], traffic.in_flight)
+            tunnels.add_metric([listener], traffic.tunnels)
             connections.add_metric([listener], traffic.connections)
         yield from (requests, durations, received, sent, overhead, lanes, fallbacks, errors, ejections)
         yield from (retries, denied, refused, replies, ambiguous)
-        yield from (in_flight, connections, lines, dropped)
+        yield from (in_flight, tunnels, connections, lines, dropped, bugs)
 
     def _pools(self) -> Iterator[Metric]:
         endpoints = GaugeMetricFamily(
@@ -236,7 +244,7 @@ class Collector:
             "gateway_upstream_connections", "Connections to instances.", labels=["address", "state"]
         )
         for address, counts in self._observed.upstream_connections().items():
-            for state, count in zip(("active", "idle", "draining"), counts, strict=True):
+            for state, count in zip(STATES, counts, strict=True):
                 upstream.add_metric([address, state], count)
         yield upstream
 

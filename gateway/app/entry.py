@@ -339,9 +339,10 @@ class EntryGateway:
             return self._plane.origins.statistics()
         total: Connections = {}
         for statistics in self._workers.statistics():
-            for address, (active, idle, draining) in statistics["origins"].items():
-                before = total.get(address, (0, 0, 0))
-                total[address] = (before[0] + active, before[1] + idle, before[2] + draining)
+            for address, counts in statistics["origins"].items():
+                before = total.get(address, (0, 0, 0, 0))
+                active, idle, draining, tunnels = (mine + more for mine, more in zip(before, counts, strict=True))
+                total[address] = (active, idle, draining, tunnels)
         return total
 
     def _ejected(self) -> dict[str, set[str]] | None:

@@ -58,6 +58,7 @@ def make_context(
             timeouts.keep_alive,
             timeouts.upstream_idle,
             timeouts.body_grace,
+            timeouts.tunnel_idle,
         ),
         Limits(
             limits.head_bytes,
@@ -68,6 +69,9 @@ def make_context(
             limits.connections,
             limits.connections_per_client,
             limits.in_flight,
+            limits.inspected_bytes,
+            limits.tunnels,
+            limits.tunnels_per_client,
         ),
         RetryBudget(retries.attempts, retries.share, retries.minimum),
         learn,

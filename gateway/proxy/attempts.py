@@ -49,7 +49,8 @@ async def connect_and_send(exchange: Exchange) -> None:
         instance = decision.instance
         assert instance is not None
         try:
-            upstream = await context.origins.of(instance, decision.service).acquire(context.timeouts.connect)
+            origin = context.origins.of(instance, decision.service)
+            upstream = await origin.acquire(context.timeouts.connect, exchange.has_reused)
         except Busy:
             context.traffic.count_upstream_error(decision.service, decision.pool, "busy")
             if not exchange.is_over:

@@ -1,13 +1,23 @@
-"""What both ends of the proxy have in common: writing, in turns, and being told to wait."""
+"""What both ends of the proxy have in common: writing, in turns; being told to wait; and that no error passes unseen."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Callable
 from typing import Any, Final
 
+from gateway.proxy.bugs import tell_once
+from gateway.proxy.runqueue import RunQueue
+
 BULK: Final = 16384
 """Bytes from which on a write is not held back."""
+HIGH_WATER: Final = 65536
+"""Bytes that may wait in a transport before the other side is no longer read from; asyncio's default without TLS."""
+LARGE: Final = 131_072
+"""Bytes of a read behind which others have their turn: libuv goes on reading as long as its buffer of 250 KB comes full."""
 
 
 class Outbox:
@@ -35,35 +45,154 @@ class Outbox:
         """Sends everything now. What one transport raises keeps nobody else waiting."""
         waiting = self.waiting
         self.waiting = []
-        done = 0
-        try:
-            for connection in waiting:
-                done += 1
-                data = connection.unsent
-                transport = connection.transport
-                connection.unsent = b""
-                if data and transport is not None:
+        for connection in waiting:
+            data = connection.unsent
+            transport = connection.transport
+            connection.unsent = b""
+            if data and transport is not None:
+                try:
                     transport.write(data)
-        finally:
-            for connection in waiting[done:]:
-                self.put(connection)
+                except Exception as error:
+                    connection.caught(error)
 
 
 class Connection:
-    """One side of an exchange, over an asyncio transport.
+    """One side of an exchange: an asyncio protocol, whose calls go to the hooks below.
 
-    `transport` is None before it is connected and after its end; `unsent` waits for the end of the turn.
+    This is the root of all that peers can set off. What a hook raises ends here (`caught`): an event loop would close the
+    connection without a word.
+
+    `transport` is None before it is connected and after its end; `unsent` waits for the end of the turn. Nothing is read
+    while `is_paused` (whoever takes the bytes is slower than this peer sends them) or `is_resting` (it is others' turn).
     `writes_paused`: the peer reads more slowly than this program writes.
     """
 
-    __slots__ = ("_outbox", "is_paused", "transport", "unsent", "writes_paused")
+    __slots__ = (
+        "_outbox",
+        "_queue",
+        "_waited",
+        "is_encrypted",
+        "is_paused",
+        "is_resting",
+        "transport",
+        "unsent",
+        "writes_paused",
+    )
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, queue: RunQueue) -> None:
         self._outbox = outbox
+        self._queue = queue
+        self._waited: int = 0
         self.unsent: bytes = b""
+        self.is_encrypted: bool = False
         self.is_paused: bool = False
+        self.is_resting: bool = False
         self.transport: asyncio.Transport | None = None
         self.writes_paused: bool = False
+
+    # --- the transport's calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """The connection is open, its TLS handshake done."""
+        self.transport = transport
+        self.is_encrypted = transport.get_extra_info("ssl_object") is not None
+        try:
+            self.opened()
+        except Exception as error:
+            self.caught(error)
+
+    def data_received(self, data: bytes) -> None:
+        """The peer has sent something."""
+        try:
+            self.received(data)
+        except Exception as error:
+            self.caught(error)
+        if len(data) >= LARGE:
+            self.rest()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. Returns whether the connection stays open for what goes the other way."""
+        try:
+            return self.ended()
+        except Exception as error:
+            self.caught(error)
+            return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, or (with an error) broken off."""
+        try:
+            self.lost(exc)
+        except Exception as error:
+            self.caught(error)
+        self.transport = None
+
+    def pause_writing(self) -> None:
+        """The peer does not read as fast as this program writes."""
+        self.writes_paused = True
+        try:
+            self.watch()
+            self.stalled()
+        except Exception as error:
+            self.caught(error)
+
+    def resume_writing(self) -> None:
+        """The peer has read what waited."""
+        self.writes_paused = False
+        try:
+            self.drained()
+        except Exception as error:
+            self.caught(error)
+
+    def go_on(self) -> None:
+        """It is this connection's turn again."""
+        self.is_resting = False
+        try:
+            self.proceed()
+        except Exception as error:
+            self.caught(error)
+        if not self.is_resting and not self.is_paused and self.transport is not None:
+            self._read(self.transport)
+
+    def caught(self, error: Exception) -> None:
+        """Deals with an error of this program."""
+        tell_once(error)
+        try:
+            self.broken()
+        except Exception as another:
+            tell_once(another)
+            self.close_now()
+
+    # --- the hooks
+
+    def opened(self) -> None:
+        """Begins."""
+
+    def received(self, data: bytes) -> None:
+        """Takes what the peer sent."""
+
+    def ended(self) -> bool:
+        """Takes that the peer sends no more; returns whether the connection stays open."""
+        return False
+
+    def lost(self, exc: Exception | None) -> None:
+        """Takes that the connection is closed; `exc` is why it broke. The transport is still there for the last time."""
+
+    def stalled(self) -> None:
+        """Takes that the peer does not read."""
+
+    def drained(self) -> None:
+        """Takes that the peer has read."""
+
+    def proceed(self) -> None:
+        """Works on what was read, and not looked at yet."""
+
+    def broken(self) -> None:
+        """Takes that this program has met an error of its own, and nothing is certain any more."""
+
+    def close_now(self) -> None:
+        """Closes at once, whatever is unsent."""
+
+    # --- what the sides do
 
     def write(self, data: bytes) -> None:
         """Sends bytes: a few at the end of this turn of the loop, many at once, because gathering them would copy them."""
@@ -73,6 +202,8 @@ class Connection:
                 self.transport.write(data)
         elif self.unsent:
             self.unsent += data
+            if len(self.unsent) >= BULK:
+                self.flush()
         elif self.transport is not None:
             self.unsent = data
             self._outbox.put(self)
@@ -85,14 +216,79 @@ class Connection:
             if self.transport is not None:
                 self.transport.write(data)
 
+    def end_writing(self) -> bool:
+        """Tells the peer, behind all that was written, that no more comes; returns whether that can be told: not in TLS."""
+        transport = self.transport
+        if transport is None or not transport.can_write_eof():
+            return False
+        self.flush()
+        transport.write_eof()
+        return True
+
+    def watch(self) -> None:
+        """Begins to look at how fast the peer takes what waits for it."""
+        self._waited = self._waiting()
+
+    def has_taken(self, least: int) -> bool:
+        """Whether the peer has taken as many bytes (and at least one) since the last look.
+
+        A transport says that something can be written only when a third of the kernel's buffer, megabytes, is free: to a
+        slow but steady reader that takes longer than a deadline.
+        """
+        before = self._waited
+        self._waited = self._waiting()
+        return before - self._waited >= max(1, least)
+
+    def _waiting(self) -> int:
+        """Bytes that were written and that the peer's kernel has not acknowledged."""
+        transport = self.transport
+        if transport is None:
+            return 0
+        waiting = transport.get_write_buffer_size()
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            try:
+                # SIOCOUTQ, which Linux numbers as it does this one for terminals.
+                queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+            except OSError:
+                return waiting
+            waiting += int.from_bytes(queued, sys.byteorder)
+        return waiting
+
     def pause_reading(self) -> None:
         """Stops reading: whoever takes the bytes is slower than this peer sends them."""
         if not self.is_paused and self.transport is not None:
             self.is_paused = True
-            self.transport.pause_reading()
+            if not self.is_resting:
+                self._read_not(self.transport)
 
     def resume_reading(self) -> None:
         """Reads again."""
         if self.is_paused and self.transport is not None:
             self.is_paused = False
-            self.transport.resume_reading()
+            if not self.is_resting:
+                self._read(self.transport)
+
+    def rest(self) -> None:
+        """Lets others have their turn: until it is this connection's again, it is not read from."""
+        if not self.is_resting and self.transport is not None:
+            self.is_resting = True
+            if not self.is_paused:
+                self._read_not(self.transport)
+            self._queue.put(self)
+
+    def _read_not(self, transport: asyncio.Transport) -> None:
+        transport.pause_reading()
+        if self.is_encrypted:
+            # A TLS transport reads ahead by itself, and if it then meets the end of the connection, uvloop's throws away what
+            # nobody has taken. With any of that waiting, it is not to read on.
+            transport.set_read_buffer_limits(high=1)  # type: ignore[attr-defined]
+
+    def _read(self, transport: asyncio.Transport) -> None:
+        transport.resume_reading()
+        if self.is_encrypted:
+            self._queue.call_soon(self._read_ahead)  # behind what the transport itself has put off
+
+    def _read_ahead(self) -> None:
+        if self.transport is not None and not self.is_paused and not self.is_resting:
+            self.transport.set_read_buffer_limits()  # type: ignore[attr-defined]

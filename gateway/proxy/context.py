@@ -10,7 +10,7 @@ from gateway.http.request import HeadReader, Request
 from gateway.http.response import ResponseReader
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
-from gateway.proxy.guard import Guard
+from gateway.proxy.runqueue import RunQueue
 from gateway.routing.ejection import Ejector
 from gateway.routing.plan import Peer, Plan
 from gateway.telemetry.counters import Traffic
@@ -36,7 +36,7 @@ class Router(Protocol):
 class Timeouts:
     """Seconds that the proxy waits: see `docs/limits.md`."""
 
-    __slots__ = ("answer", "body_grace", "body_idle", "connect", "head", "keep_alive", "upstream_idle")
+    __slots__ = ("answer", "body_grace", "body_idle", "connect", "head", "keep_alive", "tunnel_idle", "upstream_idle")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Timeouts:
         keep_alive: float = 75.0,
         upstream_idle: float = 4.0,
         body_grace: float = 10.0,
+        tunnel_idle: float = 3600.0,
     ) -> None:
         self.head = head
         self.body_idle = body_idle
@@ -55,6 +56,7 @@ class Timeouts:
         self.answer = answer
         self.keep_alive = keep_alive
         self.upstream_idle = upstream_idle
+        self.tunnel_idle = tunnel_idle
 
 
 class Limits:
@@ -67,8 +69,11 @@ class Limits:
         "head_bytes",
         "header_count",
         "in_flight",
+        "inspected_bytes",
         "pipelined_bytes",
         "target_bytes",
+        "tunnels",
+        "tunnels_per_client",
     )
 
     def __init__(
@@ -81,6 +86,9 @@ class Limits:
         connections: int = 10_000,
         connections_per_client: int = 2_000,
         in_flight: int = 4_096,
+        inspected_bytes: int = 67_108_864,
+        tunnels: int = 5_000,
+        tunnels_per_client: int = 500,
     ) -> None:
         self.head_bytes = head_bytes
         self.header_count = header_count
@@ -90,6 +98,9 @@ class Limits:
         self.connections = connections
         self.connections_per_client = connections_per_client
         self.in_flight = in_flight
+        self.inspected_bytes = inspected_bytes
+        self.tunnels = tunnels
+        self.tunnels_per_client = tunnels_per_client
 
 
 class Context:
@@ -97,6 +108,7 @@ class Context:
 
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
     does not know; `ejector` is told how instances answer; `scheme` is what clients speak here, `http` or `https`.
+    `inspected` counts the bytes of bodies that are kept for rules now, `tunnels` the tunnels that are open or asked for.
     """
 
     __slots__ = (
@@ -104,6 +116,7 @@ class Context:
         "by_client",
         "connections",
         "ejector",
+        "inspected",
         "is_draining",
         "learn",
         "limits",
@@ -113,6 +126,7 @@ class Context:
         "now",
         "origins",
         "outbox",
+        "queue",
         "reader",
         "response_reader",
         "router",
@@ -121,6 +135,8 @@ class Context:
         "timeouts",
         "traffic",
         "trusted_reader",
+        "tunnels",
+        "tunnels_by_client",
     )
 
     def __init__(
@@ -141,7 +157,9 @@ class Context:
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
-        self.router: Router = Guard(router)
+        self.queue: RunQueue = origins.queue
+        self.inspected: int = 0
+        self.router = router
         self.origins = origins
         self.ejector = ejector
         self.traffic = traffic
@@ -163,10 +181,18 @@ class Context:
         self.is_draining: bool = False
         self.connections: set[Downstream] = set()
         self.by_client: dict[str, int] = {}
+        self.tunnels: int = 0
+        self.tunnels_by_client: dict[str, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs the slow path of an exchange; the set keeps the task alive until it is done."""
+    def spawn(self, work: Coroutine[Any, Any, None], caught: Callable[[Exception], None]) -> None:
+        """Runs the slow path of an exchange; the set keeps the task alive until it is done. `caught` takes what it raises."""
         task = self.loop.create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda task: self._done(task, caught))
+
+    def _done(self, task: asyncio.Task[None], caught: Callable[[Exception], None]) -> None:
+        self.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            caught(error)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ProtocolError
 from gateway.http.address import plain_ip
 from gateway.http.grammar import check_partial, too_large
 from gateway.http.request import HeadReader
-from gateway.proxy.connection import Connection
+from gateway.proxy.connection import HIGH_WATER, Connection
+from gateway.proxy.download import FEW
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.replies import error_reply
 from gateway.routing.plan import Peer
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
+    from gateway.proxy.tunnel import Tunnel
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
@@ -24,11 +27,15 @@ LINGER: Final = 2.0
 """Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would answer that data
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
 
+RESETS: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing throws away what is unsent, and resets the connection."""
+
 
 class Downstream(Connection):
-    """An asyncio protocol. `deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it.
+    """`deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it.
 
-    `heard_at` is when the last piece of a body came, `quiet_since` since when no request has been under way.
+    `quiet_since` is since when no request has been under way. `_buffer` holds what was read and is not its turn yet: the
+    rest of a body, or requests behind the one under way.
     """
 
     __slots__ = (
@@ -41,13 +48,12 @@ class Downstream(Connection):
         "_searched",
         "context",
         "deadline",
-        "heard_at",
         "peer",
         "quiet_since",
     )
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.outbox)
+        super().__init__(context.outbox, context.queue)
         self.context = context
         self.peer: Peer = Peer("")
         self.deadline: float = context.now + context.timeouts.head
@@ -56,7 +62,6 @@ class Downstream(Connection):
         self._buffer: bytes = b""
         self._searched: int = 0
         self._blanks: int = 0
-        self.heard_at: float = 0.0
         self.quiet_since: float = context.now
         self._is_serving: bool = False
         self._is_closing: bool = False
@@ -66,11 +71,21 @@ class Downstream(Connection):
         """Whether the client has nothing under way: not a byte of a next request."""
         return self._exchange is None and not self._buffer and not self._is_closing
 
-    # --- the transport's calls
+    @property
+    def held(self) -> int:
+        """Bytes of the client's that are kept here and in its exchange."""
+        upload = None if self._exchange is None else self._exchange.upload
+        return len(self._buffer) + (0 if upload is None else upload.held)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
+    # --- what the transport says
+
+    def opened(self) -> None:
+        """Begins, as far as there is room for one more connection."""
         context = self.context
+        transport = self.transport
+        assert transport is not None
+        if self.is_encrypted:
+            transport.set_write_buffer_limits(high=HIGH_WATER)
         name = transport.get_extra_info("peername")
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
@@ -87,37 +102,39 @@ class Downstream(Connection):
         if len(context.connections) > limits.connections and not self._is_closing:
             self._refuse(ProtocolError(503, "overloaded", f"more than {limits.connections} connections are open"))
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
+        """Takes what the client sent."""
         exchange = self._exchange
-        if exchange is not None:
-            if exchange.is_tunnel:
-                if exchange.upstream is not None:
-                    exchange.upstream.write(data)
-            elif exchange.request_done:
-                self._buffer += data
-                if len(self._buffer) > self.context.limits.pipelined_bytes:
-                    self.pause_reading()
-            else:
-                self.heard_at = self.context.now
-                try:
-                    self._buffer = exchange.request_received(data)
-                except ProtocolError as error:
-                    self._refuse(error)
-        elif not self._is_closing:
+        if exchange is None:
             if self._buffer:
-                data = self._buffer + data
-                self._buffer = b""
-            self._serve(data)
+                if self.is_resting or self.writes_paused:
+                    self._keep(data)
+                else:
+                    data = self._buffer + data
+                    self._buffer = b""
+                    self._serve(data)
+            elif not self._is_closing:
+                self._serve(data)
+        elif exchange.tunnel is not None:
+            exchange.tunnel.client_sent(data)
+        elif exchange.request_done:
+            self._keep(data)
+        elif self._buffer:
+            self._buffer += data  # the rest of a body, which is read when its turn comes
+        else:
+            self._take_body(exchange, data, 0)
 
-    def eof_received(self) -> bool:
+    def ended(self) -> bool:
         """The client closed its side.
 
         One that hung up looks the same as one that only finished sending, and is far more common: the exchange is
         cancelled, as in nginx and Envoy, so that nobody works for an answer that nobody reads.
         """
-        return False
+        exchange = self._exchange
+        return exchange is not None and exchange.tunnel is not None and exchange.tunnel.client_ended()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def lost(self, exc: Exception | None) -> None:
+        """Takes that the connection is closed."""
         context = self.context
         context.connections.discard(self)
         context.traffic.connections -= 1
@@ -127,67 +144,135 @@ class Downstream(Connection):
             context.by_client[ip] = left
         else:
             del context.by_client[ip]
-        self.transport = None
         self._is_closing = True
+        self._buffer = b""
         exchange = self._exchange
         if exchange is not None:
             self._exchange = None
             exchange.client_gone()
 
-    def pause_writing(self) -> None:
-        self.writes_paused = True
-        exchange = self._exchange
-        if exchange is not None and exchange.upstream is not None:
-            exchange.upstream.pause_reading()
-
-    def resume_writing(self) -> None:
-        self.writes_paused = False
-        exchange = self._exchange
-        if exchange is not None:
+    def stalled(self) -> None:
+        """The client does not read: neither is what is for it, nor, between two requests, what it asks for next."""
+        if self._exchange is not None:
+            self._exchange.client_stalled()
+        elif not self._is_closing:
             self.deadline = self.context.now + self.context.timeouts.body_idle
-            if exchange.upstream is not None:
-                exchange.upstream.resume_reading()
-        elif self._buffer:
-            self._serve_buffer()
+            self.pause_reading()
+
+    def drained(self) -> None:
+        """The client has read what waited."""
+        if self._exchange is not None:
+            self._exchange.client_drained()
+        elif not self._is_closing:
+            timeouts = self.context.timeouts
+            self.deadline = self.context.now + (timeouts.head if self._searched else timeouts.keep_alive)
+            self.resume_reading()
+            if self._buffer and not self.is_resting and not self._is_serving:
+                self._serve_buffer()
+
+    def proceed(self) -> None:
+        """Works on what was left for this turn."""
+        exchange = self._exchange
+        if exchange is None:
+            if self._buffer and not self.writes_paused:
+                self._serve_buffer()
+        elif self._buffer and not exchange.request_done:
+            data = self._buffer
+            self._buffer = b""
+            self._take_body(exchange, data, 0, is_its_turn=True)
+
+    def broken(self) -> None:
+        """Takes an error of this program: 500 where nothing was answered yet, and the connection closes."""
+        self.context.traffic.internal_errors += 1
+        exchange = self._exchange
+        if self._is_closing or (exchange is not None and exchange.is_over):
+            self.close_now()
+            return
+        if exchange is not None:
+            exchange.request.keep_alive = False
+        self._refuse(ProtocolError(500, "internal_error", "the gateway has met an error of its own"))
 
     # --- requests
 
+    def _keep(self, data: bytes) -> None:
+        """Keeps what is not its turn yet; beyond the limit, the client has to wait."""
+        self._buffer += data
+        if len(self._buffer) > self.context.limits.pipelined_bytes:
+            self.pause_reading()
+
     def _serve(self, data: bytes) -> None:
-        """Starts exchanges until one has to wait, the bytes run out or the connection is to be closed."""
+        """Starts exchanges until one has to wait, the bytes or the turn run out, or the connection is to be closed."""
         self._is_serving = True
-        while data and self._exchange is None and not self._is_closing and not self.writes_paused:
-            if data[0] == CR and self._blanks < MAX_BLANKS:
+        is_first = True
+        at = 0
+        size = len(data)
+        while at < size and self._exchange is None and not self._is_closing and not self.writes_paused:
+            if data[at] == CR and self._blanks < MAX_BLANKS:
                 # RFC 9112 §2.2: an empty line before a request is to be ignored.
-                if data[:2] == b"\r\n":
+                if data[at : at + 2] == b"\r\n":
                     self._blanks += 1
-                    data = data[2:]
+                    at += 2
                     continue
-                if len(data) == 1:
-                    self._buffer = data
+                if size - at == 1:
                     break
-            end = data.find(b"\r\n\r\n", self._searched - 3 if self._searched > 3 else 0) + 4
-            if end < 4:
-                self._wait_for_head(data)
+            if is_first:
+                is_first = False
+            elif not self._queue.has_time():
+                self.rest()
                 break
+            end = data.find(b"\r\n\r\n", at + self._searched - 3 if self._searched > 3 else at) + 4
+            if end < 4:
+                self._wait_for_head(data[at:] if at else data)
+                self._is_serving = False
+                return
             self._searched = 0
             self._blanks = 0
             try:
-                if end > self.context.limits.head_bytes:
-                    raise self._too_large(data[:end])
-                request = self._reader.read(data[:end], self.peer.ip)
+                if end - at > self.context.limits.head_bytes:
+                    raise self._too_large(data[at:end])
+                request = self._reader.read(data[at:end], self.peer.ip)
                 exchange = self._exchange = Exchange(self.context, self, request)
-                data = exchange.start(data[end:])
+                at = exchange.start(data, end)
+                if not exchange.request_done and at < size and self._exchange is exchange:
+                    self._is_serving = False
+                    self._take_body(exchange, data, at)
+                    return
             except ProtocolError as error:
                 self._refuse(error)
                 break
-        else:
-            self._buffer = data
         self._is_serving = False
+        if self._is_closing:
+            return
+        self._buffer = data[at:] if at < size else b""
 
     def _serve_buffer(self) -> None:
         data = self._buffer
         self._buffer = b""
         self._serve(data)
+
+    def _take_body(self, exchange: Exchange, data: bytes, at: int, is_its_turn: bool = False) -> None:
+        """Reads on in the body; what is behind it, or is for a later turn, is kept."""
+        upload = exchange.upload
+        assert upload is not None
+        size = len(data)
+        try:
+            while at < size and not exchange.request_done and self._exchange is exchange:
+                if upload.is_chunked and size - at > FEW and not is_its_turn and not self._queue.has_time():
+                    self.rest()
+                    break
+                is_its_turn = False
+                at = exchange.request_received(data, at)
+        except ProtocolError as error:
+            self._refuse(error)
+            return
+        if at == size or self._is_closing:
+            return
+        if self._exchange is exchange and not exchange.request_done:
+            self._buffer = data[at:]
+            return
+        self._keep(data[at:])
+        if self._exchange is None and not self.is_resting:
+            self._serve_buffer()
 
     def _wait_for_head(self, data: bytes) -> None:
         try:
@@ -216,7 +301,7 @@ class Downstream(Connection):
                 self.context.log.record_refused(self.peer.ip, error.status, error.code)
             self.write(error_reply(error.status, error.code, error.detail, None, False))
             self._close_gently()
-        elif exchange.has_answered:
+        elif exchange.tunnel is not None or exchange.has_answered:
             exchange.abort(error.status, error.code)
         else:
             exchange.fail(error.status, error.code, error.detail)
@@ -230,27 +315,49 @@ class Downstream(Connection):
         if not keeps:
             self._close_gently(exchange is None or not exchange.request_done or bool(self._buffer))
             return
-        self.quiet_since = self.context.now
-        self.deadline = self.context.now + self.context.timeouts.keep_alive
+        context = self.context
+        self.quiet_since = context.now
+        if self.writes_paused:
+            # It does not read what it has asked for: let it.
+            self.deadline = context.now + context.timeouts.body_idle
+            self.pause_reading()
+            return
+        self.deadline = context.now + context.timeouts.keep_alive
         if self.is_paused:
             self.resume_reading()
-        if self._buffer and not self._is_serving:
+        if self._buffer and not self._is_serving and not self.is_resting:
             self._serve_buffer()
 
-    def tunnel_opened(self) -> None:
+    def tunnel_opened(self, tunnel: Tunnel) -> None:
         """The connection is the client's own now; bytes it sent ahead go through."""
-        exchange = self._exchange
-        if self._buffer and exchange is not None and exchange.upstream is not None:
-            exchange.upstream.write(self._buffer)
+        data = self._buffer
         self._buffer = b""
+        if data:
+            tunnel.client_sent(data)
+        if not tunnel.is_blocked:
+            self.resume_reading()
+
+    def tunnel_ended(self, may_send_more: bool) -> None:
+        """The tunnel is closed at its other end."""
+        self._exchange = None
+        self._close_gently(may_send_more)
 
     def close_now(self) -> None:
-        """Closes both directions at once: an answer was cut short and the client must notice."""
+        """Closes both directions at once; what is under way is cut off, and so that the client can tell."""
         self._is_closing = True
+        exchange = self._exchange
         self._exchange = None
-        if self.transport is not None:
+        transport = self.transport
+        if transport is not None:
             self.flush()
-            self.transport.abort()
+            is_cut = transport.get_write_buffer_size() > 0 or (exchange is not None and exchange.is_told_by_closing)
+            sock = transport.get_extra_info("socket") if is_cut else None
+            if sock is not None:
+                # An end like any other would pass for the answer's.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+            transport.abort()
+        if exchange is not None and not exchange.is_over:
+            exchange.cut_off()
 
     # --- the listener's calls
 
@@ -259,8 +366,11 @@ class Downstream(Connection):
         exchange = self._exchange
         if exchange is not None:
             exchange.timed_out()
-        elif self._is_closing:
-            self.close_now()
+        elif self._is_closing or self.writes_paused:
+            if self._is_taken():
+                self.deadline = self.context.now + self.context.timeouts.body_idle
+            else:
+                self.close_now()
         elif self._buffer:
             self._refuse(ProtocolError(408, "head_timeout", "the request head did not arrive in time"))
         else:
@@ -273,6 +383,13 @@ class Downstream(Connection):
             self.flush()
             self.transport.close()
 
+    def _is_taken(self) -> bool:
+        """Whether something waits for the client, and it takes that fast enough."""
+        if self.transport is None or not self.transport.get_write_buffer_size():
+            return False
+        context = self.context
+        return self.has_taken(int(context.limits.body_rate * context.timeouts.body_idle))
+
     def _close_gently(self, may_send_more: bool = True) -> None:
         """Closes when all is sent; a client that may still be sending is read from for a while first."""
         self._is_closing = True
@@ -281,9 +398,12 @@ class Downstream(Connection):
         transport = self.transport
         if transport is None:
             return
-        if not may_send_more or not transport.can_write_eof():
+        lingers = may_send_more and transport.can_write_eof()
+        if lingers:
+            transport.write_eof()
+            self.resume_reading()
+        else:
             transport.close()
-            return
-        self.deadline = self.context.now + LINGER
-        transport.write_eof()
-        self.resume_reading()
+        waits = not lingers or transport.get_write_buffer_size() > 0
+        self.deadline = self.context.now + (self.context.timeouts.body_idle if waits else LINGER)
+        self.watch()

@@ -7,31 +7,26 @@ On a warm connection the whole exchange is two synchronous calls, `start` (the c
 
 from __future__ import annotations
 
-import re
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
-from gateway import hop
-from gateway.errors import ProtocolError
-from gateway.http.chunked import ChunkedReader
 from gateway.http.content import read_content
-from gateway.http.prefix import Prefix
-from gateway.http.request import CHUNKED, Request
-from gateway.http.response import UNTIL_CLOSE, Response, without
-from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again, turn_away
+from gateway.http.request import Request
+from gateway.http.response import Response
+from gateway.proxy.accounting import settle
+from gateway.proxy.answer import receive_head
+from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
+from gateway.proxy.download import Download
 from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
+from gateway.proxy.tunnel import Tunnel, claim_tunnel, give_back
 from gateway.proxy.upload import Upload
-from gateway.routing.ejection import ERRORS, Ejector
 from gateway.routing.plan import Plan
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.upstream import Upstream
-
-_CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECASE)
-_FAILED: Final = frozenset({"answer_timeout", "bad_answer", "truncated", "upstream_closed"})
-"""Causes that speak against the instance."""
 
 
 class Exchange:
@@ -40,32 +35,37 @@ class Exchange:
     Times are `perf_counter`'s seconds: `sent_at` when the head was handed to the instance, `answered_at` when its first
     bytes came, `passed_at` when its head was passed on. `waited` is what the slow path waited before that. `sent` counts
     the bytes of the answer's body; `upload` is None where the request has none. `cause` says why the answer is not a plain one.
+    `interims` counts interim answers, `partial` is the beginning of an answer's head, `response` the head that was passed
+    on, `download` what follows it.
+    `keeps`: the client's connection takes another request behind this answer.
     """
 
     __slots__ = (
-        "_buffer",
-        "_chunks_out",
-        "_keeps",
-        "_left_out",
-        "_response",
+        "_has_claim",
+        "_inspected",
         "_waits_since",
         "answered_at",
         "attempts",
         "cause",
         "context",
+        "download",
         "downstream",
         "has_reused",
+        "interims",
         "is_fresh",
         "is_over",
-        "is_tunnel",
+        "keeps",
+        "partial",
         "passed_at",
         "plan",
         "request",
         "request_done",
+        "response",
         "retries",
         "sent",
         "sent_at",
         "started",
+        "tunnel",
         "upload",
         "upstream",
         "waited",
@@ -81,11 +81,12 @@ class Exchange:
         self.upload: Upload | None = Upload(request.body, context.now) if request.body else None
         self.request_done: bool = self.upload is None
         self.is_over: bool = False
-        self.is_tunnel: bool = False
+        self.tunnel: Tunnel | None = None
         self.attempts: int = 0
         self.retries: int = 0
         self.is_fresh: bool = False
         self.has_reused: bool = False
+        self.interims: int = 0
         self.cause: str = ""
         self.sent_at: float = 0.0
         self.answered_at: float = 0.0
@@ -93,33 +94,39 @@ class Exchange:
         self.waited: float = 0.0
         self.sent: int = 0
         self._waits_since: float = 0.0
-        self._keeps: bool = False
-        self._buffer: bytes = b""
-        self._response: Response | None = None
-        self._left_out: int = 0
-        self._chunks_out: ChunkedReader | None = None
+        self._inspected: int = 0
+        self._has_claim: bool = False
+        self.partial: bytes = b""
+        self.response: Response | None = None
+        self.keeps: bool = False
+        self.download: Download | None = None
 
     @property
     def has_answered(self) -> bool:
         """Whether anything of the final answer was passed on."""
-        return self._response is not None
+        return self.response is not None
 
     @property
     def has_answer_begun(self) -> bool:
         """Whether the instance has sent anything of its answer."""
-        return self._response is not None or bool(self._buffer)
+        return self.response is not None or bool(self.partial)
+
+    @property
+    def is_told_by_closing(self) -> bool:
+        """Whether nothing but the close of its connection tells the client that it has the whole answer."""
+        return self.download is not None and self.download.is_told_by_closing
 
     @property
     def upstream_status(self) -> int:
         """The status of the instance's answer, 0 before there is one."""
-        return 0 if self._response is None else self._response.status
+        return 0 if self.response is None else self.response.status
 
     # --- the request, downstream → upstream
 
-    def start(self, data: bytes) -> bytes:
-        """Begins with the bytes behind the head; returns those behind the body (the next request's).
+    def start(self, data: bytes, at: int) -> int:
+        """Begins with what stands in `data` from `at`, behind the head; returns how far it has read.
 
-        Raises ProtocolError for a malformed body.
+        Of a body there may be more to read. Raises ProtocolError for a malformed one.
         """
         context = self.context
         traffic = context.traffic
@@ -128,21 +135,35 @@ class Exchange:
         decision = self.plan.decision
         if traffic.in_flight > context.limits.in_flight:
             self.fail(503, "overloaded", f"{context.limits.in_flight} requests are in flight already")
-            return data
+            return at
         if decision.error:
             self._carry_out()
-            return data
+            return at
+        if self.request.upgrade and not self._claim_tunnel():
+            return at
         upload = self.upload
         if upload is not None:
-            upload.kept, data = upload.take(data)
+            payload, at = upload.take(data, at, context.now)
+            upload.keep(payload)
             self.request_done = upload.is_done
-            if self.request.expects_continue and not self.request_done:
-                self.downstream.write(CONTINUE)
+            if not upload.is_done:
+                self._await_body(upload)
+                if self.request.expects_continue:
+                    self.downstream.write(CONTINUE)
         if self.plan.wants_body:
             self._gather()
         else:
             self._carry_out()
-        return data
+        return at
+
+    def _claim_tunnel(self) -> bool:
+        """Whether the client may ask for a tunnel; else it was told that it may not."""
+        refusal = claim_tunnel(self.context, self.downstream.peer)
+        if refusal is not None:
+            self.fail(*refusal)
+            return False
+        self._has_claim = True
+        return True
 
     def _carry_out(self) -> None:
         """Does what the plan says."""
@@ -156,7 +177,7 @@ class Exchange:
             self._reply_when_done()
         elif plan.unknown:
             self.wait()
-            self.context.spawn(learn_and_send(self))
+            self._spawn(learn_and_send(self))
         else:
             self.send()
 
@@ -165,18 +186,24 @@ class Exchange:
         context = self.context
         upload = self.upload
         assert upload is not None
-        if not upload.is_done and len(upload.kept) <= self.plan.wants_body:
-            timeouts = context.timeouts
-            self.downstream.deadline = upload.deadline(
-                context.now, timeouts.body_idle, timeouts.body_grace, context.limits.body_rate
-            )
+        context.inspected += upload.held - self._inspected
+        self._inspected = upload.held
+        if not upload.is_done and upload.held <= self.plan.wants_body:
+            if context.inspected > context.limits.inspected_bytes:
+                self.fail(503, "overloaded", f"bodies of {context.limits.inspected_bytes} bytes wait for rules already")
             return
         request = self.request
         request.is_inspected = True
         if upload.is_done and upload.received <= self.plan.wants_body:
             request.content = read_content(request, upload.kept)
         self.plan = context.router.route(request, self.downstream.peer, context.now)
+        request.content = None  # what was parsed is many times larger than the body, and has done its part
+        self._stop_gathering()
         self._carry_out()
+
+    def _stop_gathering(self) -> None:
+        self.context.inspected -= self._inspected
+        self._inspected = 0
 
     def _answer_ourselves(self) -> None:
         decision = self.plan.decision
@@ -193,7 +220,7 @@ class Exchange:
     def _reply_when_done(self) -> None:
         """Gives the route's own answer, after the body: what it says is nobody's business."""
         if self.upload is not None:
-            self.upload.kept = b""
+            self.upload.drop()
         reply = self.plan.reply
         if reply is None or not self.request_done:
             return
@@ -213,29 +240,39 @@ class Exchange:
     def _keeps_after_own_answer(self) -> bool:
         return self.request.keep_alive and self.request_done and not self.context.is_draining
 
-    def request_received(self, data: bytes) -> bytes:
-        """Takes more of the body; returns the bytes behind it. Raises ProtocolError for a malformed one."""
+    def request_received(self, data: bytes, at: int) -> int:
+        """Takes more of the body from `data[at:]`; returns how far it was read. Raises ProtocolError for a malformed one."""
         upload = self.upload
         assert upload is not None
-        payload, rest = upload.take(data)
+        context = self.context
+        payload, at = upload.take(data, at, context.now)
         self.request_done = upload.is_done
+        upstream = self.upstream
+        if upstream is not None:
+            upstream.write(payload)
+            if self.response is not None:
+                self.downstream.deadline = context.now + context.timeouts.body_idle
+            elif upload.is_done:
+                self.downstream.deadline = context.now + context.timeouts.answer
+            elif not upstream.writes_paused:
+                self._await_body(upload)
+        elif self.plan.reply is not None:
+            self._await_body(upload)
+            self._reply_when_done()
+        else:
+            upload.keep(payload)
+            if self.plan.wants_body:
+                self._await_body(upload)
+                self._gather()
+        return at
+
+    def _await_body(self, upload: Upload) -> None:
+        """Sets until when more of the body must come."""
         context = self.context
         timeouts = context.timeouts
-        now = context.now
-        if self.request_done:
-            self.downstream.deadline = now + timeouts.answer
-        else:
-            rate = context.limits.body_rate
-            self.downstream.deadline = upload.deadline(now, timeouts.body_idle, timeouts.body_grace, rate)
-        if self.plan.reply is not None:
-            self._reply_when_done()
-        elif self.upstream is None:
-            upload.kept += payload
-            if self.plan.wants_body:
-                self._gather()
-        else:
-            self.upstream.write(payload)
-        return rest
+        self.downstream.deadline = upload.deadline(
+            context.now, timeouts.body_idle, timeouts.body_grace, context.limits.body_rate
+        )
 
     def send(self) -> None:
         """Sends what there is of the request on an idle connection, or leaves it to the slow path to make one."""
@@ -245,7 +282,7 @@ class Exchange:
         upstream = self.context.origins.of(instance, decision.service).acquire_nowait()
         if upstream is None:
             self.wait()
-            self.context.spawn(connect_and_send(self))
+            self._spawn(connect_and_send(self))
         else:
             self.send_on(upstream)
 
@@ -257,6 +294,8 @@ class Exchange:
         upstream.served += 1
         context = self.context
         self.downstream.deadline = context.now + context.timeouts.answer
+        if self.downstream.writes_paused:
+            upstream.pause_reading()
         # Before the write: it wakes the instance, which may well take this very core.
         self.sent_at = perf_counter()
         upload = self.upload
@@ -270,13 +309,18 @@ class Exchange:
         if upload is None or upload.is_done:
             return
         # The rest of the body will be streamed: nothing is kept to try again with.
-        upload.kept = b""
+        upload.drop()
         upload.can_replay = False
         if not upstream.writes_paused:
+            self._await_body(upload)
             self.downstream.resume_reading()
 
     def upload_paused(self) -> None:
         """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""
+        if self.tunnel is not None:
+            self.downstream.pause_reading()
+            self.tunnel.stalled()
+            return
         upload = self.upload
         if upload is not None:
             upload.paused(self.context.now)
@@ -286,12 +330,20 @@ class Exchange:
 
     def upload_resumed(self) -> None:
         """The instance has taken what waited."""
+        if self.tunnel is not None:
+            self.downstream.resume_reading()
+            self.tunnel.expect()
+            return
         upload = self.upload
         if upload is not None:
             upload.resumed(self.context.now)
             if not upload.is_done:
                 self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
                 self.downstream.resume_reading()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Goes on in the slow path."""
+        self.context.spawn(work, self.downstream.caught)
 
     def wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has a deadline of its own."""
@@ -304,188 +356,117 @@ class Exchange:
 
     def response_received(self, data: bytes) -> None:
         """Passes on what the instance sent."""
-        if self.is_tunnel:
-            self.sent += len(data)
-            self.downstream.write(data)
+        if self.tunnel is not None:
+            self.tunnel.instance_sent(data)
             return
+        if self.download is not None:
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+            self.download.receive(data)
+            return
+        # Until there is a whole head, what comes renews nothing: the answer has one deadline, trickled or not.
         if not self.answered_at:
             self.answered_at = perf_counter()
+        receive_head(self, data)
+
+    def expect_answer(self) -> None:
+        """The head of the answer is passed on: its body is awaited."""
+        self.passed_at = perf_counter()
         self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-        if self._response is not None:
-            self._pass_body(data)
-            return
-        seen = len(self._buffer)
-        if seen:
-            data = self._buffer + data
-        while True:
-            try:
-                response = self.context.response_reader.read(data, self.request.method, seen)
-            except ProtocolError as error:
-                self._fail_upstream("bad_answer", error.detail)
-                return
-            if response is None:
-                self._buffer = data
-                return
-            if response.status >= 200:
-                break
-            if not self._pass_interim(response, data):
-                return
-            data = data[response.end :]
-            seen = 0
-            if not data:
-                self._buffer = b""
-                return
-        self._buffer = b""
-        if response.hop and self.plan.hop and self._is_turned_away(response.hop, response.status):
-            return
-        self._response = response
-        self._pass_head(response, data)
 
-    def _is_turned_away(self, reason: bytes, status: int) -> bool:
-        """Whether a sidecar's refusal was dealt with: the request goes elsewhere, or there is nobody else."""
-        if hop.STATUS_OF.get(reason) != status:
-            return False
-        decision = self.plan.decision
-        instance = decision.instance
-        goes_on = turn_away(self, reason)
-        if not goes_on and reason == hop.UNAVAILABLE:
-            return False  # what it says of its application is the answer
+    def client_stalled(self) -> None:
+        """The client takes the answer more slowly than the instance sends it."""
+        if self.upstream is not None:
+            self.upstream.pause_reading()
+        if self.tunnel is not None:
+            self.tunnel.stalled()
+
+    def client_drained(self) -> None:
+        """The client has taken what waited."""
+        if self.response is not None:
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+        if self.upstream is not None:
+            self.upstream.resume_reading()
+        if self.tunnel is not None:
+            self.tunnel.expect()
+
+    def begin_again(self) -> None:
+        """Sends the request to whom the plan holds now; the connection it was sent on is done with."""
         self._drop_upstream()
-        self.answered_at = 0.0
         self.has_reused = False
-        if goes_on:
-            self.wait()
-            self.context.spawn(connect_and_send(self))
-        else:
-            address = "" if instance is None else instance.address
-            self.fail(
-                503, "no_instances", f"{address} is not an instance of service {decision.service}, and it was the last"
-            )
-        return True
+        self.wait()
+        self._spawn(connect_and_send(self))
 
-    def _pass_interim(self, response: Response, data: bytes) -> bool:
-        """Passes a 1xx on; returns whether an answer to this exchange is still to come."""
-        if response.status == 101:
-            if not self.request.upgrade or not response.upgrade:
-                self._fail_upstream("bad_answer", "the instance switched protocols unasked")
-                return False
-            self.is_tunnel = True
-            self.downstream.deadline = float("inf")
-            switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
-            self.downstream.write(response.head(data, switch) + data[response.end :])
-            self.downstream.tunnel_opened()
-            return False
-        # RFC 9110 §15.2: 1xx are passed on, but not to HTTP/1.0. We have said 100 ourselves where the client expected it.
-        if self.request.version == 1 and not (response.status == 100 and self.request.expects_continue):
-            self.downstream.write(response.head(data, b""))
-        return True
+    def response_proceed(self) -> None:
+        """Passes on what the instance sent, and was left for a later turn."""
+        if self.download is not None:
+            self.download.proceed()
 
-    def _pass_head(self, response: Response, data: bytes) -> None:
-        request = self.request
-        body = response.body
-        keeps = self._keeps = (
-            request.keep_alive
-            and self.request_done
-            and not self.context.is_draining
-            and (body >= 0 or (body == CHUNKED and request.version == 1))
-        )
-        end = response.end
-        size = len(data) - end
-        plan = self.plan
-        added = plan.answer_lines() if plan.explains or plan.answer_fields else b""
-        if plan.stripped and response.has_places:
-            added = Prefix(plan.stripped, request, self.downstream.peer.is_trusted).restore(response, data) + added
-        if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1 and not added:
-            # The common case: the packet as it came, less the hop-by-hop fields, in one write.
-            cuts = response.cuts
-            self.downstream.write(without(data, 0, len(data), cuts) if cuts else data)
-            self._left_out = body - size
-            self.sent = size
-            if not self._left_out:
-                self._finish(True)
-            else:
-                self.passed_at = perf_counter()
-            return
-        if not keeps:
-            added += b"\r\nConnection: close"
-        elif request.version == 0:
-            added += b"\r\nConnection: keep-alive"
-        head = response.head(data, added)
-        if body == CHUNKED:
-            self._chunks_out = ChunkedReader(decode=request.version == 0)
-        if request.version == 0:
-            head = _CODING_FIELD.sub(b"", head)
-        self._left_out = body
-        # Head and first bytes in one write: one system call, one packet.
-        self._pass_body(data[end:], head)
-        if not self.is_over:
-            self.passed_at = perf_counter()
+    def rest_upstream(self) -> None:
+        """Lets others have their turn before more of the answer is read."""
+        if self.upstream is not None:
+            self.upstream.rest()
 
-    def _pass_body(self, data: bytes, head: bytes = b"") -> None:
-        response = self._response
-        assert response is not None
-        chunks = self._chunks_out
-        is_done = False
-        is_clean = True
-        if chunks is not None:
-            try:
-                data, rest = chunks.feed(data)
-            except ProtocolError as error:
-                if head:
-                    self._response = None  # nothing of it was passed on: the client can still get a whole 502
-                self._fail_upstream("bad_answer", f"the body of the instance's answer is malformed: {error.detail}")
-                return
-            is_done = chunks.is_done
-            is_clean = not rest
-        elif response.body != UNTIL_CLOSE:
-            surplus = len(data) - self._left_out
-            if surplus > 0:
-                data = data[: self._left_out]
-                is_clean = False
-            self._left_out -= len(data)
-            is_done = not self._left_out
-        self.sent += len(data)
-        if head:
-            data = head + data if data else head
-        if data:
-            self.downstream.write(data)
-        if is_done:
-            self._finish(is_clean)
-
-    def response_ended(self) -> None:
-        """The instance closed the connection, or it was lost."""
+    def open_tunnel(self) -> None:
+        """The instance has switched protocols: from here on bytes are passed on as they come."""
         upstream = self.upstream
-        if upstream is not None:
-            upstream.exchange = None
-            upstream.close()
-            self.upstream = None
+        assert upstream is not None
+        traffic = self.context.traffic
+        traffic.in_flight -= 1
+        traffic.tunnels += 1
+        tunnel = self.tunnel = Tunnel(self, upstream)
+        tunnel.expect()
+        self.downstream.tunnel_opened(tunnel)
+
+    def tunnel_ended(self, may_send_more: bool) -> None:
+        """The instance has left the tunnel. `may_send_more`: the client has not said that it sends no more."""
+        self.upstream = None
+        if not self.is_over:
+            self._over(UPGRADED)
+            self.downstream.tunnel_ended(may_send_more)
+
+    def response_ended(self) -> bool:
+        """The instance has ended what it sends; returns whether its connection stays open for what the client sends."""
+        if self.tunnel is not None:
+            return self.tunnel.instance_ended()
+        self._lose_upstream(True)
+        return False
+
+    def response_lost(self) -> None:
+        """The connection to the instance broke off, or (in TLS) ended without having said so."""
+        if self.tunnel is not None:
+            self.tunnel.instance_lost()
+        else:
+            self._lose_upstream(False)
+
+    def _lose_upstream(self, is_clean: bool) -> None:
+        """Ends the exchange as far as its connection's end does. `is_clean`: the instance meant to close it."""
+        if self.download is not None:
+            self.download.proceed(has_ended=True)
+        self._drop_upstream()
         if self.is_over:
             return
-        response = self._response
-        if self.is_tunnel:
-            self._close(UPGRADED)
-        elif response is None:
+        download = self.download
+        if download is None:
             decision = self.plan.decision
-            kind = "closed_in_head" if self._buffer else "closed"
+            kind = "closed_in_head" if self.partial else "closed"
             self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
             if may_try_again(self):
                 self.wait()
-                self.context.spawn(connect_and_send(self))
+                self._spawn(connect_and_send(self))
             else:
                 self.fail(502, "upstream_closed", f"service {decision.service} closed the connection without an answer")
-        elif response.body == UNTIL_CLOSE:
-            self._over(response.status)
-            self.downstream.exchange_ended(False)
+        elif download.ends_with_connection and is_clean:
+            download.end()
         else:
-            self._fail_upstream("truncated", "")
+            self.answer_failed("truncated", "")
 
     # --- endings
 
-    def _finish(self, is_clean: bool) -> None:
+    def answer_ended(self, is_clean: bool) -> None:
         """The answer is complete. `is_clean`: nothing followed it on the upstream connection."""
-        response = self._response
-        upstream = self.upstream
+        response = self.response
         assert response is not None
+        upstream = self.upstream
         if upstream is not None:
             self.upstream = None
             upstream.exchange = None
@@ -496,19 +477,20 @@ class Exchange:
             else:
                 upstream.close()
         self._over(response.status)
-        self.downstream.exchange_ended(self._keeps)
+        self.downstream.exchange_ended(self.keeps)
 
-    def _fail_upstream(self, kind: str, detail: str) -> None:
+    def answer_failed(self, kind: str, detail: str) -> None:
         """The instance's answer cannot be used: 502 where nothing was passed on yet, else the answer is cut short."""
         decision = self.plan.decision
         self.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
-        if self._response is None:
+        status = self.upstream_status
+        if not status:
             # What else that service sends for this client cannot be trusted either: the client's connection closes too.
             self.request.keep_alive = False
             self.fail(502, "bad_answer", detail)
         else:
             # Without the final chunk or byte: the client must be able to tell that something is missing.
-            self.abort(self._response.status, kind)
+            self.abort(status, kind)
 
     def fail(self, status: int, code: str, detail: str) -> None:
         """Answers with an error of our own."""
@@ -523,25 +505,42 @@ class Exchange:
 
     def timed_out(self) -> None:
         """The exchange made no progress for too long."""
+        if self._is_taken():
+            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
+            return
         decision = self.plan.decision
         traffic = self.context.traffic
-        response = self._response
-        if response is not None:
+        status = self.upstream_status
+        if self.tunnel is not None:
+            slow = self.downstream.writes_paused or self.tunnel.is_blocked
+            self.abort(UPGRADED, "body_timeout" if slow else "tunnel_idle")
+        elif status:
             slow_client = self.downstream.writes_paused
             if not slow_client:
                 traffic.count_upstream_error(decision.service, decision.pool, "body_timeout")
-            self.abort(response.status, "slow_client" if slow_client else "body_timeout")
+            self.abort(status, "slow_client" if slow_client else "body_timeout")
         elif self.request_done:
             traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
             self.fail(504, "answer_timeout", f"service {decision.service} did not answer in time")
         elif self.upstream is not None and self.upstream.writes_paused:
             traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
             self.fail(504, "answer_timeout", f"service {decision.service} did not take the request body in time")
-        elif self.context.now - self.downstream.heard_at >= self.context.timeouts.body_idle:
+        elif self.upload is not None and self.context.now - self.upload.heard_at >= self.context.timeouts.body_idle:
             self.fail(408, "body_timeout", "the request body stopped coming")
         else:
             rate = self.context.limits.body_rate
             self.fail(408, "body_too_slow", f"the request body came at less than {rate} bytes a second")
+
+    def _is_taken(self) -> bool:
+        """Whether somebody who is slow to read takes bytes all the same, at the rate that is asked of a body."""
+        context = self.context
+        least = int(context.limits.body_rate * context.timeouts.body_idle)
+        if self.downstream.writes_paused and (self.response is not None or self.tunnel is not None):
+            return self.downstream.has_taken(least)
+        upstream = self.upstream
+        if upstream is None or not upstream.writes_paused or (self.request_done and self.tunnel is None):
+            return False
+        return upstream.has_taken(least)
 
     def abort(self, status: int, cause: str) -> None:
         """Cuts the answer short and closes both connections."""
@@ -550,16 +549,30 @@ class Exchange:
 
     def client_gone(self) -> None:
         """The client went away: nobody waits for the answer."""
+        if self.tunnel is not None:
+            self.tunnel.client_lost()
         self._drop_upstream()
         if not self.is_over:
-            if not self.is_tunnel:
+            if self.tunnel is None:
                 self.cause = "client_gone"
-            self._over(UPGRADED if self.is_tunnel else CLIENT_GONE)
+            self._over(CLIENT_GONE if self.tunnel is None else UPGRADED)
+
+    def cut_off(self) -> None:
+        """This program ends, and does not wait for the exchange."""
+        self.cause = "shutdown"
+        self._drop_upstream()
+        self._over(UPGRADED if self.tunnel is not None else self.upstream_status or CLIENT_GONE)
 
     def _close(self, status: int) -> None:
+        is_told_by_closing = self.is_told_by_closing
         self._drop_upstream()
         self._over(status)
-        self.downstream.close_now()
+        if is_told_by_closing or self.downstream.writes_paused:
+            self.downstream.close_now()
+        elif self.tunnel is not None:
+            self.downstream.tunnel_ended(True)
+        else:
+            self.downstream.exchange_ended(False)
 
     def _drop_upstream(self) -> None:
         upstream = self.upstream
@@ -570,45 +583,9 @@ class Exchange:
 
     def _over(self, status: int) -> None:
         self.is_over = True
-        now = perf_counter()
-        context = self.context
-        traffic = context.traffic
-        traffic.in_flight -= 1
-        decision = self.plan.decision
-        visit = self.plan.visit
-        if visit is not None:
-            visit.leave()
-        overhead = self._overhead(now) if self.answered_at else -1.0
-        if decision.fallback:
-            traffic.count_fallback(decision.service, decision.tag, decision.fallback)
-        if decision.service:
-            upload, response = self.upload, self._response
-            received = len(self.request.head) + (0 if upload is None else upload.received)
-            sent = self.sent + (0 if response is None else response.end)
-            traffic.count_exchange(decision.service, decision.tag, status, now - self.started, overhead, received, sent)
-        elif decision.error:
-            traffic.count_refused(decision.error)
-        else:
-            traffic.count_reply(decision.route, status)
-        ejector = context.ejector
-        if ejector is not None and (status >= 500 or self.cause or ejector.records):
-            self._judge(ejector)
-        if context.log is not None:
-            context.log.record(self, status, now, overhead)
-
-    def _judge(self, ejector: Ejector) -> None:
-        """Tells how the instance has answered, where it was asked."""
-        decision = self.plan.decision
-        instance = decision.instance
-        response = self._response
-        if instance is None:
-            return
-        is_stalled = self.cause == "body_timeout" and response is not None
-        if self.cause in _FAILED or is_stalled or (response is not None and response.status >= 500):
-            ejector.failed(decision.service, instance, ERRORS)
-        elif response is not None:
-            ejector.succeeded(decision.service, instance)
-
-    def _overhead(self, now: float) -> float:
-        """Seconds that this program took: until the head was handed on, and from the answer's coming to its passing on."""
-        return self.sent_at - self.started - self.waited + (self.passed_at or now) - self.answered_at
+        if self._inspected:
+            self._stop_gathering()
+        if self._has_claim:
+            self._has_claim = False
+            give_back(self.context, self.downstream.peer)
+        settle(self, status)

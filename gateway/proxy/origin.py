@@ -1,18 +1,24 @@
-"""Origins: the upstream connections of one instance, kept alive between exchanges."""
+"""Origins: the upstream connections of one instance, kept alive between exchanges.
+
+Who gets what there is, a connection or leave to make one, is decided at once when something comes free (`_settle`), and
+never later by whoever wakes up first.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from gateway.proxy.connection import Outbox
+from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
 from gateway.routing.instance import Instance
 
-Connections = dict[str, tuple[int, int, int]]
-"""How many connections to each address are active, idle and draining."""
+STATES: Final = ("active", "idle", "draining", "tunnel")
+Connections = dict[str, tuple[int, int, int, int]]
+"""How many connections to each address are in each of these states."""
 
 
 class Busy(Exception):
@@ -20,7 +26,10 @@ class Busy(Exception):
 
 
 class Origin:
-    """The connections to one address. The last one released is the first one reused, so that surplus ones age out."""
+    """The connections to one address. The last one released is the first one reused, so that surplus ones age out.
+
+    Somebody waits only while no connection is idle and as many as allowed are open.
+    """
 
     __slots__ = (
         "_idle",
@@ -28,12 +37,14 @@ class Origin:
         "_loop",
         "_open",
         "_tls",
-        "_waiters",
+        "_waiting",
         "address",
         "host",
         "is_gone",
         "outbox",
         "port",
+        "queue",
+        "tunnels",
     )
 
     def __init__(
@@ -42,19 +53,23 @@ class Origin:
         limit: int,
         loop: asyncio.AbstractEventLoop,
         outbox: Outbox,
+        queue: RunQueue,
         tls: UpstreamTLS | None = None,
     ) -> None:
         self.outbox = outbox
+        self.queue = queue
         self.address = instance.address
         self.host = instance.host
         self.port = instance.port
         self._tls = tls
         self.is_gone: bool = False
+        self.tunnels: int = 0
         self._limit = limit
         self._loop = loop
         self._idle: list[Upstream] = []
         self._open: int = 0
-        self._waiters: deque[asyncio.Future[Upstream | None]] = deque()
+        # In the order in which they came. Each is given a connection, or None: leave to make one, counted as open already.
+        self._waiting: dict[asyncio.Future[Upstream | None], None] = {}
 
     @property
     def open(self) -> int:
@@ -66,34 +81,62 @@ class Origin:
         """How many connections wait for work."""
         return len(self._idle)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a connection."""
+        return len(self._waiting)
+
     def acquire_nowait(self) -> Upstream | None:
         """An idle connection, or None."""
         return self._idle.pop() if self._idle else None
 
-    async def acquire(self, timeout: float) -> Upstream:
-        """A new connection, or the next one to come free where the limit is reached.
+    async def acquire(self, timeout: float, is_new: bool = False) -> Upstream:
+        """An idle connection, a new one, or the next one to come free where the limit is reached.
+
+        `is_new`: one that has not been idle, for a request that has met one which the instance had closed.
 
         Raises OSError (TimeoutError included) when the connection could not be made, ValueError where the host is no name, Busy
         when none came free; each within `timeout` seconds.
         """
-        if self._open >= self._limit:
-            waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
-            self._waiters.append(waiter)
-            try:
-                async with asyncio.timeout(timeout):
-                    upstream = await waiter
-            except TimeoutError:
-                raise Busy from None
+        if self._idle and not is_new:
+            return self._idle.pop()
+        if self._idle and self._open >= self._limit:
+            self._idle.pop(0).close()  # its place is wanted
+        if self._open < self._limit:
+            self._open += 1
+        else:
+            upstream = await self._wait(timeout)
             if upstream is not None:
                 return upstream
-        self._open += 1
+        return await self._make(timeout)
+
+    async def _wait(self, timeout: float) -> Upstream | None:
+        """The next connection to come free, or None: leave to make one. Raises Busy."""
+        waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
+        self._waiting[waiter] = None
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter
+        except TimeoutError:
+            if waiter.done() and not waiter.cancelled():
+                return waiter.result()  # it came in the very turn in which time was up
+            raise Busy from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._give_back(waiter.result())
+            raise
+        finally:
+            self._waiting.pop(waiter, None)
+
+    async def _make(self, timeout: float) -> Upstream:
+        """A new connection; it is counted as open already."""
         upstream = Upstream(self)
         try:
             async with asyncio.timeout(timeout):
                 await self._connect(upstream)
         except BaseException:
             if upstream.transport is None and not upstream.is_lost:
-                self._closed()  # nothing will tell that it was lost: it never was
+                self._give_back(None)  # nothing will tell that it was lost: it never was
             else:
                 upstream.close()
             raise
@@ -114,49 +157,73 @@ class Origin:
 
     def release(self, upstream: Upstream, now: float) -> None:
         """Takes back a connection whose exchange ended cleanly."""
-        if self.is_gone:
+        if self.is_gone or upstream.is_lost:
             upstream.close()
             return
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(upstream)
-                return
         upstream.idle_since = now
         self._idle.append(upstream)
+        if self._waiting:
+            self._settle()
 
     def lost(self, upstream: Upstream) -> None:
         """Notes that a connection closed, whatever it was doing."""
+        if upstream.is_detached:
+            self.tunnels -= 1
+            return
         if upstream in self._idle:
             self._idle.remove(upstream)
-        self._closed()
+        self._give_back(None)
+
+    def detach(self, upstream: Upstream) -> None:
+        """Takes out a connection that has become a tunnel: it stays for long, and others need its place."""
+        upstream.is_detached = True
+        self.tunnels += 1
+        self._give_back(None)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Has something called so many seconds from now."""
+        self._loop.call_later(seconds, callback)
 
     def close_idle(self, before: float) -> None:
         """Closes the connections that have been idle since before this time."""
         while self._idle and self._idle[0].idle_since <= before:
             self._idle.pop(0).close()
 
-    def _closed(self) -> None:
+    def _give_back(self, upstream: Upstream | None) -> None:
+        """Takes back a connection that was handed over and not used, or (None) the place of one that is not open any more."""
+        if upstream is not None:
+            self.release(upstream, self._loop.time())
+            return
         self._open -= 1
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
+        self._settle()
+
+    def _settle(self) -> None:
+        """Gives what there is to those that wait, in the order in which they came."""
+        while self._waiting and (self._idle or self._open < self._limit):
+            waiter = next(iter(self._waiting))
+            del self._waiting[waiter]
+            if waiter.cancelled():
+                continue
+            if self._idle:
+                waiter.set_result(self._idle.pop())
+            else:
+                self._open += 1
                 waiter.set_result(None)
-                return
 
 
 class Origins:
     """Every origin of this process, by address. Services in `tls` are spoken to in TLS.
 
-    `outbox` is for both sides of the exchanges with them.
+    `outbox` and `queue` are for both sides of the exchanges with them.
     """
 
-    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_tls", "outbox")
+    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_tls", "outbox", "queue")
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self.outbox = Outbox(self._loop.call_soon)
+        self.queue = RunQueue(self._loop.call_soon)
         self._by_address: dict[str, Origin] = {}
         self._leaving: list[Origin] = []
         self._tls: dict[str, UpstreamTLS] = {}
@@ -180,7 +247,8 @@ class Origins:
                 key = f"{key}#{service}"
         origin = self._by_address.get(key)
         if origin is None:
-            origin = self._by_address[key] = Origin(instance, self._limit, self._loop, self.outbox, tls)
+            origin = Origin(instance, self._limit, self._loop, self.outbox, self.queue, tls)
+            self._by_address[key] = origin
         return origin
 
     def retire(self, address: str) -> None:
@@ -195,20 +263,21 @@ class Origins:
         """Closes connections that have been idle since before this time; origins without any are forgotten."""
         for key, origin in list(self._by_address.items()):
             origin.close_idle(before)
-            if not origin.open:
+            if not origin.open and not origin.tunnels:
                 del self._by_address[key]
         if self._leaving:
-            self._leaving = [origin for origin in self._leaving if origin.open]
+            self._leaving = [origin for origin in self._leaving if origin.open or origin.tunnels]
 
     def statistics(self) -> Connections:
-        """Active, idle and draining connections by address; draining are those of instances that are gone, and still at work."""
-        found: dict[str, tuple[int, int, int]] = {}
+        """Connections in each state by address; draining are those of instances that are gone, and still at work."""
+        found: Connections = {}
         for origin in self._by_address.values():
-            active, idle, _ = found.get(origin.address, (0, 0, 0))
-            found[origin.address] = (active + origin.open - origin.idle, idle + origin.idle, 0)
+            active, idle, draining, tunnels = found.get(origin.address, (0, 0, 0, 0))
+            active += origin.open - origin.idle
+            found[origin.address] = (active, idle + origin.idle, draining, tunnels + origin.tunnels)
         for origin in self._leaving:
-            active, idle, draining = found.get(origin.address, (0, 0, 0))
-            found[origin.address] = (active, idle, draining + origin.open)
+            active, idle, draining, tunnels = found.get(origin.address, (0, 0, 0, 0))
+            found[origin.address] = (active, idle, draining + origin.open + origin.tunnels, tunnels)
         return found
 
     def _retire(self, key: str) -> None:

@@ -2,46 +2,86 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.http.chunked import ChunkedReader
 from gateway.http.request import CHUNKED
+
+PIECE: Final = 32768
+"""Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""
 
 
 class Upload:
     """How much of a body is still to come, what waits to be sent, and since when it has been coming.
 
-    `begun` is seconds of the loop's clock, moved forward by what the client is not to blame for. `kept` is what is there
-    of the body before it can be sent; once some of it is gone, `can_replay` says that there is no second time.
+    Times are seconds of the loop's clock. `begun` is moved forward by what the client is not to blame for, `heard_at` is when
+    the last piece came. `held` counts the bytes that are kept; once some of the body is gone, `can_replay` says that there is
+    no second time.
     """
 
-    __slots__ = ("_chunks", "_left", "_paused_at", "begun", "can_replay", "is_done", "kept", "received")
+    __slots__ = (
+        "_chunks",
+        "_kept",
+        "_left",
+        "_paused_at",
+        "begun",
+        "can_replay",
+        "heard_at",
+        "held",
+        "is_done",
+        "received",
+    )
 
     def __init__(self, body: int, now: float) -> None:
         self._left = body
         self._chunks: ChunkedReader | None = ChunkedReader() if body == CHUNKED else None
+        self._kept: list[bytes] = []
         self._paused_at: float = 0.0
         self.begun = now
+        self.heard_at = now
+        self.held: int = 0
         self.can_replay: bool = True
         self.is_done: bool = False
-        self.kept: bytes = b""
         self.received: int = 0
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Parts bytes into what is to be passed on and what lies behind the body. Raises ProtocolError."""
+    @property
+    def kept(self) -> bytes:
+        """What is kept: all that has come before it could be sent."""
+        return b"".join(self._kept)
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether reading it costs more than its length."""
+        return self._chunks is not None
+
+    def keep(self, payload: bytes) -> None:
+        """Keeps more of it."""
+        self._kept.append(payload)
+        self.held += len(payload)
+
+    def drop(self) -> None:
+        """Forgets what is kept."""
+        self._kept = []
+        self.held = 0
+
+    def take(self, data: bytes, at: int, now: float) -> tuple[bytes, int]:
+        """Reads more of the body from `data[at:]`; returns what is to be passed on, and how far it has read.
+
+        That is up to the end of the body or of the data, and of a chunked body a piece. Raises ProtocolError.
+        """
+        self.heard_at = now
         chunks = self._chunks
         if chunks is not None:
-            payload, rest = chunks.feed(data)
+            end = min(len(data), at + PIECE)
+            payload, rest = chunks.feed(data[at:end])
             self.received += len(payload)
             self.is_done = chunks.is_done
-            return payload, rest
-        left = self._left
-        if len(data) < left:
-            self.received += len(data)
-            self._left = left - len(data)
-            return data, b""
-        self.received += left
-        self._left = 0
-        self.is_done = True
-        return data[:left], data[left:]
+            return payload, end - len(rest)
+        size = min(len(data) - at, self._left)
+        self._left -= size
+        self.received += size
+        self.is_done = not self._left
+        return data[at : at + size], at + size
 
     def deadline(self, now: float, idle: float, grace: float, rate: int) -> float:
         """Until when more must come: within `idle` seconds, and at `rate` bytes a second (0: any) after `grace` seconds.

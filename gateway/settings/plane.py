@@ -44,6 +44,8 @@ class TimeoutSettings(Model):
     """For an answer's head after the request was sent; then 504."""
     keep_alive: PositiveDuration = 75.0
     """That an idle client connection is kept."""
+    tunnel_idle: PositiveDuration = 3600.0
+    """That a tunnel (a WebSocket) is kept in which nobody says anything."""
     upstream_idle: PositiveDuration = 4.0
     """That an idle connection to an instance is kept: less than the 5 s after which Node.js and uvicorn close."""
 
@@ -67,8 +69,14 @@ class LimitSettings(Model):
     """Connections from one address that is not trusted; beyond that 429, closed."""
     in_flight: int = Field(default=4_096, ge=1)
     """Requests under way on a listener; beyond that 503 at once."""
+    inspected_bytes: int = Field(default=67_108_864, ge=1024)
+    """Bytes of request bodies kept for rules that look at them, of all requests of a listener; beyond that 503."""
+    tunnels: int = Field(default=5_000, ge=1)
+    """Tunnels (WebSockets) of a listener, requests for one included; beyond that 503."""
+    tunnels_per_client: int = Field(default=500, ge=1)
+    """Tunnels of one address that is not trusted; beyond that 429."""
     upstream_connections: int = Field(default=256, ge=1)
-    """Connections to one instance; beyond that requests wait for one, `timeouts.connect` at most, then 503."""
+    """Connections to one instance, tunnels apart; beyond that requests wait for one, `timeouts.connect` at most, then 503."""
 
 
 class CertificateSettings(Model):

@@ -18,6 +18,10 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 """Upper bounds of the histogram of this program's own time, in seconds."""
 
 
+_TOTALS: Final = ("started", "ambiguous", "log_lines", "log_dropped", "internal_errors")
+_GAUGES: Final = ("in_flight", "tunnels", "connections")
+
+
 class Histogram:
     """Counts per bucket (not cumulative; the last is beyond all bounds) and the sum of what was observed."""
 
@@ -58,6 +62,7 @@ class Traffic:
         "exchanges",
         "fallbacks",
         "in_flight",
+        "internal_errors",
         "log_dropped",
         "log_lines",
         "overhead",
@@ -66,6 +71,7 @@ class Traffic:
         "retries",
         "retries_denied",
         "started",
+        "tunnels",
         "upstream_errors",
     )
 
@@ -85,7 +91,9 @@ class Traffic:
         self.ambiguous: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
+        self.internal_errors: int = 0  # of this program, set off by what somebody sent
         self.in_flight: int = 0
+        self.tunnels: int = 0
         self.connections: int = 0
 
     def count_exchange(
@@ -172,8 +180,8 @@ class Traffic:
             "decisions": {group: dict(by_lane) for group, by_lane in self.decisions.items()},
             "tables": [dict(table) for table in self._tables()],
             "overhead": (list(self.overhead.counts), self.overhead.total),
-            "numbers": [self.started, self.ambiguous, self.log_lines, self.log_dropped],
-            "gauges": [self.in_flight, self.connections],
+            "numbers": {name: getattr(self, name) for name in _TOTALS},
+            "gauges": {name: getattr(self, name) for name in _GAUGES},
         }
 
     def add(self, dump: dict[str, Any], alive: bool = True) -> None:
@@ -197,15 +205,11 @@ class Traffic:
             for key, count in other.items():
                 table[key] = table.get(key, 0) + count
         self.overhead.add(*dump["overhead"])
-        started, ambiguous, log_lines, log_dropped = dump["numbers"]
-        self.started += started
-        self.ambiguous += ambiguous
-        self.log_lines += log_lines
-        self.log_dropped += log_dropped
+        for name, count in dump["numbers"].items():
+            setattr(self, name, getattr(self, name) + count)
         if alive:
-            in_flight, connections = dump["gauges"]
-            self.in_flight += in_flight
-            self.connections += connections
+            for name, count in dump["gauges"].items():
+                setattr(self, name, getattr(self, name) + count)
 
     def _tables(self) -> list[dict[Any, int]]:
         """The plain tables of counts, in a fixed order."""

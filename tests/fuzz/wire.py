@@ -15,6 +15,7 @@ from gateway.proxy.context import Context, Limits
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.origin import Origins
 from gateway.proxy.replies import CONTINUE
+from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
@@ -40,8 +41,10 @@ class Pipe(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.is_closed = False
-        self.is_aborted = False
         self._on_abort = on_abort
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.1", 40000) if name == "peername" else default
@@ -60,7 +63,7 @@ class Pipe(asyncio.Transport):
         self.is_closed = True
 
     def abort(self) -> None:
-        self.is_closed = self.is_aborted = True
+        self.is_closed = True
         self._on_abort()
 
     def pause_reading(self) -> None:
@@ -142,6 +145,7 @@ class Wire:
         router = RecordingRouter(self._snapshot, [])
         origins = Origins()
         origins.outbox = AtOnce(lambda flush: None)
+        origins.queue = RunQueue(lambda run: None, lambda: 1.0)  # time stands still: a turn never ends
         return Context(
             router, origins, Traffic(), limits=Limits(head_bytes=HEAD_BYTES, header_count=20, target_bytes=512)
         )
@@ -180,12 +184,12 @@ class Wire:
                 break
             upstream.data_received(piece)
         is_reused = not upstream.is_lost and upstream.exchange is None
-        is_tunnel = exchange.is_tunnel
+        is_tunnel = exchange.tunnel is not None
         if not upstream.is_lost:
             upstream.eof_received()
         if is_tunnel:
             kind = "tunnel"
-        elif client.is_aborted:
+        elif exchange.response is not None and exchange.cause:
             kind = "aborted"
         elif not exchange.is_over:
             kind = "open"

@@ -179,8 +179,18 @@ async def test_a_hanging_upstream_is_504(hasty: Proxy, origin: Origin, begun: by
 
 
 async def test_row_76_an_answer_without_a_length_ends_with_its_connection(proxy: Proxy, origin: Origin) -> None:
-    """Here the close is the end, and nothing tells a short answer from a whole one."""
+    """Here the close is the end. The client gets chunks: it can tell the end from a cut, and keeps its connection."""
     origin.script = answering(HEAD + b"\r\nhello ", b"world")
     client = await proxy.connect()
-    await client.send(GET + b"\r\n")
+    for _ in range(2):
+        await client.send(GET + b"\r\n")
+        answer = await client.answer()
+        assert (answer.header("transfer-encoding"), answer.header("connection")) == ("chunked", None)
+        assert answer.body == b"hello world"
+
+
+async def test_row_76_such_an_answer_to_http_1_0_ends_with_the_clients_connection(proxy: Proxy, origin: Origin) -> None:
+    origin.script = answering(HEAD + b"\r\nhello ", b"world")
+    client = await proxy.connect()
+    await client.send(b"GET /A/x HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
     assert await client.rest() == HEAD + b"Connection: close\r\n\r\nhello world"

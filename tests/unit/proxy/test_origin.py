@@ -1,0 +1,179 @@
+"""The connections of one instance: who gets which, who waits, and that none is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from gateway.proxy.connection import Outbox
+from gateway.proxy.origin import Busy, Origin
+from gateway.proxy.runqueue import RunQueue
+from gateway.proxy.upstream import Upstream
+from gateway.routing.instance import Instance
+from tests.support.fakes import Connecting
+
+SOON = 0.02
+
+
+class Pool(Origin):
+    """An origin with at most one connection."""
+
+    def __init__(self, limit: int = 1) -> None:
+        self.connecting = Connecting(asyncio.get_running_loop())
+        loop: Any = self.connecting
+        super().__init__(
+            Instance("192.0.2.10", 80), limit, loop, Outbox(lambda flush: None), RunQueue(lambda run: None)
+        )
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """How many are open, idle, and waited for."""
+        return self.open, self.idle, self.waiting
+
+
+async def waiting(pool: Pool, timeout: float = 10.0) -> asyncio.Task[Upstream]:
+    """Somebody who waits for a connection."""
+    before = pool.waiting
+    task = asyncio.create_task(pool.acquire(timeout))
+    await asyncio.sleep(0)
+    assert pool.waiting == before + 1
+    return task
+
+
+async def test_a_connection_is_made_then_used_again() -> None:
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    assert pool.state == (1, 0, 0)
+    pool.release(first, 0.0)
+    assert pool.acquire_nowait() is first
+    assert pool.connecting.made == 1
+
+
+async def test_a_connection_that_came_free_before_the_asking_task_ran_is_taken() -> None:
+    """The hot path found none idle; until its task runs, one is released."""
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    assert pool.acquire_nowait() is None
+    task = asyncio.create_task(pool.acquire(0.0))
+    pool.release(first, 0.0)
+    assert await task is first
+    assert pool.state == (1, 0, 0)
+
+
+async def test_a_new_connection_is_made_beside_idle_ones() -> None:
+    pool = Pool(limit=2)
+    kept = await pool.acquire(1.0)
+    pool.release(kept, 0.0)
+    assert await pool.acquire(1.0, is_new=True) is not kept
+    assert pool.state == (2, 1, 0)
+
+
+async def test_a_new_connection_takes_the_place_of_an_idle_one_where_there_is_no_other() -> None:
+    pool = Pool()
+    kept = await pool.acquire(1.0)
+    pool.release(kept, 0.0)
+    task = asyncio.create_task(pool.acquire(1.0, is_new=True))
+    await asyncio.sleep(0)
+    assert kept.is_lost
+    kept.connection_lost(None)  # which its transport reports a turn later
+    assert await task is not kept
+    assert pool.state == (1, 0, 0)
+
+
+async def test_those_who_wait_are_served_in_order() -> None:
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    one, two = await waiting(pool), await waiting(pool)
+    pool.release(first, 0.0)
+    assert await one is first
+    assert not two.done()
+    pool.release(first, 0.0)
+    assert await two is first
+
+
+async def test_a_connection_that_comes_in_the_turn_in_which_time_is_up_is_used() -> None:
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    task = await waiting(pool, SOON)
+    asyncio.get_running_loop().call_later(SOON * 0.9, pool.release, first, 0.0)
+    time.sleep(SOON * 1.5)  # both are due in one turn now, the release first
+    assert await task is first
+    assert pool.state == (1, 0, 0)
+
+
+async def test_who_gave_up_waits_no_more() -> None:
+    """Though nothing is ever released."""
+    pool = Pool()
+    await pool.acquire(1.0)
+    for _ in range(3):
+        with pytest.raises(Busy):
+            await pool.acquire(0.0)
+    assert pool.state == (1, 0, 0)
+
+
+async def test_who_was_cancelled_waits_no_more() -> None:
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    gone, next_one = await waiting(pool), await waiting(pool)
+    gone.cancel()
+    pool.release(first, 0.0)
+    assert await next_one is first
+    await asyncio.gather(gone, return_exceptions=True)
+    assert pool.state == (1, 0, 0)
+
+
+async def test_what_was_handed_to_somebody_cancelled_goes_to_the_next() -> None:
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    gone, next_one = await waiting(pool), await waiting(pool)
+    pool.release(first, 0.0)
+    gone.cancel()
+    assert await next_one is first
+    await asyncio.gather(gone, return_exceptions=True)
+    assert pool.state == (1, 0, 0)
+
+
+async def test_a_lost_connection_makes_room_for_exactly_one() -> None:
+    """Also for whoever asks before the one who waited has woken."""
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    waiter = await waiting(pool)
+    late = asyncio.create_task(pool.acquire(10.0))
+    first.connection_lost(None)
+    second = await waiter
+    await asyncio.sleep(0)
+    assert (second is first, late.done(), pool.state) == (False, False, (1, 0, 1))
+    pool.release(second, 0.0)
+    assert await late is second
+
+
+async def test_leave_to_make_one_that_was_given_to_somebody_cancelled_goes_to_the_next() -> None:
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    gone, next_one = await waiting(pool), await waiting(pool)
+    first.connection_lost(None)
+    gone.cancel()
+    await next_one
+    await asyncio.gather(gone, return_exceptions=True)
+    assert pool.state == (1, 0, 0)
+
+
+async def test_a_connection_that_cannot_be_made_leaves_its_place() -> None:
+    pool = Pool()
+    pool.connecting.error = ConnectionRefusedError()
+    for _ in range(3):
+        with pytest.raises(ConnectionRefusedError):
+            await pool.acquire(1.0)
+    assert pool.state == (0, 0, 0)
+
+
+async def test_one_that_was_lost_while_it_was_handed_over_is_not_kept() -> None:
+    """The exchange is over, and gives back what it waited for; meanwhile the instance has closed it."""
+    pool = Pool()
+    first = await pool.acquire(1.0)
+    first.connection_lost(None)
+    pool.release(first, 0.0)
+    assert pool.state == (0, 0, 0)
