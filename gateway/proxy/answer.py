@@ -11,6 +11,7 @@ from gateway.http.prefix import Prefix
 from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import turn_away
 from gateway.proxy.download import Download
+from gateway.routing.instance import BASE
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
@@ -50,13 +51,13 @@ def receive_head(exchange: Exchange, data: bytes) -> None:
             exchange.partial = b""
             return
     exchange.partial = b""
-    if response.hop and exchange.plan.hop and _is_turned_away(exchange, response.hop, response.status):
+    if response.hop and exchange.plan.hop and _took_refusal(exchange, response.hop, response.status):
         return
     _pass_head(exchange, response, data)
 
 
-def _is_turned_away(exchange: Exchange, reason: bytes, status: int) -> bool:
-    """Whether a sidecar's refusal was dealt with: the request goes elsewhere, or there is nobody else."""
+def _took_refusal(exchange: Exchange, reason: bytes, status: int) -> bool:
+    """Whether this was a sidecar's refusal, and was dealt with: the request goes elsewhere, or there is nobody else."""
     if hop.STATUS_OF.get(reason) != status:
         return False
     decision = exchange.plan.decision
@@ -69,8 +70,13 @@ def _is_turned_away(exchange: Exchange, reason: bytes, status: int) -> bool:
         exchange.begin_again()
     else:
         address = "" if instance is None else instance.address
-        detail = f"{address} is not an instance of service {decision.service}, and it was the last"
-        exchange.fail(503, "no_instances", detail)
+        upload = exchange.upload
+        is_whole = upload is None or upload.can_replay
+        why = "there is no other one" if is_whole else "the body is too long to be sent again"
+        code = "lane_unavailable" if is_whole and decision.pool != BASE else "no_instances"
+        exchange.fail(
+            503, code, f"{address} is not the instance of service {decision.service} that was meant, and {why}"
+        )
     return True
 
 
@@ -96,6 +102,8 @@ def _pass_head(exchange: Exchange, response: Response, data: bytes) -> None:
     request = exchange.request
     body = response.body
     exchange.response = response
+    if exchange.upload is not None:
+        exchange.upload.give_up()
     keeps = exchange.keeps = (
         request.keep_alive
         and exchange.request_done

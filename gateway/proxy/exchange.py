@@ -250,6 +250,7 @@ class Exchange:
         upstream = self.upstream
         if upstream is not None:
             upstream.write(payload)
+            upload.passed(payload)
             if self.response is not None:
                 self.downstream.deadline = context.now + context.timeouts.body_idle
             elif upload.is_done:
@@ -308,9 +309,8 @@ class Exchange:
                 upload.begun += waited
         if upload is None or upload.is_done:
             return
-        # The rest of the body will be streamed: nothing is kept to try again with.
-        upload.drop()
-        upload.can_replay = False
+        # The rest of the body will be streamed.
+        upload.keep_little()
         if not upstream.writes_paused:
             self._await_body(upload)
             self.downstream.resume_reading()

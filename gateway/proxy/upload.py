@@ -10,6 +10,9 @@ from gateway.http.request import CHUNKED
 PIECE: Final = 32768
 """Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""
 
+REPLAY: Final = 65536
+"""Bytes of a body that are kept after they were passed on: a sidecar may refuse the request unread, and it goes elsewhere."""
+
 
 class Upload:
     """How much of a body is still to come, what waits to be sent, and since when it has been coming.
@@ -58,6 +61,22 @@ class Upload:
         """Keeps more of it."""
         self._kept.append(payload)
         self.held += len(payload)
+
+    def passed(self, payload: bytes) -> None:
+        """Takes that more of it was passed on. It is kept for a second time for as long as it is not much."""
+        if self.can_replay:
+            self.keep(payload)
+            self.keep_little()
+
+    def keep_little(self) -> None:
+        """Forgets what is kept if it is much: there is no second time then."""
+        if self.held > REPLAY:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """There will be no second time."""
+        self.drop()
+        self.can_replay = False
 
     def drop(self) -> None:
         """Forgets what is kept."""

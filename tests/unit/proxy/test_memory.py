@@ -10,6 +10,7 @@ import pytest
 from gateway.proxy.connection import BULK, HIGH_WATER
 from gateway.proxy.context import Limits
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.upload import REPLAY
 from tests.support.fakes import FakeTransport, Wired
 
 READ = 256_000
@@ -50,7 +51,12 @@ async def test_answers_of_our_own_to_a_client_that_does_not_read(size: int) -> N
     transport.takes = True
     transport.drain()
     wired.turns.settle()
-    assert (transport.is_paused, client.held) == (False, 0)
+    # The first of it stays until the answer begins, for whom it is refused by.
+    assert (transport.is_paused, client.held) == (False, 1000)
+    client.data_received(b"a" * (REPLAY - 1000))
+    assert client.held == REPLAY
+    client.data_received(b"a")
+    assert client.held == 0
     assert wired.traffic.replies["/hello", 200] > answered
 
 
