@@ -6,7 +6,7 @@ Each problem says what is accepted. A default never is one: only what somebody w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from itertools import combinations
 from typing import Any, Final
@@ -94,6 +94,19 @@ def _an_application_that_is_the_sidecar(settings: ServingSettings) -> Iterator[F
             if meet(settings.app, address):
                 message = f"'{settings.app}' is this sidecar's own `{_dotted(location)}`: requests would go in a circle"
                 yield ("app",), message
+
+
+def _the_same_twice(settings: ServingSettings) -> Iterator[Finding]:
+    lists: dict[Location, Sequence[Any]] = {}
+    if isinstance(settings, GatewaySettings):
+        lists["trusted",] = settings.trusted
+    if settings.access_log is not None:
+        lists["access_log", "headers"] = settings.access_log.headers
+        lists["access_log", "mask"] = settings.access_log.mask
+    for location, items in lists.items():
+        for number, item in enumerate(items):
+            if item in items[:number]:
+                yield (*location, number), f"'{item}' is given twice"
 
 
 # --- one setting that leaves another nothing to do
@@ -202,6 +215,7 @@ def _dotted(location: Location) -> str:
 _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
     _two_listeners_on_one_address,
     _an_application_that_is_the_sidecar,
+    _the_same_twice,
     _what_another_setting_leaves_nothing_to_do,
     _routes,
     _identity,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.control.sense import Finding, has_been_set, listeners, meet, registries
@@ -18,6 +19,7 @@ from gateway.settings import (
     SidecarSettings,
     StaticRegistrySettings,
 )
+from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.yamlfile import Location
 
 BEATS: Final = {
@@ -63,6 +65,10 @@ def _one(settings: ServingSettings, location: Location, registry: Any) -> Iterat
         addresses = [((*location, "address"), registry.address)]
         if registry.scheme == "http" and registry.ca is not None:
             yield (*location, "ca"), "no certificate is looked at with `scheme: http`; `scheme: https` is what has one"
+        yield from _twice(location, "bare_tags", registry.bare_tags)
+        if BASE in registry.bare_tags:
+            place = (*location, "bare_tags", registry.bare_tags.index(BASE))
+            yield place, f"'{BASE}' means unmarked, which an instance without any such word is already"
     elif isinstance(registry, NacosRegistrySettings):
         addresses = [((*location, "addresses", number), item) for number, item in enumerate(registry.addresses)]
         if registry.address is not None:
@@ -71,6 +77,7 @@ def _one(settings: ServingSettings, location: Location, registry: Any) -> Iterat
         yield from _twice(location, "clusters", registry.clusters)
     if isinstance(registry, RemoteRegistrySettings):
         yield from _twice(location, "tag_keys", [spelling(key) for key in registry.tag_keys])
+        yield from _misspelt(location, registry.tag_keys)
     for place, address in addresses:
         for own, listened in listeners(settings):
             if meet(address, listened):
@@ -81,6 +88,15 @@ def _twice(location: Location, name: str, values: list[str]) -> Iterator[Finding
     for number, value in enumerate(values):
         if value in values[:number]:
             yield (*location, name, number), "is given twice"
+
+
+def _misspelt(location: Location, keys: Sequence[str]) -> Iterator[Finding]:
+    """A key of one's own is fine; one that is nearly an ecosystem's is a slip, and would make its instances baseline."""
+    known = {spelling(key): key for key in DEFAULT_TAG_KEYS if spelling(key) != key}
+    for number, key in enumerate(keys):
+        close = difflib.get_close_matches(spelling(key), list(known), n=1, cutoff=0.9)
+        if close and spelling(key) not in known:
+            yield (*location, "tag_keys", number), f"nothing has a key '{key}'; did you mean '{known[close[0]]}'?"
 
 
 def _static(settings: ServingSettings, location: Location, registry: StaticRegistrySettings) -> Iterator[Finding]:

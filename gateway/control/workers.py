@@ -12,11 +12,13 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import gateway
+from gateway.background import keep_running
 from gateway.control.channel import Channel, Message
 from gateway.errors import StartError
 
@@ -95,7 +97,7 @@ class Workers:
         if any(worker.process.returncode is not None for worker in self._workers.values()):
             await self.close()
             raise StartError("a worker ended while starting; see the log above")
-        self._keep(self._poll())
+        self._keep("asking workers for their statistics", self._poll)
 
     def tell(self, name: str, *values: Any) -> None:
         """Sends a message to every worker."""
@@ -196,10 +198,10 @@ class Workers:
         for name, values in self._greeting():
             worker.channel.send(name, *values)
         worker.channel.send("serve")
-        self._keep(self._listen_to(worker))
+        self._keep("listening to a worker", partial(self._listen_to, worker))
 
-    def _keep(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _keep(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        task = keep_running(what, work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -214,17 +216,21 @@ class Workers:
                 worker.answered.set()
             elif name == "leaving":
                 # Somebody asked this one to go: its successor takes the socket while it finishes.
-                worker.is_leaving = True
                 if not self._is_ending:
-                    await self._spawn(worker.index)
+                    try:
+                        await self._spawn(worker.index)
+                    except StartError as error:
+                        _log.error("%s; worker %d has a successor when it has ended", error, worker.index)
+                        continue
+                worker.is_leaving = True
             elif name == "drained":
                 self._drained_whole = self._drained_whole and values[0]
         code = await worker.process.wait()
         worker.channel.close()
         worker.answered.set()
-        if worker.statistics is not None:
-            self._gone(worker.statistics)
-            worker.statistics = None
+        statistics, worker.statistics = worker.statistics, None
+        if statistics is not None:
+            self._gone(statistics)
         if self._is_starting:
             worker.ready.set()
         elif not worker.is_leaving and not self._is_ending:

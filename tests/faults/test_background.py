@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +12,11 @@ import pytest
 
 from gateway import background
 from gateway.background import failures
+from gateway.control import workers
+from gateway.control.channel import Channel as WorkerChannel
 from gateway.control.checks import Checks
+from gateway.control.workers import Worker, Workers
+from gateway.errors import StartError
 from gateway.registry import disk
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.consul.wakeup import WakeUp
@@ -55,6 +61,61 @@ async def test_an_active_check() -> None:
     await until(lambda: Tells.checked.calls > 2)
     assert failures == {"active check": 1}
     await checks.close()
+
+
+async def test_asking_workers_for_their_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a worker that stands still would hold its share of the clients for ever."""
+    monkeypatch.setattr(workers, "POLL", 0.001)
+    supervisor, fail = Workers("none", [], list, lambda _: None), Failing()
+
+    async def refresh() -> None:
+        fail()
+
+    monkeypatch.setattr(supervisor, "refresh", refresh)
+    await supervisor.start()
+    await until(lambda: fail.calls > 2)
+    assert failures == {"asking workers for their statistics": 1}
+    await supervisor.close()
+
+
+async def test_a_worker_that_leaves_is_followed_though_its_successor_cannot_be_started_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where there is no memory for a moment; the last statistics may be such that they cannot be added up, too."""
+
+    class Channel:
+        messages = [("statistics", ({"traffic": 1},)), ("leaving", ()), None]
+
+        async def receive(self) -> Any:
+            return self.messages.pop(0) if self.messages else None
+
+        def close(self) -> None:
+            pass
+
+    class Process:
+        pid, returncode = 7, 0
+
+        async def wait(self) -> int:
+            return 0
+
+    gone, spawn = Failing(), Failing()
+    supervisor = Workers("none", [[]], list, gone)
+    supervisor._is_starting = False
+
+    async def spawned(index: int) -> None:
+        try:
+            spawn()
+        except KeyError:
+            raise StartError("cannot start a worker: no memory") from None
+
+    monkeypatch.setattr(supervisor, "_spawn", spawned)
+    monkeypatch.setattr(workers, "HASTY", 0.0)
+    worker = Worker(0, cast("asyncio.subprocess.Process", Process()), cast("WorkerChannel", Channel()))
+    supervisor._keep("listening to a worker", partial(supervisor._listen_to, worker))
+    await until(lambda: spawn.calls == 2)
+    assert (gone.calls, failures) == (1, {"listening to a worker": 1})
+    assert "cannot start a worker: no memory; worker 0 has a successor when it has ended" in caplog.messages
+    await supervisor.close()
 
 
 async def test_waiting_for_changes_in_consul() -> None:
