@@ -1,7 +1,8 @@
 """Turns the program's plain counters into Prometheus samples when somebody scrapes.
 
 Names follow https://prometheus.io/docs/practices/naming/: prefix `gateway_`, base units, `_total` on counters. Label
-values come from configuration, the registry or this program, never from a request: a client cannot make series.
+values come from configuration, the registry or this program. Where a message has a say in one (a tag, a service that an
+application calls, a status), the series have a bound: `telemetry.names`, `telemetry.counters`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gateway.proxy.origin import STATES, Connections
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
-from gateway.telemetry.counters import Histogram, Traffic
+from gateway.telemetry.counters import Histogram, Traffic, code_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ class Collector:
             for service, by_tag in traffic.exchanges.items():
                 for tag, series in by_tag.items():
                     for code, count in series.statuses.items():
-                        requests.add_metric([listener, service, tag, str(code)], count)
+                        requests.add_metric([listener, service, tag, code_of(code)], count)
                     buckets = _cumulative(series.durations)
                     durations.add_metric([listener, service, tag], buckets, series.durations.total)
                     received.add_metric([listener, service, tag], series.received)
@@ -209,7 +210,7 @@ class Collector:
             for service, count in traffic.retries_denied.items():
                 denied.add_metric([listener, service], count)
             for (route, code_number), count in traffic.replies.items():
-                replies.add_metric([listener, route, str(code_number)], count)
+                replies.add_metric([listener, route, code_of(code_number)], count)
             overhead.add_metric([listener], _cumulative(traffic.overhead), traffic.overhead.total)
             ambiguous.add_metric([listener], traffic.ambiguous)
             lines.add_metric([listener], traffic.log_lines)

@@ -103,7 +103,7 @@ class EntryGateway:
         # The data plane: in this process, or in workers, which this process feeds. Then it only answers explain.
         self._plane = EntryPlane(settings)
         self._workers: Workers | None = None
-        self._gone = Traffic()
+        self._gone = Traffic(self._plane.knows)
         if settings.workers > 1:
             self._workers = Workers(
                 "gateway.app.worker_process", dealt(listening, settings.workers), self._greeting, self._worker_gone
@@ -328,7 +328,7 @@ class EntryGateway:
         if self._workers is None:
             self._plane.statistics()
             return self._plane.traffic
-        total = Traffic()
+        total = Traffic(self._plane.knows)
         total.add(self._gone.dump())
         for statistics in self._workers.statistics():
             total.add(statistics["traffic"])

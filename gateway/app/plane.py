@@ -85,6 +85,10 @@ class EntryPlane:
         self._log_file: LineFile | None = None
         self._tls: ListenerTLS | None = None
 
+    def knows(self, service: str, tag: str) -> bool:
+        """Whether a service, and (unless empty) a tag of it, are known to the registry or to the rules."""
+        return self._publisher.knows(service, tag)
+
     @property
     def snapshot(self) -> Snapshot:
         """What is routed by now."""

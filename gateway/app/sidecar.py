@@ -109,7 +109,7 @@ class Sidecar:
         inbound_socket = sockets.one_of("inbound", settings.inbound.host, settings.inbound.port)
         outbound_socket = sockets.one_of("outbound", settings.outbound.host, settings.outbound.port)
         admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
-        self._inbound_traffic = Traffic()
+        self._inbound_traffic = Traffic(self._knows_inbound)
         self._outbound_traffic = Traffic()
         app = Instance(settings.app.host, settings.app.port)
         # The app's connections and the peers' are kept apart: the former are never retired.
@@ -257,6 +257,11 @@ class Sidecar:
             self._log_file.close()
         await self._registries.close()
         await self._admin.close()
+
+    def _knows_inbound(self, service: str, tag: str) -> bool:
+        """Whether a tag that peers send is known to somebody else too; empty: whether the service is."""
+        settings = self._settings
+        return service == settings.service and (tag in ("", BASE, settings.tag) or self._publisher.knows_tag(tag))
 
     def _traffic(self) -> dict[str, Traffic]:
         if self._log_file is not None:

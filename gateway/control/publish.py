@@ -10,7 +10,7 @@ from gateway.control.conditions import Conditions
 from gateway.proxy.origin import Origins
 from gateway.proxy.tls import UpstreamTLS
 from gateway.routing.ejection import Ejector
-from gateway.routing.instance import Instance
+from gateway.routing.instance import BASE, Instance
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
@@ -38,15 +38,26 @@ class Publisher:
         self._publish = publish
         self._origins = origins
         self._traffic = traffic
+        traffic.names.knows = self.knows
         self._turns = Turns()
         self._users: Counter[str] = Counter()
         self._conditions = Conditions(ejection, traffic, self._condition_changed)
+        self._lane_tags: frozenset[str] = frozenset()
         self.snapshot = Snapshot(0, CompiledRules.empty(), RouteTable(()), {})
 
     @property
     def ejector(self) -> Ejector:
         """Who is to be told how instances answer."""
         return self._conditions.ejector
+
+    def knows(self, service: str, tag: str) -> bool:
+        """Whether a service, and (unless empty) a tag of it, are known to the registry or to the rules."""
+        view = self.snapshot.services.get(service)
+        return view is not None and (tag in ("", BASE) or tag in view.pools or tag in self._lane_tags)
+
+    def knows_tag(self, tag: str) -> bool:
+        """Whether a tag is known to the rules, or is some instance's."""
+        return tag in self._lane_tags or any(tag in view.pools for view in self.snapshot.services.values())
 
     def configure(
         self,
@@ -64,6 +75,7 @@ class Publisher:
         changed = {name: view for name, view in views.items() if not view.is_like(services[name])}
         self.snapshot = Snapshot(revision, rules, routes, {**services, **changed})
         self._publish(self.snapshot)
+        self._lane_tags = frozenset(lane.tag for lane in rules.lanes)
         self._traffic.retain_lanes({(lane.group, lane.name) for lane in rules.lanes})
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:

@@ -1,12 +1,16 @@
 """What a process counts: plain integers in plain dicts, because a prometheus child costs ten times as much.
 
-`metrics.Collector` turns them into samples on scrape.
+`metrics.Collector` turns them into samples on scrape. However many names somebody makes up, there is a bound to the series:
+names of services and tags have one in `names`, the others one here.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import Any, Final
+
+from gateway.telemetry.names import MOST, OTHER, Names
 
 BUCKETS: Final[tuple[float, ...]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -19,7 +23,30 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 
 
 _TOTALS: Final = ("started", "ambiguous", "log_lines", "log_dropped", "internal_errors")
+_BY_PAIR: Final = ("fallbacks", "upstream_errors", "ejections")
+"""Tables by service, tag and why."""
+_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
+
+
+MOST_STATUSES: Final = 64
+"""Statuses of one service and tag that are counted by themselves. The rest is counted by class: 5 is any other 5xx."""
+MOST_LANES: Final = 2048
+"""Lanes that are counted by themselves."""
+
+
+def _class_of(status: int) -> int:
+    return status // 100 if status >= 100 else status
+
+
+def _status_in(statuses: dict[int, int], status: int) -> int:
+    """What a status is counted under among others."""
+    return status if status in statuses or len(statuses) < MOST_STATUSES else _class_of(status)
+
+
+def code_of(status: int) -> str:
+    """How a status, or the class of some, is written: `503`, `5xx`."""
+    return str(status) if status >= 100 else f"{status}xx"
 
 
 class Histogram:
@@ -50,9 +77,25 @@ class Series:
         self.received: int = 0
         self.sent: int = 0
 
+    def add(self, statuses: dict[int, int], counts: list[int], total: float, received: int, sent: int) -> None:
+        """Adds what was counted elsewhere."""
+        for status, count in statuses.items():
+            key = _status_in(self.statuses, status)
+            self.statuses[key] = self.statuses.get(key, 0) + count
+        self.durations.add(counts, total)
+        self.received += received
+        self.sent += sent
+
+    def dump(self) -> tuple[dict[int, int], list[int], float, int, int]:
+        """Everything as built-in types, for another one to `add`."""
+        return dict(self.statuses), list(self.durations.counts), self.durations.total, self.received, self.sent
+
 
 class Traffic:
-    """Counters of the data plane of one process. Keys are label values in the order the attribute's comment gives."""
+    """Counters of the data plane of one process. Keys are label values in the order the attribute's comment gives.
+
+    `knows` says of a service and a tag of it (or of a service, with an empty one) whether they are known to somebody.
+    """
 
     __slots__ = (
         "ambiguous",
@@ -65,6 +108,7 @@ class Traffic:
         "internal_errors",
         "log_dropped",
         "log_lines",
+        "names",
         "overhead",
         "refused",
         "replies",
@@ -75,7 +119,8 @@ class Traffic:
         "upstream_errors",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, knows: Callable[[str, str], bool] | None = None) -> None:
+        self.names = Names(knows or (lambda _, __: False))
         # Nested, not keyed by tuples: a tuple would be built and hashed for every request.
         self.exchanges: dict[str, dict[str, Series]] = {}  # service, tag
         self.decisions: dict[str, dict[str, int]] = {}  # lane group, lane
@@ -104,13 +149,15 @@ class Traffic:
         `received` and `sent` are bytes of the request and of the answer, heads included.
         """
         by_tag = self.exchanges.get(service)
-        if by_tag is None:
-            by_tag = self.exchanges[service] = {}
-        series = by_tag.get(tag)
+        series = None if by_tag is None else by_tag.get(tag)
         if series is None:
-            series = by_tag[tag] = Series()
+            series = self._series(service, tag)
         statuses = series.statuses
-        statuses[status] = statuses.get(status, 0) + 1
+        count = statuses.get(status, 0)
+        if not count:
+            status = _status_in(statuses, status)
+            count = statuses.get(status, 0)
+        statuses[status] = count + 1
         series.received += received
         series.sent += sent
         durations = series.durations
@@ -121,64 +168,94 @@ class Traffic:
             own.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
             own.total += overhead
 
-    def count_lane(self, group: str, lane: str) -> None:
-        """Counts one request put on a lane by a rule."""
+    def count_lane(self, group: str, lane: str, count: int = 1) -> None:
+        """Counts a request put on a lane by a rule."""
         by_lane = self.decisions.get(group)
-        if by_lane is None:
-            by_lane = self.decisions[group] = {}
-        by_lane[lane] = by_lane.get(lane, 0) + 1
+        if by_lane is None or lane not in by_lane:
+            if sum(map(len, self.decisions.values())) >= MOST_LANES:
+                group = lane = OTHER
+            by_lane = self.decisions.setdefault(group, {})
+        by_lane[lane] = by_lane.get(lane, 0) + count
 
     def count_fallback(self, service: str, tag: str, reason: str) -> None:
         """Counts one request that another pool than the wanted one served."""
-        key = (service, tag, reason)
-        self.fallbacks[key] = self.fallbacks.get(key, 0) + 1
+        self._count(self.fallbacks, service, tag, reason)
 
     def count_upstream_error(self, service: str, tag: str, kind: str) -> None:
         """Counts one failure of an upstream connection or answer."""
-        key = (service, tag, kind)
-        self.upstream_errors[key] = self.upstream_errors.get(key, 0) + 1
+        self._count(self.upstream_errors, service, tag, kind)
 
     def count_ejection(self, service: str, tag: str, cause: str) -> None:
         """Counts one instance that gets no traffic for a while."""
-        key = (service, tag, cause)
-        self.ejections[key] = self.ejections.get(key, 0) + 1
+        self._count(self.ejections, service, tag, cause)
 
-    def count_retry(self, service: str, reason: str) -> None:
+    def count_retry(self, service: str, reason: str, count: int = 1) -> None:
         """Counts one more attempt at the same request."""
         key = (service, reason)
-        self.retries[key] = self.retries.get(key, 0) + 1
+        if key not in self.retries:
+            key = (self._pair(service, "")[0], reason)
+        self.retries[key] = self.retries.get(key, 0) + count
 
-    def count_retry_denied(self, service: str) -> None:
+    def count_retry_denied(self, service: str, count: int = 1) -> None:
         """Counts one request that the retry budget did not allow another attempt."""
-        self.retries_denied[service] = self.retries_denied.get(service, 0) + 1
+        if service not in self.retries_denied:
+            service = self._pair(service, "")[0]
+        self.retries_denied[service] = self.retries_denied.get(service, 0) + count
 
-    def count_refused(self, code: str) -> None:
+    def count_refused(self, code: str, count: int = 1) -> None:
         """Counts one request that was answered with an error before it had a route."""
-        self.refused[code] = self.refused.get(code, 0) + 1
+        self.refused[code] = self.refused.get(code, 0) + count
 
-    def count_reply(self, route: str, status: int) -> None:
-        """Counts one request that its route answered without a service."""
+    def count_reply(self, route: str, status: int, count: int = 1) -> None:
+        """Counts a request that its route answered without a service."""
         key = (route, status)
-        self.replies[key] = self.replies.get(key, 0) + 1
+        if key not in self.replies and len(self.replies) >= MOST:
+            key = (OTHER, _class_of(status))
+        self.replies[key] = self.replies.get(key, 0) + count
+
+    def _series(self, service: str, tag: str) -> Series:
+        """The series of a service and a tag, made when first asked for."""
+        service, tag = self._pair(service, tag)
+        by_tag = self.exchanges.setdefault(service, {})
+        series = by_tag.get(tag)
+        if series is None:
+            series = by_tag[tag] = Series()
+        return series
+
+    def _count(self, table: dict[tuple[str, str, str], int], service: str, tag: str, why: str, count: int = 1) -> None:
+        key = (service, tag, why)
+        if key not in table:
+            key = (*self._pair(service, tag), why)
+        table[key] = table.get(key, 0) + count
+
+    def _pair(self, service: str, tag: str) -> tuple[str, str]:
+        """What a service and a tag are counted under, of which nothing was counted yet."""
+        pair = self.names.admit(service, tag)
+        for gone in self.names.outgrown():
+            self._fold(*gone)
+        return pair
+
+    def _fold(self, service: str, tag: str) -> None:
+        """Counts what was counted under a pair under another one."""
+        by_tag = self.exchanges.get(service, {})
+        series = by_tag.pop(tag, None)
+        if series is not None:
+            by_tag.setdefault(OTHER, Series()).add(*series.dump())
+        for name in _BY_PAIR:
+            table = getattr(self, name)
+            for key in [key for key in table if key[0] == service and key[1] == tag]:
+                other = (service, OTHER, key[2])
+                table[other] = table.get(other, 0) + table.pop(key)
 
     def dump(self) -> dict[str, Any]:
         """Everything counted as built-in types, for another process to `add`."""
         return {
             "exchanges": {
-                service: {
-                    tag: (
-                        dict(series.statuses),
-                        list(series.durations.counts),
-                        series.durations.total,
-                        series.received,
-                        series.sent,
-                    )
-                    for tag, series in by_tag.items()
-                }
+                service: {tag: series.dump() for tag, series in by_tag.items()}
                 for service, by_tag in self.exchanges.items()
             },
             "decisions": {group: dict(by_lane) for group, by_lane in self.decisions.items()},
-            "tables": [dict(table) for table in self._tables()],
+            "tables": {name: dict(getattr(self, name)) for name in _TABLES},
             "overhead": (list(self.overhead.counts), self.overhead.total),
             "numbers": {name: getattr(self, name) for name in _TOTALS},
             "gauges": {name: getattr(self, name) for name in _GAUGES},
@@ -187,23 +264,23 @@ class Traffic:
     def add(self, dump: dict[str, Any], alive: bool = True) -> None:
         """Adds another process's dump; of one that is not alive only what was counted, not what was going on."""
         for service, by_tag in dump["exchanges"].items():
-            mine = self.exchanges.setdefault(service, {})
-            for tag, (statuses, counts, total, received, sent) in by_tag.items():
-                series = mine.get(tag)
-                if series is None:
-                    series = mine[tag] = Series()
-                for status, count in statuses.items():
-                    series.statuses[status] = series.statuses.get(status, 0) + count
-                series.durations.add(counts, total)
-                series.received += received
-                series.sent += sent
+            for tag, counted in by_tag.items():
+                self._series(service, tag).add(*counted)
         for group, by_lane in dump["decisions"].items():
-            lanes = self.decisions.setdefault(group, {})
             for lane, count in by_lane.items():
-                lanes[lane] = lanes.get(lane, 0) + count
-        for table, other in zip(self._tables(), dump["tables"], strict=True):
-            for key, count in other.items():
-                table[key] = table.get(key, 0) + count
+                self.count_lane(group, lane, count)
+        tables = dump["tables"]
+        for name in _BY_PAIR:
+            for (service, tag, why), count in tables[name].items():
+                self._count(getattr(self, name), service, tag, why, count)
+        for (service, reason), count in tables["retries"].items():
+            self.count_retry(service, reason, count)
+        for service, count in tables["retries_denied"].items():
+            self.count_retry_denied(service, count)
+        for code, count in tables["refused"].items():
+            self.count_refused(code, count)
+        for (route, status), count in tables["replies"].items():
+            self.count_reply(route, status, count)
         self.overhead.add(*dump["overhead"])
         for name, count in dump["numbers"].items():
             setattr(self, name, getattr(self, name) + count)
@@ -211,20 +288,9 @@ class Traffic:
             for name, count in dump["gauges"].items():
                 setattr(self, name, getattr(self, name) + count)
 
-    def _tables(self) -> list[dict[Any, int]]:
-        """The plain tables of counts, in a fixed order."""
-        return [
-            self.fallbacks,
-            self.upstream_errors,
-            self.ejections,
-            self.retries,
-            self.retries_denied,
-            self.refused,
-            self.replies,
-        ]
-
     def forget_service(self, service: str) -> None:
         """Drops the series of a service that is not routed to any more."""
+        self.names.forget(service)
         self.exchanges.pop(service, None)
         self.fallbacks = {key: count for key, count in self.fallbacks.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
