@@ -8,8 +8,12 @@ import pytest
 from hypothesis import settings
 
 from gateway.registry.embedded.server import EmbeddedRegistry
-from tests.support.origin import Origin
-from tests.support.proxy import Proxy
+
+# Before anybody imports it: its assertions explain themselves like a test's.
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.origin import Origin  # noqa: E402
+from tests.support.proxy import Proxy  # noqa: E402
 
 # The same examples on every run: a failure in CI is a failure at the desk, and slow machines are not failures.
 settings.register_profile("default-here", derandomize=True, deadline=None)

@@ -7,12 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.proxy.context import Timeouts
+from tests.support.hostile import started
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
-
-pytest.register_assert_rewrite("tests.support.hostile")
-
-from tests.support.hostile import started  # noqa: E402
 
 
 @pytest.fixture
