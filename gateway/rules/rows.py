@@ -33,6 +33,11 @@ def rows_of(conditions: Sequence[Condition], mode: str) -> list[Row]:
     return _all(conditions, False) if mode == "all" else _any(conditions, False)
 
 
+def rows_against(conditions: Sequence[Condition], mode: str) -> list[Row]:
+    """The alternatives of what a lane does not take, its paths left out. Raises TooManyRows."""
+    return _any(conditions, True) if mode == "all" else _all(conditions, True)
+
+
 def _rows(condition: Condition, negated: bool) -> list[Row]:
     if condition.not_ is not None:
         return _rows(condition.not_, not negated)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +80,15 @@ def _show(item: Placed) -> None:
     if finding.hint:
         echo(f"    hint: {finding.hint}")
     if finding.witness is not None:
-        witness = dict(finding.witness)
-        request = f"{witness.pop('method')} {witness.pop('url')}"
-        headers = "".join(f" -H '{name}: {value}'" for name, value in witness.pop("headers").items())
-        rest = "".join(f" {key}={value}" for key, value in witness.items())
-        echo(f"    such as: {request}{headers}{rest}")
+        echo(f"    such as: {_as_arguments(finding.witness)}")
+
+
+def _as_arguments(witness: Mapping[str, Any]) -> str:
+    """A request as `gateway explain` takes it, as far as it does."""
+    rest = dict(witness)
+    words = [rest.pop("method"), rest.pop("url")]
+    for name, value in rest.pop("headers").items():
+        words += ["-H", f"{name}: {value}"]
+    for key, option in (("client_ip", "--client-ip"), ("body", "-d")):
+        words += [option, rest.pop(key)] if key in rest else []
+    return " ".join([*map(shlex.quote, words), *(f"{key}={value}" for key, value in rest.items())])

@@ -33,6 +33,12 @@ class Interval:
         """Whether all of the other's numbers are in it."""
         return self.low <= other.low and other.high <= self.high
 
+    def without(self, other: Interval) -> Interval:
+        """The numbers that are not in the other, where those are at an end of these, or all; else all of these."""
+        low = other.high + 1 if other.low <= self.low <= other.high else self.low
+        high = other.low - 1 if other.low <= self.high <= other.high else self.high
+        return Interval(low, high)
+
     def samples(self) -> Iterator[str]:
         """Some of its numbers, as they are written; round ones first."""
         low, high = self.low, self.high

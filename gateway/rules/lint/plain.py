@@ -10,43 +10,54 @@ from urllib.parse import unquote
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import show_condition
 from gateway.rules.lint.findings import Finding, Knowledge
-from gateway.rules.lint.reach import holds_always
 from gateway.rules.model import Lane, LaneGroup
+from gateway.rules.rows import rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import key_of, show_spans
 
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_LINE: Final = "without a line break and "
+_PATTERNS: Final = {
+    **dict.fromkeys((".*", "^.*", ".*$", "^.*$", "(.*)"), _LINE),
+    **dict.fromkeys(("(?s:.*)", "(?s).*"), ""),
+}
+"""Patterns of nearly every value, and what there may not be in one."""
 
 
 def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Finding]:
     """What one lane's conditions say that is seldom meant."""
     leaves = lane.leaves()
+    asked = {
+        id(literal.condition) for row in rows_of(lane.match, lane.match_mode) for literal in row if not literal.negated
+    }
     for leaf in leaves:
         text = show_condition(leaf)
         if leaf.header == known.tag_header:
             hint = "mark requests by something that only your own people have, or let the debug header choose the lane"
             message = f"{text}: a condition sees the tag header as it was sent"
             yield Finding("GR501", group.name, lane.name, "match", message, hint)
-        if holds_always(leaf):
+        values = _everything(leaf)
+        if values:
             hint = "say `exists: true` where that is meant, or leave the condition out"
-            yield Finding("GR105", group.name, lane.name, "match", f"{text} holds of every value", hint)
+            yield Finding("GR105", group.name, lane.name, "match", f"{text} holds of every value{values}", hint)
         escaped = _escaped(leaf) if leaf.source in ("param", "baggage") else ""
         if escaped:
             message = f"{text}: values are decoded before they are compared"
             hint = f"write {unquote(escaped)!r}, unless what is sent has its percent sign escaped"
             yield Finding("GR106", group.name, lane.name, "match", message, hint)
         subject = f"{leaf.source} {leaf.name}".strip()
-        is_covered = any(
+        is_covered = id(leaf) not in asked or any(
             (other.source, other.name) == (leaf.source, leaf.name)
             and (other.test.exists is False or other.test.absent is True)
             for other in leaves
         )
         if (leaf.test.not_equals is not None or leaf.test.not_in is not None) and leaf.name and not is_covered:
             hint = f"take them too: any: [{{…}}, {{{leaf.source}: {leaf.name}, absent: true}}], or use `not`"
-            yield Finding("GR303", group.name, lane.name, "match", f"{text}: requests without {subject} are out", hint)
+            message = f"{text} does not hold of requests without {subject}"
+            yield Finding("GR303", group.name, lane.name, "match", message, hint)
         if leaf.test.percent is not None and leaf.cookie is not None and leaf.issue is None and not is_covered:
             hint = "`issue: 30d` beside the percent gives them one"
-            message = f"{text}: clients without the cookie are out"
+            message = f"{text}: clients without the cookie are out of the share"
             yield Finding("GR302", group.name, lane.name, "match", message, hint)
         if leaf.body is not None and known.inspects_body is False:
             hint = "give the route `inspect_body: 65536`"
@@ -58,6 +69,22 @@ def _escaped(leaf: Condition) -> str:
     test = leaf.test
     texts = [*test.texts(), *(text for text in (test.prefix, test.suffix, test.contains) if text)]
     return next((text for text in texts if _ESCAPE.search(text)), "")
+
+
+def _everything(condition: Condition) -> str:
+    """Of which values a condition holds, where that is all of them, or nearly; empty where it is not."""
+    test = condition.test
+    if test.regex is not None:
+        lines = _PATTERNS.get(test.regex)
+        return "" if lines is None else f" {lines}of at most 1,024 characters"
+    is_all = (
+        test.prefix == ""
+        or test.suffix == ""
+        or test.contains == ""
+        or (condition.source == "path" and test.prefix == "/")
+        or test.percent in (100, ["0-100"])
+    )
+    return " there is" if is_all else ""
 
 
 def of_expiry(group: LaneGroup, lane: Lane, known: Knowledge, now: float) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import islice
 from typing import Any, Final
@@ -54,7 +54,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A row with the lane it is of."""
+    """A row with the lane it is of. `keeps`: a sticky cookie may hold clients in the lane's share."""
 
     rules: RuleSet
     group: LaneGroup
@@ -62,6 +62,11 @@ class Setting:
     lane: str
     paths: tuple[str, ...]
     row: Row
+    keeps: bool = False
+
+    def of(self, row: Row) -> Setting:
+        """The same of another row."""
+        return replace(self, row=row)
 
 
 def wishes_of(setting: Setting) -> dict[Key, Wish]:
@@ -90,7 +95,7 @@ def satisfies(setting: Setting, wish: Wish, value: str) -> bool:
     """Whether a value that is there is what a row asks for."""
     if wish.source == "path" and not value.startswith("/"):
         return False  # no request has such a path
-    if wish.must_be_absent or (wish.paths and not _is_below(value, wish.paths)):
+    if wish.must_be_absent or (wish.paths and not is_below(value, wish.paths)):
         return False
     return all(_holds(setting, item, value) for item in wish.positive) and not any(
         _holds(setting, item, value) for item in wish.negative
@@ -179,7 +184,8 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
     yield from (base, "", "0", "1", "-1", base + "2", base + "3")
 
 
-_LITERAL: Final = re.compile(r"[\w/:@ -]*")
+_PATH: Final = "/%*!$&'()+,;=:@~"
+"""What a path may have in it as it is (RFC 3986 §3.3)."""
 
 
 def _samples(pattern: str) -> Iterator[str]:
@@ -198,7 +204,8 @@ def _samples(pattern: str) -> Iterator[str]:
     yield from (filled.replace("\\", ""), *(part for part in filled.replace("\\", "").split("|")), "", "x", "1")
 
 
-def _is_below(path: str, paths: Sequence[str]) -> bool:
+def is_below(path: str, paths: Sequence[str]) -> bool:
+    """Whether a path is one of these, or below one."""
     closed = path if path.endswith("/") else path + "/"
     return any(closed.startswith(item.rstrip("/") + "/") for item in paths)
 
@@ -243,7 +250,7 @@ def _request(values: dict[Key, str]) -> tuple[Request, dict[str, Any]] | None:
         return names[source][0][1] if source in names else default
 
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in names.get("param", []))
-    url = f"http://{only('host', 'shop.example')}{quote(only('path', '/'), safe='/%*')}{'?' + query if query else ''}"
+    url = f"http://{only('host', 'shop.example')}{quote(only('path', '/'), safe=_PATH)}{'?' + query if query else ''}"
     headers = [(name, value) for name, value in names.get("header", [])]
     for source, joint in (("cookie", "; "), ("baggage", ",")):
         if source in names:
