@@ -9,7 +9,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from gateway import hop
-from gateway.proxy.origin import Busy
+from gateway.proxy.origin import Busy, Exhausted
 from gateway.proxy.replies import STATUS_OF
 from gateway.routing.ejection import CONNECT, ERRORS, UNAVAILABLE
 from gateway.routing.instance import BASE
@@ -55,6 +55,10 @@ async def connect_and_send(exchange: Exchange) -> None:
             context.traffic.count_upstream_error(decision.service, decision.pool, "busy")
             if not exchange.is_over:
                 exchange.fail(503, "upstream_busy", f"every connection to {instance.address} is in use")
+            return
+        except Exhausted:
+            if not exchange.is_over:
+                exchange.fail(503, "overloaded", "this gateway can open no more connections")
             return
         except (OSError, ValueError) as error:  # ValueError: a host that cannot even be looked up (`a..b`)
             kind = _kind_of(error)

@@ -96,10 +96,7 @@ class Connection:
         """The connection is open, its TLS handshake done."""
         self.transport = transport
         self.is_encrypted = transport.get_extra_info("ssl_object") is not None
-        try:
-            self.opened()
-        except Exception as error:
-            self.caught(error)
+        self.run(self.opened)
 
     def data_received(self, data: bytes) -> None:
         """The peer has sent something."""
@@ -129,29 +126,27 @@ class Connection:
     def pause_writing(self) -> None:
         """The peer does not read as fast as this program writes."""
         self.writes_paused = True
-        try:
-            self.watch()
-            self.stalled()
-        except Exception as error:
-            self.caught(error)
+        self.watch()
+        self.run(self.stalled)
 
     def resume_writing(self) -> None:
         """The peer has read what waited."""
         self.writes_paused = False
-        try:
-            self.drained()
-        except Exception as error:
-            self.caught(error)
+        self.run(self.drained)
 
     def go_on(self) -> None:
         """It is this connection's turn again."""
         self.is_resting = False
-        try:
-            self.proceed()
-        except Exception as error:
-            self.caught(error)
+        self.run(self.proceed)
         if not self.is_resting and not self.is_paused and self.transport is not None:
             self._read(self.transport)
+
+    def run(self, step: Callable[[], None]) -> None:
+        """Takes a step that may raise, and from which nobody else is to suffer."""
+        try:
+            step()
+        except Exception as error:
+            self.caught(error)
 
     def caught(self, error: Exception) -> None:
         """Deals with an error of this program."""

@@ -11,6 +11,7 @@ from gateway.http.address import plain_ip
 from gateway.http.grammar import check_partial, too_large
 from gateway.http.request import HeadReader
 from gateway.proxy.connection import HIGH_WATER, Connection
+from gateway.proxy.descriptors import RESERVE, is_short
 from gateway.proxy.download import FEW
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.replies import error_reply
@@ -99,8 +100,16 @@ class Downstream(Connection):
         elif mine > limits.connections_per_client:
             most = limits.connections_per_client
             self._refuse(ProtocolError(429, "too_many_connections", f"{ip} has more than {most} connections open"))
-        if len(context.connections) > limits.connections and not self._is_closing:
+        if self._is_closing:
+            return
+        if len(context.connections) > limits.connections:
             self._refuse(ProtocolError(503, "overloaded", f"more than {limits.connections} connections are open"))
+        elif is_short(transport, RESERVE):
+            # Closed at once: what lingers would take the descriptor that is missing.
+            self._tell_refusal(ProtocolError(503, "overloaded", "this gateway can open no more connections"))
+            self._is_closing = True
+            self.flush()
+            transport.close()
 
     def received(self, data: bytes) -> None:
         """Takes what the client sent."""
@@ -296,15 +305,18 @@ class Downstream(Connection):
         """Answers a message that must not be forwarded, and closes: where the next one would start is unknown."""
         exchange = self._exchange
         if exchange is None:
-            self.context.traffic.count_refused(error.code)
-            if self.context.log is not None:
-                self.context.log.record_refused(self.peer.ip, error.status, error.code)
-            self.write(error_reply(error.status, error.code, error.detail, None, False))
+            self._tell_refusal(error)
             self._close_gently()
         elif exchange.tunnel is not None or exchange.has_answered:
             exchange.abort(error.status, error.code)
         else:
             exchange.fail(error.status, error.code, error.detail)
+
+    def _tell_refusal(self, error: ProtocolError) -> None:
+        self.context.traffic.count_refused(error.code)
+        if self.context.log is not None:
+            self.context.log.record_refused(self.peer.ip, error.status, error.code)
+        self.write(error_reply(error.status, error.code, error.detail, None, False))
 
     # --- what an exchange asks for
 

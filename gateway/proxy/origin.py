@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.proxy.connection import Outbox
+from gateway.proxy.descriptors import OUT_OF_THEM, RESERVE, is_short, tell
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
@@ -23,6 +24,10 @@ Connections = dict[str, tuple[int, int, int, int]]
 
 class Busy(Exception):
     """The instance's connections are all in use, and none came free in time."""
+
+
+class Exhausted(Exception):
+    """This process can open no more connections, to whomever."""
 
 
 class Origin:
@@ -96,7 +101,7 @@ class Origin:
         `is_new`: one that has not been idle, for a request that has met one which the instance had closed.
 
         Raises OSError (TimeoutError included) when the connection could not be made, ValueError where the host is no name, Busy
-        when none came free; each within `timeout` seconds.
+        when none came free, Exhausted where it is not the instance's fault; each within `timeout` seconds.
         """
         if self._idle and not is_new:
             return self._idle.pop()
@@ -134,11 +139,16 @@ class Origin:
         try:
             async with asyncio.timeout(timeout):
                 await self._connect(upstream)
-        except BaseException:
+            if upstream.transport is not None and is_short(upstream.transport, RESERVE // 2):
+                raise Exhausted
+        except BaseException as error:
             if upstream.transport is None and not upstream.is_lost:
                 self._give_back(None)  # nothing will tell that it was lost: it never was
             else:
                 upstream.close()
+            if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
+                tell()
+                raise Exhausted from error
             raise
         return upstream
 

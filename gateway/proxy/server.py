@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 
 from gateway.errors import StartError
+from gateway.proxy import descriptors
 from gateway.proxy.certificates import ListenerTLS
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
@@ -58,6 +59,7 @@ class Listener:
     async def start(self) -> None:
         """Begins to accept."""
         context = self._context
+        descriptors.warn_of_shortage(context.limits.connections, context.limits.in_flight)
         for sock in self._sockets:
             server = await context.loop.create_server(
                 lambda: Downstream(context),  # type: ignore[arg-type,return-value]
@@ -73,8 +75,9 @@ class Listener:
         now = context.now = context.loop.time()
         self._timer = context.loop.call_later(TICK, self._tick)
         for connection in [connection for connection in context.connections if connection.deadline < now]:
-            connection.deadline_passed()
+            connection.run(connection.deadline_passed)
         context.origins.close_idle(now - context.timeouts.upstream_idle)
+        descriptors.look()
         if context.log is not None:
             context.log.flush()
 
@@ -133,6 +136,7 @@ class Listener:
                 lambda: Downstream(context),  # type: ignore[type-var]
                 sock,
                 ssl=self._ssl,
+                ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
             )
 
     async def close(self) -> None:

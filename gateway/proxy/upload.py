@@ -10,6 +10,8 @@ from gateway.http.request import CHUNKED
 PIECE: Final = 32768
 """Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""
 
+SMALL: Final = 4096
+"""Bytes of a piece to which the next one is joined: each by itself takes 40 bytes, and a client may send one at a time."""
 REPLAY: Final = 65536
 """Bytes of a body that are kept after they were passed on: a sidecar may refuse the request unread, and it goes elsewhere."""
 
@@ -59,7 +61,11 @@ class Upload:
 
     def keep(self, payload: bytes) -> None:
         """Keeps more of it."""
-        self._kept.append(payload)
+        kept = self._kept
+        if kept and len(kept[-1]) < SMALL:
+            kept[-1] += payload
+        else:
+            kept.append(payload)
         self.held += len(payload)
 
     def passed(self, payload: bytes) -> None:
