@@ -64,7 +64,7 @@ def _too_large(limit: int) -> Rejected:
 def parse_json(content: bytes) -> Any:
     """The JSON value of a body. Raises Rejected for what is none (RFC 8259), or holds what nobody can use.
 
-    That is a number that overflows, a name given twice, half a surrogate pair, values nested too deeply. For a thread, where
+    That is a number that overflows, a name given twice, a lone surrogate, values nested too deeply. For a thread, where
     it is not small.
     """
     try:
@@ -75,7 +75,7 @@ def parse_json(content: bytes) -> Any:
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise Rejected(400, "bad_json", "the body has half a surrogate pair in it") from error
+        raise Rejected(400, "bad_json", "the body holds a lone surrogate, which is no character") from error
     except UnicodeDecodeError as error:
         raise Rejected(400, "bad_json", f"the body is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:

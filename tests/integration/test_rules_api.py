@@ -146,7 +146,7 @@ async def test_a_change_leaves_everything_else_in_the_file_as_it_was(admin: Admi
     )
     assert (await admin.ask("GET", lane))[1]["lane"]["match"] == [{"header": "x", "equals": "a\u0085b"}]
     status, body, _ = await admin.ask("PATCH", lane, {"owner": "\ud800"})
-    assert (status, body["detail"]) == (400, r"'\ud800' holds a lone surrogate, which is no character")
+    assert (status, body["detail"]) == (400, "the body holds a lone surrogate, which is no character")
     assert (await admin.ask("DELETE", lane))[0] == 200
     assert (
         admin.file == SEVERAL[: SEVERAL.index("      - name: last")] + "      # add lanes above this line\n# the end\n"
@@ -174,7 +174,7 @@ async def test_a_change_that_does_not_check_names_the_field_and_changes_nothing(
     for _ in range(400):
         nested = {"not": nested}
     status, body, _ = await admin.ask("POST", "/groups/demo/lanes", {**BLUE, "match": [nested]})
-    assert (status, body["detail"]) == (400, "more than 64 values inside one another")
+    assert (status, body["detail"]) == (400, "the body is nested too deeply: more than 64 values inside one another")
     assert admin.file == before
     assert (await admin.ask("GET", "/status"))[1]["revision"] == 2
     status, body, _ = await admin.ask("POST", "/groups/demo/lanes?dry_run=true", BLUE)
