@@ -70,8 +70,10 @@ class Predecessor:
         try:
             sock.settimeout(PATIENCE)
             await asyncio.to_thread(sock.connect, str(path))
+            pid, user = _peer_of(sock)
+            if user not in (0, os.geteuid()):
+                raise ValueError(f"process {pid} there belongs to user {user}, who is not to say where we listen")
             first, descriptors = await asyncio.to_thread(_receive_sockets, sock)
-            pid = _pid_of(sock)
         except (FileNotFoundError, ConnectionRefusedError):
             sock.close()
             return None
@@ -183,7 +185,7 @@ class Offer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The loop's own socket may only be looked at.
         with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as sock:
-            pid = _pid_of(sock)
+            pid, _ = _peer_of(sock)
             names = [name for name, _ in self._sockets]
             first: State = {"protocol": PROTOCOL, "version": __version__, "role": self._role, "sockets": names}
             if self._is_busy:
@@ -231,10 +233,10 @@ def _problem(first: Mapping[str, Any], role: str, count: int) -> str:
     return ""
 
 
-def _pid_of(sock: socket.socket) -> int:
-    """Who is at the other end of a Unix socket."""
-    pid: int = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
-    return pid
+def _peer_of(sock: socket.socket) -> tuple[int, int]:
+    """Who is at the other end of a Unix socket: the numbers of the process and of its user."""
+    pid, user, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return pid, user
 
 
 def _receive_sockets(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
