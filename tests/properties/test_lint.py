@@ -238,7 +238,7 @@ def is_dead(facts: list[Fact]) -> bool:
 FIELD = st.sampled_from([*OF_FIELD, "param", "path", "param"])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(FIELD.flatmap(lambda field: st.tuples(st.just(field), groups([field, "path"], 1))))
 def test_a_row_that_is_proved_dead_takes_nobody(drawn: tuple[str, LaneGroup]) -> None:
     field, group = drawn
@@ -248,7 +248,7 @@ def test_a_row_that_is_proved_dead_takes_nobody(drawn: tuple[str, LaneGroup]) ->
             assert taken(group, alone(row, lane), REQUESTS[field]) == []
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(FIELD.flatmap(lambda field: st.tuples(st.just(field), groups([field, "method"], 2))))
 def test_a_row_that_is_proved_to_be_within_a_lane_is(drawn: tuple[str, LaneGroup]) -> None:
     """And a lane that takes all that nobody asks anything of takes everything."""
@@ -266,7 +266,7 @@ def test_a_row_that_is_proved_to_be_within_a_lane_is(drawn: tuple[str, LaneGroup
             assert taken(group, wide, several) == several
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     FIELD.flatmap(
         lambda field: st.tuples(st.just(field), groups([field, "path"], 3), groups([field, "cookie"], 2, "g1"))
