@@ -7,7 +7,6 @@ of its place: in braces where braces are, on lines of its own where those are, w
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
@@ -88,11 +87,13 @@ class _Place:
             return self._with_new_key(key, value)
         name, found = pair
         if found.is_block:
-            first = self._first(found)
+            first = self._tree.first(found)
             if self._is_first_on_line(first):
                 if _is_block(value):
                     column = self._column(first)
-                    deeper = 0 if isinstance(value, list) else max(0, self._column(self._mark(name)) + _INDENT - column)
+                    deeper = (
+                        0 if isinstance(value, list) else max(0, self._column(self._tree.mark(name)) + _INDENT - column)
+                    )
                     return self._with((first, found.end, " " * deeper + self._lines(value, column + deeper)))
                 behind = self._behind_headers(name.end, first)
                 return self._with((behind, behind, f" {_braced(value)}"), self._line_cut(first, found.end))
@@ -102,7 +103,7 @@ class _Place:
     def _with_new_key(self, key: str, value: Any) -> str:
         node = self._node
         if node.is_block:
-            column = self._column(self._first(node))
+            column = self._column(self._tree.first(node))
             at = self._line_end(node.end)
             return self._with((at, at, self._line_break + " " * column + self._lines({key: value}, column)))
         at, comma = (node.members[-1].end, ", ") if node.members else (node.end - 1, "")
@@ -114,7 +115,7 @@ class _Place:
         index = next((index for index, (name, _) in enumerate(pairs) if name.value == key), None)
         if index is None:
             return self._text
-        spans = [(self._mark(name), value.end) for name, value in pairs]
+        spans = [(self._tree.mark(name), value.end) for name, value in pairs]
         if node.is_flow:
             return self._with(*self._flow_cut(spans, index))
         if len(pairs) == 1:
@@ -130,14 +131,14 @@ class _Place:
             return self._with(*(self._flow_item(found, item) if found.is_flow else [self._block_item(found, item)]))
         if self._node.is_flow or found.kind == "map":
             return self.with_key(key, [item])
-        column = self._column(self._mark(name)) + _INDENT
+        column = self._column(self._tree.mark(name)) + _INDENT
         at = self._line_end(found.end)
         lines = self._line_break + " " * column + self._lines([item], column)
         return self._with((self._behind_headers(name.end, found.start), found.end, ""), (at, at, lines))
 
     def without_item(self, index: int) -> str:
         node = self._node
-        spans = [(self._dash(member) if node.is_block else member.start, member.end) for member in node.members]
+        spans = [(self._tree.dash(member) if node.is_block else member.start, member.end) for member in node.members]
         if node.is_flow:
             return self._with(*self._flow_cut(spans, index))
         if len(spans) > 1:
@@ -150,7 +151,7 @@ class _Place:
 
     def _block_item(self, found: Node, item: Any) -> Splice:
         """One more item behind the last, and behind the comments that stand to the right of its dash."""
-        column = self._column(self._dash(found.members[0]))
+        column = self._column(self._tree.dash(found.members[0]))
         at = self._line_end(found.members[-1].end)
         while at < len(self._text):
             comment = _COMMENT_LINE.match(self._text, self._next_line(at))
@@ -197,16 +198,6 @@ class _Place:
 
     def _pair(self, key: str) -> tuple[Node, Node] | None:
         return next(((name, value) for name, value in self._node.pairs() if name.value == key), None)
-
-    def _first(self, node: Node) -> int:
-        """Where a list or mapping on lines of its own begins, behind its anchor and its tag."""
-        return self._dash(node.members[0]) if node.kind == "list" else self._mark(node.members[0])
-
-    def _dash(self, item: Node) -> int:
-        return self._tree.dashes[bisect_left(self._tree.dashes, item.start) - 1]
-
-    def _mark(self, key: Node) -> int:
-        return self._tree.marks[bisect_right(self._tree.marks, key.start) - 1]
 
     def _behind_headers(self, start: int, end: int) -> int:
         """Behind the last colon, anchor or tag between two places."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -68,7 +69,7 @@ class Tree:
     """The tree of a text that is one sound YAML document, not an empty one.
 
     `dashes` and `commas` are where those stand; `headers` the spans of anchors, tags and the colons behind keys; `marks`
-    where keys begin, with the question mark that one may have.
+    where keys begin.
     """
 
     def __init__(self, text: str) -> None:
@@ -100,6 +101,18 @@ class Tree:
                 break
             found.append(inner)
         return found
+
+    def dash(self, item: Node) -> int:
+        """Where the dash before an item of a list stands."""
+        return self.dashes[bisect_left(self.dashes, item.start) - 1]
+
+    def mark(self, key: Node) -> int:
+        """Where a key begins, with the question mark that one may have."""
+        return self.marks[bisect_right(self.marks, key.start) - 1]
+
+    def first(self, node: Node) -> int:
+        """Where the first member of a list or mapping on lines of its own begins, behind its anchor and its tag."""
+        return self.dash(node.members[0]) if node.kind == "list" else self.mark(node.members[0])
 
     def aliases(self, node: Node) -> list[Node]:
         """The aliases that refer to a node, in order."""

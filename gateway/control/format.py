@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import ScalarNode
-from ruamel.yaml.resolver import VersionedResolver
 
 from gateway.errors import ConfigError, Problem
 from gateway.rules.conditions import Test
 from gateway.rules.model import Lane, LaneGroup
-from gateway.yamlfile import NULLS, parse_verbatim
+from gateway.yamlfile import parse_verbatim
+from gateway.yamlformat import Unformattable, reformatted
 from gateway.yamltree import comments_of
-from gateway.yamlwriter import WIDTH, OneLine, write_yaml
+from gateway.yamlwriter import OneLine, write_yaml
 
 
 def formatted(text: str, file: str) -> str:
-    """The text in the one format. Raises ConfigError where it is not YAML, or where formatting would change what it says."""
+    """The text in the one form. Raises ConfigError where it is not YAML, or where formatting would change what it says."""
     before = parse_verbatim(text, file).data
-    stream = io.StringIO()
-    yaml = _round_trip()
+    if before is None:
+        return text
     try:
-        tree = yaml.load(text.replace("\r\n", "\n"))
-        if tree is None:
-            return text
-        yaml.dump(tree, stream)
-    except YAMLError as error:
-        raise ConfigError([Problem(file, 1, 1, f"cannot be formatted: {error}")]) from error
-    written = "".join(f"{line.rstrip(' ')}\n" for line in stream.getvalue().strip("\n").split("\n"))
+        written = reformatted(text)
+    except Unformattable as error:
+        raise ConfigError([_left_alone(text, error.at, file, f"cannot be formatted: {error}")]) from error
     _check_kept(text, written, before, file)
     return written.replace("\n", "\r\n") if "\r\n" in text else written
 
@@ -47,34 +38,13 @@ def _check_kept(text: str, written: str, data: Any, file: str) -> None:
     kept = [comment for _, comment in comments_of(written)]
     for at, comment in comments_of(text):
         if comment not in kept:
-            before = text[:at]
-            message = (
-                "cannot be formatted without losing this comment; the file is left alone. Put it before the braces"
-            )
-            place = before.count("\n") + 1, at - before.rfind("\n")
-            raise ConfigError([Problem(file, *place, message)])
+            raise ConfigError([_left_alone(text, at, file, "cannot be formatted without losing this comment")])
         kept.remove(comment)
 
 
-def _round_trip() -> YAML:
-    """Reads and writes YAML without losing comments, order or quotes."""
-    yaml = YAML(typ="rt")
-    yaml.Resolver = _AsWritten
-    yaml.preserve_quotes = True
-    yaml.width = WIDTH
-    yaml.brace_single_entry_mapping_in_flow_sequence = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.allow_duplicate_keys = True  # the gateway's own reader says where they are
-    return yaml
-
-
-class _AsWritten(VersionedResolver):
-    """Takes everything but nothing for text, as the gateway's own reader does: numbers and dates keep their form."""
-
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
-        if kind is ScalarNode and implicit[0] and value not in NULLS:
-            return self.DEFAULT_SCALAR_TAG
-        return super().resolve(kind, value, implicit)
+def _left_alone(text: str, at: int, file: str, message: str) -> Problem:
+    before = text[:at]
+    return Problem(file, before.count("\n") + 1, at - before.rfind("\n"), f"{message}; the file is left alone")
 
 
 def written(groups: Iterable[LaneGroup]) -> str:

@@ -29,7 +29,7 @@ SEGMENTS = {
     "some": frozenset({"x", "5", "XY"}),
     "others": frozenset({"y", "5", "Straße"}),
     "nobody": frozenset[str](),
-    "nets": frozenset({"10.0.0.0/8", "::1"}),
+    "nets": frozenset({"::ffff:10.0.0.0/104", "::1"}),
 }
 
 # One field or two, and texts that begin, end and contain one another: proofs are about conditions that meet.
@@ -42,7 +42,9 @@ PATTERNS = st.sampled_from(
 NUMBERS = st.sampled_from([-5, 0, 3, 5, 5.5, 7])
 SHARES = st.sampled_from([0, 25, 100, ["0-30"], ["20-60", "70-100"], ["60-70"], ["0-100"], ["0-20", "60-70"]])
 NETWORKS = st.lists(
-    st.sampled_from(["10.0.0.1", "10.0.0.0/8", "10.0.0.0/7", "11.0.0.0/8", "0.0.0.0/0", "::1", "::/0", "::/1"]),
+    st.sampled_from(
+        ["10.0.0.1", "10.0.0.0/8", "10.0.0.0/7", "11.0.0.0/8", "::ffff:10.0.0.1", "0.0.0.0/0", "::1", "::/0", "::/1"]
+    ),
     min_size=1,
     max_size=3,
 )
@@ -207,7 +209,7 @@ def requests_of(field: str, seal: str) -> list[Request]:
     if field == "host":
         hosts = ["a.example", "A.EXAMPLE:80", "b.example", "x.a.example", "a", "5", "y" * 1100]
         return [request(host=host, cookie=seal) for host in hosts]
-    ips = ["10.0.0.1", "10.255.0.9", "11.0.0.1", "192.0.2.7", "::1", "::2", "8000::1", "", "x"]
+    ips = ["10.0.0.1", "10.255.0.9", "11.0.0.1", "192.0.2.7", "::1", "::2", "8000::1", "::ffff:10.0.0.1", "", "x"]
     return [request(ip=ip, cookie=seal) for ip in ips]
 
 

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from gateway import yamlfile, yamltree
 from gateway.yamledit import append_item, delete_item, put_keys
 from gateway.yamlfile import parse, parse_verbatim
+from gateway.yamlformat import reformatted
 from gateway.yamltree import comments_of as places_of_comments
 from gateway.yamlwriter import OneLine, write_yaml
 from tests.support.yamltext import Scribe
@@ -172,3 +173,14 @@ def test_every_form_of_a_file_can_be_edited(loader: None, groups: list[dict[str,
     assert len(kept) == len(set(kept))
     if "\r\n" in text:
         assert "\n" not in edited.replace("\r\n", "")
+
+
+@settings(max_examples=200, deadline=None)
+@given(FILES, st.randoms(use_true_random=False))
+def test_every_form_of_a_file_can_be_formatted(loader: None, groups: list[dict[str, Any]], rng: random.Random) -> None:
+    """Data, comments and their order stay; what is formatted is formatted."""
+    text = Scribe(rng).write({"lane_groups": groups})
+    formatted = reformatted(text)
+    assert parse_verbatim(formatted, "f").data == readings({"lane_groups": groups})
+    assert comments_of(formatted) == comments_of(text)
+    assert reformatted(formatted) == formatted

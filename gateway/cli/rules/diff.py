@@ -96,7 +96,6 @@ def _opened(log: str) -> Iterator[Iterable[str]]:
 
 
 def _show(result: dict[str, Any]) -> None:
-
     print_table(
         ["lane", "before", "after", ""],
         [[row["lane"], row["before"], row["after"], f"{row['after'] - row['before']:+d}"] for row in result["lanes"]],

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, ip_network
 from typing import Final
 
 from gateway.rules.conditions import DAYS, Condition, InnerTest, TimeTest
+from gateway.rules.forms import in_form
 from gateway.rules.lint.facts import Fact, Segments
 from gateway.rules.lint.numbers import Interval, interval_of
 from gateway.rules.shares import BUCKETS, Spans
@@ -155,7 +156,7 @@ def _networks(fact: Fact, segments: Segments) -> list[tuple[int, int]] | None:
         return None
     spans: list[tuple[int, int]] = []
     for text in texts:
-        network = ip_network(text, strict=False)
+        network = ip_network(in_form("client_ip", text), strict=False)
         shift = 0 if isinstance(network, IPv4Network) else _ADDRESSES
         spans.append((int(network[0]) + shift, int(network[-1]) + shift + 1))
     return spans

@@ -20,7 +20,11 @@ from gateway.rules.ruleset import RuleSet
 from tests.properties.test_rules import AROUND, SEAL, requests, rule_sets
 from tests.support.rules import around, rule_set
 
-SEGMENTS = {"vips": frozenset({"alice"}), "some": frozenset({"alice", "bob"})}
+SEGMENTS = {
+    "nets": frozenset({"::ffff:10.0.0.0/104"}),
+    "vips": frozenset({"alice"}),
+    "some": frozenset({"alice", "bob"}),
+}
 
 
 def group(*lanes: str, name: str = "g", **more: Any) -> dict[str, Any]:
@@ -78,6 +82,7 @@ EARNED: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ("GR102", [group("[{param: a, equals: x, ignore_case: true}, {param: a, equals: Y, ignore_case: true}]")], [group("[{param: a, equals: x, ignore_case: true}, {param: a, equals: X, ignore_case: true}]")]),
     ("GR102", [group("[{client_ip: {equals: 10.0.0.1}}, {client_ip: {equals: 10.0.0.2}}]")], [group("[{client_ip: {equals: 10.0.0.1}}, {client_ip: {in: [10.0.0.0/24]}}]")]),
     ("GR102", [group("[{client_ip: {in: [10.0.0.0/8]}}, {client_ip: {not_in: [10.0.0.0/7]}}]")], [group("[{client_ip: {in: [10.0.0.0/7]}}, {client_ip: {not_in: [10.0.0.0/8]}}]")]),
+    ("GR102", [group("[{client_ip: {equals: 11.0.0.1}}, {client_ip: {segment: nets}}]")], [group("[{client_ip: {equals: 10.0.0.1}}, {client_ip: {segment: nets}}]")]),
     ("GR102", [group("[{param: a, segment: vips}, {param: a, not_in: [alice]}]")], [group("[{param: a, segment: some}, {param: a, not_in: [alice]}]")]),
     ("GR102", [group("[{param: a, segment: some}, {not: {param: a, segment: some}}]")], [group("[{param: a, segment: some}, {not: {param: a, segment: vips}}]")]),
     ("GR102", [group("[{param: a, prefix: ab}, {not: {param: a, prefix: a}}]")], [group("[{param: a, prefix: a}, {not: {param: a, prefix: ab}}]")]),
@@ -134,7 +139,7 @@ EARNED: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ("GR504", [group("[{param: a, equals: x}]", services=["a"]), group("[{param: a, equals: y}]", name="h")], [group("[{param: a, equals: x}]"), group("[{param: a, equals: y}]", name="h")]),
     ("GR601", [group("{expires: '2027-01-15T08:00:00Z', match: [{param: a, equals: x}]}")], [group("{expires: '2027-03-15', match: [{param: a, equals: x}]}")]),
     ("GR602", [group("{expires: '2027-01-16', owner: bob, match: [{param: a, equals: x}]}")], [group("{expires: '2027-01-30', match: [{param: a, equals: x}]}")]),
-    ("GR701", [group("[{param: a, equals: x}]")], [group("[{param: a, segment: vips}, {param: b, segment: some}]")]),
+    ("GR701", [group("[{param: a, equals: x}]")], [group("[{param: a, segment: vips}, {param: b, segment: some}, {client_ip: {segment: nets}}]")]),
 ]  # fmt: skip
 
 
