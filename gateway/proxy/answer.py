@@ -42,7 +42,7 @@ def receive_head(exchange: Exchange, data: bytes) -> None:
             return
         exchange.interims += 1
         if exchange.interims > MAX_INTERIM:
-            exchange.answer_failed("bad_answer", f"the upstream gave more than {MAX_INTERIM} interim answers")
+            exchange.answer_failed("bad_answer", f"the instance gave more than {MAX_INTERIM} interim answers")
             return
         _pass_interim(exchange, response, data)
         data = data[response.end :]

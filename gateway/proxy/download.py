@@ -12,7 +12,7 @@ from gateway.proxy.upload import PIECE
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
 
-FEW: Final = 1024
+FEW: Final = 4096
 """Bytes of chunks that are read whatever else there is to do."""
 
 
@@ -23,25 +23,25 @@ class Download:
     speaks HTTP/1.0 cannot read them; to it nothing but the close tells the end (`is_told_by_closing`).
     """
 
-    __slots__ = (
-        "_chunks",
-        "_exchange",
-        "_left",
-        "_makes_chunks",
-        "_unread",
-        "ends_with_connection",
-        "is_told_by_closing",
-    )
+    __slots__ = ("_chunks", "_exchange", "_left", "_unread")
 
     def __init__(self, exchange: Exchange, body: int) -> None:
-        is_old = exchange.request.version == 0
         self._exchange = exchange
-        self._left = body
+        self._left = body  # what is no length stays as it is
         self._unread: bytes = b""
-        self.ends_with_connection: bool = body == UNTIL_CLOSE
-        self._makes_chunks: bool = body == UNTIL_CLOSE and not is_old
-        self.is_told_by_closing: bool = body < 0 and is_old
-        self._chunks: ChunkedReader | None = ChunkedReader(decode=is_old) if body == CHUNKED else None
+        self._chunks: ChunkedReader | None = None
+        if body == CHUNKED:
+            self._chunks = ChunkedReader(decode=exchange.request.version == 0)
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the instance tells the end by closing."""
+        return self._left == UNTIL_CLOSE
+
+    @property
+    def is_told_by_closing(self) -> bool:
+        """Whether nothing else tells the client."""
+        return self._left < 0 and self._exchange.request.version == 0
 
     def receive(self, data: bytes, head: bytes = b"") -> None:
         """Passes on more of the body, behind `head` where this is its beginning, in one write: one packet."""
@@ -49,34 +49,18 @@ class Download:
         if chunks is not None:
             if self._unread:
                 self._unread += data  # what is read at the end of others' turn
+            elif len(data) <= FEW:
+                self._pass_chunks(chunks, data, head)
             else:
                 self._read_chunks(chunks, data, head)
-            return
-        exchange = self._exchange
-        exchange.sent += len(data)
-        if self.ends_with_connection:
-            if self._makes_chunks and data:
-                exchange.downstream.write(head + b"%x\r\n" % len(data))
-                exchange.downstream.write(data)
-                exchange.downstream.write(b"\r\n")
-            else:
-                exchange.downstream.write(head + data)
-            return
-        surplus = len(data) - self._left
-        if surplus > 0:
-            data = data[: self._left]
-            exchange.sent -= surplus
-        self._left -= len(data)
-        if head:
-            data = head + data if data else head
-        if data:
-            exchange.downstream.write(data)
-        if not self._left:
-            exchange.answer_ended(surplus <= 0)
+        elif self._left == UNTIL_CLOSE:
+            self._pass_some(data, head)
+        else:
+            self._pass_length(data, head)
 
     def end(self) -> None:
         """Takes that the instance has closed, which is the end where nothing else tells it."""
-        if self._makes_chunks:
+        if not self.is_told_by_closing:
             self._exchange.downstream.write(b"0\r\n\r\n")
         self._exchange.answer_ended(False)
 
@@ -87,33 +71,61 @@ class Download:
             self._unread = b""
             self._read_chunks(self._chunks, data, b"", is_its_turn=True, has_ended=has_ended)
 
+    def _pass_length(self, data: bytes, head: bytes) -> None:
+        exchange = self._exchange
+        surplus = len(data) - self._left
+        if surplus > 0:
+            data = data[: self._left]
+        self._left -= len(data)
+        exchange.sent += len(data)
+        if head or data:
+            exchange.downstream.write(head + data if head else data)
+        if not self._left:
+            exchange.answer_ended(surplus <= 0)
+
+    def _pass_some(self, data: bytes, head: bytes) -> None:
+        """Passes on what only the instance's close ends: to who can read them, in chunks of our own."""
+        exchange = self._exchange
+        downstream = exchange.downstream
+        exchange.sent += len(data)
+        if not data or self.is_told_by_closing:
+            downstream.write(head + data)
+        else:
+            downstream.write(head + b"%x\r\n" % len(data))
+            downstream.write(data)
+            downstream.write(b"\r\n")
+
+    def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool = True) -> None:
+        """Passes on some chunks. `is_all`: nothing else has come behind them."""
+        exchange = self._exchange
+        try:
+            payload, rest = chunks.feed(data)
+        except ProtocolError as error:
+            if head:
+                exchange.response = None  # nothing of it was passed on: the client can still get a whole 502
+            exchange.answer_failed("bad_answer", f"the body of the instance's answer is malformed: {error.detail}")
+            return
+        exchange.sent += len(payload)
+        if head or payload:
+            exchange.downstream.write(head + payload if head else payload)
+        if chunks.is_done:
+            exchange.answer_ended(is_all and not rest)
+
     def _read_chunks(
         self, chunks: ChunkedReader, data: bytes, head: bytes, is_its_turn: bool = False, has_ended: bool = False
     ) -> None:
+        """Passes on many chunks, a piece at a time, as long as this turn has time."""
         exchange = self._exchange
         queue = exchange.context.queue
+        size = len(data)
         position = 0
-        while True:
-            if len(data) - position > FEW and not (head or is_its_turn or has_ended or queue.has_time()):
+        while position < size and not exchange.is_over:
+            if not (head or is_its_turn or has_ended or queue.has_time()):
                 self._unread = data[position:]
                 exchange.rest_upstream()
                 return
-            is_its_turn = False
             piece = data[position : position + PIECE]
             position += len(piece)
-            try:
-                payload, rest = chunks.feed(piece)
-            except ProtocolError as error:
-                if head:
-                    exchange.response = None  # nothing of it was passed on: the client can still get a whole 502
-                exchange.answer_failed("bad_answer", f"the body of the instance's answer is malformed: {error.detail}")
-                return
-            exchange.sent += len(payload)
-            if head or payload:
-                exchange.downstream.write(head + payload if head else payload)
+            self._pass_chunks(chunks, piece, head, position == size)
+            is_its_turn = False
             head = b""
-            if chunks.is_done:
-                exchange.answer_ended(not rest and position == len(data))
-                return
-            if position == len(data) or exchange.is_over:
-                return

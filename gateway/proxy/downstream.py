@@ -239,7 +239,7 @@ class Downstream(Connection):
             try:
                 if end - at > self.context.limits.head_bytes:
                     raise self._too_large(data[at:end])
-                request = self._reader.read(data[at:end], self.peer.ip)
+                request = self._reader.read(data[at:end] if at or end < size else data, self.peer.ip)
                 exchange = self._exchange = Exchange(self.context, self, request)
                 at = exchange.start(data, end)
                 if not exchange.request_done and at < size and self._exchange is exchange:

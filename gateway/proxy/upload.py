@@ -106,7 +106,8 @@ class Upload:
         self._left -= size
         self.received += size
         self.is_done = not self._left
-        return data[at : at + size], at + size
+        # Compiled, even a slice that is all of it is a copy.
+        return data if size == len(data) else data[at : at + size], at + size
 
     def deadline(self, now: float, idle: float, grace: float, rate: int) -> float:
         """Until when more must come: within `idle` seconds, and at `rate` bytes a second (0: any) after `grace` seconds.
