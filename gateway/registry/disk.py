@@ -72,7 +72,12 @@ class Disk:
 
     async def _write(self) -> None:
         pending, self._pending = self._pending, {}
-        await asyncio.to_thread(self._write_all, pending)
+        try:
+            await asyncio.to_thread(self._write_all, pending)
+        except BaseException:
+            # Whether it failed or nobody waits for it any more: it is not known to be written.
+            self._pending = {**pending, **self._pending}
+            raise
 
     def _write_all(self, pending: dict[str, tuple[Instance, ...]]) -> None:
         for service, instances in pending.items():
