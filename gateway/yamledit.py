@@ -129,6 +129,8 @@ class _Place:
         name, found = pair
         if found.kind == "list" and found.members:
             return self._with(*(self._flow_item(found, item) if found.is_flow else [self._block_item(found, item)]))
+        if found.is_flow and (self._node.is_flow or _BREAK.search(self._text, found.start, found.end)):
+            return self._with((found.end - 1, found.end - 1, _braced(item)))
         if self._node.is_flow or found.kind == "map":
             return self.with_key(key, [item])
         column = self._column(self._tree.mark(name)) + _INDENT

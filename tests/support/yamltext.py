@@ -145,6 +145,8 @@ class Scribe:
             )
             for key, item in pairs
         ]
+        if not items and self._is_chosen(0.3):
+            return f"{opening} {self._comment(at)}\n{' ' * indent}{closing}"
         if self._is_chosen(0.7) or not items:
             comma = "," if items and self._is_chosen(0.1) else ""
             return opening + ", ".join(text for _, text in items) + comma + closing

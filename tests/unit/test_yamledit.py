@@ -98,6 +98,7 @@ def test_what_is_changed_and_nothing_else(edited: Any, wanted: str, strip: bool,
     ("lanes", "wanted"),
     [
         pytest.param("    lanes: []  # none\n    # closing\n", "    lanes:  # none\n{}    # closing\n", id="empty"),
+        pytest.param("    lanes: [ # none\n    ]\n", "    lanes: [ # none\n    {-2}]\n", id="empty but for a comment"),
         pytest.param("    lanes:  # none\n    # closing\n", "    lanes:  # none\n{}    # closing\n", id="nothing"),
         pytest.param("    lanes: ~\n", "    lanes:\n{}", id="null"),
         pytest.param("    # no key\n", "    lanes:\n{}    # no key\n", id="no key"),
@@ -105,15 +106,19 @@ def test_what_is_changed_and_nothing_else(edited: Any, wanted: str, strip: bool,
     ],
 )
 def test_the_first_lanes_of_a_group(lanes: str, wanted: str) -> None:
+    flow = "{name: new, tag: t, match: [{param: a, equals: '::1'}]}"
     less = "\n".join(line.removeprefix("  ") for line in ADDED.split("\n"))
     text = append_item("lane_groups:\n  - name: g\n" + lanes, LANES, NEW)
-    assert text == "lane_groups:\n  - name: g\n" + wanted.replace("{}", ADDED).replace("{-2}", less)
+    assert text == "lane_groups:\n  - name: g\n" + wanted.replace("{}", ADDED).replace(
+        "{-2}", less if wanted.endswith("{-2}") else flow
+    )
 
 
 @pytest.mark.parametrize(
     ("lanes", "added", "deleted"),
     [
         ("[]", "[{k: new}]", ""),
+        ("[\n  # none\n]", "[\n  # none\n{k: new}]", ""),
         ("[{k: a}]", "[{k: a}, {k: new}]", "[]"),
         ("[{k: a},]", "[{k: a}, {k: new},]", "[]"),
         ("[ {k: a}, {k: b} ]", "[ {k: a}, {k: b}, {k: new} ]", "[ {k: b} ]"),

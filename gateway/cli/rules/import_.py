@@ -45,15 +45,23 @@ def command(form: str, source: str, strict: bool) -> None:
 
 
 def _read(source: str, name: str) -> str:
-    """What a file, or stdin, says. Raises GatewayError."""
+    """What a file, a pipe or stdin says. Raises ConfigError."""
     from pathlib import Path
 
-    from gateway.errors import GatewayError
-    from gateway.yamlfile import read_text
+    from gateway.errors import ConfigError, Problem
+    from gateway.files import MAX_TEXT
 
-    if source != "-":
-        return read_text(Path(source))
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        if source == "-":
+            content = sys.stdin.buffer.read(MAX_TEXT + 1)
+        else:
+            with Path(source).open("rb") as file:  # whoever types a name may name a pipe
+                content = file.read(MAX_TEXT + 1)
+        if len(content) <= MAX_TEXT:
+            return content.decode("utf-8-sig")
+        message = f"it has more than {MAX_TEXT >> 20} MiB"
     except UnicodeDecodeError as error:
-        raise GatewayError(f"{name}: not UTF-8: byte {error.start}") from error
+        message = f"the file is not UTF-8 (byte {error.start})"
+    except OSError as error:
+        message = f"cannot read the file: {error.strerror or error}"
+    raise ConfigError([Problem(name, 1, 1, message)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +178,18 @@ def test_what_is_somebody_elses_is_an_error(form: str, data: object, message: st
 @pytest.mark.parametrize("form", list(NOTHING))
 def test_an_empty_file_is_an_error(form: str, tmp_path: Path) -> None:
     result = run(form, "", tmp_path)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"{tmp_path}/rules.json:1:1: the file is empty")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", NOTHING[form] + "\n")
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    """As a shell makes one of `<(kubectl get virtualservices -o yaml)`."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(json.dumps(MSE),))
+    writer.start()
+    result = CliRunner().invoke(main, ["rules", "import", "mse", str(path)])
+    writer.join()
+    assert (result.exit_code, "name: mse-6859" in result.stdout) == (0, True)
 
 
 def test_an_unknown_kind_beside_lanes_is_named(tmp_path: Path) -> None:
