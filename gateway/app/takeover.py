@@ -233,6 +233,8 @@ def _problem(first: Mapping[str, Any], role: str, count: int) -> str:
 
 def _pid_of(sock: socket.socket) -> int:
     """Who is at the other end of a Unix socket."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0  # only Linux tells
     pid: int = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
     return pid
 
