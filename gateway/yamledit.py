@@ -35,50 +35,52 @@ def put_keys(text: str, location: Location, values: Mapping[str, Any], gone: Col
 
     Raises NotEditable, and ValueError for a value that YAML cannot say.
     """
+    tree = Tree(text)
     edited = text
-    for key in gone:
-        edited = _Place(_owned(edited, location, key), location).without_key(key)
-    for key, value in values.items():
-        edited = _Place(_owned(edited, location, key), location).with_key(key, value)
+    for key in (*gone, *values):
+        place = _Place(_owned(tree if edited is text else Tree(edited), location, key), location)
+        edited = place.with_key(key, values[key]) if key in values else place.without_key(key)
 
     def change(data: Any) -> None:
         for key in gone:
             data.pop(key, None)
         data.update({key: _as_read(value) for key, value in values.items()})
 
-    return _proved(text, edited, location, change)
+    return _proved(tree.root.data(), edited, location, change)
 
 
 def append_item(text: str, location: Location, item: Any) -> str:
     """The text with one more item in the list at a location, where none need be yet. Raises as `put_keys`."""
     inside, key = location[:-1], str(location[-1])
-    edited = _Place(_owned(text, location), inside).with_item(key, item)
+    tree = Tree(text)
+    edited = _Place(_owned(tree, location), inside).with_item(key, item)
 
     def change(data: Any) -> None:
         data[key] = [*(data.get(key) or []), _as_read(item)]
 
-    return _proved(text, edited, inside, change)
+    return _proved(tree.root.data(), edited, inside, change)
 
 
 def delete_item(text: str, location: Location) -> str:
     """The text without an item of a list. Raises NotEditable."""
     inside, index = location[:-1], int(location[-1])
-    edited = _Place(_owned(text, inside, index), inside).without_item(index)
-    return _proved(text, edited, inside, lambda data: data.pop(index))
+    tree = Tree(text)
+    edited = _Place(_owned(tree, inside, index), inside).without_item(index)
+    return _proved(tree.root.data(), edited, inside, lambda data: data.pop(index))
 
 
 class _Place:
     """The mapping or the list at a location. Every method returns the text with one thing changed."""
 
-    def __init__(self, text: str, location: Location) -> None:
-        self._text = text
-        self._tree = Tree(text)
+    def __init__(self, tree: Tree, location: Location) -> None:
+        self._text = tree.text
+        self._tree = tree
         self._location = location
         path = self._tree.path(location)
         if len(path) != len(location) + 1:
             raise self._refused()
         self._node = path[-1]
-        ends = _BREAK.search(text)
+        ends = _BREAK.search(tree.text)
         self._line_break = ends[0] if ends is not None and ends[0] in ("\r\n", "\r") else "\n"
 
     def with_key(self, key: str, value: Any) -> str:
@@ -236,31 +238,33 @@ class _Place:
         return _refusal(self._location)
 
 
-def _owned(text: str, location: Location, part: str | int | None = None) -> str:
-    """The text with the value at a location standing there itself, and with nothing elsewhere that refers to what changes.
+def _owned(tree: Tree, location: Location, part: str | int | None = None) -> Tree:
+    """The tree with the value at a location standing there itself, and with nothing elsewhere that refers to what changes.
 
     `part` is the key or item that goes, or is replaced. An alias on the way is written out. Where an alias elsewhere refers
     to something on the way, or in the part, the first such alias becomes the anchor.
     """
     while True:
-        tree = Tree(text)
         path = tree.path(location)
-        if path[-1].kind == "alias":
-            text = _spliced(text, [(path[-1].start, path[-1].end, _braced(path[-1].data(), has_variables=False))])
-            continue
-        is_there = len(path) == len(location) + 1
-        going = path[-1].child(part) if part is not None and is_there else None
-        inside = [] if going is None else list(going.spread())
-        move = next((move for node in [*path, *inside] if (move := _moved_anchor(tree, node, inside))), None)
-        if move is None:
-            return text
-        text = _spliced(text, move)
+        last = path[-1]
+        if last.kind == "alias":
+            splices = [(last.start, last.end, _braced(last.data(), has_variables=False))]
+        else:
+            is_there = len(path) == len(location) + 1
+            going = last.child(part) if part is not None and is_there else None
+            inside = [] if going is None else list(going.spread())
+            splices = next((move for node in [*path, *inside] if (move := _moved_anchor(tree, node, inside))), [])
+        if not splices:
+            return tree
+        tree = Tree(_spliced(tree.text, splices))
 
 
 def _moved_anchor(tree: Tree, node: Node, going: Sequence[Node]) -> list[Splice]:
     """Has the first alias to a node, but for those that go, become its anchor; nothing where there is none."""
+    if node.anchor is None:
+        return []
     alias = next((alias for alias in tree.aliases(node) if not any(alias is other for other in going)), None)
-    if node.anchor is None or alias is None:
+    if alias is None:
         return []
     text = tree.text
     anchor = f"&{node.anchor}"
@@ -292,20 +296,19 @@ def _spliced(text: str, splices: Sequence[Splice]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def _proved(before: str, after: str, location: Location, change: Callable[[Any], object]) -> str:
-    """The text after a change, if it says what it said before but for the change. Raises NotEditable."""
-    wanted = parse_verbatim(before, "").data
-    place = wanted
+def _proved(said: Any, edited: str, location: Location, change: Callable[[Any], object]) -> str:
+    """The edited text, if it says what was `said` before but for the change. Raises NotEditable."""
+    place = said
     for part in location:
         place = place[part]
     change(place)
     try:
-        found = parse_verbatim(after, "").data
+        found = parse_verbatim(edited, "").data
     except ConfigError as error:
         raise _refusal(location) from error
-    if found != wanted:
+    if found != said:
         raise _refusal(location)
-    return after
+    return edited
 
 
 def _refusal(location: Location) -> NotEditable:
