@@ -15,6 +15,7 @@ from gateway.rules.explain import value_holds
 from gateway.rules.forms import values_in_form
 from gateway.rules.lint.witness import Key, Setting, is_below
 from gateway.rules.model import Lane
+from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Literal, TooManyRows, rows_against
 from gateway.rules.shares import Spans, bucket_of
 
@@ -114,7 +115,9 @@ def ways_out(setting: Setting, lane: Lane) -> list[list[Fact]] | None:
 def _fact_of(setting: Setting, literal: Literal) -> Fact | None:
     """What one condition says; None where it says nothing that is certain."""
     condition, negated = literal
-    source, name = condition.source, condition.name
+    source = condition.source
+    # A claim has one name, however it is given.
+    name = condition.name if condition.jwt is None else claim_pointer(condition.jwt)
     if condition.time is not None:
         return Fact(source, name, not negated, may_lack=False, condition=condition)
     test = condition.test

@@ -77,7 +77,8 @@ def wishes_of(setting: Setting) -> dict[Key, Wish]:
     for condition, negated in setting.row:
         if condition.time is not None:
             continue
-        wish = wishes.setdefault((condition.source, condition.name), Wish(condition.source))
+        name = condition.name if condition.jwt is None else claim_pointer(condition.jwt)
+        wish = wishes.setdefault((condition.source, name), Wish(condition.source))
         test = condition.test
         if test.exists is not None or test.absent is not None:
             wants = (test.exists if test.exists is not None else not test.absent) != negated

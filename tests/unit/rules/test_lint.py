@@ -82,6 +82,7 @@ EARNED: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ("GR102", [group("[{param: a, equals: x, ignore_case: true}, {param: a, equals: Y, ignore_case: true}]")], [group("[{param: a, equals: x, ignore_case: true}, {param: a, equals: X, ignore_case: true}]")]),
     ("GR102", [group("[{client_ip: {equals: 10.0.0.1}}, {client_ip: {equals: 10.0.0.2}}]")], [group("[{client_ip: {equals: 10.0.0.1}}, {client_ip: {in: [10.0.0.0/24]}}]")]),
     ("GR102", [group("[{client_ip: {in: [10.0.0.0/8]}}, {client_ip: {not_in: [10.0.0.0/7]}}]")], [group("[{client_ip: {in: [10.0.0.0/7]}}, {client_ip: {not_in: [10.0.0.0/8]}}]")]),
+    ("GR102", [group("[{jwt: sub, equals: x}, {jwt: /sub, equals: y}]")], [group("[{jwt: sub, equals: x}, {jwt: /sub/0, equals: y}]")]),
     ("GR102", [group("[{client_ip: {equals: 11.0.0.1}}, {client_ip: {segment: nets}}]")], [group("[{client_ip: {equals: 10.0.0.1}}, {client_ip: {segment: nets}}]")]),
     ("GR102", [group("[{param: a, segment: vips}, {param: a, not_in: [alice]}]")], [group("[{param: a, segment: some}, {param: a, not_in: [alice]}]")]),
     ("GR102", [group("[{param: a, segment: some}, {not: {param: a, segment: some}}]")], [group("[{param: a, segment: some}, {not: {param: a, segment: vips}}]")]),
