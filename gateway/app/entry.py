@@ -34,7 +34,7 @@ from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import ReadyGateway, RuleBook
 from gateway.app.sockets import Sockets, dealt
 from gateway.app.takeover import State
-from gateway.background import failures
+from gateway.background import failures, keep_running
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
 from gateway.control.load import load_gateway
@@ -166,7 +166,8 @@ class EntryGateway:
         await self._admin.start(admin_socket)
         self._is_serving = True
         if self._missed:
-            await self._reload(self._missed)
+            # Not part of the start, which could be told to end: clients are served by now.
+            self._tasks.add(keep_running("a reload", partial(self._reload, self._missed)))
         _log.info(
             "entry gateway on %s (%s), admin API on %s",
             Address(host=host, port=port),

@@ -28,7 +28,7 @@ from gateway.app.parts import (
 from gateway.app.registries import make_registries, registrars, take_settings
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
-from gateway.background import failures
+from gateway.background import failures, keep_running
 from gateway.control.application import ApplicationWatch
 from gateway.control.certificates import upstream_tls
 from gateway.control.load import LoadedSidecar, RulesFrom, load_settings, load_sidecar
@@ -210,7 +210,8 @@ class Sidecar:
         self._watcher.watch(self._reloader.files)
         self._is_serving = True
         if self._missed:
-            await self._reload(self._missed)
+            # Not part of the start, which could be told to end: clients are served by now.
+            self._reloading = keep_running("a reload", partial(self._reload, self._missed))
         _log.info(
             "sidecar of %s (tag %s): inbound %s, outbound %s, app %s",
             settings.service,

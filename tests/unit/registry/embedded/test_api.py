@@ -12,6 +12,7 @@ from aiohttp import ClientSession
 
 from gateway.errors import StartError
 from gateway.registry.embedded.server import EmbeddedRegistry
+from tests.support.wait import until
 
 V1_INSTANCE = "/nacos/v1/ns/instance"
 V3_INSTANCE = "/nacos/v3/client/ns/instance"
@@ -323,7 +324,7 @@ async def test_stopping_ends_long_polls(registry: EmbeddedRegistry) -> None:
     await other.start()
     form = {"Listening-Configs": "app\x02DEFAULT_GROUP\x02\x01"}
     waiting = asyncio.create_task(Api(other).call("POST", "/nacos/v1/cs/configs/listener", form=form))
-    await asyncio.wait([waiting], timeout=0.05)
+    await until(lambda: other._api._config_changed._waiters, "the poll to wait")
     await other.stop()
     async with asyncio.timeout(5):
         assert await waiting == (200, "")
