@@ -236,7 +236,7 @@ def _problem(first: Mapping[str, Any], role: str, count: int) -> str:
 def _peer_of(sock: socket.socket) -> tuple[int, int]:
     """Who is at the other end of a Unix socket: the numbers of the process and of its user."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return 0, os.getuid()  # only Linux tells; what keeps others out is the socket's mode
+        return 0, os.geteuid()  # only Linux tells; what keeps others out is the socket's mode
     pid, user, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return pid, user
 
