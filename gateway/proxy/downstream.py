@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
@@ -367,7 +368,8 @@ class Downstream(Connection):
             sock = transport.get_extra_info("socket") if is_cut else None
             if sock is not None:
                 # An end like any other would pass for the answer's.
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
             transport.abort()
         if exchange is not None and not exchange.is_over:
             exchange.cut_off()

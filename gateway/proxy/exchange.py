@@ -118,6 +118,13 @@ class Exchange:
         return self.download is not None and self.download.is_told_by_closing
 
     @property
+    def received(self) -> int:
+        """Bytes of the request's body, or of what the client sent through a tunnel."""
+        if self.tunnel is not None:
+            return self.tunnel.received
+        return 0 if self.upload is None else self.upload.received
+
+    @property
     def upstream_status(self) -> int:
         """The status of the instance's answer, 0 before there is one."""
         return 0 if self.response is None else self.response.status
