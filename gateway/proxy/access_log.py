@@ -129,7 +129,7 @@ class AccessLog:
             f'"method":"{request.method}","host":"{request.authority.decode("ascii")}",'
             f'"target":"{self._target(request)}","version":"1.{request.version}",'
             f'"status":{status},"upstream_status":{exchange.upstream_status or "null"},"cause":{_name(exchange.cause)},'
-            f'"bytes_in":{0 if exchange.upload is None else exchange.upload.received},"bytes_out":{exchange.sent},'
+            f'"bytes_in":{exchange.received},"bytes_out":{exchange.sent},'
             f'"duration_us":{int((now - exchange.started) * 1e6)},"upstream_us":{upstream},"overhead_us":{own},'
             f'{self._decided(exchange.plan.decision)},"attempts":{exchange.attempts or 1},'
             f'"trace_id":{_name(trace.decode("ascii"))},"headers":{{{headers}}}}}\n'

@@ -31,8 +31,8 @@ def settle(exchange: Exchange, status: int) -> None:
     if decision.fallback:
         traffic.count_fallback(decision.service, decision.tag, decision.fallback)
     if decision.service:
-        upload, response = exchange.upload, exchange.response
-        received = len(exchange.request.head) + (0 if upload is None else upload.received)
+        response = exchange.response
+        received = len(exchange.request.head) + exchange.received
         sent = exchange.sent + (0 if response is None else response.end)
         traffic.count_exchange(decision.service, decision.tag, status, now - exchange.started, overhead, received, sent)
     elif decision.error:

@@ -124,7 +124,7 @@ def _pass_head(exchange: Exchange, response: Response, data: bytes) -> None:
         if body == size:
             exchange.answer_ended(True)
         else:
-            exchange.download = Download(exchange, body - size)
+            exchange.download = Download(body - size, False)
             exchange.expect_answer()
         return
     if body == UNTIL_CLOSE and request.version == 1:
@@ -136,7 +136,7 @@ def _pass_head(exchange: Exchange, response: Response, data: bytes) -> None:
     head = response.head(data, added)
     if request.version == 0:
         head = _CODING_FIELD.sub(b"", head)
-    download = exchange.download = Download(exchange, body)
-    download.receive(data[end:], head)
+    download = exchange.download = Download(body, request.version == 0)
+    download.receive(exchange, data[end:], head)
     if not exchange.is_over:
         exchange.expect_answer()

@@ -245,7 +245,7 @@ class Connection:
             try:
                 # SIOCOUTQ, which Linux numbers as it does this one for terminals.
                 queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-            except OSError:
+            except (OSError, ValueError):  # it is closed already
                 return waiting
             waiting += int.from_bytes(queued, sys.byteorder)
         return waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from gateway.http.address import plain_ip
 from gateway.http.grammar import check_partial, too_large
 from gateway.http.request import HeadReader
 from gateway.proxy.connection import HIGH_WATER, Connection
+from gateway.proxy.deadlines import time_out
 from gateway.proxy.descriptors import RESERVE, is_short
 from gateway.proxy.download import FEW
 from gateway.proxy.exchange import Exchange
@@ -270,7 +272,7 @@ class Downstream(Connection):
                     self.rest()
                     break
                 is_its_turn = False
-                at = exchange.request_received(data, at)
+                at = upload.receive(exchange, data, at)
         except ProtocolError as error:
             self._refuse(error)
             return
@@ -366,7 +368,8 @@ class Downstream(Connection):
             sock = transport.get_extra_info("socket") if is_cut else None
             if sock is not None:
                 # An end like any other would pass for the answer's.
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
             transport.abort()
         if exchange is not None and not exchange.is_over:
             exchange.cut_off()
@@ -377,7 +380,7 @@ class Downstream(Connection):
         """A wait took too long."""
         exchange = self._exchange
         if exchange is not None:
-            exchange.timed_out()
+            time_out(exchange)
         elif self._is_closing or self.writes_paused:
             if self._is_taken():
                 self.deadline = self.context.now + self.context.timeouts.body_idle

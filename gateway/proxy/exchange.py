@@ -11,14 +11,15 @@ from collections.abc import Coroutine
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gateway.http.content import read_content
 from gateway.http.request import Request
 from gateway.http.response import Response
 from gateway.proxy.accounting import settle
 from gateway.proxy.answer import receive_head
 from gateway.proxy.attempts import connect_and_send, learn_and_send, may_try_again
 from gateway.proxy.download import Download
-from gateway.proxy.replies import CLIENT_GONE, CONTINUE, STATUS_OF, UPGRADED, error_reply, options_reply
+from gateway.proxy.inspection import gather, stop_gathering
+from gateway.proxy.own_answers import answer_error, give_error, reply_when_done
+from gateway.proxy.replies import CLIENT_GONE, UPGRADED
 from gateway.proxy.tunnel import Tunnel, claim_tunnel, give_back
 from gateway.proxy.upload import Upload
 from gateway.routing.plan import Plan
@@ -37,12 +38,11 @@ class Exchange:
     the bytes of the answer's body; `upload` is None where the request has none. `cause` says why the answer is not a plain one.
     `interims` counts interim answers, `partial` is the beginning of an answer's head, `response` the head that was passed
     on, `download` what follows it.
-    `keeps`: the client's connection takes another request behind this answer.
+    `keeps`: the client's connection takes another request behind this answer. `inspected` counts the bytes kept for rules.
     """
 
     __slots__ = (
         "_has_claim",
-        "_inspected",
         "_waits_since",
         "answered_at",
         "attempts",
@@ -51,6 +51,7 @@ class Exchange:
         "download",
         "downstream",
         "has_reused",
+        "inspected",
         "interims",
         "is_fresh",
         "is_over",
@@ -94,7 +95,7 @@ class Exchange:
         self.waited: float = 0.0
         self.sent: int = 0
         self._waits_since: float = 0.0
-        self._inspected: int = 0
+        self.inspected: int = 0
         self._has_claim: bool = False
         self.partial: bytes = b""
         self.response: Response | None = None
@@ -117,6 +118,13 @@ class Exchange:
         return self.download is not None and self.download.is_told_by_closing
 
     @property
+    def received(self) -> int:
+        """Bytes of the request's body, or of what the client sent through a tunnel."""
+        if self.tunnel is not None:
+            return self.tunnel.received
+        return 0 if self.upload is None else self.upload.received
+
+    @property
     def upstream_status(self) -> int:
         """The status of the instance's answer, 0 before there is one."""
         return 0 if self.response is None else self.response.status
@@ -137,23 +145,16 @@ class Exchange:
             self.fail(503, "overloaded", f"{context.limits.in_flight} requests are in flight already")
             return at
         if decision.error:
-            self._carry_out()
+            self.carry_out()
             return at
         if self.request.upgrade and not self._claim_tunnel():
             return at
-        upload = self.upload
-        if upload is not None:
-            payload, at = upload.take(data, at, context.now)
-            upload.keep(payload)
-            self.request_done = upload.is_done
-            if not upload.is_done:
-                self._await_body(upload)
-                if self.request.expects_continue:
-                    self.downstream.write(CONTINUE)
+        if self.upload is not None:
+            at = self.upload.begin(self, data, at)
         if self.plan.wants_body:
-            self._gather()
+            gather(self)
         else:
-            self._carry_out()
+            self.carry_out()
         return at
 
     def _claim_tunnel(self) -> bool:
@@ -165,115 +166,21 @@ class Exchange:
         self._has_claim = True
         return True
 
-    def _carry_out(self) -> None:
+    def carry_out(self) -> None:
         """Does what the plan says."""
         plan = self.plan
         decision = plan.decision
         if decision.lane:
             self.context.traffic.count_lane(decision.group, decision.lane)
         if decision.error:
-            self._answer_ourselves()
+            answer_error(self)
         elif plan.reply is not None:
-            self._reply_when_done()
+            reply_when_done(self)
         elif plan.unknown:
             self.wait()
             self._spawn(learn_and_send(self))
         else:
             self.send()
-
-    def _gather(self) -> None:
-        """Keeps the body until it is whole, or longer than rules look at, and routes by what it says."""
-        context = self.context
-        upload = self.upload
-        assert upload is not None
-        context.inspected += upload.held - self._inspected
-        self._inspected = upload.held
-        if not upload.is_done and upload.held <= self.plan.wants_body:
-            if context.inspected > context.limits.inspected_bytes:
-                self.fail(503, "overloaded", f"bodies of {context.limits.inspected_bytes} bytes wait for rules already")
-            return
-        request = self.request
-        request.is_inspected = True
-        if upload.is_done and upload.received <= self.plan.wants_body:
-            request.content = read_content(request, upload.kept)
-        self.plan = context.router.route(request, self.downstream.peer, context.now)
-        request.content = None  # what was parsed is many times larger than the body, and has done its part
-        self._stop_gathering()
-        self._carry_out()
-
-    def _stop_gathering(self) -> None:
-        self.context.inspected -= self._inspected
-        self._inspected = 0
-
-    def _answer_ourselves(self) -> None:
-        decision = self.plan.decision
-        if decision.error == "no_route" and self.request.path == "*":
-            # RFC 9110 §9.3.7: `OPTIONS *` asks the server, and that is us.
-            decision.error, decision.route = "", "*"
-            keeps = self._keeps_after_own_answer()
-            self._over(204)
-            self.downstream.write(options_reply(keeps))
-            self.downstream.exchange_ended(keeps)
-        else:
-            self.fail(STATUS_OF[decision.error], decision.error, decision.detail)
-
-    def _reply_when_done(self) -> None:
-        """Gives the route's own answer, after the body: what it says is nobody's business."""
-        if self.upload is not None:
-            self.upload.drop()
-        reply = self.plan.reply
-        if reply is None or not self.request_done:
-            return
-        keeps = self._keeps_after_own_answer()
-        request = self.request
-        has_body = request.method != "HEAD"
-        self.sent = len(reply.body) if has_body else 0
-        self._over(reply.status)
-        added = self.plan.answer_lines()
-        if keeps and request.version == 1 and not added:
-            self.downstream.write(reply.whole if has_body else reply.head + b"\r\n")
-        else:
-            connection = b"Connection: keep-alive" if keeps else b"Connection: close"
-            self.downstream.write(reply.head + connection + added + b"\r\n\r\n" + (reply.body if has_body else b""))
-        self.downstream.exchange_ended(keeps)
-
-    def _keeps_after_own_answer(self) -> bool:
-        return self.request.keep_alive and self.request_done and not self.context.is_draining
-
-    def request_received(self, data: bytes, at: int) -> int:
-        """Takes more of the body from `data[at:]`; returns how far it was read. Raises ProtocolError for a malformed one."""
-        upload = self.upload
-        assert upload is not None
-        context = self.context
-        payload, at = upload.take(data, at, context.now)
-        self.request_done = upload.is_done
-        upstream = self.upstream
-        if upstream is not None:
-            upstream.write(payload)
-            upload.passed(payload)
-            if self.response is not None:
-                self.downstream.deadline = context.now + context.timeouts.body_idle
-            elif upload.is_done:
-                self.downstream.deadline = context.now + context.timeouts.answer
-            elif not upstream.writes_paused:
-                self._await_body(upload)
-        elif self.plan.reply is not None:
-            self._await_body(upload)
-            self._reply_when_done()
-        else:
-            upload.keep(payload)
-            if self.plan.wants_body:
-                self._await_body(upload)
-                self._gather()
-        return at
-
-    def _await_body(self, upload: Upload) -> None:
-        """Sets until when more of the body must come."""
-        context = self.context
-        timeouts = context.timeouts
-        self.downstream.deadline = upload.deadline(
-            context.now, timeouts.body_idle, timeouts.body_grace, context.limits.body_rate
-        )
 
     def send(self) -> None:
         """Sends what there is of the request on an idle connection, or leaves it to the slow path to make one."""
@@ -312,34 +219,24 @@ class Exchange:
         # The rest of the body will be streamed.
         upload.keep_little()
         if not upstream.writes_paused:
-            self._await_body(upload)
+            upload.expect(self)
             self.downstream.resume_reading()
 
-    def upload_paused(self) -> None:
-        """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""
+    def instance_stalled(self) -> None:
+        """The instance takes what is for it more slowly than the client sends it."""
         if self.tunnel is not None:
             self.downstream.pause_reading()
             self.tunnel.stalled()
-            return
-        upload = self.upload
-        if upload is not None:
-            upload.paused(self.context.now)
-            if not upload.is_done:
-                self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-                self.downstream.pause_reading()
+        elif self.upload is not None and not self.upload.is_done:
+            self.upload.paused(self)
 
-    def upload_resumed(self) -> None:
+    def instance_drained(self) -> None:
         """The instance has taken what waited."""
         if self.tunnel is not None:
             self.downstream.resume_reading()
             self.tunnel.expect()
-            return
-        upload = self.upload
-        if upload is not None:
-            upload.resumed(self.context.now)
-            if not upload.is_done:
-                self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-                self.downstream.resume_reading()
+        elif self.upload is not None and not self.upload.is_done:
+            self.upload.resumed(self)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Goes on in the slow path."""
@@ -361,7 +258,7 @@ class Exchange:
             return
         if self.download is not None:
             self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-            self.download.receive(data)
+            self.download.receive(self, data)
             return
         # Until there is a whole head, what comes renews nothing: the answer has one deadline, trickled or not.
         if not self.answered_at:
@@ -399,7 +296,7 @@ class Exchange:
     def response_proceed(self) -> None:
         """Passes on what the instance sent, and was left for a later turn."""
         if self.download is not None:
-            self.download.proceed()
+            self.download.proceed(self)
 
     def rest_upstream(self) -> None:
         """Lets others have their turn before more of the answer is read."""
@@ -421,7 +318,7 @@ class Exchange:
         """The instance has left the tunnel. `may_send_more`: the client has not said that it sends no more."""
         self.upstream = None
         if not self.is_over:
-            self._over(UPGRADED)
+            self.over(UPGRADED)
             self.downstream.tunnel_ended(may_send_more)
 
     def response_ended(self) -> bool:
@@ -441,7 +338,7 @@ class Exchange:
     def _lose_upstream(self, is_clean: bool) -> None:
         """Ends the exchange as far as its connection's end does. `is_clean`: the instance meant to close it."""
         if self.download is not None:
-            self.download.proceed(has_ended=True)
+            self.download.proceed(self, has_ended=True)
         self._drop_upstream()
         if self.is_over:
             return
@@ -456,7 +353,7 @@ class Exchange:
             else:
                 self.fail(502, "upstream_closed", f"service {decision.service} closed the connection without an answer")
         elif download.ends_with_connection and is_clean:
-            download.end()
+            download.end(self)
         else:
             self.answer_failed("truncated", "")
 
@@ -476,7 +373,7 @@ class Exchange:
                 upstream.origin.release(upstream, self.context.now)
             else:
                 upstream.close()
-        self._over(response.status)
+        self.over(response.status)
         self.downstream.exchange_ended(self.keeps)
 
     def answer_failed(self, kind: str, detail: str) -> None:
@@ -495,52 +392,7 @@ class Exchange:
     def fail(self, status: int, code: str, detail: str) -> None:
         """Answers with an error of our own."""
         self._drop_upstream()
-        self.cause = code
-        keeps = self._keeps_after_own_answer()
-        decision = self.plan.decision
-        decision.refuse(code, detail)
-        self._over(status)
-        self.downstream.write(error_reply(status, code, detail, self.request, keeps, self.plan.answer_lines()))
-        self.downstream.exchange_ended(keeps)
-
-    def timed_out(self) -> None:
-        """The exchange made no progress for too long."""
-        if self._is_taken():
-            self.downstream.deadline = self.context.now + self.context.timeouts.body_idle
-            return
-        decision = self.plan.decision
-        traffic = self.context.traffic
-        status = self.upstream_status
-        if self.tunnel is not None:
-            slow = self.downstream.writes_paused or self.tunnel.is_blocked
-            self.abort(UPGRADED, "body_timeout" if slow else "tunnel_idle")
-        elif status:
-            slow_client = self.downstream.writes_paused
-            if not slow_client:
-                traffic.count_upstream_error(decision.service, decision.pool, "body_timeout")
-            self.abort(status, "slow_client" if slow_client else "body_timeout")
-        elif self.request_done:
-            traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
-            self.fail(504, "answer_timeout", f"service {decision.service} did not answer in time")
-        elif self.upstream is not None and self.upstream.writes_paused:
-            traffic.count_upstream_error(decision.service, decision.pool, "answer_timeout")
-            self.fail(504, "answer_timeout", f"service {decision.service} did not take the request body in time")
-        elif self.upload is not None and self.context.now - self.upload.heard_at >= self.context.timeouts.body_idle:
-            self.fail(408, "body_timeout", "the request body stopped coming")
-        else:
-            rate = self.context.limits.body_rate
-            self.fail(408, "body_too_slow", f"the request body came at less than {rate} bytes a second")
-
-    def _is_taken(self) -> bool:
-        """Whether somebody who is slow to read takes bytes all the same, at the rate that is asked of a body."""
-        context = self.context
-        least = int(context.limits.body_rate * context.timeouts.body_idle)
-        if self.downstream.writes_paused and (self.response is not None or self.tunnel is not None):
-            return self.downstream.has_taken(least)
-        upstream = self.upstream
-        if upstream is None or not upstream.writes_paused or (self.request_done and self.tunnel is None):
-            return False
-        return upstream.has_taken(least)
+        give_error(self, status, code, detail)
 
     def abort(self, status: int, cause: str) -> None:
         """Cuts the answer short and closes both connections."""
@@ -555,18 +407,18 @@ class Exchange:
         if not self.is_over:
             if self.tunnel is None:
                 self.cause = "client_gone"
-            self._over(CLIENT_GONE if self.tunnel is None else UPGRADED)
+            self.over(CLIENT_GONE if self.tunnel is None else UPGRADED)
 
     def cut_off(self) -> None:
         """This program ends, and does not wait for the exchange."""
         self.cause = "shutdown"
         self._drop_upstream()
-        self._over(UPGRADED if self.tunnel is not None else self.upstream_status or CLIENT_GONE)
+        self.over(UPGRADED if self.tunnel is not None else self.upstream_status or CLIENT_GONE)
 
     def _close(self, status: int) -> None:
         is_told_by_closing = self.is_told_by_closing
         self._drop_upstream()
-        self._over(status)
+        self.over(status)
         if is_told_by_closing or self.downstream.writes_paused:
             self.downstream.close_now()
         elif self.tunnel is not None:
@@ -581,10 +433,11 @@ class Exchange:
             upstream.exchange = None
             upstream.close()
 
-    def _over(self, status: int) -> None:
+    def over(self, status: int) -> None:
+        """Ends the exchange, as far as others need to know, with the status that the client saw."""
         self.is_over = True
-        if self._inspected:
-            self._stop_gathering()
+        if self.inspected:
+            stop_gathering(self)
         if self._has_claim:
             self._has_claim = False
             give_back(self.context, self.downstream.peer)

@@ -43,13 +43,17 @@ def give_back(context: Context, peer: Peer) -> None:
 
 
 class Tunnel:
-    """The tunnel that an exchange has become. It takes what both connections say from then on."""
+    """The tunnel that an exchange has become. It takes what both connections say from then on.
 
-    __slots__ = ("_client_ended", "_exchange", "_instance_ended", "_upstream")
+    `received` counts the bytes that the client sent.
+    """
+
+    __slots__ = ("_client_ended", "_exchange", "_instance_ended", "_upstream", "received")
 
     def __init__(self, exchange: Exchange, upstream: Upstream) -> None:
         self._exchange = exchange
         self._upstream = upstream
+        self.received: int = 0
         self._client_ended: bool = False
         self._instance_ended: bool = False
         upstream.origin.detach(upstream)
@@ -61,6 +65,7 @@ class Tunnel:
 
     def client_sent(self, data: bytes) -> None:
         """Passes on what the client sent."""
+        self.received += len(data)
         self._upstream.write(data)
         self.expect()
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.http.chunked import ChunkedReader
 from gateway.http.request import CHUNKED
+from gateway.proxy.inspection import gather
+from gateway.proxy.own_answers import reply_when_done
+from gateway.proxy.replies import CONTINUE
+
+if TYPE_CHECKING:
+    from gateway.proxy.exchange import Exchange
 
 PIECE: Final = 32768
 """Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""
@@ -19,9 +25,10 @@ REPLAY: Final = 65536
 class Upload:
     """How much of a body is still to come, what waits to be sent, and since when it has been coming.
 
-    Times are seconds of the loop's clock. `begun` is moved forward by what the client is not to blame for, `heard_at` is when
-    the last piece came. `held` counts the bytes that are kept; once some of the body is gone, `can_replay` says that there is
-    no second time.
+    It does not know its exchange: the two would be garbage that only the collector finds. `body` is a length in bytes or
+    CHUNKED. Times are seconds of the loop's clock. `begun` is moved forward by what the client
+    is not to blame for, `heard_at` is when the last piece came. `held` counts the bytes that are kept; once some of the body
+    is gone, `can_replay` says that there is no second time.
     """
 
     __slots__ = (
@@ -89,39 +96,91 @@ class Upload:
         self._kept = []
         self.held = 0
 
-    def take(self, data: bytes, at: int, now: float) -> tuple[bytes, int]:
-        """Reads more of the body from `data[at:]`; returns what is to be passed on, and how far it has read.
+    def begin(self, exchange: Exchange, data: bytes, at: int) -> int:
+        """Takes what came with the head, from `data[at:]`, before anybody knows where it goes; returns how far it was read.
 
-        That is up to the end of the body or of the data, and of a chunked body a piece. Raises ProtocolError.
+        Of this and of `receive` the end is that of the body or of the data, or of a piece of a chunked body. Both raise
+        ProtocolError for a malformed one.
         """
-        self.heard_at = now
+        size = self._left
+        if 0 <= size <= len(data) - at:
+            # The common case: all of it.
+            self._left = 0
+            self._kept.append(data[at : at + size])
+            self.held = self.received = size
+            self.is_done = exchange.request_done = True
+            return at + size
+        payload, at = self._take(exchange, data, at)
+        self.keep(payload)
+        if not self.is_done:
+            self.expect(exchange)
+            if exchange.request.expects_continue:
+                exchange.downstream.write(CONTINUE)
+        return at
+
+    def receive(self, exchange: Exchange, data: bytes, at: int) -> int:
+        """Takes more from `data[at:]`, and passes it on if there is somebody to pass it to; returns how far it was read."""
+        payload, at = self._take(exchange, data, at)
+        upstream = exchange.upstream
+        if upstream is not None:
+            upstream.write(payload)
+            self.passed(payload)
+            context = exchange.context
+            if exchange.response is not None:
+                exchange.downstream.deadline = context.now + context.timeouts.body_idle
+            elif self.is_done:
+                exchange.downstream.deadline = context.now + context.timeouts.answer
+            elif not upstream.writes_paused:
+                self.expect(exchange)
+        elif exchange.plan.reply is not None:
+            self.expect(exchange)
+            reply_when_done(exchange)
+        else:
+            self.keep(payload)
+            if exchange.plan.wants_body:
+                self.expect(exchange)
+                gather(exchange)
+        return at
+
+    def _take(self, exchange: Exchange, data: bytes, at: int) -> tuple[bytes, int]:
+        """What is to be passed on of `data[at:]`, and how far it was read."""
+        self.heard_at = exchange.context.now
         chunks = self._chunks
         if chunks is not None:
             end = min(len(data), at + PIECE)
             payload, rest = chunks.feed(data[at:end])
             self.received += len(payload)
-            self.is_done = chunks.is_done
+            self.is_done = exchange.request_done = chunks.is_done
             return payload, end - len(rest)
         size = min(len(data) - at, self._left)
         self._left -= size
         self.received += size
-        self.is_done = not self._left
+        self.is_done = exchange.request_done = not self._left
         # Compiled, even a slice that is all of it is a copy.
         return data if size == len(data) else data[at : at + size], at + size
 
-    def deadline(self, now: float, idle: float, grace: float, rate: int) -> float:
-        """Until when more must come: within `idle` seconds, and at `rate` bytes a second (0: any) after `grace` seconds.
+    def expect(self, exchange: Exchange) -> None:
+        """Sets until when more must come: `timeouts.body_idle`, and at `limits.body_rate` after `timeouts.body_grace`.
 
         A body that drips has an end too (as Apache's mod_reqtimeout has it: every second is to be earned).
         """
-        if not rate:
-            return now + idle
-        return min(now + idle, self.begun + grace + self.received / rate)
+        timeouts = exchange.context.timeouts
+        rate = exchange.context.limits.body_rate
+        deadline = exchange.context.now + timeouts.body_idle
+        if rate:
+            deadline = min(deadline, self.begun + timeouts.body_grace + self.received / rate)
+        exchange.downstream.deadline = deadline
 
-    def paused(self, now: float) -> None:
-        """The instance takes the body more slowly than the client sends it."""
-        self._paused_at = now
+    def paused(self, exchange: Exchange) -> None:
+        """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""
+        context = exchange.context
+        self._paused_at = context.now
+        exchange.downstream.deadline = context.now + context.timeouts.body_idle
+        exchange.downstream.pause_reading()
 
-    def resumed(self, now: float) -> None:
+    def resumed(self, exchange: Exchange) -> None:
         """The instance has taken what waited. The pause is not held against the client."""
-        self.begun += now - self._paused_at
+        context = exchange.context
+        self.begun += context.now - self._paused_at
+        exchange.downstream.deadline = context.now + context.timeouts.body_idle
+        exchange.downstream.resume_reading()

@@ -90,12 +90,12 @@ class Upstream(Connection):
     def stalled(self) -> None:
         """Takes that the instance does not read."""
         if self.exchange is not None:
-            self.exchange.upload_paused()
+            self.exchange.instance_stalled()
 
     def drained(self) -> None:
         """Takes that the instance has read what waited."""
         if self.exchange is not None:
-            self.exchange.upload_resumed()
+            self.exchange.instance_drained()
 
     def broken(self) -> None:
         """Takes an error of this program: it is the exchange's, whoever's bytes set it off."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -185,3 +186,34 @@ async def test_a_body_for_rules_that_comes_in_crumbs_costs_no_more_than_one_that
     assert exchange is not None
     assert exchange.upload is not None
     assert (len(exchange.upload._kept), exchange.upload.held) == (8, 29_990)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ],
+    ids=["length", "chunks"],
+)
+async def test_an_exchange_leaves_nothing_for_the_garbage_collector(answer: bytes) -> None:
+    """What refers to each other stays until the collector comes, and costs more than the rest of a small request."""
+    wired = Wired()
+    instance, _ = wired.instance()
+    client, _ = wired.client()
+
+    def exchange() -> None:
+        client.data_received(b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+        instance.data_received(answer)
+        client.data_received(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        wired.turns.settle()
+
+    exchange()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            exchange()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

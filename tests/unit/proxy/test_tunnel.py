@@ -47,11 +47,16 @@ both = pytest.mark.parametrize("sender", ["client", "instance"])
 
 @both
 async def test_bytes_pass_as_they_come(sender: str) -> None:
-    connection, _, there = connections(Tunnelled(wired := Wired()), sender)
+    wired = Wired()
+    tunnelled = Tunnelled(wired)
+    connection, _, there = connections(tunnelled, sender)
     for data in (b"a", b"b" * 100_000, b"c"):
         connection.data_received(data)
     wired.turns.settle()
     assert there.written == b"a" + b"b" * 100_000 + b"c"
+    exchange = tunnelled.client._exchange
+    assert exchange is not None
+    assert (exchange.received, exchange.sent) == ((100_002, 0) if sender == "client" else (0, 100_002))
 
 
 @both
