@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     nameless = [item.nodeid for item in items if " object at 0x" in item.nodeid]
     if nameless:
         raise pytest.UsageError(f"give these parameters ids of their own: {nameless[0]}")
+
+
+@pytest.fixture(autouse=True)
+def _no_signals_held() -> Iterator[None]:
+    """A command that is called in this process holds signals until it serves; what it does not give back, children inherit."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 @pytest.fixture
