@@ -278,10 +278,10 @@ class Downstream(Connection):
             return
         if at == size or self._is_closing:
             return
-        if self._exchange is exchange and not exchange.request_done:
-            self._buffer = data[at:]
+        if self._exchange is exchange and exchange.request_done:
+            self._keep(data[at:])
             return
-        self._keep(data[at:])
+        self._buffer = data[at:]
         if self._exchange is None and not self.is_resting:
             self._serve_buffer()
 

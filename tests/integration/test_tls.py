@@ -91,6 +91,29 @@ async def test_old_versions_and_plain_text_are_refused(gateway: Gateway, origin:
     assert origin.connections == 0
 
 
+async def test_a_tunnel_delivers_what_was_sent_before_it_closed(gateway: Gateway, origin: Origin) -> None:
+    """TLS has no half-close: a client that closes has said all that it will."""
+    received = 0
+    ended = asyncio.Event()
+
+    async def switch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+        while data := await reader.read(65536):
+            received += len(data)
+        ended.set()
+
+    origin.script = switch
+    reader, writer = await connect(gateway.port, "shop.example")
+    writer.write(b"GET /A/x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 101 ")
+    writer.write(b"a" * 5_000_000)
+    writer.close()
+    await asyncio.wait_for(ended.wait(), 20)
+    assert received == 5_000_000
+
+
 async def test_http_1_1_is_agreed_on(gateway: Gateway) -> None:
     context = ssl.create_default_context()
     CA.configure_trust(context)
