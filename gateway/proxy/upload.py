@@ -13,7 +13,7 @@ from gateway.proxy.replies import CONTINUE
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
 
-PIECE: Final = 32768
+PIECE: Final = 65536
 """Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""
 
 SMALL: Final = 4096
