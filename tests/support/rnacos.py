@@ -36,13 +36,13 @@ class RNacos:
     async def start(self, fresh: bool = False) -> None:
         """`fresh`: without what an earlier start has left.
 
-        On a busy machine one of ten comes up such that it says "true" to every config, and keeps none, for ever: that one is
-        started again, without its data.
+        On a busy machine one of ten comes up such that it says "true" to every config, and keeps none, or lets nobody log in,
+        for ever: that one is started again, without its data.
         """
         async with asyncio.timeout(60):
             is_first = fresh or not (self._folder / "rnacos").exists()
             await self._launch(fresh)
-            while not await self._keeps_configs():
+            while not (await self._keeps_configs() and (not self._needs_login or await self._can_log_in())):
                 await self.stop()
                 await self._launch(is_first)
 
@@ -81,6 +81,20 @@ class RNacos:
                 except ClientError:
                     pass
                 await asyncio.sleep(0.05)
+        return False
+
+    async def _can_log_in(self) -> bool:
+        """Whether its user can log in. Now and then it comes up such that it answers every log-in with an error, for ever."""
+        form = {"username": "operator", "password": "let-me-in"}
+        async with ClientSession() as session:
+            for _ in range(40):
+                try:
+                    async with session.post(f"http://{self.address}/nacos/v1/auth/login", data=form) as response:
+                        if response.status == 200:
+                            return True
+                except ClientError:
+                    pass
+                await asyncio.sleep(0.1)
         return False
 
     async def stop(self) -> None:
