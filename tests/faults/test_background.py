@@ -157,7 +157,7 @@ async def test_keeping_what_registries_said(tmp_path: Path, monkeypatch: pytest.
     kept.save("a", (HERE,))
     await until(lambda: failures["keeping what registries said"])
     kept.save("a", (HERE,))
-    await until(lambda: fail.calls == 2)
+    await until(lambda: fail.calls >= 2)
     await kept.close()
     assert Disk(tmp_path, "r").load("a") == (HERE,)
 
