@@ -216,6 +216,11 @@ class Request:
         """Keeps the fields of some (lower-case) names from being forwarded; after this, nothing is to be cut by its line."""
         self.cuts += spans_named(self.head[:-4].split(b"\r\n")[1:], self.line_end, names)
 
+    @property
+    def trace_id(self) -> bytes:
+        """The trace id of `traceparent`, empty if there is none. Only a sound one is kept there: nobody need judge it again."""
+        return self.traceparent[3:35]
+
     def param(self, name: str, needle: bytes = b"") -> str | None:
         """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""
         query = self.query

@@ -118,7 +118,7 @@ class AccessLog:
         answered = exchange.answered_at
         upstream = str(int((answered - exchange.sent_at) * 1e6)) if answered else "null"
         own = str(int(overhead * 1e6)) if overhead >= 0.0 else "null"
-        trace = request.traceparent[3:35]  # sound, or it would not be there
+        trace = request.trace_id
         headers = ""
         for name, pattern in self._headers:
             match = pattern.search(request.head, request.line_end)

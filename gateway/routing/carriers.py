@@ -9,7 +9,7 @@ from gateway.routing.decision import SOURCE_AMBIGUOUS, SOURCE_BAGGAGE, SOURCE_HE
 from gateway.routing.instance import BASE, is_tag
 from gateway.routing.memory import AMBIGUOUS, TraceMemory
 from gateway.telemetry.baggage import member, without_member
-from gateway.telemetry.tracecontext import b3_trace_id_of, request_id_of, trace_id_of, x_b3_trace_id_of
+from gateway.telemetry.tracecontext import b3_trace_id_of, request_id_of, x_b3_trace_id_of
 
 _REQUEST_ID: Final = b"request "
 """Keeps request ids apart from trace ids that look the same."""
@@ -75,9 +75,7 @@ def trace_ids(request: Request, strongest: bool = False) -> list[bytes]:
     """
     ids: list[bytes] = []
     if request.traceparent:
-        trace_id = trace_id_of(request.traceparent)
-        if trace_id:
-            ids.append(trace_id)
+        ids.append(request.trace_id)
     if request.b3:
         trace_id = b3_trace_id_of(request.b3)
         if trace_id and trace_id not in ids:

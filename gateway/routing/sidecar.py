@@ -25,9 +25,9 @@ class InboundRouter:
     """Everything goes to the local service; what the request carries is remembered and written on again.
 
     A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means, by `hop`
-    (see there); what is meant for another one than those in `identities` is refused before the service sees it; without any,
-    for another one than `service` with `tag`. `admits_all`:
-    requests of callers that do not say so, as probes and people with curl, are let through.
+    (see there); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
+    this instance is `service` with `tag`. `admits_all`: requests of callers that do not say so, as probes and people with
+    curl, are let through.
     """
 
     __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_view", "snapshot")

@@ -46,11 +46,6 @@ def show_spans(spans: Iterable[tuple[int, int]]) -> list[str]:
     return [f"{low / 100:.15g}-{high / 100:.15g}" for low, high in spans]
 
 
-def size_of(spans: Spans) -> int:
-    """How many buckets spans hold."""
-    return sum(high - low for low, high in spans)
-
-
 def first_of(spans: Spans, count: int) -> Spans:
     """The first so many buckets of spans, in their order."""
     taken: list[tuple[int, int]] = []

@@ -163,12 +163,18 @@ def _check_debug_header(text: str) -> str:
     return _check_free_header(text, "the secret")
 
 
-def _check_free_header(text: str, what: str) -> str:
+def _header_name(text: str) -> str:
+    """A header's name, in lower case."""
     if _TOKEN.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a header name")
-    if text.lower() in _RESERVED_HEADERS:
-        raise ValueError(f"header {text.lower()!r} has a meaning of its own and cannot carry {what}")
     return text.lower()
+
+
+def _check_free_header(text: str, what: str) -> str:
+    name = _header_name(text)
+    if name in _RESERVED_HEADERS:
+        raise ValueError(f"header {name!r} has a meaning of its own and cannot carry {what}")
+    return name
 
 
 def _check_member(text: str) -> str:
@@ -179,19 +185,17 @@ def _check_member(text: str) -> str:
 
 
 def _check_logged(text: str) -> str:
-    if _TOKEN.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is not a header name")
-    if text.lower() in ("authorization", "proxy-authorization"):
-        raise ValueError(f"header {text.lower()!r} holds a secret and is never logged")
-    return text.lower()
+    name = _header_name(text)
+    if name in ("authorization", "proxy-authorization"):
+        raise ValueError(f"header {name!r} holds a secret and is never logged")
+    return name
 
 
 def _check_token_header(text: str) -> str:
-    if _TOKEN.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is not a header name")
-    if text.lower() in _FRAMING_HEADERS:
-        raise ValueError(f"header {text.lower()!r} says how a message is sent and cannot carry a token")
-    return text.lower()
+    name = _header_name(text)
+    if name in _FRAMING_HEADERS:
+        raise ValueError(f"header {name!r} says how a message is sent and cannot carry a token")
+    return name
 
 
 def _check_cookie(text: str) -> str:
@@ -214,9 +218,7 @@ def _check_secret(text: str) -> str:
 
 
 def _check_reply_header(text: str) -> str:
-    if _TOKEN.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is not a header name")
-    if text.lower() in ("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"):
+    if _header_name(text) in ("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"):
         raise ValueError(f"header {text.lower()!r} is written by the gateway itself")
     return text
 

@@ -46,11 +46,6 @@ class Wish:
     must_be_absent: bool = False
     paths: tuple[str, ...] = ()
 
-    @property
-    def is_contradiction(self) -> bool:
-        """Whether it asks for presence and absence."""
-        return self.must_exist and self.must_be_absent
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:
