@@ -6,14 +6,18 @@ from glob import glob
 from setuptools import setup
 
 HOT = [
+    "gateway/health/ejection.py",
+    "gateway/health/slowstart.py",
     *glob("gateway/http/[a-z]*.py"),
+    "gateway/instance.py",
     *glob("gateway/routing/[a-z]*.py"),
     "gateway/rules/checks.py",
     "gateway/rules/fields.py",
     "gateway/rules/lookups.py",
     "gateway/rules/match.py",
     "gateway/rules/numbers.py",
-    "gateway/rules/sieve.py",
+    "gateway/rules/prefilter.py",
+    "gateway/tags.py",
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",
     "gateway/telemetry/tracecontext.py",

@@ -10,7 +10,10 @@ from urllib.parse import quote
 from aiohttp import web
 
 from gateway.admin.endpoints import JSON, BodyHandler, taking
-from gateway.control.edit import (
+from gateway.errors import ConfigError, GatewayError, RegistryError
+from gateway.printable import printable
+from gateway.rulesources.documents import ConflictError
+from gateway.ruletools.edit import (
     AlreadyThere,
     Change,
     LaneEditor,
@@ -21,11 +24,8 @@ from gateway.control.edit import (
     Outdated,
     Refused,
 )
-from gateway.control.history import History
-from gateway.control.whatif import Comparison
-from gateway.errors import ConfigError, GatewayError, RegistryError
-from gateway.printable import printable
-from gateway.registry.documents import ConflictError
+from gateway.ruletools.history import History
+from gateway.ruletools.whatif import Comparison
 from gateway.web.problems import Rejected, problem, shown
 from gateway.web.work import Work
 

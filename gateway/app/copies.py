@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.control.lastgood import KeptRules, LastGood
-from gateway.control.load import RulesFrom
-from gateway.control.mirror import Mirrors
+from gateway.config.load import RulesFrom
 from gateway.control.reload import ReloadState
-from gateway.control.rulefiles import LoadedRules, Overlay
-from gateway.control.state import open_state
 from gateway.errors import ConfigError
+from gateway.rulesources.files import LoadedRules, Overlay
+from gateway.rulesources.lastgood import KeptRules, LastGood
+from gateway.rulesources.mirror import Mirrors
 from gateway.settings import RemoteRules, ServingSettings
+from gateway.state import open_state
 
 T = TypeVar("T")
 

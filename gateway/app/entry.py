@@ -34,17 +34,17 @@ from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import ReadyGateway, RuleBook
 from gateway.app.sockets import Sockets, dealt
 from gateway.app.takeover import State
-from gateway.background import failures, keep_running
+from gateway.config.load import load_gateway
+from gateway.config.surroundings import make_surroundings
 from gateway.control.channel import Message
 from gateway.control.expiry import expiries, expiry_notes, next_look
-from gateway.control.load import load_gateway
-from gateway.control.reload import FILES_CHANGED, Reloader, ReloadState
-from gateway.control.rulefiles import load_rules
-from gateway.control.surroundings import make_surroundings
+from gateway.control.reload import Reloader, ReloadState
 from gateway.control.watch import Watcher
 from gateway.control.workers import Workers
+from gateway.daemons import failures, keep_running
 from gateway.errors import ConfigError
 from gateway.http.request import HeadReader, Request
+from gateway.instance import Instance
 from gateway.proxy.origin import Connections
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
@@ -52,10 +52,10 @@ from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
 from gateway.routing.explain import explain
-from gateway.routing.instance import Instance
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
+from gateway.rulesources.files import FILES_CHANGED, load_rules
 from gateway.settings import Address, EmbeddedRegistrySettings, known_instances
 from gateway.telemetry.counters import Traffic
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from gateway.errors import StartError
+from gateway.health.ejection import Ejector
 from gateway.http.request import HeadReader
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
@@ -14,7 +15,6 @@ from gateway.proxy.origin import Origins
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
-from gateway.routing.ejection import Ejector
 from gateway.routing.explain import describe_pools
 from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.snapshot import Snapshot

@@ -14,19 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.app.parts import make_context, make_log_file, make_routes
-from gateway.background import failures
-from gateway.control.certificates import listener_certificates, upstream_tls
+from gateway.config.certificates import listener_certificates, upstream_tls
+from gateway.config.surroundings import make_surroundings
 from gateway.control.publish import Publisher
-from gateway.control.surroundings import make_surroundings
+from gateway.daemons import failures
 from gateway.errors import ConfigError, Problem
-from gateway.proxy.certificates import Certificate, ListenerTLS
+from gateway.instance import Instance
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener
-from gateway.proxy.tls import CertificateError, UpstreamTLS
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
-from gateway.routing.instance import Instance
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
@@ -35,6 +33,8 @@ from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
+from gateway.tls.certificates import Certificate, ListenerTLS
+from gateway.tls.contexts import CertificateError, UpstreamTLS
 
 
 @dataclass(frozen=True, slots=True)

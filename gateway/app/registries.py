@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from gateway.proxy.tls import CertificateError, UpstreamTLS
+from gateway.instance import Instance
 from gateway.registry.base import RegistrarAdapter, RegistryAdapter
 from gateway.registry.consul.adapter import ConsulAdapter
 from gateway.registry.consul.bridge import Agent
@@ -17,8 +17,7 @@ from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import Credentials, NacosClient
 from gateway.registry.several import Registries
 from gateway.registry.static import StaticAdapter
-from gateway.registry.tags import TagRules
-from gateway.routing.instance import Instance
+from gateway.registry.tags import TagReader
 from gateway.settings import (
     ConsulRegistrySettings,
     EmbeddedRegistrySettings,
@@ -27,6 +26,7 @@ from gateway.settings import (
     RemoteRegistrySettings,
     StaticRegistrySettings,
 )
+from gateway.tls.contexts import CertificateError, UpstreamTLS
 
 _log = logging.getLogger("gateway")
 
@@ -55,8 +55,8 @@ def make_adapter(settings: RegistrySettings, embedded: EmbeddedRegistry | None =
         return StaticAdapter(settings.instances())
     if isinstance(settings, EmbeddedRegistrySettings):
         assert embedded is not None
-        return EmbeddedAdapter(embedded, TagRules())
-    tags = TagRules(settings.tag_keys)
+        return EmbeddedAdapter(embedded, TagReader())
+    tags = TagReader(settings.tag_keys)
     if isinstance(settings, NacosRegistrySettings):
         credentials = Credentials(settings.username, settings.password, settings.token)
         return NacosAdapter(
@@ -81,7 +81,7 @@ def _make_consul(settings: ConsulRegistrySettings) -> ConsulAdapter:
         scheme=settings.scheme,
         tls=tls,
     )
-    tags = TagRules(settings.tag_keys, settings.bare_tags)
+    tags = TagReader(settings.tag_keys, settings.bare_tags)
     return ConsulAdapter(
         client, Agent(client, settings.token), tags=tags, takes_warning=settings.warning, max_waiting=settings.watches
     )

@@ -11,19 +11,19 @@ from typing import Any
 from gateway.admin.rules import RulesApi
 from gateway.app.copies import RuleCopies
 from gateway.app.plane import EntryBuild
-from gateway.control.edit import LaneEditor
-from gateway.control.history import History, Revision
-from gateway.control.load import LoadedGateway, RulesFrom, load_gateway, load_settings
-from gateway.control.places import Places
-from gateway.control.reach import Reach
+from gateway.config.load import LoadedGateway, RulesFrom, load_gateway, load_settings
 from gateway.control.reload import Reloader
-from gateway.control.rulefiles import LoadedRules, Overlay, load_rules
-from gateway.control.state import HISTORY
-from gateway.control.whatif import Comparison, Recorded, compare, read_record, read_records
 from gateway.errors import ConfigError, Problem
 from gateway.files import last_lines, write_file
 from gateway.rules.surroundings import Surroundings
+from gateway.rulesources.files import LoadedRules, Overlay, load_rules
+from gateway.rulesources.places import Places
+from gateway.rulesources.reach import Reach
+from gateway.ruletools.edit import LaneEditor
+from gateway.ruletools.history import History, Revision
+from gateway.ruletools.whatif import Comparison, Recorded, compare, read_record, read_records
 from gateway.settings import GatewaySettings
+from gateway.state import HISTORY
 from gateway.telemetry.linefile import STDOUT
 
 

@@ -28,22 +28,22 @@ from gateway.app.parts import (
 from gateway.app.registries import make_registries, registrars, take_settings
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
-from gateway.background import failures, keep_running
-from gateway.control.application import ApplicationWatch
-from gateway.control.certificates import upstream_tls
-from gateway.control.load import LoadedSidecar, RulesFrom, load_settings, load_sidecar
+from gateway.config.certificates import upstream_tls
+from gateway.config.load import LoadedSidecar, RulesFrom, load_settings, load_sidecar
+from gateway.config.surroundings import make_surroundings
 from gateway.control.publish import Publisher
-from gateway.control.reload import FILES_CHANGED, Reloader
-from gateway.control.surroundings import make_surroundings
+from gateway.control.reload import Reloader
 from gateway.control.watch import Watcher
+from gateway.daemons import failures, keep_running
+from gateway.health.application import ApplicationWatch
+from gateway.instance import Instance
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener
-from gateway.registry.announcer import Announcer
 from gateway.registry.base import Registration
+from gateway.registry.registrar import Registrar
 from gateway.registry.registration import REGISTERED, KnownRegistration
-from gateway.registry.tags import OWN_KEY, TagRules
+from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.carriers import Carriers
-from gateway.routing.instance import BASE, Instance
 from gateway.routing.memory import TraceMemory
 from gateway.routing.routes import RouteTable
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
@@ -51,8 +51,10 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.compile import compile_rules
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
+from gateway.rulesources.files import FILES_CHANGED
 from gateway.settings import Address, RemoteRegistrySettings, SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
@@ -96,7 +98,7 @@ class Sidecar:
         self._started_at = time.time()
         self._is_draining = False
         self._has_successor = False
-        self._announcers: dict[str, Announcer] = {}
+        self._registrars: dict[str, Registrar] = {}
 
     async def start(self, sockets: Sockets) -> None:
         """Raises ConfigError or StartError where it cannot."""
@@ -172,12 +174,12 @@ class Sidecar:
         found = registrars(self._registries)
         names = {name: name if len(self._registries.keepers) > 1 else "" for name in found}
         self._registrations = {name: KnownRegistration(registrar, names[name]) for name, registrar in found.items()}
-        self._announcers = {
-            name: Announcer(registrar, self._registration(), self._app_watch.is_up, registry=names[name])
+        self._registrars = {
+            name: Registrar(registrar, self._registration(), self._app_watch.is_up, registry=names[name])
             for name, registrar in self._registrations.items()
         }
-        for announcer in self._announcers.values():
-            announcer.start()
+        for registrar in self._registrars.values():
+            registrar.start()
         collector = Collector(
             Observed(
                 self._traffic,
@@ -228,8 +230,8 @@ class Sidecar:
     async def hand_over(self) -> State:
         """See Program. The instance stays registered: it goes on at the same address."""
         self._has_successor = True
-        for announcer in self._announcers.values():
-            await announcer.fall_silent()
+        for registrar in self._registrars.values():
+            await registrar.fall_silent()
         await self._admin.close()
         # Before it is told what is known: what comes now, comes there.
         await self._inbound.stop_accepting()
@@ -243,12 +245,12 @@ class Sidecar:
         await self._copies.close()
         await self._app_watch.close()
         if not self._has_successor:
-            await asyncio.gather(*(announcer.withdraw() for announcer in self._announcers.values()))
+            await asyncio.gather(*(registrar.withdraw() for registrar in self._registrars.values()))
         drain = self._settings.drain
         if not await self._inbound.drain(0.0 if self._has_successor else drain.delay, drain.timeout):
             _log.warning("requests still in flight after %g s were cut off", drain.timeout)
         if not self._has_successor:
-            await asyncio.gather(*(announcer.stop() for announcer in self._announcers.values()))
+            await asyncio.gather(*(registrar.stop() for registrar in self._registrars.values()))
         # Outbound after inbound: what is in flight inbound still calls out.
         await self._outbound.drain(0.0, 1.0)
         await self._inbound.close()
@@ -272,8 +274,8 @@ class Sidecar:
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
     def _app_changed(self, is_up: bool) -> None:
-        for announcer in self._announcers.values():
-            announcer.set_usable(is_up)
+        for registrar in self._registrars.values():
+            registrar.set_usable(is_up)
 
     async def reload(self) -> None:
         """What SIGHUP asks for."""
@@ -413,7 +415,7 @@ def identities_of(settings: SidecarSettings) -> list[str]:
     metadata = settings.metadata if settings.tag == BASE else {**settings.metadata, OWN_KEY: settings.tag}
     remote = [item for item in settings.all_registries.values() if isinstance(item, RemoteRegistrySettings)]
     chains = [DEFAULT_TAG_KEYS, *(tuple(item.tag_keys) for item in remote)]
-    tags = {TagRules(chain).tag_of(metadata) for chain in chains}
+    tags = {TagReader(chain).tag_of(metadata) for chain in chains}
     if settings.tag != BASE or not remote:
         tags.add(settings.tag)  # as a list by hand has it
     return [hop.target(tag, service) for tag in sorted(tags) for service in ("", settings.service)]

@@ -12,7 +12,7 @@ from gateway.app.plane import EntryBuild, EntryPlane
 from gateway.app.signals import obey_signals
 from gateway.control.channel import Channel
 from gateway.errors import ConfigError
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
 
 _log = logging.getLogger("gateway")
 

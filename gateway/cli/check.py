@@ -21,7 +21,7 @@ def command(paths: tuple[Path, ...], output: str) -> None:
     PATH is a file or a directory; a configuration's rules are checked with it. Every problem is printed as
     `file:line:col: message`. Exit code 1 where there is any.
     """
-    from gateway.control.check import check
+    from gateway.ruletools.check import check
 
     problems, count = check(paths)
     if output == "json":

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.asking import ask, server_options
+from gateway.cli.client import ask, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json, print_table
 from gateway.errors import GatewayError, ProtocolError

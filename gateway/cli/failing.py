@@ -12,7 +12,7 @@ from gateway.cli.output import echo, echo_json
 from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
-    from gateway.rules.formats import Loss
+    from gateway.ruletools.formats import Loss
 
 
 @contextmanager

@@ -18,6 +18,6 @@ def command(kind: str) -> None:
     Editors with the YAML language server read it from a comment in the first line of a file:
     `# yaml-language-server: $schema=rules.schema.json`.
     """
-    from gateway.control.schema import schema_of
+    from gateway.ruletools.schema import schema_of
 
     echo_json(schema_of(kind))

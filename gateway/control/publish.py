@@ -6,17 +6,18 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.control.conditions import Conditions
+from gateway.health.ejection import Ejector
+from gateway.health.status import Conditions
+from gateway.instance import Instance
 from gateway.proxy.origin import Origins
-from gateway.proxy.tls import UpstreamTLS
-from gateway.routing.ejection import Ejector
-from gateway.routing.instance import BASE, Instance
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
 from gateway.settings import EjectionSettings, ServiceSettings
+from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
+from gateway.tls.contexts import UpstreamTLS
 
 _log = logging.getLogger("gateway")
 

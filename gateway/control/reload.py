@@ -18,14 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from gateway.control.rulefiles import yaml_files
 from gateway.errors import ConfigError, Problem
 from gateway.files import MAX_DATA, read_file
+from gateway.rulesources.files import FILES_CHANGED, yaml_files
 
 _log = logging.getLogger("gateway.control")
-
-FILES_CHANGED = "files changed"
-"""The cause of a reload that nobody asked for. A failure that is known already is not told again then."""
 
 
 class Loaded(Protocol):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gateway.control.rulefiles import SUFFIXES, yaml_files
+from gateway.rulesources.files import SUFFIXES, yaml_files
 
 MOST_LINKS: Final = 40
 """Links that a path may lead through, as in Linux (path_resolution(7))."""

@@ -14,8 +14,8 @@ from typing import Final
 
 from watchfiles import Change, awatch
 
-from gateway.background import keep_running
 from gateway.control.trail import Scope, Signature, signature
+from gateway.daemons import keep_running
 
 _log = logging.getLogger("gateway.control")
 

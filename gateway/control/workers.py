@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import gateway
-from gateway.background import keep_running
 from gateway.control.channel import Channel, Message
+from gateway.daemons import keep_running
 from gateway.errors import StartError
 
 _log = logging.getLogger("gateway.control")

@@ -17,10 +17,10 @@ from typing import Any, Final
 from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.consul.documents import ConsulDocument
-from gateway.registry.documents import ConflictError, RemoteDocument
 from gateway.registry.nacos.client import NacosClient
-from gateway.registry.nacos.document import NacosDocument
+from gateway.rulesources.consul import ConsulDocument
+from gateway.rulesources.documents import ConflictError, RemoteDocument
+from gateway.rulesources.nacos import NacosDocument
 
 CONFIG_KEY: Final = "demo"
 """What service A's configuration value is called."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gateway.routing.ejection import ERRORS, Ejector
+from gateway.health.ejection import ERRORS, Ejector
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange

@@ -11,7 +11,7 @@ from gateway.http.prefix import Prefix
 from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.attempts import turn_away
 from gateway.proxy.download import Download
-from gateway.routing.instance import BASE
+from gateway.tags import BASE
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange

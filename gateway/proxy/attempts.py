@@ -9,11 +9,11 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from gateway import hop
+from gateway.health.ejection import CONNECT, ERRORS, UNAVAILABLE
 from gateway.proxy.origin import Busy, Exhausted
 from gateway.proxy.replies import STATUS_OF
-from gateway.routing.ejection import CONNECT, ERRORS, UNAVAILABLE
-from gateway.routing.instance import BASE
 from gateway.routing.services import CONNECT_ERROR, MISDIRECTED
+from gateway.tags import BASE
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange

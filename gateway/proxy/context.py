@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.health.ejection import Ejector
 from gateway.http.request import HeadReader, Request
 from gateway.http.response import ResponseReader
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
 from gateway.proxy.runqueue import RunQueue
-from gateway.routing.ejection import Ejector
 from gateway.routing.plan import Peer, Plan
 from gateway.telemetry.counters import Traffic
 

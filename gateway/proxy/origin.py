@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.descriptors import OUT_OF_THEM, RESERVE, is_short, tell
 from gateway.proxy.runqueue import RunQueue
-from gateway.proxy.tls import UpstreamTLS
 from gateway.proxy.upstream import Upstream
-from gateway.routing.instance import Instance
+from gateway.tls.contexts import UpstreamTLS
 
 STATES: Final = ("active", "idle", "draining", "tunnel")
 Connections = dict[str, tuple[int, int, int, int]]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from gateway.errors import StartError
 from gateway.proxy import descriptors
-from gateway.proxy.certificates import ListenerTLS
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
+from gateway.tls.certificates import ListenerTLS
 
 TICK = 0.25
 """Seconds between two looks at the deadlines: how late a timeout may be."""

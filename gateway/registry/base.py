@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from gateway.routing.instance import BASE, Instance
+from gateway.instance import Instance
+from gateway.tags import BASE
 
 HEARTBEAT: Final = 5.0
 """Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones."""
@@ -84,7 +85,7 @@ class RegistryAdapter(Protocol):
 
 
 class RegistrarAdapter(Protocol):
-    """What the announcer needs of a registry to register an instance. Each call raises RegistryError on failure."""
+    """What the registrar needs of a registry to register an instance. Each call raises RegistryError on failure."""
 
     async def register(self, registration: Registration) -> None:
         """Registers the instance, or registers it again."""

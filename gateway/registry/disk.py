@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from gateway.background import keep_running
+from gateway.daemons import keep_running
 from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
 
 _log = logging.getLogger("gateway.registry")
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
 
 CHANGES: Final = 3
 WINDOW: Final = 60.0

@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from gateway.background import keep_running
+from gateway.daemons import keep_running
 from gateway.errors import RegistryError
+from gateway.instance import Instance
 from gateway.registry.base import Listing, RegistryAdapter
-from gateway.registry.belief import DOUBTS, Belief, Patience
 from gateway.registry.disk import Disk
 from gateway.registry.flapping import Flaps
-from gateway.routing.instance import BASE, INVALID, Instance
+from gateway.registry.listguard import DOUBTS, ListGuard, Patience
+from gateway.tags import BASE, INVALID
 
 _log = logging.getLogger("gateway.registry")
 
@@ -75,7 +76,7 @@ class _Watch:
     def __init__(self, service: str, patience: Patience) -> None:
         self.service = service
         self.state = UNKNOWN
-        self.belief = Belief(patience)
+        self.belief = ListGuard(patience)
         self.flaps = Flaps()
         self.instances: tuple[Instance, ...] = ()
         self.listing = Listing(())

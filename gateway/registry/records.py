@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address
 from typing import Any, Final
 
+from gateway.instance import Instance
 from gateway.printable import printable
 from gateway.registry.base import MOST_LEFT_OUT, Listing
-from gateway.registry.tags import TagRules
-from gateway.routing.instance import Instance
+from gateway.registry.tags import TagReader
 
 LONGEST_SHOWN: Final = 80
 MIN_WEIGHT: Final = 1e-3
@@ -22,7 +22,7 @@ MAX_WEIGHT: Final = 1e6
 class Records:
     """Collects the records of one answer."""
 
-    def __init__(self, tags: TagRules) -> None:
+    def __init__(self, tags: TagReader) -> None:
         self._tags = tags
         self._found: dict[str, Instance] = {}
         self.skipped: dict[str, int] = {}

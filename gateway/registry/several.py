@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from gateway.instance import Instance
 from gateway.registry.base import RegistryAdapter
 from gateway.registry.disk import Disk
 from gateway.registry.keeper import Keeper, ServiceState
-from gateway.routing.instance import Instance
 
 
 class Registries:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
+from gateway.instance import Instance
 from gateway.registry.base import Listing
-from gateway.routing.instance import Instance
 
 
 class StaticAdapter:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from gateway.routing.instance import BASE, INVALID, is_tag
 from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.tags import BASE, INVALID, is_tag
 
 OWN_KEY: Final = "gray.tag"
 """The key that our sidecars write."""
@@ -38,7 +38,7 @@ def spelling(key: str) -> str:
     return _SIGN.sub("_", key)
 
 
-class TagRules:
+class TagReader:
     """Reads tags by a chain of keys, in any spelling.
 
     `bare` are words that are a tag by themselves, where a registry has a list of words (Consul's tags); a word `key=value`

@@ -6,8 +6,8 @@ from typing import Final
 
 from gateway.http.request import Request
 from gateway.routing.decision import SOURCE_AMBIGUOUS, SOURCE_BAGGAGE, SOURCE_HEADER, SOURCE_TRACE
-from gateway.routing.instance import BASE, is_tag
 from gateway.routing.memory import AMBIGUOUS, TraceMemory
+from gateway.tags import BASE, is_tag
 from gateway.telemetry.baggage import member, without_member
 from gateway.telemetry.tracecontext import b3_trace_id_of, request_id_of, x_b3_trace_id_of
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.routing.instance import BASE, Instance
+from gateway.instance import Instance
+from gateway.tags import BASE
 
 # Where a request's tag came from.
 SOURCE_NONE: Final = "none"

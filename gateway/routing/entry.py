@@ -21,12 +21,12 @@ from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.decision import SOURCE_DEBUG, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
-from gateway.routing.instance import BASE
 from gateway.routing.plan import NO_INSTANCES, Peer, Plan
 from gateway.routing.routes import Route
 from gateway.routing.services import NOT_IN_GROUP
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledLane
+from gateway.tags import BASE
 from gateway.telemetry.tracecontext import new_traceparent_line
 
 NO_ROUTE = "no_route"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.routing.instance import BASE
+from gateway.tags import BASE
 
 AMBIGUOUS: Final = ""
 """What is recalled of an id that requests with different tags had at the same time: no tag."""

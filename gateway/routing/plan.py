@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from gateway.instance import Instance
 from gateway.routing.debug import explain_line
 from gateway.routing.decision import Decision
-from gateway.routing.instance import BASE, Instance
 from gateway.routing.memory import Visit
 from gateway.routing.routes import Reply
 from gateway.routing.services import ABSENT, EJECTED, Pool, ServiceView
+from gateway.tags import BASE
 
 NO_INSTANCES = "no_instances"
 LANE_UNAVAILABLE = "lane_unavailable"

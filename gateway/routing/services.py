@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.routing.condition import SOUND, Condition
-from gateway.routing.instance import BASE, Instance
+from gateway.instance import Instance
+from gateway.routing.health import SOUND, Health
+from gateway.tags import BASE
 
 ABSENT: Final = "absent"
 """Fallback reason: no instance of the service carries the tag."""
@@ -72,7 +73,7 @@ class Pool:
     __slots__ = ("_ejected", "_turn", "is_panicking", "lack", "order", "service", "size", "tag", "usable")
 
     def __init__(
-        self, service: str, tag: str, instances: Sequence[Instance], turn: Turn, condition: Condition = SOUND
+        self, service: str, tag: str, instances: Sequence[Instance], turn: Turn, condition: Health = SOUND
     ) -> None:
         self.service = service
         self.tag = tag
@@ -135,7 +136,7 @@ class ServiceView:
         instances: Sequence[Instance],
         turns: Turns,
         rejoining: frozenset[str] = frozenset(),
-        condition: Condition = SOUND,
+        condition: Health = SOUND,
     ) -> None:
         self.name = name
         self.condition = condition

@@ -7,14 +7,15 @@ from typing import Final
 
 from gateway import hop
 from gateway.http.request import Request
+from gateway.instance import Instance
 from gateway.routing.carriers import Carriers, recall_trace, trace_ids
 from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
-from gateway.routing.instance import BASE, Instance
 from gateway.routing.memory import TraceMemory
 from gateway.routing.plan import Peer, Plan
 from gateway.routing.services import NOT_IN_GROUP, ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.tags import BASE
 
 NO_SERVICE: Final = "no_service"
 MISDIRECTED: Final = "misdirected"

@@ -11,7 +11,7 @@ from gateway.rules.fields import HOST, METHOD, Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
 from gateway.rules.names import compile_pattern, enclosed
-from gateway.rules.sieve import SIEVE_FROM, Sieve, build_sieve
+from gateway.rules.prefilter import SIEVE_FROM, Prefilter, build_prefilter
 
 NUMBER: Final = "number"
 ADDRESS: Final = "address"
@@ -113,13 +113,13 @@ class Column:
         """The value matches a pattern: for the sieve, beside the row's check."""
         self._patterns[text] = self._patterns.get(text, 0) | bit
 
-    def sieve(self) -> Sieve | None:
+    def sieve(self) -> Prefilter | None:
         """The sieve of the patterns; None where they are too few for one."""
         if len(self._patterns) <= SIEVE_FROM:
             return None
         folds = self.field.folds or self.field.kind in (METHOD, HOST)
         leaves = [(enclosed(text), compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
-        return build_sieve(self.field, leaves, lambda text: _combined(text, folds))
+        return build_prefilter(self.field, leaves, lambda text: _combined(text, folds))
 
     def worth(self) -> tuple[bool, bool, int]:
         """Sorts columns: cheap ones first, then those that most rows look at."""

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from gateway.errors import ProtocolError
 from gateway.http.authority import host_of
 from gateway.http.target import match_path
-from gateway.routing.instance import is_tag
+from gateway.tags import is_tag
 
 Part = Literal["whole", "start", "end", "inside"]
 """What of a value a text is compared with."""

@@ -17,7 +17,7 @@ from gateway.http.request import Request
 from gateway.rules.checks import Check
 from gateway.rules.fields import Field
 from gateway.rules.lookups import Lookup
-from gateway.rules.sieve import SIEVE_FROM, Sieve
+from gateway.rules.prefilter import SIEVE_FROM, Prefilter
 
 
 class FieldIndex:
@@ -127,7 +127,7 @@ class CompiledRules:
         self,
         lanes: tuple[CompiledLane, ...],
         indices: tuple[FieldIndex, ...],
-        sieves: tuple[Sieve, ...],
+        sieves: tuple[Prefilter, ...],
         checks: tuple[tuple[CheckOf, ...], ...],
         tags: Mapping[str, TagRules],
         rejoining: Mapping[str, frozenset[str] | None],

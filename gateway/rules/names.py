@@ -20,9 +20,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.routing.instance import BASE, is_tag
 from gateway.rules.forms import check_characters, in_form
 from gateway.rules.numbers import parse_number, show_number
+from gateway.tags import BASE, is_tag
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

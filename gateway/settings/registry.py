@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from gateway.routing.instance import BASE, Instance, sorted_instances
+from gateway.instance import Instance, sorted_instances
 from gateway.settings.fields import (
     Address,
     AddressField,
@@ -26,6 +26,7 @@ from gateway.settings.fields import (
     TargetField,
     Weight,
 )
+from gateway.tags import BASE
 
 DEFAULT_TAG_KEYS: Final = (
     "alicloud.service.tag",

@@ -8,7 +8,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gateway.routing.instance import BASE
 from gateway.settings.fields import (
     Address,
     AddressField,
@@ -46,6 +45,7 @@ from gateway.settings.registry import (
 )
 from gateway.settings.routes import RouteSettings
 from gateway.settings.sources import RulesSources
+from gateway.tags import BASE
 
 
 class DrainSettings(Model):

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from gateway.admin.processes import process_metrics
 from gateway.cli import COMMANDS, main
-from gateway.control.check import check
+from gateway.ruletools.check import check
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])

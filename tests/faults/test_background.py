@@ -10,13 +10,15 @@ from typing import Any, cast
 
 import pytest
 
-from gateway import background
-from gateway.background import failures
+from gateway import daemons
 from gateway.control import workers
 from gateway.control.channel import Channel as WorkerChannel
-from gateway.control.checks import Checks
 from gateway.control.workers import Worker, Workers
+from gateway.daemons import failures
 from gateway.errors import StartError
+from gateway.health.checks import Checks
+from gateway.health.ejection import Ejector
+from gateway.instance import Instance
 from gateway.registry import disk
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.consul.wakeup import WakeUp
@@ -25,8 +27,6 @@ from gateway.registry.embedded import server
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.keeper import Keeper
 from gateway.registry.static import StaticAdapter
-from gateway.routing.ejection import Ejector
-from gateway.routing.instance import Instance
 from gateway.settings import CheckSettings
 from tests.support.wait import until
 
@@ -47,7 +47,7 @@ class Failing:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(daemons, "FIRST_PAUSE", 0.001)
     failures.clear()
 
 

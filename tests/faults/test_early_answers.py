@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
 from tests.support.loops import on_both_loops
 from tests.support.origin import Origin
 from tests.support.proxy import Client, Proxy

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 
-from gateway.proxy.tls import UpstreamTLS
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
+from gateway.tls.contexts import UpstreamTLS
 from tests.support.hostile import reset_transport
 from tests.support.loops import on_both_loops, on_uvloop
 from tests.support.origin import Origin

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.http.request import Request
+from gateway.instance import Instance
 from gateway.proxy.connection import Connection, Outbox
 from gateway.proxy.context import Context, Limits
 from gateway.proxy.downstream import Downstream
@@ -19,7 +20,6 @@ from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.instance import Instance
 from gateway.routing.plan import Peer, Plan
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns

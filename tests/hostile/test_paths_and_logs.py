@@ -7,9 +7,9 @@ import re
 
 import pytest
 
+from gateway.instance import Instance
 from gateway.proxy.context import Timeouts
 from gateway.proxy.replies import error_reply
-from gateway.routing.instance import Instance
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot

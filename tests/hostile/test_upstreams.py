@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
 from tests.support.hostile import GET, OK, answering, both_ways, reset_transport
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from gateway.instance import Instance
 from gateway.proxy.context import Timeouts
-from gateway.routing.instance import Instance
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
 from tests.support.origin import Origin

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from gateway.instance import Instance
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Limits, Timeouts
-from gateway.routing.instance import Instance
 from tests.support.hostile import started
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy

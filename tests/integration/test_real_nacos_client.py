@@ -8,10 +8,10 @@ from typing import Any
 import nacos
 import pytest
 
+from gateway.instance import Instance
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import NacosClient
-from gateway.routing.instance import Instance
 
 # The client is of 2022 and makes its TLS context in a way that Python now warns of.
 pytestmark = pytest.mark.filterwarnings(

@@ -13,17 +13,17 @@ from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import weigh_lane
-from gateway.rules.lint import Knowledge, lint
-from gateway.rules.lint.facts import Fact, facts_of, ways_out
-from gateway.rules.lint.proof import why_impossible
-from gateway.rules.lint.witness import Setting
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.rows import rows_of
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.seal import CookieSeal
+from gateway.rules.signer import CookieSigner
+from gateway.ruletools.lint import Knowledge, lint
+from gateway.ruletools.lint.facts import Fact, facts_of, ways_out
+from gateway.ruletools.lint.proof import why_impossible
+from gateway.ruletools.lint.witness import Setting
 from tests.support.rules import NOW, around
 
-SEAL = CookieSeal("lane", "0123456789abcdef", lambda: NOW)
+SEAL = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
 AROUND = around(seal=SEAL, claims=lambda request: request.content if isinstance(request.content, dict) else {})
 SEGMENTS = {
     "some": frozenset({"x", "5", "XY"}),

@@ -9,12 +9,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.control.format import formatted, in_house_style, plain_lane, written
-from gateway.control.validate import validate
 from gateway.rules.model import Lane, LaneGroup, RulesFile
-from gateway.yamledit import append_item, delete_item, put_keys
-from gateway.yamlfile import parse
-from gateway.yamlwriter import write_yaml
+from gateway.ruletools.format import formatted, in_house_style, plain_lane, written
+from gateway.validation import validate
+from gateway.yaml.editing import append_item, delete_item, put_keys
+from gateway.yaml.reading import parse
+from gateway.yaml.writing import write_yaml
 from tests.properties.test_yaml import ENVIRONMENT, TEXTS
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)

@@ -19,7 +19,7 @@ from gateway.rules.conditions import Condition
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.seal import CookieSeal
+from gateway.rules.signer import CookieSigner
 from gateway.rules.surroundings import Place
 from tests.support.rules import NOW, around
 
@@ -146,7 +146,7 @@ PAIRS = st.lists(st.tuples(KEYS, VALUES), max_size=3)
 
 
 @st.composite
-def requests(draw: st.DrawFn, seal: CookieSeal) -> Request:
+def requests(draw: st.DrawFn, seal: CookieSigner) -> Request:
     query = "&".join(f"{key}={value}" for key, value in draw(PAIRS)).replace("é", "%C3%A9")
     cookies = [f"{key}={value}" for key, value in draw(PAIRS)]
     if draw(st.booleans()):
@@ -166,7 +166,7 @@ def requests(draw: st.DrawFn, seal: CookieSeal) -> Request:
     return request
 
 
-SEAL = CookieSeal("lane", "0123456789abcdef", lambda: NOW)
+SEAL = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
 AROUND = around(
     seal=SEAL,
     claims=lambda request: request.content if isinstance(request.content, dict) else {},

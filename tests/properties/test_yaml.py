@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from gateway import yamlfile, yamltree
-from gateway.yamledit import append_item, delete_item, put_keys
-from gateway.yamlfile import parse, parse_verbatim
-from gateway.yamlformat import reformatted
-from gateway.yamltree import comments_of as places_of_comments
-from gateway.yamlwriter import OneLine, write_yaml
+from gateway.yaml import reading, tree
+from gateway.yaml.editing import append_item, delete_item, put_keys
+from gateway.yaml.format import reformatted
+from gateway.yaml.reading import parse, parse_verbatim
+from gateway.yaml.tree import comments_of as places_of_comments
+from gateway.yaml.writing import OneLine, write_yaml
 from tests.support.yamltext import Scribe
 
 ODD = [
@@ -47,7 +47,7 @@ ENVIRONMENT = {"X": "no", "Y": "no"}
 def loader(request: pytest.FixtureRequest) -> Any:
     """The reader of YAML: PyYAML comes with and without libyaml."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (yamlfile, yamltree):
+        for module in (reading, tree):
             patch.setattr(module, "LOADER", {"libyaml": yaml.CSafeLoader, "Python": yaml.SafeLoader}[request.param])
         yield
 

@@ -10,16 +10,16 @@ from uuid import uuid4
 import pytest
 
 from gateway.errors import RegistryError
-from gateway.registry.announcer import Announcer
+from gateway.instance import Instance
 from gateway.registry.base import RegistrarAdapter, Registration, RegistryAdapter
-from gateway.registry.belief import Patience
 from gateway.registry.consul.adapter import ConsulAdapter
 from gateway.registry.consul.bridge import Agent
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.keeper import Keeper
+from gateway.registry.listguard import Patience
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import Credentials, NacosClient
-from gateway.routing.instance import Instance
+from gateway.registry.registrar import Registrar
 from tests.support.consul import Consul, needs_consul
 from tests.support.given import GIVEN, Given
 from tests.support.rnacos import RNacos, needs_rnacos
@@ -120,20 +120,20 @@ async def test_one_whose_application_is_down_is_not_usable_until_it_is_up_again(
 ) -> None:
     """At once, both times: the next heartbeat may be long in coming."""
     seldom = {"preserved.heart.beat.interval": "60000", "preserved.heart.beat.timeout": "180000"}
-    announcer = Announcer(adapter, Registration(ORDERS, ME.host, ME.port, ME.tag, metadata=seldom), is_usable=False)
+    registrar = Registrar(adapter, Registration(ORDERS, ME.host, ME.port, ME.tag, metadata=seldom), is_usable=False)
     await adapter.register(OTHER)
     other = ("127.0.0.1:8082", "base", 1.0, True)
-    announcer.start()  # and tells of one that the registry has never heard of
-    announcer.set_usable(True)
+    registrar.start()  # and tells of one that the registry has never heard of
+    registrar.set_usable(True)
     for _ in range(2):
         await settled(adapter, [("127.0.0.1:8081", "gray", 1.0, True), other])
-        announcer.set_usable(False)
+        registrar.set_usable(False)
         async with asyncio.timeout(10):
             while [entry for entry in await listed(adapter) if entry[3]] != [other]:
                 await asyncio.sleep(0.05)
-        announcer.set_usable(True)
+        registrar.set_usable(True)
     await settled(adapter, [("127.0.0.1:8081", "gray", 1.0, True), other])
-    await announcer.stop()
+    await registrar.stop()
 
 
 async def test_a_heartbeat_of_one_that_is_unknown_never_makes_it_baseline(
@@ -170,9 +170,9 @@ async def test_a_server_that_restarts_empty_changes_nothing(server: Server) -> N
         NacosAdapter(NacosClient([server.address]), interval=0.1) if server.kind == "nacos" else consul_adapter(server)
     )
     announced = [Registration(item.service, item.host, item.port, item.tag, metadata={"preserved.heart.beat.interval": "300"}) for item in (ME, OTHER)]  # fmt: skip
-    announcers = [Announcer(adapter, registration) for registration in announced]
-    for announcer in announcers:
-        announcer.start()
+    registrars = [Registrar(adapter, registration) for registration in announced]
+    for registrar in registrars:
+        registrar.start()
     seen: list[list[str]] = []
     keeper = Keeper(
         adapter,
@@ -188,8 +188,8 @@ async def test_a_server_that_restarts_empty_changes_nothing(server: Server) -> N
     await server.start(fresh=True)
     await until(lambda: keeper.states()[0].state == "fresh", "both are back")
     assert all(sorted(tags) == ["base", "gray"] for tags in seen[before:])
-    for announcer in announcers:
-        await announcer.stop()
+    for registrar in registrars:
+        await registrar.stop()
     await keeper.close()
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.downstream import Downstream
@@ -15,7 +16,6 @@ from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.instance import Instance
 from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.services import ServiceView
 from gateway.routing.services import Turns as RoundRobin

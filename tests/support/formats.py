@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.rules.formats import Exported, Imported, export_rules, import_rules
 from gateway.rules.model import Lane, LaneGroup
+from gateway.ruletools.formats import Exported, Imported, export_rules, import_rules
 
 GRAY = {"param": "group", "equals": "gray"}
 

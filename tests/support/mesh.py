@@ -8,13 +8,13 @@ import random
 from typing import Any
 
 from gateway.control.publish import Publisher
+from gateway.instance import Instance
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Router, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.instance import BASE, Instance
 from gateway.routing.memory import TraceMemory
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.sidecar import InboundRouter
@@ -22,6 +22,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
 from gateway.settings import EjectionSettings
+from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
 from tests.support.proxy import Client
 from tests.support.rules import compiled

@@ -7,6 +7,7 @@ import random
 from ipaddress import ip_network
 from typing import Any
 
+from gateway.instance import Instance
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Timeouts
@@ -14,7 +15,6 @@ from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.instance import Instance
 from gateway.routing.routes import Reply, Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.yamlfile import Location
-from gateway.yamlwriter import write_yaml
+from gateway.yaml.reading import Location
+from gateway.yaml.writing import write_yaml
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import hop
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
 
 
 @pytest.mark.parametrize(

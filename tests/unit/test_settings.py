@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gateway.control.load import load_gateway, load_sidecar
+from gateway.config.load import load_gateway, load_sidecar
 from gateway.errors import ProtocolError
 from gateway.http.target import match_path
 from gateway.settings import Address, GatewaySettings, NacosRegistrySettings, SidecarSettings
 from gateway.settings.routes import RouteSettings
-from gateway.yamlfile import Location
+from gateway.yaml.reading import Location
 
 GATEWAY: dict[str, Any] = {"registry": {"kind": "static"}}
 SIDECAR: dict[str, Any] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.asking import server_options
+from gateway.cli.client import server_options
 from gateway.cli.output import echo, echo_json, print_table
 
 
@@ -21,7 +21,7 @@ def command(service: str | None, server: str, token: str | None, output: str) ->
     gateway registry list --server 127.0.0.1:9900
     gateway registry list spring-cloud-a --server 127.0.0.1:9900
     """
-    from gateway.cli.asking import ask
+    from gateway.cli.client import ask
     from gateway.cli.failing import failing
     from gateway.errors import GatewayError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.asking import server_options
+from gateway.cli.client import server_options
 from gateway.cli.output import echo_json, print_table
 
 
@@ -19,7 +19,7 @@ def command(server: str, token: str | None, output: str) -> None:
     \b
     gateway registry status --server 127.0.0.1:9900
     """
-    from gateway.cli.asking import ask
+    from gateway.cli.client import ask
     from gateway.cli.failing import failing
 
     with failing():

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.asking import server_options
+from gateway.cli.client import server_options
 from gateway.cli.output import echo, echo_json
 
 INTERVAL = 0.5
@@ -30,7 +30,7 @@ def command(services: tuple[str, ...], server: str, token: str | None, output: s
     import time
     from datetime import datetime
 
-    from gateway.cli.asking import ask
+    from gateway.cli.client import ask
     from gateway.cli.failing import failing
     from gateway.errors import GatewayError
 

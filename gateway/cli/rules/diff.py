@@ -42,8 +42,8 @@ def command(old: Path, new: Path, log: str, entry: str, output: str) -> None:
     import time
 
     from gateway.cli.failing import counted, failing
-    from gateway.control.whatif import compare, read_records, require_records
     from gateway.rules.surroundings import Place, Surroundings
+    from gateway.ruletools.whatif import compare, read_records, require_records
 
     with failing(output):
         before, after = _load(old, new)
@@ -63,8 +63,8 @@ def command(old: Path, new: Path, log: str, entry: str, output: str) -> None:
 
 def _load(*paths: Path) -> list[RuleSet]:
     """The rules of each path. Raises ConfigError with the problems of all."""
-    from gateway.control.rulefiles import load_rules
     from gateway.errors import ConfigError, Problem
+    from gateway.rulesources.files import load_rules
 
     found: list[RuleSet] = []
     problems: list[Problem] = []

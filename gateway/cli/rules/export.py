@@ -20,9 +20,9 @@ def command(form: str, paths: tuple[Path, ...], strict: bool) -> None:
     it cannot say is left out, never widened.
     """
     from gateway.cli.failing import failing, show_losses
-    from gateway.control.rulefiles import load_rules
-    from gateway.rules.formats import export_rules
-    from gateway.yamlwriter import write_yaml
+    from gateway.rulesources.files import load_rules
+    from gateway.ruletools.formats import export_rules
+    from gateway.yaml.writing import write_yaml
 
     with failing():
         exported = export_rules(form, load_rules(list(paths) or [Path("rules")]).rules.groups)

@@ -21,11 +21,11 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
     PATH is a file or a directory [default: rules]. A file is written only where that changes nothing that it says.
     """
     from gateway.cli.failing import counted, failing
-    from gateway.control.format import formatted
-    from gateway.control.rulefiles import yaml_files
     from gateway.errors import ConfigError, Problem
     from gateway.files import unified_diff, write_file
-    from gateway.yamlfile import read_text
+    from gateway.rulesources.files import yaml_files
+    from gateway.ruletools.format import formatted
+    from gateway.yaml.reading import read_text
 
     files = [file for path in paths or (Path("rules"),) for file in (yaml_files(path) if path.is_dir() else [path])]
     changed = 0

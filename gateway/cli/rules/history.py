@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.asking import server_options
+from gateway.cli.client import server_options
 from gateway.cli.output import echo_json, echo_text, print_table
 from gateway.printable import printable
 
@@ -20,7 +20,7 @@ def command(revision: int | None, server: str, token: str | None, output: str) -
     gateway rules history --server 127.0.0.1:9900
     gateway rules history 12 --server 127.0.0.1:9900
     """
-    from gateway.cli.asking import ask
+    from gateway.cli.client import ask
     from gateway.cli.failing import failing
 
     with failing(output):

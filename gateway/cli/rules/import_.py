@@ -21,9 +21,9 @@ def command(form: str, source: str, strict: bool) -> None:
     there is no lane in it.
     """
     from gateway.cli.failing import failing, show_losses
-    from gateway.control.format import written
     from gateway.errors import GatewayError
-    from gateway.rules.formats import FormatError, import_rules, read_documents, require_lanes
+    from gateway.ruletools.format import written
+    from gateway.ruletools.formats import FormatError, import_rules, read_documents, require_lanes
 
     name = "<stdin>" if source == "-" else source
     with failing():

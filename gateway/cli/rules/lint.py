@@ -13,7 +13,7 @@ import click
 from gateway.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from gateway.control.lint import Placed
+    from gateway.ruletools.linting import Placed
 
 
 @click.command("lint", short_help="Look for lanes that cannot win, overlap, or say what nobody meant.")
@@ -34,8 +34,8 @@ def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tu
     is found; what is only worth knowing does not count.
     """
     from gateway.cli.failing import counted, failing
-    from gateway.control.lint import lint_files
-    from gateway.rules.lint import CODES
+    from gateway.ruletools.lint import CODES
+    from gateway.ruletools.linting import lint_files
 
     unknown = sorted(set(ignore) - set(CODES))
     if unknown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.asking import server_options
+from gateway.cli.client import server_options
 from gateway.cli.output import echo, echo_text
 
 
@@ -21,7 +21,7 @@ def command(revision: int, server: str, token: str | None, author: str | None, d
 
     The rules' files (or remote documents) are written as they were then; that is a new revision. Segments stay as they are.
     """
-    from gateway.cli.asking import ask
+    from gateway.cli.client import ask
     from gateway.cli.failing import failing
 
     with failing():

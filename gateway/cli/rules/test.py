@@ -11,8 +11,8 @@ import click
 from gateway.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from gateway.control.ruletests import Outcome
     from gateway.rules.explain import ConditionEvidence, LaneEvidence
+    from gateway.ruletools.ruletests import Outcome
 
 
 @click.command("test", short_help="Put the requests of rules/tests/*.yaml on lanes, and compare.")
@@ -31,10 +31,10 @@ def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, out
     import time
 
     from gateway.cli.failing import counted, failing
-    from gateway.control.rulefiles import load_rules
-    from gateway.control.ruletests import load_tests, run_tests
     from gateway.errors import GatewayError
     from gateway.rules.surroundings import Place, Surroundings
+    from gateway.rulesources.files import load_rules
+    from gateway.ruletools.ruletests import load_tests, run_tests
 
     with failing(output):
         loaded = load_rules([rules])

@@ -16,7 +16,7 @@ from gateway.registry.consul.client import ConsulClient
 from gateway.registry.consul.wakeup import WakeUp
 from gateway.registry.http import Answer, path_segment
 from gateway.registry.records import Records
-from gateway.registry.tags import TagRules
+from gateway.registry.tags import TagReader
 from gateway.settings.registry import MAX_WATCHES
 
 _log = logging.getLogger("gateway.registry")
@@ -40,13 +40,13 @@ class ConsulAdapter:
         client: ConsulClient,
         agent: Agent,
         *,
-        tags: TagRules | None = None,
+        tags: TagReader | None = None,
         takes_warning: bool = True,
         max_waiting: int = MAX_WATCHES,
     ) -> None:
         self._client = client
         self._agent = agent
-        self._tags = tags or TagRules()
+        self._tags = tags or TagReader()
         self._takes_warning = takes_warning
         self._max_waiting = max_waiting
         self._waiting = 0

@@ -15,7 +15,7 @@ from gateway.registry.base import Registration
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.http import path_segment
 from gateway.registry.tags import OWN_KEY
-from gateway.routing.instance import BASE
+from gateway.tags import BASE
 
 if TYPE_CHECKING:
     from consul.base import Consul

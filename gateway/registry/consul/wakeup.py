@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from typing import Final
 
-from gateway.background import keep_running
+from gateway.daemons import keep_running
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
 

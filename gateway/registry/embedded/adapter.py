@@ -11,7 +11,7 @@ from gateway.registry.embedded.api import STARTING
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import ServiceKey
 from gateway.registry.records import Records
-from gateway.registry.tags import TagRules
+from gateway.registry.tags import TagReader
 
 LONGEST_WAIT = 30.0
 """Seconds after which a list is given again though nothing changed, so that its age stays honest."""
@@ -23,7 +23,7 @@ class EmbeddedAdapter:
     kind = "embedded"
     is_authoritative = True
 
-    def __init__(self, registry: EmbeddedRegistry, tags: TagRules) -> None:
+    def __init__(self, registry: EmbeddedRegistry, tags: TagReader) -> None:
         self._registry = registry
         self._tags = tags
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.background import keep_running
+from gateway.daemons import keep_running
 from gateway.errors import StartError
 from gateway.files import PRIVATE, make_private, write_file
 from gateway.registry.embedded.api import Api

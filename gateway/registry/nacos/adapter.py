@@ -13,8 +13,8 @@ from gateway.errors import RegistryError
 from gateway.registry.base import Listing, Registration
 from gateway.registry.nacos.client import LIST_V1, LIST_V3, V1, V3, NacosClient, payload
 from gateway.registry.records import Records
-from gateway.registry.tags import OWN_KEY, TagRules
-from gateway.routing.instance import BASE
+from gateway.registry.tags import OWN_KEY, TagReader
+from gateway.tags import BASE
 
 JITTER: Final = 0.2
 """Share by which a polling interval may be shorter, so that gateways do not ask in step."""
@@ -38,14 +38,14 @@ class NacosAdapter:
         group: str = "DEFAULT_GROUP",
         clusters: Sequence[str] = (),
         interval: float = 2.0,
-        tags: TagRules | None = None,
+        tags: TagReader | None = None,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._group = group
         self._clusters = tuple(clusters)
         self._interval = interval
-        self._tags = tags or TagRules()
+        self._tags = tags or TagReader()
         self._look_ups = asyncio.Semaphore(AT_ONCE)
 
     def describe(self) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gateway.errors import RegistryError
 from gateway.registry.http import Answer, RegistryHttp, refusal
-from gateway.registry.joint import Joint
+from gateway.registry.singleflight import SingleFlight
 
 _log = logging.getLogger("gateway.registry")
 
@@ -52,11 +52,11 @@ class NacosClient:
         self._clock = clock
         self._token = self._credentials.token
         self._renew_at = float("inf")
-        self._logging_in = Joint[str]()
+        self._logging_in = SingleFlight[str]()
         self._refused_at = float("-inf")
         self._is_token_in_query: bool | None = None
         """None until a call has shown where the server takes it."""
-        self._detecting = Joint[str]()
+        self._detecting = SingleFlight[str]()
         self.generation = ""
         """`v1` or `v3`; empty until the server has answered, and after it said that what we use is gone."""
 

@@ -200,7 +200,7 @@ def test_an_answer_without_an_end_is_not_read_for_ever(
     foreign: tuple[str, type[_Foreign]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, handler = foreign
-    monkeypatch.setattr("gateway.cli.asking.MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr("gateway.cli.client.MAX_ANSWER", 1 << 20)
     handler.answers["/api/v1/services"] = (200, b"[" + b" " * (1 << 20))
     done = CliRunner().invoke(main, ["registry", "list", "--server", server])
     assert (done.exit_code, "more than 1 MiB" in done.stderr) == (1, True)

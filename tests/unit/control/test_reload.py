@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.control.reload import FILES_CHANGED, Reloader
+from gateway.control.reload import Reloader
 from gateway.errors import ConfigError, Problem
+from gateway.rulesources.files import FILES_CHANGED
 
 
 class Loaded:

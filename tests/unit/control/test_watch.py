@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway import background
+from gateway import daemons
 from gateway.control import watch
 from gateway.control.watch import Watcher
 from tests.support.wait import until
@@ -97,12 +97,12 @@ async def test_what_changed_while_nobody_watched_is_told(told: Told, watcher: Wa
 async def test_a_bug_in_what_is_told_does_not_end_the_watch(
     told: Told, watcher: Watcher, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
-    failures = background.failures["watching files"]
+    monkeypatch.setattr(daemons, "FIRST_PAUSE", 0.01)
+    failures = daemons.failures["watching files"]
     told.fails = True
     await told.after(lambda: (folder / "gateway.yaml").write_text("changed"))
     await until(lambda: told.count >= 3)  # begun anew, it looks again
-    assert background.failures["watching files"] == failures + 1
+    assert daemons.failures["watching files"] == failures + 1
     await told.after(lambda: (folder / "gateway.yaml").write_text("changed again"))
 
 

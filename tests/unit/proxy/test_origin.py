@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.origin import Busy, Origin
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
-from gateway.routing.instance import Instance
 from tests.support.fakes import Connecting
 
 SOON = 0.02

@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 
 from gateway.errors import RegistryError
+from gateway.instance import Instance
 from gateway.registry.consul.adapter import ConsulAdapter
 from gateway.registry.consul.bridge import Agent
 from gateway.registry.consul.client import BURST, PACE, WAIT, ConsulClient
-from gateway.registry.consul.documents import ConsulDocument, ConsulFolder
 from gateway.registry.keeper import Keeper
-from gateway.routing.instance import Instance
+from gateway.rulesources.consul import ConsulDocument, ConsulFolder
 from tests.support.wait import until
 
 

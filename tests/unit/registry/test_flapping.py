@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.instance import Instance
 from gateway.registry.flapping import Flaps
-from gateway.routing.instance import Instance
 
 A = Instance("10.0.0.1", 80)
 B = Instance("10.0.0.2", 80)

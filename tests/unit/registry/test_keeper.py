@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import RegistryError
+from gateway.instance import Instance
 from gateway.registry import keeper
 from gateway.registry.base import Listing
 from gateway.registry.disk import Disk
 from gateway.registry.keeper import Keeper
-from gateway.routing.instance import INVALID, Instance
+from gateway.tags import INVALID
 from tests.support.wait import until
 
 BASE = Instance("10.0.0.1", 80)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.registry.base import MOST_LEFT_OUT
 from gateway.registry.records import Records
-from gateway.registry.tags import TagRules
+from gateway.registry.tags import TagReader
 
 
 def test_a_record_left_out_is_called_as_the_registry_calls_it_or_by_its_address() -> None:
-    records = Records(TagRules())
+    records = Records(TagReader())
     records.add("10.0.0.1", 0, 1, {}, True, True, record_id="orders-7")
     records.add("10.0.0.1", 0, 1, {}, True, True, record_id="")
     records.add("", 80, 1, {}, True, True)
@@ -23,7 +23,7 @@ def test_a_record_left_out_is_called_as_the_registry_calls_it_or_by_its_address(
 
 
 def test_names_are_short_few_and_printable() -> None:
-    records = Records(TagRules())
+    records = Records(TagReader())
     for number in range(MOST_LEFT_OUT + 5):
         records.skip("bad_host", f"{number}\x1b[2J\n" + "x" * 1000)
     names = records.listing().left_out["bad_host"]

@@ -8,11 +8,12 @@ import pytest
 from aiohttp import web
 
 from gateway.errors import RegistryError
+from gateway.instance import Instance
 from gateway.registry.base import Registration
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import NacosClient
-from gateway.routing.instance import BASE, INVALID, Instance
+from gateway.tags import BASE, INVALID
 
 ME = Registration("orders", "10.0.0.1", 80, "gray", 2.0, {"version": "2"})
 

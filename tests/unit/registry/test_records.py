@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from gateway.instance import Instance
 from gateway.registry.records import Records
-from gateway.registry.tags import TagRules
-from gateway.routing.instance import BASE, Instance
+from gateway.registry.tags import TagReader
+from gateway.tags import BASE
 
 
 def test_metadata_that_is_no_text_is_written_as_json_has_it() -> None:
-    records = Records(TagRules())
+    records = Records(TagReader())
     records.add("10.0.0.1", 80, 1, {"a": True, "b": 1, "c": None, "gray.tag": None, "d": [1, None]}, True, True)
     assert records.listing().instances == (
         Instance("10.0.0.1", 80, BASE, metadata={"a": "true", "b": "1", "d": "[1, null]"}),
@@ -16,7 +17,7 @@ def test_metadata_that_is_no_text_is_written_as_json_has_it() -> None:
 
 
 def test_a_label_that_is_no_text_is_no_label() -> None:
-    records = Records(TagRules(("gray.tag",), bare=("None", "True", "gray")))
+    records = Records(TagReader(("gray.tag",), bare=("None", "True", "gray")))
     for port, labels in ((1, [None]), (2, [True, 3, {}]), (3, ["gray"]), (4, None), (5, "gray")):
         records.add("10.0.0.1", port, 1, {}, True, True, labels)
     assert [instance.tag for instance in records.listing().instances] == [BASE, BASE, "gray", BASE]

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import RegistryError
+from gateway.instance import Instance
 from gateway.registry.base import Listing
 from gateway.registry.several import Registries
 from gateway.registry.static import StaticAdapter
-from gateway.routing.instance import Instance
 from tests.support.wait import until
 
 BASE = Instance("10.0.0.1", 80)

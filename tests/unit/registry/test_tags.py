@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.registry.records import Records
-from gateway.registry.tags import TagRules
-from gateway.routing.instance import BASE, INVALID
+from gateway.registry.tags import TagReader
 from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.tags import BASE, INVALID
 
 
 @pytest.mark.parametrize(
@@ -34,18 +34,18 @@ from gateway.settings.registry import DEFAULT_TAG_KEYS
     ],
 )
 def test_tag_of(metadata: dict[str, str], tag: str) -> None:
-    assert TagRules().tag_of(metadata) == tag
+    assert TagReader().tag_of(metadata) == tag
 
 
 def test_the_chain_can_be_told() -> None:
-    rules = TagRules(["version", "lane"])
+    rules = TagReader(["version", "lane"])
     assert rules.tag_of({"version": "2", "lane": "gray", "tag": "blue"}) == "2"
     assert rules.tag_of({"lane": "gray", "tag": "blue"}) == "gray"
     assert rules.tag_of({"tag": "blue"}) == BASE
 
 
 def test_words_are_metadata_behind_metadata_and_some_are_tags_by_themselves() -> None:
-    rules = TagRules(bare=["gray"])
+    rules = TagReader(bare=["gray"])
     assert rules.tag_of({}, ["primary", "lane=blue"]) == "blue"
     assert rules.tag_of({"lane": "green"}, ["lane=blue"]) == "green"
     assert rules.tag_of({}, ["primary", "gray"]) == "gray"
@@ -72,7 +72,7 @@ SPELLINGS = {
 )
 def test_a_key_is_read_however_its_registry_spells_it(key: str, spelled: str) -> None:
     value = '[{"tag": "gray"}]' if "env" in key else "gray"
-    rules = TagRules([*DEFAULT_TAG_KEYS, "app.version"])
+    rules = TagReader([*DEFAULT_TAG_KEYS, "app.version"])
     assert rules.tag_of({"zone": "a", spelled: value}) == "gray"
     assert rules.tag_of({}, [f"{spelled}={value}"]) == "gray"
     # What cannot be read is no baseline, in any spelling.
@@ -100,7 +100,7 @@ def test_every_default_key_has_its_spellings_here() -> None:
     ],
 )
 def test_spellings_that_disagree_are_no_tag(metadata: dict[str, str], tag: str) -> None:
-    assert TagRules().tag_of(metadata) == tag
+    assert TagReader().tag_of(metadata) == tag
 
 
 @pytest.mark.parametrize("kind", ["Nacos", "Consul", "embedded"])
@@ -110,13 +110,13 @@ def test_spellings_that_disagree_are_no_tag(metadata: dict[str, str], tag: str) 
 )
 def test_an_instance_is_read_the_same_in_every_registry(kind: str, value: object, tag: str) -> None:
     """All of them collect their records here; `null` is as empty as the empty text."""
-    records = Records(TagRules())
+    records = Records(TagReader())
     records.add("10.0.0.1", 80, 1, {"gray_tag" if kind == "Consul" else "gray.tag": value}, True, True, None)
     (instance,) = records.listing().instances
     assert (instance.tag, "None" in str(instance.metadata)) == (tag, False)
 
 
 def test_tags_that_are_no_list_may_hide_one() -> None:
-    records = Records(TagRules())
+    records = Records(TagReader())
     records.add("10.0.0.1", 80, 1, {}, True, True, "gray.tag=gray")
     assert (records.listing().instances, records.skipped) == ((), {"bad_tags": 1})

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.http.request import HeadReader
+from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.decision import Decision
 from gateway.routing.entry import EntryRouter
-from gateway.routing.instance import Instance
 from gateway.routing.plan import Peer
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gateway.routing.condition import Condition
+from gateway.instance import Instance, sorted_instances
 from gateway.routing.decision import Decision
-from gateway.routing.instance import BASE, INVALID, Instance, is_tag, sorted_instances
+from gateway.routing.health import Health
 from gateway.routing.plan import Plan
 from gateway.routing.services import ServiceView, Turns
+from gateway.tags import BASE, INVALID, is_tag
 
 
 def instance(port: int, tag: str = BASE, weight: float = 1.0, healthy: bool = True, enabled: bool = True) -> Instance:
@@ -129,12 +130,12 @@ def test_address_brackets_ipv6() -> None:
     assert Instance("::1", 80).address == "[::1]:80"
 
 
-def conditioned(condition: Condition, *instances: Instance) -> ServiceView:
+def conditioned(condition: Health, *instances: Instance) -> ServiceView:
     return ServiceView("orders", instances, Turns(), frozenset(), condition)
 
 
 def test_the_ejected_get_nothing_and_a_lane_without_others_falls_back_and_says_so() -> None:
-    out = Condition(ejected=frozenset({"10.0.0.1:1", "10.0.0.1:3"}))
+    out = Health(ejected=frozenset({"10.0.0.1:1", "10.0.0.1:3"}))
     service = conditioned(out, instance(1), instance(2), instance(3, "gray"))
     assert choose(service, BASE) == (BASE, "", "", 2)
     assert choose(service, "gray") == (BASE, "ejected", "", 2)
@@ -143,7 +144,7 @@ def test_the_ejected_get_nothing_and_a_lane_without_others_falls_back_and_says_s
 
 
 def test_a_pool_that_is_ejected_whole_is_tried_if_nobody_is_behind_it() -> None:
-    out = Condition(ejected=frozenset({"10.0.0.1:3"}))
+    out = Health(ejected=frozenset({"10.0.0.1:3"}))
     assert choose(conditioned(out, instance(3, "gray")), "gray") == ("gray", "", "", 3)
     strict = planned(conditioned(out, instance(1), instance(3, "gray")), "gray", strict=True).decision
     assert (strict.instance, strict.error) == (instance(3, "gray"), "")
@@ -152,7 +153,7 @@ def test_a_pool_that_is_ejected_whole_is_tried_if_nobody_is_behind_it() -> None:
 
 def test_who_is_not_who_the_registry_says_is_nobody() -> None:
     """Not even the last one of the baseline, and not where all are unhealthy."""
-    other = Condition(misdirected=frozenset({"10.0.0.1:1", "10.0.0.1:3"}), uses_unhealthy=True)
+    other = Health(misdirected=frozenset({"10.0.0.1:1", "10.0.0.1:3"}), uses_unhealthy=True)
     service = conditioned(other, instance(1), instance(2, healthy=False), instance(3, "gray"))
     assert choose(service, BASE) == (BASE, "", "", 2)
     assert choose(service, "gray")[3] == 2
@@ -160,12 +161,12 @@ def test_who_is_not_who_the_registry_says_is_nobody() -> None:
 
 
 def test_newcomers_get_a_share_of_their_weight() -> None:
-    service = conditioned(Condition(warming={"10.0.0.1:2": 0.1}), instance(1), instance(2))
+    service = conditioned(Health(warming={"10.0.0.1:2": 0.1}), instance(1), instance(2))
     assert Counter(pick.port for pick in (service.base.pick() for _ in range(22)) if pick) == {1: 20, 2: 2}
 
 
 def test_unhealthy_instances_are_used_where_that_is_asked_for_and_nobody_else_is_there() -> None:
-    panic = Condition(uses_unhealthy=True)
+    panic = Health(uses_unhealthy=True)
     sick = instance(2, "gray", healthy=False)
     assert choose(conditioned(panic, instance(1), sick), "gray") == ("gray", "", "", 2)
     assert choose(conditioned(panic, instance(1), sick, instance(3, "gray")), "gray")[3] == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.routing.instance import Instance
+from gateway.instance import Instance
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot

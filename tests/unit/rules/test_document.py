@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from gateway.control.rulefiles import load_rules
 from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
 from gateway.rules.conditions import COMBINATIONS, OPERATORS, SOURCES, Condition, TimeTest
 from gateway.rules.model import Lane, LaneGroup, RulesFile
+from gateway.rulesources.files import load_rules
 from tests.support.rules import around
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()

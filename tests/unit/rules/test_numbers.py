@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.control.format import plain_lane
 from gateway.http.request import Request
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
 from gateway.rules.numbers import HIGHEST, LOWEST, parse_number, place_of, show_number, show_place
+from gateway.ruletools.format import plain_lane
 from tests.support.rules import around, compiled, rule_set
 
 NINES = "9" * 30

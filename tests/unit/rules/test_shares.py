@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from gateway.http.request import Request
 from gateway.rules.model import LaneGroup
-from gateway.rules.seal import CookieSeal
 from gateway.rules.shares import BUCKETS
+from gateway.rules.signer import CookieSigner
 from tests.support.rules import NOW
 
 
@@ -246,7 +246,7 @@ def test_hundreds_of_lanes_fit() -> None:
 
 
 class TestSeal:
-    seal = CookieSeal("lane", "0123456789abcdef", lambda: NOW)
+    seal = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
 
     def request(self, value: str) -> Request:
         return Request.build("GET", "/", [("Cookie", f"lane={value}")])
@@ -254,11 +254,11 @@ class TestSeal:
     def test_a_cookie_names_its_lane_until_it_expires(self) -> None:
         value = self.seal.value("g/l", 60)
         assert self.seal.lane_of(self.request(value)) == "g/l"
-        later = CookieSeal("lane", "0123456789abcdef", lambda: NOW + 60)
+        later = CookieSigner("lane", "0123456789abcdef", lambda: NOW + 60)
         assert later.lane_of(self.request(value)) == ""
         assert self.seal.is_fresh(self.request(value), "g/l", 60)
         assert not self.seal.is_fresh(self.request(value), "g/m", 60)
-        assert not CookieSeal("lane", "0123456789abcdef", lambda: NOW + 31).is_fresh(self.request(value), "g/l", 60)
+        assert not CookieSigner("lane", "0123456789abcdef", lambda: NOW + 31).is_fresh(self.request(value), "g/l", 60)
 
     @pytest.mark.parametrize("change", [
         lambda value: value.replace("g/l", "g/m"),
@@ -272,4 +272,4 @@ class TestSeal:
     def test_nobody_writes_one(self, change: Any) -> None:
         value = self.seal.value("g/l", 60)
         assert self.seal.lane_of(self.request(change(value))) == ""
-        assert CookieSeal("lane", "another secret!!", lambda: NOW).lane_of(self.request(value)) == ""
+        assert CookieSigner("lane", "another secret!!", lambda: NOW).lane_of(self.request(value)) == ""

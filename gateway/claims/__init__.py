@@ -1,0 +1,1 @@
+"""What a token says of a client, and the keys that prove it."""

@@ -1,0 +1,108 @@
+"""Tokens: how the claims that rules ask for are read out of a request (RFC 7519, signatures checked by PyJWT)."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+
+from gateway.claims.jwks import TokenKey, read_keys
+from gateway.errors import Problem
+from gateway.files import read_file
+from gateway.http.content import read_json
+from gateway.http.grammar import field_pattern
+from gateway.http.request import Request
+from gateway.rules.checks import NO_CLAIMS
+from gateway.settings import GatewaySettings, ServingSettings, TokenSettings
+from gateway.yaml.reading import Document, Location, dotted
+
+MAX_TOKEN: Final = 8192
+"""Characters of a token that is looked at; a longer one counts as none."""
+
+
+class TokenReader:
+    """Reads and verifies. Built with the configuration; holds keys, never tokens."""
+
+    def __init__(self, settings: TokenSettings) -> None:
+        """Raises ValueError or OSError where a key cannot be read."""
+        self._settings = settings
+        self._pattern = field_pattern(re.escape(settings.header.encode("ascii")))
+        self._keys: list[TokenKey] = []
+        for key in settings.keys:
+            self._keys.extend(read_keys(read_file(Path(key.file)), key.algorithm))
+
+    def __call__(self, request: Request) -> Mapping[str, Any]:
+        """The claims of the request's token; empty where there is none, or one that is not accepted. Never raises."""
+        value = request.header(self._pattern)
+        if value is None or len(value) > MAX_TOKEN:
+            return NO_CLAIMS
+        scheme, space, token = value.partition(" ")
+        if space:
+            if scheme.lower() != "bearer":
+                return NO_CLAIMS
+        else:
+            token = value
+        try:
+            return self._claims(token)
+        except Exception:  # noqa: BLE001 - a library reads what a stranger wrote: whatever it makes of that, it is no token
+            return NO_CLAIMS
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        if not self._settings.verify:
+            jwt.decode(token, options={"verify_signature": False})
+            return _payload(token)
+        key_id = jwt.get_unverified_header(token).get("kid")
+        for key in self._keys:
+            if (not key.id or not key_id or key.id == key_id) and self._is_signed(token, key):
+                return _payload(token)
+        return NO_CLAIMS
+
+    def _is_signed(self, token: str, key: TokenKey) -> bool:
+        """Whether a token is signed with a key, from whom it should be, for us, and in its time."""
+        settings = self._settings
+        try:
+            jwt.decode(
+                token,
+                key.key,
+                algorithms=[key.algorithm],
+                audience=settings.audience,
+                issuer=settings.issuer,
+                leeway=settings.leeway,
+                options={"verify_aud": settings.audience is not None},
+            )
+        except jwt.PyJWTError:
+            return False
+        return True
+
+
+def _payload(token: str) -> Mapping[str, Any]:
+    """The claims of a token that was accepted, read as bodies are: numbers stay the text that they are."""
+    payload = token.split(".")[1]
+    claims = read_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims if isinstance(claims, dict) else NO_CLAIMS
+
+
+def token_files(settings: ServingSettings) -> list[str]:
+    """The files of all keys."""
+    tokens = settings.jwt if isinstance(settings, GatewaySettings) else None
+    return [] if tokens is None else [key.file for key in tokens.keys]
+
+
+def token_problems(settings: ServingSettings, document: Document) -> list[Problem]:
+    """What is wrong with the files of keys, each problem at the setting that names it."""
+    problems: list[Problem] = []
+    tokens = settings.jwt if isinstance(settings, GatewaySettings) else None
+    for index, key in enumerate(tokens.keys if tokens is not None else ()):
+        location: Location = ("jwt", "keys", index, "file")
+        try:
+            read_keys(read_file(Path(key.file)), key.algorithm)
+        except OSError as error:
+            message = f"{dotted(location)}: cannot read {key.file}: {error.strerror or error}"
+            problems.append(document.problem(location, message))
+        except ValueError as error:
+            problems.append(document.problem(location, f"{dotted(location)}: {key.file} holds no usable key: {error}"))
+    return problems

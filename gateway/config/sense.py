@@ -1,0 +1,224 @@
+"""Settings that are well formed, each by itself, and that can never do anything as they stand: slips of the pen.
+
+Each problem says what is accepted. A default never is one: only what somebody wrote can mean something else than it does.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from itertools import combinations
+from typing import Any, Final
+
+from gateway.settings import (
+    Address,
+    EmbeddedRegistrySettings,
+    GatewaySettings,
+    RemoteRules,
+    ServingSettings,
+    SidecarSettings,
+)
+from gateway.settings.fields import Model
+from gateway.yaml.reading import Location
+
+Finding = tuple[Location, str]
+"""Where a setting stands, and what is wrong with it."""
+
+
+def senseless(settings: ServingSettings) -> Iterator[Finding]:
+    """What makes no sense, but for registries (`sense_registry.py`)."""
+    for look in _LOOKS:
+        yield from look(settings)
+
+
+def has_been_set(model: Model, name: str) -> bool:
+    """Whether somebody wrote another value than the default."""
+    field = type(model).model_fields[name]
+    return bool(getattr(model, name) != field.get_default(call_default_factory=True))
+
+
+# --- addresses
+
+
+def listeners(settings: ServingSettings) -> list[tuple[Location, Address]]:
+    """Where a program listens."""
+    if isinstance(settings, SidecarSettings):
+        names = {"inbound": settings.inbound, "outbound": settings.outbound, "admin": settings.admin}
+        return [((name,), address) for name, address in names.items()]
+    if not isinstance(settings, GatewaySettings):
+        return []
+    embedded = [(place, item) for place, item in registries(settings) if isinstance(item, EmbeddedRegistrySettings)]
+    return [
+        (("listen",), settings.listen),
+        (("admin",), settings.admin),
+        *(((*place, "listen"), item.listen) for place, item in embedded),
+    ]
+
+
+def registries(settings: ServingSettings) -> list[tuple[Location, Any]]:
+    """The registries, each with where it stands."""
+    if not isinstance(settings, GatewaySettings | SidecarSettings):
+        return []
+    if settings.registry is not None:
+        return [(("registry",), settings.registry)]
+    return [(("registries", name), registry) for name, registry in settings.registries.items()]
+
+
+def meet(one: Address, other: Address) -> bool:
+    """Whether two addresses lead to one socket of this machine, or cannot both be listened on."""
+    if one.port != other.port or not one.port:
+        return False
+    hosts = {_host(one.host), _host(other.host)}
+    if len(hosts) == 1 or "::" in hosts:
+        return True
+    return "0.0.0.0" in hosts and not any(":" in host for host in hosts)
+
+
+def _host(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return "127.0.0.1" if text.lower() == "localhost" else text.lower()
+
+
+def _two_listeners_on_one_address(settings: ServingSettings) -> Iterator[Finding]:
+    for (first, one), (second, other) in combinations(listeners(settings), 2):
+        if meet(one, other):
+            yield second, f"'{other}' is where `{_dotted(first)}` listens ('{one}'): each needs a port of its own"
+
+
+def _an_application_that_is_the_sidecar(settings: ServingSettings) -> Iterator[Finding]:
+    if isinstance(settings, SidecarSettings):
+        for location, address in listeners(settings):
+            if meet(settings.app, address):
+                message = f"'{settings.app}' is this sidecar's own `{_dotted(location)}`: requests would go in a circle"
+                yield ("app",), message
+
+
+def _the_same_twice(settings: ServingSettings) -> Iterator[Finding]:
+    lists: dict[Location, Sequence[Any]] = {}
+    if isinstance(settings, GatewaySettings):
+        lists["trusted",] = settings.trusted
+    if settings.access_log is not None:
+        lists["access_log", "headers"] = settings.access_log.headers
+        lists["access_log", "mask"] = settings.access_log.mask
+    for location, items in lists.items():
+        for number, item in enumerate(items):
+            if item in items[:number]:
+                yield (*location, number), f"'{item}' is given twice"
+
+
+# --- one setting that leaves another nothing to do
+
+
+def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Iterator[Finding]:
+    log = settings.access_log
+    if log is not None and log.format != "json" and has_been_set(log, "headers"):
+        yield ("access_log", "headers"), "headers are logged in JSON only: `format: json`"
+    if settings.ejection.longest < settings.ejection.time:
+        yield ("ejection", "longest"), f"is shorter than `ejection.time` ({settings.ejection.time:g} s)"
+    if settings.retries.attempts == 1:
+        for name in ("share", "minimum"):
+            if has_been_set(settings.retries, name):
+                yield ("retries", name), "there are no retries with `attempts: 1`, the first one: 2 to 10 is accepted"
+    if settings.limits.body_rate == 0 and has_been_set(settings.timeouts, "body_grace"):
+        yield ("timeouts", "body_grace"), "there is nothing to wait for with `limits.body_rate: 0`"
+    limits = settings.limits
+    if has_been_set(limits, "connections_per_client") and limits.connections_per_client > limits.connections:
+        yield ("limits", "connections_per_client"), f"is more than `limits.connections` ({limits.connections})"
+    for name, service in settings.services.items():
+        if service.tls is not None and not service.tls.verify and service.tls.ca is not None:
+            yield ("services", name, "tls", "ca"), "no certificate is looked at with `verify: false`"
+
+
+def _routes(settings: ServingSettings) -> Iterator[Finding]:
+    if not isinstance(settings, GatewaySettings):
+        return
+    for number, route in enumerate(settings.routes):
+        here: Location = ("routes", number)
+        if route.respond is not None:
+            for name in ("strip_prefix", "restore_prefix", "inspect_body"):
+                if has_been_set(route, name):
+                    yield (*here, name), "nothing is forwarded where the route has an answer of its own (`respond`)"
+            if route.respond.status in (204, 205, 304) and route.respond.body:
+                yield (*here, "respond", "body"), f"an answer of {route.respond.status} has no body (RFC 9110 §6.4.1)"
+        elif route.strip_prefix and route.path == "/":
+            yield (*here, "strip_prefix"), "there is nothing to take off the path '/'"
+        elif not route.strip_prefix and has_been_set(route, "restore_prefix"):
+            yield (*here, "restore_prefix"), "nothing is taken off the path without `strip_prefix: true`"
+    wanted = sorted({route.service for route in settings.routes if route.service is not None})
+    for name in settings.services:
+        if wanted and name not in wanted:
+            close = difflib.get_close_matches(name, wanted, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else f" (they lead to: {', '.join(wanted)})"
+            yield ("services", name), f"no route leads to a service '{name}'{hint}"
+
+
+def _identity(settings: ServingSettings) -> Iterator[Finding]:
+    if not isinstance(settings, GatewaySettings):
+        return
+    tokens, debug = settings.jwt, settings.debug
+    if tokens is not None:
+        if not tokens.verify:
+            for name in ("keys", "issuer", "audience", "leeway"):
+                if has_been_set(tokens, name):
+                    yield ("jwt", name), "tokens are believed as they are with `verify: false`: this is not looked at"
+        for number, key in enumerate(tokens.keys):
+            if key in tokens.keys[:number]:
+                yield ("jwt", "keys", number), f"the key '{key.file}' is given twice"
+    if debug is not None:
+        for what, header in (("carriers.header", settings.carriers.header), ("jwt.header", tokens and tokens.header)):
+            if debug.header == header:
+                yield ("debug", "header"), f"'{debug.header}' is `{what}` already: each needs a header of its own"
+    if tokens is not None and tokens.header == settings.carriers.header:
+        yield ("jwt", "header"), f"'{tokens.header}' is `carriers.header` already: each needs a header of its own"
+    for number, name in enumerate(() if settings.access_log is None else settings.access_log.headers):
+        for what, secret in (("debug.header", debug), ("jwt.header", tokens)):
+            if secret is not None and secret.header == name:
+                yield ("access_log", "headers", number), f"'{name}' is `{what}`: it holds a secret and is never logged"
+    if settings.tls is not None:
+        for number, item in enumerate(settings.tls.certificates):
+            if item in settings.tls.certificates[:number]:
+                yield ("tls", "certificates", number), f"the certificate '{item.cert}' is given twice"
+
+
+def _rules(settings: ServingSettings) -> Iterator[Finding]:
+    names: list[str] = []
+    for number, source in enumerate(settings.rules):
+        name = source.name if isinstance(source, RemoteRules) else source.rstrip("/") or "/"
+        if name in names:
+            yield ("rules", number), f"'{name}' is given twice"
+        names.append(name)
+        if not isinstance(source, RemoteRules):
+            continue
+        if source.consul is not None:
+            for setting in ("group", "namespace", "username", "password", "interval"):
+                if has_been_set(source, setting):
+                    yield ("rules", number, setting), f"`{setting}` is for `nacos`; a key of Consul has `token`"
+        for location, address in listeners(settings):
+            # The embedded registry keeps configs, too.
+            is_config_server = source.nacos is not None and location in [
+                (*place, "listen") for place, item in registries(settings) if isinstance(item, EmbeddedRegistrySettings)
+            ]
+            if meet(source.address, address) and not is_config_server:
+                yield (
+                    ("rules", number, "address"),
+                    f"'{address}' is where `{_dotted(location)}` of this program listens",
+                )
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(map(str, location))
+
+
+_LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
+    _two_listeners_on_one_address,
+    _an_application_that_is_the_sidecar,
+    _the_same_twice,
+    _what_another_setting_leaves_nothing_to_do,
+    _routes,
+    _identity,
+    _rules,
+)
+"""Every look, at settings of either role."""

@@ -1,0 +1,143 @@
+"""A configuration file alone, without the rules that it names: its settings, and everything wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from gateway.claims.tokens import token_files, token_problems
+from gateway.config.certificates import certificate_files, certificate_problems
+from gateway.config.overrides import overridden
+from gateway.config.sense import senseless
+from gateway.config.sense_registry import senseless_registries
+from gateway.errors import ConfigError, Problem
+from gateway.settings import (
+    ConsulRegistrySettings,
+    EmbeddedRegistrySettings,
+    GatewaySettings,
+    RegistrySettings,
+    ServingSettings,
+    SidecarSettings,
+    known_instances,
+)
+from gateway.telemetry.linefile import STDOUT
+from gateway.validation import from_origin, validate
+from gateway.yaml.reading import Document, Location, dotted, load
+
+S = TypeVar("S", bound=ServingSettings)
+
+
+@dataclass(slots=True)
+class Config(Generic[S]):
+    """What a configuration file says. `settings` is None where the file is not even that; `data` is what it says plainly."""
+
+    path: Path
+    document: Document
+    data: Any
+    settings: S | None = None
+    problems: list[Problem] = field(default_factory=list)
+    origins: dict[Location, str] = field(default_factory=dict)
+    """What brought the values that are not the file's."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, and those that it names."""
+        settings = self.settings
+        if settings is None:
+            return (self.path,)
+        return (self.path, *map(Path, (*certificate_files(settings), *token_files(settings))))
+
+    def problem(self, location: Location, message: str) -> Problem:
+        """A problem of a value, blamed on what brought it."""
+        return from_origin(self.document.problem(location, message), location, self.origins)
+
+
+def read_config(
+    model: type[S],
+    path: Path,
+    overrides: Sequence[str],
+    variables: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> Config[S]:
+    """Reads a configuration file, with whatever is wrong in it. `variables` fill `${…}`, `environ` may have settings.
+
+    Raises ConfigError where the file cannot be read or is no YAML.
+    """
+    try:
+        document = load(path, variables)
+    except ConfigError as error:
+        raise ConfigError(list(error.problems), [path]) from error
+    config: Config[S] = Config(path, document, document.data if document.data is not None else {})
+    if isinstance(config.data, dict):
+        config.data = overridden(config.data, model, overrides, environ, config.origins, config.problems)
+    try:
+        config.settings = settings = _with_paths(validate(model, document, config.data, config.origins), path)
+    except ConfigError as error:
+        config.problems.extend(error.problems)
+        return config
+    for location, message in (*senseless(settings), *senseless_registries(settings)):
+        config.problems.append(config.problem(location, f"{dotted(location)}: {message}"))
+    config.problems.extend(certificate_problems(settings, document))
+    config.problems.extend(token_problems(settings, document))
+    if isinstance(settings, GatewaySettings):
+        config.problems.extend(_route_problems(settings, config))
+    return config
+
+
+def _with_paths(settings: S, path: Path) -> S:
+    """Settings whose file names are relative to the configuration no more."""
+    beside = path.absolute().parent
+    update: dict[str, Any] = {}
+    if settings.access_log is not None and settings.access_log.path != STDOUT:
+        log = settings.access_log
+        update["access_log"] = log.model_copy(update={"path": str(beside / log.path)})
+    services = dict(settings.services)
+    for name, service in settings.services.items():
+        if service.tls is not None and service.tls.ca is not None:
+            tls = service.tls.model_copy(update={"ca": str(beside / service.tls.ca)})
+            services[name] = service.model_copy(update={"tls": tls})
+    update["services"] = services
+    if isinstance(settings, GatewaySettings | SidecarSettings):
+        update["registry"] = None if settings.registry is None else _with_files(settings.registry, beside)
+        update["registries"] = {name: _with_files(registry, beside) for name, registry in settings.registries.items()}
+    if settings.state is not None:
+        update["state"] = str(beside / settings.state)
+    if isinstance(settings, GatewaySettings) and settings.tls is not None:
+        certificates = [
+            item.model_copy(update={"cert": str(beside / item.cert), "key": str(beside / item.key)})
+            for item in settings.tls.certificates
+        ]
+        update["tls"] = settings.tls.model_copy(update={"certificates": certificates})
+    if isinstance(settings, GatewaySettings) and settings.jwt is not None:
+        keys = [key.model_copy(update={"file": str(beside / key.file)}) for key in settings.jwt.keys]
+        update["jwt"] = settings.jwt.model_copy(update={"keys": keys})
+    return settings.model_copy(update=update)
+
+
+def _with_files(registry: RegistrySettings, beside: Path) -> RegistrySettings:
+    if isinstance(registry, ConsulRegistrySettings) and registry.ca is not None:
+        return registry.model_copy(update={"ca": str(beside / registry.ca)})
+    if isinstance(registry, EmbeddedRegistrySettings) and registry.data is not None:
+        return registry.model_copy(update={"data": beside / registry.data})
+    return registry
+
+
+def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Problem]:
+    """What is wrong among the routes, each of which is sound."""
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    known = known_instances(settings.all_registries.values())
+    for index, route in enumerate(settings.routes):
+        name = f"{route.host or ''}{route.path.rstrip('/') or '/'}"
+        if name in seen:
+            location: Location = ("routes", index, "path")
+            problems.append(config.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
+        seen.add(name)
+        if route.service is not None and known is not None and route.service not in known:
+            names = ", ".join(sorted(known)) or "none"
+            location = ("routes", index, "service")
+            message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {names})"
+            problems.append(config.problem(location, message))
+    return problems

@@ -1,0 +1,1 @@
+"""How instances are: what requests found out, what checks found out, how young they are."""

@@ -1,0 +1,103 @@
+"""Watches the application beside a sidecar, so that nobody is sent to one that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from aiohttp import ClientSession
+
+from gateway.daemons import keep_running
+from gateway.health.checks import answers_well, new_session
+from gateway.instance import Instance
+from gateway.settings import AppCheckSettings
+from gateway.tls.contexts import UpstreamTLS
+
+_log = logging.getLogger("gateway")
+
+
+class ApplicationWatch:
+    """Asks again and again whether the application takes requests, and calls `on_change(is_up)` when the answer is another one.
+
+    Before the first answer `is_up` is False: an application that has yet to start is not to get traffic either. `tls` is
+    how it is spoken to, if that is TLS. `reason` says for people why it is not up.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        app: Instance,
+        settings: AppCheckSettings,
+        tls: UpstreamTLS | None,
+        on_change: Callable[[bool], None],
+    ) -> None:
+        self._service = service
+        self._app = app
+        self._settings = settings
+        self._tls = tls
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+        self._session: ClientSession | None = None
+        # One that is not to be asked is taken for up: a service that only calls others listens nowhere.
+        self.is_up = self.was_asked = not settings.enabled
+        self.reason = "" if self.is_up else f"the application at {app.address} has not been asked yet"
+
+    def start(self) -> None:
+        """Begins, in the background."""
+        if self._settings.enabled:
+            self._task = keep_running("watching the application", self._run)
+
+    async def close(self) -> None:
+        """Ends."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            trouble, is_certain = await self._ask()
+            self.was_asked = True
+            failures = failures + 1 if trouble else 0
+            # One slow answer takes nobody out; a closed port is no matter of patience.
+            if not trouble:
+                self._found(True, "")
+            elif is_certain or failures >= self._settings.failures or not self.is_up:
+                self._found(False, f"the application at {self._app.address} {trouble}")
+            await asyncio.sleep(self._settings.interval)
+
+    def _found(self, is_up: bool, reason: str) -> None:
+        is_news = is_up is not self.is_up or (not is_up and reason != self.reason)
+        self.reason = reason
+        if not is_news:
+            return
+        if is_up:
+            _log.info("the application at %s takes requests", self._app.address)
+        else:
+            _log.warning("%s; this instance gets no traffic until it does", reason)
+        if is_up is not self.is_up:
+            self.is_up = is_up
+            self._on_change(is_up)
+
+    async def _ask(self) -> tuple[str, bool]:
+        """What is wrong with it, empty if nothing is; and whether that is beyond doubt."""
+        settings = self._settings
+        try:
+            async with asyncio.timeout(settings.timeout):
+                _, writer = await asyncio.open_connection(self._app.host, self._app.port)
+                writer.close()
+        except TimeoutError:
+            return "does not accept connections in time", False
+        except (OSError, ValueError):  # ValueError: a host that cannot even be looked up (`a..b`)
+            return "does not accept connections", True
+        if settings.path is not None:
+            if self._session is None:
+                self._session = new_session()
+            if not await answers_well(
+                self._session, self._service, self._app, settings.path, settings.timeout, self._tls
+            ):
+                return f"does not answer {settings.path} well", False
+        return "", False

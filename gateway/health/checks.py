@@ -1,0 +1,112 @@
+"""Active checks: instances are asked whether they are well, and those that say nothing good get no traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from functools import partial
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+
+from gateway import hop
+from gateway.daemons import keep_running
+from gateway.health.ejection import Ejector
+from gateway.instance import Instance
+from gateway.settings import CheckSettings
+from gateway.tls.contexts import UpstreamTLS
+
+
+class Checks:
+    """Asks every instance of the services that want it, and tells `ejector` what it found."""
+
+    def __init__(self, ejector: Ejector) -> None:
+        self._ejector = ejector
+        self._wanted: Mapping[str, CheckSettings] = {}
+        self._secured: Mapping[str, UpstreamTLS] = {}
+        self._there: dict[str, tuple[Instance, ...]] = {}
+        self._tasks: dict[tuple[str, str, bytes], asyncio.Task[None]] = {}  # by service, address and who is meant there
+        self._session: ClientSession | None = None
+
+    def configure(self, wanted: Mapping[str, CheckSettings], secured: Mapping[str, UpstreamTLS]) -> None:
+        """Takes which services are checked and how; those whose instances are not checked any more are fine."""
+        before, self._wanted, self._secured = self._wanted, wanted, secured
+        for service, instances in self._there.items():
+            if before.get(service) != wanted.get(service):
+                self._stop(service, set())
+                for instance in instances:
+                    self._ejector.checked(service, instance, True)
+                self.look_at(service, instances)
+
+    def look_at(self, service: str, instances: tuple[Instance, ...]) -> None:
+        """Takes which instances a service has now."""
+        self._there[service] = instances
+        if not instances:
+            del self._there[service]
+        check = self._wanted.get(service)
+        asked = () if check is None else [item for item in instances if item.enabled and item.weight > 0]
+        wanted = {(service, item.address, item.hop): item for item in asked}
+        self._stop(service, set(wanted))
+        for key, instance in wanted.items():
+            if check is not None and key not in self._tasks:
+                self._tasks[key] = keep_running("active check", partial(self._follow, service, instance, check))
+
+    async def close(self) -> None:
+        """Ends all checks."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def _stop(self, service: str, kept: set[tuple[str, str, bytes]]) -> None:
+        for key in [key for key in self._tasks if key[0] == service and key not in kept]:
+            self._tasks.pop(key).cancel()
+
+    async def _follow(self, service: str, instance: Instance, check: CheckSettings) -> None:
+        row, was_fine = 0, True
+        while True:
+            if self._session is None:
+                self._session = new_session()
+            tls = self._secured.get(service)
+            # As requests do, for a sidecar to know that this one is meant, and one of its mesh asks.
+            is_fine = await answers_well(
+                self._session, service, instance, check.path, check.timeout, tls, hop.fields(instance.hop)
+            )
+            row = row + 1 if is_fine is was_fine else 1
+            was_fine = is_fine
+            if row >= (check.passes if is_fine else check.failures):
+                self._ejector.checked(service, instance, is_fine)
+            # With jitter, lest all gateways ask in step.
+            await asyncio.sleep(check.interval * random.uniform(0.9, 1.1))
+
+
+def new_session() -> ClientSession:
+    """A client to ask with. A connection each time: whether one can be made is half of the question."""
+    return ClientSession(connector=TCPConnector(limit=0, force_close=True))
+
+
+async def answers_well(
+    session: ClientSession,
+    service: str,
+    instance: Instance,
+    path: str,
+    timeout: float,
+    tls: UpstreamTLS | None,
+    fields: Mapping[str, str] | None = None,
+) -> bool:
+    """Whether an instance answers a GET for `path`, with these fields, with a status below 400 within `timeout` seconds."""
+    url = f"{'http' if tls is None else 'https'}://{instance.address}{path}"
+    try:
+        async with session.get(
+            url,
+            timeout=ClientTimeout(total=timeout),
+            allow_redirects=False,
+            headers={"Host": service, "User-Agent": "gateway-check", **(fields or {})},
+            ssl=True if tls is None else tls.context,
+            server_hostname=None if tls is None else tls.server_name or instance.host,
+        ) as response:
+            return response.status < 400
+    except (ClientError, OSError, TimeoutError, ValueError):
+        return False

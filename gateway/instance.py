@@ -1,0 +1,51 @@
+"""One registered address of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gateway import hop
+from gateway.tags import BASE
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One registered address of a service.
+
+    `weight` is its share of the pool's traffic relative to the others; 0 means no new traffic. `metadata` is what the
+    registry holds beside the tag, for people to read.
+    """
+
+    host: str
+    port: int
+    tag: str = BASE
+    weight: float = 1.0
+    healthy: bool = True
+    enabled: bool = True
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    address: str = field(init=False, compare=False)
+    """`host:port`, IPv6 hosts in brackets: the instance's identity."""
+    hop: bytes = field(init=False, compare=False, repr=False)
+    """The field line that tells a sidecar there which instance a request is meant for."""
+
+    def __post_init__(self) -> None:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        object.__setattr__(self, "address", f"{host}:{self.port}")
+        target = hop.target(self.tag, self.metadata.get(hop.SIDECAR_KEY, ""))
+        object.__setattr__(self, "hop", hop.line(target))
+
+    def as_row(self) -> tuple[str, int, str, float, bool, bool, dict[str, str]]:
+        """The arguments that make it again, as built-in types."""
+        return self.host, self.port, self.tag, self.weight, self.healthy, self.enabled, dict(self.metadata)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether new requests may go there."""
+        return self.healthy and self.enabled and self.weight > 0
+
+
+def sorted_instances(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    """The canonical order (by address, one per address: the last one given wins), so that equal lists compare equal."""
+    by_address = {instance.address: instance for instance in instances}
+    return tuple(by_address[address] for address in sorted(by_address))

@@ -1,0 +1,1 @@
+"""Where rules are kept, and how they are followed."""

@@ -1,0 +1,1 @@
+"""What people do with rules: lint, test, format, edit, compare, import and export."""

@@ -1,0 +1,340 @@
+"""Changing lanes while the gateway runs: the file is edited, checked as a whole, written, and loaded like any other change.
+
+Only what changes is written anew: every other character of the file stays. A change that does not check leaves everything
+as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import ConfigError, GatewayError
+from gateway.files import unified_diff
+from gateway.rulesources.files import FILES_CHANGED, GroupPlace, LoadedRules, Overlay
+from gateway.rulesources.places import Places
+from gateway.ruletools.format import in_house_style, plain_lane
+from gateway.yaml.editing import NotEditable, append_item, delete_item, put_keys
+from gateway.yaml.reading import Location, parse, parse_verbatim, read_text
+from gateway.yaml.writing import write_yaml
+
+
+class NotThere(GatewayError):
+    """There is no such group or lane."""
+
+
+class AlreadyThere(GatewayError):
+    """There is a lane of this name already."""
+
+
+class Outdated(GatewayError):
+    """The lane is not what the caller thinks it is (its ETag differs)."""
+
+
+class NotInForce(GatewayError):
+    """Files say something that does not run: a change would be made of rules that nobody sees."""
+
+
+class Misplaced(GatewayError):
+    """A revision has files that the configuration's rules cannot have now, or lacks one that they must have."""
+
+
+class Refused(GatewayError):
+    """The change does not check. `errors` are (field, message) pairs; the field is relative to the lane."""
+
+    def __init__(self, errors: list[tuple[str, str]]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{field}: {message}" if field else message for field, message in errors))
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane, `data` in plain values, and where it stands. `etag` changes with what its file says of it."""
+
+    group: str
+    name: str
+    data: Mapping[str, Any]
+    etag: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that was made, or would be. `lane` is None for one that was deleted; `diff` is of the file."""
+
+    lane: LaneView | None
+    revision: int
+    diff: str
+
+
+class LaneEditor:
+    """Edits the rules of a running gateway; one change at a time.
+
+    `current` gives the rules in force, `try_load` what they would be with other texts (it raises ConfigError), `write`
+    puts texts where they belong, `reload` loads them and returns the new revision, and `places` says what files are called in
+    the history.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], LoadedRules],
+        try_load: Callable[[Overlay], LoadedRules],
+        write: Callable[[Overlay], Awaitable[None]],
+        reload: Callable[[str, str], Awaitable[int]],
+        revision: Callable[[], int],
+        places: Callable[[], Places],
+    ) -> None:
+        self._current = current
+        self._try_load = try_load
+        self._write = write
+        self._reload = reload
+        self._revision = revision
+        self._places = places
+        self._lock = asyncio.Lock()
+
+    def view(self, group: str, name: str) -> LaneView:
+        """A lane. Raises NotThere."""
+        return _view(self._current(), group, name)
+
+    def views(self, group: str) -> list[LaneView]:
+        """The lanes of a group, in order. Raises NotThere."""
+        current = self._current()
+        return [_view(current, group, lane["name"]) for lane in _lanes(_place(current, group))]
+
+    async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
+        """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
+        name = _name_in(data)
+
+        def add(text: str, lanes: Location) -> str:
+            return append_item(text, lanes, in_house_style(data))
+
+        async with self._in_force():
+            if any(lane["name"] == name for lane in _lanes(_place(self._current(), group))):
+                raise AlreadyThere(f"there is a lane {group}/{name} already")
+            return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
+
+    async def replace(
+        self, group: str, name: str, data: Mapping[str, Any], etag: str, author: str, dry_run: bool
+    ) -> Change:
+        """Puts another lane in a lane's place. Raises NotThere, Outdated, Refused."""
+        named = {"name": name, **data}
+        new_name = _name_in(named)
+
+        async with self._in_force():
+            index, before = self._find(group, name, etag)
+
+            def put(text: str, lanes: Location) -> str:
+                return _with_values(text, (*lanes, index), before, named, set(before) - set(named))
+
+            return await self._change(group, new_name, put, f"lane {group}/{name} replaced", author, dry_run)
+
+    async def patch(
+        self,
+        group: str,
+        name: str,
+        data: Mapping[str, Any],
+        etag: str,
+        author: str,
+        dry_run: bool,
+        what: str = "changed",
+    ) -> Change:
+        """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
+        new_name = _name_in({"name": name, **data})
+        values = {key: value for key, value in data.items() if value is not None}
+
+        async with self._in_force():
+            index, before = self._find(group, name, etag)
+
+            def merge(text: str, lanes: Location) -> str:
+                return _with_values(text, (*lanes, index), before, values, set(data) - set(values))
+
+            return await self._change(group, new_name, merge, f"lane {group}/{name} {what}", author, dry_run)
+
+    async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
+        """Takes a lane away. Raises NotThere, Outdated."""
+        async with self._in_force():
+            index, _ = self._find(group, name, etag)
+
+            def drop(text: str, lanes: Location) -> str:
+                return delete_item(text, (*lanes, index))
+
+            return await self._change(group, "", drop, f"lane {group}/{name} deleted", author, dry_run)
+
+    async def roll_back(self, files: Mapping[str, str], cause: str, author: str, dry_run: bool) -> Change:
+        """Makes the files what they were; those that were not there are removed. Raises Misplaced and Refused.
+
+        What the files say now need not be in force: this is a way out of a change that does not check.
+        """
+        async with self._lock:
+            then = self._then(files)
+            now = await asyncio.to_thread(_on_disk, {*self._current().texts, *then})
+            overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now[path] != text}
+            overlay.update({path: None for path, text in now.items() if path not in then and text is not None})
+            return await self._make(overlay, cause, author, dry_run, ("", ""))
+
+    def _then(self, files: Mapping[str, str]) -> dict[Path, str]:
+        """The files of a revision, where they are now. Raises Misplaced."""
+        places, known = self._places(), list(self._current().texts)
+        then: dict[Path, str] = {}
+        for name, text in files.items():
+            path = places.find(name, known)
+            if path is None:
+                raise Misplaced(f"the revision has a file {name!r}, and the configuration's `rules` have no such place")
+            then[path] = text
+        for path in known:
+            if path not in then and places.is_source(path):
+                message = f"the revision is older than {places.name(path)!r} among the configuration's `rules`"
+                raise Misplaced(f"{message}, which cannot be taken away")
+        return then
+
+    @asynccontextmanager
+    async def _in_force(self) -> AsyncIterator[None]:
+        """One change at a time, and only while the files are what runs. Raises NotInForce."""
+        async with self._lock:
+            if await self._changed_files():
+                await self._reload(FILES_CHANGED, "")
+            changed = await self._changed_files()
+            if changed:
+                names = ", ".join(map(str, changed))
+                raise NotInForce(f"changed, and not in force: {names}; mend it, or roll back, and then change lanes")
+            yield
+
+    async def _changed_files(self) -> list[Path]:
+        texts = self._current().texts
+        found = await asyncio.to_thread(_on_disk, texts)
+        return [path for path, text in texts.items() if found[path] != text]
+
+    def _find(self, group: str, name: str, etag: str) -> tuple[int, dict[str, Any]]:
+        """Which lane of its group it is, and what its file says of it. Raises NotThere and Outdated."""
+        view = self.view(group, name)
+        if etag and etag != view.etag:
+            raise Outdated(f"lane {group}/{name} is not what it was: its ETag is {view.etag}")
+        lanes = _lanes(_place(self._current(), group))
+        return next((index, lane) for index, lane in enumerate(lanes) if lane["name"] == name)
+
+    async def _change(
+        self,
+        group: str,
+        name: str,
+        edit: Callable[[str, Location], str],
+        cause: str,
+        author: str,
+        dry_run: bool,
+    ) -> Change:
+        """`edit` makes the new text of a file from the old one, and the location of the group's lanes in it."""
+        current = self._current()
+        place = _place(current, group)
+        path = place.path
+        lanes: Location = ("lane_groups", place.index, "lanes")
+        try:
+            text = await asyncio.to_thread(edit, current.texts[path], lanes)
+        except NotEditable as error:
+            raise Refused([("", f"{path}: {error}")]) from error
+        return await self._make({path: text}, cause, author, dry_run, (group, name))
+
+    async def _make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
+        try:
+            loaded = await asyncio.to_thread(self._try_load, overlay)
+        except ConfigError as error:
+            raise Refused(_fields(error, overlay, wanted)) from error
+        before = await asyncio.to_thread(_on_disk, overlay)
+        diff = "".join(_diff(before[path], text, loaded.named(path)) for path, text in overlay.items())
+        revision = self._revision()
+        if not dry_run and overlay:
+            await self._write(overlay)
+            revision = await self._reload(cause, author)
+            loaded = self._current()
+            if any(loaded.texts.get(path) != text for path, text in overlay.items()):
+                raise NotInForce("the change is written, and not in force: other files have problems")
+        return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
+
+
+def _with_values(
+    text: str, lane: Location, before: Mapping[str, Any], values: Mapping[str, Any], gone: Collection[str]
+) -> str:
+    """The text with these values in a lane, and without the keys that are `gone`. `before` is what it says now.
+
+    What says the same already stays as it is written.
+    """
+    changed = {key: value for key, value in in_house_style(values).items() if not _says(before, key, value)}
+    return put_keys(text, lane, changed, [key for key in before if key in gone])
+
+
+def _says(before: Mapping[str, Any], key: str, value: Any) -> bool:
+    return key in before and bool(before[key] == parse_verbatim(write_yaml(value, has_variables=False), "").data)
+
+
+def _name_in(data: Mapping[str, Any]) -> str:
+    """The name that a lane gives itself. Raises Refused."""
+    name = data.get("name")
+    if not isinstance(name, str):
+        raise Refused([("name", "this key is required, and must be a text")])
+    return name
+
+
+def _place(loaded: LoadedRules, group: str) -> GroupPlace:
+    place = loaded.places.get(group)
+    if place is None:
+        known = ", ".join(loaded.places) or "none"
+        raise NotThere(f"there is no lane group '{group}' (there are: {known})")
+    return place
+
+
+def _lanes(place: GroupPlace) -> list[dict[str, Any]]:
+    lanes: list[dict[str, Any]] = place.document.data["lane_groups"][place.index].get("lanes") or []
+    return lanes
+
+
+def _view(loaded: LoadedRules, group: str, name: str) -> LaneView:
+    place = _place(loaded, group)
+    for number, data in enumerate(_lanes(place)):
+        if data["name"] == name:
+            text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+            etag = hashlib.sha256(text.encode()).hexdigest()[:16]
+            file, line, _ = place.of_lane(number)
+            lanes = next(item for item in loaded.rules.groups if item.name == group).lanes
+            plain = {**plain_lane(lanes[number]), "enabled": lanes[number].enabled}
+            return LaneView(group, name, plain, etag, file, line)
+    raise NotThere(f"there is no lane '{name}' in group '{group}'")
+
+
+def _fields(error: ConfigError, overlay: Overlay, wanted: tuple[str, str]) -> list[tuple[str, str]]:
+    """The problems with the fields they are about, as seen from the lane that was to be written."""
+    prefix = ""
+    for path, text in overlay.items():
+        data = parse(text, str(path)).data if text is not None and wanted[1] else None
+        for number, group in enumerate((data or {}).get("lane_groups") or []):
+            for index, lane in enumerate(group.get("lanes") or []):
+                if (group.get("name"), lane.get("name")) == wanted:
+                    prefix = f"lane_groups.{number}.lanes.{index}"
+    found: list[tuple[str, str]] = []
+    for problem in error.problems:
+        field, colon, message = problem.message.partition(": ")
+        if prefix and colon and (field == prefix or field.startswith(prefix + ".")):
+            found.append((field.removeprefix(prefix).lstrip("."), message))
+        else:
+            found.append(("", str(problem)))
+    return found
+
+
+def _on_disk(paths: Iterable[Path]) -> dict[Path, str | None]:
+    """What files say; None for one that is not there or cannot be read."""
+    found: dict[Path, str | None] = {}
+    for path in paths:
+        try:
+            found[path] = read_text(path)
+        except ConfigError:
+            found[path] = None
+    return found
+
+
+def _diff(before: str | None, after: str | None, name: str) -> str:
+    names = [name if text is not None else "/dev/null" for text in (before, after)]
+    return unified_diff(before or "", after or "", *names)

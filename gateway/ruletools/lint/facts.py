@@ -1,0 +1,134 @@
+"""Facts: what a row says of each field, in one form that proofs can reckon with.
+
+Every condition is split in two: what must be so, or not so, of a value that is there; and whether the field may be absent.
+`not_equals: x` wants a value that is not `x`, `not: {equals: x}` is content without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.rules.conditions import Condition
+from gateway.rules.explain import value_holds
+from gateway.rules.forms import values_in_form
+from gateway.rules.model import Lane
+from gateway.rules.pointer import claim_pointer
+from gateway.rules.rows import Literal, TooManyRows, rows_against
+from gateway.rules.shares import Spans, bucket_of
+from gateway.ruletools.lint.witness import Key, Setting, is_below
+
+Segments = Mapping[str, frozenset[str]]
+
+_TURNED: Final = ("not_equals", "not_in")
+"""Operators that say of a value what it is not."""
+_LISTING: Final = ("equals", "in", "segment", *_TURNED)
+"""Operators that name whole texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What must be so (`holds`), or must not, of a value that is there; `may_lack`: or there is none.
+
+    It is about a condition, the `spans` of a share, the `paths` of a lane, or, where none of them is given, about there being
+    a value at all. `operator` is what the condition compares by, empty for times; `folds`: case is ignored.
+    """
+
+    source: str
+    name: str
+    holds: bool
+    may_lack: bool
+    condition: Condition | None = None
+    operator: str = ""
+    folds: bool = False
+    paths: tuple[str, ...] = ()
+    salt: str = ""
+    spans: Spans = ()
+
+    def operand(self) -> str:
+        """The text beside a prefix, a suffix, a `contains`."""
+        assert self.condition is not None
+        text: str = self.condition.test.operand(self.operator)
+        return text.casefold() if self.folds else text
+
+    def members(self, segments: Segments) -> frozenset[str] | None:
+        """The texts of which a value is one, or none; None where the fact is about something else."""
+        if self.condition is None or self.operator not in _LISTING or self.source == "client_ip":
+            return None
+        test = self.condition.test
+        texts = test.texts() if test.segment is None else values_in_form(self.source, segments[test.segment])
+        if not texts:
+            return None  # a segment that is empty may be filled: GR702 tells of it
+        return frozenset(texts)
+
+    def allows(self, value: str, segments: Segments) -> bool:
+        """Whether a value is as the fact wants it."""
+        if self.paths:
+            return is_below(value, self.paths) == self.holds
+        if self.condition is None:
+            return self.holds
+        if self.operator == "percent":
+            bucket = bucket_of(self.salt, value.casefold() if self.folds else value)
+            return any(low <= bucket < high for low, high in self.spans) == self.holds
+        return (value_holds(self.condition, value, segments) != (self.operator in _TURNED)) == self.holds
+
+    def is_opposite_of(self, other: Fact) -> bool:
+        """Whether the one wants what the other shuns."""
+        return self.holds != other.holds and (self.condition, self.paths, self.salt, self.spans) == (
+            other.condition,
+            other.paths,
+            other.salt,
+            other.spans,
+        )
+
+
+def facts_of(setting: Setting) -> list[Fact]:
+    """What a row asks of a request, with the paths of its lane."""
+    below = [Fact("path", "", holds=True, may_lack=False, paths=setting.paths)] if setting.paths else []
+    return below + [fact for literal in setting.row if (fact := _fact_of(setting, literal)) is not None]
+
+
+def texts_of(setting: Setting) -> dict[Key, frozenset[str]]:
+    """The texts one of which a field must have, by field, as far as conditions name them in the very case."""
+    found: dict[Key, frozenset[str]] = {}
+    for fact in facts_of(setting):
+        members = fact.members(setting.rules.segments)
+        if fact.holds and not fact.may_lack and not fact.folds and members is not None:
+            key = (fact.source, fact.name)
+            found[key] = found.get(key, members) & members
+    return found
+
+
+def ways_out(setting: Setting, lane: Lane) -> list[list[Fact]] | None:
+    """The ways in which a request is none of a lane's, `setting` being one of its rows; None where they are too many."""
+    try:
+        rows = rows_against(lane.match, lane.match_mode)
+    except TooManyRows:
+        return None
+    ways = [[fact for literal in row if (fact := _fact_of(setting, literal)) is not None] for row in rows]
+    if setting.paths:
+        ways.append([Fact("path", "", holds=False, may_lack=False, paths=setting.paths)])
+    return ways
+
+
+def _fact_of(setting: Setting, literal: Literal) -> Fact | None:
+    """What one condition says; None where it says nothing that is certain."""
+    condition, negated = literal
+    source = condition.source
+    # A claim has one name, however it is given.
+    name = condition.name if condition.jwt is None else claim_pointer(condition.jwt)
+    if condition.time is not None:
+        return Fact(source, name, not negated, may_lack=False, condition=condition)
+    test = condition.test
+    if test.exists is not None or test.absent is not None:
+        wants = (test.exists if test.exists is not None else not test.absent) != negated
+        return Fact(source, name, wants, may_lack=not wants)
+    if test.percent is not None:
+        if setting.keeps and not negated:
+            return None  # a cookie may keep a client in, whatever it is
+        spans = setting.shares.spans_of(setting.lane, condition)
+        folds = test.ignore_case
+        return Fact(source, name, not negated, negated, condition, "percent", folds, (), setting.group.name, spans)
+    operator = test.operator
+    return Fact(source, name, negated == (operator in _TURNED), negated, condition, operator, test.ignore_case)

@@ -1,0 +1,291 @@
+"""Witnesses: requests made to satisfy conditions, so that a finding can show one.
+
+A row (a conjunction) asks something of several fields; for each a value is looked for that satisfies all of it. Candidates
+come from the conditions' own texts; nothing that was found counts before the naive interpreter has confirmed it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import quote
+
+from gateway.errors import ProtocolError
+from gateway.http.request import Request
+from gateway.rules.conditions import Condition
+from gateway.rules.explain import value_holds
+from gateway.rules.forms import values_in_form
+from gateway.rules.model import LaneGroup
+from gateway.rules.pointer import claim_pointer
+from gateway.rules.rows import Row
+from gateway.rules.ruleset import RuleSet
+from gateway.rules.shares import GroupShares, bucket_of
+from gateway.ruletools.lint.numbers import interval_of
+
+MAX_DRAWS: Final = 30_000
+"""Values tried to hit a share; the smallest, a hundredth of a percent, is hit by one in 10,000."""
+MAX_CANDIDATES: Final = 2_000
+
+Key = tuple[str, str]
+"""Source and name of a field."""
+
+
+@dataclass(slots=True)
+class Wish:
+    """What a row asks of one field. `paths` are the lane's own, for the path."""
+
+    source: str = ""
+    positive: list[Condition] = field(default_factory=list)
+    negative: list[Condition] = field(default_factory=list)
+    must_exist: bool = False
+    must_be_absent: bool = False
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row with the lane it is of. `keeps`: a sticky cookie may hold clients in the lane's share."""
+
+    rules: RuleSet
+    group: LaneGroup
+    shares: GroupShares
+    lane: str
+    paths: tuple[str, ...]
+    row: Row
+    keeps: bool = False
+
+    def of(self, row: Row) -> Setting:
+        """The same of another row."""
+        return replace(self, row=row)
+
+
+def wishes_of(setting: Setting) -> dict[Key, Wish]:
+    """What a row asks, by field; `time` is left out."""
+    wishes: dict[Key, Wish] = {}
+    if setting.paths:
+        wishes.setdefault(("path", ""), Wish("path")).paths = setting.paths
+    for condition, negated in setting.row:
+        if condition.time is not None:
+            continue
+        name = condition.name if condition.jwt is None else claim_pointer(condition.jwt)
+        wish = wishes.setdefault((condition.source, name), Wish(condition.source))
+        test = condition.test
+        if test.exists is not None or test.absent is not None:
+            wants = (test.exists if test.exists is not None else not test.absent) != negated
+            wish.must_exist = wish.must_exist or wants
+            wish.must_be_absent = wish.must_be_absent or not wants
+        elif negated:
+            wish.negative.append(condition)
+        else:
+            wish.must_exist = True
+            wish.positive.append(condition)
+    return wishes
+
+
+def satisfies(setting: Setting, wish: Wish, value: str) -> bool:
+    """Whether a value that is there is what a row asks for."""
+    if wish.source == "path" and not value.startswith("/"):
+        return False  # no request has such a path
+    if wish.must_be_absent or (wish.paths and not is_below(value, wish.paths)):
+        return False
+    return all(_holds(setting, item, value) for item in wish.positive) and not any(
+        _holds(setting, item, value) for item in wish.negative
+    )
+
+
+def finite_values(setting: Setting, wish: Wish) -> list[str] | None:
+    """The values that are left, where only so many can be; None where they cannot be listed."""
+    for condition in wish.positive:
+        test = condition.test
+        if condition.source == "client_ip" or test.ignore_case:
+            continue
+        listed = [test.equals] if test.equals is not None else test.in_
+        if listed is not None:
+            return [text for text in dict.fromkeys(listed) if satisfies(setting, wish, text)]
+    return None
+
+
+def find_value(setting: Setting, wish: Wish) -> str | None:
+    """A value that satisfies a wish, or None where none was found."""
+    for candidate in islice(_candidates(setting, wish), MAX_CANDIDATES):
+        if satisfies(setting, wish, candidate):
+            return candidate
+    draws = [item for item in wish.positive if item.test.percent is not None]
+    if draws and finite_values(setting, wish) is None:
+        stems = list(islice(_candidates(setting, _without_draws(wish)), 4))
+        for number in range(MAX_DRAWS):
+            for stem in stems:
+                value = f"{stem}{number}"
+                if satisfies(setting, wish, value):
+                    return value
+    return None
+
+
+def _without_draws(wish: Wish) -> Wish:
+    positive = [item for item in wish.positive if item.test.percent is None]
+    return Wish(wish.source, positive, wish.negative, wish.must_exist, wish.must_be_absent, wish.paths)
+
+
+def _holds(setting: Setting, condition: Condition, value: str) -> bool:
+    if condition.test.percent is not None:
+        drawn = value.casefold() if condition.test.ignore_case else value
+        bucket = bucket_of(setting.group.name, drawn)
+        return any(low <= bucket < high for low, high in setting.shares.spans_of(setting.lane, condition))
+    return value_holds(condition, value, setting.rules.segments)
+
+
+def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
+    """Values worth trying, made of the conditions' own texts."""
+    source = wish.source
+    starts, ends, middles = [""], [""], [""]
+    for condition in wish.positive:
+        test = condition.test
+        if source == "client_ip":
+            texts = test.texts() if test.segment is None else sorted(setting.rules.segments[test.segment])[:50]
+            yield from (str(ip_network(text, strict=False)[0]) for text in texts)
+        else:
+            yield from test.texts()
+            if test.segment is not None:
+                yield from islice(values_in_form(source, setting.rules.segments[test.segment]), 200)
+        if test.prefix is not None:
+            starts.append(test.prefix)
+        if test.suffix is not None:
+            ends.append(test.suffix)
+        if test.contains is not None:
+            middles.append(test.contains)
+        if test.regex is not None:
+            yield from _samples(test.regex)
+        interval = interval_of(test)
+        if interval is not None:
+            yield from interval.samples()
+    longest = max(starts, key=len)
+    base = {"path": "/x", "client_ip": "192.0.2.1", "method": "GET", "host": "shop.example"}.get(source, "x")
+    if source == "client_ip":
+        yield from ("192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
+    if source == "method":
+        yield from ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
+    for path in wish.paths:
+        yield path
+        yield from (path.rstrip("/") + part for part in ("/", "/x", *ends, *("/" + end for end in ends if end)))
+    for end in sorted(ends, key=len, reverse=True):
+        for middle in (" ".join(middles).strip().replace(" ", ""), *middles):
+            yield longest + middle + end
+            yield longest + "x" + middle + end
+            yield longest + base + middle + "y" + end
+    yield from (base, "", "0", "1", "-1", base + "2", base + "3")
+
+
+_PATH: Final = "/%*!$&'()+,;=:@~"
+"""What a path may have in it as it is (RFC 3986 §3.3)."""
+
+
+def _samples(pattern: str) -> Iterator[str]:
+    """Texts that a simple pattern may match: its alternatives with the commonest pieces filled in."""
+    body = pattern.removeprefix("^").removesuffix("$")
+    filled = re.sub(r"\(\?[a-zA-Z:]+", "(", body)
+    for _ in range(8):
+        filled = re.sub(r"\(([^()|]*)\|[^()]*\)", r"(\1)", filled)
+    filled = re.sub(r"\[A-Z\]", "A", filled)
+    filled = re.sub(r"\[(?:0-9|\\d)[^\]]*\]|\\d", "1", filled)
+    filled = re.sub(r"\[\^[^\]]*\]", "x", filled)
+    filled = re.sub(r"\[(.)[^\]]*\]|\\w", lambda match: match[1] or "a", filled)
+    filled = re.sub(r"(.)\{(\d+)(?:,\d*)?\}", lambda match: match[1] * int(match[2]), filled)
+    filled = re.sub(r"\.[*+?]", "x", filled)
+    filled = re.sub(r"[()?*+]", "", filled.replace(r"\.", "\0").replace(".", "x").replace("\0", "."))
+    yield from (filled.replace("\\", ""), *(part for part in filled.replace("\\", "").split("|")), "", "x", "1")
+
+
+def is_below(path: str, paths: Sequence[str]) -> bool:
+    """Whether a path is one of these, or below one."""
+    closed = path if path.endswith("/") else path + "/"
+    return any(closed.startswith(item.rstrip("/") + "/") for item in paths)
+
+
+def find_request(settings: Sequence[Setting]) -> tuple[Request, dict[str, Any]] | None:
+    """A request for one row, or for several at once, and how a person writes it; None where none was found."""
+    merged: dict[Key, list[tuple[Setting, Wish]]] = {}
+    for setting in settings:
+        for key, wish in wishes_of(setting).items():
+            merged.setdefault(key, []).append((setting, wish))
+    values: dict[Key, str] = {}
+    for key, parts in merged.items():
+        must_exist = any(wish.must_exist or wish.paths for _, wish in parts)
+        if any(wish.must_be_absent for _, wish in parts):
+            if must_exist or key[0] in ("path", "method", "host", "client_ip"):
+                return None
+            continue
+        if not must_exist and key[0] not in ("path", "method", "host", "client_ip"):
+            continue
+        value = next((found for one in parts for found in _shared(one, parts)), None)
+        if value is None:
+            return None
+        values[key] = value
+    return _request(values)
+
+
+def _shared(one: tuple[Setting, Wish], parts: Sequence[tuple[Setting, Wish]]) -> Iterator[str]:
+    """Values for one wish that satisfy all the others too."""
+    first = find_value(*one)
+    candidates = islice(_candidates(*one), MAX_CANDIDATES)
+    for value in (*([] if first is None else [first]), *candidates):
+        if all(satisfies(setting, wish, value) for setting, wish in parts):
+            yield value
+
+
+def _request(values: dict[Key, str]) -> tuple[Request, dict[str, Any]] | None:
+    names: dict[str, list[tuple[str, str]]] = {}
+    for (source, name), value in values.items():
+        names.setdefault(source, []).append((name, value))
+
+    def only(source: str, default: str) -> str:
+        return names[source][0][1] if source in names else default
+
+    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in names.get("param", []))
+    url = f"http://{only('host', 'shop.example')}{quote(only('path', '/'), safe=_PATH)}{'?' + query if query else ''}"
+    headers = [(name, value) for name, value in names.get("header", [])]
+    for source, joint in (("cookie", "; "), ("baggage", ",")):
+        if source in names:
+            encode = (lambda text: text) if source == "cookie" else (lambda text: quote(text, safe=""))
+            headers.append((source.title(), joint.join(f"{name}={encode(value)}" for name, value in names[source])))
+    content: Any = None
+    for pointer, value in names.get("body", []):
+        content = _put(content, pointer, value)
+    claims: Any = {}
+    for name, value in names.get("jwt", []):
+        claims = _put(claims, claim_pointer(name), value)
+    try:
+        request = Request.build(only("method", "GET"), url, headers, only("client_ip", "192.0.2.1"))
+    except (ProtocolError, ValueError):
+        return None
+    request.content, request.claims = content, claims
+    request.service, request.caller = only("service", ""), only("caller", "")
+    request.caller_tag = only("caller_tag", "")
+    shown: dict[str, Any] = {"method": request.method, "url": url, "headers": dict(headers)}
+    extra = {
+        "client_ip": only("client_ip", ""),
+        "body": json.dumps(content) if content is not None else "",
+        "claims": claims,
+        "service": request.service,
+        "caller": request.caller,
+        "caller_tag": request.caller_tag,
+    }
+    return request, {**shown, **{key: value for key, value in extra.items() if value}}
+
+
+def _put(content: Any, pointer: str, value: str) -> Any:
+    """An object in which a pointer finds a value; lists are written as objects with numbers for keys."""
+    root: Any = content if isinstance(content, dict) else {}
+    at = root
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    for part in parts[:-1]:
+        inner = at.get(part)
+        if not isinstance(inner, dict):
+            inner = at[part] = {}
+        at = inner
+    at[parts[-1]] = value
+    return root

@@ -1,0 +1,98 @@
+"""The listener's certificates: read, chosen by the name that a client asks for, and replaced while running."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from cryptography import x509
+
+from gateway.files import read_file
+from gateway.tls.contexts import CertificateError
+
+
+class Certificate:
+    """A certificate chain with its key. `names` are the DNS names it is for, `expires` is in UTC.
+
+    Raises CertificateError where the two cannot be read or do not belong together.
+    """
+
+    def __init__(self, cert: str, key: str) -> None:
+        self.file = cert
+        for file in (cert, key):
+            try:
+                read_file(Path(file))
+            except OSError as error:
+                raise CertificateError(file, f"cannot read '{file}': {error.strerror or error}") from error
+        try:
+            leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
+        except ValueError as error:
+            raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
+        self.context = _server_context()
+        try:
+            self.context.load_cert_chain(cert, key, password=_no_password)
+        except (ssl.SSLError, ValueError) as error:
+            raise CertificateError(
+                key, f"'{key}' is not the key of '{cert}', or is no key in PEM without a password"
+            ) from error
+        self.expires: datetime = leaf.not_valid_after_utc
+        try:
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            self.names: tuple[str, ...] = tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
+        except x509.ExtensionNotFound:
+            self.names = ()
+
+    def is_for(self, name: str) -> bool:
+        """Whether it is for a DNS name; `*` stands for one label (RFC 9525 §6.3)."""
+        return any(
+            fnmatchcase(name, pattern) and name.count(".") == pattern.count(".") if "*" in pattern else name == pattern
+            for pattern in self.names
+        )
+
+
+class ListenerTLS:
+    """What a listener needs: `context` stays the same while `replace` changes the certificates behind it."""
+
+    def __init__(self, certificates: Sequence[Certificate], minimum: str = "1.2") -> None:
+        self._certificates: tuple[Certificate, ...] = tuple(certificates)
+        self.context = _server_context()
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum == "1.3" else ssl.TLSVersion.TLSv1_2
+        self.context.sni_callback = self._choose
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """Those in use."""
+        return self._certificates
+
+    def replace(self, certificates: Sequence[Certificate]) -> None:
+        """New handshakes use these; connections that are open keep theirs."""
+        self._certificates = tuple(certificates)
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+        """The certificate for a name, the first one where none is or the client gave no name."""
+        certificates = self._certificates
+        chosen = certificates[0]
+        if name is not None:
+            wanted = name.lower().rstrip(".")
+            for certificate in certificates:
+                if certificate.is_for(wanted):
+                    chosen = certificate
+                    break
+        connection.context = chosen.context
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    # One request after the other on a connection: renegotiation and compression only help attackers.
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    return context
+
+
+def _no_password() -> str:
+    """Instead of a prompt on the terminal, which is what OpenSSL does by itself."""
+    return ""

@@ -1,0 +1,42 @@
+"""From a file's data to a model, or to every problem at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from gateway.errors import ConfigError, Problem
+from gateway.yaml.reading import Document, Location, validation_problems
+
+M = TypeVar("M", bound=Any)
+
+
+def validate(model: type[M], document: Document, data: Any, origins: Mapping[Location, str] | None = None) -> M:
+    """The model of a file's data. Raises ConfigError with every problem.
+
+    `origins` names where values came from that are not the file's: the command line, the environment.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError([document.problem((), "the file must be a mapping of keys to values")])
+    try:
+        result: M = model.model_validate(data)
+    except ValidationError as error:
+        problems = validation_problems(error, document, model)
+        if origins:
+            locations = [detail["loc"] for detail in error.errors(include_url=False)]
+            problems = [
+                from_origin(problem, location, origins) for problem, location in zip(problems, locations, strict=True)
+            ]
+        raise ConfigError(problems) from error
+    return result
+
+
+def from_origin(problem: Problem, location: Location, origins: Mapping[Location, str]) -> Problem:
+    """A problem of a value that came from the command line or the environment is blamed on that, not on the file."""
+    for size in range(len(location), 0, -1):
+        origin = origins.get(location[:size])
+        if origin is not None:
+            return Problem(origin, 0, 0, problem.message)
+    return problem

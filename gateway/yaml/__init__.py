@@ -1,0 +1,1 @@
+"""YAML, read with places, written and changed in place."""

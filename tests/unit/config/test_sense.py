@@ -1,0 +1,204 @@
+"""Settings that can never do anything as they stand are refused, at their place, with what is accepted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import trustme
+
+from gateway.config.load import load_gateway, load_sidecar
+from gateway.errors import ConfigError
+from gateway.ruletools.check import check
+
+GATEWAY = "registry: {kind: static, services: {a: []}}\nroutes: [{path: /A, service: a}]\n"
+SIDECAR = """\
+service: a
+app: 127.0.0.1:1
+inbound: 127.0.0.1:2
+outbound: 127.0.0.1:3
+"""
+NACOS = "registry: {kind: nacos, address: 127.0.0.1:8848}\n"
+CONSUL = "registry: {kind: consul}\n"
+
+
+def problems(path: Path, text: str) -> list[str]:
+    path.write_text(text)
+    load = load_sidecar if text.startswith("service:") else load_gateway
+    try:
+        load(path, (), {})
+    except ConfigError as error:
+        return [str(problem).replace(f"{path}:", "") for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # What is connected to has a port, and a host that there can be.
+        ("registry: {kind: nacos, address: 'n:0'}", "1:34: registry.nacos.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: nacos, addresses: ['n:1', 'n:0']}", "1:44: registry.nacos.addresses.1: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: consul, address: 'n:0'}", "1:35: registry.consul.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: static, services: {a: [{address: 'n:0'}]}}", "1:51: registry.static.services.a.0.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: embedded}\nrules: {nacos: x, address: 'n:0'}", "2:28: rules.0.remote.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: nacos, address: '10.0.0.256:1'}", "1:34: registry.nacos.address: an address is host:port, and '10.0.0.256' is neither a name nor an address; found '10.0.0.256:1'"),
+        ("registry: {kind: nacos, address: '[1::2::3]:1'}", "1:34: registry.nacos.address: an address is host:port, and '1::2::3' is neither a name nor an address; found '[1::2::3]:1'"),
+        # Listeners, and what is connected to, do not meet.
+        ("registry: {kind: embedded}\nadmin: 127.0.0.1:8080", "2:8: admin: '127.0.0.1:8080' is where `listen` listens ('0.0.0.0:8080'): each needs a port of its own"),
+        ("registry: {kind: embedded, listen: '[::]:9900'}", "1:36: registry.listen: '[::]:9900' is where `admin` listens ('127.0.0.1:9900'): each needs a port of its own"),
+        ("registry: {kind: consul, address: 'localhost:9900'}", "1:35: registry.address: 'localhost:9900' is where `admin` of this program listens"),
+        ("registry: {kind: static, services: {a: [{address: '127.0.0.1:8080'}]}}", "1:51: registry.services.a.0.address: '127.0.0.1:8080' is this gateway itself: requests would go in a circle"),
+        ("registry: {kind: embedded}\nrules: {nacos: x, address: '127.0.0.1:9900'}", "2:28: rules.0.address: '127.0.0.1:9900' is where `admin` of this program listens"),
+        # One registry's settings at another, or where they have nothing to do.
+        ("registry: {kind: consul, ca: ca.pem}", "1:30: registry.ca: no certificate is looked at with `scheme: http`; `scheme: https` is what has one"),
+        ("registry: {kind: consul, group: x}", "1:26: registry.consul.group: unknown key 'group'"),
+        ("registry: {kind: static, token: x}", "1:26: registry.static.token: unknown key 'token'"),
+        ("registry: {kind: embedded}\nrules: {consul: x, address: 'n:1', group: g}", "2:43: rules.0.group: `group` is for `nacos`; a key of Consul has `token`"),
+        ("registry: {kind: embedded}\nrules: {consul: x, address: 'n:1', interval: 9s}", "2:46: rules.0.interval: `interval` is for `nacos`; a key of Consul has `token`"),
+        ("registry: {kind: embedded}\nrules: {nacos: x, address: 'n:1', username: me}", "2:8: rules.0.remote: `username` and `password` belong together"),
+        ("registry: {kind: embedded}\nrules: {nacos: x, address: 'n:1', username: me, password: x, token: y}", "2:8: rules.0.remote: either a user or a `token` is needed, not both"),
+        ("registry: {kind: nacos, address: 'n:1', token: \"x\\n\"}", "1:48: registry.nacos.token: a token is printable ASCII without spaces and line feeds"),
+        # Names that there cannot be.
+        ("registry: {kind: nacos, address: 'n:1', group: 'my group'}", "1:48: registry.nacos.group: a name in Nacos is 1 to 128 letters, digits, '.', '_', '-' or ':'; found 'my group'"),
+        ("registry: {kind: nacos, address: 'n:1', namespace: 'a b'}", "1:52: registry.nacos.namespace: a name in Nacos is 1 to 128 letters, digits, '.', '_', '-' or ':'; found 'a b'"),
+        ("registry: {kind: nacos, address: 'n:1', clusters: ['']}", "1:52: registry.nacos.clusters.0: a name in Nacos is 1 to 128 letters, digits, '.', '_', '-' or ':'; found ''"),
+        ("registry: {kind: consul, datacenter: 'dc 1'}", "1:38: registry.consul.datacenter: a name in Consul is up to 64 letters, digits, '_' or '-'; found 'dc 1'"),
+        ("registry: {kind: consul, tag_keys: ['gray tag']}", "1:37: registry.consul.tag_keys.0: a key of metadata is 1 to 128 printable ASCII characters without spaces; found 'gray tag'"),
+        ("registry: {kind: consul, tag_keys: ['--']}", "1:37: registry.consul.tag_keys.0: a key of metadata is 1 to 128 printable ASCII characters without spaces; found '--'"),
+        # Twice the same.
+        ("registry: {kind: consul, tag_keys: [gray.tag, gray-tag]}", "1:47: registry.tag_keys.1: is given twice"),
+        ("registry: {kind: consul, tag_keys: [gray.tags]}", "1:37: registry.tag_keys.0: nothing has a key 'gray.tags'; did you mean 'gray.tag'?"),
+        ("registry: {kind: consul, tag_keys: [alicloud_service_tga, lane]}", "1:37: registry.tag_keys.0: nothing has a key 'alicloud_service_tga'; did you mean 'alicloud.service.tag'?"),
+        ("registry: {kind: consul, bare_tags: [gray, gray]}", "1:44: registry.bare_tags.1: is given twice"),
+        ("registry: {kind: consul, bare_tags: [base]}", "1:38: registry.bare_tags.0: 'base' means unmarked, which an instance without any such word is already"),
+        (GATEWAY + "trusted: [10.0.0.0/8, 10.0.0.0/8]", "3:23: trusted.1: '10.0.0.0/8' is given twice"),
+        (GATEWAY + "access_log: {headers: [x-user, X-User]}", "3:32: access_log.headers.1: 'x-user' is given twice"),
+        (GATEWAY + "access_log: {mask: [key, key]}", "3:26: access_log.mask.1: 'key' is given twice"),
+        ("registry: {kind: nacos, addresses: ['n:1', 'n:1']}", "1:44: registry.addresses.1: is given twice"),
+        ("registry: {kind: nacos, address: 'n:1', clusters: [A, A]}", "1:55: registry.clusters.1: is given twice"),
+        ("registries:\n  one: {kind: consul}\n  two: {kind: consul}", "3:8: registries.two: is the same as `registries.one`: each instance would be known twice"),
+        ("registry: {kind: static, services: {a: [{address: 'n:1'}, {address: 'n:1', tag: gray}]}}", "1:69: registry.services.a.1.address: 'n:1' is given twice: an address is one instance, with one tag"),
+        ("registry: {kind: embedded}\nrules: [{consul: x, address: 'n:1'}, {consul: x, address: 'n:1'}]", "2:38: rules.1: 'consul://n:1/x' is given twice"),
+        # A tag that is said where it does not count.
+        ("registry: {kind: static, services: {a: [{address: 'n:1', metadata: {dubbo_tag: gray}}]}}", "1:68: registry.services.a.0.metadata: says the tag 'gray', and `tag`, which counts here, says 'base'"),
+        # Services and routes.
+        (GATEWAY + "services: {b: {slow_start: 5s}}", "3:15: services.b: no route leads to a service 'b' (they lead to: a)"),
+        (GATEWAY.replace("A, service: a}", "A, service: billing}").replace("{a:", "{billing:") + "services: {biling: {}}", "3:20: services.biling: no route leads to a service 'biling'; did you mean 'billing'?"),
+        (GATEWAY + "services: {a: {tls: {ca: ca.pem, verify: false}}}", "3:26: services.a.tls.ca: no certificate is looked at with `verify: false`"),
+        ("registries: {one: {kind: static}, two: {kind: consul}}\nroutes: [{path: /A, service: a}]\nservices: {a: {registry: one}}", "3:26: services.a.registry: the static registry 'one' has no service 'a'"),
+        (GATEWAY.replace("/A, service: a", "/A, strip_prefix: true, respond: {}"), "2:35: routes.0.strip_prefix: nothing is forwarded where the route has an answer of its own (`respond`)"),
+        (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: nothing is forwarded where the route has an answer of its own (`respond`)"),
+        (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: an answer of 204 has no body (RFC 9110 §6.4.1)"),
+        (GATEWAY.replace("/A,", "/, strip_prefix: true,"), "2:34: routes.0.strip_prefix: there is nothing to take off the path '/'"),
+        (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: nothing is taken off the path without `strip_prefix: true`"),
+        # One setting that leaves another nothing to do.
+        (GATEWAY + "access_log: {format: combined, headers: [x-user]}", "3:41: access_log.headers: headers are logged in JSON only: `format: json`"),
+        (GATEWAY + "ejection: {time: 60s, longest: 10s}", "3:32: ejection.longest: is shorter than `ejection.time` (60 s)"),
+        (GATEWAY + "retries: {attempts: 1, share: 0.5}", "3:31: retries.share: there are no retries with `attempts: 1`, the first one: 2 to 10 is accepted"),
+        (GATEWAY + "retries: {minimum: inf}", "3:20: retries.minimum: must be a finite number (found 'inf')"),
+        (GATEWAY + "limits: {body_rate: 0}\ntimeouts: {body_grace: 5s}", "4:24: timeouts.body_grace: there is nothing to wait for with `limits.body_rate: 0`"),
+        (GATEWAY + "limits: {connections: 10, connections_per_client: 20}", "3:51: limits.connections_per_client: is more than `limits.connections` (10)"),
+        # Identity.
+        (GATEWAY + "jwt: {verify: false, issuer: me}", "3:30: jwt.issuer: tokens are believed as they are with `verify: false`: this is not looked at"),
+        (GATEWAY + "jwt: {verify: false, header: connection}", "3:30: jwt.header: header 'connection' says how a message is sent and cannot carry a token"),
+        (GATEWAY + "debug: {secret: sixteen-letters-, header: host}", "3:43: debug.header: header 'host' has a meaning of its own and cannot carry the secret"),
+        (GATEWAY + "debug: {secret: sixteen-letters-, header: x-gray-tag}", "3:43: debug.header: 'x-gray-tag' is `carriers.header` already: each needs a header of its own"),
+        (GATEWAY + "jwt: {verify: false, header: x-gray-tag}", "3:30: jwt.header: 'x-gray-tag' is `carriers.header` already: each needs a header of its own"),
+        (GATEWAY + "debug: {secret: sixteen-letters-}\naccess_log: {headers: [a, X-Gray-Debug]}", "4:27: access_log.headers.1: 'x-gray-debug' is `debug.header`: it holds a secret and is never logged"),
+        (GATEWAY + "jwt: {verify: false, header: x-token}\naccess_log: {headers: [x-token]}", "4:24: access_log.headers.0: 'x-token' is `jwt.header`: it holds a secret and is never logged"),
+        # Files.
+        (GATEWAY + "state: ''", "3:8: state: the name of a file or directory is accepted; found ''"),
+        (GATEWAY + "rules: ''", "3:8: rules.0.path: the name of a file or directory is accepted; found ''"),
+        (GATEWAY + "access_log: {path: ' '}", "3:20: access_log.path: the name of a file or directory is accepted; found ' '"),
+        # A sidecar, and what it registers.
+        (SIDECAR.replace("127.0.0.1:1", "localhost:2") + NACOS, "2:6: app: 'localhost:2' is this sidecar's own `inbound`: requests would go in a circle"),
+        (SIDECAR.replace("127.0.0.1:1", "127.0.0.1:0") + NACOS, "2:6: app: nobody can be reached at port 0: 1 to 65535 is accepted; found '127.0.0.1:0'"),
+        (SIDECAR.replace("127.0.0.1:3", "0.0.0.0:2") + NACOS, "4:11: outbound: '0.0.0.0:2' is where `inbound` listens ('127.0.0.1:2'): each needs a port of its own"),
+        (SIDECAR + NACOS + "advertise: 10.0.0.1:8080", "6:12: advertise: a name or an address is accepted, without port and brackets; found '10.0.0.1:8080'"),
+        (SIDECAR + NACOS + "advertise: '[::1]'", "6:12: advertise: a name or an address is accepted, without port and brackets; found '[::1]'"),
+        (SIDECAR + "registry: {kind: static}\nweight: 5", "6:9: weight: with a static registry an instance is not registered anywhere: the list says it"),
+        (SIDECAR + "registry: {kind: static}\nmetadata: {a: b}", "6:11: metadata: with a static registry an instance is not registered anywhere: the list says it"),
+        (SIDECAR + "registry: {kind: static}\nadvertise: 10.0.0.1", "6:12: advertise: with a static registry an instance is not registered anywhere: the list says it"),
+        (SIDECAR + NACOS + "weight: 20000", "6:9: weight: Nacos takes weights from 0 to 10000; found 20000"),
+        (SIDECAR + CONSUL + "weight: 0", "6:9: weight: Consul takes whole weights from 1 to 65535; found 0"),
+        (SIDECAR + CONSUL + "weight: 1.5", "6:9: weight: Consul takes whole weights from 1 to 65535; found 1.5"),
+        (SIDECAR + NACOS + f"metadata: {{a: {'x' * 1024}}}", "6:11: metadata: Nacos takes 1024 characters of keys and values, the tag's included; found 1025"),
+        (SIDECAR + CONSUL + f"metadata: {{a: {'x' * 513}}}", "6:15: metadata.a: Consul takes keys of 1 to 128 characters and values of 512 at most"),
+        (SIDECAR + CONSUL + "metadata: {consul-a: x}", "6:22: metadata.consul-a: Consul keeps keys that begin with 'consul-' to itself"),
+        (SIDECAR + CONSUL + "metadata: {a.b: x, a/b: y}", "6:25: metadata.a/b: is `a_b` in Consul, as is `a.b`"),
+        (SIDECAR + CONSUL + f"metadata: {{{', '.join(f'k{number}: v' for number in range(65))}}}", "6:11: metadata: Consul takes 64 keys; found 65"),
+        (SIDECAR + NACOS + "metadata: {preserved.heart.beat.interval: 5s}", "6:43: metadata.preserved.heart.beat.interval: a whole number of milliseconds is accepted, 1 to 86400000; found '5s'"),
+        (SIDECAR + NACOS + "metadata: {preserved.heart.beat.interval: 20000}", "6:43: metadata.preserved.heart.beat.interval: an instance is given up by then: `preserved.heart.beat.timeout` is 15000 ms, and `preserved.heart.beat.interval` 20000 ms"),
+        (SIDECAR + NACOS + "metadata: {preserved.heart.beat.timeout: 3000}", "6:42: metadata.preserved.heart.beat.timeout: an instance is given up by then: `preserved.heart.beat.timeout` is 3000 ms, and `preserved.heart.beat.interval` 5000 ms"),
+        (SIDECAR + NACOS + "metadata: {lane: gray}", "6:11: metadata: an instance with it has the tag 'gray' (by the keys alicloud.service.tag, opensergo.io/canary, __micro.service.env__, dubbo.tag, gray.tag, lane, tag), and `tag` says 'base'"),
+        (SIDECAR + NACOS + "tag: gray\nmetadata: {dubbo.tag: blue}", "7:11: metadata: an instance with it has the tag 'blue' (by the keys alicloud.service.tag, opensergo.io/canary, __micro.service.env__, dubbo.tag, gray.tag, lane, tag), and `tag` says 'gray'"),
+        (SIDECAR + NACOS.replace("8848}", "8848, tag_keys: [version]}") + "tag: gray", "6:6: tag: an instance with it has the tag 'base' (by the keys version), and `tag` says 'gray'"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_at_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    assert problems(tmp_path / "c.yaml", text) == [expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "registry: {kind: embedded, listen: '127.0.0.1:0'}\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0",
+        "registry: {kind: nacos, address: '127.0.0.1:8848', namespace: public}\nlisten: 10.0.0.1:9900",
+        "registry: {kind: embedded}\nrules: {nacos: x, address: '127.0.0.1:8848'}",
+        "registry: {kind: embedded}\nlisten: '[::1]:8080'\nadmin: 127.0.0.1:8080",
+        GATEWAY + "services: {a: {}}\nretries: {attempts: 1, share: 0.2}",
+        SIDECAR.replace("app: 127.0.0.1:1", "app: 10.0.0.1:2") + NACOS,
+        SIDECAR + NACOS + "weight: 0\nadvertise: ::1\nmetadata: {preserved.heart.beat.interval: '300', zone: a}",
+        SIDECAR + NACOS + "tag: gray\nmetadata: {lane: gray, alicloud.service.tag: gray}",
+        SIDECAR + CONSUL + "weight: 3\ntag: gray",
+        "registry: {kind: consul, tag_keys: [version, env, tags, stage, gray_tag, alicloud-service-tag, my.gray.tag]}",
+        SIDECAR + "registry: {kind: static}\nweight: 1",
+    ],
+)
+def test_what_makes_sense_is_accepted(tmp_path: Path, text: str) -> None:
+    assert problems(tmp_path / "c.yaml", text) == []
+
+
+def test_what_the_environment_brings_is_blamed_on_it(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(GATEWAY)
+    with pytest.raises(ConfigError) as error:
+        load_gateway(path, ["ejection.longest=1s"], {"GATEWAY_ADMIN": "0.0.0.0:8080"})
+    assert [str(problem) for problem in error.value.problems] == [
+        "--set ejection.longest: ejection.longest: is shorter than `ejection.time` (10 s)",
+        "GATEWAY_ADMIN: admin: '0.0.0.0:8080' is where `listen` listens ('0.0.0.0:8080'): each needs a port of its own",
+    ]
+
+
+class TestAuthorities:
+    """The check reads what a registry's authorities are read from."""
+
+    TEXT = "registries:\n  main: {kind: consul, scheme: https, ca: ca.pem}\n"
+
+    def test_a_file_that_is_not_there_or_no_certificate_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "c.yaml").write_text(self.TEXT)
+        for content, reason in ((None, "No such file or directory"), ("x", "it is no PEM file of certificates")):
+            if content is not None:
+                (tmp_path / "ca.pem").write_text(content)
+            ((problem,), _) = check([tmp_path / "c.yaml"])
+            file = os.path.join(tmp_path, "ca.pem")
+            said = f"{tmp_path}/c.yaml:2:43: registries.main.ca: cannot use the CA file '{file}': {reason}"
+            assert str(problem) == said
+
+    def test_it_is_beside_the_configuration_and_watched(self, tmp_path: Path) -> None:
+        trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        (tmp_path / "c.yaml").write_text(self.TEXT)
+        assert load_gateway(tmp_path / "c.yaml", (), {}).files == (tmp_path / "c.yaml", tmp_path / "ca.pem")
+
+
+def test_where_the_embedded_registry_keeps_configs_does_not_depend_on_where_it_is_started(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("registry: {kind: embedded, data: data}\n")
+    (registry,) = load_gateway(tmp_path / "c.yaml", (), {}).settings.all_registries.values()
+    assert registry.data == tmp_path / "data"  # type: ignore[union-attr]
+
+
+def test_nacos_own_name_for_its_public_namespace_means_it(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("registry: {kind: nacos, address: 'n:1', namespace: public}\n")
+    (registry,) = load_gateway(tmp_path / "c.yaml", (), {}).settings.all_registries.values()
+    assert registry.namespace == ""  # type: ignore[union-attr]

@@ -1,0 +1,132 @@
+"""What of a list is believed at once, and what only when it has stood for a while."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.instance import Instance
+from gateway.registry.listguard import ListGuard, Patience
+
+
+def instances(*names: str) -> tuple[Instance, ...]:
+    """`b3` is instance 3 of the baseline, `g3` of gray."""
+    found = [
+        Instance(f"10.0.{name[0] == 'g':d}.{name[1:]}", 80, "gray" if name[0] == "g" else "base") for name in names
+    ]
+    return tuple(sorted(found, key=lambda instance: instance.address))
+
+
+def names(belief: ListGuard) -> set[str]:
+    return {f"{instance.tag[0]}{instance.host.rpartition('.')[2]}" for instance in belief.instances}
+
+
+MANY = tuple(f"b{number}" for number in range(10))
+
+
+@pytest.fixture
+def belief() -> ListGuard:
+    belief = ListGuard(Patience())
+    belief.take(instances(*MANY, "g1", "g2"), 0)
+    return belief
+
+
+def test_what_comes_or_changes_is_believed_at_once(belief: ListGuard) -> None:
+    belief.take(instances(*MANY, "g1", "g2", "g3"), 1)
+    assert (belief.doubt, len(belief.instances)) == ("", 13)
+
+
+def test_a_tag_that_goes_is_believed_at_once(belief: ListGuard) -> None:
+    belief.take(instances(*MANY), 1)
+    assert (belief.doubt, names(belief)) == ("", set(MANY))
+
+
+def test_some_instances_that_go_are_believed_at_once(belief: ListGuard) -> None:
+    belief.take(instances(*MANY[:4], "g1"), 1)
+    assert (belief.doubt, names(belief)) == ("", {*MANY[:4], "g1"})
+
+
+def test_most_of_a_tag_that_goes_in_one_step_is_kept_for_a_while_and_other_tags_are_not(belief: ListGuard) -> None:
+    fewer = instances(*MANY[:3])
+    belief.take(fewer, 1)
+    assert (belief.doubt, names(belief)) == ("drop", set(MANY))
+    belief.take(fewer, 5)
+    assert belief.doubt == "drop"
+    belief.take(fewer, 6)
+    assert (belief.doubt, names(belief)) == ("", set(MANY[:3]))
+
+
+def test_a_baseline_that_goes_while_gray_stays_is_a_drop(belief: ListGuard) -> None:
+    belief.take(instances("g1", "g2"), 1)
+    assert (belief.doubt, len(belief.instances)) == ("drop", 12)
+
+
+def test_two_of_two_are_no_drop(belief: ListGuard) -> None:
+    small = ListGuard(Patience())
+    small.take(instances("b1", "b2", "b3"), 0)
+    small.take(instances("b1"), 1)
+    assert (small.doubt, names(small)) == ("", {"b1"})
+
+
+def test_another_list_starts_the_count_again(belief: ListGuard) -> None:
+    belief.take(instances("b1", "b2"), 1)
+    belief.take(instances("b1", "b3"), 6)
+    assert belief.doubt == "drop"
+    belief.take(instances("b1", "b3"), 11)
+    assert (belief.doubt, names(belief)) == ("", {"b1", "b3"})
+
+
+def test_after_an_empty_list_clients_come_back_one_by_one(belief: ListGuard) -> None:
+    """So does Nacos after a restart: the gray instance that is not back yet must not lose its lane."""
+    belief.take((), 1)
+    assert belief.doubt == "empty"
+    belief.take(instances("b1"), 2)
+    assert (belief.doubt, len(belief.instances)) == ("returned", 12)
+    belief.take(instances(*MANY), 3)
+    assert (belief.doubt, len(belief.instances)) == ("returned", 12)
+    belief.take(instances(*MANY, "g1", "g2"), 4)
+    assert (belief.doubt, len(belief.instances)) == ("", 12)
+
+
+def test_after_an_outage_too_and_who_does_not_come_back_is_gone_in_the_end(belief: ListGuard) -> None:
+    belief.interrupted(was_away=True)
+    for second in (10, 15, 20):
+        belief.take(instances(*MANY), second)
+        assert (belief.doubt, len(belief.instances)) == ("returned", 12)
+    belief.take(instances(*MANY), 25)
+    assert (belief.doubt, names(belief)) == ("", set(MANY))
+
+
+def test_an_answer_that_was_refused_is_no_outage(belief: ListGuard) -> None:
+    belief.interrupted(was_away=False)
+    belief.take(instances(*MANY), 1)
+    assert (belief.doubt, names(belief)) == ("", set(MANY))
+
+
+def test_a_list_that_never_stands_still_is_believed_in_the_end(belief: ListGuard) -> None:
+    belief.interrupted(was_away=True)
+    for second in range(1, 61):
+        belief.take(instances("b1", f"b{2 + second % 2}"), second)
+        assert belief.doubt == "returned"
+    belief.take(instances("b1", "b2"), 61)
+    assert (belief.doubt, names(belief)) == ("", {"b1", "b2"})
+
+
+def test_new_ones_are_used_while_old_ones_are_kept(belief: ListGuard) -> None:
+    belief.interrupted(was_away=True)
+    belief.take(instances("b20"), 1)
+    assert names(belief) == {*MANY, "g1", "g2", "b20"}
+
+
+def test_an_empty_list_is_never_believed_for_changing(belief: ListGuard) -> None:
+    belief.take((), 0)
+    belief.interrupted(was_away=True)
+    belief.take((), 100)
+    assert (belief.doubt, len(belief.instances)) == ("empty", 12)
+
+
+def test_an_empty_list_is_believed_in_the_end_though_errors_come_between(belief: ListGuard) -> None:
+    for number in range(20):
+        assert number == 0 or belief.doubt == "empty"
+        belief.interrupted(was_away=True)
+        belief.take((), 16 * number)
+    assert belief.instances == ()

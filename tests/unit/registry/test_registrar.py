@@ -1,0 +1,182 @@
+"""An instance stays registered whatever its registry does, and is not registered more often than that needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.errors import RegistryError
+from gateway.registry.base import Registration
+from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.registry.nacos.adapter import NacosAdapter
+from gateway.registry.nacos.client import NacosClient
+from gateway.registry.registrar import Registrar
+from tests.support.wait import until
+
+ME = Registration("orders", "10.0.0.1", 80, "gray", 2.0, {"preserved.heart.beat.interval": "20"})
+
+
+class Noting:
+    """Notes what it is told, and answers heartbeats by `beats` while there are some: known, unknown or an error."""
+
+    def __init__(self, *beats: bool | Exception) -> None:
+        self.told: list[str] = []
+        self.beats = list(beats)
+
+    async def register(self, registration: Registration) -> None:
+        self.told.append("register")
+
+    async def heartbeat(self, registration: Registration) -> bool:
+        self.told.append("heartbeat")
+        answer = self.beats.pop(0) if self.beats else True
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def suspend(self, registration: Registration) -> None:
+        self.told.append("suspend")
+
+    async def withdraw(self, registration: Registration) -> None:
+        self.told.append("withdraw")
+
+    async def deregister(self, registration: Registration) -> None:
+        self.told.append("deregister")
+
+
+async def told(adapter: Noting, count: int) -> list[str]:
+    """The first so many things that an registrar says."""
+    registrar = Registrar(adapter, ME)
+    registrar.start()
+    await until(lambda: len(adapter.told) >= count)
+    await registrar.stop()
+    return adapter.told[:count]
+
+
+async def test_one_that_is_known_is_registered_once() -> None:
+    """Registering again would undo what an operator has set there: out of service, another weight."""
+    assert await told(Noting(), 5) == ["register", "heartbeat", "heartbeat", "heartbeat", "heartbeat"]
+
+
+async def test_one_that_was_forgotten_is_registered_again() -> None:
+    assert await told(Noting(True, False), 5) == ["register", "heartbeat", "heartbeat", "register", "heartbeat"]
+
+
+async def test_after_an_outage_it_is_registered_whole() -> None:
+    """The registry may have restarted, and what a heartbeat makes anew has not all of it."""
+    away = RegistryError("unreachable", "cannot reach it")
+    assert await told(Noting(away, True), 4) == ["register", "heartbeat", "register", "heartbeat"]
+
+
+async def test_one_that_cannot_serve_yet_is_not_registered_and_what_was_left_there_goes() -> None:
+    adapter = Noting()
+    registrar = Registrar(adapter, ME, is_usable=False)
+    registrar.start()
+    await until(lambda: adapter.told)
+    registrar.set_usable(True)
+    await until(lambda: len(adapter.told) >= 3)
+    await registrar.stop()
+    assert adapter.told[:3] == ["suspend", "register", "heartbeat"]
+
+
+async def test_one_that_stops_serving_is_suspended_at_once_and_once_and_then_registered_again() -> None:
+    slow = Registration("orders", "10.0.0.1", 80, metadata={"preserved.heart.beat.interval": "3600000"})
+    adapter = Noting()
+    registrar = Registrar(adapter, slow)
+    registrar.start()
+    await until(lambda: registrar.registered)
+    registrar.set_usable(False)
+    await until(lambda: not registrar.registered)
+    registrar.set_usable(False)
+    registrar.set_usable(True)
+    await until(lambda: registrar.registered)
+    await registrar.stop()
+    assert adapter.told == ["register", "suspend", "register", "deregister"]
+
+
+async def test_suspending_is_tried_until_the_registry_has_heard_it() -> None:
+    class Away(Noting):
+        async def suspend(self, registration: Registration) -> None:
+            await super().suspend(registration)
+            if len(self.told) < 4:
+                raise RegistryError("unreachable", "cannot reach it")
+
+    adapter = Away()
+    registrar = Registrar(adapter, ME)
+    registrar.start()
+    await until(lambda: registrar.registered)
+    registrar.set_usable(False)
+    await until(lambda: not registrar.registered)
+    await registrar.stop()
+    told = [step for step in adapter.told if step != "heartbeat"]
+    assert told[0] == "register"
+    assert told[1:-1] == ["suspend"] * (len(told) - 2)
+    assert told[-1] == "deregister"
+
+
+@pytest.fixture
+async def nacos(registry: EmbeddedRegistry) -> AsyncIterator[NacosAdapter]:
+    adapter = NacosAdapter(NacosClient([registry.address]))
+    yield adapter
+    await adapter.close()
+
+
+async def test_the_announcer_keeps_an_instance_registered(registry: EmbeddedRegistry, nacos: NacosAdapter) -> None:
+    registrar = Registrar(nacos, ME)
+    registrar.start()
+    await until(lambda: registrar.registered)
+    await nacos.deregister(ME)
+    assert (await nacos.instances("orders")).instances == ()
+    async with asyncio.timeout(5):
+        while not (await nacos.instances("orders")).instances:
+            await asyncio.sleep(0.01)
+    await registrar.stop()
+    assert (await nacos.instances("orders")).instances == ()
+    assert not registrar.registered
+
+
+async def test_the_announcer_waits_for_a_registry_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await registry.start()
+    address = registry.address
+    await registry.stop()
+    adapter = NacosAdapter(NacosClient([address]))
+    registrar = Registrar(adapter, ME)
+    registrar.start()
+    await until(lambda: "cannot reach the registry for orders" in caplog.text)
+    assert not registrar.registered
+    host, port = address.split(":")
+    again = EmbeddedRegistry(host, int(port), warmup=0)
+    await again.start()
+    await until(lambda: registrar.registered)
+    await registrar.stop()
+    await adapter.close()
+    await again.stop()
+
+
+async def test_a_registrars_bug_does_not_end_the_heartbeat(nacos: NacosAdapter) -> None:
+    class Buggy(Noting):
+        failures = 2
+
+        async def register(self, registration: Registration) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise KeyError("a bug")
+            await nacos.register(registration)
+
+        async def suspend(self, registration: Registration) -> None:
+            raise KeyError("a third")
+
+        async def withdraw(self, registration: Registration) -> None:
+            raise KeyError("another")
+
+        async def deregister(self, registration: Registration) -> None:
+            await nacos.deregister(registration)
+
+    registrar = Registrar(Buggy(), ME)
+    registrar.start()
+    await until(lambda: registrar.registered)
+    await registrar.withdraw()
+    await registrar.stop()
+    assert (await nacos.instances("orders")).instances == ()
