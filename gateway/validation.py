@@ -12,6 +12,9 @@ from gateway.yaml.reading import Document, Location, validation_problems
 
 M = TypeVar("M", bound=Any)
 
+Finding = tuple[Location, str]
+"""Where a setting stands, and what is wrong with it."""
+
 
 def validate(model: type[M], document: Document, data: Any, origins: Mapping[Location, str] | None = None) -> M:
     """The model of a file's data. Raises ConfigError with every problem.

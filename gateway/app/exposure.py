@@ -99,7 +99,7 @@ def _secrets(settings: ServingSettings) -> Iterator[str]:
         found += [part.secret for part in (settings.sticky, settings.debug) if part is not None]
     if isinstance(settings, GatewaySettings | SidecarSettings):
         for registry in settings.all_registries.values():
-            found += [getattr(registry, "password", None), getattr(registry, "token", None)]
+            found += registry.secrets
     for source in settings.rules:
         if isinstance(source, RemoteRules):
             found += [source.password, source.token]

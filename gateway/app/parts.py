@@ -13,6 +13,7 @@ from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Router, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
+from gateway.registry.kinds import kind_of
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.explain import describe_pools
@@ -24,7 +25,6 @@ from gateway.settings import (
     RouteSettings,
     ServingSettings,
     SidecarSettings,
-    StaticRegistrySettings,
 )
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
@@ -147,7 +147,7 @@ def warn_of_restart(old: GatewaySettings | SidecarSettings, new: GatewaySettings
     ]
     before, after = old.all_registries, new.all_registries
     if list(before) != list(after) or any(
-        item != after[name] and not (isinstance(item, StaticRegistrySettings) and item.kind == after[name].kind)
+        item != after[name] and not (kind_of(item).reloads and item.kind == after[name].kind)
         for name, item in before.items()
     ):
         changed.append("registry")

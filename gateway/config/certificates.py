@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gateway.config.sense import registries
 from gateway.errors import Problem
-from gateway.settings import ConsulRegistrySettings, GatewaySettings, ListenTLSSettings, ServingSettings
+from gateway.settings import AnyRegistrySettings, GatewaySettings, ListenTLSSettings, ServingSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
 from gateway.yaml.reading import Document, Location, dotted
@@ -32,20 +32,16 @@ def upstream_tls(settings: ServingSettings) -> dict[str, UpstreamTLS]:
 def certificate_files(settings: ServingSettings) -> list[str]:
     """Every file that the above read."""
     files = [service.tls.ca for service in settings.services.values() if service.tls is not None and service.tls.ca]
-    files += [registry.ca for registry in _secured(settings).values() if registry.ca is not None]
+    files += [item.authorities for item in _secured(settings).values() if item.authorities is not None]
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
         for item in settings.tls.certificates:
             files += [item.cert, item.key]
     return files
 
 
-def _secured(settings: ServingSettings) -> dict[Location, ConsulRegistrySettings]:
-    """The registries that are spoken to over TLS, by where they stand."""
-    return {
-        place: item
-        for place, item in registries(settings)
-        if isinstance(item, ConsulRegistrySettings) and item.scheme == "https"
-    }
+def _secured(settings: ServingSettings) -> dict[Location, AnyRegistrySettings]:
+    """The registries that are reached over TLS, by where they stand."""
+    return {place: item for place, item in registries(settings) if item.is_secured}
 
 
 def certificate_problems(settings: ServingSettings, document: Document) -> list[Problem]:
@@ -62,7 +58,7 @@ def certificate_problems(settings: ServingSettings, document: Document) -> list[
         for index, item in enumerate(settings.tls.certificates):
             attempt(lambda item=item: Certificate(item.cert, item.key), ("tls", "certificates", index))  # type: ignore[misc]
     for place, registry in _secured(settings).items():
-        attempt(lambda registry=registry: UpstreamTLS.load(registry.ca, "", True), (*place, "ca"))  # type: ignore[misc]
+        attempt(lambda registry=registry: UpstreamTLS.load(registry.authorities, "", True), (*place, "ca"))  # type: ignore[misc]
     for name, service in settings.services.items():
         tls = service.tls
         if tls is not None and (tls.verify or tls.ca is None):

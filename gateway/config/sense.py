@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import ip_address
 from itertools import combinations
 from typing import Any, Final
 
 from gateway.settings import (
     Address,
+    AnyRegistrySettings,
     EmbeddedRegistrySettings,
     GatewaySettings,
     RemoteRules,
@@ -20,10 +20,8 @@ from gateway.settings import (
     SidecarSettings,
 )
 from gateway.settings.fields import Model
+from gateway.validation import Finding
 from gateway.yaml.reading import Location
-
-Finding = tuple[Location, str]
-"""Where a setting stands, and what is wrong with it."""
 
 
 def senseless(settings: ServingSettings) -> Iterator[Finding]:
@@ -56,7 +54,7 @@ def listeners(settings: ServingSettings) -> list[tuple[Location, Address]]:
     ]
 
 
-def registries(settings: ServingSettings) -> list[tuple[Location, Any]]:
+def registries(settings: ServingSettings) -> list[tuple[Location, AnyRegistrySettings]]:
     """The registries, each with where it stands."""
     if not isinstance(settings, GatewaySettings | SidecarSettings):
         return []
@@ -65,33 +63,16 @@ def registries(settings: ServingSettings) -> list[tuple[Location, Any]]:
     return [(("registries", name), registry) for name, registry in settings.registries.items()]
 
 
-def meet(one: Address, other: Address) -> bool:
-    """Whether two addresses lead to one socket of this machine, or cannot both be listened on."""
-    if one.port != other.port or not one.port:
-        return False
-    hosts = {_host(one.host), _host(other.host)}
-    if len(hosts) == 1 or "::" in hosts:
-        return True
-    return "0.0.0.0" in hosts and not any(":" in host for host in hosts)
-
-
-def _host(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return "127.0.0.1" if text.lower() == "localhost" else text.lower()
-
-
 def _two_listeners_on_one_address(settings: ServingSettings) -> Iterator[Finding]:
     for (first, one), (second, other) in combinations(listeners(settings), 2):
-        if meet(one, other):
+        if one.meets(other):
             yield second, f"'{other}' is where `{_dotted(first)}` listens ('{one}'): each needs a port of its own"
 
 
 def _an_application_that_is_the_sidecar(settings: ServingSettings) -> Iterator[Finding]:
     if isinstance(settings, SidecarSettings):
         for location, address in listeners(settings):
-            if meet(settings.app, address):
+            if settings.app.meets(address):
                 message = f"'{settings.app}' is this sidecar's own `{_dotted(location)}`: requests would go in a circle"
                 yield ("app",), message
 
@@ -201,7 +182,7 @@ def _rules(settings: ServingSettings) -> Iterator[Finding]:
             is_config_server = source.nacos is not None and location in [
                 (*place, "listen") for place, item in registries(settings) if isinstance(item, EmbeddedRegistrySettings)
             ]
-            if meet(source.address, address) and not is_config_server:
+            if source.address.meets(address) and not is_config_server:
                 yield (
                     ("rules", number, "address"),
                     f"'{address}' is where `{_dotted(location)}` of this program listens",

@@ -1,25 +1,23 @@
-"""Settings of registries, and of what is registered there, that are well formed and can never do what they say."""
+"""Settings of registries, and of what is registered there, that are well formed and can never do what they say.
+
+What only one kind of registry can have wrong is in its entry of `registry/kinds.py`.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.config.sense import Finding, has_been_set, listeners, meet, registries
-from gateway.registry.consul.bridge import meta_key
+from gateway.config.sense import has_been_set, listeners, registries
+from gateway.registry.base import Registration
+from gateway.registry.kinds import KINDS, kind_of
 from gateway.registry.tags import OWN_KEY, TagReader, spelling
-from gateway.settings import (
-    ConsulRegistrySettings,
-    GatewaySettings,
-    NacosRegistrySettings,
-    RemoteRegistrySettings,
-    ServingSettings,
-    SidecarSettings,
-    StaticRegistrySettings,
-)
+from gateway.settings import AnyRegistrySettings, RemoteRegistrySettings, ServingSettings, SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.settings.sense import given_twice
 from gateway.tags import BASE
+from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
 BEATS: Final = {
@@ -29,112 +27,71 @@ BEATS: Final = {
 }
 """Metadata that says how long an instance may be silent, in milliseconds, from the shortest to the longest, with defaults."""
 LONGEST_BEAT: Final = 86_400_000
-NACOS_METADATA: Final = 1024
-"""Characters of all keys and values that Nacos takes (nacos.naming.service.metadata.length)."""
-MOST_WEIGHT: Final = {"nacos": 10_000, "consul": 65_535}
-CONSUL_PAIRS: Final = 64
-CONSUL_KEY: Final = 128
-CONSUL_VALUE: Final = 512
-CONSUL_RESERVED: Final = "consul-"
-"""What Consul takes as Meta (metaMaxKeyPairs and its like in agent/structs), tried with Consul 1.20."""
 
 
 def senseless_registries(settings: ServingSettings) -> Iterator[Finding]:
     """What makes no sense about registries."""
     known: list[tuple[Location, Any]] = []
     for location, registry in registries(settings):
-        yield from _one(settings, location, registry)
+        for place, message in _one(registry, listeners(settings)):
+            yield (*location, *place), message
         same = next((place for place, other in known if other == registry), None)
         if same is not None:
             yield location, f"is the same as `{'.'.join(map(str, same))}`: each instance would be known twice"
         known.append((location, registry))
     for name, service in settings.services.items():
         chosen = next((item for place, item in known if place[-1] == service.registry), None)
-        if isinstance(chosen, StaticRegistrySettings) and name not in chosen.services:
-            yield ("services", name, "registry"), f"the static registry '{service.registry}' has no service '{name}'"
+        listed = None if chosen is None else chosen.instances()
+        if chosen is not None and listed is not None and name not in listed:
+            message = f"the {chosen.kind} registry '{service.registry}' has no service '{name}'"
+            yield ("services", name, "registry"), message
     if isinstance(settings, SidecarSettings):
         yield from _registration(settings)
 
 
-def _one(settings: ServingSettings, location: Location, registry: Any) -> Iterator[Finding]:
-    if isinstance(registry, StaticRegistrySettings):
-        yield from _static(settings, location, registry)
-        return
-    addresses: list[tuple[Location, Any]] = []
-    if isinstance(registry, ConsulRegistrySettings):
-        addresses = [((*location, "address"), registry.address)]
-        if registry.scheme == "http" and registry.ca is not None:
-            yield (*location, "ca"), "no certificate is looked at with `scheme: http`; `scheme: https` is what has one"
-        yield from _twice(location, "bare_tags", registry.bare_tags)
-        if BASE in registry.bare_tags:
-            place = (*location, "bare_tags", registry.bare_tags.index(BASE))
-            yield place, f"'{BASE}' means unmarked, which an instance without any such word is already"
-    elif isinstance(registry, NacosRegistrySettings):
-        addresses = [((*location, "addresses", number), item) for number, item in enumerate(registry.addresses)]
-        if registry.address is not None:
-            addresses.append(((*location, "address"), registry.address))
-        yield from _twice(location, "addresses", [str(item) for item in registry.addresses])
-        yield from _twice(location, "clusters", registry.clusters)
+def _one(registry: AnyRegistrySettings, own: Sequence[tuple[Location, Any]]) -> Iterator[Finding]:
+    yield from kind_of(registry).senseless(registry, own)
     if isinstance(registry, RemoteRegistrySettings):
-        yield from _twice(location, "tag_keys", [spelling(key) for key in registry.tag_keys])
-        yield from _misspelt(location, registry.tag_keys)
-    for place, address in addresses:
-        for own, listened in listeners(settings):
-            if meet(address, listened):
-                yield place, f"'{address}' is where `{'.'.join(map(str, own))}` of this program listens"
+        yield from given_twice("tag_keys", [spelling(key) for key in registry.tag_keys])
+        yield from _misspelt(registry.tag_keys)
 
 
-def _twice(location: Location, name: str, values: list[str]) -> Iterator[Finding]:
-    for number, value in enumerate(values):
-        if value in values[:number]:
-            yield (*location, name, number), "is given twice"
-
-
-def _misspelt(location: Location, keys: Sequence[str]) -> Iterator[Finding]:
+def _misspelt(keys: Sequence[str]) -> Iterator[Finding]:
     """A key of one's own is fine; one that is nearly an ecosystem's is a slip, and would make its instances baseline."""
     known = {spelling(key): key for key in DEFAULT_TAG_KEYS if spelling(key) != key}
     for number, key in enumerate(keys):
         close = difflib.get_close_matches(spelling(key), list(known), n=1, cutoff=0.9)
         if close and spelling(key) not in known:
-            yield (*location, "tag_keys", number), f"nothing has a key '{key}'; did you mean '{known[close[0]]}'?"
-
-
-def _static(settings: ServingSettings, location: Location, registry: StaticRegistrySettings) -> Iterator[Finding]:
-    for name, instances in registry.services.items():
-        seen: list[str] = []
-        for number, item in enumerate(instances):
-            here: Location = (*location, "services", name, number)
-            if str(item.address) in seen:
-                yield (*here, "address"), f"'{item.address}' is given twice: an address is one instance, with one tag"
-            seen.append(str(item.address))
-            found = TagReader().tag_of(item.metadata)
-            if found not in (BASE, item.tag):
-                yield (*here, "metadata"), f"says the tag '{found}', and `tag`, which counts here, says '{item.tag}'"
-            if isinstance(settings, GatewaySettings) and meet(item.address, settings.listen):
-                yield (*here, "address"), f"'{item.address}' is this gateway itself: requests would go in a circle"
+            yield ("tag_keys", number), f"nothing has a key '{key}'; did you mean '{known[close[0]]}'?"
 
 
 # --- what a sidecar registers
 
 
 def _registration(settings: SidecarSettings) -> Iterator[Finding]:
-    remote = [item for _, item in registries(settings) if isinstance(item, RemoteRegistrySettings)]
-    if not remote:
+    configured = [registry for _, registry in registries(settings)]
+    taking = {registry.kind for registry in configured if kind_of(registry).registers}
+    if not taking:
+        kinds = " or ".join(dict.fromkeys(registry.kind for registry in configured))
         for name in ("advertise", "weight", "metadata"):
             if has_been_set(settings, name):
-                yield (name,), "with a static registry an instance is not registered anywhere: the list says it"
+                yield (name,), f"with a {kinds} registry an instance is not registered anywhere: the list says it"
         return
     yield from _beats(settings.metadata)
     own = {} if settings.tag == BASE else {OWN_KEY: settings.tag}
-    for registry in remote:
+    for registry in configured:
+        if not isinstance(registry, RemoteRegistrySettings):
+            continue
         found = TagReader(registry.tag_keys).tag_of({**settings.metadata, **own})
         if found != settings.tag:
             keys = ", ".join(registry.tag_keys)
             message = f"an instance with it has the tag '{found}' (by the keys {keys}), and `tag` says '{settings.tag}'"
             yield ("metadata",) if settings.metadata else ("tag",), message
-    for kind, check in _REGISTRATIONS.items():
-        if any(isinstance(item, kind) for item in remote):
-            yield from check(settings)
+    host, port = settings.advertise or settings.inbound.host, settings.inbound.port
+    registration = Registration(settings.service, host, port, settings.tag, settings.weight, settings.metadata)
+    for name, kind in KINDS.items():
+        if name in taking:
+            yield from kind.refuses(registration)
 
 
 def _beats(metadata: Mapping[str, str]) -> Iterator[Finding]:
@@ -150,39 +107,3 @@ def _beats(metadata: Mapping[str, str]) -> Iterator[Finding]:
             message = f"an instance is given up by then: `{key}` is {text} ms, and `{before}` {last} ms"
             yield ("metadata", where), message
         before, last = key, int(text)
-
-
-def _in_nacos(settings: SidecarSettings) -> Iterator[Finding]:
-    if settings.weight > MOST_WEIGHT["nacos"]:
-        yield ("weight",), f"Nacos takes weights from 0 to {MOST_WEIGHT['nacos']}; found {settings.weight:g}"
-    own = 0 if settings.tag == BASE else len(OWN_KEY) + len(settings.tag)
-    size = own + sum(len(key) + len(value) for key, value in settings.metadata.items())
-    if size > NACOS_METADATA:
-        message = f"Nacos takes {NACOS_METADATA} characters of keys and values, the tag's included; found {size}"
-        yield ("metadata",), message
-
-
-def _in_consul(settings: SidecarSettings) -> Iterator[Finding]:
-    if settings.weight != int(settings.weight) or not 1 <= settings.weight <= MOST_WEIGHT["consul"]:
-        message = f"Consul takes whole weights from 1 to {MOST_WEIGHT['consul']}; found {settings.weight:g}"
-        yield ("weight",), message
-    if len(settings.metadata) > CONSUL_PAIRS:
-        yield ("metadata",), f"Consul takes {CONSUL_PAIRS} keys; found {len(settings.metadata)}"
-    written: dict[str, str] = {}
-    for key, value in settings.metadata.items():
-        here: Location = ("metadata", key)
-        name = meta_key(key)
-        if not 1 <= len(name) <= CONSUL_KEY or len(value) > CONSUL_VALUE:
-            yield here, f"Consul takes keys of 1 to {CONSUL_KEY} characters and values of {CONSUL_VALUE} at most"
-        if name.startswith(CONSUL_RESERVED):
-            yield here, f"Consul keeps keys that begin with '{CONSUL_RESERVED}' to itself"
-        if name in written:
-            yield here, f"is `{name}` in Consul, as is `{written[name]}`"
-        written[name] = key
-
-
-_REGISTRATIONS: Final[Mapping[type, Callable[[SidecarSettings], Iterator[Finding]]]] = {
-    NacosRegistrySettings: _in_nacos,
-    ConsulRegistrySettings: _in_consul,
-}
-"""What each registry takes of an instance: what it does not take, it would refuse for ever."""

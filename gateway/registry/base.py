@@ -6,12 +6,20 @@ protects or logs: `keeper.Keeper` does that once for every registry.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from gateway.instance import Instance
+from gateway.settings import Address, AnyRegistrySettings
 from gateway.tags import BASE
+from gateway.validation import Finding
+from gateway.yaml.reading import Location
+
+if TYPE_CHECKING:
+    from gateway.registry.embedded.server import EmbeddedRegistry
+
+S = TypeVar("S", bound=AnyRegistrySettings)
 
 HEARTBEAT: Final = 5.0
 """Seconds between heartbeats, as Nacos' clients have it; an instance is unhealthy after three missed ones."""
@@ -59,7 +67,7 @@ class RegistryAdapter(Protocol):
 
     @property
     def kind(self) -> str:
-        """`static`, `embedded`, `nacos` or `consul`."""
+        """What `registry.kind` calls it."""
         ...
 
     @property
@@ -106,3 +114,35 @@ class RegistrarAdapter(Protocol):
     async def deregister(self, registration: Registration) -> None:
         """Takes the instance out; fine where it is not there."""
         ...
+
+
+class Kind(Generic[S]):
+    """What the program does with registries of one kind, whose settings are `S`: an entry of `kinds.KINDS`."""
+
+    summary: ClassVar[str]
+    """What it is, in a few words, for the table in `docs/registries.md`."""
+    registers: ClassVar[bool] = False
+    """Whether its adapters are registrars, too: sidecars register their instance there."""
+    reloads: ClassVar[bool] = False
+    """Whether a reload takes all of its settings; otherwise those that change need a restart."""
+
+    def adapter(self, settings: S, embedded: EmbeddedRegistry | None) -> RegistryAdapter:
+        """A new adapter; one that `registers` is a RegistrarAdapter as well. `embedded` is the registry in this process, if any.
+
+        Raises CertificateError if a file cannot be read.
+        """
+        raise NotImplementedError
+
+    def reload(self, adapter: Any, settings: S) -> None:
+        """Gives an adapter what can change while it runs. Raises CertificateError if a file cannot be read."""
+
+    def senseless(self, settings: S, listeners: Sequence[tuple[Location, Address]]) -> Iterator[Finding]:
+        """Settings that can never do what they say, by their place within `settings`.
+
+        `listeners` are the addresses on which the program itself listens, by setting.
+        """
+        yield from ()
+
+    def refuses(self, registration: Registration) -> Iterator[Finding]:
+        """What the registry does not take of an instance, by its place in a sidecar's settings."""
+        yield from ()

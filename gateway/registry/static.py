@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.instance import Instance
-from gateway.registry.base import Listing
+from gateway.registry.base import Kind, Listing
+from gateway.registry.tags import TagReader
+from gateway.settings import Address, StaticRegistrySettings
+from gateway.tags import BASE
+from gateway.validation import Finding
+from gateway.yaml.reading import Location
+
+if TYPE_CHECKING:
+    from gateway.registry.embedded.server import EmbeddedRegistry
 
 
 class StaticAdapter:
@@ -38,3 +47,42 @@ class StaticAdapter:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+class StaticKind(Kind[StaticRegistrySettings]):
+    """A list in the configuration."""
+
+    summary = "instances listed in the configuration"
+    reloads = True
+
+    def adapter(self, settings: StaticRegistrySettings, embedded: EmbeddedRegistry | None) -> StaticAdapter:
+        """See Kind."""
+        return StaticAdapter(settings.instances())
+
+    def reload(self, adapter: StaticAdapter, settings: StaticRegistrySettings) -> None:
+        """See Kind."""
+        adapter.replace(settings.instances())
+
+    def senseless(
+        self, settings: StaticRegistrySettings, listeners: Sequence[tuple[Location, Address]]
+    ) -> Iterator[Finding]:
+        """See Kind."""
+        own = [address for location, address in listeners if location == ("listen",)]
+        for name, instances in settings.services.items():
+            seen: list[str] = []
+            for number, item in enumerate(instances):
+                here: Location = ("services", name, number)
+                if str(item.address) in seen:
+                    yield (
+                        (*here, "address"),
+                        f"'{item.address}' is given twice: an address is one instance, with one tag",
+                    )
+                seen.append(str(item.address))
+                found = TagReader().tag_of(item.metadata)
+                if found not in (BASE, item.tag):
+                    yield (
+                        (*here, "metadata"),
+                        f"says the tag '{found}', and `tag`, which counts here, says '{item.tag}'",
+                    )
+                if any(item.address.meets(address) for address in own):
+                    yield (*here, "address"), f"'{item.address}' is this gateway itself: requests would go in a circle"

@@ -7,6 +7,7 @@ from gateway.settings.fields import Address
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import AppCheckSettings, CheckSettings, EjectionSettings, ListenTLSSettings, ServiceSettings
 from gateway.settings.registry import (
+    AnyRegistrySettings,
     ConsulRegistrySettings,
     EmbeddedRegistrySettings,
     NacosRegistrySettings,
@@ -21,6 +22,7 @@ from gateway.settings.sources import RemoteRules
 
 __all__ = [
     "Address",
+    "AnyRegistrySettings",
     "AppCheckSettings",
     "CheckSettings",
     "ConsulRegistrySettings",

@@ -70,6 +70,22 @@ class Address(Model):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def meets(self, other: Address) -> bool:
+        """Whether two addresses lead to one socket of this machine, or cannot both be listened on."""
+        if self.port != other.port or not self.port:
+            return False
+        hosts = {_plain_host(self.host), _plain_host(other.host)}
+        if len(hosts) == 1 or "::" in hosts:
+            return True
+        return "0.0.0.0" in hosts and not any(":" in host for host in hosts)
+
+
+def _plain_host(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return "127.0.0.1" if text.lower() == "localhost" else text.lower()
+
 
 def _parse_address(value: Any) -> Any:
     if isinstance(value, Address):

@@ -1,4 +1,7 @@
-"""Where the instances of services are known."""
+"""Where the instances of services are known: the settings of each kind of registry.
+
+What the program does with a kind is its entry in `registry/kinds.py`.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,37 @@ class StaticInstance(Model):
     """Shown to people."""
 
 
-class StaticRegistrySettings(Model):
+class AnyRegistrySettings(Model):
+    """What the settings of every registry say of themselves."""
+
+    kind: str
+
+    @property
+    def identity(self) -> str | None:
+        """What its lists depend on, as text: that of another registry differs. None if no copies of them are kept."""
+        return None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords and tokens, the empty ones included."""
+        return ()
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether it is reached over TLS."""
+        return False
+
+    @property
+    def authorities(self) -> str | None:
+        """The file of the authorities to trust; None: the system's."""
+        return None
+
+    def instances(self) -> dict[str, tuple[Instance, ...]] | None:
+        """Every instance, by service; None if the registry knows more than the configuration."""
+        return None
+
+
+class StaticRegistrySettings(AnyRegistrySettings):
     """Instances listed in the configuration; reloaded with it."""
 
     kind: Literal["static"]
@@ -65,7 +98,7 @@ class StaticRegistrySettings(Model):
     """Instances by service name."""
 
     def instances(self) -> dict[str, tuple[Instance, ...]]:
-        """The instances as routing knows them."""
+        """See AnyRegistrySettings."""
         return {
             service: sorted_instances(
                 Instance(item.address.host, item.address.port, item.tag, item.weight, True, item.enabled, item.metadata)
@@ -75,7 +108,7 @@ class StaticRegistrySettings(Model):
         }
 
 
-class EmbeddedRegistrySettings(Model):
+class EmbeddedRegistrySettings(AnyRegistrySettings):
     """The registry that this program brings along, in the same process."""
 
     kind: Literal["embedded"]
@@ -87,7 +120,7 @@ class EmbeddedRegistrySettings(Model):
     """Directory that keeps published configs, relative to this file; left out: they are gone after a restart."""
 
 
-class RemoteRegistrySettings(Model):
+class RemoteRegistrySettings(AnyRegistrySettings):
     """What registries on other machines have in common."""
 
     tag_keys: list[TagKey] = Field(default_factory=lambda: list(DEFAULT_TAG_KEYS), min_length=1)
@@ -95,7 +128,7 @@ class RemoteRegistrySettings(Model):
 
     @property
     def identity(self) -> str:
-        """What its lists depend on, as text: that of another registry differs."""
+        """See AnyRegistrySettings."""
         ways = {"username", "password", "token", "interval", "scheme", "ca", "stale", "watches"}
         return self.model_dump_json(exclude=ways)
 
@@ -134,6 +167,11 @@ class NacosRegistrySettings(RemoteRegistrySettings):
         return self
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """See AnyRegistrySettings."""
+        return self.password, self.token
+
+    @property
     def servers(self) -> list[str]:
         """Every address, `host:port`."""
         return [str(address) for address in (*self.addresses, *([self.address] if self.address else []))]
@@ -165,6 +203,21 @@ class ConsulRegistrySettings(RemoteRegistrySettings):
     bare_tags: list[Tag] = Field(default_factory=list)
     """Words among a service's tags that are a tag by themselves, as `gray`."""
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """See AnyRegistrySettings."""
+        return (self.token,)
+
+    @property
+    def is_secured(self) -> bool:
+        """See AnyRegistrySettings."""
+        return self.scheme == "https"
+
+    @property
+    def authorities(self) -> str | None:
+        """See AnyRegistrySettings."""
+        return self.ca
+
 
 RegistrySettings = Annotated[
     StaticRegistrySettings | EmbeddedRegistrySettings | NacosRegistrySettings | ConsulRegistrySettings,
@@ -176,12 +229,13 @@ SidecarRegistrySettings = Annotated[
 
 
 def known_instances(registries: Iterable[RegistrySettings]) -> dict[str, tuple[Instance, ...]] | None:
-    """Every instance there is, by service; None where a registry knows more than the configuration."""
+    """Every instance there is, by service; None if a registry knows more than the configuration."""
     known: dict[str, tuple[Instance, ...]] = {}
     for registry in registries:
-        if not isinstance(registry, StaticRegistrySettings):
+        listed = registry.instances()
+        if listed is None:
             return None
-        for service, instances in registry.instances().items():
+        for service, instances in listed.items():
             known[service] = sorted_instances((*known.get(service, ()), *instances))
     return known
 
@@ -189,7 +243,7 @@ def known_instances(registries: Iterable[RegistrySettings]) -> dict[str, tuple[I
 def one_or_several(
     registry: RegistrySettings | None, registries: Mapping[str, RegistrySettings]
 ) -> dict[str, RegistrySettings]:
-    """The registries by name: one has its kind for a name. Raises ValueError where there is none, or both are given."""
+    """The registries by name: one has its kind for a name. Raises ValueError if there is none, or both are given."""
     if (registry is None) == (not registries):
         raise ValueError("either `registry` or `registries` is needed")
     return dict(registries) if registry is None else {registry.kind: registry}

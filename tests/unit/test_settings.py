@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.config.load import load_gateway, load_sidecar
 from gateway.errors import ProtocolError
 from gateway.http.target import match_path
-from gateway.settings import Address, GatewaySettings, NacosRegistrySettings, SidecarSettings
+from gateway.settings import Address, GatewaySettings, NacosRegistrySettings, SidecarSettings, StaticRegistrySettings
 from gateway.settings.routes import RouteSettings
 from gateway.yaml.reading import Location
 
@@ -157,7 +157,7 @@ def test_a_static_registry_keeps_one_instance_an_address() -> None:
         "kind": "static",
         "services": {"a": [{"address": "b:2"}, {"address": "a:1"}, {"address": "b:2", "tag": "gray"}]},
     }
-    instances = gateway(registry=registry).registry.instances()  # type: ignore[union-attr]
+    instances = StaticRegistrySettings.model_validate(registry).instances()
     assert [(instance.address, instance.tag) for instance in instances["a"]] == [("a:1", "base"), ("b:2", "gray")]
 
 

@@ -6,13 +6,13 @@ client is not used: it hides headers, and has time limits below the waiting time
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import RegistryError
 from gateway.registry.base import Registration
 from gateway.registry.consul.client import ConsulClient
+from gateway.registry.consul.kind import meta_key
 from gateway.registry.http import path_segment
 from gateway.registry.tags import OWN_KEY
 from gateway.tags import BASE
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MISSED: Final = 3
 """Heartbeats that may be missing before a check turns critical."""
-_KEY: Final = re.compile(r"[^A-Za-z0-9_-]")
-"""What the keys of a service's metadata cannot have in Consul. The tag goes among the words, which can have dots."""
 EXPIRY: Final = "1m"
 """A service that stays critical for so long is taken out: the least that Consul takes."""
 
@@ -158,11 +156,6 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
     library: Consul = Library(host=host, port=int(port), scheme="http")
     library.token = token or None  # the library prefers CONSUL_HTTP_TOKEN to what it is told
     return library
-
-
-def meta_key(key: str) -> str:
-    """A key of metadata as a service's Meta in Consul has it."""
-    return _KEY.sub("_", key)
 
 
 def _id(registration: Registration) -> str:
