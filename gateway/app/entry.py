@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __version__
-from gateway.admin.metrics import Collector, Observed
+from gateway.admin.collector import Collector
+from gateway.admin.observed import Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.addresses import own_addresses

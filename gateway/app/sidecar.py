@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from gateway import __version__, hop
-from gateway.admin.metrics import Collector, Observed
+from gateway.admin.collector import Collector
+from gateway.admin.observed import Observed
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
 from gateway.app.addresses import find_address

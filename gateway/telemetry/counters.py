@@ -1,6 +1,6 @@
 """What a process counts: plain integers in plain dicts, because a prometheus child costs ten times as much.
 
-`metrics.Collector` turns them into samples on scrape. However many names somebody makes up, there is a bound to the series:
+`admin.collector` turns them into samples on scrape. However many names somebody makes up, there is a bound to the series:
 names of services and tags have one in `names`, the others one here.
 """
 
@@ -22,11 +22,13 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 """Upper bounds of the histogram of this program's own time, in seconds."""
 
 
+# What `Traffic` counts, by attribute: so it is passed on by processes that end, and added up. `admin.metrics` says what each is.
 _TOTALS: Final = ("started", "ambiguous", "log_lines", "log_dropped", "internal_errors")
 _BY_PAIR: Final = ("fallbacks", "upstream_errors", "ejections")
 """Tables by service, tag and why."""
 _TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
+"""What goes on: of a process that has ended there is nothing."""
 
 
 MOST_STATUSES: Final = 64
@@ -97,27 +99,7 @@ class Traffic:
     `knows` says of a service and a tag of it (or of a service, with an empty one) whether they are known to somebody.
     """
 
-    __slots__ = (
-        "ambiguous",
-        "connections",
-        "decisions",
-        "ejections",
-        "exchanges",
-        "fallbacks",
-        "in_flight",
-        "internal_errors",
-        "log_dropped",
-        "log_lines",
-        "names",
-        "overhead",
-        "refused",
-        "replies",
-        "retries",
-        "retries_denied",
-        "started",
-        "tunnels",
-        "upstream_errors",
-    )
+    __slots__ = (*_TOTALS, *_GAUGES, *_TABLES, "decisions", "exchanges", "names", "overhead")
 
     def __init__(self, knows: Callable[[str, str], bool] | None = None) -> None:
         self.names = Names(knows or (lambda _, __: False))
@@ -130,7 +112,7 @@ class Traffic:
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
-        self.replies: dict[tuple[str, int], int] = {}  # route, status of an answer that needed no service
+        self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
         self.ambiguous: int = 0
@@ -144,9 +126,9 @@ class Traffic:
     def count_exchange(
         self, service: str, tag: str, status: int, seconds: float, overhead: float, received: int, sent: int
     ) -> None:
-        """Counts one finished exchange: how long it took, and this program's own share, negative where there is none.
+        """Counts one finished exchange: how long it took, and this program's own share, negative if there is none.
 
-        `received` and `sent` are bytes of the request and of the answer, heads included.
+        `received` and `sent` are bytes of the request and of the response, heads included.
         """
         by_tag = self.exchanges.get(service)
         series = None if by_tag is None else by_tag.get(tag)
@@ -182,7 +164,7 @@ class Traffic:
         self._count(self.fallbacks, service, tag, reason)
 
     def count_upstream_error(self, service: str, tag: str, kind: str) -> None:
-        """Counts one failure of an upstream connection or answer."""
+        """Counts one failure of an upstream connection or response."""
         self._count(self.upstream_errors, service, tag, kind)
 
     def count_ejection(self, service: str, tag: str, cause: str) -> None:

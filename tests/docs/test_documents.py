@@ -15,6 +15,7 @@ import trustme
 import yaml
 from click.testing import CliRunner
 
+from gateway.admin.metrics import METRICS
 from gateway.admin.processes import process_metrics
 from gateway.cli import COMMANDS, main
 from gateway.ruletools.check import check
@@ -134,13 +135,24 @@ def test_every_command_is_in_both_readmes() -> None:
         assert [command for command in COMMANDS if f"`gateway {command}`" not in text] == []
 
 
-def test_every_metric_is_documented() -> None:
-    source = (ROOT / "gateway" / "admin" / "metrics.py").read_text()
-    names = set(re.findall(r'"(gateway_\w+)"', source))
-    names |= {metric.name for metric in process_metrics({"main": os.getpid()})}
-    text = (ROOT / "docs" / "metrics.md").read_text()
-    assert names
-    assert [name for name in sorted(names) if f"`{name}`" not in text and f"`{name}_total`" not in text] == []
+def test_the_metrics_document_is_the_table_of_metrics() -> None:
+    """Name, labels and meaning of each, in the same order; those of the processes come last."""
+    processes = {metric.name for metric in process_metrics({"main": os.getpid()})}
+    text = (ROOT / "docs" / "metrics.md").read_text().partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]*?) ?\| (.*) \|$", text, re.MULTILINE)
+    plain = [
+        (
+            name,
+            tuple(labels.split(", ")) if labels else (),
+            re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", meaning).replace("`", ""),
+        )
+        for name, labels, meaning in rows
+    ]
+    described = [(family.name, family.labels, family.help) for family in METRICS]
+    assert plain[: len(METRICS)] == described
+    assert {name.removesuffix("_total") for name, _, _ in plain[len(METRICS) :]} == {
+        name.removesuffix("_total") for name in processes
+    }
 
 
 def test_every_error_code_is_documented() -> None:

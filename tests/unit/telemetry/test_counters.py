@@ -144,3 +144,12 @@ def test_a_tag_that_is_not_known_any_more_is_counted_under_the_others() -> None:
     assert sum(series.statuses[200] for series in traffic.exchanges["a"].values()) == releases
     assert sum(traffic.fallbacks.values()) == releases
     assert traffic.exchanges["a"][OTHER].sent == traffic.exchanges["a"][OTHER].statuses[200]
+
+
+def test_everything_that_is_counted_is_passed_on() -> None:
+    """What is missing in a dump is lost when there are workers."""
+    traffic = Traffic()
+    dump = traffic.dump()
+    told = {*dump["tables"], *dump["numbers"], *dump["gauges"], "exchanges", "decisions", "overhead"}
+    counted = {name for name in dir(traffic) if name[0] != "_" and not callable(getattr(traffic, name))}
+    assert told == counted - {"names"}
