@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from aiohttp import ClientSession, web
 
 from tests.support.gateway import Gateway
 from tests.support.origin import Origin
+from tests.support.process import run
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n2027-01-01 00:00:00,000 INFO gateway: all is well \u202etxt.exe\u2028[bold]x[/bold]"
 
@@ -40,14 +39,10 @@ async def registry() -> AsyncIterator[tuple[str, list[web.Response]]]:
     await runner.cleanup()
 
 
-async def run(*arguments: str) -> str:
+async def printed(*arguments: str) -> str:
     """What a command prints, on both streams."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    async with asyncio.timeout(20):
-        output, _ = await process.communicate()
-    return output.decode()
+    _, output, errors = await run(*arguments)
+    return output + errors
 
 
 async def test_errors_and_metadata_of_a_registry_are_printable_everywhere(
@@ -66,17 +61,17 @@ async def test_errors_and_metadata_of_a_registry_are_printable_everywhere(
         while "owned" not in reasons:
             reasons = await gateway.wait_ok(gateway.admin, status=503)
         assert steers(reasons) == []
-        listed = await run("registry", "list", *server)
+        listed = await printed("registry", "list", *server)
         assert r"\x1b]0;owned\x07" in listed
         assert steers(listed) == []
         instance = {"ip": "10.0.0.1", "port": 80, "metadata": {"note": EVIL, EVIL: "x"}}
         answers.append(web.json_response({"code": 0, "data": [instance]}))
         await gateway.wait_ok(gateway.admin)
         for command in (("registry", "list", "a"), ("registry", "status"), ("explain", "GET", "/A/x")):
-            shown = await run(*command, *server)
+            shown = await printed(*command, *server)
             assert shown.strip()
             assert steers(shown) == []
-        exact = await run("registry", "list", "a", "-o", "json", *server)
+        exact = await printed("registry", "list", "a", "-o", "json", *server)
         assert exact.isascii()
         assert json.loads(exact)["services"][0]["pools"][0]["instances"][0]["metadata"] == {"note": EVIL, EVIL: "x"}
         async with (

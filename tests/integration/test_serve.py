@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from aiohttp import ClientSession
 from gateway.demo.processes import free_port
 from tests.support.gateway import RULES, Gateway
 from tests.support.origin import Origin
-from tests.support.process import Program, get_json
+from tests.support.process import Program, get_json, run
 
 
 @pytest.fixture
@@ -281,12 +280,7 @@ async def test_the_embedded_registry_serves_its_own_gateway(tmp_path: Path, orig
 
 async def test_explain_from_the_command_line(gateway: Gateway) -> None:
     async def explain(*arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "explain", *arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=gateway.folder,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        return await run("explain", *arguments, cwd=gateway.folder)
 
     server = f"127.0.0.1:{gateway.admin}"
     (asked, table, _), (read, text, _), (refused, _, why), (nobody, _, message) = await asyncio.gather(

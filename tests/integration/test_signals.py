@@ -186,7 +186,7 @@ async def test_signals_wait_while_the_program_is_being_loaded(tmp_path: Path, or
     gateway.write("gateway.yaml", gateway.config)
     gateway.write("rules/gray.yaml", RULES)
     try:
-        await gateway.start("serve", "-c", "gateway.yaml", "--log-level", "info")
+        await gateway.start_cold("serve", "-c", "gateway.yaml", "--log-level", "info")
         await until(gateway.has_held_signals, "the program to hold signals")
         for number in HARMLESS:
             gateway.send(number)

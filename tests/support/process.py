@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from tests.support.forks import Forked, fork
+
 
 class Program:
-    """One `gateway …` process; its stderr is in `log`."""
+    """One `gateway …` process; its stderr is in `log`. Usually it is forked: see `tests.support.forks`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "log"
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Forked | None = None
 
     async def start(self, *arguments: str, env: dict[str, str] | None = None) -> None:
-        await self._start("-m", "gateway", *arguments, env=env)
+        with self.log.open("ab") as output, open(os.devnull, "rb") as nothing:
+            files = {0: nothing.fileno(), 1: output.fileno(), 2: output.fileno()}
+            self._process = await fork(["gateway", *arguments], files, cwd=self.folder, env=env)
+
+    async def start_cold(self, *arguments: str) -> None:
+        """Starts it as a shell does, by Python."""
+        await self._start("-m", "gateway", *arguments)
 
     async def start_with_sockets(self, sockets: Sequence[tuple[str, socket.socket]], *arguments: str) -> None:
         """Starts it as systemd does where it listens itself: with listening sockets, by name (sd_listen_fds(3))."""
@@ -104,3 +114,15 @@ async def get_json(port: int, path: str) -> Any:
     async with ClientSession(timeout=ClientTimeout(total=30)) as session:
         async with session.get(f"http://127.0.0.1:{port}{path}") as response:
             return await response.json()
+
+
+async def run(*arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
+    """What a `gateway` command that ends by itself says: its exit code, stdout and stderr."""
+    with open(os.devnull, "rb") as nothing, TemporaryFile() as output, TemporaryFile() as errors:
+        files = {0: nothing.fileno(), 1: output.fileno(), 2: errors.fileno()}
+        process = await fork(["gateway", *arguments], files, cwd=cwd)
+        async with asyncio.timeout(60):
+            code = await process.wait()
+        for file in (output, errors):
+            file.seek(0)
+        return code, output.read().decode(), errors.read().decode()

@@ -24,7 +24,7 @@ from gateway.rules.model import LaneGroup
 from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Row
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.shares import GroupShares, bucket_of
+from gateway.rules.shares import GroupShares, Spans, bucket_of
 from gateway.ruletools.lint.numbers import interval_of
 
 MAX_DRAWS: Final = 30_000
@@ -33,6 +33,8 @@ MAX_CANDIDATES: Final = 2_000
 
 Key = tuple[str, str]
 """Source and name of a field."""
+Draw = tuple[Spans, bool]
+"""The buckets that a condition takes, and whether the case of letters does not count."""
 
 
 @dataclass(slots=True)
@@ -115,13 +117,15 @@ def find_value(setting: Setting, wish: Wish) -> str | None:
     for candidate in islice(_candidates(setting, wish), MAX_CANDIDATES):
         if satisfies(setting, wish, candidate):
             return candidate
-    draws = [item for item in wish.positive if item.test.percent is not None]
-    if draws and finite_values(setting, wish) is None:
-        stems = list(islice(_candidates(setting, _without_draws(wish)), 4))
+    # The shares are read once: each is looked at for tens of thousands of values.
+    draws = [_draw(setting, item) for item in wish.positive if item.test.percent is not None]
+    if draws and _have_common_buckets(draws) and finite_values(setting, wish) is None:
+        rest = _without_draws(wish)
+        stems = list(islice(_candidates(setting, rest), 4))
         for number in range(MAX_DRAWS):
             for stem in stems:
                 value = f"{stem}{number}"
-                if satisfies(setting, wish, value):
+                if all(_takes(setting, draw, value) for draw in draws) and satisfies(setting, rest, value):
                     return value
     return None
 
@@ -133,10 +137,27 @@ def _without_draws(wish: Wish) -> Wish:
 
 def _holds(setting: Setting, condition: Condition, value: str) -> bool:
     if condition.test.percent is not None:
-        drawn = value.casefold() if condition.test.ignore_case else value
-        bucket = bucket_of(setting.group.name, drawn)
-        return any(low <= bucket < high for low, high in setting.shares.spans_of(setting.lane, condition))
+        return _takes(setting, _draw(setting, condition), value)
     return value_holds(condition, value, setting.rules.segments)
+
+
+def _draw(setting: Setting, condition: Condition) -> Draw:
+    return setting.shares.spans_of(setting.lane, condition), condition.test.ignore_case
+
+
+def _have_common_buckets(draws: Sequence[Draw]) -> bool:
+    """Whether any value can fall into all of these."""
+    common: dict[bool, set[int]] = {}
+    for spans, folds in draws:
+        buckets = {bucket for low, high in spans for bucket in range(low, high)}
+        common[folds] = common.get(folds, buckets) & buckets
+    return all(common.values())
+
+
+def _takes(setting: Setting, draw: Draw, value: str) -> bool:
+    spans, folds = draw
+    bucket = bucket_of(setting.group.name, value.casefold() if folds else value)
+    return any(low <= bucket < high for low, high in spans)
 
 
 def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
