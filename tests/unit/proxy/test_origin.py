@@ -52,6 +52,16 @@ async def test_a_connection_is_made_then_used_again() -> None:
     assert pool.connecting.made == 1
 
 
+async def test_the_last_one_released_is_the_first_one_used_again() -> None:
+    """Surplus ones age out: a turn for each would keep all of them alive for ever."""
+    pool = Pool(limit=3)
+    first, second, third = [await pool.acquire(1.0) for _ in range(3)]
+    for upstream in (second, first, third):
+        pool.release(upstream, 0.0)
+    assert [pool.acquire_nowait(), await pool.acquire(1.0), pool.acquire_nowait()] == [third, first, second]
+    assert pool.state == (3, 0, 0)
+
+
 async def test_a_connection_that_came_free_before_the_asking_task_ran_is_taken() -> None:
     """The hot path found none idle; until its task runs, one is released."""
     pool = Pool()
