@@ -48,7 +48,7 @@ $(VENV)/.gateway: pyproject.toml setup.py build_backend.py
 		{ echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is none; try: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "installing into $(VENV), once …" >&2
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)  # pip comes last: without it the making was interrupted
-	$(call patiently,$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .)
+	$(call patiently,$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]')
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.gateway

@@ -21,9 +21,9 @@ def command(paths: tuple[Path, ...], output: str) -> None:
     PATH is a file or a directory; a configuration's rules are checked with it. Every problem is printed as
     `file:line:col: message`. Exit code 1 where there is any.
     """
-    from gateway.ruletools.check import check
+    from gateway.release.check import check_all
 
-    problems, count = check(paths)
+    problems, count = check_all(paths)
     if output == "json":
         echo_json([asdict(problem) for problem in problems])
     else:

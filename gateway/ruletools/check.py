@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gateway.config.load import check_file
@@ -16,20 +16,23 @@ from gateway.settings import GatewaySettings, SidecarSettings
 from gateway.yaml.reading import Document, load
 
 
-def check(paths: Sequence[Path]) -> tuple[list[Problem], int]:
+def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[list[Problem], int]:
     """Every problem in files and directories of any kind, and how many files were looked at, rules included.
 
     `${…}` is filled from the environment; GATEWAY_… settings stay out of it: the files are judged, not this shell.
-    Lane groups must be unique among the files of one directory, as they are loaded together.
+    Lane groups must be unique among the files of one directory, as they are loaded together. Files of other kinds, absolute
+    paths, are passed over.
     """
     problems: list[Problem] = []
     rules: dict[Path, list[Path]] = {}
     seen: set[Path] = set()
     for path in paths:
-        members = _yaml_files_below(path) if path.is_dir() else [path]
+        members = yaml_files_below(path) if path.is_dir() else [path]
         if not members:
             problems.append(Problem(str(path), 1, 1, "the directory has no *.yaml file"))
         for member in members:
+            if member.absolute() in passed_over:
+                continue
             seen.add(member)
             try:
                 document = load(member)
@@ -75,7 +78,7 @@ def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSetti
     raise ConfigError([document.problem((), message)])
 
 
-def _yaml_files_below(directory: Path) -> list[Path]:
+def yaml_files_below(directory: Path) -> list[Path]:
     """All YAML files below a directory, in order; hidden files and directories are passed over."""
     found: list[Path] = []
     for folder, folders, names in os.walk(directory):

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from gateway.admin.metrics import METRICS
 from gateway.admin.processes import process_metrics
 from gateway.cli import COMMANDS, main
-from gateway.ruletools.check import check
+from gateway.release.check import check_all
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -54,6 +54,8 @@ def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
         data = yaml.safe_load(text)
         if not isinstance(data, dict) or not {"lane_groups", "registry", "service"} & set(data):
             continue  # a piece of a file
+        if {"orchestration", "targets"} & set(data):
+            continue  # a file of a release: tests/docs/test_release.py
         folder = tmp_path / str(number) / "config"
         folder.mkdir(parents=True)
         for rules in ("../rules", "rules"):
@@ -66,7 +68,7 @@ def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("alice\n")
         (folder / "file.yaml").write_text(text)
-        problems, _ = check([folder / "file.yaml"])
+        problems, _ = check_all([folder / "file.yaml"])
         assert problems == [], text
 
 
@@ -192,7 +194,7 @@ def test_the_registrys_documented_calls_exist() -> None:
 
 
 def test_the_shipped_files_pass_the_check() -> None:
-    assert check([ROOT / "config", ROOT / "rules"])[0] == []
+    assert check_all([ROOT / "config", ROOT / "rules"])[0] == []
 
 
 def test_the_dockerfile_runs_the_program_as_nobody_and_without_a_shell() -> None:

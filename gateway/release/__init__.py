@@ -1,0 +1,1 @@
+"""The release workflow: applications, environments, orders and where they are deployed. It knows no data plane."""
