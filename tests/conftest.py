@@ -13,12 +13,11 @@ from gateway.registry.embedded.server import EmbeddedRegistry
 # Before anybody imports it: its assertions explain themselves like a test's.
 pytest.register_assert_rewrite("tests.support")
 
+from tests.support.examples import PROFILE  # noqa: E402
 from tests.support.origin import Origin  # noqa: E402
 from tests.support.proxy import Proxy  # noqa: E402
 
-# The same examples on every run: a failure in CI is a failure at the desk, and slow machines are not failures.
-settings.register_profile("default-here", derandomize=True, deadline=None)
-settings.load_profile("default-here")
+settings.load_profile(PROFILE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import signal
 import socket
 import sys
 from pathlib import Path
 
+from tests.support.process import Program
+from tests.support.wait import until
+
 GRAY = r"Agray\[127\.0\.0\.1:\d+\]\[config=base\] -> B\[127\.0\.0\.1:\d+\] -> Cgray\[127\.0\.0\.1:\d+\]"
 BASE = r"A\[127\.0\.0\.1:\d+\]\[config=base\] -> B\[127\.0\.0\.1:\d+\] -> C\[127\.0\.0\.1:\d+\]"
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Command lines of running processes that mention the folder."""
+    """Where running processes write that write below a folder."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if str(folder) in line:
-            found.append(line)
+    for path in Path("/proc").glob("[0-9]*/fd/1"):
+        with contextlib.suppress(OSError):
+            if (target := os.readlink(path)).startswith(f"{folder}/"):
+                found.append(target)
     return found
 
 
 async def test_the_whole_cycle_and_then_ctrl_c(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "demo", "--keep", str(folder),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    output = ""
+    demo = Program(tmp_path)
+    await demo.start("demo", "--keep", str(folder))
     try:
-        async with asyncio.timeout(120):
-            while "Ctrl-C ends it all." not in output:
-                line = (await process.stdout.readline()).decode()
-                if not line:
-                    break
-                output += line
+        await until(lambda: "Ctrl-C ends it all." in demo.log.read_text() or demo.has_ended, "the end", timeout=120)
+        output = demo.log.read_text()
         steps = re.split(r"^\d\. ", output.partition("The lane is open again")[0], flags=re.MULTILINE)[1:]
         # For each step the answers to its curl lines.
         marked = [re.findall(r"\$ curl '\S+group=gray'\n +(.+)", step) for step in steps]
@@ -60,14 +54,11 @@ async def test_the_whole_cycle_and_then_ctrl_c(tmp_path: Path) -> None:
         assert requests > some_marked > 20
         assert problems == [0, 0, 0]
         assert len(processes_of(folder)) > 5
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(60):
-            assert await process.wait() == 0
+        demo.send(signal.SIGINT)
+        assert await demo.wait() == 0
         assert processes_of(folder) == []
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await demo.close()
 
 
 async def test_a_demo_that_cannot_start_says_why_and_exits_1(tmp_path: Path) -> None:

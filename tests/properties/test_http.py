@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.target import find_parameter, parameter_needle, parse_query
 from tests.fuzz import words
 from tests.fuzz.checks import check_chunked, check_request, check_response
+from tests.support.examples import examples
 
 
 def head(lines: list[bytes], fields: list[bytes]) -> st.SearchStrategy[bytes]:
@@ -48,19 +49,19 @@ REQUEST = st.builds(bytes.__add__, head(words.REQUEST_LINES, words.REQUEST_FIELD
 RESPONSE = st.builds(bytes.__add__, head(words.RESPONSE_LINES, words.RESPONSE_FIELDS), BODY)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(st.lists(broken(REQUEST), min_size=1, max_size=3).map(b"".join))
 def test_requests(data: bytes) -> None:
     check_request(data)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(st.sampled_from([b"G", b"H", b"0", b"U"]), st.lists(broken(RESPONSE), min_size=1, max_size=2).map(b"".join))
 def test_answers(kind: bytes, data: bytes) -> None:
     check_response(kind + data)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(broken(CHUNKED))
 def test_chunks(data: bytes) -> None:
     check_chunked(data)

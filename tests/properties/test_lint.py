@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from gateway.ruletools.lint import Knowledge, lint
 from gateway.ruletools.lint.facts import Fact, facts_of, ways_out
 from gateway.ruletools.lint.proof import why_impossible
 from gateway.ruletools.lint.witness import Setting
+from tests.support.examples import examples
 from tests.support.rules import NOW, around
 
 SEAL = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
@@ -240,7 +241,7 @@ def is_dead(facts: list[Fact]) -> bool:
 FIELD = st.sampled_from([*OF_FIELD, "param", "path", "param"])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(FIELD.flatmap(lambda field: st.tuples(st.just(field), groups([field, "path"], 1))))
 def test_a_row_that_is_proved_dead_takes_nobody(drawn: tuple[str, LaneGroup]) -> None:
     field, group = drawn
@@ -250,7 +251,7 @@ def test_a_row_that_is_proved_dead_takes_nobody(drawn: tuple[str, LaneGroup]) ->
             assert taken(group, alone(row, lane), REQUESTS[field]) == []
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(FIELD.flatmap(lambda field: st.tuples(st.just(field), groups([field, "method"], 2))))
 def test_a_row_that_is_proved_to_be_within_a_lane_is(drawn: tuple[str, LaneGroup]) -> None:
     """And a lane that takes all that nobody asks anything of takes everything."""
@@ -268,7 +269,7 @@ def test_a_row_that_is_proved_to_be_within_a_lane_is(drawn: tuple[str, LaneGroup
             assert taken(group, wide, several) == several
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     FIELD.flatmap(
         lambda field: st.tuples(st.just(field), groups([field, "path"], 3), groups([field, "cookie"], 2, "g1"))

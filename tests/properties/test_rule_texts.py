@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from gateway.yaml.editing import append_item, delete_item, put_keys
 from gateway.yaml.reading import parse
 from gateway.yaml.writing import write_yaml
 from tests.properties.test_yaml import ENVIRONMENT, TEXTS
+from tests.support.examples import examples
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
 WORDS = st.sampled_from(["null", "yes", "on", "12", "1e3", "0x10", "1.10", "2027-01-01", "true", "y"])
@@ -157,7 +158,7 @@ def read(text: str) -> list[LaneGroup]:
     return list(validate(RulesFile, document, document.data).lane_groups)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(40)
 @given(groups())
 def test_written_rules_are_read_as_they_were(rules: list[LaneGroup]) -> None:
     """The writer of `gateway rules import`; and formatting, which comes behind it, changes nothing."""
@@ -166,7 +167,7 @@ def test_written_rules_are_read_as_they_were(rules: list[LaneGroup]) -> None:
     assert read(formatted(text, "r.yaml")) == rules
 
 
-@settings(max_examples=100, deadline=None)
+@examples(40)
 @given(groups(), LANES)
 def test_a_lane_that_is_put_is_read_as_it_was_sent(rules: list[LaneGroup], lane: dict[str, Any]) -> None:
     """The writers of the admin API: POST, PUT, PATCH and DELETE of a lane."""

@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.signer import CookieSigner
 from gateway.rules.surroundings import Place
+from tests.support.examples import examples
 from tests.support.rules import NOW, around
 
 # Few keys and few values, so that conditions meet the requests and each other often.
@@ -174,7 +175,7 @@ AROUND = around(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(120)
 @given(rule_sets(), st.lists(requests(SEAL), min_size=1, max_size=8))
 def test_the_index_agrees_with_the_interpreter(rules: RuleSet, several: list[Request]) -> None:
     compiled = compile_rules(rules, AROUND)
@@ -237,7 +238,7 @@ ADDRESSES_OF_PEERS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50)
 @given(rule_sets(), st.lists(hostile_requests(), min_size=1, max_size=4))
 def test_whatever_is_sent_neither_reading_raises_and_both_agree(rules: RuleSet, several: list[Request]) -> None:
     compiled = compile_rules(rules, AROUND)
@@ -280,7 +281,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50)
 @given(
     st.lists(
         st.tuples(st.one_of(st.sampled_from(PATTERNS), SOUP), st.booleans(), st.booleans()), min_size=9, max_size=40

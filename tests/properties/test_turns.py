@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.proxy.context import Limits
 from gateway.proxy.runqueue import SLICE
+from tests.support.examples import examples
 from tests.support.fakes import Wired
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -72,7 +73,7 @@ async def converse(requests: list[bytes], sizes: list[int], is_slow: bool, lazy:
     return here.written
 
 
-@settings(max_examples=100)
+@examples(50)
 @given(
     st.lists(st.sampled_from(sorted(REQUESTS)), min_size=1, max_size=6),
     st.lists(st.integers(1, 9000), min_size=1, max_size=5),

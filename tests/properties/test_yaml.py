@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -17,6 +17,7 @@ from gateway.yaml.format import reformatted
 from gateway.yaml.reading import parse, parse_verbatim
 from gateway.yaml.tree import comments_of as places_of_comments
 from gateway.yaml.writing import OneLine, write_yaml
+from tests.support.examples import examples
 from tests.support.yamltext import Scribe
 
 ODD = [
@@ -52,13 +53,13 @@ def loader(request: pytest.FixtureRequest) -> Any:
         yield
 
 
-@settings(max_examples=300, deadline=None)
+@examples(80)
 @given(DATA, st.booleans())
 def test_what_is_written_is_read_back_as_it_was(loader: None, data: Any, is_flow: bool) -> None:
     assert parse(write_yaml(data, is_flow=is_flow), "f", ENVIRONMENT).data == data
 
 
-@settings(max_examples=300, deadline=None)
+@examples(80)
 @given(DATA, st.booleans())
 def test_other_readers_read_the_same(data: Any, is_flow: bool) -> None:
     text = write_yaml(data, has_variables=False, is_flow=is_flow)
@@ -130,7 +131,7 @@ def readings(data: Any) -> Any:
     return parse_verbatim(write_yaml(data), "f").data
 
 
-@settings(max_examples=300, deadline=None)
+@examples(80)
 @given(FILES, st.randoms(use_true_random=False))
 def test_every_form_of_a_file_can_be_edited(loader: None, groups: list[dict[str, Any]], rng: random.Random) -> None:
     """A change changes what it should, and nothing else: data, comments, line ends."""
@@ -175,7 +176,7 @@ def test_every_form_of_a_file_can_be_edited(loader: None, groups: list[dict[str,
         assert "\n" not in edited.replace("\r\n", "")
 
 
-@settings(max_examples=200, deadline=None)
+@examples(60)
 @given(FILES, st.randoms(use_true_random=False))
 def test_every_form_of_a_file_can_be_formatted(loader: None, groups: list[dict[str, Any]], rng: random.Random) -> None:
     """Data, comments and their order stay; what is formatted is formatted."""

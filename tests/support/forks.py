@@ -38,6 +38,7 @@ LOADED: Final = (
     "gateway.app.sidecar",
     "gateway.app.worker",
     "gateway.cli.registry.serve",
+    "gateway.cli.demo",
     "gateway.cli.explain",
     "gateway.cli.registry.list",
     "gateway.cli.registry.status",
@@ -98,8 +99,12 @@ async def fork(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     start_new_session: bool = False,
+    ends_with_us: bool = False,
 ) -> Forked:
-    """Starts `python -m <arguments>`. `files` are its open files, by their numbers there, as numbers here."""
+    """Starts `python -m <arguments>`. `files` are its open files, by their numbers there, as numbers here.
+
+    With `ends_with_us` it is told to end when this process has ended.
+    """
     asked = {
         "arguments": arguments,
         "cwd": str(cwd or Path.cwd()),
@@ -107,6 +112,7 @@ async def fork(
         "numbers": list(files),
         "limits": resource.getrlimit(resource.RLIMIT_NOFILE),
         "new_session": start_new_session,
+        "ends_with_asker": ends_with_us,
     }
     told = socket.socket(socket.AF_UNIX, SEQUENCED)
     told.setblocking(False)
@@ -145,13 +151,15 @@ async def _create(program: str, *arguments: str, **options: Any) -> Any:
     """`asyncio.create_subprocess_exec` of a forked process: modules of this program are forked."""
     modules = [argument for argument in arguments[:3] if argument.startswith("gateway")]
     streams = [options.pop(name, None) for name in ("stdin", "stdout", "stderr")]
-    if program != sys.executable or not modules or asyncio.subprocess.PIPE in streams or "preexec_fn" in options:
+    if program != sys.executable or not modules or asyncio.subprocess.PIPE in streams:
         names = ("stdin", "stdout", "stderr")
         return await _really_create(program, *arguments, **dict(zip(names, streams, strict=True)), **options)
     with contextlib.ExitStack() as stack:
         numbers = (number_of(stack, stream, own) for own, stream in enumerate(streams))
         files = {**dict(enumerate(numbers)), **{number: number for number in options.pop("pass_fds", ())}}
-        return await fork(arguments[arguments.index(modules[0]) :], files, **options)
+        # The one thing that this program has a child do before it becomes another: to ask for its parent's end.
+        tied = options.pop("preexec_fn", None) is not None
+        return await fork(arguments[arguments.index(modules[0]) :], files, ends_with_us=tied, **options)
 
 
 def number_of(stack: contextlib.ExitStack, stream: int | IO[Any] | None, own: int) -> int:
@@ -192,14 +200,19 @@ def _keep(asking: socket.socket) -> tuple[dict[str, Any], list[int]]:
     told = fcntl.fcntl(asking.detach(), fcntl.F_DUPFD_CLOEXEC, HIGH)
     with socket.socket(fileno=told) as channel:
         data, files, _, _ = socket.recv_fds(channel, 1 << 20, 64)
+        asked: dict[str, Any] = json.loads(data)
         pid = os.fork()
         if pid == 0:
-            return json.loads(data), files
+            return asked, files
         os.setsid()  # what is sent to the group of the one that asked is not for us
         os.closerange(0, told)
         os.closerange(told + 1, told + 1000)
         with contextlib.suppress(BrokenPipeError):
             channel.send(_NUMBER.pack(pid))
+            if asked["ends_with_asker"]:
+                ready, _, _ = select.select([told, os.pidfd_open(pid)], [], [])
+                if told in ready:
+                    os.kill(pid, signal.SIGTERM)
             _, status = os.waitpid(pid, 0)
             channel.send(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
     os._exit(0)

@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from gateway.demo.processes import free_port
+from tests.support.forks import Forked, fork
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +27,10 @@ _NAME = re.compile(r"`([\w./]+\.yaml)`")
 _TITLE = re.compile(r"# ([\w./]+\.yaml)\n")
 _PORT = re.compile(r"(?<=:)\d{4,5}\b")
 _INSTALLING = ("python3 -m venv", ". .venv", "pip install")
+_SHELL = re.compile(r"[|&;<>$`*~]")
+"""What asks for a shell."""
+_MODULES = {("gateway",): "gateway", ("python", "-m", "gateway.demo.service"): "gateway.demo.service"}
+"""Commands that are forked instead of loaded again, and what each of them runs."""
 _PATIENCE = 60.0
 """Seconds that something may take to be seen: the documents say "after about two seconds"."""
 
@@ -90,9 +95,9 @@ class Newcomer:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self.running: dict[str, asyncio.subprocess.Process] = {}
+        self.running: dict[str, asyncio.subprocess.Process | Forked] = {}
         """Programs that go on, by their commands as the document has them."""
-        self._started: list[asyncio.subprocess.Process] = []
+        self._started: list[asyncio.subprocess.Process | Forked] = []
         self._ports: dict[str, str] = {}
         programs = Path(sys.executable).parent
         self._environment = {
@@ -170,15 +175,28 @@ class Newcomer:
             process.kill()
         await asyncio.gather(*(process.wait() for process in left))
 
-    async def _start(self, command: str, output: str) -> asyncio.subprocess.Process:
-        with (self.folder / output).open("ab" if output == "log" else "wb") as file:
-            process = await asyncio.create_subprocess_exec(
-                *("bash", "-c", f"exec {self.own(command)}" if "|" not in command else self.own(command)),
-                stdout=file,
-                stderr=file if output == "log" else asyncio.subprocess.DEVNULL,
-                cwd=self.folder,
-                env=self._environment,
-            )
+    async def _start(self, command: str, output: str) -> asyncio.subprocess.Process | Forked:
+        command = self.own(command)
+        words = shlex.split(command)
+        module = _MODULES.get(tuple(words[:1])) or _MODULES.get(tuple(words[:3]))
+        with (
+            (self.folder / output).open("ab" if output == "log" else "wb") as file,
+            open(os.devnull, "r+b", 0) as nothing,
+        ):
+            errors = file if output == "log" else nothing
+            process: asyncio.subprocess.Process | Forked
+            if module is not None and not _SHELL.search(command):
+                files = {0: nothing.fileno(), 1: file.fileno(), 2: errors.fileno()}
+                arguments = words[1:] if words[0] == "gateway" else words[3:]
+                process = await fork([module, *arguments], files, cwd=self.folder, env=self._environment)
+            else:
+                process = await asyncio.create_subprocess_exec(
+                    *("bash", "-c", f"exec {command}" if "|" not in command else command),
+                    stdout=file,
+                    stderr=errors,
+                    cwd=self.folder,
+                    env=self._environment,
+                )
         self._started.append(process)
         return process
 

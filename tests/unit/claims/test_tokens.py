@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.claims.tokens import MAX_TOKEN, TokenReader
 from gateway.config.load import load_gateway
@@ -17,9 +17,9 @@ from gateway.errors import ConfigError
 from gateway.http.request import Request
 from gateway.rules.pointer import find_text
 from gateway.settings import TokenSettings
-from tests.support.tokens import SECRET, jwk
+from tests.support.tokens import SECRET, jwk, rsa_key
 
-RSA = rsa.generate_private_key(65537, 2048)
+RSA = rsa_key()
 EC = ec.generate_private_key(ec.SECP256R1())
 
 

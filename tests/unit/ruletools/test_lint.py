@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import main
@@ -18,6 +18,7 @@ from gateway.rules.compile import compile_rules
 from gateway.rules.ruleset import RuleSet
 from gateway.ruletools.lint import CODES, Finding, Knowledge, lint
 from tests.properties.test_rules import AROUND, SEAL, requests, rule_sets
+from tests.support.examples import examples
 from tests.support.rules import around, rule_set
 
 SEGMENTS = {
@@ -164,7 +165,7 @@ def test_every_code_has_a_test_and_a_line_in_the_document() -> None:
     assert [(code, (severity, meaning.strip())) for code, severity, meaning in rows] == list(CODES.items())
 
 
-@settings(max_examples=150, deadline=None)
+@examples(30)
 @given(rule_sets(), st.lists(requests(SEAL), min_size=1, max_size=10))
 def test_what_it_says_is_so(rules: RuleSet, several: list[Request]) -> None:
     """A lane that never wins or never holds wins none of any requests; one that takes everything leaves none over."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ruletools.formats import FORMATS, FormatError, export_rules, import_rules
+from tests.support.examples import examples
 from tests.support.formats import GRAY, group, places
 
 
@@ -103,7 +104,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(form=st.sampled_from(FORMATS), data=JSON)
 def test_nonsense_is_refused_or_read(form: str, data: object) -> None:
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.ruletools.formats import FORMATS
+from tests.support.examples import examples
 from tests.support.formats import GRAY, MANY, TEXT, group, there_and_back
 
 EXPRESSIBLE: dict[str, list[dict[str, Any]]] = {
@@ -95,7 +96,7 @@ def test_order_names_and_tags_survive(form: str) -> None:
 NAMED = st.sampled_from(["header", "param"])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     form=st.sampled_from(FORMATS),
     source=NAMED,

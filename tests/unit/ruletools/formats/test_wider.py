@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.http.request import Request
 from gateway.rules.model import LaneGroup
 from gateway.ruletools.formats import FORMATS, import_rules
+from tests.support.examples import examples
 from tests.support.formats import there_and_back
 from tests.support.rules import compiled
 
@@ -115,7 +116,7 @@ VALUES = st.sampled_from(["", "x", "X", "xx", "y", "2"])
 PAIRS = st.dictionaries(st.sampled_from(["a", "b"]), VALUES)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50)
 @given(
     st.sampled_from(FORMATS),
     st.lists(MATCHES, min_size=1, max_size=2),
