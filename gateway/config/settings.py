@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gateway.claims.tokens import token_files, token_problems
+from gateway.claims.files import token_files, token_problems
 from gateway.config.certificates import certificate_files, certificate_problems
 from gateway.config.overrides import overridden
 from gateway.config.sense import senseless
