@@ -16,15 +16,22 @@ Finding = tuple[Location, str]
 """Where a setting stands, and what is wrong with it."""
 
 
-def validate(model: type[M], document: Document, data: Any, origins: Mapping[Location, str] | None = None) -> M:
+def validate(
+    model: type[M],
+    document: Document,
+    data: Any,
+    origins: Mapping[Location, str] | None = None,
+    context: Mapping[str, Any] | None = None,
+) -> M:
     """The model of a file's data. Raises ConfigError with every problem.
 
-    `origins` names where values came from that are not the file's: the command line, the environment.
+    `origins` names where values came from that are not the file's: the command line, the environment. `context` is what
+    validators need to know of the file, such as its folder.
     """
     if not isinstance(data, dict):
         raise ConfigError([document.problem((), "the file must be a mapping of keys to values")])
     try:
-        result: M = model.model_validate(data)
+        result: M = model.model_validate(data, context=None if context is None else dict(context))
     except ValidationError as error:
         problems = validation_problems(error, document, model)
         if origins:

@@ -11,14 +11,12 @@ from typing import Any, Final
 import jwt
 
 from gateway.claims.jwks import TokenKey, read_keys
-from gateway.errors import Problem
 from gateway.files import read_file
 from gateway.http.content import read_json
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
 from gateway.rules.checks import NO_CLAIMS
-from gateway.settings import GatewaySettings, ServingSettings, TokenSettings
-from gateway.yaml.reading import Document, Location, dotted
+from gateway.settings import TokenSettings
 
 MAX_TOKEN: Final = 8192
 """Characters of a token that is looked at; a longer one counts as none."""
@@ -84,25 +82,3 @@ def _payload(token: str) -> Mapping[str, Any]:
     payload = token.split(".")[1]
     claims = read_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims if isinstance(claims, dict) else NO_CLAIMS
-
-
-def token_files(settings: ServingSettings) -> list[str]:
-    """The files of all keys."""
-    tokens = settings.jwt if isinstance(settings, GatewaySettings) else None
-    return [] if tokens is None else [key.file for key in tokens.keys]
-
-
-def token_problems(settings: ServingSettings, document: Document) -> list[Problem]:
-    """What is wrong with the files of keys, each problem at the setting that names it."""
-    problems: list[Problem] = []
-    tokens = settings.jwt if isinstance(settings, GatewaySettings) else None
-    for index, key in enumerate(tokens.keys if tokens is not None else ()):
-        location: Location = ("jwt", "keys", index, "file")
-        try:
-            read_keys(read_file(Path(key.file)), key.algorithm)
-        except OSError as error:
-            message = f"{dotted(location)}: cannot read {key.file}: {error.strerror or error}"
-            problems.append(document.problem(location, message))
-        except ValueError as error:
-            problems.append(document.problem(location, f"{dotted(location)}: {key.file} holds no usable key: {error}"))
-    return problems

@@ -7,22 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gateway.claims.tokens import token_files, token_problems
+from gateway.claims.files import token_files, token_problems
 from gateway.config.certificates import certificate_files, certificate_problems
 from gateway.config.overrides import overridden
 from gateway.config.sense import senseless
 from gateway.config.sense_registry import senseless_registries
 from gateway.errors import ConfigError, Problem
 from gateway.settings import (
-    ConsulRegistrySettings,
-    EmbeddedRegistrySettings,
     GatewaySettings,
-    RegistrySettings,
     ServingSettings,
-    SidecarSettings,
     known_instances,
 )
-from gateway.telemetry.linefile import STDOUT
 from gateway.validation import from_origin, validate
 from gateway.yaml.reading import Document, Location, dotted, load
 
@@ -73,7 +68,8 @@ def read_config(
     if isinstance(config.data, dict):
         config.data = overridden(config.data, model, overrides, environ, config.origins, config.problems)
     try:
-        config.settings = settings = _with_paths(validate(model, document, config.data, config.origins), path)
+        folder = path.absolute().parent  # file names are relative to it
+        config.settings = settings = validate(model, document, config.data, config.origins, {"folder": folder})
     except ConfigError as error:
         config.problems.extend(error.problems)
         return config
@@ -84,44 +80,6 @@ def read_config(
     if isinstance(settings, GatewaySettings):
         config.problems.extend(_route_problems(settings, config))
     return config
-
-
-def _with_paths(settings: S, path: Path) -> S:
-    """Settings whose file names are relative to the configuration no more."""
-    beside = path.absolute().parent
-    update: dict[str, Any] = {}
-    if settings.access_log is not None and settings.access_log.path != STDOUT:
-        log = settings.access_log
-        update["access_log"] = log.model_copy(update={"path": str(beside / log.path)})
-    services = dict(settings.services)
-    for name, service in settings.services.items():
-        if service.tls is not None and service.tls.ca is not None:
-            tls = service.tls.model_copy(update={"ca": str(beside / service.tls.ca)})
-            services[name] = service.model_copy(update={"tls": tls})
-    update["services"] = services
-    if isinstance(settings, GatewaySettings | SidecarSettings):
-        update["registry"] = None if settings.registry is None else _with_files(settings.registry, beside)
-        update["registries"] = {name: _with_files(registry, beside) for name, registry in settings.registries.items()}
-    if settings.state is not None:
-        update["state"] = str(beside / settings.state)
-    if isinstance(settings, GatewaySettings) and settings.tls is not None:
-        certificates = [
-            item.model_copy(update={"cert": str(beside / item.cert), "key": str(beside / item.key)})
-            for item in settings.tls.certificates
-        ]
-        update["tls"] = settings.tls.model_copy(update={"certificates": certificates})
-    if isinstance(settings, GatewaySettings) and settings.jwt is not None:
-        keys = [key.model_copy(update={"file": str(beside / key.file)}) for key in settings.jwt.keys]
-        update["jwt"] = settings.jwt.model_copy(update={"keys": keys})
-    return settings.model_copy(update=update)
-
-
-def _with_files(registry: RegistrySettings, beside: Path) -> RegistrySettings:
-    if isinstance(registry, ConsulRegistrySettings) and registry.ca is not None:
-        return registry.model_copy(update={"ca": str(beside / registry.ca)})
-    if isinstance(registry, EmbeddedRegistrySettings) and registry.data is not None:
-        return registry.model_copy(update={"data": beside / registry.data})
-    return registry
 
 
 def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Problem]:

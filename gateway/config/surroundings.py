@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from gateway.claims.tokens import TokenReader
+from gateway.rules.fields import Claims
 from gateway.rules.signer import CookieSigner
 from gateway.rules.surroundings import Place, Surroundings, no_claims
-from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
+from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, TokenSettings
 
 
 def make_surroundings(settings: ServingSettings) -> Surroundings:
@@ -19,7 +19,13 @@ def make_surroundings(settings: ServingSettings) -> Surroundings:
     sticky = settings.sticky
     return Surroundings(
         time.time,
-        no_claims if settings.jwt is None else TokenReader(settings.jwt),
+        no_claims if settings.jwt is None else _token_reader(settings.jwt),
         None if sticky is None else CookieSigner(sticky.cookie, sticky.secret, time.time),
         Place(settings.name),
     )
+
+
+def _token_reader(settings: TokenSettings) -> Claims:
+    from gateway.claims.tokens import TokenReader  # it brings cryptography along: only who has tokens pays for it
+
+    return TokenReader(settings)

@@ -1,7 +1,7 @@
 """The kinds of registries, an entry each: everything that the program does differently for one of them.
 
 A new kind is its settings in `settings/registry.py`, a module with its adapter and its `Kind`, an entry here, and a section in
-`docs/registries.md`, where a test looks for it. Entries import their adapters when one is made: a program loads the clients
+`docs/registries.md`, where a test looks for it. Entries import their adapters when one is made: a program loads those
 of the registries that its configuration has, and no others.
 """
 

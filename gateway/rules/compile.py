@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, ip_network
 from zoneinfo import ZoneInfo
 
 from gateway.http.grammar import field_pattern
-from gateway.rules.checks import AnyOf, Check, Contains, During, Ends, Matches, Starts
-from gateway.rules.columns import ADDRESS, BUCKET, NUMBER, Column
-from gateway.rules.conditions import DAYS, Condition, Test
+from gateway.rules.checks import During
+from gateway.rules.columns import ADDRESS, Column
+from gateway.rules.conditions import DAYS, Condition
 from gateway.rules.fields import KINDS, Field
 from gateway.rules.forms import CASELESS, RESPELT, in_form, values_in_form
 from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
 from gateway.rules.model import Lane, LaneGroup
-from gateway.rules.names import compile_pattern
-from gateway.rules.numbers import HIGHEST, LOWEST, place_of_number
+from gateway.rules.operators import Entry
 from gateway.rules.rows import Literal, rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares
@@ -115,63 +114,35 @@ class _Compiler:
             column.survives_absence(bit, negated)
             return column.field, _during(condition), negated
         test = condition.test
-        operator = test.operator
-        draws = operator == "percent"
-        column = self._column(source, condition.name, test.ignore_case, draws)
+        given = test.given()
+        assert given is not None
+        operator, operand = given
+        column = self._column(source, condition.name, test.ignore_case, operator.draws)
         column.concern(bit)
-        if operator in ("exists", "absent"):
-            # Either way one of the two: there, or not there.
-            wants_value = (test.exists is True or test.absent is False) != negated
+        wants = operator.presence(operand)
+        if wants is not None:
+            wants_value = wants != negated
             column.survives_absence(bit, not wants_value)
             if not wants_value:
                 column.needs_absence(bit)
             return None
         column.survives_absence(bit, negated)
-        if operator in ("not_equals", "not_in"):
-            negated = not negated
-        check = self._enter(column, bit, condition, test, negated, group, lane, shares)
+        negated = negated != operator.negates
+        if source == "client_ip" and operator.lists:
+            column.spans(bit, ADDRESS, self._networks(operator.values(operand, self._rules.segments, source)), negated)
+            return None
+        entry = Entry(
+            column,
+            bit,
+            negated,
+            str.casefold if test.ignore_case else str,
+            test.ignore_case or source in CASELESS,
+            lambda name: self._members(name, source, test.ignore_case),
+            lambda: shares.spans_of(lane.name, condition),
+            group.name,
+        )
+        check = operator.enter(entry, operand)
         return None if check is None else (column.field, check, negated)
-
-    def _enter(
-        self,
-        column: Column,
-        bit: int,
-        condition: Condition,
-        test: Test,
-        negated: bool,
-        group: LaneGroup,
-        lane: Lane,
-        shares: GroupShares,
-    ) -> Check | None:
-        """Enters what a value must (or must not) be; returns a check where the index cannot take it."""
-        if test.percent is not None:
-            column.spans(bit, BUCKET + group.name, shares.spans_of(lane.name, condition), negated)
-            return None
-        if condition.source == "client_ip":
-            column.spans(bit, ADDRESS, self._networks(test), negated)
-            return None
-        read: Callable[[str], str] = str.casefold if test.ignore_case else str
-        if test.segment is not None:
-            values = self._members(test.segment, condition.source, test.ignore_case)
-            return None if column.segment(bit, values, negated) else AnyOf(values)
-        texts = test.texts()
-        if texts:
-            values = frozenset(map(read, texts))
-            return None if column.exact(bit, values, negated) else AnyOf(values)
-        if test.prefix is not None:
-            start = (read(test.prefix),)
-            return None if column.starts(bit, start, negated, closes=False) else Starts(start, False)
-        if test.suffix is not None:
-            end = read(test.suffix)
-            return None if column.ends(bit, end, negated) else Ends(end)
-        if test.regex is not None:
-            if not negated:
-                column.pattern(bit, test.regex)
-            return Matches(compile_pattern(test.regex, test.ignore_case or condition.source in CASELESS))
-        if test.contains is not None:
-            return Contains(read(test.contains))
-        column.spans(bit, NUMBER, (_numbers(test),), negated)
-        return None
 
     def _members(self, segment: str, source: str, folds: bool) -> frozenset[str]:
         """A segment's values as those of a source are; the same set for all that read it alike."""
@@ -181,28 +152,13 @@ class _Compiler:
             self._segments[key] = frozenset(map(str.casefold, values)) if folds else values
         return self._segments[key]
 
-    def _networks(self, test: Test) -> tuple[tuple[int, int], ...]:
-        texts: Iterable[str] = test.texts() if test.segment is None else self._rules.segments[test.segment]
+    def _networks(self, texts: Iterable[str]) -> tuple[tuple[int, int], ...]:
         spans: list[tuple[int, int]] = []
         for text in texts:
             network = ip_network(in_form("client_ip", text), strict=False)
             shift = 0 if isinstance(network, IPv4Network) else 1 << 32
             spans.append((int(network[0]) + shift, int(network[-1]) + shift + 1))
         return tuple(spans)
-
-
-def _numbers(test: Test) -> tuple[int, int]:
-    """The places of the numbers that a comparison takes, from the first to below the second."""
-    if test.range is not None:
-        return place_of_number(test.range[0]), place_of_number(test.range[1]) + 1
-    if test.gt is not None:
-        return place_of_number(test.gt) + 1, HIGHEST
-    if test.gte is not None:
-        return place_of_number(test.gte), HIGHEST
-    if test.lt is not None:
-        return LOWEST, place_of_number(test.lt)
-    assert test.lte is not None
-    return LOWEST, place_of_number(test.lte) + 1
 
 
 def _during(condition: Condition) -> During:

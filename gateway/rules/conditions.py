@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from gateway.rules.forms import Part, check_pattern, in_form
 from gateway.rules.names import (
     Age,
     Claim,
@@ -26,48 +25,19 @@ from gateway.rules.names import (
     Parameter,
     Pattern,
     Pointer,
+    Range,
     Share,
     Values,
     is_token,
 )
-from gateway.rules.numbers import show_number
+from gateway.rules.operators import OPERATORS, Operator
 
 _HOURS: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 
-OPERATORS: Final = (
-    "equals",
-    "not_equals",
-    "in",
-    "not_in",
-    "prefix",
-    "suffix",
-    "contains",
-    "regex",
-    "exists",
-    "absent",
-    "gt",
-    "gte",
-    "lt",
-    "lte",
-    "range",
-    "percent",
-    "segment",
-)
-COMPARISONS: Final = ("gt", "gte", "lt", "lte")
 NAMED_SOURCES: Final = ("param", "header", "cookie", "baggage", "body", "jwt")
 PLAIN_SOURCES: Final = ("path", "method", "host", "client_ip", "service", "caller", "caller_tag")
 SOURCES: Final = (*NAMED_SOURCES, *PLAIN_SOURCES, "time")
 COMBINATIONS: Final = ("all", "any", "not")
-ADDRESS_OPERATORS: Final = ("equals", "not_equals", "in", "not_in", "exists", "absent", "percent", "segment")
-_PARTS: Final[dict[str, Part]] = {
-    "equals": "whole",
-    "not_equals": "whole",
-    "in": "whole",
-    "not_in": "whole",
-    "prefix": "start",
-    "suffix": "end",
-    "contains": "inside",
-}
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_DEPTH: Final = 8
@@ -110,7 +80,7 @@ class Test(Model):
     """The value is a number less than this one."""
     lte: Number | None = None
     """The value is a number, this one or less."""
-    range: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
+    range: Range | None = None
     """The value is a number from the first to the second, both included."""
     percent: Share | None = None
     """The value falls into this share, in percent, of all values (two decimals count), or into these very spans of it."""
@@ -120,7 +90,7 @@ class Test(Model):
     """Whether texts that differ only in the case of their letters are the same. (Methods and hosts always are.)"""
 
     def operand(self, operator: str) -> Any:
-        """What stands beside an operator, None where it is not given."""
+        """What stands beside an operator, None if it is not given."""
         return getattr(self, field_of(operator))
 
     @property
@@ -137,14 +107,17 @@ class Test(Model):
                 raise ValueError(f"{empty[0]}: a value is missing; the empty text is written ''")
             found = "none" if not given else " and ".join(given)
             raise ValueError(f"a condition has exactly one operator of {', '.join(OPERATORS)}; found {found}")
-        if self.range is not None and self.range[0] > self.range[1]:
-            low, high = map(show_number, self.range)
-            raise ValueError(f"range: the first number is larger than the second: [{low}, {high}]")
+
+    def given(self) -> tuple[Operator, Any] | None:
+        """The operator's entry in the table, and its operand; None for what has no operator: time, combinations."""
+        return next(
+            ((entry, operand) for name, entry in OPERATORS.items() if (operand := self.operand(name)) is not None), None
+        )
 
     def texts(self) -> list[str]:
         """The whole texts that the value is compared with."""
-        texts = [text for text in (self.equals, self.not_equals) if text is not None]
-        return [*texts, *(self.in_ or ()), *(self.not_in or ())]
+        given = self.given()
+        return [] if given is None or given[0].part != "whole" else given[0].texts(given[1])
 
 
 class InnerTest(Test):
@@ -324,20 +297,12 @@ _T = TypeVar("_T", bound=Test)
 
 def _in_form(source: str, test: _T) -> _T:
     """The test with its texts in the form of the values they are compared with. Raises ValueError."""
-    operator = test.operator
-    if source == "client_ip" and operator not in ADDRESS_OPERATORS:
-        raise ValueError(f"client_ip: {operator} makes no sense of an address; use {', '.join(ADDRESS_OPERATORS)}")
-    if source == "path" and operator in (*COMPARISONS, "range"):
-        raise ValueError(f"path: {operator} compares numbers, and a path is none")
-    if test.regex is not None:
-        check_pattern(source, test.regex, test.ignore_case)
-    part = _PARTS.get(operator)
-    if part is None:
-        return test
-    written = test.operand(operator)
-    read = (
-        in_form(source, written, part)
-        if isinstance(written, str)
-        else list(dict.fromkeys(in_form(source, text, part) for text in written))
-    )
-    return test if read == written else test.model_copy(update={field_of(operator): read})
+    name = test.operator
+    operator, written = OPERATORS[name], test.operand(name)
+    if source == "client_ip" and not operator.takes_addresses:
+        fit = ", ".join(other for other, entry in OPERATORS.items() if entry.takes_addresses)
+        raise ValueError(f"client_ip: {name} makes no sense of an address; use {fit}")
+    if source == "path" and not operator.takes_paths:
+        raise ValueError(f"path: {name} compares numbers, and a path is none")
+    read = operator.in_form(source, written, test.ignore_case)
+    return test if read == written else test.model_copy(update={field_of(name): read})

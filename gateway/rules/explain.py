@@ -12,17 +12,15 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
 from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
-from gateway.rules.conditions import DAYS, Condition, Test, TimeTest
-from gateway.rules.forms import CASELESS, in_form, values_in_form
+from gateway.rules.conditions import DAYS, Condition, TimeTest
+from gateway.rules.forms import CASELESS, in_form
 from gateway.rules.model import Lane, LaneGroup
-from gateway.rules.names import compile_pattern
-from gateway.rules.numbers import show_number
+from gateway.rules.operators import OPERATORS
 from gateway.rules.pointer import claim_pointer, find_text
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, show_spans
@@ -126,21 +124,10 @@ def show_condition(condition: Condition) -> str:
     if condition.time is not None:
         return f"time {_show_window(condition.time)}"
     test = condition.test
-    operator = test.operator
+    name = test.operator
     subject = f"{condition.source} {condition.name}".strip()
-    operand = test.operand(operator)
-    if operator in ("exists", "absent"):
-        return f"{subject} {'exists' if (operator == 'exists') == operand else 'is absent'}"
-    shown = repr(operand)
-    if operator == "percent":
-        shown = ", ".join(operand) + " %" if isinstance(operand, list) else f"{operand:.15g} %"
-    elif operator == "range":
-        shown = " to ".join(map(show_number, operand))
-    elif isinstance(operand, Decimal):
-        shown = show_number(operand)
-    elif operator == "segment":
-        shown = str(operand)
-    return f"{subject} {operator} {shown}{' (any case)' if test.ignore_case else ''}"
+    shown = OPERATORS[name].show(name, test.operand(name))
+    return f"{subject} {shown}{' (any case)' if test.ignore_case else ''}"
 
 
 def _show_window(window: TimeTest) -> str:
@@ -188,8 +175,10 @@ class _Witness:
             return ConditionEvidence(text, shown, _is_within(condition.time, now))
         test = condition.test
         value = self._value(condition)
-        if test.exists is not None or test.absent is not None:
-            wants = test.exists if test.exists is not None else not test.absent
+        given = test.given()
+        assert given is not None
+        wants = given[0].presence(given[1])
+        if wants is not None:
             return ConditionEvidence(text, value, (value is not None) == wants)
         if test.percent is not None:
             return self._draw(condition, text, value)
@@ -244,45 +233,19 @@ class _Witness:
 
 def value_holds(condition: Condition, value: str, segments: Mapping[str, frozenset[str]]) -> bool:
     """Whether a condition (but percent, time and presence) holds of a value that is there."""
-    test = condition.test
-    source = condition.source
+    test, source = condition.test, condition.source
+    given = test.given()
+    assert given is not None
+    operator, operand = given
 
     def read(text: str) -> str:
         return text.casefold() if test.ignore_case else text
 
-    if test.ignore_case:
-        value = value.casefold()
-    if test.segment is not None:
-        members = values_in_form(source, segments[test.segment])
-        return _is_one_of(source, value, members if not test.ignore_case else [read(text) for text in members])
-    if test.equals is not None or test.in_ is not None:
-        return _is_one_of(source, value, [read(text) for text in test.texts()])
-    if test.not_equals is not None or test.not_in is not None:
-        return not _is_one_of(source, value, [read(text) for text in test.texts()])
-    if test.prefix is not None:
-        return value.startswith(read(test.prefix))
-    if test.suffix is not None:
-        return value.endswith(read(test.suffix))
-    if test.contains is not None:
-        return read(test.contains) in value
-    if test.regex is not None:
-        pattern = compile_pattern(test.regex, test.ignore_case or source in CASELESS)
-        return len(value) <= 1024 and pattern.fullmatch(value) is not None
-    return _compares(test, value)
-
-
-def _compares(test: Test, value: str) -> bool:
-    if re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", value, re.ASCII) is None:
-        return False
-    number = Decimal(value)
-    if test.range is not None:
-        return test.range[0] <= number <= test.range[1]
-    return (
-        (test.gt is not None and number > test.gt)
-        or (test.gte is not None and number >= test.gte)
-        or (test.lt is not None and number < test.lt)
-        or (test.lte is not None and number <= test.lte)
-    )
+    if operator.lists:
+        held = _is_one_of(source, read(value), [read(text) for text in operator.values(operand, segments, source)])
+    else:
+        held = operator.holds(operand, read(value), read, test.ignore_case or source in CASELESS)
+    return held != operator.negates
 
 
 def _is_within(window: TimeTest, now: float) -> bool:

@@ -212,6 +212,13 @@ def _parse_moment(value: Any) -> Any:
     return moment
 
 
+def _check_range(ends: list[Decimal]) -> list[Decimal]:
+    if ends[0] > ends[1]:
+        low, high = map(show_number, ends)
+        raise ValueError(f"the first number is larger than the second: [{low}, {high}]")
+    return ends
+
+
 def _plain_number(number: Decimal) -> int | float | str:
     """A number for JSON and YAML: a text where a float would not say all of it."""
     if number.as_integer_ratio()[1] == 1:
@@ -248,6 +255,7 @@ Share = Annotated[
 Number = Annotated[
     Decimal, PlainValidator(parse_number), PlainSerializer(_plain_number), WithJsonSchema({"type": "number"})
 ]
+Range = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_check_range)]
 Values = Annotated[list[str], Field(min_length=1)]
 Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age), WithJsonSchema({"type": "string"})]
 Moment = Annotated[

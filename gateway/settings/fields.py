@@ -8,9 +8,19 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from gateway.tags import is_tag
+from gateway.telemetry.linefile import STDOUT
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -122,6 +132,20 @@ def _check_file(text: Any) -> Any:
     if not text.strip() or "\0" in text:
         raise ValueError(f"the name of a file or directory is accepted; found {text!r}")
     return text
+
+
+def _resolve(text: str, info: ValidationInfo) -> str:
+    """The file beside the configuration's, whose folder the context has (`folder`); as it is written if none has one."""
+    folder = (info.context or {}).get("folder")
+    return text if folder is None else str(folder / text)
+
+
+def _resolve_log(text: str, info: ValidationInfo) -> str:
+    return text if text == STDOUT else _resolve(text, info)
+
+
+def _resolve_folder(path: Path, info: ValidationInfo) -> Path:
+    return Path(_resolve(str(path), info))
 
 
 def _check_credential(text: str) -> str:
@@ -326,8 +350,11 @@ Secret = Annotated[str, AfterValidator(_check_secret)]
 ReplyHeader = Annotated[str, AfterValidator(_check_reply_header)]
 HeaderValue = Annotated[str, AfterValidator(_check_value)]
 Parameter = Annotated[str, AfterValidator(_check_parameter)]
-FileName = Annotated[str, AfterValidator(_check_file)]
-FolderPath = Annotated[Path, BeforeValidator(_check_file)]
+SourceName = Annotated[str, AfterValidator(_check_file)]
+"""A file or directory as it is written: what it is called does not depend on where the configuration is."""
+FileName = Annotated[SourceName, AfterValidator(_resolve)]
+LogFileName = Annotated[SourceName, AfterValidator(_resolve_log)]
+FolderPath = Annotated[Path, BeforeValidator(_check_file), AfterValidator(_resolve_folder)]
 Credential = Annotated[str, AfterValidator(_check_credential)]
 NacosName = Annotated[str, AfterValidator(_check_nacos_name)]
 NacosNamespace = Annotated[str, AfterValidator(_check_namespace)]

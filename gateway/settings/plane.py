@@ -12,6 +12,7 @@ from gateway.settings.fields import (
     FileName,
     HeaderName,
     Host,
+    LogFileName,
     LoggedHeader,
     Model,
     Parameter,
@@ -184,7 +185,7 @@ class RetrySettings(Model):
 class AccessLogSettings(Model):
     """A line for each request."""
 
-    path: FileName = "stdout"
+    path: LogFileName = "stdout"
     """The file, relative to this file; `stdout`: standard output. A renamed file is opened anew."""
     format: Literal["json", "combined"] = "json"
     """One JSON object a line, or the combined format of Apache and nginx."""

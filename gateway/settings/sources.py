@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gateway.settings.fields import (
     Credential,
-    FileName,
     Model,
     NacosName,
     NacosNamespace,
     PositiveDuration,
+    SourceName,
     TargetField,
 )
 
@@ -81,6 +81,8 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-RulesSource = Annotated[Annotated[FileName, Tag("path")] | Annotated[RemoteRules, Tag("remote")], Discriminator(_kind)]
+RulesSource = Annotated[
+    Annotated[SourceName, Tag("path")] | Annotated[RemoteRules, Tag("remote")], Discriminator(_kind)
+]
 RulesSources = Annotated[list[RulesSource], BeforeValidator(_one_or_many)]
 """One source, or a list of them."""

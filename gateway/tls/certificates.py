@@ -8,8 +8,6 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from cryptography import x509
-
 from gateway.files import read_file
 from gateway.tls.contexts import CertificateError
 
@@ -21,6 +19,8 @@ class Certificate:
     """
 
     def __init__(self, cert: str, key: str) -> None:
+        from cryptography import x509  # only who serves TLS pays for it
+
         self.file = cert
         for file in (cert, key):
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Mapping
@@ -14,7 +13,8 @@ from gateway.registry.base import Listing, Registration
 from gateway.registry.consul.bridge import Agent
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.consul.wakeup import WakeUp
-from gateway.registry.http import Answer, path_segment
+from gateway.registry.http import path_segment
+from gateway.registry.largejson import items, off_loop
 from gateway.registry.records import Records
 from gateway.registry.tags import TagReader
 from gateway.settings.registry import MAX_WATCHES
@@ -75,7 +75,7 @@ class ConsulAdapter:
             self._waiting += 1
             try:
                 async for answer in self._client.follow(_path(service)):
-                    yield self._listing(answer)
+                    yield await off_loop(answer.text, self._listing)
                     if self._waiting > self._max_waiting:
                         break
             except RegistryError as error:
@@ -101,21 +101,18 @@ class ConsulAdapter:
         """The service's instances now. Raises RegistryError."""
         async with self._look_ups:
             answer, _ = await self._client.query(_path(service))
-        return self._listing(answer)
+        return await off_loop(answer.text, self._listing)
 
-    def _listing(self, answer: Answer) -> Listing:
-        try:
-            entries = json.loads(answer.text)
-        except (ValueError, RecursionError) as error:
-            raise RegistryError("bad_answer", "the answer is not JSON") from error
-        if not isinstance(entries, list):
-            raise RegistryError("bad_answer", "the instance list is not a list")
+    def _listing(self, text: str) -> Listing:
         records = Records(self._tags)
-        for entry in entries:
-            try:
-                self._add(records, entry)
-            except (KeyError, TypeError, AttributeError):
-                records.skip("no_service", entry)
+        try:
+            for entry in items(text):
+                try:
+                    self._add(records, entry)
+                except (KeyError, TypeError, AttributeError):
+                    records.skip("no_service", entry)
+        except (ValueError, RecursionError) as error:
+            raise RegistryError("bad_answer", "the response is not a list in JSON") from error
         return records.listing()
 
     def _add(self, records: Records, entry: Any) -> None:

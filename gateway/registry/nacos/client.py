@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway.errors import RegistryError
 from gateway.registry.http import Answer, RegistryHttp, refusal
+from gateway.registry.largejson import read_json
 from gateway.registry.singleflight import SingleFlight
 
 _log = logging.getLogger("gateway.registry")
@@ -145,7 +146,7 @@ class NacosClient:
         if answer.status != 200:
             raise _refused(answer)
         try:
-            body = json.loads(answer.text)
+            body = await read_json(answer.text)
         except (ValueError, RecursionError):
             body = answer.text
         return body if isinstance(body, dict) else {"text": answer.text}, answer.node

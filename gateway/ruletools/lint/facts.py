@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import value_holds
-from gateway.rules.forms import values_in_form
+from gateway.rules.forms import Part
 from gateway.rules.model import Lane
+from gateway.rules.operators import OPERATORS, Operator
 from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Literal, TooManyRows, rows_against
 from gateway.rules.shares import Spans, bucket_of
 from gateway.ruletools.lint.witness import Key, Setting, is_below
 
 Segments = Mapping[str, frozenset[str]]
-
-_TURNED: Final = ("not_equals", "not_in")
-"""Operators that say of a value what it is not."""
-_LISTING: Final = ("equals", "in", "segment", *_TURNED)
-"""Operators that name whole texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +41,31 @@ class Fact:
     salt: str = ""
     spans: Spans = ()
 
-    def operand(self) -> str:
-        """The text beside a prefix, a suffix, a `contains`."""
-        assert self.condition is not None
-        text: str = self.condition.test.operand(self.operator)
-        return text.casefold() if self.folds else text
+    def text(self, *parts: Part) -> str | None:
+        """The one text that a value starts with, ends with, or has in it; None if the fact is about something else."""
+        if self.condition is None or self._entry is None or self._entry.part not in parts:
+            return None
+        texts = self._entry.texts(self.condition.test.operand(self.operator))
+        if len(texts) != 1:
+            return None
+        return texts[0].casefold() if self.folds else texts[0]
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether RE2 compares."""
+        return self._entry is not None and self._entry.is_pattern
+
+    @property
+    def _entry(self) -> Operator | None:
+        return OPERATORS.get(self.operator)
 
     def members(self, segments: Segments) -> frozenset[str] | None:
         """The texts of which a value is one, or none; None where the fact is about something else."""
-        if self.condition is None or self.operator not in _LISTING or self.source == "client_ip":
+        entry = self._entry
+        if self.condition is None or entry is None or not entry.lists or self.source == "client_ip":
             return None
-        test = self.condition.test
-        texts = test.texts() if test.segment is None else values_in_form(self.source, segments[test.segment])
-        if not texts:
-            return None  # a segment that is empty may be filled: GR702 tells of it
-        return frozenset(texts)
+        texts = entry.values(self.condition.test.operand(self.operator), segments, self.source)
+        return frozenset(texts) or None  # a segment that is empty may be filled: GR702 tells of it
 
     def allows(self, value: str, segments: Segments) -> bool:
         """Whether a value is as the fact wants it."""
@@ -71,7 +76,8 @@ class Fact:
         if self.operator == "percent":
             bucket = bucket_of(self.salt, value.casefold() if self.folds else value)
             return any(low <= bucket < high for low, high in self.spans) == self.holds
-        return (value_holds(self.condition, value, segments) != (self.operator in _TURNED)) == self.holds
+        negates = self._entry is not None and self._entry.negates
+        return (value_holds(self.condition, value, segments) != negates) == self.holds
 
     def is_opposite_of(self, other: Fact) -> bool:
         """Whether the one wants what the other shuns."""
@@ -121,8 +127,11 @@ def _fact_of(setting: Setting, literal: Literal) -> Fact | None:
     if condition.time is not None:
         return Fact(source, name, not negated, may_lack=False, condition=condition)
     test = condition.test
-    if test.exists is not None or test.absent is not None:
-        wants = (test.exists if test.exists is not None else not test.absent) != negated
+    given = test.given()
+    assert given is not None
+    presence = given[0].presence(given[1])
+    if presence is not None:
+        wants = presence != negated
         return Fact(source, name, wants, may_lack=not wants)
     if test.percent is not None:
         if setting.keeps and not negated:
@@ -130,5 +139,4 @@ def _fact_of(setting: Setting, literal: Literal) -> Fact | None:
         spans = setting.shares.spans_of(setting.lane, condition)
         folds = test.ignore_case
         return Fact(source, name, not negated, negated, condition, "percent", folds, (), setting.group.name, spans)
-    operator = test.operator
-    return Fact(source, name, negated == (operator in _TURNED), negated, condition, operator, test.ignore_case)
+    return Fact(source, name, negated == given[0].negates, negated, condition, test.operator, test.ignore_case)

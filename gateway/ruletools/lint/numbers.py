@@ -53,18 +53,13 @@ class Interval:
 
 
 def interval_of(test: Test) -> Interval | None:
-    """The numbers that a comparison takes; None for what is none."""
-    if test.range is not None:
-        return Interval(place_of_number(test.range[0]), place_of_number(test.range[1]))
-    if test.gt is not None:
-        return Interval(low=place_of_number(test.gt) + 1)
-    if test.gte is not None:
-        return Interval(low=place_of_number(test.gte))
-    if test.lt is not None:
-        return Interval(high=place_of_number(test.lt) - 1)
-    if test.lte is not None:
-        return Interval(high=place_of_number(test.lte))
-    return None
+    """The numbers that a comparison takes; None for what compares no numbers."""
+    given = test.given()
+    places = None if given is None else given[0].interval(given[1])
+    if places is None:
+        return None
+    low, beyond = places
+    return Interval(low, beyond if beyond == HIGHEST else beyond - 1)
 
 
 def _up(place: int) -> int:

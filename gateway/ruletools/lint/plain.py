@@ -16,12 +16,6 @@ from gateway.rules.shares import key_of, show_spans
 from gateway.ruletools.lint.findings import Finding, Knowledge
 
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-_LINE: Final = "without a line break and "
-_PATTERNS: Final = {
-    **dict.fromkeys((".*", "^.*", ".*$", "^.*$", "(.*)"), _LINE),
-    **dict.fromkeys(("(?s:.*)", "(?s).*"), ""),
-}
-"""Patterns of nearly every value, and what there may not be in one."""
 
 
 def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Finding]:
@@ -51,7 +45,8 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
             and (other.test.exists is False or other.test.absent is True)
             for other in leaves
         )
-        if (leaf.test.not_equals is not None or leaf.test.not_in is not None) and leaf.name and not is_covered:
+        given = leaf.test.given()
+        if given is not None and given[0].negates and leaf.name and not is_covered:
             hint = f"take them too: any: [{{…}}, {{{leaf.source}: {leaf.name}, absent: true}}], or use `not`"
             message = f"{text} does not hold of requests without {subject}"
             yield Finding("GR303", group.name, lane.name, "match", message, hint)
@@ -66,25 +61,15 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
 
 def _escaped(leaf: Condition) -> str:
     """The first text of a condition that has a percent escape, or nothing."""
-    test = leaf.test
-    texts = [*test.texts(), *(text for text in (test.prefix, test.suffix, test.contains) if text)]
+    given = leaf.test.given()
+    texts = [] if given is None else given[0].texts(given[1])
     return next((text for text in texts if _ESCAPE.search(text)), "")
 
 
 def _everything(condition: Condition) -> str:
-    """Of which values a condition holds, where that is all of them, or nearly; empty where it is not."""
-    test = condition.test
-    if test.regex is not None:
-        lines = _PATTERNS.get(test.regex)
-        return "" if lines is None else f" {lines}of at most 1,024 characters"
-    is_all = (
-        test.prefix == ""
-        or test.suffix == ""
-        or test.contains == ""
-        or (condition.source == "path" and test.prefix == "/")
-        or test.percent in (100, ["0-100"])
-    )
-    return " there is" if is_all else ""
+    """Of which values a condition holds, if that is all of them, or nearly; empty if it is not."""
+    given = condition.test.given()
+    return "" if given is None else given[0].is_everything(given[1], condition.source) or ""
 
 
 def of_expiry(group: LaneGroup, lane: Lane, known: Knowledge, now: float) -> Iterator[Finding]:

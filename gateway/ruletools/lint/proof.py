@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, ip_network
 from typing import Final
 
 from gateway.rules.conditions import DAYS, Condition, InnerTest, TimeTest
-from gateway.rules.forms import in_form
+from gateway.rules.forms import Part, in_form
 from gateway.rules.shares import BUCKETS, Spans
 from gateway.ruletools.lint.facts import Fact, Segments
 from gateway.ruletools.lint.numbers import Interval, interval_of
@@ -25,7 +25,7 @@ ROOT: Final = Fact("path", "", True, False, Condition(path=InnerTest(prefix="/")
 
 _NUMBERISH: Final = re.compile(r"[+-]?[0-9]*\.?[0-9]*")
 """A piece of a number."""
-_PLACES: Final = ("prefix", "suffix", "contains")
+_PARTS: Final[tuple[Part, ...]] = ("start", "end", "inside")
 _ADDRESSES: Final = 1 << 32
 """Where IPv6 begins on the line of all addresses."""
 
@@ -81,7 +81,7 @@ def _why_no_text(facts: Sequence[Fact], segments: Segments) -> str:
                 left -= frozenset(map(str.casefold, members)) if folds else members
         if len(left) <= MAX_LISTED:
             # What is known of a text in any case is only what no case changes; RE2 has its own idea of case.
-            others = [fact for fact in facts if not folds or (fact.folds and fact.operator != "regex")]
+            others = [fact for fact in facts if not folds or (fact.folds and not fact.is_pattern)]
             left = frozenset(text for text in left if all(fact.allows(text, segments) for fact in others))
         if not left:
             return "can be none of the values that it must be"
@@ -103,7 +103,7 @@ def _why_no_number(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
             left = left.without(span)
     if left.is_empty:
         return "would have to be a number that it must not be"
-    if any(fact.operator in _PLACES and not _NUMBERISH.fullmatch(fact.operand()) for fact in wanted):
+    if any((text := fact.text(*_PARTS)) is not None and not _NUMBERISH.fullmatch(text) for fact in wanted):
         return "would have to be a number, and no number has such a text in it"
     return ""
 
@@ -169,45 +169,46 @@ def _common(one: Sequence[tuple[int, int]], other: Sequence[tuple[int, int]]) ->
 
 def _why_no_place(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
     """What a value begins with, ends with, and has in it."""
-    for operator, clash in (
-        ("prefix", "would have to start with two different texts"),
-        ("suffix", "would have to end with two different texts"),
-    ):
+    places: tuple[tuple[Part, str], ...] = (
+        ("start", "would have to start with two different texts"),
+        ("end", "would have to end with two different texts"),
+    )
+    for part, clash in places:
         for folds in (False, True):
-            texts = _texts(wanted, (operator,), folds)
+            texts = _texts(wanted, (part,), folds)
             longest = max(texts, key=len, default="")
-            if not all(_fits(operator, longest, text) for text in texts):
+            if not all(_fits(part, longest, text) for text in texts):
                 return clash
-            if any(_fits(operator, longest, text) for text in _texts(shunned, (operator,), folds, alone=True)):
-                return f"must not {'start' if operator == 'prefix' else 'end'} as it must"
+            if any(_fits(part, longest, text) for text in _texts(shunned, (part,), folds, alone=True)):
+                return f"must not {part} as it must"
     for folds in (False, True):
-        texts = _texts(wanted, _PLACES, folds)
-        for shun in _texts(shunned, ("contains",), folds, alone=True):
+        texts = _texts(wanted, _PARTS, folds)
+        for shun in _texts(shunned, ("inside",), folds, alone=True):
             if not shun or any(shun in text for text in texts):
                 return "must not have in it what it must have in it"
     return ""
 
 
-def _texts(facts: Sequence[Fact], operators: Sequence[str], folds: bool, alone: bool = False) -> list[str]:
-    """The texts of facts with these operators, without regard to case where it `folds`.
+def _texts(facts: Sequence[Fact], parts: Sequence[Part], folds: bool, alone: bool = False) -> list[str]:
+    """The texts that facts have of these parts of a value, without regard to case if it `folds`.
 
     What holds of a text holds of it in any case, but not the other way round: `alone` leaves out those in which case counts.
     """
     return [
-        fact.operand().casefold() if folds else fact.operand()
+        text.casefold() if folds else text
         for fact in facts
-        if fact.operator in operators and (fact.folds == folds if alone else folds or not fact.folds)
+        if (text := fact.text(*parts)) is not None and (fact.folds == folds if alone else folds or not fact.folds)
     ]
 
 
-def _fits(operator: str, text: str, part: str) -> bool:
-    return text.startswith(part) if operator == "prefix" else text.endswith(part)
+def _fits(part: Part, text: str, piece: str) -> bool:
+    return text.startswith(piece) if part == "start" else text.endswith(piece)
 
 
 def _why_not_below(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
     """What lanes' paths say of a path."""
     limits = [_closed(fact) for fact in wanted if fact.paths]
-    start = max(_texts(wanted, ("prefix",), folds=False), key=len, default="")
+    start = max(_texts(wanted, ("start",), folds=False), key=len, default="")
     for number, paths in enumerate(limits):
         if not any(f"{start}/".startswith(path) or path.startswith(start) for path in paths):
             return "starts outside of the lane's paths"
@@ -221,10 +222,9 @@ def _why_not_below(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
             or any(all(any(one.startswith(path) for path in closed) for one in paths) for paths in limits)
         ):
             return "would have to be below paths that it must not be below"
-        if fact.operator == "prefix" and not fact.folds:
-            shun = fact.operand()
-            if any(all(one[:-1].startswith(shun) for one in paths) for paths in limits):
-                return "must not start as it must"
+        shun = None if fact.folds else fact.text("start")
+        if shun is not None and any(all(one[:-1].startswith(shun) for one in paths) for paths in limits):
+            return "must not start as it must"
     return ""
 
 

@@ -7,7 +7,6 @@ come from the conditions' own texts; nothing that was found counts before the na
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
@@ -19,7 +18,7 @@ from gateway.errors import ProtocolError
 from gateway.http.request import Request
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import value_holds
-from gateway.rules.forms import values_in_form
+from gateway.rules.forms import Part
 from gateway.rules.model import LaneGroup
 from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Row
@@ -77,8 +76,10 @@ def wishes_of(setting: Setting) -> dict[Key, Wish]:
         name = condition.name if condition.jwt is None else claim_pointer(condition.jwt)
         wish = wishes.setdefault((condition.source, name), Wish(condition.source))
         test = condition.test
-        if test.exists is not None or test.absent is not None:
-            wants = (test.exists if test.exists is not None else not test.absent) != negated
+        given = test.given()
+        presence = None if given is None else given[0].presence(given[1])
+        if presence is not None:
+            wants = presence != negated
             wish.must_exist = wish.must_exist or wants
             wish.must_be_absent = wish.must_be_absent or not wants
         elif negated:
@@ -106,9 +107,9 @@ def finite_values(setting: Setting, wish: Wish) -> list[str] | None:
         test = condition.test
         if condition.source == "client_ip" or test.ignore_case:
             continue
-        listed = [test.equals] if test.equals is not None else test.in_
-        if listed is not None:
-            return [text for text in dict.fromkeys(listed) if satisfies(setting, wish, text)]
+        given = test.given()
+        if given is not None and given[0].part == "whole" and not given[0].negates:
+            return [text for text in dict.fromkeys(test.texts()) if satisfies(setting, wish, text)]
     return None
 
 
@@ -163,27 +164,25 @@ def _takes(setting: Setting, draw: Draw, value: str) -> bool:
 def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
     """Values worth trying, made of the conditions' own texts."""
     source = wish.source
-    starts, ends, middles = [""], [""], [""]
+    parts: dict[Part, list[str]] = {"start": [""], "end": [""], "inside": [""]}
     for condition in wish.positive:
-        test = condition.test
-        if source == "client_ip":
-            texts = test.texts() if test.segment is None else sorted(setting.rules.segments[test.segment])[:50]
-            yield from (str(ip_network(text, strict=False)[0]) for text in texts)
-        else:
-            yield from test.texts()
-            if test.segment is not None:
-                yield from islice(values_in_form(source, setting.rules.segments[test.segment]), 200)
-        if test.prefix is not None:
-            starts.append(test.prefix)
-        if test.suffix is not None:
-            ends.append(test.suffix)
-        if test.contains is not None:
-            middles.append(test.contains)
-        if test.regex is not None:
-            yield from _samples(test.regex)
-        interval = interval_of(test)
+        given = condition.test.given()
+        if given is None:
+            continue
+        operator, operand = given
+        if operator.lists:
+            texts = operator.values(operand, setting.rules.segments, source)
+            if source == "client_ip":
+                yield from (str(ip_network(text, strict=False)[0]) for text in sorted(texts)[:50])
+            else:
+                yield from islice(texts, 200)
+        elif operator.part is not None:
+            parts.setdefault(operator.part, []).extend(operator.texts(operand))
+        yield from operator.samples(operand)
+        interval = interval_of(condition.test)
         if interval is not None:
             yield from interval.samples()
+    starts, ends, middles = parts["start"], parts["end"], parts["inside"]
     longest = max(starts, key=len)
     base = {"path": "/x", "client_ip": "192.0.2.1", "method": "GET", "host": "shop.example"}.get(source, "x")
     if source == "client_ip":
@@ -203,22 +202,6 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
 
 _PATH: Final = "/%*!$&'()+,;=:@~"
 """What a path may have in it as it is (RFC 3986 §3.3)."""
-
-
-def _samples(pattern: str) -> Iterator[str]:
-    """Texts that a simple pattern may match: its alternatives with the commonest pieces filled in."""
-    body = pattern.removeprefix("^").removesuffix("$")
-    filled = re.sub(r"\(\?[a-zA-Z:]+", "(", body)
-    for _ in range(8):
-        filled = re.sub(r"\(([^()|]*)\|[^()]*\)", r"(\1)", filled)
-    filled = re.sub(r"\[A-Z\]", "A", filled)
-    filled = re.sub(r"\[(?:0-9|\\d)[^\]]*\]|\\d", "1", filled)
-    filled = re.sub(r"\[\^[^\]]*\]", "x", filled)
-    filled = re.sub(r"\[(.)[^\]]*\]|\\w", lambda match: match[1] or "a", filled)
-    filled = re.sub(r"(.)\{(\d+)(?:,\d*)?\}", lambda match: match[1] * int(match[2]), filled)
-    filled = re.sub(r"\.[*+?]", "x", filled)
-    filled = re.sub(r"[()?*+]", "", filled.replace(r"\.", "\0").replace(".", "x").replace("\0", "."))
-    yield from (filled.replace("\\", ""), *(part for part in filled.replace("\\", "").split("|")), "", "x", "1")
 
 
 def is_below(path: str, paths: Sequence[str]) -> bool:

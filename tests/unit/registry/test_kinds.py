@@ -51,11 +51,19 @@ def test_settings_name_every_kind_that_they_may_have() -> None:
         assert set(mapping) == set(models(union))
 
 
-def test_the_table_loads_no_client_of_a_registry() -> None:
-    """Each program pays for the registries that its configuration has."""
-    code = "import sys, gateway.registry.kinds; print(*sys.modules)"
+@pytest.mark.parametrize("role", ["entry", "sidecar", "worker"])
+def test_a_role_loads_what_its_configuration_uses_and_no_more(role: str) -> None:
+    """Adapters of registries, readers of tokens and of certificates are loaded for those who have some."""
+    code = f"import sys, gateway.app.{role}; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     loaded = set(found.stdout.split())
-    assert "gateway.registry.consul.kind" in loaded
-    clients = {"consul", "requests", "aiohttp", "gateway.registry.http", "gateway.registry.embedded.server"}
-    assert loaded & clients == set()
+    assert "gateway.settings" in loaded
+    optional = {
+        "consul",
+        "requests",
+        "jwt",
+        "cryptography",
+        "gateway.registry.nacos.adapter",
+        "gateway.registry.consul.adapter",
+    }
+    assert loaded & (optional | {"gateway.ruletools.lint", "gateway.ruletools.formats"}) == set()

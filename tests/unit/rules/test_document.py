@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
-from gateway.rules.conditions import COMBINATIONS, OPERATORS, SOURCES, Condition, TimeTest
+from gateway.rules.conditions import COMBINATIONS, SOURCES, Condition, TimeTest
 from gateway.rules.model import Lane, LaneGroup, RulesFile
+from gateway.rules.operators import OPERATORS
 from gateway.rulesources.files import load_rules
 from tests.support.rules import around
 
