@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real servers lint bench fuzz clean
+.PHONY: help demo test test-real servers lint bench fuzz mutants clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,8 +34,11 @@ bench: .venv-bench/.gateway .venv-compiled/.gateway  ## CPU per request beside n
 fuzz: .venv-fuzz/.gateway  ## Look for bytes that the HTTP readers get wrong (SECONDS=60 for each of three targets)
 	@.venv-fuzz/bin/python -m tests.fuzz.run $(or $(SECONDS),60) $(ARGS)
 
+mutants: .venv-mutation/.gateway  ## Break the program in small ways: which breaks does no test notice? (ARGS="--sample 0.1 routing")
+	@.venv-mutation/bin/python -m tests.mutation.run $(ARGS)
+
 clean:  ## Remove the environments and what was built
-	rm -rf $(VENV) .venv-bench .venv-compiled .venv-fuzz build dist *.egg-info
+	rm -rf $(VENV) .venv-bench .venv-compiled .venv-fuzz .venv-mutation mutants build dist *.egg-info
 
 # What takes a while shows that it goes on: a dot every other second.
 comma := ,
@@ -66,6 +69,12 @@ $(VENV)/.dev: $(VENV)/.gateway
 	@echo "installing the fuzzer into .venv-fuzz, once …" >&2
 	@test -x .venv-fuzz/bin/pip || $(PYTHON) -m venv --clear .venv-fuzz
 	$(call patiently,.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev$(comma)fuzz]')
+	@touch $@
+
+.venv-mutation/.gateway: pyproject.toml setup.py build_backend.py
+	@echo "installing the mutation tool into .venv-mutation, once …" >&2
+	@test -x .venv-mutation/bin/pip || $(PYTHON) -m venv --clear .venv-mutation
+	$(call patiently,.venv-mutation/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev$(comma)mutation]')
 	@touch $@
 
 # Not every machine has a wheel of every proxy: the benchmark says which are left out.

@@ -159,6 +159,28 @@ async def test_a_sample_holds_its_share_and_everything_that_failed(origin: Origi
     log.file.close()
 
 
+async def test_what_an_instance_fails_at_is_in_every_sample(origin: Origin, log: Log) -> None:
+    """A 5xx of the instance's own has no cause here, and is no plain answer all the same."""
+    statuses = iter((b"200 OK", b"404 Not Found", b"500 Oops", b"503 Busy"))
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % next(statuses))
+
+    origin.script = script
+    proxy = Proxy()
+    proxy.log = AccessLog(log.file, "entry", JSON, 0.0)
+    async with started(proxy, origin):
+        for _ in range(4):
+            await proxy.get("/A/x")
+        entries = await log.entries(2)
+    assert [(entry["status"], entry["upstream_status"], entry["cause"]) for entry in entries] == [
+        (500, 500, None),
+        (503, 503, None),
+    ]
+    log.file.close()
+
+
 async def test_no_secret_gets_into_the_log(origin: Origin, log: Log) -> None:
     secret = "s3cr3t"
     headers = [

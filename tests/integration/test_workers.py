@@ -128,6 +128,24 @@ async def test_a_reload_reaches_every_worker(gateway: Gateway) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_a_service_that_is_not_routed_to_any_more_is_forgotten_by_every_worker(
+    tmp_path: Path, origin: Origin
+) -> None:
+    """Its connections would stay open else, here for an hour."""
+    gateway = Gateway(tmp_path, origin)
+    gateway.config |= {"workers": 2, "timeouts": {"upstream_idle": "1h"}}
+    try:
+        await gateway.run()
+        for _ in range(20):
+            await gateway.ask("/A/x")
+        await until(lambda: origin.connections >= 2, "a connection of each worker")
+        gateway.write("gateway.yaml", {**gateway.config, "routes": []})
+        await gateway.wait_revision(2)
+        await until(lambda: origin.lost == origin.connections, "its connections to close")
+    finally:
+        await gateway.close()
+
+
 @pytest.mark.parametrize("count", [1, 2])
 async def test_sigterm_drains_under_load_without_a_failed_request(tmp_path: Path, origin: Origin, count: int) -> None:
     gateway = Gateway(tmp_path, origin)

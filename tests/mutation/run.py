@@ -36,6 +36,9 @@ SHOWN = ("survived", "no tests", "suspicious")
 def known(processes: int) -> dict[str, Path]:
     """Every mutant's name, and the file that it is in. Makes those whose file has changed."""
     shutil.rmtree(COPY / "tests", ignore_errors=True)  # a test that is gone is not to kill any more
+    for path in COPY.glob("gateway/**/*.py"):
+        if not path.with_name(f"{path.name}.meta").exists():
+            path.unlink()  # a run that was interrupted may have left half of it
     with redirect_stdout(StringIO()):
         copy_src_dir()
         copy_also_copy_files()
@@ -88,7 +91,9 @@ def place(name: str, path: Path, diff: str) -> str:
 def main() -> None:
     """Takes rooms, modules or mutants; everything without."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("wanted", nargs="*", metavar="ROOM|MODULE|MUTANT", help="routing, proxy.budget, a name that was printed")
+    parser.add_argument(
+        "wanted", nargs="*", metavar="ROOM|MODULE|MUTANT", help="routing, proxy.budget, a name that was printed"
+    )
     parser.add_argument("--sample", type=float, default=1.0, metavar="SHARE", help="of each room's mutants, 0 to 1")
     parser.add_argument("--seed", type=int, default=1, help="which ones: the same for the same seed")
     parser.add_argument("--processes", type=int, default=2, help="mutants that are tried at the same time")
@@ -107,7 +112,9 @@ def main() -> None:
         diff = get_diff_for_mutant(name, path=files[name])
         print(f"\n{place(name, files[name], diff)}: {became[name]}: {name}")
         print("\n".join(line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")))
-    print(f"\n{'room':12}{'mutants':>9}{'killed':>9}{'timeout':>9}{'survived':>9}{'no tests':>9}{'other':>7}{'caught':>9}")
+    print(
+        f"\n{'room':12}{'mutants':>9}{'killed':>9}{'timeout':>9}{'survived':>9}{'no tests':>9}{'other':>7}{'caught':>9}"
+    )
     for each in sorted({room(name) for name in names}):
         counts = Counter(status for name, status in became.items() if room(name) == each)
         total = counts.total()

@@ -32,9 +32,10 @@ class Origins:
 class Setup:
     def __init__(self) -> None:
         self.published: list[Snapshot] = []
-        self.origins: Any = Origins()
+        self.origins = Origins()
         self.traffic = Traffic()
-        self.publisher = Publisher(self.published.append, self.origins, self.traffic, EjectionSettings())
+        origins: Any = self.origins
+        self.publisher = Publisher(self.published.append, origins, self.traffic, EjectionSettings())
 
 
 @pytest.fixture
@@ -125,9 +126,13 @@ async def test_what_is_known_by_name(setup: Setup) -> None:
 
 async def test_who_is_ejected_gets_no_traffic_until_the_service_is_removed(setup: Setup) -> None:
     setup.publisher.service_changed("a", (ONE, TWO))
+
+    def usable() -> tuple[Instance, ...]:
+        return setup.published[-1].services["a"].base.usable
+
     for _ in range(3):
         setup.publisher.ejector.failed("a", ONE, "connect")
-    assert setup.published[-1].services["a"].base.usable == (TWO,)
+    assert usable() == (TWO,)
     setup.publisher.service_removed("a")
     setup.publisher.service_changed("a", (ONE, TWO))
-    assert setup.published[-1].services["a"].base.usable == (ONE, TWO)
+    assert usable() == (ONE, TWO)

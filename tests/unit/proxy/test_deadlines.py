@@ -181,6 +181,23 @@ async def test_an_instance_that_takes_a_body_slowly_is_judged_by_its_rate(wired:
     assert (status(here), b"did not take the request body" in here.written) == (b"504", True)
 
 
+async def test_what_an_instance_was_waited_for_is_not_held_against_the_client(wired: Wired) -> None:
+    """The client may send only while the instance takes: of all else it is not the one to blame."""
+    _, there = wired.instance(takes=False)
+    there.high = 0
+    client, here = wired.client()
+    client.data_received(POST)
+    for _ in range(4):  # four pauses of 19 s are more than the 30 s of grace
+        client.data_received(b"a")
+        wired.turns.settle()
+        elapse(wired, 19.0)
+        there.drain()
+    client.data_received(b"a")
+    elapse(wired, 19.0)
+    assert b"HTTP/1.1" not in here.written
+    assert not there.is_closed
+
+
 async def test_a_client_that_takes_older_answers_slowly_does_not_put_off_the_next_ones_deadline(wired: Wired) -> None:
     wired.instance()
     client, here = wired.client(takes=False)

@@ -1,0 +1,106 @@
+"""A listener that drains: which connections it closes, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from gateway.proxy.server import QUIET, Listener, bind
+from tests.support.fakes import Wired
+
+HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Clock:
+    """The loop of a listener, whose time is the test's."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def time(self) -> float:
+        return self.now
+
+
+class Draining:
+    """A listener without a socket of its own, on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.wired = Wired()
+        self.clock = Clock(self.wired.context.now)
+        loop: Any = self.clock
+        self.wired.context.loop = loop
+        self._socket = bind("127.0.0.1", 0)
+        self.listener = Listener(self._socket, self.wired.context)
+
+    def elapse(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.wired.pass_time(seconds)
+        self.wired.turns.settle()
+
+    async def drain(self) -> bool:
+        """One look; whether nobody is left."""
+        return await self.listener.drain(0.0, 0.0)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+async def draining() -> AsyncIterator[Draining]:
+    draining = Draining()
+    yield draining
+    draining.close()
+
+
+async def test_a_connection_used_a_moment_ago_stays_open(draining: Draining) -> None:
+    """Its client is likely to send the next request just now."""
+    client, here = draining.wired.client()
+    draining.elapse(10 * QUIET)
+    client.data_received(HELLO)
+    draining.elapse(0.9 * QUIET)
+    assert not await draining.drain()
+    assert not here.is_closed
+    draining.elapse(0.1 * QUIET)
+    await draining.drain()
+    assert here.is_closed
+
+
+async def test_a_connection_that_was_never_used_is_closed(draining: Draining) -> None:
+    _, here = draining.wired.client()
+    draining.elapse(QUIET)
+    await draining.drain()
+    assert here.is_closed
+
+
+async def test_a_request_under_way_is_waited_for_and_its_response_says_close(draining: Draining) -> None:
+    instance, _ = draining.wired.instance()
+    client, here = draining.wired.client()
+    client.data_received(GET)
+    draining.elapse(10 * QUIET)
+    assert not await draining.drain()
+    assert not here.is_closed
+    instance.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    draining.wired.turns.settle()
+    assert b"\r\nConnection: close\r\n" in here.written
+    assert here.has_written_eof or here.is_closed
+
+
+async def test_with_nobody_left_it_is_over(draining: Draining) -> None:
+    client, _ = draining.wired.client()
+    assert not await draining.drain()
+    client.connection_lost(None)
+    assert await draining.drain()
+
+
+async def test_a_request_that_came_while_it_looked_is_served(draining: Draining) -> None:
+    """The process was held up: the bytes are there, and are read within the next two turns of the loop."""
+    client, here = draining.wired.client()
+    draining.elapse(10 * QUIET)
+    asyncio.get_running_loop().call_soon(client.data_received, HELLO)
+    await draining.drain()
+    draining.wired.turns.settle()
+    assert b"HTTP/1.1 200 OK\r\n" in here.written
