@@ -7,14 +7,16 @@ never later by whoever wakes up first.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.failures import BUSY, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fault
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.descriptors import OUT_OF_THEM, RESERVE, is_short, tell
 from gateway.proxy.runqueue import RunQueue
-from gateway.proxy.upstream import Upstream
+from gateway.proxy.upstream import Upstream, UpstreamOwner
 from gateway.tls.contexts import UpstreamTLS
 
 STATES: Final = ("active", "idle", "draining", "tunnel")
@@ -22,15 +24,19 @@ Connections = dict[str, tuple[int, int, int, int]]
 """How many connections to each address are in each of these states."""
 
 
-class Busy(Exception):
-    """The instance's connections are all in use, and none came free in time."""
+class NotConnected(Exception):
+    """No connection to an instance: `fault` says what went wrong, the text why (where there is more to say)."""
+
+    def __init__(self, fault: Fault, why: str = "") -> None:
+        self.fault = fault
+        super().__init__(why)
 
 
 class Exhausted(Exception):
     """This process can open no more connections, to whomever."""
 
 
-class Origin:
+class Origin(UpstreamOwner):
     """The connections to one address. The last one released is the first one reused, so that surplus ones age out.
 
     Somebody waits only while no connection is idle and as many as allowed are open.
@@ -46,9 +52,7 @@ class Origin:
         "address",
         "host",
         "is_gone",
-        "outbox",
         "port",
-        "queue",
         "tunnels",
     )
 
@@ -61,8 +65,7 @@ class Origin:
         queue: RunQueue,
         tls: UpstreamTLS | None = None,
     ) -> None:
-        self.outbox = outbox
-        self.queue = queue
+        super().__init__(outbox, queue)
         self.address = instance.address
         self.host = instance.host
         self.port = instance.port
@@ -100,8 +103,8 @@ class Origin:
 
         `is_new`: one that has not been idle, for a request that has met one which the instance had closed.
 
-        Raises OSError (TimeoutError included) when the connection could not be made, ValueError where the host is no name, Busy
-        when none came free, Exhausted where it is not the instance's fault; each within `timeout` seconds.
+        Raises NotConnected if none could be made or none came free, Exhausted if that is not for the instance; each within
+        `timeout` seconds.
         """
         if self._idle and not is_new:
             return self._idle.pop()
@@ -116,7 +119,7 @@ class Origin:
         return await self._make(timeout)
 
     async def _wait(self, timeout: float) -> Upstream | None:
-        """The next connection to come free, or None: leave to make one. Raises Busy."""
+        """The next connection to come free, or None: leave to make one. Raises NotConnected."""
         waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
         self._waiting[waiter] = None
         try:
@@ -125,7 +128,7 @@ class Origin:
         except TimeoutError:
             if waiter.done() and not waiter.cancelled():
                 return waiter.result()  # it came in the very turn in which time was up
-            raise Busy from None
+            raise NotConnected(BUSY) from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._give_back(waiter.result())
@@ -149,6 +152,8 @@ class Origin:
             if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
                 tell()
                 raise Exhausted from error
+            if isinstance(error, (OSError, ValueError)):  # ValueError: a host that cannot even be looked up (`a..b`)
+                raise _not_connected(error) from error
             raise
         return upstream
 
@@ -219,6 +224,12 @@ class Origin:
             else:
                 self._open += 1
                 waiter.set_result(None)
+
+
+def _not_connected(error: OSError | ValueError) -> NotConnected:
+    if isinstance(error, ssl.SSLError):
+        return NotConnected(TLS_ERROR, getattr(error, "verify_message", "") or str(error))
+    return NotConnected(CONNECT_TIMEOUT if isinstance(error, TimeoutError) else CONNECT_ERROR)
 
 
 class Origins:

@@ -7,8 +7,8 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.proxy.context import Limits
 from gateway.proxy.runqueue import SLICE
+from tests.support.bounds import Limits
 from tests.support.fakes import Wired
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -51,7 +51,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 def test_what_can_never_become_a_request(data: bytes, status: int, code: str, detail: str) -> None:
     with pytest.raises(ProtocolError) as error:
         check_partial(data)
-    assert (error.value.status, error.value.code, error.value.detail) == (status, code, detail)
+    assert (error.value.failure.status, error.value.failure.code, error.value.detail) == (status, code, detail)
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_what_was_seen_is_not_looked_at_again(check: object) -> None:
 )
 def test_what_is_too_large(head: bytes, status: int, code: str) -> None:
     error = too_large(head, 256, 100)
-    assert (error.status, error.code) == (status, code)
+    assert (error.failure.status, error.failure.code) == (status, code)
