@@ -26,10 +26,13 @@ SIDECAR_KEY: Final = "gray-sidecar"
 MAX_SERVICE: Final = 256
 """Characters of a service's name that is sent along: a registry may hold anything."""
 
-MISDIRECTED: Final = failures.MISDIRECTED.code.encode()
+MISDIRECTED: Final[bytes] = failures.MISDIRECTED.code.encode()
 UNAVAILABLE: Final = b"unavailable"
 
-STATUS_OF: Final = {MISDIRECTED: failures.MISDIRECTED.status, UNAVAILABLE: failures.CONNECT_FAILED.status}
+STATUS_OF: Final[dict[bytes, int]] = {
+    MISDIRECTED: failures.MISDIRECTED.status,
+    UNAVAILABLE: failures.CONNECT_FAILED.status,
+}
 """The status of each refusal. The field in any other answer is an application's own: that one may have done something."""
 
 

@@ -26,7 +26,7 @@ ERRORS: Final = "errors"
 """It answers with 5xx, not in time, or with nothing that is an answer."""
 CHECK: Final = "check"
 """It does not pass its active checks."""
-MISDIRECTED: Final = failures.MISDIRECTED.code
+MISDIRECTED: Final[str] = failures.MISDIRECTED.code
 """It is not the instance that the registry lists at its address."""
 
 

@@ -74,8 +74,8 @@ def check_partial(data: bytes, start: int = 0) -> None:
     _check_fields(fields)
 
 
-def check_partial_answer(data: bytes, start: int = 0) -> None:
-    """The same for an answer's head. Raises ProtocolError, with a request's status."""
+def check_partial_response(data: bytes, start: int = 0) -> None:
+    """The same for a response's head. Raises ProtocolError, with a request's status."""
     if start < 8 and not data.startswith(b"HTTP/1."[: len(data)]):
         raise ProtocolError(BAD_RESPONSE, "it does not begin with HTTP/1.1 or HTTP/1.0")
     _check_bytes(data, start)
@@ -100,10 +100,10 @@ def malformed(head: bytes) -> ProtocolError:
     return ProtocolError(BAD_REQUEST, "the head is malformed")
 
 
-def malformed_answer(head: bytes) -> ProtocolError:
-    """Why an answer's head that ends with an empty line was not accepted."""
+def malformed_response(head: bytes) -> ProtocolError:
+    """Why a response's head that ends with an empty line was not accepted."""
     try:
-        check_partial_answer(head[:-2])
+        check_partial_response(head[:-2])
     except ProtocolError as error:
         return error
     return ProtocolError(BAD_RESPONSE, "the head is malformed")

@@ -9,7 +9,7 @@ from typing import Final
 from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
-from gateway.http.grammar import STATUS_LINE, check_partial_answer, malformed_answer
+from gateway.http.grammar import STATUS_LINE, check_partial_response, malformed_response
 from gateway.http.lines import MALFORMED, MAX_LENGTH, MAX_OPTIONS, FieldLines, read_options, spans_named, values_named
 
 CHUNKED: Final = -1
@@ -113,7 +113,7 @@ class ResponseReader:
         end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
         if end < 0:
             try:
-                check_partial_answer(data, seen)
+                check_partial_response(data, seen)
             except ProtocolError as error:
                 raise _unusable(error) from None
             if len(data) > self._head_bytes:
@@ -145,10 +145,10 @@ class ResponseReader:
                 continue
             if meaning == CONTENT_LENGTH:
                 if length >= 0:
-                    raise ProtocolError(BAD_RESPONSE, "the instance's answer has more than one Content-Length")
+                    raise ProtocolError(BAD_RESPONSE, "the instance's response has more than one Content-Length")
                 length = field.number
                 if length < 0:
-                    raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's answer is no number")
+                    raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's response is no number")
             elif meaning == PLACE:
                 response.has_places = True
             elif meaning == CONNECTION:
@@ -158,11 +158,11 @@ class ResponseReader:
             elif meaning == TRANSFER_ENCODING:
                 if chunked or field.value.lower() != b"chunked":
                     raise ProtocolError(
-                        BAD_RESPONSE, "the Transfer-Encoding of the instance's answer is not just `chunked`"
+                        BAD_RESPONSE, "the Transfer-Encoding of the instance's response is not just `chunked`"
                     )
                 chunked = True
             elif meaning == MALFORMED:
-                raise _unusable(malformed_answer(data[: end + 4]))
+                raise _unusable(malformed_response(data[: end + 4]))
             else:
                 if meaning == UPGRADE:
                     response.upgrade = field.value
@@ -174,9 +174,9 @@ class ResponseReader:
         if connection and (connection != b"keep-alive" or minor == 0):
             _read_connection(response, lines, connection)
         if chunked and length >= 0:
-            raise ProtocolError(BAD_RESPONSE, "the instance's answer has both Content-Length and Transfer-Encoding")
+            raise ProtocolError(BAD_RESPONSE, "the instance's response has both Content-Length and Transfer-Encoding")
         if chunked and minor == 0:
-            raise ProtocolError(BAD_RESPONSE, "the instance's answer is HTTP/1.0 and has a Transfer-Encoding")
+            raise ProtocolError(BAD_RESPONSE, "the instance's response is HTTP/1.0 and has a Transfer-Encoding")
         if status < 200 or status == 204:
             response.body = 0
             if chunked or length >= 0:
@@ -194,12 +194,12 @@ class ResponseReader:
 
     def _too_large(self) -> ProtocolError:
         most = f"{self._head_bytes} bytes or {self._header_count} fields"
-        return ProtocolError(BAD_RESPONSE, f"the head of the instance's answer has more than {most}")
+        return ProtocolError(BAD_RESPONSE, f"the head of the instance's response has more than {most}")
 
     def _read_status_line(self, line: bytes, head: bytes) -> tuple[int, int]:
         match = STATUS_LINE.fullmatch(line)
         if match is None:
-            raise _unusable(malformed_answer(head))
+            raise _unusable(malformed_response(head))
         found = (int(match[2]), int(match[1]))
         if len(self._status_lines) < _MAX_STATUS_LINES and len(line) <= MAX_LENGTH:
             self._status_lines[line] = found
@@ -207,7 +207,7 @@ class ResponseReader:
 
 
 def _unusable(error: ProtocolError) -> ProtocolError:
-    return ProtocolError(BAD_RESPONSE, f"the head of the instance's answer is malformed: {error.detail}")
+    return ProtocolError(BAD_RESPONSE, f"the head of the instance's response is malformed: {error.detail}")
 
 
 def _read_connection(response: Response, lines: list[bytes], connection: bytes) -> None:
@@ -215,7 +215,7 @@ def _read_connection(response: Response, lines: list[bytes], connection: bytes) 
     options = read_options(connection)
     if options is None:
         raise ProtocolError(
-            BAD_RESPONSE, f"the Connection of the instance's answer has more than {MAX_OPTIONS} options"
+            BAD_RESPONSE, f"the Connection of the instance's response has more than {MAX_OPTIONS} options"
         )
     response.keep_alive = b"close" not in options and (response.minor == 1 or b"keep-alive" in options)
     options -= _STANDING

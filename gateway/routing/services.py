@@ -22,7 +22,7 @@ NOT_IN_GROUP: Final = "not_in_group"
 """Fallback reason: the lane's group does not hold this service."""
 CONNECT_ERROR: Final = "connect_error"
 """Fallback reason: no instance with the tag could be reached for this request: nothing listens, or its application is down."""
-MISDIRECTED: Final = failures.MISDIRECTED.code
+MISDIRECTED: Final[str] = failures.MISDIRECTED.code
 """Fallback reason: what the registry says is an instance with the tag refused the request as meant for somebody else."""
 EJECTED: Final = "ejected"
 """Fallback reason: instances carry the tag and are called healthy, but all have failed here too often."""

@@ -347,7 +347,9 @@ def test_a_request_that_is_built_is_read_as_one_that_arrives(method: str, target
         return request.method, request.host, request.path, request.query, request.param("x"), request.body
 
     arrives = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nX-User: alice\r\n\r\n".encode()
-    assert outcome(lambda: build_request(method, target, [("X-User", "alice")])) == outcome(lambda: read(arrives))
+    assert outcome(lambda: build_request(method, target, [("X-User", "alice")], reader=READER)) == outcome(
+        lambda: read(arrives)
+    )
 
 
 def test_a_url_is_asked_for_as_clients_do() -> None:
