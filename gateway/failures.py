@@ -28,11 +28,11 @@ class Failure:
     def __init__(
         self, code: str, status: int, side: str, *, blames_instance: bool = False, closes: bool = False
     ) -> None:
-        self.code = code
-        self.status = status
-        self.side = side
-        self.blames_instance = blames_instance
-        self.closes = closes
+        self.code: str = code
+        self.status: int = status
+        self.side: str = side
+        self.blames_instance: bool = blames_instance
+        self.closes: bool = closes
         FAILURES[code] = self
 
 
@@ -111,9 +111,9 @@ class Fault:
     __slots__ = ("failure", "is_safe_to_retry", "kind")
 
     def __init__(self, kind: str, failure: Failure, *, is_safe_to_retry: bool = False) -> None:
-        self.kind = kind
-        self.failure = failure
-        self.is_safe_to_retry = is_safe_to_retry
+        self.kind: str = kind
+        self.failure: Failure = failure
+        self.is_safe_to_retry: bool = is_safe_to_retry
         FAULTS[kind] = self
 
 

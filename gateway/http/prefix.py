@@ -1,4 +1,4 @@
-"""Responses to requests whose prefix was stripped: the places they name are the service's own, and the client's lie under the prefix.
+"""Responses to requests whose prefix was stripped: places are the service's own, and the client's lie under the prefix.
 
 What is put right are the fields that lead somewhere: `Location` and `Content-Location` (RFC 9110 §10.2.2, §8.7), the URL of
 `Refresh`, and the `Path` of cookies (RFC 6265 §5.2.4). Bodies are not looked at.
