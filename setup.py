@@ -36,6 +36,7 @@ HOT = [
     "gateway/proxy/exchange.py",
     "gateway/proxy/origin.py",
     "gateway/proxy/own_responses.py",
+    "gateway/proxy/pool.py",
     "gateway/proxy/record.py",
     "gateway/proxy/request_body.py",
     "gateway/proxy/response_body.py",

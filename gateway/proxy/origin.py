@@ -1,8 +1,4 @@
-"""Origins: the upstream connections of one instance, kept alive between exchanges.
-
-Who gets what there is, a connection or leave to make one, is decided at once when something comes free (`_settle`), and
-never later by whoever wakes up first.
-"""
+"""Origins: the upstream connections of one instance, kept alive between exchanges. What `pool` decides is done here."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ from gateway.failures import BUSY, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fa
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.descriptors import OUT_OF_THEM, RESERVE, is_short, tell
+from gateway.proxy.pool import Pool, Waiter
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream, UpstreamOwner
 from gateway.tls.contexts import UpstreamTLS
@@ -37,24 +34,9 @@ class Exhausted(Exception):
 
 
 class Origin(UpstreamOwner):
-    """The connections to one address. The last one released is the first one reused, so that surplus ones age out.
+    """The connections to one address: makes, hands over and closes them as its pool decides."""
 
-    Somebody waits only while no connection is idle and as many as allowed are open.
-    """
-
-    __slots__ = (
-        "_idle",
-        "_limit",
-        "_loop",
-        "_open",
-        "_tls",
-        "_waiting",
-        "address",
-        "host",
-        "is_gone",
-        "port",
-        "tunnels",
-    )
+    __slots__ = ("_loop", "_pool", "_tls", "address", "host", "is_gone", "port", "tunnels")
 
     def __init__(
         self,
@@ -72,47 +54,43 @@ class Origin(UpstreamOwner):
         self._tls = tls
         self.is_gone: bool = False
         self.tunnels: int = 0
-        self._limit = limit
         self._loop = loop
-        self._idle: list[Upstream] = []
-        self._open: int = 0
-        # In the order in which they came. Each is given a connection, or None: leave to make one, counted as open already.
-        self._waiting: dict[asyncio.Future[Upstream | None], None] = {}
+        self._pool = Pool(limit)
 
     @property
     def open(self) -> int:
         """How many connections exist, idle or in use, being made included."""
-        return self._open
+        return self._pool.open
 
     @property
     def idle(self) -> int:
         """How many connections wait for work."""
-        return len(self._idle)
+        return len(self._pool.idle)
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a connection."""
-        return len(self._waiting)
+        return len(self._pool.waiting)
 
     def acquire_nowait(self) -> Upstream | None:
         """An idle connection, or None."""
-        return self._idle.pop() if self._idle else None
+        idle = self._pool.idle
+        return idle.pop() if idle else None
 
     async def acquire(self, timeout: float, is_new: bool = False) -> Upstream:
-        """An idle connection, a new one, or the next one to come free where the limit is reached.
+        """An idle connection, a new one, or the next one to come free if the limit is reached.
 
         `is_new`: one that has not been idle, for a request that has met one which the instance had closed.
 
         Raises NotConnected if none could be made or none came free, Exhausted if that is not for the instance; each within
         `timeout` seconds.
         """
-        if self._idle and not is_new:
-            return self._idle.pop()
-        if self._idle and self._open >= self._limit:
-            self._idle.pop(0).close()  # its place is wanted
-        if self._open < self._limit:
-            self._open += 1
-        else:
+        verdict = self._pool.ask(is_new)
+        if verdict.to_close is not None:
+            verdict.to_close.close()
+        if verdict.upstream is not None:
+            return verdict.upstream
+        if not verdict.may_open:
             upstream = await self._wait(timeout)
             if upstream is not None:
                 return upstream
@@ -120,8 +98,8 @@ class Origin(UpstreamOwner):
 
     async def _wait(self, timeout: float) -> Upstream | None:
         """The next connection to come free, or None: leave to make one. Raises NotConnected."""
-        waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
-        self._waiting[waiter] = None
+        waiter: Waiter = self._loop.create_future()
+        self._pool.waiting[waiter] = None
         try:
             async with asyncio.timeout(timeout):
                 return await waiter
@@ -134,7 +112,7 @@ class Origin(UpstreamOwner):
                 self._give_back(waiter.result())
             raise
         finally:
-            self._waiting.pop(waiter, None)
+            self._pool.waiting.pop(waiter, None)
 
     async def _make(self, timeout: float) -> Upstream:
         """A new connection; it is counted as open already."""
@@ -176,17 +154,17 @@ class Origin(UpstreamOwner):
             upstream.close()
             return
         upstream.idle_since = now
-        self._idle.append(upstream)
-        if self._waiting:
-            self._settle()
+        self._pool.idle.append(upstream)
+        if self._pool.waiting:
+            self._deal_out()
 
     def lost(self, upstream: Upstream) -> None:
         """Notes that a connection closed, whatever it was doing."""
         if upstream.is_detached:
             self.tunnels -= 1
             return
-        if upstream in self._idle:
-            self._idle.remove(upstream)
+        if upstream in self._pool.idle:
+            self._pool.idle.remove(upstream)
         self._give_back(None)
 
     def detach(self, upstream: Upstream) -> None:
@@ -201,29 +179,27 @@ class Origin(UpstreamOwner):
 
     def close_idle(self, before: float) -> None:
         """Closes the connections that have been idle since before this time."""
-        while self._idle and self._idle[0].idle_since <= before:
-            self._idle.pop(0).close()
+        for upstream in self._pool.aged(before):
+            upstream.close()
 
     def _give_back(self, upstream: Upstream | None) -> None:
         """Takes back a connection that was handed over and not used, or (None) the place of one that is not open any more."""
         if upstream is not None:
             self.release(upstream, self._loop.time())
             return
-        self._open -= 1
-        self._settle()
+        self._pool.put(None)
+        self._deal_out()
 
-    def _settle(self) -> None:
-        """Gives what there is to those that wait, in the order in which they came."""
-        while self._waiting and (self._idle or self._open < self._limit):
-            waiter = next(iter(self._waiting))
-            del self._waiting[waiter]
-            if waiter.cancelled():
-                continue
-            if self._idle:
-                waiter.set_result(self._idle.pop())
-            else:
-                self._open += 1
-                waiter.set_result(None)
+    def _deal_out(self) -> None:
+        """Gives what there is to those that wait."""
+        grants = self._pool.assign()
+        while grants:
+            for grant in grants:
+                if grant.waiter.cancelled():
+                    self._pool.put(grant.upstream)
+                else:
+                    grant.waiter.set_result(grant.upstream)
+            grants = self._pool.assign()
 
 
 def _not_connected(error: OSError | ValueError) -> NotConnected:

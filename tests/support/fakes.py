@@ -208,7 +208,7 @@ class Wired:
         upstream = Upstream(origin)
         transport = FakeTransport(upstream, takes)
         upstream.connection_made(transport)
-        origin._open += 1
+        origin._pool.open += 1
         origin.release(upstream, self.context.now)
         return upstream, transport
 
