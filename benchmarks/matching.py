@@ -17,8 +17,9 @@ from typing import Any
 
 from gateway.cli.output import print_table
 from gateway.cli.version import is_compiled
-from gateway.http.request import HeadReader, Request
+from gateway.http.head_reader import HeadReader
 from gateway.rules.compile import compile_rules
+from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
@@ -99,10 +100,10 @@ def microseconds(rules: CompiledRules, several: list[bytes], count: int) -> floa
     rounds: list[float] = []
     match = rules.match
     for _ in range(ROUNDS):
-        requests: list[Request] = []
+        requests: list[MatchContext] = []
         for number, head in enumerate(several):
-            request = reader.read(head, f"10.{number % count // 250 % 250}.{number % count % 250}.7")
-            requests.append(request)
+            address = f"10.{number % count // 250 % 250}.{number % count % 250}.7"
+            requests.append(MatchContext(reader.read(head), address))
         gc.collect()
         gc.disable()
         started = time.process_time()

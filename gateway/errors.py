@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.failures import Failure
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -57,14 +59,9 @@ class RegistryError(GatewayError):
 
 
 class ProtocolError(Exception):
-    """An HTTP message that must not be forwarded.
+    """An HTTP message that must not be forwarded: why, and a sentence for a person."""
 
-    `status` is the answer (400, 413, 414, 431, 501, 505 for requests; 502 for an upstream's answer), `code` the stable
-    name of the cause that `docs/errors.md` explains. After it the connection is closed: its framing is lost.
-    """
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        self.status = status
-        self.code = code
+    def __init__(self, failure: Failure, detail: str) -> None:
+        self.failure = failure
         self.detail = detail
-        super().__init__(f"{status} {code}: {detail}")
+        super().__init__(f"{failure.status} {failure.code}: {detail}")

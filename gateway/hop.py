@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
+from gateway import failures
+
 FIELD: Final = b"x-gray-hop"
 """The field's name in lower case."""
 _LINE: Final = "X-Gray-Hop: "
@@ -24,10 +26,13 @@ SIDECAR_KEY: Final = "gray-sidecar"
 MAX_SERVICE: Final = 256
 """Characters of a service's name that is sent along: a registry may hold anything."""
 
-MISDIRECTED: Final = b"misdirected"
+MISDIRECTED: Final[bytes] = failures.MISDIRECTED.code.encode()
 UNAVAILABLE: Final = b"unavailable"
 
-STATUS_OF: Final = {MISDIRECTED: 421, UNAVAILABLE: 502}
+STATUS_OF: Final[dict[bytes, int]] = {
+    MISDIRECTED: failures.MISDIRECTED.status,
+    UNAVAILABLE: failures.CONNECT_FAILED.status,
+}
 """The status of each refusal. The field in any other answer is an application's own: that one may have done something."""
 
 

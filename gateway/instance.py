@@ -26,14 +26,14 @@ class Instance:
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     address: str = field(init=False, compare=False)
     """`host:port`, IPv6 hosts in brackets: the instance's identity."""
-    hop: bytes = field(init=False, compare=False, repr=False)
+    target_line: bytes = field(init=False, compare=False, repr=False)
     """The field line that tells a sidecar there which instance a request is meant for."""
 
     def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
         object.__setattr__(self, "address", f"{host}:{self.port}")
         target = hop.target(self.tag, self.metadata.get(hop.SIDECAR_KEY, ""))
-        object.__setattr__(self, "hop", hop.line(target))
+        object.__setattr__(self, "target_line", hop.line(target))
 
     def as_row(self) -> tuple[str, int, str, float, bool, bool, dict[str, str]]:
         """The arguments that make it again, as built-in types."""

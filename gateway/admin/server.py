@@ -19,7 +19,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from gateway.admin.endpoints import ANY, taking
 from gateway.admin.views import Sources
 from gateway.errors import ProtocolError
-from gateway.http.request import HeadReader, Request
+from gateway.http.head_reader import HeadReader, build_request
+from gateway.http.request import Request
 from gateway.printable import printable
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
@@ -116,13 +117,14 @@ class AdminServer:
             return problem(404, "no_lanes", "a sidecar has no lanes to explain: ask the entry gateway")
 
         def explained() -> dict[str, object]:
-            request, content = _request_of(body, self._sources.reader)
-            return explain(request, content)
+            return explain(*_asked(body, self._sources.reader))
 
         try:
             return web.json_response(await self._work.run(explained))
         except ProtocolError as error:
-            return problem(error.status, error.code, f"the gateway would refuse this request: {error.detail}")
+            return problem(
+                error.failure.status, error.failure.code, f"the gateway would refuse this request: {error.detail}"
+            )
 
 
 @web.middleware
@@ -141,8 +143,8 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return problem(500, "internal_error", "the gateway has a fault; its log says more")
 
 
-def _request_of(body: Any, reader: HeadReader | None) -> tuple[Request, bytes]:
-    """The request that an explain body describes, and its own body. Raises Rejected, and ProtocolError."""
+def _asked(body: Any, reader: HeadReader | None) -> tuple[Request, str, bytes]:
+    """The request that an explain body describes, who asks, and its own body. Raises Rejected, and ProtocolError."""
     if not isinstance(body, dict):
         raise _bad_explain("the body is not an object")
     unknown = set(body) - {"method", "url", "headers", "client_ip", "body"}
@@ -162,7 +164,8 @@ def _request_of(body: Any, reader: HeadReader | None) -> tuple[Request, bytes]:
     except ValueError:
         raise _bad_explain(f"client_ip {shown(client_ip)} is no IP address") from None
     try:
-        return Request.build(method, url, headers, address, reader, content.encode()), content.encode()
+        data = content.encode()
+        return build_request(method, url, headers, reader=reader, body=data), address, data
     except ValueError:
         raise _bad_explain(f"url {shown(url)} is no URL") from None
 

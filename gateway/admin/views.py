@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from gateway.admin.rules import RulesApi
-from gateway.http.request import HeadReader, Request
+from gateway.http.head_reader import HeadReader
+from gateway.http.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +31,5 @@ class Sources:
     """What changes rules; None where there are none to change."""
     reader: HeadReader | None = None
     """Reads requests to explain, as the listener would."""
-    explain: Callable[[Request, bytes], dict[str, object]] | None = None
-    """None where there is nothing to explain (a sidecar has no lanes of its own)."""
+    explain: Callable[[Request, str, bytes], dict[str, object]] | None = None
+    """Of a request, who asks, and its body. None if there is nothing to explain (a sidecar has no lanes of its own)."""

@@ -44,7 +44,7 @@ from gateway.control.watch import Watcher
 from gateway.control.workers import Workers
 from gateway.daemons import failures, keep_running
 from gateway.errors import ConfigError
-from gateway.http.request import HeadReader, Request
+from gateway.http.head_reader import HeadReader, build_request
 from gateway.instance import Instance
 from gateway.proxy.origin import Connections
 from gateway.registry.embedded.handover import dump
@@ -143,8 +143,8 @@ class EntryGateway:
             metrics=collector.exposition,
             refresh=None if self._workers is None else self._workers.refresh,
             reader=self._reader(),
-            explain=lambda request, body: explain(
-                self._plane.router, self._plane.rules, self._plane.around, request, body
+            explain=lambda request, client_ip, body: explain(
+                self._plane.router, self._plane.rules, self._plane.around, request, client_ip=client_ip, body=body
             ),
             rules=self._book.api(self._reloader, self._reload, lambda: self._plane.around, lambda: self._settings),
             names=settings.allowed_hosts,
@@ -451,5 +451,5 @@ def explain_files(
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     debug = None if settings.debug is None else DebugAccess(settings.debug.secret)
     router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted), debug=debug)
-    request = Request.build(method, url, headers, client_ip, make_reader(settings), body)
-    return explain(router, draft, around, request, body)
+    request = build_request(method, url, headers, reader=make_reader(settings), body=body)
+    return explain(router, draft, around, request, client_ip=client_ip, body=body)

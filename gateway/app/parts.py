@@ -7,17 +7,18 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
-from gateway.http.request import HeadReader
+from gateway.http.head_reader import HeadReader
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Limits, Router, Timeouts
+from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.kinds import kind_of
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.explain import describe_pools
-from gateway.routing.routes import Reply, Route, RouteTable
+from gateway.routing.router import Router
+from gateway.routing.routes import Route, RouteResponse, RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import (
@@ -46,40 +47,40 @@ def make_context(
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
     return Context(
-        router,
-        origins,
-        traffic,
-        settings.carriers.header,
-        Timeouts(
-            timeouts.head,
-            timeouts.body_idle,
-            timeouts.connect,
-            timeouts.answer,
-            timeouts.keep_alive,
-            timeouts.upstream_idle,
-            timeouts.body_grace,
-            timeouts.tunnel_idle,
+        router=router,
+        origins=origins,
+        traffic=traffic,
+        tag_header=settings.carriers.header,
+        timeouts=Timeouts(
+            head=timeouts.head,
+            body_idle=timeouts.body_idle,
+            body_grace=timeouts.body_grace,
+            connect=timeouts.connect,
+            response=timeouts.answer,
+            keep_alive=timeouts.keep_alive,
+            upstream_idle=timeouts.upstream_idle,
+            tunnel_idle=timeouts.tunnel_idle,
         ),
-        Limits(
-            limits.head_bytes,
-            limits.header_count,
-            limits.target_bytes,
-            limits.pipelined_bytes,
-            limits.body_rate,
-            limits.connections,
-            limits.connections_per_client,
-            limits.in_flight,
-            limits.inspected_bytes,
-            limits.tunnels,
-            limits.tunnels_per_client,
+        limits=Limits(
+            head_bytes=limits.head_bytes,
+            header_count=limits.header_count,
+            target_bytes=limits.target_bytes,
+            pipelined_bytes=limits.pipelined_bytes,
+            body_rate=limits.body_rate,
+            connections=limits.connections,
+            connections_per_client=limits.connections_per_client,
+            in_flight=limits.in_flight,
+            inspected_bytes=limits.inspected_bytes,
+            tunnels=limits.tunnels,
+            tunnels_per_client=limits.tunnels_per_client,
         ),
-        RetryBudget(retries.attempts, retries.share, retries.minimum),
-        learn,
-        make_log(settings, name, log_file),
-        name,
-        scheme,
-        debug_header(settings),
-        ejector,
+        budget=RetryBudget(attempts=retries.attempts, share=retries.share, minimum=retries.minimum),
+        learn=learn,
+        log=make_log(settings, name, log_file),
+        name=name,
+        scheme=scheme,
+        debug_header=debug_header(settings),
+        ejector=ejector,
     )
 
 
@@ -126,13 +127,13 @@ def make_routes(settings: GatewaySettings) -> RouteTable:
 
 def _make_route(route: RouteSettings) -> Route:
     respond = route.respond
-    reply = None if respond is None else Reply(respond.status, respond.body.encode(), respond.headers)
+    response = None if respond is None else RouteResponse(respond.status, respond.body.encode(), respond.headers)
     return Route(
         route.path,
         route.service or "",
         route.strip_prefix,
         route.host or "",
-        reply,
+        response,
         route.inspect_body,
         route.restore_prefix,
     )

@@ -14,8 +14,8 @@ from gateway.claims.jwks import TokenKey, read_keys
 from gateway.files import read_file
 from gateway.http.content import read_json
 from gateway.http.grammar import field_pattern
-from gateway.http.request import Request
 from gateway.rules.checks import NO_CLAIMS
+from gateway.rules.context import MatchContext
 from gateway.settings import TokenSettings
 
 MAX_TOKEN: Final = 8192
@@ -33,9 +33,9 @@ class TokenReader:
         for key in settings.keys:
             self._keys.extend(read_keys(read_file(Path(key.file)), key.algorithm))
 
-    def __call__(self, request: Request) -> Mapping[str, Any]:
+    def __call__(self, context: MatchContext) -> Mapping[str, Any]:
         """The claims of the request's token; empty where there is none, or one that is not accepted. Never raises."""
-        value = request.header(self._pattern)
+        value = context.request.header(self._pattern)
         if value is None or len(value) > MAX_TOKEN:
             return NO_CLAIMS
         scheme, space, token = value.partition(" ")

@@ -45,7 +45,7 @@ class Checks:
             del self._there[service]
         check = self._wanted.get(service)
         asked = () if check is None else [item for item in instances if item.enabled and item.weight > 0]
-        wanted = {(service, item.address, item.hop): item for item in asked}
+        wanted = {(service, item.address, item.target_line): item for item in asked}
         self._stop(service, set(wanted))
         for key, instance in wanted.items():
             if check is not None and key not in self._tasks:
@@ -72,7 +72,7 @@ class Checks:
             tls = self._secured.get(service)
             # As requests do, for a sidecar to know that this one is meant, and one of its mesh asks.
             is_fine = await answers_well(
-                self._session, service, instance, check.path, check.timeout, tls, hop.fields(instance.hop)
+                self._session, service, instance, check.path, check.timeout, tls, hop.fields(instance.target_line)
             )
             row = row + 1 if is_fine is was_fine else 1
             was_fine = is_fine

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gateway import failures
 from gateway.instance import Instance
 from gateway.tags import BASE
 
@@ -25,7 +26,7 @@ ERRORS: Final = "errors"
 """It answers with 5xx, not in time, or with nothing that is an answer."""
 CHECK: Final = "check"
 """It does not pass its active checks."""
-MISDIRECTED: Final = "misdirected"
+MISDIRECTED: Final[str] = failures.MISDIRECTED.code
 """It is not the instance that the registry lists at its address."""
 
 
@@ -215,7 +216,7 @@ class Ejector:
             there = {instance.address: instance for instance in instances}
             for key in [key for key in self.records if key[0] == service]:
                 record, instance = self.records[key], there.get(key[1])
-                if instance is None or instance.hop != record.hop:
+                if instance is None or instance.target_line != record.hop:
                     self.records.pop(key).cancel()
                 elif not instance.is_usable:
                     record.is_listed_down = True
@@ -249,10 +250,10 @@ class Ejector:
     def _record(self, service: str, instance: Instance) -> _Record:
         key = (service, instance.address)
         record = self.records.get(key)
-        if record is None or record.hop != instance.hop:
+        if record is None or record.hop != instance.target_line:
             if record is not None:
                 record.cancel()
-            record = self.records[key] = _Record(instance.hop)
+            record = self.records[key] = _Record(instance.target_line)
         return record
 
     def _is_clear(self, record: _Record) -> bool:

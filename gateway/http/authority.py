@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.failures import BAD_HOST
 
 MAX_PORT: Final = 65535
 
@@ -26,7 +27,7 @@ def host_of(authority: bytes) -> str:
     port: bytes | None = match[2]
     # RFC 3986 §3.2.3: a port may be empty.
     if port and (len(port) > 5 or int(port) > MAX_PORT):
-        raise ProtocolError(400, "bad_host", f"the host's port is more than {MAX_PORT}")
+        raise ProtocolError(BAD_HOST, f"the host's port is more than {MAX_PORT}")
     name = host.decode("ascii").lower()
     if name[0] == "[":
         try:
@@ -39,4 +40,4 @@ def host_of(authority: bytes) -> str:
 
 
 def _refused() -> ProtocolError:
-    return ProtocolError(400, "bad_host", "the host is not `name`, `name:port`, or an IPv6 address in brackets")
+    return ProtocolError(BAD_HOST, "the host is not `name`, `name:port`, or an IPv6 address in brackets")

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.failures import BAD_CHUNK
 from gateway.http.grammar import TOKEN, VALUE
 
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\' + VALUE + rb')*+"'
@@ -165,4 +166,4 @@ class ChunkedReader:
 
 
 def _refused(detail: str) -> ProtocolError:
-    return ProtocolError(400, "bad_chunk", detail)
+    return ProtocolError(BAD_CHUNK, detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import ProtocolError
+from gateway.failures import BAD_FRAMING, UNKNOWN_CODING
 
 
 def check_framing(lengths: int, codings: int, coding: bytes, version: int) -> None:
@@ -13,18 +14,18 @@ def check_framing(lengths: int, codings: int, coding: bytes, version: int) -> No
     if codings:
         names = [part.strip(b" \t") for part in coding.lower().split(b",")]
         if b"" in names:
-            raise ProtocolError(400, "bad_framing", "Transfer-Encoding is empty, or has an empty element")
+            raise ProtocolError(BAD_FRAMING, "Transfer-Encoding is empty, or has an empty element")
         if names != [b"chunked"]:
             if names.count(b"chunked") > 1:
-                raise ProtocolError(400, "bad_framing", "Transfer-Encoding says `chunked` more than once")
+                raise ProtocolError(BAD_FRAMING, "Transfer-Encoding says `chunked` more than once")
             if b"chunked" in names and names[-1] != b"chunked":
-                raise ProtocolError(400, "bad_framing", "`chunked` is not the last transfer coding")
+                raise ProtocolError(BAD_FRAMING, "`chunked` is not the last transfer coding")
             if b"chunked" in names and b"identity" in names:
-                raise ProtocolError(400, "bad_framing", "Transfer-Encoding says both `identity` and `chunked`")
-            raise ProtocolError(501, "unknown_coding", "the only transfer coding accepted is `chunked`, alone")
+                raise ProtocolError(BAD_FRAMING, "Transfer-Encoding says both `identity` and `chunked`")
+            raise ProtocolError(UNKNOWN_CODING, "the only transfer coding accepted is `chunked`, alone")
         if lengths:
-            raise ProtocolError(400, "bad_framing", "there are both Content-Length and Transfer-Encoding")
+            raise ProtocolError(BAD_FRAMING, "there are both Content-Length and Transfer-Encoding")
         if version == 0:
-            raise ProtocolError(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding")
+            raise ProtocolError(BAD_FRAMING, "HTTP/1.0 has no Transfer-Encoding")
     elif lengths > 1:
-        raise ProtocolError(400, "bad_framing", "there is more than one Content-Length")
+        raise ProtocolError(BAD_FRAMING, "there is more than one Content-Length")

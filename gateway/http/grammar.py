@@ -10,6 +10,19 @@ import re
 from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.failures import (
+    BAD_CHARACTER,
+    BAD_FIELD,
+    BAD_LINE_END,
+    BAD_REQUEST,
+    BAD_REQUEST_LINE,
+    BAD_RESPONSE,
+    BAD_VERSION,
+    HEAD_TOO_LARGE,
+    METHOD_TOO_LONG,
+    OBS_FOLD,
+    TARGET_TOO_LONG,
+)
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 VALUE: Final = rb"[\t -~\x80-\xff]"
@@ -61,10 +74,10 @@ def check_partial(data: bytes, start: int = 0) -> None:
     _check_fields(fields)
 
 
-def check_partial_answer(data: bytes, start: int = 0) -> None:
-    """The same for an answer's head. Raises ProtocolError, with a request's status."""
+def check_partial_response(data: bytes, start: int = 0) -> None:
+    """The same for a response's head. Raises ProtocolError, with a request's status."""
     if start < 8 and not data.startswith(b"HTTP/1."[: len(data)]):
-        raise ProtocolError(400, "bad_answer", "it does not begin with HTTP/1.1 or HTTP/1.0")
+        raise ProtocolError(BAD_RESPONSE, "it does not begin with HTTP/1.1 or HTTP/1.0")
     _check_bytes(data, start)
     first, fields = _new_lines(data, start)
     if first is not None and STATUS_LINE.fullmatch(first) is None:
@@ -74,7 +87,7 @@ def check_partial_answer(data: bytes, start: int = 0) -> None:
             if _ANY_STATUS_LINE.fullmatch(first)
             else "the status line is not `HTTP/1.1 200 text`"
         )
-        raise ProtocolError(400, "bad_answer", what)
+        raise ProtocolError(BAD_RESPONSE, what)
     _check_fields(fields)
 
 
@@ -84,16 +97,16 @@ def malformed(head: bytes) -> ProtocolError:
         check_partial(head[:-2])
     except ProtocolError as error:
         return error
-    return ProtocolError(400, "bad_request", "the head is malformed")
+    return ProtocolError(BAD_REQUEST, "the head is malformed")
 
 
-def malformed_answer(head: bytes) -> ProtocolError:
-    """Why an answer's head that ends with an empty line was not accepted."""
+def malformed_response(head: bytes) -> ProtocolError:
+    """Why a response's head that ends with an empty line was not accepted."""
     try:
-        check_partial_answer(head[:-2])
+        check_partial_response(head[:-2])
     except ProtocolError as error:
         return error
-    return ProtocolError(400, "bad_answer", "the head is malformed")
+    return ProtocolError(BAD_RESPONSE, "the head is malformed")
 
 
 def too_large(head: bytes, head_bytes: int, target_bytes: int) -> ProtocolError:
@@ -105,20 +118,20 @@ def too_large(head: bytes, head_bytes: int, target_bytes: int) -> ProtocolError:
     end = head.find(b"\r\n")
     target = (len(head) if end < 0 else end - len(" HTTP/1.1")) - head.find(b" ") - 1
     if target > target_bytes:
-        return ProtocolError(414, "target_too_long", f"the target is longer than {target_bytes} bytes")
-    return ProtocolError(431, "head_too_large", f"the head is longer than {head_bytes} bytes")
+        return ProtocolError(TARGET_TOO_LONG, f"the target is longer than {target_bytes} bytes")
+    return ProtocolError(HEAD_TOO_LARGE, f"the head is longer than {head_bytes} bytes")
 
 
 def _check_method(data: bytes) -> None:
     method = _METHOD.match(data, 0, MAX_METHOD + 1)
     if method is None:
-        raise ProtocolError(400, "bad_request_line", "this is not HTTP/1.1: it does not begin with a method")
+        raise ProtocolError(BAD_REQUEST_LINE, "this is not HTTP/1.1: it does not begin with a method")
     end = method.end()
     if end > MAX_METHOD:
         # RFC 9112 §3: 501 for a method longer than any that is known.
-        raise ProtocolError(501, "method_too_long", f"the method is longer than {MAX_METHOD} bytes")
+        raise ProtocolError(METHOD_TOO_LONG, f"the method is longer than {MAX_METHOD} bytes")
     if end < len(data) and data[end] not in b" \r":
-        raise ProtocolError(400, "bad_request_line", "this is not HTTP/1.1: no space follows the method")
+        raise ProtocolError(BAD_REQUEST_LINE, "this is not HTTP/1.1: no space follows the method")
 
 
 def _check_bytes(data: bytes, start: int) -> None:
@@ -127,13 +140,13 @@ def _check_bytes(data: bytes, start: int) -> None:
         return
     what = found[0]
     if what == b"\n":
-        raise ProtocolError(400, "bad_line_end", "a line ends with a bare LF, not with CRLF")
+        raise ProtocolError(BAD_LINE_END, "a line ends with a bare LF, not with CRLF")
     if what == b"\r":
-        raise ProtocolError(400, "bad_line_end", "a CR is not followed by LF")
+        raise ProtocolError(BAD_LINE_END, "a CR is not followed by LF")
     if what == b"\0":
-        raise ProtocolError(400, "bad_character", "there is a NUL byte in the head")
-    where = "bad_field" if data.find(b"\r\n", 0, found.start()) >= 0 else "bad_request_line"
-    raise ProtocolError(400, where, f"there is a control character ({what[0]:#04x}) in the head")
+        raise ProtocolError(BAD_CHARACTER, "there is a NUL byte in the head")
+    where = BAD_FIELD if data.find(b"\r\n", 0, found.start()) >= 0 else BAD_REQUEST_LINE
+    raise ProtocolError(where, f"there is a control character ({what[0]:#04x}) in the head")
 
 
 def _new_lines(data: bytes, start: int) -> tuple[bytes | None, list[bytes]]:
@@ -150,18 +163,16 @@ def _check_request_line(line: bytes) -> None:
     match = _ANY_REQUEST_LINE.fullmatch(line)
     if match is None and _RAW_REQUEST_LINE.fullmatch(line):
         what = "the target has a character that must be percent-encoded: a space, or one that is not ASCII"
-        raise ProtocolError(400, "bad_request_line", what)
+        raise ProtocolError(BAD_REQUEST_LINE, what)
     if match is None or match[2] == b"0":
-        raise ProtocolError(400, "bad_request_line", "the request line is not `METHOD target HTTP/1.1`")
+        raise ProtocolError(BAD_REQUEST_LINE, "the request line is not `METHOD target HTTP/1.1`")
     if match[2] != b"1" or match[3] not in b"01":
-        raise ProtocolError(505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise ProtocolError(BAD_VERSION, "only HTTP/1.1 and HTTP/1.0 are spoken here")
 
 
 def _check_fields(lines: list[bytes]) -> None:
     for line in lines:
         if line[:1] in (b" ", b"\t"):
-            raise ProtocolError(
-                400, "obs_fold", "a field line begins with white space: values on several lines are not taken"
-            )
+            raise ProtocolError(OBS_FOLD, "a field line begins with white space: values on several lines are not taken")
         if _FIELD_LINE.fullmatch(line) is None:
-            raise ProtocolError(400, "bad_field", "a field line is not `name: value`")
+            raise ProtocolError(BAD_FIELD, "a field line is not `name: value`")

@@ -1,6 +1,6 @@
 """What the fields of a request mean to this program: one table, an entry a name.
 
-A field of the program's own is an entry here, and in `response` if it is answered, too.
+A field of the program's own is an entry here, and in `response` if it is responded with, too.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"x-b3-traceid": B3_TRACE_ID,
     hop.FIELD: HOP,
     b"via": VIA,
-    # The program's own: what it answers under this name, and a secret, under the name that it has by default.
+    # The program's own: what it responds with under this name, and a secret, under the name that it has by default.
     b"x-gray-explain": DROP,
     b"x-gray-debug": DROP,
 }

@@ -1,4 +1,4 @@
-"""Answers from behind a stripped prefix: the places they name are the service's own, and the client's lie under the prefix.
+"""Responses to requests whose prefix was stripped: places are the service's own, and the client's lie under the prefix.
 
 What is put right are the fields that lead somewhere: `Location` and `Content-Location` (RFC 9110 §10.2.2, §8.7), the URL of
 `Refresh`, and the `Path` of cookies (RFC 6265 §5.2.4). Bodies are not looked at.
@@ -37,7 +37,7 @@ class Prefix:
             self._hosts.add(_plain(forwarded.value(FORWARDED_HOST).partition(b",")[0].strip(b" \t")))
 
     def restore(self, response: Response, data: bytes) -> bytes:
-        """Cuts from the answer's head in `data` what names another place to the client, and returns it anew.
+        """Cuts from the response's head in `data` what names another place to the client, and returns it anew.
 
         The field lines returned are each led by CRLF. All cookies are among them as soon as one is, because their order
         counts.

@@ -1,78 +1,22 @@
-"""One request's head: what the proxy must know to frame it, and what routing and rules may ask of it.
-
-`HeadReader.read` judges a head once, on the hot path: one match for the grammar, one scan for the fields that mean
-something to a proxy. Everything else (parameters, cookies, any header a rule names) is looked up when asked for.
-"""
+"""One request's head as it was judged (`head_reader`): what the proxy must know to frame it, and what may be asked of it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Container
+from typing import Final
 
-from gateway.errors import ProtocolError
-from gateway.http.authority import host_of
-from gateway.http.forwarded import FORWARDED, Forwarded
-from gateway.http.framing import check_framing
-from gateway.http.grammar import REQUEST_LINE, field_pattern, malformed
+from gateway.http.forwarded import Forwarded
+from gateway.http.grammar import field_pattern
 from gateway.http.lines import (
-    MALFORMED,
-    MAX_LENGTH,
-    MAX_OPTIONS,
-    FieldLine,
-    FieldLines,
-    read_options,
     spans_named,
-    values_named,
 )
-from gateway.http.meanings import (
-    B3,
-    B3_TRACE_ID,
-    BAGGAGE,
-    CONNECTION,
-    CONTENT_LENGTH,
-    DEBUG,
-    DROP,
-    EXPECT,
-    FAMILY_MEANINGS,
-    HOP,
-    HOST,
-    MEANINGS,
-    REQUEST_ID,
-    TAG,
-    TRACEPARENT,
-    TRACESTATE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    VIA,
-)
-from gateway.http.target import PERCENT, PLUS, find_parameter, match_path, parse_cookies, parse_query
-from gateway.http.tracing import judge_trace
-from gateway.telemetry.tracecontext import trace_id_of
+from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
 
-# Connection options that name no field to be removed (RFC 9110 §7.6.1): those with a meaning, and fields that a sender may
-# not have removed. The fields that the reader gives a meaning are not in its gift either: carriers and forwarding fields
-# are ours to write (CVE-2024-45410 is what happens otherwise).
-_STANDING: Final = frozenset({b"cookie", b"authorization", b"close", b"keep-alive", b"upgrade"})
-
-_HOST: Final = frozenset({b"host"})
-_ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_URL: Final = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 _COOKIE: Final = field_pattern(rb"cookie")
-
-# TRACE would show cookies and credentials to scripts (RFC 9110 §9.3.8); CONNECT would make this an open proxy.
-_REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
-_METHODS: Final[dict[bytes, str]] = {
-    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-}
-_MAX_AUTHORITIES: Final = 1024
-"""Host values remembered as sound."""
 
 PSEUDONYM: Final = b"gray-gateway"
 """How this program calls itself in `Via` (RFC 9110 §7.6.3)."""
-MAX_HOPS: Final = 20
-"""Times that a request may have passed this program. Every hop from service to service counts two, where the services
-forward all headers; a request that a route leads back here counts up until it is refused."""
 
 CHUNKED: Final = -1
 """`Request.body` of a chunked body."""
@@ -86,9 +30,7 @@ class Request:
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
 
-    What rules may ask beside the head is put in by whoever knows it: `service` (where the request goes), `caller` and
-    `caller_tag` (who calls, at a sidecar), `content` (the parsed body; `is_inspected` once it was looked at) and `claims`
-    (of its token, None until they are asked for).
+    `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
     """
 
     __slots__ = (
@@ -99,21 +41,15 @@ class Request:
         "b3_trace_id",
         "baggage",
         "body",
-        "caller",
-        "caller_tag",
-        "claims",
-        "client_ip",
-        "content",
         "cuts",
         "debug",
         "expects_continue",
         "forwarded",
         "head",
-        "hop",
         "host",
-        "is_inspected",
         "keep_alive",
         "line_end",
+        "meant_instance",
         "method",
         "path",
         "query",
@@ -121,7 +57,6 @@ class Request:
         "request_id",
         "rewrites_host",
         "rewrites_length",
-        "service",
         "tag",
         "target",
         "traceparent",
@@ -129,12 +64,11 @@ class Request:
         "version",
     )
 
-    def __init__(self, head: bytes, method: str, target: bytes, version: int, client_ip: str) -> None:
+    def __init__(self, head: bytes, method: str, target: bytes, version: int) -> None:
         self.head = head
         self.method = method
         self.target = target
         self.version = version
-        self.client_ip = client_ip
         self.rewrites_length: bool = False
         self.rewrites_host: bool = False
         self.raw_path: bytes = target
@@ -153,57 +87,12 @@ class Request:
         self.b3: bytes = b""
         self.b3_trace_id: bytes = b""
         self.request_id: bytes = b""
-        self.hop: bytes = b""
+        self.meant_instance: bytes = b""
         self.forwarded: Forwarded | None = None
         self.cuts: list[int] = []
-        self.service: str = ""
-        self.caller: str = ""
-        self.caller_tag: str = ""
-        self.content: Any = None
-        self.is_inspected: bool = False
         self.debug: bytes = b""
-        self.claims: Mapping[str, Any] | None = None
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
-
-    @staticmethod
-    def build(
-        method: str,
-        url: str,
-        headers: Iterable[tuple[str, str]] = (),
-        client_ip: str = "127.0.0.1",
-        reader: HeadReader | None = None,
-        body: bytes = b"",
-        host: str = "localhost",
-    ) -> Request:
-        """The request that a client sends for `url`: what stands in a request line, or a whole http or https URL.
-
-        It is read by the listener's own reader, to the letter: nothing is escaped, collapsed or left out before. `host` is
-        asked for where neither `headers` nor the URL says who is; where it is empty, by HTTP/1.0. Raises ProtocolError for
-        what the gateway would refuse.
-        """
-        given = list(headers)
-        target = url
-        whole = _URL.fullmatch(url)
-        if whole is not None:
-            host, target = whole.groups()
-            target = target if target[:1] == "/" else f"/{target}"
-        names = {name.lower() for name, _ in given}
-        lines = [f"{method} {target} HTTP/1.{1 if host or 'host' in names else 0}"]
-        if host and "host" not in names:
-            lines.append(f"Host: {host}")
-        lines.extend(f"{name}: {value}" for name, value in given)
-        if body and "content-length" not in names:
-            lines.append(f"Content-Length: {len(body)}")
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ProtocolError(400, "bad_field", "the request has a line break in a line")
-        try:
-            head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError as error:
-            raise ProtocolError(
-                400, "bad_field", "the request holds a lone surrogate, which is no character"
-            ) from error
-        return (reader or HeadReader("x-gray-tag")).read(head, client_ip)
 
     def cut(self, line: bytes) -> None:
         """Keeps a line of the head from being forwarded. Lines are to be cut in the order in which they stand."""
@@ -241,12 +130,6 @@ class Request:
             cookies = self._cookies = {} if match is None else parse_cookies(match[2])
         return cookies.get(name)
 
-    def give_cookie(self, name: str, value: str) -> None:
-        """Lets rules see a cookie that the client is only now given."""
-        self.cookie(name)
-        if self._cookies is not None:
-            self._cookies[name] = value
-
     def header(self, pattern: re.Pattern[bytes]) -> str | None:
         """The first field line that `pattern` (of `field_pattern`) finds, its value without surrounding white space."""
         match = pattern.search(self.head, self.line_end)
@@ -257,234 +140,3 @@ class Request:
             return value.decode("utf-8")
         except UnicodeDecodeError:
             return value.decode("latin-1")
-
-
-class HeadReader:
-    """Reads request heads. Built once for a listener: the names of the tag and the debug header are settings.
-
-    `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut. `is_secure`: the
-    connection is.
-    """
-
-    __slots__ = ("_header_count", "_hosts", "_keeps_forwarded", "_lines", "_takes_https", "_target_bytes")
-
-    def __init__(
-        self,
-        tag_header: str,
-        keeps_forwarded: bool = False,
-        target_bytes: int = 16384,
-        header_count: int = 100,
-        debug_header: str = "",
-        is_secure: bool = False,
-    ) -> None:
-        name = tag_header.lower().encode("ascii")
-        self._keeps_forwarded = keeps_forwarded
-        self._takes_https: bool = is_secure or keeps_forwarded
-        self._target_bytes = target_bytes
-        self._header_count = header_count
-        self._hosts: dict[bytes, str] = {}
-        meanings = {**MEANINGS, name: TAG}
-        if debug_header:
-            meanings[debug_header.encode("ascii")] = DEBUG
-        self._lines = FieldLines(meanings, DROP, FAMILY_MEANINGS)
-
-    def read(self, head: bytes, client_ip: str) -> Request:
-        """Judges a head: the request line, the fields, and the empty line that ends it.
-
-        Raises ProtocolError for what is malformed, and for anything whose framing, host or target is not beyond doubt.
-        """
-        lines = head[:-4].split(b"\r\n")
-        first = lines.pop(0)
-        if len(lines) > self._header_count:
-            raise ProtocolError(431, "head_too_large", f"the head has more than {self._header_count} fields")
-        match = REQUEST_LINE.fullmatch(first)
-        if match is None:
-            raise malformed(head)
-        method, target, plain, query, minor = match.groups()
-        request = Request(
-            head, _METHODS.get(method) or method.decode("ascii"), target, 1 if minor == b"1" else 0, client_ip
-        )
-        request.line_end = len(first)
-        harmless = self._lines.harmless
-        known = self._lines.known
-        hosts = 0
-        lengths = 0
-        codings = 0
-        hops = 0
-        connections = 0
-        traceparents = 0
-        has_tracestate = False
-        coding: bytes = b""
-        connection: bytes = b""
-        for line in lines:
-            if line in harmless:
-                continue
-            field = known.get(line)
-            if field is None:
-                field = self._lines.learn(line)
-            meaning = field.meaning
-            if not meaning:
-                continue
-            if meaning == HOST:
-                hosts += 1
-                request.authority = field.value
-            elif meaning == CONNECTION:
-                connections += 1
-                connection = field.value
-                request.cut(line)
-            elif meaning == CONTENT_LENGTH:
-                lengths += 1
-                if field.number < 0:
-                    raise ProtocolError(400, "bad_framing", "Content-Length is not a number of 1 to 18 digits")
-                request.body = field.number
-                if field.value[:1] == b"0" and len(field.value) > 1:
-                    # Some peers read a leading zero as octal: the field is written again, in canonical form.
-                    request.cut(line)
-                    request.rewrites_length = True
-            elif meaning == TRANSFER_ENCODING:
-                codings += 1
-                coding = field.value
-            elif meaning == VIA:
-                hops += field.value.lower().count(PSEUDONYM)
-            elif meaning == TRACEPARENT:
-                traceparents += 1
-                if not request.traceparent and trace_id_of(field.value):
-                    request.traceparent = field.value
-            elif meaning == TRACESTATE:
-                has_tracestate = True
-            elif meaning == MALFORMED:
-                raise malformed(head)
-            else:
-                self._read_other(request, field, line)
-        if lengths or codings:
-            if codings > 1:
-                coding = b",".join(values_named(lines, b"transfer-encoding"))
-            check_framing(lengths, codings, coding, request.version)
-            if codings:
-                request.body = CHUNKED
-        if connections > 1:
-            connection = b",".join(values_named(lines, b"connection"))
-        if connection and (connection != b"keep-alive" or request.version == 0 or request.upgrade):
-            self._read_connection(request, lines, connection)
-        elif request.upgrade:
-            request.upgrade = b""
-        if hosts != 1 and (hosts or request.version == 1):
-            raise ProtocolError(400, "bad_host", f"there must be exactly one Host field; there are {hosts}")
-        if hops > MAX_HOPS:
-            raise ProtocolError(508, "loop_detected", f"the request has passed this gateway more than {MAX_HOPS} times")
-        request.rewrites_host = not hosts
-        if len(target) > self._target_bytes:
-            raise ProtocolError(414, "target_too_long", f"the target is longer than {self._target_bytes} bytes")
-        if method not in _METHODS and request.method in _REFUSED_METHODS:
-            raise ProtocolError(405, "method_refused", f"{request.method} is not served here")
-        if plain is not None:
-            request.raw_path = plain
-            request.path = plain.decode("ascii")
-            if query is not None:
-                request.query = query
-        else:
-            self._read_target(request, lines)
-        if request.authority:
-            host = self._hosts.get(request.authority)
-            request.host = self._learn_host(request.authority) if host is None else host
-        elif hosts:
-            # RFC 9110 §4.2.1: an http URL has a host. (RFC 9112 §3.2 has the field empty for targets that are none.)
-            raise ProtocolError(400, "bad_host", "the Host field is empty")
-        if traceparents > 1 or (not request.traceparent and (traceparents or has_tracestate)):
-            request.traceparent, spans = judge_trace(lines, request.line_end)
-            request.cuts += spans
-        return request
-
-    def _learn_host(self, authority: bytes) -> str:
-        host = host_of(authority)
-        if len(authority) <= MAX_LENGTH:
-            if len(self._hosts) >= _MAX_AUTHORITIES:
-                self._hosts.clear()
-            self._hosts[authority] = host
-        return host
-
-    def _read_other(self, request: Request, field: FieldLine, line: bytes) -> None:
-        """Takes a field that says nothing about the message itself."""
-        meaning, value = field.meaning, field.value
-        # A field that stands there twice has no id of one request: the comma is in no form of an id.
-        if meaning == REQUEST_ID:
-            request.request_id = request.request_id + b"," + value if request.request_id else value
-            return
-        if meaning == B3:
-            request.b3 = request.b3 + b"," + value if request.b3 else value
-            return
-        if meaning == B3_TRACE_ID:
-            request.b3_trace_id = request.b3_trace_id + b"," + value if request.b3_trace_id else value
-            return
-        if meaning >= FORWARDED:
-            if meaning > FORWARDED:
-                if request.forwarded is None:
-                    request.forwarded = Forwarded()
-                request.forwarded.note(meaning, value)
-            if self._keeps_forwarded:
-                return
-        request.cut(line)
-        if meaning == EXPECT:
-            if value.lower() != b"100-continue":
-                raise ProtocolError(417, "unknown_expectation", "the only expectation accepted is 100-continue")
-            request.expects_continue = request.version == 1
-        elif meaning == UPGRADE:
-            request.upgrade = value
-        elif meaning == TAG:
-            request.tag = request.tag or value
-        elif meaning == DEBUG:
-            request.debug = value
-        elif meaning == HOP:
-            request.hop = value
-        elif meaning == BAGGAGE:
-            request.baggage.append(value)
-
-    def _read_connection(self, request: Request, lines: list[bytes], connection: bytes) -> None:
-        """Takes what all Connection fields say: whether the connection stays, and which fields were for us only."""
-        options = read_options(connection)
-        if options is None:
-            raise ProtocolError(431, "head_too_large", f"Connection has more than {MAX_OPTIONS} options")
-        if b"close" in options:
-            request.keep_alive = False
-        elif b"keep-alive" in options:
-            request.keep_alive = True
-        # h2c would let a client speak HTTP/2 past us inside a tunnel: the request goes on as a plain one instead.
-        if b"upgrade" not in options or request.upgrade.lower() != b"websocket":
-            request.upgrade = b""
-        nominated = {option for option in options - _STANDING if not self._lines.meaning_of(option)}
-        if nominated:
-            request.cuts += spans_named(lines, request.line_end, nominated)
-
-    def _read_target(self, request: Request, lines: list[bytes]) -> None:
-        target = request.target
-        if target[:1] != b"/":
-            target = self._read_special_target(request, lines)
-        question = target.find(b"?")
-        if question >= 0:
-            request.raw_path = target[:question]
-            request.query = target[question + 1 :]
-            if b"#" in request.query:
-                raise ProtocolError(400, "bad_target", "the target contains a fragment")
-        else:
-            request.raw_path = target
-        request.path = match_path(request.raw_path)
-
-    def _read_special_target(self, request: Request, lines: list[bytes]) -> bytes:
-        target = request.target
-        if target == b"*" and request.method == "OPTIONS":
-            return target
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None:
-            raise ProtocolError(400, "bad_target", "the target is neither a path nor an http URL")
-        scheme, authority, rest = absolute.groups()
-        if len(scheme) == 5 and not self._takes_https:
-            # RFC 9110 §7.4: what is https is asked for by TLS, or by a proxy that is trusted to have been.
-            raise ProtocolError(400, "bad_target", "the target is an https URL, and this connection is not secure")
-        if not authority:
-            raise ProtocolError(400, "bad_host", "the target has no host")
-        # RFC 9112 §3.2.2: the target's authority replaces the Host field, here and when forwarding.
-        request.authority = authority
-        request.cuts += spans_named(lines, request.line_end, _HOST)
-        request.rewrites_host = True
-        path: bytes = rest
-        return path if path[:1] == b"/" else b"/" + path

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Container
 from typing import Final
 
 from gateway import hop
 from gateway.errors import ProtocolError
-from gateway.http.grammar import STATUS_LINE, check_partial_answer, malformed_answer
+from gateway.failures import BAD_RESPONSE
+from gateway.http.grammar import STATUS_LINE, check_partial_response, malformed_response
 from gateway.http.lines import MALFORMED, MAX_LENGTH, MAX_OPTIONS, FieldLines, read_options, spans_named, values_named
 
 CHUNKED: Final = -1
@@ -53,11 +55,11 @@ class Response:
     """A judged response head. `body` is a length in bytes, CHUNKED or UNTIL_CLOSE.
 
     `cuts` are the spans (start, end, …) of the head that must not be passed on; the first line is `[:line_end]`, the
-    body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `hop` is what a sidecar says to us alone.
+    body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `refusal` is what a sidecar says to us alone.
     `has_places`: a field of it names a place at the service.
     """
 
-    __slots__ = ("body", "cuts", "end", "has_places", "hop", "keep_alive", "line_end", "minor", "status", "upgrade")
+    __slots__ = ("body", "cuts", "end", "has_places", "keep_alive", "line_end", "minor", "refusal", "status", "upgrade")
 
     def __init__(self, status: int, minor: int, line_end: int, end: int) -> None:
         self.status = status
@@ -67,7 +69,7 @@ class Response:
         self.body: int = UNTIL_CLOSE
         self.keep_alive: bool = minor == 1
         self.upgrade: bytes = b""
-        self.hop: bytes = b""
+        self.refusal: bytes = b""
         self.has_places: bool = False
         self.cuts: list[int] = []
 
@@ -96,7 +98,7 @@ class ResponseReader:
 
     __slots__ = ("_head_bytes", "_header_count", "_lines", "_status_lines")
 
-    def __init__(self, head_bytes: int = 65536, header_count: int = 100) -> None:
+    def __init__(self, *, head_bytes: int = sys.maxsize, header_count: int = sys.maxsize) -> None:
         self._head_bytes = head_bytes
         self._header_count = header_count
         self._lines = FieldLines(_MEANING)
@@ -111,7 +113,7 @@ class ResponseReader:
         end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
         if end < 0:
             try:
-                check_partial_answer(data, seen)
+                check_partial_response(data, seen)
             except ProtocolError as error:
                 raise _unusable(error) from None
             if len(data) > self._head_bytes:
@@ -143,10 +145,10 @@ class ResponseReader:
                 continue
             if meaning == CONTENT_LENGTH:
                 if length >= 0:
-                    raise ProtocolError(502, "bad_answer", "the instance's answer has more than one Content-Length")
+                    raise ProtocolError(BAD_RESPONSE, "the instance's response has more than one Content-Length")
                 length = field.number
                 if length < 0:
-                    raise ProtocolError(502, "bad_answer", "the Content-Length of the instance's answer is no number")
+                    raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's response is no number")
             elif meaning == PLACE:
                 response.has_places = True
             elif meaning == CONNECTION:
@@ -156,27 +158,25 @@ class ResponseReader:
             elif meaning == TRANSFER_ENCODING:
                 if chunked or field.value.lower() != b"chunked":
                     raise ProtocolError(
-                        502, "bad_answer", "the Transfer-Encoding of the instance's answer is not just `chunked`"
+                        BAD_RESPONSE, "the Transfer-Encoding of the instance's response is not just `chunked`"
                     )
                 chunked = True
             elif meaning == MALFORMED:
-                raise _unusable(malformed_answer(data[: end + 4]))
+                raise _unusable(malformed_response(data[: end + 4]))
             else:
                 if meaning == UPGRADE:
                     response.upgrade = field.value
                 elif meaning == HOP:
-                    response.hop = field.value
+                    response.refusal = field.value
                 response.cut(data, line)
         if connections > 1:
             connection = b",".join(values_named(lines, b"connection"))
         if connection and (connection != b"keep-alive" or minor == 0):
             _read_connection(response, lines, connection)
         if chunked and length >= 0:
-            raise ProtocolError(
-                502, "bad_answer", "the instance's answer has both Content-Length and Transfer-Encoding"
-            )
+            raise ProtocolError(BAD_RESPONSE, "the instance's response has both Content-Length and Transfer-Encoding")
         if chunked and minor == 0:
-            raise ProtocolError(502, "bad_answer", "the instance's answer is HTTP/1.0 and has a Transfer-Encoding")
+            raise ProtocolError(BAD_RESPONSE, "the instance's response is HTTP/1.0 and has a Transfer-Encoding")
         if status < 200 or status == 204:
             response.body = 0
             if chunked or length >= 0:
@@ -194,12 +194,12 @@ class ResponseReader:
 
     def _too_large(self) -> ProtocolError:
         most = f"{self._head_bytes} bytes or {self._header_count} fields"
-        return ProtocolError(502, "bad_answer", f"the head of the instance's answer has more than {most}")
+        return ProtocolError(BAD_RESPONSE, f"the head of the instance's response has more than {most}")
 
     def _read_status_line(self, line: bytes, head: bytes) -> tuple[int, int]:
         match = STATUS_LINE.fullmatch(line)
         if match is None:
-            raise _unusable(malformed_answer(head))
+            raise _unusable(malformed_response(head))
         found = (int(match[2]), int(match[1]))
         if len(self._status_lines) < _MAX_STATUS_LINES and len(line) <= MAX_LENGTH:
             self._status_lines[line] = found
@@ -207,7 +207,7 @@ class ResponseReader:
 
 
 def _unusable(error: ProtocolError) -> ProtocolError:
-    return ProtocolError(502, "bad_answer", f"the head of the instance's answer is malformed: {error.detail}")
+    return ProtocolError(BAD_RESPONSE, f"the head of the instance's response is malformed: {error.detail}")
 
 
 def _read_connection(response: Response, lines: list[bytes], connection: bytes) -> None:
@@ -215,7 +215,7 @@ def _read_connection(response: Response, lines: list[bytes], connection: bytes) 
     options = read_options(connection)
     if options is None:
         raise ProtocolError(
-            502, "bad_answer", f"the Connection of the instance's answer has more than {MAX_OPTIONS} options"
+            BAD_RESPONSE, f"the Connection of the instance's response has more than {MAX_OPTIONS} options"
         )
     response.keep_alive = b"close" not in options and (response.minor == 1 or b"keep-alive" in options)
     options -= _STANDING

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import ProtocolError
+from gateway.failures import BAD_TARGET
 
 PLUS: Final = 0x2B
 PERCENT: Final = 0x25
@@ -44,11 +45,11 @@ def match_path(raw: bytes) -> str:
     Raises ProtocolError (400) for a path that cannot be matched safely.
     """
     if b"\\" in raw or b"#" in raw:
-        raise ProtocolError(400, "bad_target", "the path contains a backslash or a fragment")
+        raise ProtocolError(BAD_TARGET, "the path contains a backslash or a fragment")
     if b"%" in raw:
         raw = _unescape(raw)
     if b"/." in raw and _DOT_SEGMENT.search(raw) is not None:
-        raise ProtocolError(400, "bad_target", "the path contains dot segments")
+        raise ProtocolError(BAD_TARGET, "the path contains dot segments")
     if b"//" in raw:
         raw = _SLASHES.sub(b"/", raw)
     return raw.decode("ascii")
@@ -61,9 +62,9 @@ def _unescape(raw: bytes) -> bytes:
         digits = piece[:2]
         text = _ESCAPES.get(digits)
         if text is None:
-            raise ProtocolError(400, "bad_target", "the path contains a percent sign that is not an escape")
+            raise ProtocolError(BAD_TARGET, "the path contains a percent sign that is not an escape")
         if digits == b"00":
-            raise ProtocolError(400, "bad_target", "the path contains an encoded NUL")
+            raise ProtocolError(BAD_TARGET, "the path contains an encoded NUL")
         out.append(text)
         out.append(piece[2:])
     return b"".join(out)

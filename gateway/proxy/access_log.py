@@ -1,4 +1,4 @@
-"""The access log: a line for each request, rendered from its exchange and its decision.
+"""The access log: a line for each request, rendered from what is noted of its exchange.
 
 Own code for one line, because `logging` costs 15 µs a line and this about 2. Values that a client chose are escaped; a
 line is a line whatever they hold (CWE-117).
@@ -10,16 +10,15 @@ import json
 import re
 from collections.abc import Sequence
 from time import gmtime, strftime, time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from gateway.failures import Failure
 from gateway.http.grammar import field_pattern
 from gateway.http.masking import Mask
+from gateway.http.request import Request
+from gateway.proxy.record import Record
+from gateway.routing.decision import Decision
 from gateway.telemetry.linefile import LineFile
-
-if TYPE_CHECKING:
-    from gateway.http.request import Request
-    from gateway.proxy.exchange import Exchange
-    from gateway.routing.decision import Decision
 
 JSON: Final = "json"
 COMBINED: Final = "combined"
@@ -38,7 +37,7 @@ _USER_AGENT: Final = field_pattern(rb"user-agent")
 
 
 class AccessLog:
-    """Writes a share of the exchanges to `file`: everything that is not a plain answer, and `sample` (0 to 1) of the rest.
+    """Writes a share of the exchanges to `file`: everything that is not a plain response, and `sample` (0 to 1) of the rest.
 
     `headers` are request headers to log, `masked` query parameters whose values are not: see `Mask`.
     """
@@ -87,37 +86,38 @@ class AccessLog:
         """Has the lines so far written."""
         self._file.flush()
 
-    def record(self, exchange: Exchange, status: int, now: float, overhead: float) -> None:
-        """Logs an exchange that ended `now` (`perf_counter`'s seconds) with a status.
+    def record(self, record: Record, now: float, overhead: float) -> bool:
+        """Logs an exchange that ended `now` (`perf_counter`'s seconds); returns whether it did.
 
-        `overhead` is this program's own share in seconds, negative where there was no answer to take it from.
+        `overhead` is this program's own share in seconds, negative if there was no response to take it from.
         """
-        if not exchange.cause and status < 500:
+        if record.cause is None and record.status < 500:
             self._credit += self._sample
             if self._credit < 1.0:
-                return
+                return False
             self._credit -= 1.0
-        text = self._json(exchange, status, now, overhead) if self._is_json else self._combined(exchange, status)
-        exchange.context.traffic.log_lines += 1
+        text = self._json(record, now, overhead) if self._is_json else self._combined(record)
         self._file.add(text.encode("ascii"))
+        return True
 
-    def record_refused(self, client_ip: str, status: int, code: str) -> None:
+    def record_refused(self, client_ip: str, failure: Failure) -> None:
         """Logs a request that could not be read."""
         stamp = self._time()
         if self._is_json:
             text = (
                 f'{{"ts":"{stamp}","listener":"{self._listener}","client":"{client_ip}","method":null,"target":null,'
-                f'"status":{status},"cause":"{code}"}}\n'
+                f'"status":{failure.status},"cause":"{failure.code}"}}\n'
             )
         else:
-            text = f'{client_ip} - - [{_clf(stamp)}] "-" {status} 0 "-" "-"\n'
+            text = f'{client_ip} - - [{_clf(stamp)}] "-" {failure.status} 0 "-" "-"\n'
         self._file.add(text.encode("ascii"))
 
-    def _json(self, exchange: Exchange, status: int, now: float, overhead: float) -> str:
-        request = exchange.request
-        answered = exchange.answered_at
-        upstream = str(int((answered - exchange.sent_at) * 1e6)) if answered else "null"
+    def _json(self, record: Record, now: float, overhead: float) -> str:
+        request = record.request
+        responded = record.responded_at
+        upstream = str(int((responded - record.sent_at) * 1e6)) if responded else "null"
         own = str(int(overhead * 1e6)) if overhead >= 0.0 else "null"
+        cause = record.cause
         trace = request.trace_id
         headers = ""
         for name, pattern in self._headers:
@@ -125,13 +125,14 @@ class AccessLog:
             if match is not None:
                 headers += f'{"," if headers else ""}"{name}":"{_escaped(self._mask.field(name, match[2]))}"'
         return (
-            f'{{"ts":"{self._time()}","listener":"{self._listener}","client":"{request.client_ip}",'
+            f'{{"ts":"{self._time()}","listener":"{self._listener}","client":"{record.decision.client_ip}",'
             f'"method":"{request.method}","host":"{request.authority.decode("ascii")}",'
             f'"target":"{self._target(request)}","version":"1.{request.version}",'
-            f'"status":{status},"upstream_status":{exchange.upstream_status or "null"},"cause":{_name(exchange.cause)},'
-            f'"bytes_in":{exchange.received},"bytes_out":{exchange.sent},'
-            f'"duration_us":{int((now - exchange.started) * 1e6)},"upstream_us":{upstream},"overhead_us":{own},'
-            f'{self._decided(exchange.plan.decision)},"attempts":{exchange.attempts or 1},'
+            f'"status":{record.status},"upstream_status":{record.upstream_status or "null"},'
+            f'"cause":{"null" if cause is None else _name(cause.code)},'
+            f'"bytes_in":{record.received},"bytes_out":{record.sent},'
+            f'"duration_us":{int((now - record.started) * 1e6)},"upstream_us":{upstream},"overhead_us":{own},'
+            f'{self._decided(record.decision)},"attempts":{record.attempts or 1},'
             f'"trace_id":{_name(trace.decode("ascii"))},"headers":{{{headers}}}}}\n'
         )
 
@@ -163,14 +164,14 @@ class AccessLog:
             self._decisions[key] = text
         return text
 
-    def _combined(self, exchange: Exchange, status: int) -> str:
-        request = exchange.request
+    def _combined(self, record: Record) -> str:
+        request = record.request
         referer = _REFERER.search(request.head, request.line_end)
         agent = _USER_AGENT.search(request.head, request.line_end)
         mask = self._mask
         return (
-            f"{request.client_ip} - - [{_clf(self._time())}] "
-            f'"{request.method} {self._target(request)} HTTP/1.{request.version}" {status} {exchange.sent} '
+            f"{record.decision.client_ip} - - [{_clf(self._time())}] "
+            f'"{request.method} {self._target(request)} HTTP/1.{request.version}" {record.status} {record.sent} '
             f'"{"-" if referer is None else _escaped(mask.text(referer[2]))}" '
             f'"{"-" if agent is None else _escaped(mask.text(agent[2]))}"\n'
         )

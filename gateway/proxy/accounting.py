@@ -1,66 +1,88 @@
-"""What an exchange that ended leaves behind: counts, what its instance is thought of, and a line of the access log."""
+"""What an exchange leaves behind: counts, what its instance is thought of, and a line of the access log."""
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
 
-from gateway.health.ejection import ERRORS, Ejector
+from gateway.failures import (
+    CLOSED,
+    CONNECT_ERROR,
+    CONNECT_TIMEOUT,
+    REFUSED_MISDIRECTED,
+    REFUSED_UNAVAILABLE,
+    TLS_ERROR,
+    Fault,
+)
+from gateway.health.ejection import CONNECT, ERRORS, UNAVAILABLE, Ejector
+from gateway.instance import Instance
+from gateway.proxy.context import Context
+from gateway.proxy.record import Record
+from gateway.routing.decision import Decision
 
-if TYPE_CHECKING:
-    from gateway.proxy.exchange import Exchange
 
-_FAILED: Final = frozenset({"answer_timeout", "bad_answer", "truncated", "upstream_closed"})
-"""Causes that speak against the instance."""
+def note_fault(context: Context, decision: Decision, fault: Fault) -> None:
+    """Counts what went wrong with an instance once, and holds it against it if no response will."""
+    context.traffic.count_upstream_error(decision.service, decision.pool, fault.kind)
+    ejector = context.ejector
+    instance = decision.instance
+    if ejector is None or instance is None:
+        return
+    if fault in (CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR):
+        ejector.failed(decision.service, instance, CONNECT)
+    elif fault is REFUSED_MISDIRECTED:
+        ejector.refused(decision.service, instance)
+    elif fault is REFUSED_UNAVAILABLE:
+        ejector.failed(decision.service, instance, UNAVAILABLE)
 
 
-def settle(exchange: Exchange, status: int) -> None:
-    """Accounts for an exchange that ended with a status."""
+def note_left(context: Context, service: str, instance: Instance, fault: Fault) -> None:
+    """Holds against an instance what made its request go elsewhere: the exchange will end with what another one says."""
+    if context.ejector is not None and fault is CLOSED:
+        context.ejector.failed(service, instance, ERRORS)
+
+
+def settle(context: Context, record: Record, is_tunnel: bool) -> None:
+    """Accounts for an exchange that is over."""
     now = perf_counter()
-    context = exchange.context
     traffic = context.traffic
-    if exchange.tunnel is None:
-        traffic.in_flight -= 1
-    else:
+    if is_tunnel:
         traffic.tunnels -= 1
-    decision = exchange.plan.decision
-    visit = exchange.plan.visit
-    if visit is not None:
-        visit.leave()
-    overhead = _overhead(exchange, now) if exchange.answered_at else -1.0
+    else:
+        traffic.in_flight -= 1
+    decision = record.decision
+    status = record.status
+    overhead = -1.0
+    if record.responded_at:
+        # Until the head was handed on, and from the response's coming to its passing on.
+        handed_on = record.sent_at - record.started - record.waited
+        overhead = handed_on + (record.passed_at or now) - record.responded_at
     if decision.fallback:
         traffic.count_fallback(decision.service, decision.tag, decision.fallback)
     if decision.service:
-        response = exchange.response
-        received = len(exchange.request.head) + exchange.received
-        sent = exchange.sent + (0 if response is None else response.end)
-        traffic.count_exchange(decision.service, decision.tag, status, now - exchange.started, overhead, received, sent)
+        received = len(record.request.head) + record.received
+        sent = record.sent + record.response_head
+        traffic.count_exchange(decision.service, decision.tag, status, now - record.started, overhead, received, sent)
     elif decision.error:
         traffic.count_refused(decision.error)
     else:
         traffic.count_reply(decision.route, status)
     ejector = context.ejector
-    if ejector is not None and (status >= 500 or exchange.cause or ejector.records):
-        _judge(exchange, ejector)
-    if context.log is not None:
-        context.log.record(exchange, status, now, overhead)
+    if ejector is not None and (status >= 500 or record.cause is not None or ejector.records):
+        _judge(record, ejector)
+    log = context.log
+    if log is not None and log.record(record, now, overhead):
+        traffic.log_lines += 1
 
 
-def _judge(exchange: Exchange, ejector: Ejector) -> None:
-    """Tells how the instance has answered, where it was asked."""
-    decision = exchange.plan.decision
+def _judge(record: Record, ejector: Ejector) -> None:
+    """Tells how the instance has responded, if it was asked."""
+    decision = record.decision
     instance = decision.instance
-    status = exchange.upstream_status
+    status = record.upstream_status
+    cause = record.cause
     if instance is None:
         return
-    is_stalled = exchange.cause == "body_timeout" and status
-    if exchange.cause in _FAILED or is_stalled or status >= 500:
+    if (cause is not None and cause.blames_instance) or status >= 500:
         ejector.failed(decision.service, instance, ERRORS)
     elif status:
         ejector.succeeded(decision.service, instance)
-
-
-def _overhead(exchange: Exchange, now: float) -> float:
-    """Seconds that this program took: until the head was handed on, and from the answer's coming to its passing on."""
-    handed_on = exchange.sent_at - exchange.started - exchange.waited
-    return handed_on + (exchange.passed_at or now) - exchange.answered_at

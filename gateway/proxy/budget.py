@@ -17,7 +17,7 @@ class RetryBudget:
 
     __slots__ = ("_at", "_earned", "_requests", "_spare", "attempts", "minimum", "share")
 
-    def __init__(self, attempts: int = 3, share: float = 0.2, minimum: float = 10.0) -> None:
+    def __init__(self, *, attempts: int, share: float, minimum: float) -> None:
         self.attempts = attempts
         self.share = share
         self.minimum = minimum
@@ -46,7 +46,3 @@ class RetryBudget:
         else:
             return False
         return True
-
-    def give_back(self) -> None:
-        """Returns a retry that was taken but not made."""
-        self._earned += 1.0

@@ -270,7 +270,7 @@ class Connection:
             self.is_resting = True
             if not self.is_paused:
                 self._read_not(self.transport)
-            self._queue.put(self)
+            self._queue.put(self.go_on)
 
     def _read_not(self, transport: asyncio.Transport) -> None:
         transport.pause_reading()

@@ -1,58 +1,51 @@
-"""What becomes of an exchange whose deadline has passed: who was it that took too long, and what can the client still be told?"""
+"""A deadline has passed: who was it that took too long, and what is the client told, if it can still be told anything?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from gateway.proxy.replies import UPGRADED
-
-if TYPE_CHECKING:
-    from gateway.proxy.exchange import Exchange
-
-
-def time_out(exchange: Exchange) -> None:
-    """Ends an exchange that made no progress for too long."""
-    context = exchange.context
-    downstream = exchange.downstream
-    if _is_taken(exchange):
-        downstream.deadline = context.now + context.timeouts.body_idle
-        return
-    service = exchange.plan.decision.service
-    status = exchange.upstream_status
-    upload = exchange.upload
-    if exchange.tunnel is not None:
-        is_stuck = downstream.writes_paused or exchange.tunnel.is_blocked
-        exchange.abort(UPGRADED, "body_timeout" if is_stuck else "tunnel_idle")
-    elif status and downstream.writes_paused:
-        exchange.abort(status, "slow_client")
-    elif status:
-        _count(exchange, "body_timeout")
-        exchange.abort(status, "body_timeout")
-    elif exchange.request_done:
-        _count(exchange, "answer_timeout")
-        exchange.fail(504, "answer_timeout", f"service {service} did not answer in time")
-    elif exchange.upstream is not None and exchange.upstream.writes_paused:
-        _count(exchange, "answer_timeout")
-        exchange.fail(504, "answer_timeout", f"service {service} did not take the request body in time")
-    elif upload is not None and context.now - upload.heard_at >= context.timeouts.body_idle:
-        exchange.fail(408, "body_timeout", "the request body stopped coming")
-    else:
-        rate = context.limits.body_rate
-        exchange.fail(408, "body_too_slow", f"the request body came at less than {rate} bytes a second")
+from gateway.failures import (
+    BODY_TIMEOUT,
+    BODY_TOO_SLOW,
+    LATE,
+    SLOW_CLIENT,
+    STALLED,
+    TUNNEL_IDLE,
+    TUNNEL_STALLED,
+    Failure,
+    Fault,
+)
 
 
-def _is_taken(exchange: Exchange) -> bool:
-    """Whether somebody who is slow to read takes bytes all the same, at the rate that is asked of a body."""
-    context = exchange.context
-    least = int(context.limits.body_rate * context.timeouts.body_idle)
-    if exchange.downstream.writes_paused and (exchange.response is not None or exchange.tunnel is not None):
-        return exchange.downstream.has_taken(least)
-    upstream = exchange.upstream
-    if upstream is None or not upstream.writes_paused or (exchange.request_done and exchange.tunnel is None):
-        return False
-    return upstream.has_taken(least)
+class Delay:
+    """A verdict: why the exchange ends, in a sentence too, and what is held against the instance, if anything is."""
+
+    __slots__ = ("detail", "failure", "fault")
+
+    def __init__(self, failure: Failure, detail: str = "", fault: Fault | None = None) -> None:
+        self.failure = failure
+        self.detail = detail
+        self.fault = fault
 
 
-def _count(exchange: Exchange, kind: str) -> None:
-    decision = exchange.plan.decision
-    exchange.context.traffic.count_upstream_error(decision.service, decision.pool, kind)
+def judge_tunnel(is_stuck: bool) -> Delay:
+    """Of a tunnel in which nothing moved. `is_stuck`: somebody does not read."""
+    return Delay(TUNNEL_STALLED if is_stuck else TUNNEL_IDLE)
+
+
+def judge_response(is_client_slow: bool) -> Delay:
+    """Of a response that has begun. `is_client_slow`: the client does not read it."""
+    return Delay(SLOW_CLIENT) if is_client_slow else Delay(STALLED.failure, fault=STALLED)
+
+
+def judge_request(service: str, is_whole: bool, is_instance_slow: bool, is_silent: bool, rate: int) -> Delay:
+    """Of a request without a response. `is_whole`: the instance has all of it.
+
+    `is_instance_slow`: it does not take the body; `is_silent`: no byte of that has come for long; `rate` is what is asked of
+    it, in bytes a second.
+    """
+    if is_whole:
+        return Delay(LATE.failure, f"service {service} did not respond in time", LATE)
+    if is_instance_slow:
+        return Delay(LATE.failure, f"service {service} did not take the request body in time", LATE)
+    if is_silent:
+        return Delay(BODY_TIMEOUT, "the request body stopped coming")
+    return Delay(BODY_TOO_SLOW, f"the request body came at less than {rate} bytes a second")

@@ -1,44 +1,42 @@
-"""One client connection: packets in, exchanges one after the other, answers out in order."""
+"""One client connection: packets in, exchanges one after the other, responses out in order."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.failures import HEAD_TIMEOUT, INTERNAL_ERROR, OVERLOADED, TOO_MANY_CONNECTIONS
 from gateway.http.address import plain_ip
 from gateway.http.grammar import check_partial, too_large
-from gateway.http.request import HeadReader
-from gateway.proxy.connection import HIGH_WATER, Connection
-from gateway.proxy.deadlines import time_out
+from gateway.http.head_reader import HeadReader
+from gateway.proxy.client import ClientConnection, Clients
+from gateway.proxy.connection import HIGH_WATER
+from gateway.proxy.context import Context
 from gateway.proxy.descriptors import RESERVE, is_short
-from gateway.proxy.download import FEW
 from gateway.proxy.exchange import Exchange
-from gateway.proxy.replies import error_reply
-from gateway.routing.plan import Peer
-
-if TYPE_CHECKING:
-    from gateway.proxy.context import Context
-    from gateway.proxy.tunnel import Tunnel
+from gateway.proxy.own_responses import error_response
+from gateway.proxy.response_body import FEW
+from gateway.routing.peer import Peer
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
-"""Empty lines passed over before a request: some old clients send one behind a body."""
+"""Empty lines passed over before a request: some old clients send one after a body."""
 LINGER: Final = 2.0
-"""Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would answer that data
+"""Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would meet that data
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
 
 RESETS: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing throws away what is unsent, and resets the connection."""
 
 
-class Downstream(Connection):
-    """`deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it.
+class Downstream(ClientConnection):
+    """A client that speaks HTTP/1. Its public members are what a transport, an exchange and the listener call.
 
-    `quiet_since` is since when no request has been under way. `_buffer` holds what was read and is not its turn yet: the
-    rest of a body, or requests behind the one under way.
+    `_buffer` holds what was read and is not its turn yet: the
+    rest of a body, or requests after the one under way.
     """
 
     __slots__ = (
@@ -49,23 +47,15 @@ class Downstream(Connection):
         "_is_serving",
         "_reader",
         "_searched",
-        "context",
-        "deadline",
-        "peer",
-        "quiet_since",
     )
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.outbox, context.queue)
-        self.context = context
-        self.peer: Peer = Peer("")
-        self.deadline: float = context.now + context.timeouts.head
+    def __init__(self, context: Context, clients: Clients) -> None:
+        super().__init__(context, clients)
         self._reader: HeadReader = context.reader
         self._exchange: Exchange | None = None
         self._buffer: bytes = b""
         self._searched: int = 0
         self._blanks: int = 0
-        self.quiet_since: float = context.now
         self._is_serving: bool = False
         self._is_closing: bool = False
 
@@ -77,8 +67,8 @@ class Downstream(Connection):
     @property
     def held(self) -> int:
         """Bytes of the client's that are kept here and in its exchange."""
-        upload = None if self._exchange is None else self._exchange.upload
-        return len(self._buffer) + (0 if upload is None else upload.held)
+        body = None if self._exchange is None else self._exchange.body
+        return len(self._buffer) + (0 if body is None else body.held)
 
     # --- what the transport says
 
@@ -93,22 +83,21 @@ class Downstream(Connection):
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
         self.peer = Peer(ip, trusted, context.scheme)
-        context.connections.add(self)
+        mine = self.clients.enter(self, ip)
         context.traffic.connections += 1
-        context.by_client[ip] = mine = context.by_client.get(ip, 0) + 1
         limits = context.limits
         if trusted:
             self._reader = context.trusted_reader
         elif mine > limits.connections_per_client:
             most = limits.connections_per_client
-            self._refuse(ProtocolError(429, "too_many_connections", f"{ip} has more than {most} connections open"))
+            self._refuse(ProtocolError(TOO_MANY_CONNECTIONS, f"{ip} has more than {most} connections open"))
         if self._is_closing:
             return
-        if len(context.connections) > limits.connections:
-            self._refuse(ProtocolError(503, "overloaded", f"more than {limits.connections} connections are open"))
+        if len(self.clients.connections) > limits.connections:
+            self._refuse(ProtocolError(OVERLOADED, f"more than {limits.connections} connections are open"))
         elif is_short(transport, RESERVE):
             # Closed at once: what lingers would take the descriptor that is missing.
-            self._tell_refusal(ProtocolError(503, "overloaded", "this gateway can open no more connections"))
+            self._tell_refusal(ProtocolError(OVERLOADED, "this gateway can open no more connections"))
             self._is_closing = True
             self.flush()
             transport.close()
@@ -139,22 +128,15 @@ class Downstream(Connection):
         """The client closed its side.
 
         One that hung up looks the same as one that only finished sending, and is far more common: the exchange is
-        cancelled, as in nginx and Envoy, so that nobody works for an answer that nobody reads.
+        cancelled, as in nginx and Envoy, so that nobody works for a response that nobody reads.
         """
         exchange = self._exchange
         return exchange is not None and exchange.tunnel is not None and exchange.tunnel.client_ended()
 
     def lost(self, exc: Exception | None) -> None:
         """Takes that the connection is closed."""
-        context = self.context
-        context.connections.discard(self)
-        context.traffic.connections -= 1
-        ip = self.peer.ip
-        left = context.by_client[ip] - 1
-        if left:
-            context.by_client[ip] = left
-        else:
-            del context.by_client[ip]
+        self.clients.leave(self, self.peer.ip)
+        self.context.traffic.connections -= 1
         self._is_closing = True
         self._buffer = b""
         exchange = self._exchange
@@ -193,15 +175,13 @@ class Downstream(Connection):
             self._take_body(exchange, data, 0, is_its_turn=True)
 
     def broken(self) -> None:
-        """Takes an error of this program: 500 where nothing was answered yet, and the connection closes."""
+        """Takes an error of this program: 500 if no response has begun, and the connection closes."""
         self.context.traffic.internal_errors += 1
         exchange = self._exchange
         if self._is_closing or (exchange is not None and exchange.is_over):
             self.close_now()
             return
-        if exchange is not None:
-            exchange.request.keep_alive = False
-        self._refuse(ProtocolError(500, "internal_error", "the gateway has met an error of its own"))
+        self._refuse(ProtocolError(INTERNAL_ERROR, "the gateway has met an error of its own"))
 
     # --- requests
 
@@ -241,8 +221,8 @@ class Downstream(Connection):
             try:
                 if end - at > self.context.limits.head_bytes:
                     raise self._too_large(data[at:end])
-                request = self._reader.read(data[at:end] if at or end < size else data, self.peer.ip)
-                exchange = self._exchange = Exchange(self.context, self, request)
+                request = self._reader.read(data[at:end] if at or end < size else data)
+                exchange = self._exchange = Exchange(self, request)
                 at = exchange.start(data, end)
                 if not exchange.request_done and at < size and self._exchange is exchange:
                     self._is_serving = False
@@ -262,17 +242,17 @@ class Downstream(Connection):
         self._serve(data)
 
     def _take_body(self, exchange: Exchange, data: bytes, at: int, is_its_turn: bool = False) -> None:
-        """Reads on in the body; what is behind it, or is for a later turn, is kept."""
-        upload = exchange.upload
-        assert upload is not None
+        """Reads on in the body; what follows it, or is for a later turn, is kept."""
+        body = exchange.body
+        assert body is not None
         size = len(data)
         try:
             while at < size and not exchange.request_done and self._exchange is exchange:
-                if upload.is_chunked and size - at > FEW and not is_its_turn and not self._queue.has_time():
+                if body.is_chunked and size - at > FEW and not is_its_turn and not self._queue.has_time():
                     self.rest()
                     break
                 is_its_turn = False
-                at = upload.receive(exchange, data, at)
+                at = exchange.receive_body(data, at)
         except ProtocolError as error:
             self._refuse(error)
             return
@@ -304,26 +284,25 @@ class Downstream(Connection):
         return too_large(data, limits.head_bytes, limits.target_bytes)
 
     def _refuse(self, error: ProtocolError) -> None:
-        """Answers a message that must not be forwarded, and closes: where the next one would start is unknown."""
+        """Responds to a message that must not be forwarded, and closes: where the next one would start is unknown."""
         exchange = self._exchange
         if exchange is None:
             self._tell_refusal(error)
             self._close_gently()
-        elif exchange.tunnel is not None or exchange.has_answered:
-            exchange.abort(error.status, error.code)
         else:
-            exchange.fail(error.status, error.code, error.detail)
+            exchange.stop(error.failure, error.detail)
 
     def _tell_refusal(self, error: ProtocolError) -> None:
-        self.context.traffic.count_refused(error.code)
+        failure = error.failure
+        self.context.traffic.count_refused(failure.code)
         if self.context.log is not None:
-            self.context.log.record_refused(self.peer.ip, error.status, error.code)
-        self.write(error_reply(error.status, error.code, error.detail, None, False))
+            self.context.log.record_refused(self.peer.ip, failure)
+        self.write(error_response(failure, error.detail, None, False))
 
     # --- what an exchange asks for
 
     def exchange_ended(self, keeps: bool) -> None:
-        """The answer is written; `keeps`: the connection can take another request."""
+        """The response is written; `keeps`: the connection can take another request."""
         exchange = self._exchange
         self._exchange = None
         if not keeps:
@@ -342,8 +321,10 @@ class Downstream(Connection):
         if self._buffer and not self._is_serving and not self.is_resting:
             self._serve_buffer()
 
-    def tunnel_opened(self, tunnel: Tunnel) -> None:
+    def tunnel_opened(self) -> None:
         """The connection is the client's own now; bytes it sent ahead go through."""
+        tunnel = None if self._exchange is None else self._exchange.tunnel
+        assert tunnel is not None
         data = self._buffer
         self._buffer = b""
         if data:
@@ -353,7 +334,10 @@ class Downstream(Connection):
 
     def tunnel_ended(self, may_send_more: bool) -> None:
         """The tunnel is closed at its other end."""
+        exchange = self._exchange
         self._exchange = None
+        if exchange is not None:
+            exchange.end_tunnel()
         self._close_gently(may_send_more)
 
     def close_now(self) -> None:
@@ -367,7 +351,7 @@ class Downstream(Connection):
             is_cut = transport.get_write_buffer_size() > 0 or (exchange is not None and exchange.is_told_by_closing)
             sock = transport.get_extra_info("socket") if is_cut else None
             if sock is not None:
-                # An end like any other would pass for the answer's.
+                # An end like any other would pass for the response's.
                 with contextlib.suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
             transport.abort()
@@ -380,14 +364,14 @@ class Downstream(Connection):
         """A wait took too long."""
         exchange = self._exchange
         if exchange is not None:
-            time_out(exchange)
+            exchange.deadline_passed()
         elif self._is_closing or self.writes_paused:
             if self._is_taken():
                 self.deadline = self.context.now + self.context.timeouts.body_idle
             else:
                 self.close_now()
         elif self._buffer:
-            self._refuse(ProtocolError(408, "head_timeout", "the request head did not arrive in time"))
+            self._refuse(ProtocolError(HEAD_TIMEOUT, "the request head did not arrive in time"))
         else:
             self.close_if_idle()
 

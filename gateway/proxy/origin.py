@@ -1,20 +1,19 @@
-"""Origins: the upstream connections of one instance, kept alive between exchanges.
-
-Who gets what there is, a connection or leave to make one, is decided at once when something comes free (`_settle`), and
-never later by whoever wakes up first.
-"""
+"""Origins: the upstream connections of one instance, kept alive between exchanges. What `pool` decides is done here."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.failures import BUSY, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fault
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.descriptors import OUT_OF_THEM, RESERVE, is_short, tell
+from gateway.proxy.pool import Pool, Waiter
 from gateway.proxy.runqueue import RunQueue
-from gateway.proxy.upstream import Upstream
+from gateway.proxy.upstream import Upstream, UpstreamOwner
 from gateway.tls.contexts import UpstreamTLS
 
 STATES: Final = ("active", "idle", "draining", "tunnel")
@@ -22,35 +21,22 @@ Connections = dict[str, tuple[int, int, int, int]]
 """How many connections to each address are in each of these states."""
 
 
-class Busy(Exception):
-    """The instance's connections are all in use, and none came free in time."""
+class NotConnected(Exception):
+    """No connection to an instance: `fault` says what went wrong, the text why (where there is more to say)."""
+
+    def __init__(self, fault: Fault, why: str = "") -> None:
+        self.fault = fault
+        super().__init__(why)
 
 
 class Exhausted(Exception):
     """This process can open no more connections, to whomever."""
 
 
-class Origin:
-    """The connections to one address. The last one released is the first one reused, so that surplus ones age out.
+class Origin(UpstreamOwner):
+    """The connections to one address: makes, hands over and closes them as its pool decides."""
 
-    Somebody waits only while no connection is idle and as many as allowed are open.
-    """
-
-    __slots__ = (
-        "_idle",
-        "_limit",
-        "_loop",
-        "_open",
-        "_tls",
-        "_waiting",
-        "address",
-        "host",
-        "is_gone",
-        "outbox",
-        "port",
-        "queue",
-        "tunnels",
-    )
+    __slots__ = ("_loop", "_pool", "_tls", "address", "host", "is_gone", "port", "tunnels")
 
     def __init__(
         self,
@@ -61,77 +47,72 @@ class Origin:
         queue: RunQueue,
         tls: UpstreamTLS | None = None,
     ) -> None:
-        self.outbox = outbox
-        self.queue = queue
+        super().__init__(outbox, queue)
         self.address = instance.address
         self.host = instance.host
         self.port = instance.port
         self._tls = tls
         self.is_gone: bool = False
         self.tunnels: int = 0
-        self._limit = limit
         self._loop = loop
-        self._idle: list[Upstream] = []
-        self._open: int = 0
-        # In the order in which they came. Each is given a connection, or None: leave to make one, counted as open already.
-        self._waiting: dict[asyncio.Future[Upstream | None], None] = {}
+        self._pool = Pool(limit)
 
     @property
     def open(self) -> int:
         """How many connections exist, idle or in use, being made included."""
-        return self._open
+        return self._pool.open
 
     @property
     def idle(self) -> int:
         """How many connections wait for work."""
-        return len(self._idle)
+        return len(self._pool.idle)
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a connection."""
-        return len(self._waiting)
+        return len(self._pool.waiting)
 
     def acquire_nowait(self) -> Upstream | None:
         """An idle connection, or None."""
-        return self._idle.pop() if self._idle else None
+        idle = self._pool.idle
+        return idle.pop() if idle else None
 
     async def acquire(self, timeout: float, is_new: bool = False) -> Upstream:
-        """An idle connection, a new one, or the next one to come free where the limit is reached.
+        """An idle connection, a new one, or the next one to come free if the limit is reached.
 
         `is_new`: one that has not been idle, for a request that has met one which the instance had closed.
 
-        Raises OSError (TimeoutError included) when the connection could not be made, ValueError where the host is no name, Busy
-        when none came free, Exhausted where it is not the instance's fault; each within `timeout` seconds.
+        Raises NotConnected if none could be made or none came free, Exhausted if that is not for the instance; each within
+        `timeout` seconds.
         """
-        if self._idle and not is_new:
-            return self._idle.pop()
-        if self._idle and self._open >= self._limit:
-            self._idle.pop(0).close()  # its place is wanted
-        if self._open < self._limit:
-            self._open += 1
-        else:
+        verdict = self._pool.ask(is_new)
+        if verdict.to_close is not None:
+            verdict.to_close.close()
+        if verdict.upstream is not None:
+            return verdict.upstream
+        if not verdict.may_open:
             upstream = await self._wait(timeout)
             if upstream is not None:
                 return upstream
         return await self._make(timeout)
 
     async def _wait(self, timeout: float) -> Upstream | None:
-        """The next connection to come free, or None: leave to make one. Raises Busy."""
-        waiter: asyncio.Future[Upstream | None] = self._loop.create_future()
-        self._waiting[waiter] = None
+        """The next connection to come free, or None: leave to make one. Raises NotConnected."""
+        waiter: Waiter = self._loop.create_future()
+        self._pool.waiting[waiter] = None
         try:
             async with asyncio.timeout(timeout):
                 return await waiter
         except TimeoutError:
             if waiter.done() and not waiter.cancelled():
                 return waiter.result()  # it came in the very turn in which time was up
-            raise Busy from None
+            raise NotConnected(BUSY) from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._give_back(waiter.result())
             raise
         finally:
-            self._waiting.pop(waiter, None)
+            self._pool.waiting.pop(waiter, None)
 
     async def _make(self, timeout: float) -> Upstream:
         """A new connection; it is counted as open already."""
@@ -149,6 +130,8 @@ class Origin:
             if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
                 tell()
                 raise Exhausted from error
+            if isinstance(error, (OSError, ValueError)):  # ValueError: a host that cannot even be looked up (`a..b`)
+                raise _not_connected(error) from error
             raise
         return upstream
 
@@ -171,17 +154,17 @@ class Origin:
             upstream.close()
             return
         upstream.idle_since = now
-        self._idle.append(upstream)
-        if self._waiting:
-            self._settle()
+        self._pool.idle.append(upstream)
+        if self._pool.waiting:
+            self._deal_out()
 
     def lost(self, upstream: Upstream) -> None:
         """Notes that a connection closed, whatever it was doing."""
         if upstream.is_detached:
             self.tunnels -= 1
             return
-        if upstream in self._idle:
-            self._idle.remove(upstream)
+        if upstream in self._pool.idle:
+            self._pool.idle.remove(upstream)
         self._give_back(None)
 
     def detach(self, upstream: Upstream) -> None:
@@ -196,29 +179,33 @@ class Origin:
 
     def close_idle(self, before: float) -> None:
         """Closes the connections that have been idle since before this time."""
-        while self._idle and self._idle[0].idle_since <= before:
-            self._idle.pop(0).close()
+        for upstream in self._pool.aged(before):
+            upstream.close()
 
     def _give_back(self, upstream: Upstream | None) -> None:
         """Takes back a connection that was handed over and not used, or (None) the place of one that is not open any more."""
         if upstream is not None:
             self.release(upstream, self._loop.time())
             return
-        self._open -= 1
-        self._settle()
+        self._pool.put(None)
+        self._deal_out()
 
-    def _settle(self) -> None:
-        """Gives what there is to those that wait, in the order in which they came."""
-        while self._waiting and (self._idle or self._open < self._limit):
-            waiter = next(iter(self._waiting))
-            del self._waiting[waiter]
-            if waiter.cancelled():
-                continue
-            if self._idle:
-                waiter.set_result(self._idle.pop())
-            else:
-                self._open += 1
-                waiter.set_result(None)
+    def _deal_out(self) -> None:
+        """Gives what there is to those that wait."""
+        grants = self._pool.assign()
+        while grants:
+            for grant in grants:
+                if grant.waiter.cancelled():
+                    self._pool.put(grant.upstream)
+                else:
+                    grant.waiter.set_result(grant.upstream)
+            grants = self._pool.assign()
+
+
+def _not_connected(error: OSError | ValueError) -> NotConnected:
+    if isinstance(error, ssl.SSLError):
+        return NotConnected(TLS_ERROR, getattr(error, "verify_message", "") or str(error))
+    return NotConnected(CONNECT_TIMEOUT if isinstance(error, TimeoutError) else CONNECT_ERROR)
 
 
 class Origins:

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from gateway.proxy.connection import Connection
+from typing import Any, Final
 
 SLICE: Final = 0.002
 """Seconds of a turn of the event loop."""
 
 
 class RunQueue:
-    """The connections of a process that have work left. `call_soon` is the event loop's, `clock` gives seconds."""
+    """Who has work left, of all connections of a process. `call_soon` is the event loop's, `clock` gives seconds."""
 
     __slots__ = ("_begun", "_clock", "_waiting", "call_soon")
 
@@ -29,7 +26,7 @@ class RunQueue:
         self.call_soon = call_soon
         self._clock = clock
         self._begun: float = 0.0  # this turn's slice, 0 before anybody has asked for it
-        self._waiting: deque[Connection] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()
 
     def has_time(self) -> bool:
         """Whether anything of this turn's slice is left."""
@@ -40,9 +37,9 @@ class RunQueue:
         self.call_soon(self._run)
         return True
 
-    def put(self, connection: Connection) -> None:
-        """Has the connection go on in a later turn, behind those that wait already."""
-        self._waiting.append(connection)
+    def put(self, go_on: Callable[[], None]) -> None:
+        """Has somebody go on in a later turn, after those that wait already."""
+        self._waiting.append(go_on)
         self.has_time()  # so that there is a next turn
 
     def _run(self) -> None:
@@ -50,7 +47,7 @@ class RunQueue:
         self._begun = self._clock()
         waiting = self._waiting
         while waiting:
-            waiting.popleft().go_on()
+            waiting.popleft()()
             if not self.has_time():
                 break
         if waiting:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gateway.errors import StartError
 from gateway.proxy import descriptors
+from gateway.proxy.client import Clients
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
 from gateway.tls.certificates import ListenerTLS
@@ -16,7 +17,7 @@ TICK = 0.25
 """Seconds between two looks at the deadlines: how late a timeout may be."""
 QUIET = 1.0
 """Seconds without a request after which a draining listener closes a client's connection. One that was used a moment
-ago is likely to be used again, and a request that crosses the closing is lost; its answer will say `close` instead."""
+ago is likely to be used again, and a request that crosses the closing is lost; its response will say `close` instead."""
 
 
 def bind(host: str, port: int, backlog: int = 1024, shared: bool = False) -> socket.socket:
@@ -40,7 +41,7 @@ def bind(host: str, port: int, backlog: int = 1024, shared: bool = False) -> soc
 
 
 class Listener:
-    """A listening socket and the connections it accepted; `others`: more sockets to accept connections from."""
+    """A listening socket, and its clients: the live sets. `others`: more sockets to accept connections from."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Listener:
         self._ssl = None if tls is None else tls.context
         self.port: int = sock.getsockname()[1]
         self._context = context
+        self.clients = Clients()
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -62,7 +64,7 @@ class Listener:
         descriptors.warn_of_shortage(context.limits.connections, context.limits.in_flight)
         for sock in self._sockets:
             server = await context.loop.create_server(
-                lambda: Downstream(context),  # type: ignore[arg-type,return-value]
+                lambda: Downstream(context, self.clients),  # type: ignore[arg-type,return-value]
                 sock=sock,
                 ssl=self._ssl,
                 ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
@@ -74,7 +76,7 @@ class Listener:
         context = self._context
         now = context.now = context.loop.time()
         self._timer = context.loop.call_later(TICK, self._tick)
-        for connection in [connection for connection in context.connections if connection.deadline < now]:
+        for connection in [connection for connection in self.clients.connections if connection.deadline < now]:
             connection.run(connection.deadline_passed)
         context.origins.close_idle(now - context.timeouts.upstream_idle)
         descriptors.look()
@@ -82,7 +84,7 @@ class Listener:
             context.log.flush()
 
     async def drain(self, delay: float, timeout: float) -> bool:
-        """Winds down without failing a request: every answer from now on says `Connection: close`.
+        """Winds down without failing a request: every response from now on says `Connection: close`.
 
         For `delay` seconds new connections are still accepted (peers may not have noticed yet). Then the socket
         closes, and what is in flight has `timeout` seconds to finish. Returns whether all of it did.
@@ -95,7 +97,7 @@ class Listener:
         deadline = context.loop.time() + timeout
         while True:
             await self._close_quiet()
-            if not context.connections:
+            if not self.clients.connections:
                 return True
             if context.loop.time() >= deadline:
                 return False
@@ -105,7 +107,7 @@ class Listener:
         """Closes connections that have been without a request for a while."""
         context = self._context
         quiet = context.loop.time() - QUIET
-        found = [connection for connection in context.connections if connection.quiet_since <= quiet]
+        found = [connection for connection in self.clients.connections if connection.quiet_since <= quiet]
         if found:
             # If this process was held up, requests may have come that it has not read: after two turns of the loop it has.
             await asyncio.sleep(0)
@@ -117,7 +119,7 @@ class Listener:
     async def stop_accepting(self) -> None:
         """Closes the sockets. Clients that have connected but were not accepted yet are served: they would be reset.
 
-        Every answer from now on says `Connection: close`.
+        Every response from now on says `Connection: close`.
         """
         servers, self._servers = self._servers, []
         context = self._context
@@ -133,7 +135,7 @@ class Listener:
         for sock in accepted:
             sock.setblocking(False)
             await context.loop.connect_accepted_socket(
-                lambda: Downstream(context),  # type: ignore[type-var]
+                lambda: Downstream(context, self.clients),  # type: ignore[type-var]
                 sock,
                 ssl=self._ssl,
                 ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
@@ -145,8 +147,8 @@ class Listener:
             self._timer.cancel()
         for server in self._servers:
             server.close()
-        for connection in list(self._context.connections):
+        for connection in list(self.clients.connections):
             connection.close_now()
-        for task in list(self._context.tasks):
+        for task in list(self.clients.tasks):
             task.cancel()
-        await asyncio.gather(*self._context.tasks, return_exceptions=True)
+        await asyncio.gather(*self.clients.tasks, return_exceptions=True)

@@ -1,62 +1,29 @@
 """A tunnel: what two connections are after the instance has switched protocols (RFC 9110 §7.8), bytes both ways.
 
-Whoever does not read stops the other. A side that ends (half-close) is passed on behind what it had sent, and the other one
+Whoever does not read stops the other. A side that ends (half-close) is passed on after what it had sent, and the other one
 goes on; a side that is lost still has what it had sent delivered.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gateway.proxy.context import Context
-    from gateway.proxy.exchange import Exchange
-    from gateway.proxy.upstream import Upstream
-    from gateway.routing.plan import Peer
+from gateway.proxy.client import ClientConnection
+from gateway.proxy.record import Record
+from gateway.proxy.upstream import ResponseHandler, Upstream
 
 
-def claim_tunnel(context: Context, peer: Peer) -> tuple[int, str, str] | None:
-    """Claims one of the tunnels that there may be, before the request for it is sent; give it back when that is over.
+class Tunnel(ResponseHandler):
+    """It takes what both connections say from then on, and notes how much that was."""
 
-    Returns status, code and text of the refusal where there is none left.
-    """
-    limits = context.limits
-    if context.tunnels >= limits.tunnels:
-        return 503, "overloaded", f"{limits.tunnels} tunnels are open or asked for already"
-    mine = context.tunnels_by_client.get(peer.ip, 0)
-    if mine >= limits.tunnels_per_client and not peer.is_trusted:
-        most = limits.tunnels_per_client
-        return 429, "too_many_tunnels", f"{peer.ip} has {most} tunnels open or asked for already"
-    context.tunnels += 1
-    context.tunnels_by_client[peer.ip] = mine + 1
-    return None
+    __slots__ = ("_client", "_client_ended", "_instance_ended", "_record", "_upstream")
 
-
-def give_back(context: Context, peer: Peer) -> None:
-    """Gives back what was claimed."""
-    context.tunnels -= 1
-    left = context.tunnels_by_client[peer.ip] - 1
-    if left:
-        context.tunnels_by_client[peer.ip] = left
-    else:
-        del context.tunnels_by_client[peer.ip]
-
-
-class Tunnel:
-    """The tunnel that an exchange has become. It takes what both connections say from then on.
-
-    `received` counts the bytes that the client sent.
-    """
-
-    __slots__ = ("_client_ended", "_exchange", "_instance_ended", "_upstream", "received")
-
-    def __init__(self, exchange: Exchange, upstream: Upstream) -> None:
-        self._exchange = exchange
+    def __init__(self, client: ClientConnection, upstream: Upstream, record: Record) -> None:
+        self._client = client
         self._upstream = upstream
-        self.received: int = 0
+        self._record = record
         self._client_ended: bool = False
         self._instance_ended: bool = False
-        upstream.origin.detach(upstream)
+        upstream.handler = self
+        upstream.owner.detach(upstream)
 
     @property
     def is_blocked(self) -> bool:
@@ -65,52 +32,73 @@ class Tunnel:
 
     def client_sent(self, data: bytes) -> None:
         """Passes on what the client sent."""
-        self.received += len(data)
+        self._record.received += len(data)
         self._upstream.write(data)
         self.expect()
 
-    def instance_sent(self, data: bytes) -> None:
+    def response_received(self, data: bytes) -> None:
         """Passes on what the instance sent."""
-        exchange = self._exchange
-        exchange.sent += len(data)
-        exchange.downstream.write(data)
+        self._record.sent += len(data)
+        self._client.write(data)
         self.expect()
 
     def expect(self) -> None:
-        """Sets until when something must move: long where nobody has anything to say, soon where somebody does not read."""
-        exchange = self._exchange
-        context = exchange.context
-        if not self._upstream.writes_paused and not exchange.downstream.writes_paused:
-            exchange.downstream.deadline = context.now + context.timeouts.tunnel_idle
+        """Sets until when something must move: long if nobody has anything to say, soon if somebody does not read."""
+        client = self._client
+        context = client.context
+        if not self._upstream.writes_paused and not client.writes_paused:
+            client.deadline = context.now + context.timeouts.tunnel_idle
 
-    def stalled(self) -> None:
-        """Somebody does not read."""
-        context = self._exchange.context
-        self._exchange.downstream.deadline = context.now + context.timeouts.body_idle
+    def instance_stalled(self) -> None:
+        """The instance does not read: neither is what is for it."""
+        self._client.pause_reading()
+        self._someone_stalled()
+
+    def instance_drained(self) -> None:
+        """The instance has taken what waited."""
+        self._client.resume_reading()
+        self.expect()
+
+    def client_stalled(self) -> None:
+        """The client does not read: neither is what is for it."""
+        self._upstream.pause_reading()
+        self._someone_stalled()
+
+    def client_drained(self) -> None:
+        """The client has taken what waited."""
+        self._upstream.resume_reading()
+        self.expect()
 
     def client_ended(self) -> bool:
         """The client sends no more; returns whether its connection stays open for what the instance still sends."""
         self._client_ended = True
         if not self._upstream.end_writing():
             # TLS cannot be closed halfway: the instance has what was sent, and that was all.
-            self._upstream.close_when_sent(self._exchange.context.timeouts.body_idle)
+            self.close()
             return False
-        return not self._instance_ended and not self._exchange.downstream.is_encrypted
+        return not self._instance_ended and not self._client.is_encrypted
 
-    def instance_ended(self) -> bool:
+    def response_ended(self) -> bool:
         """The instance sends no more; returns whether its connection stays open for what the client still sends."""
         self._instance_ended = True
-        if self._client_ended or self._upstream.is_encrypted or not self._exchange.downstream.end_writing():
-            self.instance_lost()
+        if self._client_ended or self._upstream.is_encrypted or not self._client.end_writing():
+            self.response_lost()
             return False
         return True
 
-    def client_lost(self) -> None:
-        """The client is gone. The instance has what it had sent."""
-        self._upstream.close_when_sent(self._exchange.context.timeouts.body_idle)
-
-    def instance_lost(self) -> None:
+    def response_lost(self) -> None:
         """The instance is gone. The client has what it had sent."""
-        exchange = self._exchange
-        self._upstream.close_when_sent(exchange.context.timeouts.body_idle)
-        exchange.tunnel_ended(not self._client_ended)
+        self.close()
+        self._client.tunnel_ended(not self._client_ended)
+
+    def close(self) -> None:
+        """Ends the instance's side, after it has what the client had sent."""
+        self._upstream.close_when_sent(self._client.context.timeouts.body_idle)
+
+    def broken(self) -> None:
+        """Takes that this program has met an error of its own."""
+        self._client.broken()
+
+    def _someone_stalled(self) -> None:
+        context = self._client.context
+        self._client.deadline = context.now + context.timeouts.body_idle

@@ -1,30 +1,90 @@
-"""One connection to an instance: bytes in, handed to the exchange that uses it."""
+"""One connection to an instance, and what it speaks with: who takes the response, and whose connection it is.
+
+HTTP/1's exchange and a tunnel are handlers. What is said here of a connection can be said of a stream.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
-from gateway.proxy.connection import HIGH_WATER, Connection
-
-if TYPE_CHECKING:
-    from gateway.proxy.exchange import Exchange
-    from gateway.proxy.origin import Origin
+from gateway.proxy.connection import HIGH_WATER, Connection, Outbox
+from gateway.proxy.runqueue import RunQueue
 
 PIECE: Final = 65536
 REST: Final = 4 * PIECE
 """Bytes that are read at the most from a connection that broke: the size of an ordinary read."""
 
 
+class ResponseHandler:
+    """Takes what an instance does on one connection."""
+
+    __slots__ = ()
+
+    def response_received(self, data: bytes) -> None:
+        """Takes what the instance sent."""
+        raise NotImplementedError
+
+    def response_proceed(self) -> None:
+        """Works on what was received and left for a later turn."""
+
+    def response_ended(self) -> bool:
+        """Takes that the instance sends no more; returns whether the connection stays open for what goes the other way."""
+        raise NotImplementedError
+
+    def response_lost(self) -> None:
+        """Takes that the connection broke off, or (in TLS) ended without having said so."""
+        raise NotImplementedError
+
+    def instance_stalled(self) -> None:
+        """Takes that the instance does not read as fast as it is sent to."""
+        raise NotImplementedError
+
+    def instance_drained(self) -> None:
+        """Takes that the instance has read what waited."""
+        raise NotImplementedError
+
+    def broken(self) -> None:
+        """Takes that this program has met an error of its own on the way."""
+        raise NotImplementedError
+
+
+class UpstreamOwner:
+    """Whose a connection is: it keeps it between exchanges. `outbox` and `queue` are for its connections."""
+
+    __slots__ = ("outbox", "queue")
+
+    def __init__(self, outbox: Outbox, queue: RunQueue) -> None:
+        self.outbox = outbox
+        self.queue = queue
+
+    def release(self, upstream: Upstream, now: float) -> None:
+        """Takes back a connection whose exchange ended cleanly."""
+        raise NotImplementedError
+
+    def detach(self, upstream: Upstream) -> None:
+        """Takes out a connection that has become a tunnel."""
+        raise NotImplementedError
+
+    def lost(self, upstream: Upstream) -> None:
+        """Notes that a connection closed, whatever it was doing."""
+        raise NotImplementedError
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Has something called so many seconds from now."""
+        raise NotImplementedError
+
+
 class Upstream(Connection):
-    """`exchange` is None while the connection is idle in its origin. `is_detached`: it has become a tunnel."""
+    """`handler` is None while the connection is idle with its owner. `is_detached`: it has become a tunnel."""
 
-    __slots__ = ("exchange", "idle_since", "is_detached", "is_lost", "origin", "served")
+    __slots__ = ("handler", "idle_since", "is_detached", "is_lost", "owner", "served")
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin.outbox, origin.queue)
-        self.origin = origin
-        self.exchange: Exchange | None = None
+    def __init__(self, owner: UpstreamOwner) -> None:
+        super().__init__(owner.outbox, owner.queue)
+        self.owner = owner
+        self.handler: ResponseHandler | None = None
         self.idle_since: float = 0.0
         self.served: int = 0
         self.is_lost: bool = False
@@ -41,36 +101,36 @@ class Upstream(Connection):
 
     def received(self, data: bytes) -> None:
         """Takes what the instance sent."""
-        exchange = self.exchange
-        if exchange is None:
-            # Bytes nobody asked for would be taken for the next exchange's answer.
+        handler = self.handler
+        if handler is None:
+            # Bytes nobody asked for would be taken for the next exchange's response.
             self.close()
         else:
-            exchange.response_received(data)
+            handler.response_received(data)
 
     def proceed(self) -> None:
         """Works on what was left for this turn."""
-        if self.exchange is not None:
-            self.exchange.response_proceed()
+        if self.handler is not None:
+            self.handler.response_proceed()
 
     def ended(self) -> bool:
         """Takes that the instance sends no more."""
-        return self.exchange is not None and self.exchange.response_ended()
+        return self.handler is not None and self.handler.response_ended()
 
     def lost(self, exc: Exception | None) -> None:
         """Takes that the connection is closed."""
-        if exc is not None and self.exchange is not None:
-            self._read_rest(self.exchange)
+        if exc is not None and self.handler is not None:
+            self._read_rest(self.handler)
         self.is_lost = True
-        self.origin.lost(self)
-        if self.exchange is not None:
-            self.exchange.response_lost()
+        self.owner.lost(self)
+        if self.handler is not None:
+            self.handler.response_lost()
 
-    def _read_rest(self, exchange: Exchange) -> None:
+    def _read_rest(self, handler: ResponseHandler) -> None:
         """Reads what came before the connection broke, and was not read yet.
 
-        An instance that refuses a body answers, closes, and resets what goes on coming. A write that meets this breaks off
-        the connection with the answer still in the kernel, where nobody would look for it any more.
+        An instance that refuses a body responds, closes, and resets what goes on coming. A write that meets this breaks off
+        the connection with the response still in the kernel, where nobody would look for it any more.
         """
         transport = self.transport
         if transport is None or self.is_encrypted:
@@ -81,26 +141,26 @@ class Upstream(Connection):
         try:
             for _ in range(REST // PIECE):
                 data = os.read(sock.fileno(), PIECE)
-                if not data or self.exchange is not exchange:
+                if not data or self.handler is not handler:
                     return
-                exchange.response_received(data)
+                handler.response_received(data)
         except OSError:
             return
 
     def stalled(self) -> None:
         """Takes that the instance does not read."""
-        if self.exchange is not None:
-            self.exchange.instance_stalled()
+        if self.handler is not None:
+            self.handler.instance_stalled()
 
     def drained(self) -> None:
         """Takes that the instance has read what waited."""
-        if self.exchange is not None:
-            self.exchange.instance_drained()
+        if self.handler is not None:
+            self.handler.instance_drained()
 
     def broken(self) -> None:
-        """Takes an error of this program: it is the exchange's, whoever's bytes set it off."""
-        if self.exchange is not None:
-            self.exchange.downstream.broken()
+        """Takes an error of this program: it is the handler's, whoever's bytes set it off."""
+        if self.handler is not None:
+            self.handler.broken()
         self.close()
 
     def close_now(self) -> None:
@@ -111,13 +171,13 @@ class Upstream(Connection):
         """Closes when the instance has taken what waits, and after so many seconds whatever it has taken."""
         self.flush()
         self.is_lost = True
-        self.exchange = None
+        self.handler = None
         transport = self.transport
         if transport is not None:
             self.transport = None
             transport.close()
             if transport.get_write_buffer_size():
-                self.origin.call_later(seconds, transport.abort)
+                self.owner.call_later(seconds, transport.abort)
 
     def close(self) -> None:
         """Closes at once: whatever is unsent belongs to nobody any more."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hmac
-import json
 from typing import Final
-
-from gateway.routing.decision import Decision
 
 _LANE: Final = b"lane="
 
@@ -26,9 +23,3 @@ class DebugAccess:
             return None
         wish = wish.strip(b" \t")
         return wish[len(_LANE) :].decode("latin-1") if wish.startswith(_LANE) else ""
-
-
-def explain_line(decision: Decision) -> bytes:
-    """The `X-Gray-Explain` field, led by CRLF: the decision as JSON in one line of ASCII, without what is not there."""
-    facts = {key: value for key, value in decision.as_dict().items() if value is not None}
-    return b"\r\nX-Gray-Explain: " + json.dumps(facts, separators=(",", ":")).encode("ascii")

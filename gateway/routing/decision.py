@@ -5,6 +5,7 @@ Explain, metrics, access log and console all render this object; nothing else re
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from gateway.instance import Instance
@@ -25,18 +26,24 @@ SOURCE_AMBIGUOUS: Final = "ambiguous"
 class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
-    They differ exactly when `fallback` (the reason) is not empty. `error` is the stable code of an answer that the
-    gateway gives itself, empty where the request is forwarded.
+    They differ exactly when `fallback` (the reason) is not empty. `error` is the code of the failure that the client is told,
+    empty if the request is forwarded.
+
+    `client_ip` is who asks, as far as it is believed. `response_fields` are field lines that the response gets, each led by
+    CRLF; `explains`: it is to say why, too.
     """
 
     __slots__ = (
+        "client_ip",
         "detail",
         "error",
+        "explains",
         "fallback",
         "group",
         "instance",
         "lane",
         "pool",
+        "response_fields",
         "revision",
         "route",
         "service",
@@ -44,8 +51,11 @@ class Decision:
         "tag_source",
     )
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, client_ip: str = "") -> None:
         self.revision = revision
+        self.client_ip = client_ip
+        self.response_fields: bytes = b""
+        self.explains: bool = False
         self.route: str = ""
         self.service: str = ""
         self.group: str = ""
@@ -76,6 +86,16 @@ class Decision:
         }
 
     def refuse(self, error: str, detail: str) -> None:
-        """Decides that the gateway answers itself: `error` is the stable code, `detail` a sentence for a person."""
+        """Notes why the request fails: `error` is the failure's code, `detail` a sentence for a person."""
         self.error = error
         self.detail = detail
+
+    def response_lines(self) -> bytes:
+        """The field lines that the response gets, each led by CRLF."""
+        return self.response_fields + explain_line(self) if self.explains else self.response_fields
+
+
+def explain_line(decision: Decision) -> bytes:
+    """The `X-Gray-Explain` field, led by CRLF: the decision as JSON in one line of ASCII, without what is not there."""
+    facts = {key: value for key, value in decision.as_dict().items() if value is not None}
+    return b"\r\nX-Gray-Explain: " + json.dumps(facts, separators=(",", ":")).encode("ascii")

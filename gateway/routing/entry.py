@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final
+from typing import Any, Final
 
+from gateway.failures import NO_INSTANCES, NO_ROUTE
 from gateway.http.address import node_ip
 from gateway.http.forwarded import (
     FORWARDED_ELEMENTS,
@@ -21,15 +22,16 @@ from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.decision import SOURCE_DEBUG, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
-from gateway.routing.plan import NO_INSTANCES, Peer, Plan
+from gateway.routing.peer import Peer
+from gateway.routing.router import UNREAD, Router
 from gateway.routing.routes import Route
 from gateway.routing.services import NOT_IN_GROUP
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
+from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledLane
 from gateway.tags import BASE
 from gateway.telemetry.tracecontext import new_traceparent_line
-
-NO_ROUTE = "no_route"
 
 _MAX_CHAINS: Final = 4096
 _MAX_CHAIN: Final = 256
@@ -37,7 +39,7 @@ _MAX_CHAIN: Final = 256
 _PREFIX: Final = frozenset({b"x-forwarded-prefix"})
 
 
-class EntryRouter:
+class EntryRouter(Router):
     """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids."""
 
     __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_trusted", "snapshot")
@@ -73,68 +75,65 @@ class EntryRouter:
             return False
         return any(address in network for network in self._trusted)
 
-    def route(self, request: Request, peer: Peer, now: float) -> Plan:
+    def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one request. Never raises, never waits."""
         snapshot = self.snapshot
-        decision = Decision(snapshot.revision)
-        plan = Plan(decision)
+        rules = snapshot.rules
+        decision = Decision(snapshot.revision, peer.ip)
         if peer.is_trusted and request.forwarded is not None:
-            request.client_ip = self._client_of(request.forwarded) or peer.ip
+            decision.client_ip = self._client_of(request.forwarded) or peer.ip
         routes = snapshot.routes
         route = routes.find(request.host if routes.by_host else "", request.path)
-        if route is not None:
-            request.service = route.service
-            if (
-                route.inspect_body
-                and snapshot.rules.reads_body
-                and not request.is_inspected
-                and (request.body == CHUNKED or 0 < request.body <= route.inspect_body)
-            ):
-                plan.wants_body = route.inspect_body
-                return plan
-        lane = self._mark(snapshot, request, peer, plan)
+        if (
+            route is not None
+            and route.inspect_body
+            and content is UNREAD
+            and rules.reads_body
+            and (request.body == CHUNKED or 0 < request.body <= route.inspect_body)
+        ):
+            return NeedBody(decision, route.inspect_body)
+        lane = self._mark(snapshot, request, peer, decision, "" if route is None else route.service, content)
         if route is None:
-            decision.refuse(NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
-            return plan
+            return Refuse(decision, NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
         decision.route = route.path
-        if route.reply is not None:
-            plan.reply = route.reply
-            return plan
+        if route.response is not None:
+            return Reply(decision, route.response)
         decision.service = route.service
         if lane is not None:
             is_outside = lane.services is not None and route.service not in lane.services
             is_strict = lane.strict
         else:
             # A trusted client has marked it: the tag's lanes say what it may reach all the same.
-            is_outside = not snapshot.rules.holds(decision.tag, route.service)
-            is_strict = snapshot.rules.is_strict(decision.tag)
+            is_outside = not rules.holds(decision.tag, route.service)
+            is_strict = rules.is_strict(decision.tag)
         view = snapshot.services.get(route.service)
         if view is None:
-            decision.refuse(NO_INSTANCES, f"the registry has not answered for service {route.service} yet")
-            return plan
-        plan.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
-        if decision.error:
-            return plan
+            return Refuse(decision, NO_INSTANCES, f"the registry has not answered for service {route.service} yet")
+        forward = Forward(decision)
+        refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
+        if refusal is not None:
+            return refusal
         target = request.target
         if route.segments or target[:1] != b"/":
             path = raw_rest(request.raw_path, route.prefix, route.segments) if route.segments else request.raw_path
             target = path + b"?" + request.query if request.query else path
-        plan.stripped = route.restored
+        forward.stripped = route.restored
         lines = self._lines(request, peer, decision, route)
         if decision.instance is not None:
-            plan.hop = decision.instance.hop
-            lines.append(plan.hop)
-        plan.head = forward_head(request, target, lines)
-        return plan
+            forward.target_line = decision.instance.target_line
+            lines.append(forward.target_line)
+        forward.head = forward_head(request, target, lines)
+        return forward
 
-    def _mark(self, snapshot: Snapshot, request: Request, peer: Peer, plan: Plan) -> CompiledLane | None:
+    def _mark(
+        self, snapshot: Snapshot, request: Request, peer: Peer, decision: Decision, service: str, content: Any
+    ) -> CompiledLane | None:
         """Marks the request, and returns the lane it is put on."""
-        decision = plan.decision
         rules = snapshot.rules
         lane: CompiledLane | None = None
         if request.debug and self._debug is not None:
             wish = self._debug.lane_of(request.debug)
-            plan.explains = wish is not None
+            decision.explains = wish is not None
             lane = rules.open_lanes.get(wish) if wish else None
             if lane is not None and lane.debug:
                 _put_on(lane, decision, SOURCE_DEBUG)
@@ -145,21 +144,26 @@ class EntryRouter:
                 decision.tag = tag
                 decision.tag_source = source
                 return None
+        if not rules.lanes and not rules.issues:
+            return None
+        context = MatchContext(request, decision.client_ip, service=service)
+        if content is not UNREAD:
+            context.content = content
         for name, age in rules.issues:
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"
-                request.give_cookie(name, value)
-                plan.answer_fields += self._cookie_line(request, peer, name, value, age)
-        lane = rules.match(request)
+                context.give_cookie(name, value)
+                decision.response_fields += self._cookie_line(request, peer, name, value, age)
+        lane = rules.match(context)
         if lane is None:
             return None
         _put_on(lane, decision, SOURCE_RULE)
         seal = rules.seal
         if lane.sticky and seal is not None:
             name = f"{lane.group}/{lane.name}"
-            if not seal.is_fresh(request, name, lane.sticky):
+            if not seal.is_fresh(context, name, lane.sticky):
                 value = seal.value(name, lane.sticky)
-                plan.answer_fields += self._cookie_line(request, peer, seal.name, value, lane.sticky)
+                decision.response_fields += self._cookie_line(request, peer, seal.name, value, lane.sticky)
         return lane
 
     def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:

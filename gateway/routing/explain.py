@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from typing import Any
 
 from gateway.http.address import plain_ip
 from gateway.http.content import read_content
 from gateway.http.request import Request
 from gateway.routing.entry import EntryRouter
-from gateway.routing.plan import Peer
+from gateway.routing.peer import Peer
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.verdict import NeedBody
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import explain as explain_rules
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.surroundings import Surroundings
 
 
 def explain(
-    router: EntryRouter, rules: RuleSet, around: Surroundings, request: Request, body: bytes = b""
+    router: EntryRouter, rules: RuleSet, around: Surroundings, request: Request, *, client_ip: str, body: bytes = b""
 ) -> dict[str, object]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
-    `rules` are what the router's snapshot was compiled from, in these surroundings; `body` is the request's. In the
-    result `decision` is the Decision, `lanes` the evidence of every lane in order, `pools` what the service has per tag.
-    The instance is picked from copies of the pools: asking does not take anybody's turn.
+    `rules` are what the router's snapshot was compiled from, in these surroundings; `client_ip` is who asks, `body` the
+    request's. In the result `decision` is the Decision, `lanes` the evidence of every lane in order, `pools` what the service
+    has per tag. The instance is picked from copies of the pools: asking does not take anybody's turn.
     """
     live = router.snapshot
     turns = Turns()
@@ -32,24 +36,31 @@ def explain(
         for name, view in live.services.items()
     }
     observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views))
-    request.client_ip = plain_ip(request.client_ip) or request.client_ip
-    peer = Peer(request.client_ip, router.is_trusted(request.client_ip))
-    plan = observer.route(request, peer, 0.0)
-    if plan.wants_body:
-        request.is_inspected = True
-        request.content = read_content(request, body)
-        plan = observer.route(request, peer, 0.0)
-    decision = plan.decision
+    ip = plain_ip(client_ip) or client_ip
+    peer = Peer(ip, router.is_trusted(ip))
+    content: Any = None
+    verdict = observer.route(request, peer, 0.0)
+    if isinstance(verdict, NeedBody):
+        content = read_content(request, body)
+        verdict = observer.route(request, peer, 0.0, content)
+    decision = verdict.decision
+    route = live.routes.find(request.host, request.path)
+    service = "" if route is None else route.service
+    context = MatchContext(request, decision.client_ip, service=service, content=content)
+    for name, _ in live.rules.issues:
+        given = re.search(rf"\r\nSet-Cookie: {re.escape(name)}=([^;]*)", decision.response_fields.decode("ascii"))
+        if given is not None:
+            context.give_cookie(name, given[1])
     view = views.get(decision.service)
     return {
         "request": {
             "method": request.method,
             "host": request.host,
             "path": request.path,
-            "client_ip": request.client_ip,
+            "client_ip": decision.client_ip,
         },
         "decision": decision.as_dict(),
-        "lanes": [evidence.as_dict() for evidence in explain_rules(rules, request, around)],
+        "lanes": [evidence.as_dict() for evidence in explain_rules(rules, context, around)],
         "pools": [] if view is None else describe_pools(view),
     }
 

@@ -15,7 +15,7 @@ class TraceMemory:
     """Which tag the requests with an id have: those under way, and for a while those that are over.
 
     Under way: counted by tag, so that an id which a marked and an unmarked request share tells nobody's calls apart and
-    says so: also when one of them is over, or both, since calls may follow an answer. `ambiguous` counts how often it was
+    says so: also when one of them is over, or both, since calls may follow a response. `ambiguous` counts how often it was
     asked about.
 
     Over: the latest request decides. Two generations, bounded in entries and in time: entries go into the young one; when

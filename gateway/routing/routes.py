@@ -1,4 +1,4 @@
-"""The entry's route table: from host and path to a service, or to an answer that the gateway gives itself."""
+"""The entry's route table: from host and path to a service, or to a response that the gateway gives itself."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 
-class Reply:
-    """An answer that needs no service. `whole` is what a HTTP/1.1 client that keeps its connection gets."""
+class RouteResponse:
+    """A response that needs no service. `whole` is what an HTTP/1.1 client that keeps its connection gets."""
 
     __slots__ = ("body", "head", "status", "whole")
 
@@ -27,12 +27,12 @@ class Reply:
 
 
 class Route:
-    """Requests under `path` (at a segment boundary), for `host` or any, go to `service`, or get `reply`.
+    """Requests under `path` (at a segment boundary), for `host` or any, go to `service`, or get `response`.
 
     Rules may look at the first `inspect_body` bytes of a body.
 
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none. `told` is the
-    field line that tells the service of them, `restored` what answers get back: the prefix, or nothing.
+    field line that tells the service of them, `restored` what responses get back: the prefix, or nothing.
     """
 
     __slots__ = (
@@ -40,7 +40,7 @@ class Route:
         "inspect_body",
         "path",
         "prefix",
-        "reply",
+        "response",
         "restored",
         "segments",
         "service",
@@ -54,12 +54,12 @@ class Route:
         service: str,
         strip_prefix: bool = False,
         host: str = "",
-        reply: Reply | None = None,
+        response: RouteResponse | None = None,
         inspect_body: int = 0,
         restore_prefix: bool = True,
     ) -> None:
         self.inspect_body = inspect_body
-        self.reply = reply
+        self.response = response
         self.path = path if path == "/" else path.rstrip("/")
         self.prefix: bytes = self.path.encode("ascii")
         self.service = service

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from gateway import failures
 from gateway.instance import Instance
 from gateway.routing.health import SOUND, Health
 from gateway.tags import BASE
@@ -21,7 +22,7 @@ NOT_IN_GROUP: Final = "not_in_group"
 """Fallback reason: the lane's group does not hold this service."""
 CONNECT_ERROR: Final = "connect_error"
 """Fallback reason: no instance with the tag could be reached for this request: nothing listens, or its application is down."""
-MISDIRECTED: Final = "misdirected"
+MISDIRECTED: Final[str] = failures.MISDIRECTED.code
 """Fallback reason: what the registry says is an instance with the tag refused the request as meant for somebody else."""
 EJECTED: Final = "ejected"
 """Fallback reason: instances carry the tag and are called healthy, but all have failed here too often."""
@@ -113,7 +114,7 @@ class Pool:
         turn.count = count + 1
         return order[count % len(order)]
 
-    def pick_other(self, tried: list[Instance]) -> Instance | None:
+    def pick_other(self, tried: tuple[Instance, ...]) -> Instance | None:
         """The next usable instance that is not among `tried`, or None."""
         for _ in range(len(self.order)):
             instance = self.pick()
@@ -176,3 +177,7 @@ def _spread(instances: tuple[Instance, ...], weights: Sequence[float]) -> tuple[
         for turn in range(share)
     )
     return tuple(instances[index] for _, index in turns)
+
+
+NOBODY: Final = Pool("", BASE, (), Turn())
+"""A pool to fall back to if there is none."""

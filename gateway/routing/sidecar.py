@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any
 
 from gateway import hop
+from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
 from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers, recall_trace, trace_ids
 from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
 from gateway.routing.memory import TraceMemory
-from gateway.routing.plan import Peer, Plan
+from gateway.routing.peer import Peer
+from gateway.routing.router import UNREAD, Router
 from gateway.routing.services import NOT_IN_GROUP, ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.verdict import Forward, InboundForward, NeedService, Refuse, Verdict
+from gateway.rules.context import MatchContext
 from gateway.tags import BASE
 
-NO_SERVICE: Final = "no_service"
-MISDIRECTED: Final = "misdirected"
-NOT_FROM_MESH: Final = "not_from_mesh"
 
-
-class InboundRouter:
+class InboundRouter(Router):
     """Everything goes to the local service; what the request carries is remembered and written on again.
 
-    A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means, by `hop`
-    (see there); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
+    A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means (see
+    `hop`); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
     this instance is `service` with `tag`. `admits_all`: requests of callers that do not say so, as probes and people with
     curl, are let through.
     """
@@ -58,37 +58,36 @@ class InboundRouter:
         """Every peer is."""
         return True
 
-    def route(self, request: Request, peer: Peer, now: float) -> Plan:
+    def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one inbound request. Never raises, never waits."""
-        decision = Decision(self.snapshot.revision)
-        plan = Plan(decision)
+        decision = Decision(self.snapshot.revision, peer.ip)
         decision.service = self._view.name
-        meant = request.hop
+        meant = request.meant_instance
         if meant:
             if meant not in self._identities:
-                decision.refuse(
-                    MISDIRECTED, f"this is an instance of {self._view.name} with tag {self._tag}, not the one meant"
-                )
-                plan.answer_fields = hop.refusal(hop.MISDIRECTED)
-                return plan
+                decision.response_fields = hop.refusal(hop.MISDIRECTED)
+                why = f"this is an instance of {self._view.name} with tag {self._tag}, not the one meant"
+                return Refuse(decision, MISDIRECTED, why)
         elif not self._admits_all:
-            decision.refuse(NOT_FROM_MESH, "this instance serves requests of gateways and sidecars only")
-            return plan
+            return Refuse(decision, NOT_FROM_MESH, "this instance serves requests of gateways and sidecars only")
+        forward = InboundForward(decision)
+        refusal = forward.choose(self._view, "")
+        if refusal is not None:
+            return refusal
         tag, source = self._carriers.read(request)
         # What reaches a gray instance unmarked comes from outside the mesh, and what follows from it starts here.
-        plan.visit = self._memory.enter(trace_ids(request), tag if source else self._tag, now)
-        plan.choose(self._view, "")
+        forward.remember(self._memory.enter(trace_ids(request), tag if source else self._tag, now))
         if source:
             decision.tag = tag
             decision.tag_source = source
-        _forward(plan, request, self._carriers)
-        return plan
+        _write_head(forward, request, self._carriers)
+        return forward
 
 
-class OutboundRouter:
+class OutboundRouter(Router):
     """The service's own calls: the host names the callee, the tag comes from the first carrier that has one.
 
-    `snapshot.services` holds what is known of the callees; a callee not known yet makes the plan ask for it.
+    `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict ask for it.
     """
 
     __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "snapshot")
@@ -106,25 +105,25 @@ class OutboundRouter:
         """The local service is."""
         return True
 
-    def route(self, request: Request, peer: Peer, now: float) -> Plan:
+    def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one outbound request. Never raises, never waits."""
         snapshot = self.snapshot
-        decision = Decision(snapshot.revision)
+        decision = Decision(snapshot.revision, peer.ip)
         service = _callee(snapshot, request)
         decision.service = service
         if not service:
-            decision.refuse(NO_SERVICE, "the Host field must name the service to call")
-            return Plan(decision)
+            return Refuse(decision, NO_SERVICE, "the Host field must name the service to call")
         fallback = self._mark(snapshot, request, decision, now)
         view = snapshot.services.get(service)
         if view is None:
-            return Plan(decision, unknown=service)
-        plan = Plan(decision)
-        plan.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
-        if decision.instance is not None:
-            plan.hop = decision.instance.hop
-            _forward(plan, request, self._carriers)
-        return plan
+            return NeedService(decision, service)
+        forward = Forward(decision)
+        refusal = forward.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
+        if refusal is not None:
+            return refusal
+        forward.target_line = forward.instance.target_line
+        _write_head(forward, request, self._carriers)
+        return forward
 
     def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> str:
         tag, source = self._carriers.read(request)
@@ -135,10 +134,14 @@ class OutboundRouter:
             tag, source = self._own_tag, SOURCE_INSTANCE
         if not source and snapshot.rules.lanes:
             # Traffic that starts at a service which lane groups name as an entry is matched here.
-            request.service = decision.service
-            request.caller = self._own_service
-            request.caller_tag = self._own_tag
-            lane = snapshot.rules.match(request)
+            context = MatchContext(
+                request,
+                decision.client_ip,
+                service=decision.service,
+                caller=self._own_service,
+                caller_tag=self._own_tag,
+            )
+            lane = snapshot.rules.match(context)
             if lane is not None:
                 decision.group = lane.group
                 decision.lane = lane.name
@@ -159,12 +162,13 @@ def _callee(snapshot: Snapshot, request: Request) -> str:
     return name if view is not None and view.instances else snapshot.spelled(host) or name
 
 
-def _forward(plan: Plan, request: Request, carriers: Carriers) -> None:
-    lines: list[bytes] = [plan.hop] if plan.hop else []
-    carriers.write(request, plan.decision.tag, lines)
+def _write_head(forward: Forward, request: Request, carriers: Carriers) -> None:
+    lines: list[bytes] = [forward.target_line] if forward.target_line else []
+    decision = forward.decision
+    carriers.write(request, decision.tag, lines)
     if request.rewrites_host:
-        lines.append(b"Host: " + (request.authority or plan.decision.service.encode("latin-1")) + b"\r\n")
+        lines.append(b"Host: " + (request.authority or decision.service.encode("latin-1")) + b"\r\n")
     target = request.target
     if target[:1] != b"/":
         target = request.raw_path + b"?" + request.query if request.query else request.raw_path
-    plan.head = forward_head(request, target, lines)
+    forward.head = forward_head(request, target, lines)

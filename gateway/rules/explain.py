@@ -16,8 +16,8 @@ from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
 from gateway.http.grammar import field_pattern
-from gateway.http.request import Request
 from gateway.rules.conditions import DAYS, Condition, TimeTest
+from gateway.rules.context import MatchContext
 from gateway.rules.forms import CASELESS, in_form
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import OPERATORS
@@ -73,7 +73,7 @@ class LaneEvidence:
         return asdict(self)
 
 
-def explain(rules: RuleSet, request: Request, around: Surroundings) -> tuple[LaneEvidence, ...]:
+def explain(rules: RuleSet, context: MatchContext, around: Surroundings) -> tuple[LaneEvidence, ...]:
     """The evidence of every lane in the order in which they are tried, closed ones included."""
     found: list[LaneEvidence] = []
     has_winner = False
@@ -81,7 +81,7 @@ def explain(rules: RuleSet, request: Request, around: Surroundings) -> tuple[Lan
     for group in rules.groups:
         shares = group.shares()
         for lane in group.lanes:
-            evidence = weigh_lane(rules, group, lane, shares, request, around)
+            evidence = weigh_lane(rules, group, lane, shares, context, around)
             matched = evidence.matched
             state = _state(group, lane, around, now)
             winner = matched and state == OPEN and not has_winner
@@ -91,17 +91,17 @@ def explain(rules: RuleSet, request: Request, around: Surroundings) -> tuple[Lan
 
 
 def weigh_lane(
-    rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, request: Request, around: Surroundings
+    rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, context: MatchContext, around: Surroundings
 ) -> LaneEvidence:
     """What one lane says of a request, as if it stood alone and were open."""
-    witness = _Witness(rules, group, lane, shares, request, around)
+    witness = _Witness(rules, group, lane, shares, context, around)
     evidence = [witness.weigh(condition) for condition in lane.match]
     held = [item.held for item in evidence]
     matched = all(held) if lane.match_mode == "all" else any(held)
     if lane.paths:
         below = witness.is_below(lane.paths)
         matched = matched and below
-        evidence.insert(0, ConditionEvidence(f"path is below {' or '.join(lane.paths)}", request.path, below))
+        evidence.insert(0, ConditionEvidence(f"path is below {' or '.join(lane.paths)}", context.request.path, below))
     return LaneEvidence(group.name, lane.name, lane.tag, OPEN, lane.match_mode, tuple(evidence), matched, matched)
 
 
@@ -145,20 +145,26 @@ class _Witness:
     """Looks at one request for one lane."""
 
     def __init__(
-        self, rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, request: Request, around: Surroundings
+        self,
+        rules: RuleSet,
+        group: LaneGroup,
+        lane: Lane,
+        shares: GroupShares,
+        context: MatchContext,
+        around: Surroundings,
     ) -> None:
         self._rules = rules
         self._group = group
         self._lane = lane
         self._shares = shares
-        self._request = request
+        self._context = context
         self._around = around
 
     def is_below(self, paths: Sequence[str]) -> bool:
         for path in paths:
             parts = [part for part in path.split("/") if part]
-            if [part for part in self._request.path.split("/") if part][: len(parts)] == parts:
-                return self._request.path.startswith("/") or not parts
+            if [part for part in self._context.request.path.split("/") if part][: len(parts)] == parts:
+                return self._context.request.path.startswith("/") or not parts
         return False
 
     def weigh(self, condition: Condition) -> ConditionEvidence:
@@ -193,7 +199,7 @@ class _Witness:
         kept = (
             self._lane.sticky is not None
             and seal is not None
-            and seal.lane_of(self._request) == f"{self._group.name}/{self._lane.name}"
+            and seal.lane_of(self._context) == f"{self._group.name}/{self._lane.name}"
         )
         if value is None:
             return ConditionEvidence(text, None, kept, share=shown, kept=kept)
@@ -204,27 +210,28 @@ class _Witness:
         return ConditionEvidence(text, value, held or kept, bucket, shown, kept and not held)
 
     def _value(self, condition: Condition) -> str | None:
-        request = self._request
+        context = self._context
+        request = context.request
         if condition.param is not None:
             return request.param(condition.param)
         if condition.cookie is not None:
-            return request.cookie(condition.cookie)
+            return context.cookie(condition.cookie)
         if condition.header is not None:
             return request.header(field_pattern(re.escape(condition.header).encode()))
         if condition.baggage is not None:
             return member(request.baggage, condition.baggage.encode())
         if condition.body is not None:
-            return None if request.content is None else find_text(request.content, condition.body)
+            return None if context.content is None else find_text(context.content, condition.body)
         if condition.jwt is not None:
-            return find_text(self._around.claims(request), claim_pointer(condition.jwt))
+            return find_text(self._around.claims(context), claim_pointer(condition.jwt))
         return {
             "path": request.path,
             "method": request.method.upper(),
             "host": request.host or None,
-            "client_ip": request.client_ip or None,
-            "service": request.service or None,
-            "caller": request.caller or None,
-            "caller_tag": request.caller_tag or None,
+            "client_ip": context.client_ip or None,
+            "service": context.service or None,
+            "caller": context.caller or None,
+            "caller_tag": context.caller_tag or None,
         }[condition.source]
 
     def _holds(self, condition: Condition, value: str) -> bool:

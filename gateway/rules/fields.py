@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gateway.http.request import Request
 from gateway.http.target import parameter_needle
+from gateway.rules.context import MatchContext
 from gateway.rules.pointer import claim_pointer, find_text
 from gateway.telemetry.baggage import member
 
@@ -44,7 +44,7 @@ KINDS: Final = {
 }
 """By the key that a condition has."""
 
-Claims = Callable[[Request], Mapping[str, Any]]
+Claims = Callable[[MatchContext], Mapping[str, Any]]
 """The claims of a request's token; empty where it has none that is accepted."""
 Clock = Callable[[], float]
 """Seconds since the epoch."""
@@ -67,47 +67,47 @@ class Field:
         self._clock = clock
         self._claims = claims
 
-    def read(self, request: Request) -> str | None:
+    def read(self, context: MatchContext) -> str | None:
         """The field's value in a request, or None where it is absent."""
         if self.folds:
-            value = self._read(request)
+            value = self._read(context)
             return None if value is None else value.casefold()
-        return self._read(request)
+        return self._read(context)
 
-    def _read(self, request: Request) -> str | None:
+    def _read(self, context: MatchContext) -> str | None:
         kind = self.kind
         if kind == PARAM:
-            return request.param(self.name, self.needle)
+            return context.request.param(self.name, self.needle)
         if kind == HEADER:
             pattern = self.pattern
-            return None if pattern is None else request.header(pattern)
+            return None if pattern is None else context.request.header(pattern)
         if kind == COOKIE:
-            return request.cookie(self.name)
+            return context.cookie(self.name)
         if kind == PATH:
-            return request.path
+            return context.request.path
         if kind == METHOD:
-            return request.method.upper()
+            return context.request.method.upper()
         if kind == HOST:
-            return request.host or None
+            return context.request.host or None
         if kind == CLIENT_IP:
-            return request.client_ip or None
-        return self._read_rare(request)
+            return context.client_ip or None
+        return self._read_rare(context)
 
-    def _read_rare(self, request: Request) -> str | None:
+    def _read_rare(self, context: MatchContext) -> str | None:
         kind = self.kind
         if kind == SERVICE:
-            return request.service or None
+            return context.service or None
         if kind == CALLER:
-            return request.caller or None
+            return context.caller or None
         if kind == CALLER_TAG:
-            return request.caller_tag or None
+            return context.caller_tag or None
         if kind == BAGGAGE:
-            return member(request.baggage, self.name.encode("ascii"))
+            return member(context.request.baggage, self.name.encode("ascii"))
         if kind == TIME:
             return str(int(self._clock()))
         if kind == BODY:
-            return None if request.content is None else find_text(request.content, self.name)
-        claims = request.claims
+            return None if context.content is None else find_text(context.content, self.name)
+        claims = context.claims
         if claims is None:
-            claims = request.claims = self._claims(request)
+            claims = context.claims = self._claims(context)
         return find_text(claims, claim_pointer(self.name))

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.http.request import Request
 from gateway.rules.checks import Check
+from gateway.rules.context import MatchContext
 from gateway.rules.fields import Field
 from gateway.rules.lookups import Lookup
 from gateway.rules.prefilter import SIEVE_FROM, Prefilter
@@ -84,7 +84,7 @@ class Seal(Protocol):
     name: str
     """The cookie's name."""
 
-    def lane_of(self, request: Request) -> str:
+    def lane_of(self, context: MatchContext) -> str:
         """`group/lane` of a sound cookie that has not expired; empty otherwise."""
         ...
 
@@ -92,7 +92,7 @@ class Seal(Protocol):
         """A cookie for `group/lane`, sound for `age` seconds."""
         ...
 
-    def is_fresh(self, request: Request, lane: str, age: int) -> bool:
+    def is_fresh(self, context: MatchContext, lane: str, age: int) -> bool:
         """Whether the request has a cookie of this lane that is good for more than half of its age still."""
         ...
 
@@ -157,7 +157,7 @@ class CompiledRules:
         """Rules that match nothing."""
         return CompiledRules((), (), (), (), {}, {}, (), False, None)
 
-    def match(self, request: Request) -> CompiledLane | None:
+    def match(self, context: MatchContext) -> CompiledLane | None:
         """The first lane whose conditions hold, or None."""
         alive = self._all
         for index in self._indices:
@@ -166,10 +166,10 @@ class CompiledRules:
                 continue
             held = 0
             if self._rows_of_sticky and (index.wanting or index.shunning):
-                held = self._held(request)
+                held = self._held(context)
                 alive &= ~(held & index.shunning)
                 held &= alive & index.wanting
-            value = field.read(request)
+            value = field.read(context)
             if value is None:
                 alive &= index.absent
             else:
@@ -180,20 +180,20 @@ class CompiledRules:
                 return None
         for sieve in self._sieves:
             if (alive & sieve.rows).bit_count() > SIEVE_FROM:
-                alive = sieve.narrow(alive, sieve.field.read(request))
+                alive = sieve.narrow(alive, sieve.field.read(context))
         while alive:
             lowest = alive & -alive
             row = lowest.bit_length() - 1
             checks = self._checks[row]
-            if not checks or _hold(checks, request):
+            if not checks or _hold(checks, context):
                 return self.lanes[row]
             alive ^= lowest
         return None
 
-    def _held(self, request: Request) -> int:
+    def _held(self, context: MatchContext) -> int:
         """The rows in whose shares a sticky cookie holds the client."""
         seal = self.seal
-        return 0 if seal is None else self._rows_of_sticky.get(seal.lane_of(request), 0)
+        return 0 if seal is None else self._rows_of_sticky.get(seal.lane_of(context), 0)
 
     def holds(self, tag: str, service: str) -> bool:
         """Whether some lane with this tag may use this service's tagged instances; true of tags no lane has."""
@@ -212,9 +212,9 @@ class CompiledRules:
         return frozenset([tag for tag, services in self._rejoining.items() if services is None or service in services])
 
 
-def _hold(checks: tuple[CheckOf, ...], request: Request) -> bool:
+def _hold(checks: tuple[CheckOf, ...], context: MatchContext) -> bool:
     for field, check, negated in checks:
-        value = field.read(request)
+        value = field.read(context)
         if value is None:
             if not negated:
                 return False

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 
-from gateway.http.request import Request
+from gateway.rules.context import MatchContext
 from gateway.rules.fields import Clock
 
 
@@ -22,9 +22,9 @@ class CookieSigner:
         self._key = hashlib.sha256(b"gray-gateway sticky\0" + secret.encode()).digest()
         self._clock = clock
 
-    def lane_of(self, request: Request) -> str:
+    def lane_of(self, context: MatchContext) -> str:
         """`group/lane` of a sound cookie that has not expired; empty otherwise."""
-        value = request.cookie(self.name)
+        value = context.cookie(self.name)
         if value is None:
             return ""
         content, _, signature = value.rpartition("~")
@@ -38,11 +38,11 @@ class CookieSigner:
         content = f"{lane}~{int(self._clock()) + age:x}"
         return f"{content}~{self._sign(content).decode()}"
 
-    def is_fresh(self, request: Request, lane: str, age: int) -> bool:
+    def is_fresh(self, context: MatchContext, lane: str, age: int) -> bool:
         """Whether the request has a cookie of this lane that is good for more than half of its age still."""
-        if self.lane_of(request) != lane:
+        if self.lane_of(context) != lane:
             return False
-        value = request.cookie(self.name)
+        value = context.cookie(self.name)
         return value is not None and int(value.split("~")[-2], 16) - self._clock() > age / 2
 
     def _sign(self, content: str) -> bytes:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.http.request import Request
 from gateway.rules.checks import NO_CLAIMS
+from gateway.rules.context import MatchContext
 from gateway.rules.fields import Claims, Clock
 from gateway.rules.match import Seal
 from gateway.rules.model import EVERY_ENTRY, LaneGroup
 
 
-def no_claims(_: Request) -> Mapping[str, Any]:
+def no_claims(_: MatchContext) -> Mapping[str, Any]:
     """For a gateway that is told no keys: nobody has a token that is accepted."""
     return NO_CLAIMS
 

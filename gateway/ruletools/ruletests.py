@@ -13,8 +13,9 @@ from pydantic import AfterValidator, Field
 
 from gateway.errors import ConfigError, Problem, ProtocolError
 from gateway.http.content import read_content
-from gateway.http.request import Request
+from gateway.http.head_reader import build_request
 from gateway.rules.compile import compile_rules
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import LaneEvidence, explain
 from gateway.rules.fields import Clock
 from gateway.rules.match import CompiledRules
@@ -121,7 +122,7 @@ def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None
             for index, test in enumerate(content.tests):
                 location: Location = ("tests", index)
                 try:
-                    build_request(test.request)
+                    context_of(test.request)
                 except ProtocolError as error:
                     message = f"test '{test.name}': the gateway would refuse this request: {error}"
                     problems.append(document.problem((*location, "request"), message))
@@ -137,27 +138,30 @@ def run_tests(rules: RuleSet, tests: Sequence[Placed], around: Surroundings) -> 
     compiled: dict[datetime | None, tuple[Surroundings, CompiledRules]] = {}
     for placed in tests:
         wanted = placed.test.request
-        request = build_request(wanted)
+        context = context_of(wanted)
         if wanted.at not in compiled:
             there = around if wanted.at is None else replace(around, clock=_standing_at(wanted.at))
             compiled[wanted.at] = there, compile_rules(rules, there)
         there, lanes = compiled[wanted.at]
-        winner = lanes.match(request)
+        winner = lanes.match(context)
         lane = BASELINE if winner is None else f"{winner.group}/{winner.name}"
-        outcomes.append(Outcome(placed, lane, explain(rules, request, there)))
+        outcomes.append(Outcome(placed, lane, explain(rules, context, there)))
     return outcomes
 
 
-def build_request(wanted: TestedRequest) -> Request:
-    """The request that a test describes. Raises ProtocolError for one that the gateway would refuse."""
+def context_of(wanted: TestedRequest) -> MatchContext:
+    """The request that a test describes, and what is around it. Raises ProtocolError for one that the gateway would refuse."""
     body = wanted.body.encode()
-    request = Request.build(wanted.method, wanted.url, wanted.headers.items(), wanted.client_ip, body=body)
-    request.content = read_content(request, body) if body else None
-    request.claims = wanted.claims
-    request.service = wanted.service
-    request.caller = wanted.caller
-    request.caller_tag = wanted.caller_tag
-    return request
+    request = build_request(wanted.method, wanted.url, wanted.headers.items(), body=body)
+    return MatchContext(
+        request,
+        wanted.client_ip,
+        service=wanted.service,
+        caller=wanted.caller,
+        caller_tag=wanted.caller_tag,
+        content=read_content(request, body) if body else None,
+        claims=wanted.claims,
+    )
 
 
 def _standing_at(moment: datetime) -> Clock:

@@ -11,9 +11,10 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from gateway.errors import ConfigError, Problem, ProtocolError
+from gateway.http.head_reader import HeadReader, build_request
 from gateway.http.masking import Mask
-from gateway.http.request import HeadReader, Request
 from gateway.rules.compile import compile_rules
+from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.surroundings import Surroundings
@@ -31,7 +32,7 @@ _READER: Final = HeadReader("x-gray-tag", target_bytes=1 << 20, header_count=100
 class Recorded:
     """A request and when it came, in seconds since the epoch; None: now."""
 
-    request: Request
+    context: MatchContext
     at: float | None
 
 
@@ -97,20 +98,21 @@ def compare(
             continue
         clock.at = record.at
         found.total += 1
-        before, after = (_place(rules, record.request) for rules in sides)
+        before, after = (_place(rules, record.context) for rules in sides)
         found.before[before] += 1
         found.after[after] += 1
         if before != after:
             move = found.moves.setdefault((before, after), Move())
             move.count += 1
             if len(move.examples) < MAX_EXAMPLES:
-                target = mask.text(record.request.target).decode("latin-1")
-                move.examples.append(f"{record.request.method} {target} from {record.request.client_ip}")
+                request = record.context.request
+                target = mask.text(request.target).decode("latin-1")
+                move.examples.append(f"{request.method} {target} from {record.context.client_ip}")
     return found
 
 
-def _place(rules: CompiledRules, request: Request) -> str:
-    lane = rules.match(request)
+def _place(rules: CompiledRules, context: MatchContext) -> str:
+    lane = rules.match(context)
     return BASELINE if lane is None else f"{lane.group}/{lane.name}"
 
 
@@ -153,11 +155,12 @@ def _recorded(data: Any) -> Recorded:
     pairs = list(headers.items()) if isinstance(headers, dict) else [(str(name), str(value)) for name, value in headers]
     if "target" not in data:
         client = _address(data.get("client_ip", "127.0.0.1"))
-        return Recorded(Request.build(_text(data.get("method", "GET")), data["url"], pairs, client, _READER), None)
+        request = build_request(_text(data.get("method", "GET")), data["url"], pairs, reader=_READER)
+        return Recorded(MatchContext(request, client), None)
     client, host = _address(data["client"]), _text(data.get("host", "localhost"))
-    request = Request.build(_text(data["method"]), data["target"], pairs, client, _READER, host=host)
-    request.service = _text(data.get("service") or "")
-    return Recorded(request, datetime.fromisoformat(data["ts"]).timestamp())
+    request = build_request(_text(data["method"]), data["target"], pairs, reader=_READER, host=host)
+    context = MatchContext(request, client, service=_text(data.get("service") or ""))
+    return Recorded(context, datetime.fromisoformat(data["ts"]).timestamp())
 
 
 def _text(value: Any) -> str:

@@ -157,14 +157,40 @@ def test_the_metrics_document_is_the_table_of_metrics() -> None:
     }
 
 
-def test_every_error_code_is_documented() -> None:
-    from gateway.proxy.replies import STATUS_OF
+def test_the_documented_errors_are_the_table_of_failures() -> None:
+    """Each code stands in one row, with its status; what has no response of its own is a cause in the access log."""
+    from gateway.failures import FAILURES
 
-    codes = set(STATUS_OF)
-    for path in (ROOT / "gateway").rglob("*.py"):
-        codes |= set(re.findall(r'ProtocolError\(\s*\d{3},\s*"(\w+)"', path.read_text()))
     text = (ROOT / "docs" / "errors.md").read_text()
-    assert [code for code in sorted(codes) if f"`{code}`" not in text] == []
+    table = text.partition("\n| code |")[2].partition("\n\n")[0]
+    documented: dict[str, tuple[int, str]] = {}
+    for row in table.splitlines()[2:]:
+        codes, status, side = row.split("|")[1:4]
+        documented |= dict.fromkeys(re.findall(r"`(\w+)`", codes), (int(status), side.strip()))
+    told = {code: (one.status, one.side) for code, one in FAILURES.items() if one.status and one.status != 499}
+    assert documented == told
+    log = (ROOT / "docs" / "access-log.md").read_text()
+    assert [code for code in FAILURES if code not in told and f"`{code}`" not in log] == []
+
+
+def test_every_kind_of_upstream_error_is_documented() -> None:
+    from gateway.failures import FAULTS
+
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| `kind` of upstream errors |"))
+    assert [kind for kind in FAULTS if f"`{kind}`" not in row] == []
+
+
+def test_no_status_or_code_of_a_failure_is_written_twice() -> None:
+    """They stand in the table; everybody else names the failure."""
+    from gateway.failures import FAILURES
+    from gateway.proxy.context import Timeouts
+
+    # A timeout has the name of the failure that it leads to.
+    codes = FAILURES.keys() - set(Timeouts.__slots__)
+    rooms = [path for room in ("proxy", "http", "routing") for path in (ROOT / "gateway" / room).glob("*.py")]
+    written = [f"{path.name}: {code}" for path in rooms for code in codes if f'"{code}"' in path.read_text()]
+    assert written == []
 
 
 def test_every_field_that_only_proxies_may_send_is_documented() -> None:

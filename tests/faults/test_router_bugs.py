@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from gateway.http.request import Request
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.context import MatchContext
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 from tests.support.rules import compiled
@@ -24,15 +24,15 @@ class BrokenSeal:
 
     name = "lane"
 
-    def lane_of(self, request: Request) -> str:
-        if request.path == "/A/broken":
-            raise UnicodeError(f"no text: {request.path!r}")
+    def lane_of(self, context: MatchContext) -> str:
+        if context.request.path == "/A/broken":
+            raise UnicodeError(f"no text: {context.request.path!r}")
         return ""
 
     def value(self, lane: str, age: int) -> str:
         return ""
 
-    def is_fresh(self, request: Request, lane: str, age: int) -> bool:
+    def is_fresh(self, context: MatchContext, lane: str, age: int) -> bool:
         return True
 
 

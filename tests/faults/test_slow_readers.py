@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.proxy.context import Timeouts
+from tests.support.bounds import Timeouts
 from tests.support.loops import on_both_loops
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy

@@ -62,7 +62,7 @@ async def test_a_reset_is_no_end(proxy: Proxy, origin: Origin, ask: bytes, answe
     origin.script = cut
     client = await proxy.connect()
     await client.send(ask)
-    await until(lambda: any(sender._exchange and sender._exchange.sent for sender in proxy.context.connections))
+    await until(lambda: any(sender._exchange and sender._exchange.record.sent for sender in proxy.downstreams))
     passed_on.set()
     assert not await is_whole(client)
     assert proxy.traffic.upstream_errors == {("a", "base", "truncated"): 1}
@@ -82,7 +82,7 @@ async def test_this_programs_own_end_is_no_end(proxy: Proxy, origin: Origin, ask
     origin.script = hang
     client = await proxy.connect()
     await client.send(ask)
-    await until(lambda: any(sender._exchange and sender._exchange.sent for sender in proxy.context.connections))
+    await until(lambda: any(sender._exchange and sender._exchange.record.sent for sender in proxy.downstreams))
     await proxy.listener.close()
     assert not await is_whole(client)
     assert (proxy.traffic.in_flight, proxy.traffic.exchanges["a"]["base"].statuses) == (0, {200: 1})
@@ -164,8 +164,8 @@ async def test_an_instance_that_speaks_tls_and_closes_loses_nothing_to_a_slow_re
         await behind_tls(proxy, hurry, stack, size)
         client = await proxy.connect()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await until(lambda: proxy.context.connections)
-        (downstream,) = proxy.context.connections
+        await until(lambda: proxy.downstreams)
+        (downstream,) = proxy.downstreams
         assert downstream.transport is not None
         buffers = [
             (client.writer.get_extra_info("socket"), socket.SO_RCVBUF),

@@ -290,7 +290,7 @@ def _feed(pieces: Iterable[bytes], decode: bool) -> tuple[bytes, bytes, bool] | 
                 out.append(passed)
                 assert not rest or reader.is_done
     except ProtocolError as error:
-        if (error.status, error.code) != (400, "bad_chunk"):
+        if (error.failure.status, error.failure.code) != (400, "bad_chunk"):
             raise
         return None
     return b"".join(out), rest, reader.is_done

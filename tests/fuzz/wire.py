@@ -11,20 +11,24 @@ from typing import Any
 
 from gateway.http.request import Request
 from gateway.instance import Instance
+from gateway.proxy.client import Clients
 from gateway.proxy.connection import Connection, Outbox
-from gateway.proxy.context import Context, Limits
+from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.origin import Origins
-from gateway.proxy.replies import CONTINUE
+from gateway.proxy.own_responses import CONTINUE
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.plan import Peer, Plan
+from gateway.routing.peer import Peer
+from gateway.routing.router import UNREAD
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.verdict import Verdict
 from gateway.telemetry.counters import Traffic
+from tests.support.bounds import Limits, RetryBudget, Timeouts
 from tests.support.rules import compiled
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -94,9 +98,9 @@ class RecordingRouter(EntryRouter):
         self.requests: list[tuple[Request, int]] = []
         self.sent = sent
 
-    def route(self, request: Request, peer: Peer, now: float) -> Plan:
+    def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         self.requests.append((request, len(self.sent)))
-        return super().route(request, peer, now)
+        return super().route(request, peer, now, content)
 
 
 @dataclass
@@ -147,7 +151,13 @@ class Wire:
         origins.outbox = AtOnce(lambda flush: None)
         origins.queue = RunQueue(lambda run: None, lambda: 1.0)  # time stands still: a turn never ends
         return Context(
-            router, origins, Traffic(), limits=Limits(head_bytes=HEAD_BYTES, header_count=20, target_bytes=512)
+            router=router,
+            origins=origins,
+            traffic=Traffic(),
+            tag_header="x-gray-tag",
+            timeouts=Timeouts(),
+            limits=Limits(head_bytes=HEAD_BYTES, header_count=20, target_bytes=512),
+            budget=RetryBudget(),
         )
 
     def ask(self, pieces: Iterable[bytes]) -> Conversation:
@@ -183,13 +193,13 @@ class Wire:
             if upstream.is_lost:
                 break
             upstream.data_received(piece)
-        is_reused = not upstream.is_lost and upstream.exchange is None
+        is_reused = not upstream.is_lost and upstream.handler is None
         is_tunnel = exchange.tunnel is not None
         if not upstream.is_lost:
             upstream.eof_received()
         if is_tunnel:
             kind = "tunnel"
-        elif exchange.response is not None and exchange.cause:
+        elif exchange.record.upstream_status and exchange.record.cause:
             kind = "aborted"
         elif not exchange.is_over:
             kind = "open"
@@ -208,7 +218,7 @@ class Wire:
         router = context.router = RecordingRouter(self._snapshot, sent)
         self._stock(sent)
         client = Pipe()
-        downstream = Downstream(context)
+        downstream = Downstream(context, Clients())
         downstream.connection_made(client)
         return router, client, downstream
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.proxy.context import Timeouts
+from tests.support.bounds import Timeouts
 from tests.support.hostile import started
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
@@ -16,7 +16,7 @@ from tests.support.proxy import Proxy
 async def hasty(origin: Origin) -> AsyncIterator[Proxy]:
     """A proxy with short timeouts."""
     proxy = Proxy()
-    proxy.timeouts = Timeouts(head=0.3, body_idle=0.3, connect=0.3, answer=0.3, keep_alive=0.3)
+    proxy.timeouts = Timeouts(head=0.3, body_idle=0.3, connect=0.3, response=0.3, keep_alive=0.3)
     async with started(proxy, origin):
         yield proxy
 

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.errors import ProtocolError
 from gateway.http.chunked import ChunkedReader
-from gateway.http.request import HeadReader
+from gateway.http.head_reader import HeadReader
 from gateway.http.response import ResponseReader
 from tests.support.hostile import GET
 
@@ -44,7 +44,7 @@ HEADS: dict[str, Callable[[int], bytes]] = {
 
 
 def read_request(head: bytes) -> None:
-    HeadReader("x-gray-tag").read(GET + head + b"\r\n", "192.0.2.1")
+    HeadReader("x-gray-tag").read(GET + head + b"\r\n")
 
 
 def read_answer(head: bytes) -> None:
@@ -52,7 +52,7 @@ def read_answer(head: bytes) -> None:
 
 
 def target(path: bytes) -> None:
-    HeadReader("x-gray-tag").read(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n", "192.0.2.1")
+    HeadReader("x-gray-tag").read(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
 def calls_of(read: Callable[[bytes], None], message: bytes) -> int:

@@ -7,12 +7,13 @@ import re
 
 import pytest
 
+from gateway.failures import BAD_TARGET
 from gateway.instance import Instance
-from gateway.proxy.context import Timeouts
-from gateway.proxy.replies import error_reply
+from gateway.proxy.own_responses import error_response
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from tests.support.bounds import Timeouts
 from tests.support.hostile import (
     GET,
     assert_closes_if_it_says_so,
@@ -151,9 +152,9 @@ async def test_an_error_repeats_no_control_character(
         pytest.param("\u2028grün", id="row 93: a line separator in a detail"),
     ],
 )
-def test_an_error_reply_escapes_what_it_tells(text: str) -> None:
+def test_an_error_response_escapes_what_it_tells(text: str) -> None:
     """Whoever calls it: the text may end on a terminal."""
-    head, _, body = error_reply(400, "bad_target", f"the path {text} is odd", None, False).partition(b"\r\n\r\n")
+    head, _, body = error_response(BAD_TARGET, f"the path {text} is odd", None, False).partition(b"\r\n\r\n")
     assert head.count(b"\r\n") == 3
     assert CONTROL.search(body) is None
     assert body.count(b"\n") == 1

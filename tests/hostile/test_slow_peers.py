@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from gateway.proxy.context import Timeouts
+from tests.support.bounds import Timeouts
 from tests.support.hostile import CHUNKED, GET, POST, assert_nothing_completed, ended, reset, started
 from tests.support.origin import Origin
 from tests.support.proxy import Client, Proxy

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gateway.proxy.access_log import COMBINED, JSON, AccessLog
-from gateway.proxy.context import Timeouts
 from gateway.telemetry.linefile import LineFile
+from tests.support.bounds import Timeouts
 from tests.support.hostile import started
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
@@ -48,7 +48,7 @@ async def logged(origin: Origin, log: Log) -> AsyncIterator[Proxy]:
     """A proxy that logs everything."""
     proxy = Proxy()
     proxy.log = AccessLog(log.file, "entry", JSON, 1.0, ["user-agent", "x-none"], ["token"])
-    proxy.timeouts = Timeouts(answer=0.3)
+    proxy.timeouts = Timeouts(response=0.3)
     async with started(proxy, origin):
         yield proxy
     log.file.close()

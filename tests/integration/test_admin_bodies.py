@@ -17,7 +17,7 @@ from aiohttp import ClientSession
 from gateway.admin.rules import MAX_DRAFT, RulesApi
 from gateway.admin.server import AdminServer
 from gateway.admin.views import Sources
-from gateway.http.request import HeadReader
+from gateway.http.head_reader import HeadReader
 from gateway.web.bodies import parse_json
 from gateway.web.work import MOST_WAITING, QUICK
 from tests.support.gateway import Gateway

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from gateway.instance import Instance
-from gateway.proxy.context import Timeouts
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
+from tests.support.bounds import Timeouts
 from tests.support.origin import Origin
 from tests.support.proxy import LANE, Proxy
 from tests.support.rules import compiled

@@ -8,11 +8,11 @@ from ipaddress import ip_network
 
 import pytest
 
-from gateway.proxy.context import Limits
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
+from tests.support.bounds import Limits
 from tests.support.hostile import answering, started
 from tests.support.origin import Origin
 from tests.support.proxy import Answer, Proxy
@@ -174,7 +174,7 @@ async def test_an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_address(dual: Pro
     use(dual, compiled([LaneGroup.model_validate({"name": "g", "lanes": [lane]})]))
     assert (await dual.get("/A/a", "X-Forwarded-For: 6.6.6.6")).body.startswith(b"gray")
     assert origin.header("x-forwarded-for") == "127.0.0.1"
-    assert list(dual.context.by_client) == ["127.0.0.1"]
+    assert list(dual.listener.clients.by_ip) == ["127.0.0.1"]
 
 
 async def test_it_may_be_trusted_by_that_address(dual: Proxy, origin: Origin) -> None:

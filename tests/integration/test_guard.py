@@ -11,9 +11,9 @@ from gateway.demo.processes import free_port
 from gateway.health.checks import Checks
 from gateway.hop import SIDECAR_KEY
 from gateway.instance import Instance
-from gateway.proxy.budget import RetryBudget
 from gateway.settings import CheckSettings
 from gateway.tags import BASE
+from tests.support.bounds import RetryBudget
 from tests.support.mesh import Mesh
 from tests.support.origin import Origin
 from tests.support.wait import until

@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from gateway.instance import Instance
-from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Limits, Timeouts
+from tests.support.bounds import Limits, RetryBudget, Timeouts
 from tests.support.hostile import started
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
@@ -43,7 +42,7 @@ async def test_one_address_has_its_share_of_connections(origin: Origin) -> None:
         assert await again.is_open()
         first.close()
         again.close()
-        await until(lambda: proxy.context.by_client == {})
+        await until(lambda: proxy.listener.clients.by_ip == {})
 
 
 async def test_a_trusted_proxy_may_hold_more(origin: Origin) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.routing.routes import Reply
+from gateway.routing.routes import RouteResponse
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 
@@ -50,8 +50,8 @@ async def test_a_body_is_taken_and_forgotten(proxy: Proxy) -> None:
 
 
 def test_answers_without_a_body_have_no_length() -> None:
-    assert Reply(204, b"ignored", {"X": "y"}).whole == b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n"
-    assert Reply(299, b"", {}).whole == b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n"
+    assert RouteResponse(204, b"ignored", {"X": "y"}).whole == b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n"
+    assert RouteResponse(299, b"", {}).whole == b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n"
 
 
 async def test_options_of_the_server_itself(proxy: Proxy, origin: Origin) -> None:

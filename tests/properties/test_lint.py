@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
 from gateway.rules.conditions import Condition
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import weigh_lane
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.rows import rows_of
@@ -21,6 +21,7 @@ from gateway.ruletools.lint import Knowledge, lint
 from gateway.ruletools.lint.facts import Fact, facts_of, ways_out
 from gateway.ruletools.lint.proof import why_impossible
 from gateway.ruletools.lint.witness import Setting
+from tests.support.asked import asked
 from tests.support.examples import examples
 from tests.support.rules import NOW, around
 
@@ -171,18 +172,18 @@ def request(
     host: str = "a.example",
     cookie: str = "",
     **more: bytes,
-) -> Request:
+) -> MatchContext:
     headers = [(name, value.decode("utf-8", "surrogateescape")) for name, value in more.items()]
-    return Request.build(method, target, [*headers, *([("Cookie", cookie)] if cookie else [])], ip, host=host)
+    return asked(method, target, [*headers, *([("Cookie", cookie)] if cookie else [])], ip, host=host)
 
 
-def with_body(content: Any, cookie: str) -> Request:
+def with_body(content: Any, cookie: str) -> MatchContext:
     found = request(cookie=cookie)
     found.content = content
     return found
 
 
-def requests_of(field: str, seal: str) -> list[Request]:
+def requests_of(field: str, seal: str) -> list[MatchContext]:
     """Requests that differ in one field, and the cookie that keeps clients in shares."""
     plain = [value for value in VALUES if b"\n" not in value]
     if field == "param":
@@ -228,7 +229,7 @@ def setting_of(group: LaneGroup, lane: Lane, row: Any = ()) -> Setting:
     return Setting(rules, group, group.shares(), lane.name, tuple(lane.paths), row, lane.sticky is not None)
 
 
-def taken(group: LaneGroup, lane: Lane, several: list[Request]) -> list[Request]:
+def taken(group: LaneGroup, lane: Lane, several: list[MatchContext]) -> list[MatchContext]:
     """The requests that a lane would take if it stood alone."""
     rules, shares = RuleSet((group,), SEGMENTS), group.shares()
     return [one for one in several if weigh_lane(rules, group, lane, shares, one, AROUND).matched]

@@ -13,14 +13,16 @@ from pydantic import ValidationError
 
 from gateway.errors import ProtocolError
 from gateway.http.content import read_json
-from gateway.http.request import HeadReader, Request
+from gateway.http.head_reader import HeadReader
 from gateway.rules.compile import compile_rules
 from gateway.rules.conditions import Condition
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.signer import CookieSigner
 from gateway.rules.surroundings import Place
+from tests.support.asked import asked
 from tests.support.examples import examples
 from tests.support.rules import NOW, around
 
@@ -147,7 +149,7 @@ PAIRS = st.lists(st.tuples(KEYS, VALUES), max_size=3)
 
 
 @st.composite
-def requests(draw: st.DrawFn, seal: CookieSigner) -> Request:
+def requests(draw: st.DrawFn, seal: CookieSigner) -> MatchContext:
     query = "&".join(f"{key}={value}" for key, value in draw(PAIRS)).replace("é", "%C3%A9")
     cookies = [f"{key}={value}" for key, value in draw(PAIRS)]
     if draw(st.booleans()):
@@ -156,13 +158,13 @@ def requests(draw: st.DrawFn, seal: CookieSigner) -> Request:
     baggage = [f"{key}={value}" for key, value in draw(PAIRS) if value.isascii() and value]
     if baggage:
         headers = [*headers, ("Baggage", ",".join(baggage))]
-    request = Request.build(
+    request = asked(
         draw(st.sampled_from(["GET", "POST"])),
         f"http://{draw(HOSTS)}{draw(PATHS)}?{query}",
         headers,
         draw(st.sampled_from(["10.0.0.1", "192.0.2.7", "::1"])),
+        content=dict(draw(PAIRS)),
     )
-    request.content = dict(draw(PAIRS))
     request.service = draw(st.sampled_from(["s", "", "t"]))
     return request
 
@@ -177,7 +179,7 @@ AROUND = around(
 
 @examples(120)
 @given(rule_sets(), st.lists(requests(SEAL), min_size=1, max_size=8))
-def test_the_index_agrees_with_the_interpreter(rules: RuleSet, several: list[Request]) -> None:
+def test_the_index_agrees_with_the_interpreter(rules: RuleSet, several: list[MatchContext]) -> None:
     compiled = compile_rules(rules, AROUND)
     for request in several:
         winner = compiled.match(request)
@@ -209,7 +211,7 @@ JSON = st.recursive(
 
 
 @st.composite
-def hostile_requests(draw: st.DrawFn) -> Request:
+def hostile_requests(draw: st.DrawFn) -> MatchContext:
     """Whatever the listener lets in: any bytes that it takes in a target and in fields, any JSON, any address."""
     target = b"/" + draw(octets(0x21, 0x7E)).replace(b"?", b"") + b"?" + draw(octets(0x21, 0x7E))
     lines = [
@@ -220,7 +222,7 @@ def hostile_requests(draw: st.DrawFn) -> Request:
         pieces = [draw(st.sampled_from([b"a=", b"b=", b"", b"lane="])) + draw(FIELD_VALUES) for _ in range(2)]
         lines.append(name + b":" + draw(st.sampled_from([b"; ", b",", b";", b""])).join(pieces))
     try:
-        request = READER.read(b"\r\n".join([*lines, b"", b""]), draw(ADDRESSES_OF_PEERS))
+        request = MatchContext(READER.read(b"\r\n".join([*lines, b"", b""])), draw(ADDRESSES_OF_PEERS))
     except ProtocolError:
         assume(False)
         raise
@@ -240,7 +242,7 @@ ADDRESSES_OF_PEERS = st.sampled_from(
 
 @examples(50)
 @given(rule_sets(), st.lists(hostile_requests(), min_size=1, max_size=4))
-def test_whatever_is_sent_neither_reading_raises_and_both_agree(rules: RuleSet, several: list[Request]) -> None:
+def test_whatever_is_sent_neither_reading_raises_and_both_agree(rules: RuleSet, several: list[MatchContext]) -> None:
     compiled = compile_rules(rules, AROUND)
     for request in several:
         winner = compiled.match(request)
@@ -299,7 +301,7 @@ def test_many_patterns_are_sieved_as_each_would_be_asked(
     rules = RuleSet.of([LaneGroup.model_validate({"name": "g", "lanes": lanes})])
     compiled = compile_rules(rules, AROUND)
     for value in [*values, None]:
-        request = Request.build("GET", "/" if value is None else f"/?a={quote(value)}")
+        request = asked("GET", "/" if value is None else f"/?a={quote(value)}")
         winner = compiled.match(request)
         expected = next((item.lane for item in explain(rules, request, AROUND) if item.winner), None)
         assert (None if winner is None else winner.name) == expected

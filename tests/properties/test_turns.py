@@ -7,8 +7,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.context import Limits
 from gateway.proxy.runqueue import SLICE
+from tests.support.bounds import Limits
 from tests.support.examples import examples
 from tests.support.fakes import Wired
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.instance import Instance
+from gateway.proxy.client import Clients
 from gateway.proxy.connection import Outbox
 from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.downstream import Downstream
@@ -16,12 +17,13 @@ from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Reply, Route, RouteTable
+from gateway.routing.routes import Route, RouteResponse, RouteTable
 from gateway.routing.services import ServiceView
 from gateway.routing.services import Turns as RoundRobin
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
+from tests.support import bounds
 from tests.support.rules import compiled
 
 
@@ -176,17 +178,26 @@ class Wired:
         routes = RouteTable(
             [
                 Route("/A", "a", strip_prefix=True, inspect_body=inspect_body),
-                Route("/hello", "", reply=Reply(200, b"hello", {})),
+                Route("/hello", "", response=RouteResponse(200, b"hello", {})),
             ]
         )
         groups = [LaneGroup.model_validate(BODY_LANE)] if inspect_body else []
         snapshot = Snapshot(1, compiled(groups), routes, {"a": ServiceView("a", [self.address], RoundRobin())})
         self.router = EntryRouter(snapshot, Carriers(), random.Random(1))
-        self.context = Context(self.router, self.origins, self.traffic, limits=limits, timeouts=timeouts)
+        self.clients = Clients()
+        self.context = Context(
+            router=self.router,
+            origins=self.origins,
+            traffic=self.traffic,
+            tag_header="x-gray-tag",
+            timeouts=timeouts or bounds.Timeouts(),
+            limits=limits or bounds.Limits(),
+            budget=bounds.RetryBudget(),
+        )
 
     def client(self, takes: bool = True) -> tuple[Downstream, FakeTransport]:
         """A client's connection. `takes`: it reads what it is sent."""
-        downstream = Downstream(self.context)
+        downstream = Downstream(self.context, self.clients)
         transport = FakeTransport(downstream, takes)
         downstream.connection_made(transport)
         return downstream, transport
@@ -197,14 +208,14 @@ class Wired:
         upstream = Upstream(origin)
         transport = FakeTransport(upstream, takes)
         upstream.connection_made(transport)
-        origin._open += 1
+        origin._pool.open += 1
         origin.release(upstream, self.context.now)
         return upstream, transport
 
     def pass_time(self, seconds: float) -> None:
         """The tick of the listener, that much later."""
         self.context.now += seconds
-        for downstream in list(self.context.connections):
+        for downstream in list(self.clients.connections):
             if downstream.deadline < self.context.now:
                 downstream.deadline_passed()
 

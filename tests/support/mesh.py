@@ -9,13 +9,14 @@ from typing import Any
 
 from gateway.control.publish import Publisher
 from gateway.instance import Instance
-from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Router, Timeouts
+from gateway.proxy import budget as budgets
+from gateway.proxy.context import Context
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
 from gateway.routing.memory import TraceMemory
+from gateway.routing.router import Router
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.sidecar import InboundRouter
 from gateway.routing.snapshot import Snapshot
@@ -24,6 +25,7 @@ from gateway.rules.model import LaneGroup
 from gateway.settings import EjectionSettings
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
+from tests.support.bounds import Limits, RetryBudget, Timeouts
 from tests.support.proxy import Client
 from tests.support.rules import compiled
 
@@ -40,7 +42,16 @@ class Inbound:
         self._router = InboundRouter(snapshot, Carriers(), TraceMemory(), service, tag, app, **router)
 
     async def start(self, port: int = 0) -> Inbound:
-        context = Context(self._router, Origins(), self.traffic, name="inbound")
+        context = Context(
+            router=self._router,
+            origins=Origins(),
+            traffic=self.traffic,
+            tag_header="x-gray-tag",
+            timeouts=Timeouts(),
+            limits=Limits(),
+            budget=RetryBudget(),
+            name="inbound",
+        )
         self.listener = Listener(bind("127.0.0.1", port), context)
         await self.listener.start()
         return self
@@ -60,7 +71,7 @@ class Inbound:
 class Mesh:
     """An entry gateway with the lane `group=gray`. Its registry is what `list` was last given."""
 
-    def __init__(self, budget: RetryBudget = NO_RETRIES, **lane: Any) -> None:
+    def __init__(self, budget: budgets.RetryBudget = NO_RETRIES, **lane: Any) -> None:
         self._lane = lane
         self._budget = budget
         self._inbounds: list[Inbound] = []
@@ -76,10 +87,12 @@ class Mesh:
         self._publisher.configure(1, rules, RouteTable([Route("/A", "a", strip_prefix=True)]), {}, {})
         router: Router = self._router
         context = Context(
-            router,
-            origins,
-            self.traffic,
+            router=router,
+            origins=origins,
+            traffic=self.traffic,
+            tag_header="x-gray-tag",
             timeouts=Timeouts(),
+            limits=Limits(),
             budget=self._budget,
             ejector=self._publisher.ejector,
         )

@@ -9,17 +9,17 @@ from typing import Any
 
 from gateway.instance import Instance
 from gateway.proxy.access_log import AccessLog
-from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Limits, Timeouts
+from gateway.proxy.context import Context
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Reply, Route, RouteTable
+from gateway.routing.routes import Route, RouteResponse, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
+from tests.support.bounds import Limits, RetryBudget, Timeouts
 from tests.support.origin import Origin as OriginServer
 from tests.support.rules import compiled
 
@@ -114,9 +114,10 @@ class Proxy:
         self.origins = Origins(self.connections_per_origin)
         self.router = EntryRouter(self.snapshot(instances), Carriers(), random.Random(1), self.trusted)
         self.context = Context(
-            self.router,
-            self.origins,
-            self.traffic,
+            router=self.router,
+            origins=self.origins,
+            traffic=self.traffic,
+            tag_header="x-gray-tag",
             timeouts=self.timeouts,
             limits=self.limits,
             budget=self.budget,
@@ -132,11 +133,16 @@ class Proxy:
             [
                 Route("/A", "a", strip_prefix=True),
                 Route("/empty", "nobody"),
-                Route("/hello", "", reply=Reply(200, b"hello", {"Content-Type": "text/plain"})),
+                Route("/hello", "", response=RouteResponse(200, b"hello", {"Content-Type": "text/plain"})),
             ]
         )
         views = {service: ServiceView(service, instances, Turns()), "nobody": ServiceView("nobody", (), Turns())}
         return Snapshot(1, rules, routes, views)
+
+    @property
+    def downstreams(self) -> set[Any]:
+        """The connections of clients."""
+        return self.listener.clients.connections
 
     def trust_loopback(self) -> None:
         self.trusted = (ip_network("127.0.0.0/8"),)

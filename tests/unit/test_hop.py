@@ -21,5 +21,5 @@ from gateway.instance import Instance
 )
 def test_whatever_a_registry_says_is_one_line(service: str, value: str) -> None:
     instance = Instance("10.0.0.1", 80, "gray", metadata={hop.SIDECAR_KEY: service})
-    assert instance.hop == f"X-Gray-Hop: {value}\r\n".encode()
-    assert hop.fields(instance.hop) == {"X-Gray-Hop": value}
+    assert instance.target_line == f"X-Gray-Hop: {value}\r\n".encode()
+    assert hop.fields(instance.target_line) == {"X-Gray-Hop": value}

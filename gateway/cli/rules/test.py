@@ -43,7 +43,7 @@ def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, out
             raise GatewayError(f"there is no directory {folder}; say where the tests are: gateway rules test PATH")
         found = load_tests(tests or (folder,))
         # What tokens say stands in the tests themselves.
-        around = Surroundings(time.time, lambda request: request.claims or {}, place=Place(entry, not sidecar))
+        around = Surroundings(time.time, lambda context: context.claims or {}, place=Place(entry, not sidecar))
         outcomes = run_tests(loaded.rules, found, around)
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if output == "json":

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Any, Final
 
-from gateway.http.request import Request
 from gateway.rules.compile import compile_rules, is_open
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import weigh_lane
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.rows import rows_of
@@ -34,7 +34,7 @@ MAX_PAIRS: Final = 60
 MAX_ROWS: Final = 4
 """Alternatives of each lane of such a pair that are tried."""
 
-Witness = tuple[Request, dict[str, Any]]
+Witness = tuple[MatchContext, dict[str, Any]]
 
 
 def lint(rules: RuleSet, around: Surroundings, known: Knowledge) -> list[Finding]:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from gateway.errors import ProtocolError
-from gateway.http.request import Request
+from gateway.http.head_reader import build_request
 from gateway.rules.conditions import Condition
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import value_holds
 from gateway.rules.forms import Part
 from gateway.rules.model import LaneGroup
@@ -210,7 +211,7 @@ def is_below(path: str, paths: Sequence[str]) -> bool:
     return any(closed.startswith(item.rstrip("/") + "/") for item in paths)
 
 
-def find_request(settings: Sequence[Setting]) -> tuple[Request, dict[str, Any]] | None:
+def find_request(settings: Sequence[Setting]) -> tuple[MatchContext, dict[str, Any]] | None:
     """A request for one row, or for several at once, and how a person writes it; None where none was found."""
     merged: dict[Key, list[tuple[Setting, Wish]]] = {}
     for setting in settings:
@@ -241,7 +242,7 @@ def _shared(one: tuple[Setting, Wish], parts: Sequence[tuple[Setting, Wish]]) ->
             yield value
 
 
-def _request(values: dict[Key, str]) -> tuple[Request, dict[str, Any]] | None:
+def _request(values: dict[Key, str]) -> tuple[MatchContext, dict[str, Any]] | None:
     names: dict[str, list[tuple[str, str]]] = {}
     for (source, name), value in values.items():
         names.setdefault(source, []).append((name, value))
@@ -263,22 +264,28 @@ def _request(values: dict[Key, str]) -> tuple[Request, dict[str, Any]] | None:
     for name, value in names.get("jwt", []):
         claims = _put(claims, claim_pointer(name), value)
     try:
-        request = Request.build(only("method", "GET"), url, headers, only("client_ip", "192.0.2.1"))
+        request = build_request(only("method", "GET"), url, headers)
     except (ProtocolError, ValueError):
         return None
-    request.content, request.claims = content, claims
-    request.service, request.caller = only("service", ""), only("caller", "")
-    request.caller_tag = only("caller_tag", "")
+    context = MatchContext(
+        request,
+        only("client_ip", "192.0.2.1"),
+        service=only("service", ""),
+        caller=only("caller", ""),
+        caller_tag=only("caller_tag", ""),
+        content=content,
+        claims=claims,
+    )
     shown: dict[str, Any] = {"method": request.method, "url": url, "headers": dict(headers)}
     extra = {
         "client_ip": only("client_ip", ""),
         "body": json.dumps(content) if content is not None else "",
         "claims": claims,
-        "service": request.service,
-        "caller": request.caller,
-        "caller_tag": request.caller_tag,
+        "service": context.service,
+        "caller": context.caller,
+        "caller_tag": context.caller_tag,
     }
-    return request, {**shown, **{key: value for key, value in extra.items() if value}}
+    return context, {**shown, **{key: value for key, value in extra.items() if value}}
 
 
 def _put(content: Any, pointer: str, value: str) -> Any:

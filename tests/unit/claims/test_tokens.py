@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.claims.tokens import MAX_TOKEN, TokenReader
 from gateway.config.load import load_gateway
 from gateway.errors import ConfigError
-from gateway.http.request import Request
 from gateway.rules.pointer import find_text
 from gateway.settings import TokenSettings
+from tests.support.asked import asked
 from tests.support.tokens import SECRET, jwk, rsa_key
 
 RSA = rsa_key()
@@ -30,7 +30,7 @@ def reader(path: Path, *members: Any, **settings: Any) -> TokenReader:
 
 
 def claims(tokens: TokenReader, token: str) -> Any:
-    return tokens(Request.build("GET", "/", [("Authorization", f"Bearer {token}")]))
+    return tokens(asked("GET", "/", [("Authorization", f"Bearer {token}")]))
 
 
 def test_keys_of_a_mixed_set_take_their_own_tokens(tmp_path: Path) -> None:

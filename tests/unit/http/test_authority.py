@@ -37,4 +37,4 @@ def test_a_host_has_one_name(authority: bytes, host: str) -> None:
 def test_what_is_no_host_is_refused(authority: bytes) -> None:
     with pytest.raises(ProtocolError) as error:
         host_of(authority)
-    assert (error.value.status, error.value.code) == (400, "bad_host")
+    assert (error.value.failure.status, error.value.failure.code) == (400, "bad_host")

@@ -102,7 +102,7 @@ def test_refused(data: bytes) -> None:
     for read in (read_whole, read_bytewise):
         with pytest.raises(ProtocolError) as error:
             read(data)
-        assert error.value.code == "bad_chunk"
+        assert error.value.failure.code == "bad_chunk"
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.lists(st.integers(1, 50), min_size=1, max_size=60))

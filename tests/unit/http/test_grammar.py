@@ -7,7 +7,7 @@ import collections
 import pytest
 
 from gateway.errors import ProtocolError
-from gateway.http.grammar import MAX_METHOD, check_partial, check_partial_answer, too_large
+from gateway.http.grammar import MAX_METHOD, check_partial, check_partial_response, too_large
 
 GET = b"GET / HTTP/1.1\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -51,7 +51,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 def test_what_can_never_become_a_request(data: bytes, status: int, code: str, detail: str) -> None:
     with pytest.raises(ProtocolError) as error:
         check_partial(data)
-    assert (error.value.status, error.value.code, error.value.detail) == (status, code, detail)
+    assert (error.value.failure.status, error.value.failure.code, error.value.detail) == (status, code, detail)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_can_never_become_a_request(data: bytes, status: int, code: str, de
 )
 def test_what_can_never_become_an_answer(data: bytes, detail: str) -> None:
     with pytest.raises(ProtocolError) as error:
-        check_partial_answer(data)
+        check_partial_response(data)
     assert error.value.detail == detail
 
 
@@ -80,7 +80,7 @@ def test_what_can_never_become_an_answer(data: bytes, detail: str) -> None:
     [
         (check_partial, GET + b"Host: a\r\nX: \xff\t\r\n\r"),
         (check_partial, b"M" * MAX_METHOD + b" / HTTP/1.0\r\n"),
-        (check_partial_answer, OK + b"A: b\r\n\r"),
+        (check_partial_response, OK + b"A: b\r\n\r"),
     ],
 )
 def test_what_may_become_one_is_left_alone_however_it_comes(check: object, data: bytes) -> None:
@@ -92,7 +92,7 @@ def test_what_may_become_one_is_left_alone_however_it_comes(check: object, data:
 @pytest.mark.parametrize("fault", [b"\n", b"\0", b"\x1b", b"\ra", b" : b\r\n", b"\r\n \r\n"])
 @pytest.mark.parametrize("begun", [GET + b"A: b\r\nC: d", OK + b"A: b\r\nC: d"])
 def test_a_fault_is_seen_among_the_new_bytes(begun: bytes, fault: bytes) -> None:
-    check = check_partial if begun[:1] == b"G" else check_partial_answer
+    check = check_partial if begun[:1] == b"G" else check_partial_response
     begun = begun[: -len(b": d")] if b":" in fault else begun
     data = begun + fault
     sizes = iter(range(len(begun) + 1, len(data) + 1))
@@ -100,7 +100,7 @@ def test_a_fault_is_seen_among_the_new_bytes(begun: bytes, fault: bytes) -> None
         collections.deque((check(data[:size], size - 1) for size in sizes), 0)
 
 
-@pytest.mark.parametrize("check", [check_partial, check_partial_answer])
+@pytest.mark.parametrize("check", [check_partial, check_partial_response])
 def test_what_was_seen_is_not_looked_at_again(check: object) -> None:
     """Or a head that trickles in would cost its square."""
     seen = (GET if check is check_partial else OK) + b"No colon\r\nA: \0\nB: c\r\nD"
@@ -121,4 +121,4 @@ def test_what_was_seen_is_not_looked_at_again(check: object) -> None:
 )
 def test_what_is_too_large(head: bytes, status: int, code: str) -> None:
     error = too_large(head, 256, 100)
-    assert (error.status, error.code) == (status, code)
+    assert (error.failure.status, error.failure.code) == (status, code)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.http.head_reader import HeadReader
 from gateway.http.prefix import Prefix
-from gateway.http.request import HeadReader
 from gateway.http.response import ResponseReader
 
 
 def prefix(*fields: bytes, host: bytes = b"Shop.example:8080", is_trusted: bool = False) -> Prefix:
     head = b"\r\n".join([b"GET /A/x HTTP/1.1", b"Host: " + host, *fields, b"", b""])
-    return Prefix(b"/A", HeadReader("x-gray-tag").read(head, "192.0.2.1"), is_trusted)
+    return Prefix(b"/A", HeadReader("x-gray-tag").read(head), is_trusted)
 
 
 @pytest.mark.parametrize(

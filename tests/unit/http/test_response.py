@@ -124,7 +124,7 @@ def test_connection_cannot_remove_framing() -> None:
 def test_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError) as error:
         ResponseReader().read(data, "GET")
-    assert error.value.status == 502
+    assert error.value.failure.status == 502
 
 
 def test_an_incomplete_head_waits() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.instance import Instance
-from gateway.proxy.context import Timeouts
+from tests.support.bounds import Timeouts
 from tests.support.fakes import Wired
 
 GET = b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -48,7 +48,7 @@ def response(status: str) -> bytes:
     ],
 )
 async def test_what_an_instance_is_thought_of(pieces: list[bytes], ending: str, judgement: str) -> None:
-    wired = Wired(timeouts=Timeouts(answer=30.0, body_idle=60.0))
+    wired = Wired(timeouts=Timeouts(response=30.0, body_idle=60.0))
     judge: Any = Judge()
     wired.context.ejector = judge
     instance, _ = wired.instance()

@@ -36,7 +36,7 @@ class Raising:
 
 async def test_a_router_that_raises_is_500_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     wired = Wired()
-    wired.context.router = Raising()
+    wired.context.router = Raising()  # type: ignore[assignment]
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             client, transport = wired.client()
@@ -76,7 +76,7 @@ async def test_an_error_behind_the_head_of_an_answer_cuts_it_short() -> None:
     wired.turns.settle()
     exchange = client._exchange
     assert exchange is not None
-    exchange.download = Raising()  # type: ignore[assignment]
+    exchange._relay = Raising()  # type: ignore[assignment]
     instance.data_received(b"more")
     wired.turns.settle()
     assert transport.written == BEGUN
@@ -100,19 +100,19 @@ async def test_an_error_of_the_slow_path_is_500() -> None:
     wired.connecting.error = ZeroDivisionError()
     client, transport = wired.client()
     client.data_received(GET)
-    tasks = list(wired.context.tasks)
+    tasks = list(wired.clients.tasks)
     assert len(tasks) == 1
     with pytest.raises(ZeroDivisionError):
         await tasks[0]
     wired.turns.settle()
     assert transport.written.startswith(b"HTTP/1.1 500 ")
-    assert (wired.traffic.in_flight, wired.context.tasks) == (0, set())
+    assert (wired.traffic.in_flight, wired.clients.tasks) == (0, set())
 
 
 async def test_an_error_on_an_idle_connection_closes_that_one() -> None:
     wired = Wired()
     instance, _ = wired.instance()
-    instance.origin = Raising()  # type: ignore[assignment]
+    instance.owner = Raising()  # type: ignore[assignment]
     instance.connection_lost(None)
     assert wired.traffic.internal_errors == 0
 

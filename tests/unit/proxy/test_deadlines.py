@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from gateway.proxy.context import Limits, Timeouts
 from gateway.proxy.downstream import LINGER
+from tests.support.bounds import Limits, Timeouts
 from tests.support.fakes import FakeTransport, Wired
 
-TIMEOUTS = Timeouts(head=10.0, body_idle=20.0, body_grace=30.0, answer=40.0, keep_alive=50.0)
+TIMEOUTS = Timeouts(head=10.0, body_idle=20.0, body_grace=30.0, response=40.0, keep_alive=50.0)
 GET = b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n"
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
@@ -148,7 +148,7 @@ async def test_the_body_of_an_answer_has_one_between_two_pieces(wired: Wired) ->
     was_closed = here.is_closed
     elapse(wired, 21.0)
     assert (was_closed, here.is_closed) == (False, True)
-    assert wired.traffic.upstream_errors == {("a", "base", "body_timeout"): 1}
+    assert wired.traffic.upstream_errors == {("a", "base", "response_stalled"): 1}
 
 
 async def test_a_slow_reader_is_judged_by_its_rate(wired: Wired) -> None:
@@ -256,7 +256,7 @@ async def test_waiting_for_a_connection_has_a_deadline_of_its_own() -> None:
         client.data_received(GET)
     client, here = wired.client()
     client.data_received(GET)
-    await asyncio.gather(*wired.context.tasks)
+    await asyncio.gather(*wired.clients.tasks)
     wired.turns.settle()
     assert b'"code": "upstream_busy"' in here.written
     assert wired.origins.of(wired.address, "a").waiting == 0

@@ -39,7 +39,7 @@ class Numbered(FakeTransport):
 def connect(wired: Wired, number: int) -> Numbered:
     client, _ = wired.client()
     transport = Numbered(client, number)
-    wired.context.connections.discard(client)
+    wired.clients.connections.discard(client)
     client.connection_made(transport)
     wired.turns.settle()
     return transport
@@ -66,7 +66,7 @@ async def test_an_instance_is_not_blamed_for_it(number: int) -> None:
     wired.connecting.error = OSError(number, "none left")
     client, here = wired.client()
     client.data_received(GET)
-    for task in list(wired.context.tasks):
+    for task in list(wired.clients.tasks):
         await task
     wired.turns.settle()
     assert here.written.startswith(b"HTTP/1.1 503 ")

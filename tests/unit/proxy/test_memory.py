@@ -9,9 +9,9 @@ import json
 import pytest
 
 from gateway.proxy.connection import BULK, HIGH_WATER
-from gateway.proxy.context import Limits
 from gateway.proxy.downstream import Downstream
-from gateway.proxy.upload import REPLAY
+from gateway.proxy.request_body import REPLAY
+from tests.support.bounds import Limits
 from tests.support.fakes import FakeTransport, Wired
 
 READ = 256_000
@@ -40,8 +40,8 @@ async def test_answers_of_our_own_to_a_client_that_does_not_read(size: int) -> N
     """Neither the answers pile up, nor the requests."""
     wired = Wired()
     route = wired.router.snapshot.routes.routes[1]
-    assert route.reply is not None
-    route.reply.whole = route.reply.whole.replace(b"hello", b"a" * size)
+    assert route.response is not None
+    route.response.whole = route.response.whole.replace(b"hello", b"a" * size)
     client, transport = wired.client(takes=False)
     for _ in range(1000):
         flood(client, transport, HELLO * (READ // len(HELLO)), 1)
@@ -170,7 +170,7 @@ async def test_what_was_parsed_for_rules_is_dropped_once_routed() -> None:
     client.data_received(data[500:])
     exchange = client._exchange
     assert exchange is not None
-    assert (exchange.plan.decision.lane, exchange.request.content) == ("gray", None)
+    assert exchange.record.decision.lane == "gray"
     assert wired.context.inspected == 0
 
 
@@ -184,8 +184,8 @@ async def test_a_body_for_rules_that_comes_in_crumbs_costs_no_more_than_one_that
         client.data_received(data[at : at + 1])
     exchange = client._exchange
     assert exchange is not None
-    assert exchange.upload is not None
-    assert (len(exchange.upload._kept), exchange.upload.held) == (8, 29_990)
+    assert exchange.body is not None
+    assert (len(exchange.body._kept), exchange.body.held) == (8, 29_990)
 
 
 @pytest.mark.parametrize(

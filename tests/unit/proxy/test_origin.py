@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.failures import BUSY, CONNECT_ERROR
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
-from gateway.proxy.origin import Busy, Origin
+from gateway.proxy.origin import NotConnected, Origin
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from tests.support.fakes import Connecting
@@ -119,8 +120,9 @@ async def test_who_gave_up_waits_no_more() -> None:
     pool = Pool()
     await pool.acquire(1.0)
     for _ in range(3):
-        with pytest.raises(Busy):
+        with pytest.raises(NotConnected) as error:
             await pool.acquire(0.0)
+        assert error.value.fault is BUSY
     assert pool.state == (1, 0, 0)
 
 
@@ -175,8 +177,9 @@ async def test_a_connection_that_cannot_be_made_leaves_its_place() -> None:
     pool = Pool()
     pool.connecting.error = ConnectionRefusedError()
     for _ in range(3):
-        with pytest.raises(ConnectionRefusedError):
+        with pytest.raises(NotConnected) as error:
             await pool.acquire(1.0)
+        assert error.value.fault is CONNECT_ERROR
     assert pool.state == (0, 0, 0)
 
 

@@ -23,7 +23,7 @@ class Work:
 
 
 def put(queue: RunQueue, work: Any) -> None:
-    queue.put(work)
+    queue.put(work.go_on)
 
 
 def test_a_slice_is_of_time_and_begins_anew_each_turn() -> None:

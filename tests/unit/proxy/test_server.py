@@ -35,6 +35,7 @@ class Draining:
         self.wired.context.loop = loop
         self._socket = bind("127.0.0.1", 0)
         self.listener = Listener(self._socket, self.wired.context)
+        self.listener.clients = self.wired.clients
 
     def elapse(self, seconds: float) -> None:
         self.clock.now += seconds

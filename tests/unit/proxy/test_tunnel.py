@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from gateway.proxy.connection import HIGH_WATER
-from gateway.proxy.context import Limits, Timeouts
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.upstream import Upstream
+from tests.support.bounds import Limits, Timeouts
 from tests.support.fakes import FakeTransport, Wired
 
 READ = 256_000
@@ -56,7 +56,7 @@ async def test_bytes_pass_as_they_come(sender: str) -> None:
     assert there.written == b"a" + b"b" * 100_000 + b"c"
     exchange = tunnelled.client._exchange
     assert exchange is not None
-    assert (exchange.received, exchange.sent) == ((100_002, 0) if sender == "client" else (0, 100_002))
+    assert (exchange.record.received, exchange.record.sent) == ((100_002, 0) if sender == "client" else (0, 100_002))
 
 
 @both
@@ -132,7 +132,7 @@ async def test_what_a_client_sent_before_it_was_lost_is_delivered() -> None:
     tunnelled.client.connection_lost(ConnectionResetError())
     assert (tunnelled.there.is_closed, tunnelled.there.is_aborted) == (True, False)
     assert tunnelled.there.get_write_buffer_size() == READ
-    assert (wired.traffic.tunnels, wired.context.tunnels, wired.context.tunnels_by_client) == (0, 0, {})
+    assert (wired.traffic.tunnels, wired.clients.tunnels, wired.clients.tunnels_by_ip) == (0, 0, {})
     seconds, abort = wired.connecting.later[0]
     assert seconds == wired.context.timeouts.body_idle
     abort()
@@ -210,7 +210,7 @@ async def test_tunnels_leave_the_instances_connections_to_others() -> None:
     for tunnelled in tunnels:
         tunnelled.client.connection_lost(None)
         tunnelled.instance.connection_lost(None)
-    assert (origin.tunnels, wired.traffic.tunnels, wired.context.tunnels) == (0, 0, 0)
+    assert (origin.tunnels, wired.traffic.tunnels, wired.clients.tunnels) == (0, 0, 0)
 
 
 async def test_one_client_has_its_share_of_tunnels() -> None:
@@ -229,7 +229,7 @@ async def test_one_client_has_its_share_of_tunnels() -> None:
     first.client.connection_lost(None)
     wired.instance()
     refused.data_received(ASK)
-    assert wired.context.tunnels == 2
+    assert wired.clients.tunnels == 2
 
 
 async def test_all_together_have_an_end_too() -> None:
@@ -252,7 +252,7 @@ async def test_a_request_that_did_not_become_a_tunnel_gives_its_claim_back() -> 
         instance.data_received(OK)
         wired.turns.settle()
         assert here.written == OK
-    assert wired.context.tunnels == 0
+    assert wired.clients.tunnels == 0
 
 
 async def test_an_instance_cannot_switch_before_it_has_the_whole_request() -> None:

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.proxy.answer import MAX_INTERIM
 from gateway.proxy.connection import LARGE
+from gateway.proxy.request_body import PIECE
+from gateway.proxy.response_relay import MAX_INTERIM
 from gateway.proxy.runqueue import SLICE
-from gateway.proxy.upload import PIECE
 from tests.support.fakes import FakeTransport, Wired
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"

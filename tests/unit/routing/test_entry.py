@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gateway.http.request import HeadReader
+from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.decision import Decision
 from gateway.routing.entry import EntryRouter
-from gateway.routing.plan import Peer
+from gateway.routing.peer import Peer
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
@@ -36,7 +36,7 @@ def decide(target: str, *fields: str, instances: tuple[Instance, ...] = (BASE, G
     snapshot = Snapshot(1, compiled([LaneGroup.model_validate(group)]), routes, views)
     router = EntryRouter(snapshot, Carriers(), random.Random(1), (ip_network("127.0.0.0/8"),))
     head = "\r\n".join([f"GET {target} HTTP/1.1", "Host: x", *fields, "", ""]).encode()
-    request = HeadReader("x-gray-tag", True).read(head, "127.0.0.1")
+    request = HeadReader("x-gray-tag", keeps_forwarded=True).read(head)
     return router.route(request, Peer("127.0.0.1", is_trusted=True), 0.0).decision
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from gateway.instance import Instance, sorted_instances
 from gateway.routing.decision import Decision
 from gateway.routing.health import Health
-from gateway.routing.plan import Plan
 from gateway.routing.services import ServiceView, Turns
+from gateway.routing.verdict import Forward
 from gateway.tags import BASE, INVALID, is_tag
 
 
@@ -24,7 +24,7 @@ def choose(service: ServiceView, tag: str, fallback: str = "") -> tuple[str, str
     """Pool, fallback reason, error and port of the choice."""
     decision = Decision(1)
     decision.tag = tag
-    Plan(decision).choose(service, fallback)
+    Forward(decision).choose(service, fallback)
     port = None if decision.instance is None else decision.instance.port
     return decision.pool, decision.fallback, decision.error, port
 
@@ -77,48 +77,48 @@ def test_an_unreadable_tag_is_never_baseline() -> None:
     assert not is_tag(INVALID)
 
 
-def planned(service: ServiceView, tag: str = BASE, strict: bool = False) -> Plan:
+def forwardned(service: ServiceView, tag: str = BASE, strict: bool = False) -> Forward:
     decision = Decision(1)
     decision.tag = tag
-    plan = Plan(decision)
-    plan.choose(service, "", strict)
-    return plan
+    forward = Forward(decision)
+    forward.choose(service, "", strict)
+    return forward
 
 
 def test_after_a_refused_connection_the_pool_is_tried_before_the_baseline() -> None:
-    plan = planned(view(instance(1), instance(2, "gray"), instance(3, "gray")), "gray")
-    decision = plan.decision
-    first, second = decision.instance, plan.other()
+    forward = forwardned(view(instance(1), instance(2, "gray"), instance(3, "gray")), "gray")
+    decision = forward.decision
+    first, second = decision.instance, forward.other()
     assert first is not None
     assert second is not None
     assert {first.port, second.port} == {2, 3}
-    plan.turn_to(second)
-    assert (plan.other(), decision.fallback) == (None, "")
-    third = plan.other_in_baseline()
+    forward.turn_to(second)
+    assert (forward.other(), decision.fallback) == (None, "")
+    third = forward.other_in_baseline()
     assert third == instance(1)
-    plan.fall_back_to(third, "connect_error")
+    forward.fall_back_to(third, "connect_error")
     assert (decision.instance, decision.pool, decision.fallback) == (third, BASE, "connect_error")
-    assert (plan.other(), plan.other_in_baseline()) == (None, None)
+    assert (forward.other(), forward.other_in_baseline()) == (None, None)
 
 
 def test_a_refused_baseline_never_leads_to_gray() -> None:
-    plan = planned(view(instance(1), instance(2, "gray")))
-    assert (plan.other(), plan.other_in_baseline()) == (None, None)
+    forward = forwardned(view(instance(1), instance(2, "gray")))
+    assert (forward.other(), forward.other_in_baseline()) == (None, None)
 
 
 def test_a_strict_lane_has_no_baseline_behind_it() -> None:
-    plan = planned(view(instance(1), instance(2, "gray")), "gray", strict=True)
-    assert (plan.other(), plan.other_in_baseline()) == (None, None)
+    forward = forwardned(view(instance(1), instance(2, "gray")), "gray", strict=True)
+    assert (forward.other(), forward.other_in_baseline()) == (None, None)
 
 
 def test_the_head_says_which_instance_is_meant_whoever_is_turned_to() -> None:
-    plan = planned(view(instance(1), instance(2, "gray")), "gray")
-    assert plan.decision.instance is not None
-    plan.hop = plan.decision.instance.hop
-    plan.head = b"GET / HTTP/1.1\r\nHost: a\r\n" + plan.hop + b"Via: x\r\n\r\n"
-    assert plan.hop == b"X-Gray-Hop: gray\r\n"
-    plan.fall_back_to(instance(1), "connect_error")
-    assert plan.head == b"GET / HTTP/1.1\r\nHost: a\r\nX-Gray-Hop: base\r\nVia: x\r\n\r\n"
+    forward = forwardned(view(instance(1), instance(2, "gray")), "gray")
+    assert forward.decision.instance is not None
+    forward.target_line = forward.decision.instance.target_line
+    forward.head = b"GET / HTTP/1.1\r\nHost: a\r\n" + forward.target_line + b"Via: x\r\n\r\n"
+    assert forward.target_line == b"X-Gray-Hop: gray\r\n"
+    forward.fall_back_to(instance(1), "connect_error")
+    assert forward.head == b"GET / HTTP/1.1\r\nHost: a\r\nX-Gray-Hop: base\r\nVia: x\r\n\r\n"
 
 
 def test_canonical_order_drops_duplicates() -> None:
@@ -146,7 +146,7 @@ def test_the_ejected_get_nothing_and_a_lane_without_others_falls_back_and_says_s
 def test_a_pool_that_is_ejected_whole_is_tried_if_nobody_is_behind_it() -> None:
     out = Health(ejected=frozenset({"10.0.0.1:3"}))
     assert choose(conditioned(out, instance(3, "gray")), "gray") == ("gray", "", "", 3)
-    strict = planned(conditioned(out, instance(1), instance(3, "gray")), "gray", strict=True).decision
+    strict = forwardned(conditioned(out, instance(1), instance(3, "gray")), "gray", strict=True).decision
     assert (strict.instance, strict.error) == (instance(3, "gray"), "")
     assert choose(conditioned(out, instance(1, healthy=False), instance(3, "gray")), BASE)[2] == "no_instances"
 

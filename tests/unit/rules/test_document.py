@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
 from gateway.rules.conditions import COMBINATIONS, SOURCES, Condition, TimeTest
 from gateway.rules.model import Lane, LaneGroup, RulesFile
 from gateway.rules.operators import OPERATORS
 from gateway.rulesources.files import load_rules
+from tests.support.asked import asked
 from tests.support.rules import around
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
@@ -87,5 +87,5 @@ def test_the_table_of_absent_and_empty_values_is_true(tmp_path: Path) -> None:
                 "segments: [{name: s, file: segments/s.txt}]\n"
                 f"lane_groups: [{{name: g, lanes: [{{name: l, tag: t, match: [{{param: a, {condition}}}]}}]}}]"
             )
-            winner = compile_rules(load_rules([path]).rules, around()).match(Request.build("GET", targets[situation]))
+            winner = compile_rules(load_rules([path]).rules, around()).match(asked("GET", targets[situation]))
             assert ("no", "yes")[winner is not None] == cell, (situation, operator)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.http.request import Request
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import ConditionEvidence, LaneEvidence, explain, show_condition
 from gateway.rules.model import LaneGroup
 from gateway.rules.shares import bucket_of
+from tests.support.asked import asked
 from tests.support.rules import around, rule_set
 
 GROUP = LaneGroup.model_validate(
@@ -33,7 +33,7 @@ GROUP = LaneGroup.model_validate(
 
 
 def test_every_lane_is_shown_with_its_evidence() -> None:
-    request = Request.build("GET", "/?group=gray", [("Cookie", "uid=7")])
+    request = asked("GET", "/?group=gray", [("Cookie", "uid=7")])
     in_group = ConditionEvidence("param group equals 'gray'", "gray", True)
     no_user = ConditionEvidence("header x-user in ['alice', 'bob']", None, False)
     bucket = bucket_of("shop", "7")
@@ -47,7 +47,7 @@ def test_every_lane_is_shown_with_its_evidence() -> None:
 
 
 def test_evidence_is_plain_data() -> None:
-    (evidence, *_) = explain(rule_set([GROUP]), Request.build("GET", "/"), around())
+    (evidence, *_) = explain(rule_set([GROUP]), asked("GET", "/"), around())
     assert json.loads(json.dumps(evidence.as_dict())) == {
         "group": "shop",
         "lane": "closed",

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.http.request import HeadReader, Request
+from gateway.http.head_reader import HeadReader
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import explain
 from gateway.rules.forms import values_in_form
 from gateway.rules.model import LaneGroup
@@ -21,7 +22,7 @@ def group(condition: dict[str, Any], **lane: Any) -> LaneGroup:
     return LaneGroup.model_validate({"name": "g", "lanes": [{"name": "l", "tag": "t", "match": [condition], **lane}]})
 
 
-def takes(lanes: LaneGroup, request: Request) -> bool:
+def takes(lanes: LaneGroup, request: MatchContext) -> bool:
     """Whether the lane takes the request; both readings must agree."""
     held = compiled([lanes]).match(request) is not None
     assert explain(rule_set([lanes]), request, around())[0].matched is held
@@ -30,10 +31,10 @@ def takes(lanes: LaneGroup, request: Request) -> bool:
 
 def asked(
     target: bytes = b"/", *lines: bytes, method: bytes = b"GET", host: bytes = b"h", ip: str = "10.0.0.1"
-) -> Request:
+) -> MatchContext:
     """A request as it is sent, byte for byte."""
     head = b"\r\n".join([method + b" " + target + b" HTTP/1.1", b"Host: " + host, *lines, b"", b""])
-    return READER.read(head, ip)
+    return MatchContext(READER.read(head), ip)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_what_could_never_hold_is_refused(condition: dict[str, Any], message: st
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )  # fmt: skip
-def test_what_a_value_can_be_is_taken_as_it_is(condition: dict[str, Any], sent: Request) -> None:
+def test_what_a_value_can_be_is_taken_as_it_is(condition: dict[str, Any], sent: MatchContext) -> None:
     assert takes(group(condition), sent)
 
 

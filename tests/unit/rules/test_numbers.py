@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.request import Request
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
 from gateway.rules.numbers import HIGHEST, LOWEST, parse_number, place_of, show_number, show_place
 from gateway.ruletools.format import plain_lane
+from tests.support.asked import asked
 from tests.support.rules import around, compiled, rule_set
 
 NINES = "9" * 30
@@ -80,7 +80,7 @@ def takes(test: dict[str, Any], value: str) -> bool:
     group = LaneGroup.model_validate(
         {"name": "g", "lanes": [{"name": "l", "tag": "t", "match": [{"param": "n", **test}]}]}
     )
-    request = Request.build("GET", f"/?n={value.replace('+', '%2B')}")
+    request = asked("GET", f"/?n={value.replace('+', '%2B')}")
     held = compiled([group]).match(request) is not None
     assert explain(rule_set([group]), request, around())[0].matched is held
     return held

@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
+from gateway.rules.context import MatchContext
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
 from gateway.rules.names import compile_pattern
 from gateway.rules.shares import bucket_of
+from tests.support.asked import asked
 from tests.support.rules import around, compiled, rule_set
 
 
@@ -28,7 +29,7 @@ def group(*conditions: dict[str, Any], mode: str = "all", name: str = "g", **lan
     )
 
 
-def takes(groups: list[LaneGroup], request: Request) -> bool:
+def takes(groups: list[LaneGroup], request: MatchContext) -> bool:
     """Whether a lane takes the request; both readings must agree."""
     winner = compiled(groups).match(request)
     explained = [evidence for evidence in explain(rule_set(groups), request, around()) if evidence.winner]
@@ -41,7 +42,7 @@ def takes(groups: list[LaneGroup], request: Request) -> bool:
 def holds(
     condition: dict[str, Any], url: str = "/", *headers: tuple[str, str], method: str = "GET", ip: str = "10.1.2.3"
 ) -> bool:
-    return takes([group(condition)], Request.build(method, url, headers, ip))
+    return takes([group(condition)], asked(method, url, headers, ip))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_of_many_patterns_on_one_field_each_stands_alone(open_ended: str) -> Non
     rules = compiled([LaneGroup.model_validate({"name": "g", "lanes": lanes})])
     for value in ("v3", "ab", "AB", "cd", "ab\\", "\\Qab", "", "x", "y", "z"):
         single = [number for number, pattern in enumerate(patterns) if compile_pattern(pattern).fullmatch(value)]
-        winner = rules.match(Request.build("GET", f"/?a={quote(value)}"))
+        winner = rules.match(asked("GET", f"/?a={quote(value)}"))
         assert (winner.name if winner else None) == (f"l{single[0]}" if single else None), value
 
 
@@ -166,17 +167,17 @@ def test_all_and_any() -> None:
     a: dict[str, Any] = {"param": "a", "equals": "1"}
     b: dict[str, Any] = {"param": "b", "equals": "1"}
     for url, every, some in (("/?a=1&b=1", True, True), ("/?a=1", False, True), ("/", False, False)):
-        assert takes([group(a, b)], Request.build("GET", url)) is every
-        assert takes([group(a, b, mode="any")], Request.build("GET", url)) is some
+        assert takes([group(a, b)], asked("GET", url)) is every
+        assert takes([group(a, b, mode="any")], asked("GET", url)) is some
 
 
 def test_several_conditions_on_one_key() -> None:
     twice: list[dict[str, Any]] = [{"param": "a", "in": ["1", "2"]}, {"param": "a", "not_equals": "2"}]
-    assert takes([group(*twice)], Request.build("GET", "/?a=1"))
-    assert not takes([group(*twice)], Request.build("GET", "/?a=2"))
+    assert takes([group(*twice)], asked("GET", "/?a=1"))
+    assert not takes([group(*twice)], asked("GET", "/?a=2"))
     never: list[dict[str, Any]] = [{"param": "a", "exists": False}, {"param": "a", "equals": "1"}]
-    assert not takes([group(*never)], Request.build("GET", "/?a=1"))
-    assert not takes([group(*never)], Request.build("GET", "/"))
+    assert not takes([group(*never)], asked("GET", "/?a=1"))
+    assert not takes([group(*never)], asked("GET", "/"))
 
 
 def test_percent_is_sticky_and_a_larger_share_keeps_who_was_in() -> None:
@@ -184,7 +185,7 @@ def test_percent_is_sticky_and_a_larger_share_keeps_who_was_in() -> None:
 
     def taken(percent: float) -> set[str]:
         rules = compiled([group({"param": "uid", "percent": percent})])
-        return {user for user in users if rules.match(Request.build("GET", f"/?uid={user}")) is not None}
+        return {user for user in users if rules.match(asked("GET", f"/?uid={user}")) is not None}
 
     shares = [taken(percent) for percent in (0, 0.5, 5, 20, 50, 100)]
     assert shares[0] == set()
@@ -206,7 +207,7 @@ def test_order_decides_and_closed_lanes_match_nothing() -> None:
     first = group({"param": "a", "exists": True}, name="one", enabled=False)
     second = group({"param": "a", "exists": True}, name="two")
     third = group({"param": "a", "exists": True}, name="three")
-    request = Request.build("GET", "/?a")
+    request = asked("GET", "/?a")
     assert takes([first, second, third], request)
     winner = compiled([first, second, third]).match(request)
     assert winner is not None
@@ -280,8 +281,8 @@ def test_paths_of_a_lane_end_at_whole_segments() -> None:
         ("/b/cd", False),
         ("/", False),
     ):
-        assert takes([lane], Request.build("GET", path)) is taken, path
-    assert takes([group({"path": {"prefix": "/"}}, paths=["/"])], Request.build("GET", "/x"))
+        assert takes([lane], asked("GET", path)) is taken, path
+    assert takes([group({"path": {"prefix": "/"}}, paths=["/"])], asked("GET", "/x"))
 
 
 def test_a_value_of_a_megabyte_is_compared_whole() -> None:
@@ -329,8 +330,7 @@ def test_what_is_escaped_in_baggage_is_text_and_an_empty_member_is_there() -> No
     ],
 )
 def test_what_a_pointer_finds(content: Any, pointer: str, text: str | None) -> None:
-    request = Request.build("POST", "/")
-    request.content = content
+    request = asked("POST", "/", content=content)
     assert takes([group({"body": pointer, "exists": True})], request) is (text is not None)
     if text is not None:
         assert takes([group({"body": pointer, "equals": text})], request)
@@ -358,6 +358,6 @@ def test_times(window: dict[str, Any], now: str, held: bool) -> None:
     moment = datetime.fromisoformat(now).timestamp()
     there = around(clock=lambda: moment)
     rules = rule_set([group({"time": window})])
-    request = Request.build("GET", "/")
+    request = asked("GET", "/")
     assert (compile_rules(rules, there).match(request) is not None) is held
     assert explain(rules, request, there)[0].winner is held

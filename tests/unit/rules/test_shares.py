@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.http.request import Request
+from gateway.rules.context import MatchContext
 from gateway.rules.model import LaneGroup
 from gateway.rules.shares import BUCKETS
 from gateway.rules.signer import CookieSigner
+from tests.support.asked import asked
 from tests.support.rules import NOW
 
 
@@ -248,8 +249,8 @@ def test_hundreds_of_lanes_fit() -> None:
 class TestSeal:
     seal = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
 
-    def request(self, value: str) -> Request:
-        return Request.build("GET", "/", [("Cookie", f"lane={value}")])
+    def request(self, value: str) -> MatchContext:
+        return asked("GET", "/", [("Cookie", f"lane={value}")])
 
     def test_a_cookie_names_its_lane_until_it_expires(self) -> None:
         value = self.seal.value("g/l", 60)

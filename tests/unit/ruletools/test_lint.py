@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import main
-from gateway.http.request import Request
 from gateway.rules.compile import compile_rules
+from gateway.rules.context import MatchContext
 from gateway.rules.ruleset import RuleSet
 from gateway.ruletools.lint import CODES, Finding, Knowledge, lint
 from tests.properties.test_rules import AROUND, SEAL, requests, rule_sets
@@ -167,7 +167,7 @@ def test_every_code_has_a_test_and_a_line_in_the_document() -> None:
 
 @examples(30)
 @given(rule_sets(), st.lists(requests(SEAL), min_size=1, max_size=10))
-def test_what_it_says_is_so(rules: RuleSet, several: list[Request]) -> None:
+def test_what_it_says_is_so(rules: RuleSet, several: list[MatchContext]) -> None:
     """A lane that never wins or never holds wins none of any requests; one that takes everything leaves none over."""
     findings = lint(rules, AROUND, Knowledge())
     losers = {(item.group, item.lane) for item in findings if item.code in ("GR101", "GR102")}

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from gateway.http.request import Request
+from gateway.rules.context import MatchContext
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.surroundings import Surroundings
 from gateway.ruletools import ruletests
 from gateway.ruletools.whatif import Recorded, compare, read_record, read_records
 from gateway.settings.plane import AccessLogSettings
+from tests.support.asked import asked
 from tests.support.proxy import LANE
 from tests.support.rules import around, rule_set
 
@@ -30,16 +31,16 @@ LINE = {"ts": "2027-01-15T08:00:00.000Z", "client": "10.0.0.1", "method": "GET",
     ids=["by default", "as the access log has it"],
 )
 def test_examples_are_masked(log: AccessLogSettings | None, shown: str) -> None:
-    request = Request.build("GET", "/A?group=gray&to%6ben=secret&code=secret")
+    request = asked("GET", "/A?group=gray&to%6ben=secret&code=secret")
     rules = RuleSet.of([LaneGroup.model_validate(LANE)])
     found = compare(rules, RuleSet(), Surroundings(time.time), [Recorded(request, None)], log)
     assert found.moves["demo/gray", "baseline"].examples == [shown]
 
 
-def request_of(data: Any) -> Request:
+def request_of(data: Any) -> MatchContext:
     found = read_record(data)
     assert found is not None
-    return found.request
+    return found.context
 
 
 def logged(target: str, **more: Any) -> dict[str, Any]:
@@ -58,17 +59,17 @@ def logged(target: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_logged_target_is_read_as_it_was_when_it_came(target: str, host: str, path: str) -> None:
-    request = request_of(logged(target))
-    assert (request.host, request.path, request.client_ip) == (host, path, "10.0.0.1")
-    other = request_of({"url": target, "headers": [["Host", "shop.example"]]})
+    context = request_of(logged(target))
+    assert (context.request.host, context.request.path, context.client_ip) == (host, path, "10.0.0.1")
+    other = request_of({"url": target, "headers": [["Host", "shop.example"]]}).request
     assert (other.host, other.path) == (host, path)
-    tested = ruletests.build_request(ruletests.TestedRequest(url=target, headers={"Host": "shop.example"}))
+    tested = ruletests.context_of(ruletests.TestedRequest(url=target, headers={"Host": "shop.example"})).request
     assert (tested.host, tested.path) == (host, path)
 
 
 def test_a_logged_request_without_a_host_has_none() -> None:
-    assert request_of(logged("/A", host="")).host == ""
-    assert request_of(logged("*", method="OPTIONS")).path == "*"
+    assert request_of(logged("/A", host="")).request.host == ""
+    assert request_of(logged("*", method="OPTIONS")).request.path == "*"
 
 
 @pytest.mark.parametrize("target", ["/A/ä", "/a b", "/a/../b", "/a#b", "/%zz", "a"])

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.http.request import Request
 from gateway.rules.model import LaneGroup
 from gateway.ruletools.formats import FORMATS, import_rules
+from tests.support.asked import asked
 from tests.support.examples import examples
 from tests.support.formats import there_and_back
 from tests.support.rules import compiled
@@ -42,7 +42,7 @@ def istio(*routes: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 def takes(form: str, data: Any, target: str, headers: list[tuple[str, str]]) -> bool:
     groups = list(import_rules(form, data).groups)
-    return compiled(groups).match(Request.build("GET", target, headers, "10.1.2.3")) is not None
+    return compiled(groups).match(asked("GET", target, headers, "10.1.2.3")) is not None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_round_trip_never_makes_a_lane_wider(
     after = there_and_back(form, before)
     target = "/?" + "&".join(f"{name}={value}" for name, value in params.items())
     fields = [*headers.items(), *([("Cookie", "; ".join(f"{n}={v}" for n, v in cookies.items()))] if cookies else [])]
-    request = Request.build("GET", target, fields)
+    request = asked("GET", target, fields)
     took = compiled([before]).match(request) is not None
     # Shares are drawn anew where a group has another name: only whether the rest of the lane holds is compared.
     if "percent" in json.dumps(match):

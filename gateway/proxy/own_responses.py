@@ -1,4 +1,4 @@
-"""The one table that turns an error into a response, and the responses the proxy gives itself."""
+"""The responses that the proxy gives itself, as bytes: errors, `OPTIONS *`, a route's own."""
 
 from __future__ import annotations
 
@@ -6,56 +6,39 @@ import json
 from http import HTTPStatus
 from typing import Final
 
+from gateway.failures import Failure
 from gateway.http.request import Request
-
-STATUS_OF: Final[dict[str, int]] = {
-    "no_route": 404,
-    "no_service": 400,
-    "no_instances": 503,
-    "lane_unavailable": 503,
-    "registry_unavailable": 503,
-    "connect_failed": 502,
-    "tls_failed": 502,
-    "upstream_busy": 503,
-    "upstream_closed": 502,
-    "bad_answer": 502,
-    "answer_timeout": 504,
-    "head_timeout": 408,
-    "body_timeout": 408,
-    "body_too_slow": 408,
-    "overloaded": 503,
-    "misdirected": 421,
-    "not_from_mesh": 403,
-    "internal_error": 500,
-}
-"""Status of each error the proxy finds itself; a ProtocolError brings its own."""
+from gateway.routing.routes import RouteResponse
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-CLIENT_GONE: Final = 499
-"""What an exchange counts as whose client went away before the answer (nginx's convention)."""
-UPGRADED: Final = 101
-"""What an exchange counts as that became a tunnel."""
 
 _ALLOW: Final = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
-def options_reply(keep_alive: bool) -> bytes:
-    """The answer to `OPTIONS *`: what this server takes, whatever the target."""
+def options_response(keep_alive: bool) -> bytes:
+    """The response to `OPTIONS *`: what this server takes, whatever the target."""
     lines = ["HTTP/1.1 204 No Content", _ALLOW, *([] if keep_alive else ["Connection: close"]), "", ""]
     return "\r\n".join(lines).encode()
 
 
-def error_reply(
-    status: int, code: str, detail: str, request: Request | None, keep_alive: bool, added: bytes = b""
+def route_response(response: RouteResponse, request: Request, keep_alive: bool, added: bytes) -> bytes:
+    """A route's own response to a request. `added` are field lines, each led by CRLF."""
+    has_body = request.method != "HEAD"
+    if keep_alive and request.version == 1 and not added:
+        return response.whole if has_body else response.head + b"\r\n"
+    connection = b"Connection: keep-alive" if keep_alive else b"Connection: close"
+    return response.head + connection + added + b"\r\n\r\n" + (response.body if has_body else b"")
+
+
+def error_response(
+    failure: Failure, detail: str, request: Request | None, keep_alive: bool, added: bytes = b""
 ) -> bytes:
     """A whole response that says what went wrong: `application/problem+json` (RFC 9457), or plain text by Accept.
 
-    `request` is None where the request could not be read; `added` are field lines, each led by CRLF.
+    `request` is None if the request could not be read; `added` are field lines, each led by CRLF.
     """
-    try:
-        title = HTTPStatus(status).phrase
-    except ValueError:
-        title = "Error"
+    status, code = failure.status, failure.code
+    title = HTTPStatus(status).phrase
     if request is not None and b"text/plain" in request.head and _accepts_text(request):
         kind = "text/plain; charset=utf-8"
         body = f"{status} {title} ({code}): {detail}\n".encode()

@@ -1,0 +1,184 @@
+"""One response on its way down: interim responses, a switch of protocols, a sidecar's refusal, the final head, the body."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway import hop
+from gateway.errors import ProtocolError
+from gateway.failures import BAD_RESPONSE
+from gateway.http.prefix import Prefix
+from gateway.http.response import UNTIL_CLOSE, Response, without
+from gateway.proxy.client import ClientConnection
+from gateway.proxy.record import Record
+from gateway.proxy.response_body import ENDED, MORE, ResponseBody
+from gateway.routing.verdict import Forward
+
+MAX_INTERIM: Final = 64
+"""Interim responses (1xx) to one request: each costs a look at a head, and a write."""
+_CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECASE)
+
+# What has become of the response, beside what `response_body` says of a body.
+SWITCHED: Final = 4
+"""The instance has switched protocols, and the client was told."""
+REFUSED: Final = 5
+"""A sidecar has refused the request unprocessed: see `refused`. The client was told nothing."""
+
+
+class ResponseRelay:
+    """Takes what an instance sends on one connection, and passes it on to the client.
+
+    `response` is the head that was passed on; `keeps`: the client's connection takes another request after it. `refused` is
+    the head with which a sidecar refused the request.
+    """
+
+    __slots__ = (
+        "_body",
+        "_client",
+        "_forward",
+        "_interims",
+        "_partial",
+        "_record",
+        "keeps",
+        "refused",
+        "response",
+    )
+
+    def __init__(self, client: ClientConnection, record: Record, forward: Forward) -> None:
+        self._client = client
+        self._record = record
+        self._forward = forward
+        self._interims: int = 0
+        self._partial: bytes = b""
+        self._body: ResponseBody | None = None
+        self.response: Response | None = None
+        self.keeps: bool = False
+        self.refused: Response | None = None
+
+    @property
+    def is_in_head(self) -> bool:
+        """Whether part of a head has come."""
+        return bool(self._partial)
+
+    @property
+    def is_told_by_closing(self) -> bool:
+        """Whether nothing but the close of its connection tells the client that it has the whole response."""
+        return self._body is not None and self._body.is_told_by_closing
+
+    def receive(self, data: bytes, is_request_done: bool) -> int:
+        """Passes on what the instance sent. `is_request_done`: it has the whole request.
+
+        Returns what has become of the response (MORE, ENDED, …, SWITCHED, REFUSED). Raises ProtocolError for what is malformed;
+        if `response` is None then, the client was told nothing of a final response.
+        """
+        if self._body is not None:
+            return self._body.receive(data)
+        seen = len(self._partial)
+        if seen:
+            data = self._partial + data
+        request = self._record.request
+        while True:
+            response = self._client.context.response_reader.read(data, request.method, seen)
+            if response is None:
+                self._partial = data
+                return MORE
+            if response.status >= 200:
+                break
+            if response.status == 101:
+                self._switch(response, data, is_request_done)
+                return SWITCHED
+            self._interims += 1
+            if self._interims > MAX_INTERIM:
+                raise ProtocolError(BAD_RESPONSE, f"the instance gave more than {MAX_INTERIM} interim responses")
+            # RFC 9110 §15.2: 1xx are passed on, but not to HTTP/1.0. We have said 100 ourselves if the client expected it.
+            if request.version == 1 and not (response.status == 100 and request.expects_continue):
+                self._client.write(response.head(data, b""))
+            data = data[response.end :]
+            seen = 0
+            if not data:
+                self._partial = b""
+                return MORE
+        self._partial = b""
+        if response.refusal and self._forward.target_line and hop.STATUS_OF.get(response.refusal) == response.status:
+            self.refused = response
+            self._partial = data
+            return REFUSED
+        return self._pass_head(response, data, is_request_done)
+
+    def pass_refusal(self, is_request_done: bool) -> int:
+        """Passes on a refusal that is the response after all. Returns and raises as `receive`."""
+        response, data = self.refused, self._partial
+        assert response is not None
+        self.refused = None
+        self._partial = b""
+        return self._pass_head(response, data, is_request_done)
+
+    def proceed(self, has_ended: bool = False) -> int:
+        """Passes on what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
+        return MORE if self._body is None else self._body.proceed(has_ended)
+
+    def end(self) -> bool:
+        """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
+        body = self._body
+        if body is None or not body.ends_with_connection:
+            return False
+        body.end()
+        return True
+
+    def _switch(self, response: Response, data: bytes, is_request_done: bool) -> None:
+        """Passes 101 on."""
+        if not self._record.request.upgrade or not response.upgrade or not is_request_done:
+            raise ProtocolError(BAD_RESPONSE, "the instance switched protocols unasked")
+        switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
+        self._client.write(response.head(data, switch) + data[response.end :])
+
+    def _pass_head(self, response: Response, data: bytes, is_request_done: bool) -> int:
+        """Passes on a final head, and what came after it."""
+        client = self._client
+        record = self._record
+        request = record.request
+        body = response.body
+        keeps = self.keeps = (
+            request.keep_alive
+            and is_request_done
+            and not client.context.is_draining
+            and (body >= 0 or request.version == 1)
+        )
+        end = response.end
+        size = len(data) - end
+        decision = record.decision
+        added = decision.response_lines() if decision.explains or decision.response_fields else b""
+        stripped = self._forward.stripped
+        if stripped and response.has_places:
+            added = Prefix(stripped, request, client.peer.is_trusted).restore(response, data) + added
+        self.response = response
+        record.upstream_status = response.status
+        record.response_head = end
+        if keeps and 0 <= body >= size and response.minor == 1 and request.version == 1 and not added:
+            # The common case: the packet as it came, less the hop-by-hop fields, in one write.
+            cuts = response.cuts
+            client.write(without(data, 0, len(data), cuts) if cuts else data)
+            record.sent = size
+            if body == size:
+                return ENDED
+            self._body = ResponseBody(body - size, False, client, record)
+            return MORE
+        if body == UNTIL_CLOSE and request.version == 1:
+            added += b"\r\nTransfer-Encoding: chunked"
+        if not keeps:
+            added += b"\r\nConnection: close"
+        elif request.version == 0:
+            added += b"\r\nConnection: keep-alive"
+        head = response.head(data, added)
+        if request.version == 0:
+            head = _CODING_FIELD.sub(b"", head)
+        relayed = self._body = ResponseBody(body, request.version == 0, client, record)
+        try:
+            return relayed.receive(data[end:], head)
+        except ProtocolError:
+            if not relayed.is_begun:
+                # Nothing of it was passed on: the client can still get a whole 502.
+                self.response = None
+                record.upstream_status = record.response_head = 0
+            raise

@@ -1,0 +1,111 @@
+"""A request on its way to an instance: at once on an idle connection, or in the slow path on the next one there is."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from gateway.proxy.connecting import Unreachable, connect
+from gateway.proxy.ending import Ending
+from gateway.proxy.request_body import RequestBody
+from gateway.proxy.retry import Retry
+from gateway.proxy.upstream import Upstream
+from gateway.routing.verdict import Forward
+
+
+class Sending(Ending):
+    """The way up of an exchange."""
+
+    __slots__ = ()
+
+    @property
+    def _forward(self) -> Forward:
+        verdict = self._verdict
+        assert isinstance(verdict, Forward)
+        return verdict
+
+    def _send(self, forward: Forward) -> None:
+        """Sends what there is of the request on an idle connection, or leaves it to the slow path to make one."""
+        decision = forward.decision
+        instance = decision.instance
+        assert instance is not None
+        upstream = self._context.origins.of(instance, decision.service).acquire_nowait()
+        if upstream is None:
+            self._connect(False)
+        else:
+            self._send_on(upstream, forward)
+
+    def _connect(self, is_new: bool) -> None:
+        self._wait()
+        self._client.clients.spawn(self._connect_and_send(self._forward, is_new), self._client.caught)
+
+    async def _connect_and_send(self, forward: Forward, is_new: bool) -> None:
+        try:
+            upstream = await connect(self._context, forward, self.record, self._retries(), is_new)
+        except Unreachable as error:
+            if not self.is_over:
+                self._fail(error.failure, error.detail)
+            return
+        if upstream is not None:
+            self._send_on(upstream, forward)
+
+    def _send_on(self, upstream: Upstream, forward: Forward) -> None:
+        """Sends what there is of the request."""
+        self.upstream = upstream
+        upstream.handler = self
+        upstream.served += 1
+        context = self._context
+        client = self._client
+        record = self.record
+        client.deadline = context.now + context.timeouts.response
+        if client.writes_paused:
+            upstream.pause_reading()
+        # Before the write: it wakes the instance, which may well take this very core.
+        record.sent_at = perf_counter()
+        body = self.body
+        upstream.write(forward.head if body is None else forward.head + body.kept)
+        if self._waits_since:
+            waited = record.sent_at - self._waits_since
+            record.waited += waited
+            self._waits_since = 0.0
+            if body is not None:
+                body.begun += waited
+        if body is None or body.is_done:
+            return
+        # The rest of the body will be streamed.
+        body.keep_little()
+        if not upstream.writes_paused:
+            self._expect_body(body)
+            client.resume_reading()
+
+    def _wait(self) -> None:
+        """Holds everything until the slow path has a connection; each of its steps has a deadline of its own."""
+        self._waits_since = perf_counter()
+        self._client.deadline = float("inf")
+        if not self.request_done:
+            self._client.pause_reading()
+
+    def instance_stalled(self) -> None:
+        """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""
+        if self.body is not None and not self.body.is_done:
+            context = self._context
+            self.body.paused(context.now)
+            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.pause_reading()
+
+    def instance_drained(self) -> None:
+        """The instance has taken what waited."""
+        if self.body is not None and not self.body.is_done:
+            context = self._context
+            self.body.resumed(context.now)
+            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.resume_reading()
+
+    def _expect_body(self, body: RequestBody) -> None:
+        context = self._context
+        self._client.deadline = body.due(context.now, context.timeouts, context.limits.body_rate)
+
+    def _retries(self) -> Retry:
+        retry = self._retry
+        if retry is None:
+            retry = self._retry = Retry(self._context, self._forward, self._request.method)
+        return retry

@@ -1,0 +1,21 @@
+"""Who is at the other end of a client's connection."""
+
+from __future__ import annotations
+
+
+class Peer:
+    """The client at the other end of one connection. `ip` is as `plain_ip` spells it.
+
+    `forwarded_for` and `forwarded_proto` are field lines that introduce it to upstreams; `forwarded` is both, and the
+    beginning of one that wants the host asked for after it.
+    """
+
+    __slots__ = ("forwarded", "forwarded_for", "forwarded_proto", "ip", "is_secure", "is_trusted")
+
+    def __init__(self, ip: str, is_trusted: bool = False, scheme: str = "http") -> None:
+        self.ip = ip
+        self.is_trusted = is_trusted
+        self.is_secure: bool = scheme == "https"
+        self.forwarded_for: bytes = f"X-Forwarded-For: {ip}\r\n".encode("latin-1")
+        self.forwarded_proto: bytes = f"X-Forwarded-Proto: {scheme}\r\n".encode("latin-1")
+        self.forwarded: bytes = self.forwarded_for + self.forwarded_proto + b"X-Forwarded-Host: "
