@@ -33,7 +33,9 @@ def found(text: str) -> list[str]:
     """What a text should say otherwise. Code and links do not count: names of settings and codes are what they are."""
     prose = _CODE.sub("", text)
     return [
-        f"{match[0]}: {better}" for word, better in WORDS.items() for match in re.finditer(rf"(?i)\b(?:{word})\b", prose)
+        f"{match[0]}: {better}"
+        for word, better in WORDS.items()
+        for match in re.finditer(rf"(?i)\b(?:{word})\b", prose)
     ]
 
 
@@ -43,7 +45,7 @@ def test_documents_use_the_words_of_the_field(document: Path) -> None:
 
 
 def commands(group: click.Group, parent: click.Context) -> Iterator[click.Context]:
-    """A context for each command below a group."""
+    """A context for each command below a group. A command keeps the help option that its first context gave it: the parent's."""
     for name in group.list_commands(parent):
         command = group.get_command(parent, name)
         assert command is not None
@@ -54,13 +56,15 @@ def commands(group: click.Group, parent: click.Context) -> Iterator[click.Contex
 
 
 def test_the_help_of_every_command_uses_them_too() -> None:
-    several = list(commands(main, click.Context(main, info_name="gateway")))
+    several = list(commands(main, click.Context(main, info_name="gateway", **main.context_settings)))
     assert len(several) > 20
     assert {context.command_path: words for context in several if (words := found(context.get_help()))} == {}
 
 
 def test_the_glossary_is_in_order_and_complete() -> None:
-    rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \| (.+?) \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| \*\*(.+?)\*\* \| (.+?) \| (.+?) \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE
+    )
     words = [word for word, _, _ in rows]
     assert words == sorted(words, key=str.lower)
     assert {"response", "client", "baseline", "lane", "tag", "carrier", "snapshot", "revision"} <= set(words)
