@@ -67,7 +67,7 @@ class AnyRegistrySettings(Model):
 
     @property
     def identity(self) -> str | None:
-        """Everything that its lists depend on, as text; it differs between registries. None if no copies of the lists are kept."""
+        """Everything that its lists depend on, as text; it differs between registries. None if no copies are kept."""
         return None
 
     @property
