@@ -9,7 +9,7 @@ from gateway.cli.lazy import LazyGroup
 COMMANDS = {
     "serve": "Run the embedded registry on its own (Nacos-compatible HTTP API).",
     "status": "Show the registries that a running gateway or sidecar uses.",
-    "list": "Show the services that it knows, how old the lists are, and where they come from.",
+    "list": "Show the known services, the age of their lists, and their source.",
     "watch": "Print each change as it happens.",
 }
 """Every command and its line in `--help`; the module of the same name holds it as `command`."""

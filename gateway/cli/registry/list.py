@@ -10,7 +10,7 @@ from gateway.cli.client import server_options
 from gateway.cli.output import echo, echo_json, output_option, print_table
 
 
-@click.command("list", short_help="Show the services that it knows, how old the lists are, and where they come from.")
+@click.command("list", short_help="Show the known services, the age of their lists, and their source.")
 @click.argument("service", required=False)
 @server_options(required=True)
 @output_option("table")
