@@ -1,4 +1,4 @@
-"""The gray cycle of the scenario, walked step by step with traffic flowing all the way through."""
+"""The gray cycle of the scenario, step by step, with traffic flowing throughout."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gateway.demo.traffic import Load, Tally
 A, B, C = "spring-cloud-a", "spring-cloud-b", "spring-cloud-c"
 
 VERIFY_REQUESTS = 20
-"""Marked requests that the verification step looks at."""
+"""Marked requests that the verification step sends."""
 
 
 class Cycle:
-    """Walks the six steps in `environment`, telling each through `say`; the registry may die in between."""
+    """Runs the six steps in `environment` and reports each through `say`; the registry may be killed in between."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Cycle:
         self._began = perf_counter()
 
     async def walk(self) -> Tally:
-        """All steps. Raises ProcessFailed where a part of the environment does not do its part."""
+        """All steps. Raises ProcessFailed if a part of the environment fails."""
         await self.start_baselines()
         await self._load.start()
         try:
@@ -62,16 +62,18 @@ class Cycle:
         for instance in await environment.add_all((A, "base"), (B, "base"), (C, "base")):
             self._baseline[instance.service] = instance
 
-        async def answers() -> bool:
-            return (await environment.ask(environment.url)).startswith("A[")
+        async def responds() -> bool:
+            return (await environment.get(environment.url)).startswith("A[")
 
-        await environment.wait_until("the first answer through the whole chain", answers)
-        self._say(f"    (first answer after {perf_counter() - self._began:.1f} s)")
+        await environment.wait_until("the first response through the whole chain", responds)
+        self._say(f"    (first response after {perf_counter() - self._began:.1f} s)")
         await self._try("")
 
     async def deploy_gray(self) -> None:
         """Step 2."""
-        self._step(2, "Gray A and gray C are deployed beside them", "There is no gray B. Nobody is routed to them yet:")
+        self._step(
+            2, "Gray A and gray C are deployed beside them", "There is no gray B. No request is routed to them yet:"
+        )
         self._progress("starting gray A and gray C, each with its sidecar")
         self._gray = await self._environment.add_all((A, "gray"), (C, "gray"))
         await self._noticed(*self._gray)
@@ -80,7 +82,7 @@ class Cycle:
 
     async def open_lane(self) -> None:
         """Step 3."""
-        self._step(3, "The lane is opened", f"In {self._environment.rules}: enabled: true. The gateway notices:")
+        self._step(3, "The lane is opened", f"In {self._environment.rules}: enabled: true. The gateway reloads it:")
         await self._environment.set_lane(True)
         self._load.expects_gray = True
         await self._try("?group=gray")
@@ -88,27 +90,29 @@ class Cycle:
 
     async def _verify(self) -> None:
         environment = self._environment
-        self._step(4, "The new versions are verified", "Why did it go there?")
+        self._step(4, "The new versions are verified", "Why did the request go there?")
         self._say(f"    $ {program_name()} explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'")
         self._say(indent(await environment.explain("/A/a?group=gray"), "    ") + "\n")
-        answers = await asyncio.gather(
-            *(environment.ask(environment.url + "?group=gray") for _ in range(VERIFY_REQUESTS))
+        texts = await asyncio.gather(
+            *(environment.get(environment.url + "?group=gray") for _ in range(VERIFY_REQUESTS))
         )
-        gray = sum(answer.startswith("Agray[") and "-> B[" in answer and "-> Cgray[" in answer for answer in answers)
+        gray = sum(text.startswith("Agray[") and "-> B[" in text and "-> Cgray[" in text for text in texts)
         self._say(f"    {gray} of {VERIFY_REQUESTS} marked requests took Agray -> B -> Cgray")
 
     async def _restart_registry(self) -> None:
-        self._say("\n!  The registry is killed, and comes back with nothing in it")
-        self._progress("waiting until everybody is registered again")
+        self._say("\n!  The registry is killed and restarted empty")
+        self._progress("waiting until all instances are registered again")
         began = perf_counter()
         await self._environment.restart_registry()
-        self._say(f"    everybody was registered again after {perf_counter() - began:.1f} s; meanwhile, and now:")
+        self._say(
+            f"    all instances were registered again after {perf_counter() - began:.1f} s; in the meantime, and now:"
+        )
         await self._try("?group=gray")
         await self._try("")
 
     async def _release_to_production(self) -> None:
         environment = self._environment
-        self._step(5, "The new versions go to production", "Batch by batch: a new instance comes, the old one drains.")
+        self._step(5, "The new versions go to production", "In batches: a new instance starts, the old one drains.")
         for service in (C, A):
             old = self._baseline[service]
             self._progress(f"replacing the baseline of {service}")
@@ -123,7 +127,7 @@ class Cycle:
     async def _close_lane(self) -> None:
         environment = self._environment
         self._step(
-            6, "The lane is closed and the gray instances go", "Marked requests are served by the baseline again:"
+            6, "The lane is closed and the gray instances are removed", "The baseline serves marked requests again:"
         )
         self._load.expects_gray = False
         await environment.set_lane(False)
@@ -133,7 +137,7 @@ class Cycle:
         await self._try("")
 
     async def _noticed(self, *instances: DemoInstance) -> None:
-        self._progress("waiting until every caller has noticed")
+        self._progress("waiting until every peer has noticed")
         await asyncio.gather(*(self._environment.wait_seen(instance) for instance in instances))
 
     def _step(self, number: int, title: str, detail: str) -> None:
@@ -144,4 +148,4 @@ class Cycle:
     async def _try(self, query: str) -> None:
         url = self._environment.url + query
         self._say(f"    $ curl '{url}'")
-        self._say(f"    {await self._environment.ask(url)}")
+        self._say(f"    {await self._environment.get(url)}")

@@ -17,9 +17,9 @@ from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
 from gateway.demo.registries import DemoRegistry
 
 READY_TIMEOUT = 30.0
-"""Seconds to wait for anything to come up or to be noticed."""
+"""Seconds to wait for anything to start or to be noticed."""
 DRAIN_DELAY = 1.0
-"""Seconds that a leaving instance goes on serving: longer than its peers need to notice."""
+"""Seconds that a stopping instance continues to serve: longer than its peers need to notice."""
 
 CALLS = {"spring-cloud-a": "spring-cloud-b", "spring-cloud-b": "spring-cloud-c", "spring-cloud-c": ""}
 
@@ -49,12 +49,12 @@ class DemoInstance:
 
     @property
     def address(self) -> str:
-        """What is registered."""
+        """The registered address."""
         return f"127.0.0.1:{self.inbound}"
 
 
 class Environment:
-    """Starts and stops the scenario's parts under `folder`, and waits until everybody has noticed."""
+    """Starts and stops the parts of the scenario under `folder`, and waits until all peers have noticed."""
 
     def __init__(self, folder: Path, port: int = 0, registry: DemoRegistry | None = None) -> None:
         self.folder = folder
@@ -75,7 +75,7 @@ class Environment:
 
     @property
     def url(self) -> str:
-        """The entry."""
+        """The URL at the entry gateway."""
         return f"http://127.0.0.1:{self.port}/A/a"
 
     async def start(self) -> None:
@@ -93,7 +93,7 @@ class Environment:
             },
         )
         await self._processes.start("gateway", "-m", "gateway", "serve", "-c", str(config))
-        await self.wait_until("the registry to answer", self.registry.publish_config)
+        await self.wait_until("the registry to respond", self.registry.publish_config)
         await self.wait_until("the entry gateway to be up", lambda: self._is_ok(self.admin, "/livez"))
 
     async def stop(self) -> None:
@@ -148,7 +148,7 @@ class Environment:
             self._processes.forget(process)
 
     async def wait_seen(self, instance: DemoInstance) -> None:
-        """Waits until everybody who calls the instance's service knows it."""
+        """Waits until every proxy that calls the instance's service knows it."""
         await self.wait_until(
             f"{instance.service} at {instance.address} to be noticed", lambda: self._is_seen(instance)
         )
@@ -169,13 +169,13 @@ class Environment:
 
         await self.wait_until(f"the lane to be {'open' if enabled else 'closed'}", is_applied)
 
-    async def ask(self, url: str) -> str:
-        """The answer's text, whatever its status."""
+    async def get(self, url: str) -> str:
+        """The text of the response, whatever its status."""
         async with self._session.get(url) as response:
             return await response.text()
 
     async def wait_until(self, what: str, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Waits for a condition. Raises ProcessFailed where a process ends first or it takes too long."""
+        """Waits for a condition. Raises ProcessFailed if a process ends first or it takes too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + READY_TIMEOUT
         while True:
@@ -186,7 +186,7 @@ class Environment:
                 pass  # not up yet
             self._processes.check()
             if loop.time() > deadline:
-                raise ProcessFailed(f"waited {READY_TIMEOUT:g} s for {what}; the logs are in {self.logs}")
+                raise ProcessFailed(f"waited {READY_TIMEOUT:g} s for {what}; see the logs in {self.logs}")
             await asyncio.sleep(0.05)
 
     async def _is_seen(self, instance: DemoInstance) -> bool:
@@ -205,7 +205,7 @@ class Environment:
         return True
 
     async def explain(self, target: str) -> str:
-        """What `gateway explain` shows of a GET request to the entry gateway. Raises ProcessFailed where it fails."""
+        """The output of `gateway explain` for a GET request to the entry gateway. Raises ProcessFailed if it fails."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "explain", "--server", f"127.0.0.1:{self.admin}", "GET", target),
             stdout=asyncio.subprocess.PIPE,
@@ -217,12 +217,12 @@ class Environment:
         return "\n".join(line.rstrip() for line in output.decode().strip().splitlines())
 
     async def restart_registry(self) -> None:
-        """Kills the registry and starts it empty, then waits until everybody is registered and believed again."""
+        """Kills the registry and restarts it empty, then waits until all instances are registered and all lists confirmed."""
         await self.registry.kill(self._processes)
-        await self.wait_until("the gateway to miss the registry", self._is_missed)
+        await self.wait_until("the gateway to notice the outage", self._is_missed)
         await self.registry.start(self._processes, self.folder)
-        await self.wait_until("the registry to answer again", self.registry.publish_config)
-        await self.wait_until("everybody to be registered again", self._is_all_fresh)
+        await self.wait_until("the registry to respond again", self.registry.publish_config)
+        await self.wait_until("all instances to be registered again", self._is_all_fresh)
 
     async def _is_missed(self) -> bool:
         services = (await self._get_json(self.admin, "/api/v1/services"))["services"]

@@ -1,4 +1,4 @@
-"""The demo's processes: started with their logs in files, waited for, and gone when the demo is gone."""
+"""The demo's processes: they log to files, and end with the demo."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pathlib import Path
 from gateway.errors import GatewayError
 
 STOP_TIMEOUT = 15.0
-"""Seconds that a process told to stop has before it is killed."""
+"""Seconds between SIGTERM and SIGKILL."""
 _PR_SET_PDEATHSIG = 1
 
 
 class ProcessFailed(GatewayError):
-    """A process ended, or did not do what was waited for. The text names its log."""
+    """A process ended, or did not do what was expected. The text names its log."""
 
 
 class Process:
@@ -48,7 +48,7 @@ class Process:
         return self._process.returncode is None
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL where that does not end it in time."""
+        """SIGTERM, and SIGKILL if that does not end it in time."""
         if self.is_running:
             self._process.terminate()
             try:
@@ -105,15 +105,17 @@ class Processes:
         return started
 
     async def stop_all(self) -> None:
-        """Stops everything, last started first stopped, all at once where order does not matter any more."""
+        """Stops everything, in reverse order of starting; all at once if the order no longer matters."""
         await asyncio.gather(*(process.stop() for process in reversed(self._all)))
         self._all.clear()
 
     def check(self) -> None:
-        """Raises ProcessFailed where one ended that was not stopped."""
+        """Raises ProcessFailed if a process has ended without being stopped."""
         for process in self._all:
             if not process.is_running:
-                raise ProcessFailed(f"{process.name} ended unexpectedly; its log {process.log} ends:\n{process.tail()}")
+                raise ProcessFailed(
+                    f"{process.name} ended unexpectedly; the end of its log {process.log}:\n{process.tail()}"
+                )
 
     def forget(self, process: Process) -> None:
         """Takes a stopped process off the list."""
@@ -121,12 +123,12 @@ class Processes:
 
 
 def _end_with_parent() -> None:
-    """So that not even `kill -9` of the demo leaves a process behind (prctl(2))."""
+    """Makes the process end with the demo, even if the demo is killed by `kill -9` (prctl(2))."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def program_name() -> str:
-    """How a person calls this very program from the working directory: `gateway`, if that is what a shell finds."""
+    """How a person runs this program from the working directory: `gateway`, if a shell finds it."""
     mine = Path(sys.executable).parent / "gateway"
     found = shutil.which("gateway")
     if found is not None and mine.exists() and mine.samefile(found):

@@ -42,21 +42,21 @@ class TestedRequest(Model):
     """A request of a test."""
 
     url: str
-    """The target, or a whole URL where the host matters."""
+    """The target, or a whole URL if the host matters."""
     method: str = "GET"
     """The method."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """The header fields, `Cookie` and `Baggage` among them."""
+    """The header fields, including `Cookie` and `Baggage`."""
     client_ip: Annotated[str, AfterValidator(_check_address)] = "127.0.0.1"
     """The client's address."""
     body: str = ""
-    """The body; its kind is the Content-Type of `headers`."""
+    """The request body; its type is the Content-Type in `headers`."""
     claims: dict[str, Any] = Field(default_factory=dict)
-    """What a sound token says: no token is needed."""
+    """The claims of a valid token; no token is needed."""
     at: Moment | None = None
-    """When it is matched; left out: now."""
+    """The time of matching. Default: now."""
     service: str = ""
-    """The service it goes to, for conditions on it."""
+    """The service that the request goes to, for conditions on it."""
     caller: str = ""
     """At a sidecar: the service that calls."""
     caller_tag: str = ""
@@ -67,11 +67,11 @@ class RuleTest(Model):
     """One test."""
 
     name: str
-    """What it is called when it fails."""
+    """Its name, which is shown if it fails."""
     request: TestedRequest
     """The request."""
     lane: str
-    """`GROUP/LANE` that takes it, or `none`."""
+    """The lane that takes the request, as `GROUP/LANE`, or `none`."""
 
 
 class RuleTestFile(Model):

@@ -296,4 +296,4 @@ async def test_explain_from_the_command_line(gateway: Gateway) -> None:
     assert json.loads(text)["decision"]["pool"] == "base"
     assert json.loads(text)["lanes"][0]["conditions"][0]["value"] is None
     assert (refused, "dot segments" in why) == (1, True)
-    assert (nobody, "cannot ask 127.0.0.1:1" in message) == (1, True)
+    assert (nobody, "cannot query 127.0.0.1:1" in message) == (1, True)

@@ -311,5 +311,5 @@ def test_a_routes_path_is_in_the_form_in_which_the_listener_compares() -> None:
         if is_normal:
             RouteSettings.model_validate({"path": text, "service": "a"})
         else:
-            with pytest.raises(ValidationError, match="is in the form in which paths are compared"):
+            with pytest.raises(ValidationError, match="must be normalized"):
                 RouteSettings.model_validate({"path": text, "service": "a"})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names as they are. Raises BadParameter for what is none."""
+    """The names as they are. Raises BadParameter if one is not a host name."""
     from gateway.settings.fields import check_allowed_host
 
     try:
@@ -23,19 +23,21 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
         raise click.BadParameter(f"{error}") from error
 
 
-@click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
-@click.option("--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to serve on.")
+@click.command("serve", short_help="Run the embedded registry on its own (Nacos-compatible HTTP API).")
+@click.option(
+    "--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to listen on."
+)
 @click.option(
     "--warmup",
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long lists answer 503 after a start while instances register again.",
+    help="How long instance lists return 503 after a start, while instances register again.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Directory that keeps published configs, and knows a first start, which needs no warm-up.",
+    help="Directory that keeps published configs. It also shows a first start, which needs no warm-up.",
 )
 @click.option(
     "--allow-host",
@@ -43,11 +45,11 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     multiple=True,
     metavar="NAME",
     callback=check_names,
-    help="A name by which it is called, beside addresses and this machine's own; *.NAME: all below it. May be repeated.",
+    help="A further host name to accept; *.NAME accepts all names below it; can be repeated.",
 )
 @runs_until_signal
 def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...]) -> Program:
-    """Run the embedded registry alone (Nacos-compatible HTTP API)."""
+    """Run the embedded registry on its own (Nacos-compatible HTTP API)."""
     from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
 
