@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.request import Request
+from gateway.http.head_reader import build_request
 from gateway.routing.carriers import trace_ids
 from gateway.settings.plane import CarrierSettings
 from gateway.telemetry.tracecontext import ID_FIELDS
