@@ -154,7 +154,7 @@ class RulesApi:
             _if_match(request),
             _author(request),
             _is_dry(request),
-            "enabled" if enabled else "disabled",
+            what="enabled" if enabled else "disabled",
         )
         return _change_answer(change, request)
 

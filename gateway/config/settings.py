@@ -18,7 +18,7 @@ from gateway.settings import (
     ServingSettings,
     known_instances,
 )
-from gateway.validation import from_origin, validate
+from gateway.validation import blamed, validate
 from gateway.yaml.reading import Document, Location, dotted, load
 
 S = TypeVar("S", bound=ServingSettings)
@@ -33,7 +33,7 @@ class Config(Generic[S]):
     data: Any
     settings: S | None = None
     problems: list[Problem] = field(default_factory=list)
-    origins: dict[Location, str] = field(default_factory=dict)
+    given_by: dict[Location, str] = field(default_factory=dict)
     """What brought the values that are not the file's."""
 
     @property
@@ -46,7 +46,7 @@ class Config(Generic[S]):
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem of a value, blamed on what brought it."""
-        return from_origin(self.document.problem(location, message), location, self.origins)
+        return blamed(self.document.problem(location, message), location, self.given_by)
 
 
 def read_config(
@@ -66,10 +66,10 @@ def read_config(
         raise ConfigError(list(error.problems), [path]) from error
     config: Config[S] = Config(path, document, document.data if document.data is not None else {})
     if isinstance(config.data, dict):
-        config.data = overridden(config.data, model, overrides, environ, config.origins, config.problems)
+        config.data = overridden(config.data, model, overrides, environ, config.given_by, config.problems)
     try:
         folder = path.absolute().parent  # file names are relative to it
-        config.settings = settings = validate(model, document, config.data, config.origins, {"folder": folder})
+        config.settings = settings = validate(model, document, config.data, config.given_by, {"folder": folder})
     except ConfigError as error:
         config.problems.extend(error.problems)
         return config

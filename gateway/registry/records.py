@@ -36,6 +36,7 @@ class Records:
         metadata: Any,
         healthy: bool,
         enabled: bool,
+        *,
         labels: Any = (),
         record_id: Any = None,
     ) -> None:

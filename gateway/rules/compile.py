@@ -60,11 +60,11 @@ class _Compiler:
             tuple(column.index(everything) for column in columns),
             tuple(sieve for column in columns if (sieve := column.sieve()) is not None),
             tuple(self._checks),
-            _tags(groups, self._now),
-            _rejoining(groups, self._now),
-            tuple(self._issues.items()),
-            self._reads_body,
-            self._around.seal,
+            tags=_tags(groups, self._now),
+            rejoining=_rejoining(groups, self._now),
+            issues=tuple(self._issues.items()),
+            reads_body=self._reads_body,
+            seal=self._around.seal,
         )
 
     def _add_group(self, group: LaneGroup) -> None:
@@ -74,7 +74,13 @@ class _Compiler:
             if not is_open(group, lane, self._now):
                 continue
             compiled = CompiledLane(
-                group.name, lane.name, lane.tag, services, lane.strict, lane.sticky or 0, lane.debug
+                group.name,
+                lane.name,
+                lane.tag,
+                services,
+                strict=lane.strict,
+                sticky=lane.sticky or 0,
+                debug=lane.debug,
             )
             for row in rows_of(lane.match, lane.match_mode):
                 bit = 1 << len(self._lanes)

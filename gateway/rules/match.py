@@ -55,6 +55,7 @@ class CompiledLane:
         name: str,
         tag: str,
         services: frozenset[str] | None,
+        *,
         strict: bool = False,
         sticky: int = 0,
         debug: bool = False,
@@ -129,11 +130,12 @@ class CompiledRules:
         indices: tuple[FieldIndex, ...],
         sieves: tuple[Prefilter, ...],
         checks: tuple[tuple[CheckOf, ...], ...],
+        *,
         tags: Mapping[str, TagRules],
         rejoining: Mapping[str, frozenset[str] | None],
-        issues: tuple[tuple[str, int], ...],
-        reads_body: bool,
-        seal: Seal | None,
+        issues: tuple[tuple[str, int], ...] = (),
+        reads_body: bool = False,
+        seal: Seal | None = None,
     ) -> None:
         self.lanes = lanes
         self.issues = issues
@@ -155,7 +157,7 @@ class CompiledRules:
     @staticmethod
     def empty() -> CompiledRules:
         """Rules that match nothing."""
-        return CompiledRules((), (), (), (), {}, {}, (), False, None)
+        return CompiledRules((), (), (), (), tags={}, rejoining={})
 
     def match(self, context: MatchContext) -> CompiledLane | None:
         """The first lane whose conditions hold, or None."""

@@ -143,6 +143,7 @@ class LaneEditor:
         etag: str,
         author: str,
         dry_run: bool,
+        *,
         what: str = "changed",
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""

@@ -16,7 +16,7 @@ from gateway.settings import GatewaySettings, known_instances
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedFinding:
     """A finding and where it is."""
 
     finding: Finding
@@ -25,7 +25,7 @@ class Placed:
     column: int
 
 
-def lint_files(paths: Sequence[Path], config: Path | None, entry: str) -> list[Placed]:
+def lint_files(paths: Sequence[Path], config: Path | None, entry: str) -> list[PlacedFinding]:
     """Every finding of files and directories, or of a configuration's own rules, by place. Raises ConfigError."""
     known = Knowledge()
     around = Surroundings(time.time, place=Place(entry))
@@ -54,11 +54,11 @@ def _knowledge(settings: GatewaySettings) -> Knowledge:
     )
 
 
-def _placed(finding: Finding, loaded: LoadedRules) -> Placed:
+def _placed(finding: Finding, loaded: LoadedRules) -> PlacedFinding:
     place = loaded.places.get(finding.group)
     if place is None:
         file = next(iter(loaded.texts), Path("rules"))
-        return Placed(finding, str(file), 1, 1)
+        return PlacedFinding(finding, str(file), 1, 1)
     group = next(group for group in loaded.rules.groups if group.name == finding.group)
     number = next((index for index, lane in enumerate(group.lanes) if lane.name == finding.lane), None)
-    return Placed(finding, *place.of_lane(number, finding.key))
+    return PlacedFinding(finding, *place.of_lane(number, finding.key))

@@ -82,7 +82,7 @@ class RuleTestFile(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedTest:
     """A test, and where it stands."""
 
     test: RuleTest
@@ -94,7 +94,7 @@ class Placed:
 class Outcome:
     """What came of a test: the lane that took the request, and what every lane said of it."""
 
-    placed: Placed
+    placed: PlacedTest
     lane: str
     evidence: tuple[LaneEvidence, ...]
 
@@ -104,13 +104,13 @@ class Outcome:
         return self.lane == self.placed.test.lane
 
 
-def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> list[Placed]:
+def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> list[PlacedTest]:
     """The tests of files and directories, in order.
 
     Raises ConfigError with every problem: files without tests and requests that the gateway would refuse are such, too.
     """
     problems: list[Problem] = []
-    tests: list[Placed] = []
+    tests: list[PlacedTest] = []
     for source in sources:
         for file in yaml_files(source) if source.is_dir() else [source]:
             try:
@@ -126,13 +126,13 @@ def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None
                 except ProtocolError as error:
                     message = f"test '{test.name}': the gateway would refuse this request: {error}"
                     problems.append(document.problem((*location, "request"), message))
-                tests.append(Placed(test, str(file), document.place(location)[0]))
+                tests.append(PlacedTest(test, str(file), document.place(location)[0]))
     if problems:
         raise ConfigError(problems)
     return tests
 
 
-def run_tests(rules: RuleSet, tests: Sequence[Placed], around: Surroundings) -> list[Outcome]:
+def run_tests(rules: RuleSet, tests: Sequence[PlacedTest], around: Surroundings) -> list[Outcome]:
     """Asks the compiled rules what the gateway would do."""
     outcomes: list[Outcome] = []
     compiled: dict[datetime | None, tuple[Surroundings, CompiledRules]] = {}

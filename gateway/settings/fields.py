@@ -21,6 +21,7 @@ from pydantic import (
 
 from gateway.tags import is_tag
 from gateway.telemetry.linefile import STDOUT
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -54,11 +55,9 @@ _RESERVED_HEADERS = _FRAMING_HEADERS | frozenset(
         "x-forwarded-proto",
         "x-forwarded-host",
         "x-real-ip",
-        "x-request-id",
-        "b3",
-        "x-b3-traceid",
         "x-gray-hop",
         "x-gray-explain",
+        *(field.name.decode() for field in ID_FIELDS),
     }
 )
 MAX_DURATION = 7 * 86_400.0

@@ -124,7 +124,7 @@ class Traffic:
         self.connections: int = 0
 
     def count_exchange(
-        self, service: str, tag: str, status: int, seconds: float, overhead: float, received: int, sent: int
+        self, service: str, tag: str, status: int, seconds: float, overhead: float, *, received: int, sent: int
     ) -> None:
         """Counts one finished exchange: how long it took, and this program's own share, negative if there is none.
 

@@ -11,6 +11,7 @@ https://devcenter.heroku.com/articles/http-request-id.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 # W3C Trace Context §3.2.2: version 00 ends after the flags, a later one may go on after a dash, ff is invalid. Neither id
@@ -61,6 +62,30 @@ def request_id_of(value: bytes) -> bytes:
     if _REQUEST_ID.fullmatch(value) is None or len(set(value.lower()).difference(_SIGNS)) < MIN_DISTINCT:
         return b""
     return value
+
+
+class IdField:
+    """A field, beside `traceparent`, by whose id a request can be remembered.
+
+    `read` gives the id of a value, empty if it identifies nothing. `space` keeps ids apart that look the same and are not: ids of
+    traces have none, as fields of several formats may name one trace.
+    """
+
+    __slots__ = ("name", "read", "space")
+
+    def __init__(self, name: bytes, read: Callable[[bytes], bytes], space: bytes = b"") -> None:
+        self.name = name
+        self.read = read
+        self.space = space
+
+
+ID_FIELDS: Final = (
+    IdField(b"b3", b3_trace_id_of),
+    IdField(b"x-b3-traceid", x_b3_trace_id_of),
+    IdField(b"x-request-id", request_id_of, b"request "),
+)
+"""The strongest first: the last one anybody may have made up. A new carrier of this sort is an entry here, and a row in
+`docs/forwarding.md`."""
 
 
 def new_traceparent_line(bits: int, sampled: bool) -> bytes:

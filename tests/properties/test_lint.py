@@ -20,7 +20,7 @@ from gateway.rules.signer import CookieSigner
 from gateway.ruletools.lint import Knowledge, lint
 from gateway.ruletools.lint.facts import Fact, facts_of, ways_out
 from gateway.ruletools.lint.proof import why_impossible
-from gateway.ruletools.lint.witness import Setting
+from gateway.ruletools.lint.witness import LaneRow
 from tests.support.asked import asked
 from tests.support.examples import examples
 from tests.support.rules import NOW, around
@@ -224,9 +224,9 @@ def alone(row: Any, lane: Lane) -> Lane:
     return lane.model_copy(update={"match_mode": "all", "match": turned})
 
 
-def setting_of(group: LaneGroup, lane: Lane, row: Any = ()) -> Setting:
+def setting_of(group: LaneGroup, lane: Lane, row: Any = ()) -> LaneRow:
     rules = RuleSet((group,), SEGMENTS)
-    return Setting(rules, group, group.shares(), lane.name, tuple(lane.paths), row, lane.sticky is not None)
+    return LaneRow(rules, group, group.shares(), lane.name, tuple(lane.paths), row, lane.sticky is not None)
 
 
 def taken(group: LaneGroup, lane: Lane, several: list[MatchContext]) -> list[MatchContext]:

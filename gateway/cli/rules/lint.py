@@ -13,7 +13,7 @@ import click
 from gateway.cli.output import echo, echo_json, output_option
 
 if TYPE_CHECKING:
-    from gateway.ruletools.linting import Placed
+    from gateway.ruletools.linting import PlacedFinding
 
 
 @click.command("lint", short_help="Find lanes that cannot win, that overlap, or that say what nobody meant.")
@@ -55,7 +55,7 @@ def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tu
         sys.exit(1)
 
 
-def _as_dict(item: Placed) -> dict[str, Any]:
+def _as_dict(item: PlacedFinding) -> dict[str, Any]:
     finding = item.finding
     return {
         "file": item.file,
@@ -71,7 +71,7 @@ def _as_dict(item: Placed) -> dict[str, Any]:
     }
 
 
-def _show(item: Placed) -> None:
+def _show(item: PlacedFinding) -> None:
     finding = item.finding
     name = f"{finding.group}/{finding.lane}" if finding.lane else finding.group
     subject = f"lane {name}: " if finding.lane else f"group {name}: " if name else ""

@@ -125,7 +125,14 @@ class ConsulAdapter:
         # The service's own address is optional.
         host = service.get("Address") or node.get("Address")
         records.add(
-            host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags"), service.get("ID")
+            host,
+            service["Port"],
+            weight,
+            service.get("Meta"),
+            healthy,
+            True,
+            labels=service.get("Tags"),
+            record_id=service.get("ID"),
         )
 
     # --- registration

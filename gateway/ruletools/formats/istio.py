@@ -14,7 +14,7 @@ from typing import Any, Final
 from gateway.rules.conditions import Condition, InnerTest
 from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
 from gateway.ruletools.formats import drafts, patterns
-from gateway.ruletools.formats.drafts import CLOSED, Branch, Draft
+from gateway.ruletools.formats.drafts import CLOSED, Branch, LaneDraft
 from gateway.ruletools.formats.outcome import Imported, Loss
 from gateway.ruletools.formats.reading import Fields, at, unwrapped, wrong
 from gateway.tags import BASE
@@ -129,7 +129,7 @@ class _Routes:
     """The routes of a VirtualService, in order. `hosts` are those that a request must ask for."""
 
     def __init__(self, subsets: Subsets, hosts: Sequence[str], losses: list[Loss]) -> None:
-        self.drafts: list[Draft] = []
+        self.drafts: list[LaneDraft] = []
         self.services: list[str] = []
         self._subsets = subsets
         self._losses = losses
@@ -161,7 +161,7 @@ class _Routes:
             self._losses.append(Loss(fields.at("route"), message))
         found = [tag for _, tag in tags if tag]
         for tag in found:
-            draft = Draft(fields.place, name or tag, tag, strict=True, branches=branches, unless=list(self._unless))
+            draft = LaneDraft(fields.place, name or tag, tag, strict=True, branches=branches, unless=list(self._unless))
             draft.is_shut = is_split or self._is_shut
             self.drafts.append(draft)
         if is_split or not found:

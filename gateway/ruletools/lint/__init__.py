@@ -23,7 +23,7 @@ from gateway.ruletools.lint import plain
 from gateway.ruletools.lint.facts import Fact, facts_of, texts_of, ways_out
 from gateway.ruletools.lint.findings import CODES, Finding, Knowledge
 from gateway.ruletools.lint.proof import why_impossible
-from gateway.ruletools.lint.witness import Key, Setting, find_request
+from gateway.ruletools.lint.witness import Key, LaneRow, find_request
 
 __all__ = ["CODES", "Finding", "Knowledge", "lint"]
 
@@ -51,8 +51,8 @@ class _Open:
 
     group: LaneGroup
     lane: Lane
-    whole: Setting
-    rows: list[Setting]
+    whole: LaneRow
+    rows: list[LaneRow]
     witnesses: list[Witness | None] = field(default_factory=list)
     texts: list[dict[Key, frozenset[str]]] = field(default_factory=list)
 
@@ -101,7 +101,7 @@ class _Linter:
     def _of_rows(self, group: LaneGroup, lane: Lane, shares: GroupShares) -> Iterator[Finding]:
         """Rows that are dead; the others are kept, with a witness for each."""
         keeps = lane.sticky is not None
-        whole = Setting(self._rules, group, shares, lane.name, tuple(lane.paths), (), keeps)
+        whole = LaneRow(self._rules, group, shares, lane.name, tuple(lane.paths), (), keeps)
         rows = [whole.of(row) for row in rows_of(lane.match, lane.match_mode)]
         reasons = [self._why_impossible(facts_of(row)) for row in rows]
         alive = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
@@ -156,7 +156,7 @@ class _Linter:
             )
             yield Finding("GR202", *found.name, "match", message, "order decides; see the request", witness[1])
 
-    def _rival(self, row: Setting, witness: Witness | None, earlier: Sequence[_Open]) -> _Open | None:
+    def _rival(self, row: LaneRow, witness: Witness | None, earlier: Sequence[_Open]) -> _Open | None:
         """An earlier lane that certainly takes every request of a row."""
         others = earlier
         if witness is not None:

@@ -50,7 +50,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class LaneRow:
     """A row with the lane it is of. `keeps`: a sticky cookie may hold clients in the lane's share."""
 
     rules: RuleSet
@@ -61,17 +61,17 @@ class Setting:
     row: Row
     keeps: bool = False
 
-    def of(self, row: Row) -> Setting:
+    def of(self, row: Row) -> LaneRow:
         """The same of another row."""
         return replace(self, row=row)
 
 
-def wishes_of(setting: Setting) -> dict[Key, Wish]:
+def wishes_of(lane_row: LaneRow) -> dict[Key, Wish]:
     """What a row asks, by field; `time` is left out."""
     wishes: dict[Key, Wish] = {}
-    if setting.paths:
-        wishes.setdefault(("path", ""), Wish("path")).paths = setting.paths
-    for condition, negated in setting.row:
+    if lane_row.paths:
+        wishes.setdefault(("path", ""), Wish("path")).paths = lane_row.paths
+    for condition, negated in lane_row.row:
         if condition.time is not None:
             continue
         name = condition.name if condition.jwt is None else claim_pointer(condition.jwt)
@@ -91,18 +91,18 @@ def wishes_of(setting: Setting) -> dict[Key, Wish]:
     return wishes
 
 
-def satisfies(setting: Setting, wish: Wish, value: str) -> bool:
+def satisfies(lane_row: LaneRow, wish: Wish, value: str) -> bool:
     """Whether a value that is there is what a row asks for."""
     if wish.source == "path" and not value.startswith("/"):
         return False  # no request has such a path
     if wish.must_be_absent or (wish.paths and not is_below(value, wish.paths)):
         return False
-    return all(_holds(setting, item, value) for item in wish.positive) and not any(
-        _holds(setting, item, value) for item in wish.negative
+    return all(_holds(lane_row, item, value) for item in wish.positive) and not any(
+        _holds(lane_row, item, value) for item in wish.negative
     )
 
 
-def finite_values(setting: Setting, wish: Wish) -> list[str] | None:
+def finite_values(lane_row: LaneRow, wish: Wish) -> list[str] | None:
     """The values that are left, where only so many can be; None where they cannot be listed."""
     for condition in wish.positive:
         test = condition.test
@@ -110,24 +110,24 @@ def finite_values(setting: Setting, wish: Wish) -> list[str] | None:
             continue
         given = test.given()
         if given is not None and given[0].part == "whole" and not given[0].negates:
-            return [text for text in dict.fromkeys(test.texts()) if satisfies(setting, wish, text)]
+            return [text for text in dict.fromkeys(test.texts()) if satisfies(lane_row, wish, text)]
     return None
 
 
-def find_value(setting: Setting, wish: Wish) -> str | None:
+def find_value(lane_row: LaneRow, wish: Wish) -> str | None:
     """A value that satisfies a wish, or None where none was found."""
-    for candidate in islice(_candidates(setting, wish), MAX_CANDIDATES):
-        if satisfies(setting, wish, candidate):
+    for candidate in islice(_candidates(lane_row, wish), MAX_CANDIDATES):
+        if satisfies(lane_row, wish, candidate):
             return candidate
     # The shares are read once: each is looked at for tens of thousands of values.
-    draws = [_draw(setting, item) for item in wish.positive if item.test.percent is not None]
-    if draws and _have_common_buckets(draws) and finite_values(setting, wish) is None:
+    draws = [_draw(lane_row, item) for item in wish.positive if item.test.percent is not None]
+    if draws and _have_common_buckets(draws) and finite_values(lane_row, wish) is None:
         rest = _without_draws(wish)
-        stems = list(islice(_candidates(setting, rest), 4))
+        stems = list(islice(_candidates(lane_row, rest), 4))
         for number in range(MAX_DRAWS):
             for stem in stems:
                 value = f"{stem}{number}"
-                if all(_takes(setting, draw, value) for draw in draws) and satisfies(setting, rest, value):
+                if all(_takes(lane_row, draw, value) for draw in draws) and satisfies(lane_row, rest, value):
                     return value
     return None
 
@@ -137,14 +137,14 @@ def _without_draws(wish: Wish) -> Wish:
     return Wish(wish.source, positive, wish.negative, wish.must_exist, wish.must_be_absent, wish.paths)
 
 
-def _holds(setting: Setting, condition: Condition, value: str) -> bool:
+def _holds(lane_row: LaneRow, condition: Condition, value: str) -> bool:
     if condition.test.percent is not None:
-        return _takes(setting, _draw(setting, condition), value)
-    return value_holds(condition, value, setting.rules.segments)
+        return _takes(lane_row, _draw(lane_row, condition), value)
+    return value_holds(condition, value, lane_row.rules.segments)
 
 
-def _draw(setting: Setting, condition: Condition) -> Draw:
-    return setting.shares.spans_of(setting.lane, condition), condition.test.ignore_case
+def _draw(lane_row: LaneRow, condition: Condition) -> Draw:
+    return lane_row.shares.spans_of(lane_row.lane, condition), condition.test.ignore_case
 
 
 def _have_common_buckets(draws: Sequence[Draw]) -> bool:
@@ -156,13 +156,13 @@ def _have_common_buckets(draws: Sequence[Draw]) -> bool:
     return all(common.values())
 
 
-def _takes(setting: Setting, draw: Draw, value: str) -> bool:
+def _takes(lane_row: LaneRow, draw: Draw, value: str) -> bool:
     spans, folds = draw
-    bucket = bucket_of(setting.group.name, value.casefold() if folds else value)
+    bucket = bucket_of(lane_row.group.name, value.casefold() if folds else value)
     return any(low <= bucket < high for low, high in spans)
 
 
-def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
+def _candidates(lane_row: LaneRow, wish: Wish) -> Iterator[str]:
     """Values worth trying, made of the conditions' own texts."""
     source = wish.source
     parts: dict[Part, list[str]] = {"start": [""], "end": [""], "inside": [""]}
@@ -172,7 +172,7 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
             continue
         operator, operand = given
         if operator.lists:
-            texts = operator.values(operand, setting.rules.segments, source)
+            texts = operator.values(operand, lane_row.rules.segments, source)
             if source == "client_ip":
                 yield from (str(ip_network(text, strict=False)[0]) for text in sorted(texts)[:50])
             else:
@@ -211,12 +211,12 @@ def is_below(path: str, paths: Sequence[str]) -> bool:
     return any(closed.startswith(item.rstrip("/") + "/") for item in paths)
 
 
-def find_request(settings: Sequence[Setting]) -> tuple[MatchContext, dict[str, Any]] | None:
+def find_request(lane_rows: Sequence[LaneRow]) -> tuple[MatchContext, dict[str, Any]] | None:
     """A request for one row, or for several at once, and how a person writes it; None where none was found."""
-    merged: dict[Key, list[tuple[Setting, Wish]]] = {}
-    for setting in settings:
-        for key, wish in wishes_of(setting).items():
-            merged.setdefault(key, []).append((setting, wish))
+    merged: dict[Key, list[tuple[LaneRow, Wish]]] = {}
+    for lane_row in lane_rows:
+        for key, wish in wishes_of(lane_row).items():
+            merged.setdefault(key, []).append((lane_row, wish))
     values: dict[Key, str] = {}
     for key, parts in merged.items():
         must_exist = any(wish.must_exist or wish.paths for _, wish in parts)
@@ -233,12 +233,12 @@ def find_request(settings: Sequence[Setting]) -> tuple[MatchContext, dict[str, A
     return _request(values)
 
 
-def _shared(one: tuple[Setting, Wish], parts: Sequence[tuple[Setting, Wish]]) -> Iterator[str]:
+def _shared(one: tuple[LaneRow, Wish], parts: Sequence[tuple[LaneRow, Wish]]) -> Iterator[str]:
     """Values for one wish that satisfy all the others too."""
     first = find_value(*one)
     candidates = islice(_candidates(*one), MAX_CANDIDATES)
     for value in (*([] if first is None else [first]), *candidates):
-        if all(satisfies(setting, wish, value) for setting, wish in parts):
+        if all(satisfies(lane_row, wish, value) for lane_row, wish in parts):
             yield value
 
 

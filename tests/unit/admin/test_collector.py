@@ -18,7 +18,7 @@ def busy() -> Traffic:
     traffic = Traffic()
     traffic.connections, traffic.tunnels, traffic.in_flight = 7, 2, 3
     traffic.ambiguous, traffic.log_lines, traffic.log_dropped, traffic.internal_errors = 11, 12, 13, 14
-    traffic.count_exchange("a", "gray", 200, 0.002, 0.00002, 100, 2000)
+    traffic.count_exchange("a", "gray", 200, 0.002, 0.00002, received=100, sent=2000)
     traffic.count_lane("g", "gray")
     traffic.count_fallback("b", "gray", "absent")
     traffic.count_upstream_error("a", "gray", "closed")

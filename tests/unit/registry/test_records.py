@@ -19,6 +19,6 @@ def test_metadata_that_is_no_text_is_written_as_json_has_it() -> None:
 def test_a_label_that_is_no_text_is_no_label() -> None:
     records = Records(TagReader(("gray.tag",), bare=("None", "True", "gray")))
     for port, labels in ((1, [None]), (2, [True, 3, {}]), (3, ["gray"]), (4, None), (5, "gray")):
-        records.add("10.0.0.1", port, 1, {}, True, True, labels)
+        records.add("10.0.0.1", port, 1, {}, True, True, labels=labels)
     assert [instance.tag for instance in records.listing().instances] == [BASE, BASE, "gray", BASE]
     assert records.listing().skipped == {"bad_tags": 1}
