@@ -200,6 +200,8 @@ def _keep(asking: socket.socket) -> tuple[dict[str, Any], list[int]]:
     told = fcntl.fcntl(asking.detach(), fcntl.F_DUPFD_CLOEXEC, HIGH)
     with socket.socket(fileno=told) as channel:
         data, files, _, _ = socket.recv_fds(channel, 1 << 20, 64)
+        if not data:
+            os._exit(0)  # whoever wanted to ask has ended
         asked: dict[str, Any] = json.loads(data)
         pid = os.fork()
         if pid == 0:
@@ -207,15 +209,19 @@ def _keep(asking: socket.socket) -> tuple[dict[str, Any], list[int]]:
         os.setsid()  # what is sent to the group of the one that asked is not for us
         os.closerange(0, told)
         os.closerange(told + 1, told + 1000)
-        with contextlib.suppress(BrokenPipeError):
-            channel.send(_NUMBER.pack(pid))
-            if asked["ends_with_asker"]:
-                ready, _, _ = select.select([told, os.pidfd_open(pid)], [], [])
-                if told in ready:
-                    os.kill(pid, signal.SIGTERM)
-            _, status = os.waitpid(pid, 0)
-            channel.send(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
+        _tell(channel, pid)
+        if asked["ends_with_asker"]:
+            ready, _, _ = select.select([told, os.pidfd_open(pid)], [], [])
+            if told in ready:
+                os.kill(pid, signal.SIGTERM)
+        _, status = os.waitpid(pid, 0)
+        _tell(channel, os.waitstatus_to_exitcode(status))
     os._exit(0)
+
+
+def _tell(channel: socket.socket, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the one that asked has ended meanwhile
+        channel.send(_NUMBER.pack(number))
 
 
 def _become(asked: dict[str, Any], files: list[int]) -> None:
