@@ -11,7 +11,7 @@ from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
 from gateway.routing.explain import describe_pools, explain
-from gateway.routing.health import Health
+from gateway.routing.health import SOUND, Health
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
@@ -25,7 +25,7 @@ BLUE = Instance("10.0.0.4", 80, "blue", enabled=False)
 
 class Setup:
     def __init__(
-        self, *instances: Instance, match: dict[str, Any], condition: Health = Health(), **router: Any
+        self, *instances: Instance, match: dict[str, Any], condition: Health = SOUND, **router: Any
     ) -> None:
         lane = {"name": "l", "tag": "gray", "match": [match]}
         self.rules = rule_set([{"name": "g", "lanes": [lane]}])
