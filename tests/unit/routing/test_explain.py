@@ -24,9 +24,7 @@ BLUE = Instance("10.0.0.4", 80, "blue", enabled=False)
 
 
 class Setup:
-    def __init__(
-        self, *instances: Instance, match: dict[str, Any], condition: Health = SOUND, **router: Any
-    ) -> None:
+    def __init__(self, *instances: Instance, match: dict[str, Any], condition: Health = SOUND, **router: Any) -> None:
         lane = {"name": "l", "tag": "gray", "match": [match]}
         self.rules = rule_set([{"name": "g", "lanes": [lane]}])
         self.around = around()
