@@ -212,7 +212,8 @@ async def well(instance: Instance, path: str = "/health?deep=1", timeout: float 
 
 async def test_an_instance_is_asked_for_the_path_by_the_services_name(server: tuple[Server, Instance]) -> None:
     asked, instance = server
-    assert await well(instance, **{"X-Gray-Hop": "gray"})
+    fields: dict[str, Any] = {"X-Gray-Hop": "gray"}
+    assert await well(instance, **fields)
     assert asked.requests == [("GET", "/health?deep=1", "orders", "gateway-check", "gray")]
 
 
