@@ -33,7 +33,9 @@ async def test_the_whole_cycle_and_then_ctrl_c(tmp_path: Path) -> None:
     demo = Program(tmp_path)
     await demo.start("demo", "--keep", str(folder))
     try:
-        await until(lambda: "Press Ctrl-C to stop everything." in demo.log.read_text() or demo.has_ended, "the end", timeout=120)
+        await until(
+            lambda: "Press Ctrl-C to stop everything." in demo.log.read_text() or demo.has_ended, "the end", timeout=120
+        )
         output = demo.log.read_text()
         steps = re.split(r"^\d\. ", output.partition("The lane is open again")[0], flags=re.MULTILINE)[1:]
         # For each step the answers to its curl lines.
