@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 from gateway.rulesources.files import LoadedRules, Overlay
 from gateway.rulesources.lastgood import KeptRules, LastGood
 from gateway.rulesources.mirror import Mirrors
-from gateway.settings import RemoteRules, ServingSettings
+from gateway.settings import ServingSettings
 from gateway.state import open_state
 
 T = TypeVar("T")
@@ -33,8 +33,8 @@ class RuleCopies:
         self.mirrors = Mirrors((), Path(), changed)
 
     async def open(self, settings: ServingSettings) -> None:
-        """Follows the remote rules of a configuration, asks for them once, and reads what an earlier run has kept."""
-        remote = [source for source in settings.rules if isinstance(source, RemoteRules)]
+        """Follows the remote rules of a configuration, fetches them once, and reads what an earlier run has kept."""
+        remote = settings.remote_rules
         if settings.state is not None:
             self.folder = Path(settings.state)
             await asyncio.to_thread(open_state, self.folder)
@@ -82,7 +82,7 @@ class RuleCopies:
 
     def not_ready(self, settings: ServingSettings, state: ReloadState) -> list[str]:
         """Why the program should get no traffic: sources of which nothing is known yet, and old rules where so configured."""
-        unknown = [f"rules of {name}: the server has not answered yet" for name in self.mirrors.unknown()]
+        unknown = [f"rules of {name}: the server has not responded yet" for name in self.mirrors.unknown()]
         if state.runs_old_rules and not settings.ready_with_old_rules:
             unknown.append(f"the rules have problems, and those of revision {state.revision} are in force")
         return unknown

@@ -26,9 +26,15 @@ def inherited_sockets() -> dict[str, list[socket.socket]]:
     if pid != str(os.getpid()) or not count.isdigit():
         return {}
     found: dict[str, list[socket.socket]] = {}
-    for index in range(int(count)):
-        name = names[index] if index < len(names) else ""
-        found.setdefault(name or "unknown", []).append(_listening(FIRST + index, name or "unknown"))
+    try:
+        for index in range(int(count)):
+            name = (names[index] if index < len(names) else "") or "unknown"
+            found.setdefault(name, []).append(_listening(FIRST + index, name))
+    except StartError:
+        for sockets in found.values():
+            for sock in sockets:
+                sock.close()
+        raise
     return found
 
 
@@ -39,6 +45,7 @@ def _listening(descriptor: int, name: str) -> socket.socket:
     except OSError as error:
         raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no socket: {error.strerror}") from error
     if not is_listening or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        sock.close()
         raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no listening TCP socket")
     sock.set_inheritable(False)
     sock.setblocking(False)

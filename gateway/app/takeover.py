@@ -2,7 +2,7 @@
 
 The process that runs offers them at a Unix socket, which only its own user can open. A new one
 
-1. gets copies of the sockets (SCM_RIGHTS), and as often as it asks what the other one knows that it cannot find out
+1. gets copies of the sockets (SCM_RIGHTS), and as often as it likes what the other one knows that it cannot find out
    itself (`state`);
 2. makes itself ready, and accepts connections beside the other one: both take them from the same queue, so that none is
    ever refused or lost;
@@ -117,12 +117,12 @@ class Predecessor:
         try:
             async with asyncio.timeout(PATIENCE):
                 await _send(self._writer, {"ask": what})
-                answer = await _receive(self._reader)
+                response = await _receive(self._reader)
         except (OSError, ValueError, TimeoutError) as error:
-            raise StartError(f"cannot take over from process {self.pid}: it does not answer any more") from error
-        if not isinstance(answer, dict):
+            raise StartError(f"cannot take over from process {self.pid}: it does not respond any more") from error
+        if not isinstance(response, dict):
             raise StartError(f"cannot take over from process {self.pid}: it is gone")
-        return answer
+        return response
 
 
 class Offer:
@@ -198,13 +198,13 @@ class Offer:
         if descriptors:
             self._is_busy = True
             _log.info("process %d is getting ready to take over", pid)
-            if not await self._answer(reader, writer):
+            if not await self._respond(reader, writer):
                 _log.warning("process %d does not take over: it is gone", pid)
             self._is_busy = False
         writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answers until this process has given up its place; False where nobody asks any more."""
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Responds until this process has given up its place; False if the other one has gone before."""
         try:
             while (message := await _receive(reader)) is not None:
                 if message != {"ask": "go"}:

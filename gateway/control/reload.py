@@ -4,7 +4,7 @@ Everything is built in a thread: requests go on while ten thousand lanes are rea
 
 Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens where nothing changed, everything is built
 before anything is swapped, and an error leaves the running revision as it was and is shown until a reload succeeds.
-Whatever is wrong, a bug in the loading included, comes out as such an error: who asks for reloads goes on.
+Whatever is wrong, a bug in the loading included, comes out as such an error: what triggers reloads goes on.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Reloader(Generic[L]):
                 files = loaded.files
         except ConfigError:
             raise
-        except Exception as error:  # a bug; what runs need not end for it, nor what asks for reloads
+        except Exception as error:  # a bug; what runs need not end for it, nor what triggers reloads
             _log.exception("the configuration cannot be loaded")
             message = f"cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigError([Problem("configuration", 0, 0, message)], files) from error

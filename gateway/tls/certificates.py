@@ -1,4 +1,4 @@
-"""The listener's certificates: read, chosen by the name that a client asks for, and replaced while running."""
+"""The listener's certificates: read, chosen by the name that a client gives (SNI), and replaced while running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS to upstreams: what is trusted, and which name is asked for."""
+"""TLS to upstreams: what is trusted, and which name is verified."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CertificateError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTLS:
-    """How one service's instances are spoken to: `server_name` is asked for (SNI) and verified, empty for the host."""
+    """How one service's instances are spoken to: `server_name` is sent (SNI) and verified; empty: the host is."""
 
     context: ssl.SSLContext
     server_name: str

@@ -1,6 +1,6 @@
 """The names by which a listener may be called.
 
-A page of `evil.example` whose DNS answers 127.0.0.1 the second time is of the same origin as whatever listens there, to its
+A page of `evil.example` whose DNS says 127.0.0.1 the second time is of the same origin as whatever listens there, to its
 browser (DNS rebinding). What it cannot do is to send another Host than its own. So a Host counts that no stranger can have:
 
 * an IP address, which nobody can rebind;

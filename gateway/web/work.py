@@ -1,6 +1,6 @@
 """Where work is done that takes long: in one thread, one piece after the other.
 
-People who ask much wait for one another, and for nobody else; the event loop's own threads look up names for the data plane.
+Clients who send much wait for one another, and for nobody else; the event loop's own threads look up names for the data plane.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_WAITING: Final = 16
 def _uncollected(work: Callable[[], T]) -> T:
     """What `work` returns, with the garbage collector at rest: it stops every thread, again and again while much is made.
 
-    What is made here has no cycles, and goes with the answer.
+    What is made here has no cycles, and goes with the response.
     """
     gc.disable()
     try:

@@ -152,7 +152,7 @@ async def test_a_gateway_without_registry_and_copy_says_why_and_may_be_ready_all
     async with asyncio.timeout(10):
         while "unreachable" not in text:
             text = await scene.gateway.wait_ok(scene.gateway.admin, status=503)
-    assert "service a: the registry has not answered yet (unreachable: cannot reach" in text
+    assert "service a: the registry has not responded yet (unreachable: cannot reach" in text
     async with ClientSession() as session, session.get(f"http://127.0.0.1:{scene.gateway.port}/A/x") as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "1")
         assert (await response.json())["code"] == "no_instances"

@@ -13,7 +13,7 @@ from tests.support.wait import until
 @pytest.mark.parametrize("host", ["a..b", "x" * 64], ids=["an empty label", "a label too long"])
 async def test_an_application_whose_host_cannot_be_looked_up_does_not_end_the_watch(host: str) -> None:
     watch = ApplicationWatch(
-        "a", Instance(host, 80), AppCheckSettings.model_validate({"interval": "10ms"}), None, lambda is_up: None
+        "a", Instance(host, 80), AppCheckSettings.model_validate({"interval": "10ms"}), lambda is_up: None
     )
     watch.start()
     await until(lambda: "does not accept connections" in watch.reason)
@@ -24,7 +24,7 @@ async def test_an_application_whose_host_cannot_be_looked_up_does_not_end_the_wa
 async def test_one_that_is_not_to_be_asked_is_taken_for_up() -> None:
     """A service that only calls others listens nowhere."""
     settings = AppCheckSettings.model_validate({"enabled": False})
-    watch = ApplicationWatch("a", Instance("127.0.0.1", 1), settings, None, lambda is_up: None)
+    watch = ApplicationWatch("a", Instance("127.0.0.1", 1), settings, lambda is_up: None)
     watch.start()
-    assert (watch.is_up, watch.was_asked, watch.reason) == (True, True, "")
+    assert (watch.is_up, watch.was_checked, watch.reason) == (True, True, "")
     await watch.close()
