@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.errors import ConfigError
 from gateway.files import write_file
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, SidecarSettings
 from gateway.yaml.writing import write_yaml
 from tests.support.roles import SIDECAR, lanes, put_gateway
@@ -131,6 +133,31 @@ async def test_a_lane_that_expires_is_closed_without_a_reload(
     assert held.installed == [(1, ["gray"]), (1, ["gray"])]
     assert held.builds[0] is not held.builds[1]
     assert held.configuration.build is held.builds[1]
+
+
+async def test_what_was_built_for_an_expired_lane_does_not_take_a_newer_builds_place(
+    tmp_path: Path, hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload comes while the rules before it are compiled again."""
+    put_gateway(tmp_path, lanes("gray"))
+    held = hold()
+    await held.open()
+    held.configuration.begin()
+    held.configuration.follow()
+    (tmp_path / "rules.yaml").write_text(lanes("blue"))
+    build, going = Build.of, threading.Event()
+
+    def slow(settings: GatewaySettings, rules: RuleSet) -> Build[GatewaySettings]:
+        if rules is held.builds[0].rules:
+            going.wait(30)
+        return build(settings, rules)
+
+    monkeypatch.setattr(Build, "of", staticmethod(slow))
+    compiling = asyncio.create_task(held.configuration._compile_again())
+    await held.configuration.reload("test")
+    going.set()
+    await compiling
+    assert held.installed == [(1, ["gray"]), (2, ["blue"])]
 
 
 async def test_after_its_end_nothing_is_put_in_force(tmp_path: Path, hold: Callable[..., Held]) -> None:

@@ -110,7 +110,8 @@ async def test_a_second_signal_cuts_off_a_part_that_takes_long_and_closes_the_ot
     send(signal.SIGTERM)
     await asyncio.sleep(0)
     send(signal.SIGTERM)
-    await running
+    async with asyncio.timeout(30):
+        await running
     assert program.log == [*OPENED, "serving", *CLOSED]
 
 
