@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class RuleCopies:
-    """`folder` holds the copies: the state directory, or a temporary one; None where neither is needed."""
+    """`folder` holds the copies: the state directory, or a temporary one; None if neither is needed."""
 
     def __init__(self, changed: Callable[[str], Awaitable[None]]) -> None:
         self._changed = changed
@@ -55,7 +55,7 @@ class RuleCopies:
     def build_old(self, build: Callable[[RulesFrom], T]) -> T | None:
         """What `build` makes of the last rules that were in force in an earlier run.
 
-        None where there are none, or where it is not the rules that it fails for.
+        None if there are none, or if it fails for another reason than the rules.
         """
         if self._kept is None:
             return None
@@ -66,7 +66,7 @@ class RuleCopies:
 
     @property
     def kept_revision(self) -> int:
-        """The revision that those were, 0 where there are none."""
+        """The revision that those were, 0 if there are none."""
         return 0 if self._kept is None else self._kept.revision
 
     async def applied(self, settings: ServingSettings, lanes: LoadedRules, revision: int) -> None:
@@ -81,7 +81,7 @@ class RuleCopies:
         self._in_force.discard(path)
 
     def not_ready(self, settings: ServingSettings, state: ReloadState) -> list[str]:
-        """Why the program should get no traffic: sources of which nothing is known yet, and old rules where so configured."""
+        """Why the program should get no traffic: sources of which nothing is known yet, and old rules, if they are not enough."""
         unknown = [f"rules of {name}: the server has not responded yet" for name in self.mirrors.unknown()]
         if state.runs_old_rules and not settings.ready_with_old_rules:
             unknown.append(f"the rules have problems, and those of revision {state.revision} are in force")

@@ -17,7 +17,7 @@ def describe_services(
 ) -> list[dict[str, object]]:
     """Every watched service, its state in each registry and its pools, as plain values.
 
-    `ejected` are addresses by service, where other processes than this one have found out about them.
+    `ejected` are addresses by service, if other processes than this one have found out about them.
     """
     return [
         _describe_service(service, states, snapshot, None if ejected is None else ejected.get(service, ()))

@@ -25,6 +25,6 @@ class Life:
     def notice(self, delay: float) -> float:
         """How many of `delay` seconds clients need to notice that this process leaves.
 
-        None where nobody has heard of it yet (a start that fails), or where a successor has the sockets already.
+        None if nobody has heard of it yet (a start that fails), or if a successor has the sockets already.
         """
         return delay if self.is_serving and not self.has_successor else 0.0

@@ -82,7 +82,7 @@ def make_reader(settings: ServingSettings) -> HeadReader:
 
 
 def make_log_file(settings: ServingSettings) -> LineFile | None:
-    """The access log's file, None where it is off. Raises StartError where it cannot be opened."""
+    """The access log's file, None if it is off. Raises StartError if it cannot be opened."""
     if settings.access_log is None:
         return None
     try:
@@ -93,7 +93,7 @@ def make_log_file(settings: ServingSettings) -> LineFile | None:
 
 
 def make_log(settings: ServingSettings, listener: str, file: LineFile | None) -> AccessLog | None:
-    """One listener's access log, None where it is off."""
+    """One listener's access log, None if it is off."""
     log = settings.access_log
     if log is None or file is None:
         return None

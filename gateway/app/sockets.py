@@ -56,7 +56,7 @@ class Sockets:
         """The sockets of a name: `count` of them, or those that are there already, however many.
 
         Those of a supervisor are used wherever they listen, those of a predecessor if they listen on that very address.
-        Raises StartError where the address cannot be had.
+        Raises StartError if the address cannot be had.
         """
         sockets = self._given.pop(name, [])
         if not sockets and self._predecessor is not None:
@@ -80,7 +80,7 @@ class Sockets:
     async def wait_ready(self, not_ready: Callable[[], list[str]]) -> None:
         """Waits until a process that gets connections at once can serve them.
 
-        Raises StartError where it cannot, and another process does so meanwhile.
+        Raises StartError if it cannot, and another process does so meanwhile.
         """
         unused = next(iter(self._given), None)
         if unused is not None:
@@ -98,7 +98,7 @@ class Sockets:
             await asyncio.sleep(LOOK)
 
     async def known(self) -> State:
-        """What the process knows whose place is to be taken; nothing where there is none. Raises StartError."""
+        """What the process knows whose place is to be taken; nothing if there is none. Raises StartError."""
         return {} if self._predecessor is None else await self._predecessor.state()
 
     async def take_over(self, know: Callable[[State], None]) -> None:

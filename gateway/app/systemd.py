@@ -16,7 +16,7 @@ FIRST: Final = 3
 
 
 def inherited_sockets() -> dict[str, list[socket.socket]]:
-    """The listening sockets that this process was started with, by their names; none where it was started without.
+    """The listening sockets that this process was started with, by their names; none if it was started without.
 
     Raises StartError for one that is no listening TCP socket. Processes that this one starts do not get them.
     """
@@ -53,7 +53,7 @@ def _listening(descriptor: int, name: str) -> socket.socket:
 
 
 def notify(*states: str) -> None:
-    """Tells the supervisor a state (`READY=1`) and what belongs to it, where there is one that wants to know."""
+    """Tells the supervisor a state (`READY=1`) and what belongs to it, if there is one that wants to know."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -62,9 +62,9 @@ class Predecessor:
 
     @staticmethod
     async def find(path: Path, role: str) -> Predecessor | None:
-        """The process that offers its sockets at `path`; None where there is none.
+        """The process that offers its sockets at `path`; None if there is none.
 
-        Raises StartError where there is one whose place cannot be taken.
+        Raises StartError if there is one whose place cannot be taken.
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -96,11 +96,11 @@ class Predecessor:
         return Predecessor(by_name, pid, first["version"], reader, writer)
 
     async def state(self) -> State:
-        """What it knows. Raises StartError where it is gone."""
+        """What it knows. Raises StartError if it is gone."""
         return await self._ask("state")
 
     async def go(self) -> State:
-        """Has it give up its place; what it knew at the end, nothing where it is gone: then there is nobody else, either."""
+        """Has it give up its place; what it knew at the end, nothing if it is gone: then there is nobody else, either."""
         try:
             return await self._ask("go")
         except StartError as error:
@@ -129,7 +129,7 @@ class Offer:
     """Offers the place of this process to a new one at `path`, from `start` until closed."""
 
     def __init__(self, path: Path, role: str) -> None:
-        """Raises StartError where nothing can be offered at `path`."""
+        """Raises StartError if nothing can be offered at `path`."""
         self._path = path
         self._role = role
         # Under another name at first: whoever offers here is replaced in one step, when this process serves.
@@ -266,7 +266,7 @@ async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> Non
 
 
 async def _receive(reader: asyncio.StreamReader) -> Any:
-    """The next message; None where the other end is gone."""
+    """The next message; None if the other end is gone."""
     try:
         (size,) = _SIZE.unpack(await reader.readexactly(_SIZE.size))
         data = await reader.readexactly(size)

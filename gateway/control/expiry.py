@@ -63,7 +63,7 @@ class ExpiryTimer:
 
 
 def next_look(rules: RuleSet, now: float) -> float | None:
-    """Seconds until a lane closes or should be warned of; None where no open lane expires."""
+    """Seconds until a lane closes or should be warned of; None if no open lane expires."""
     expiries = [lane.expires.timestamp() for group in rules.groups for lane in group.lanes if lane.expires is not None]
     ahead = [moment - now for expiry in expiries for moment in (expiry, expiry - WARNING) if moment > now]
     return min(*ahead, LONGEST_WAIT) if ahead else None

@@ -86,7 +86,7 @@ class Workers:
         self.restarts = 0
 
     async def start(self) -> None:
-        """Starts all; returns when all serve. Raises StartError where one does not."""
+        """Starts all; returns when all serve. Raises StartError if one does not."""
         await asyncio.gather(*(self._spawn(index) for index in range(len(self._sockets))))
         try:
             async with asyncio.timeout(START_TIMEOUT):

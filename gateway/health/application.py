@@ -100,7 +100,7 @@ class ApplicationWatch:
             if self._session is None:
                 self._session = new_session()
             if not await responds_well(
-                self._session, self._service, self._app, settings.path, settings.timeout, self._tls
+                self._session, self._service, self._app, settings.path, timeout=settings.timeout, tls=self._tls
             ):
                 return f"does not respond well to {settings.path}", False
         return "", False

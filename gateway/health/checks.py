@@ -72,7 +72,13 @@ class Checks:
             tls = self._secured.get(service)
             # As requests do, for a sidecar to know that this one is meant, and that a client of its mesh calls.
             is_fine = await responds_well(
-                self._session, service, instance, check.path, check.timeout, tls, hop.fields(instance.target_line)
+                self._session,
+                service,
+                instance,
+                check.path,
+                timeout=check.timeout,
+                tls=tls,
+                fields=hop.fields(instance.target_line),
             )
             row = row + 1 if is_fine is was_fine else 1
             was_fine = is_fine
@@ -92,6 +98,7 @@ async def responds_well(
     service: str,
     instance: Instance,
     path: str,
+    *,
     timeout: float,
     tls: UpstreamTLS | None,
     fields: Mapping[str, str] | None = None,

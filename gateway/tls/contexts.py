@@ -25,11 +25,11 @@ class UpstreamTLS:
     context: ssl.SSLContext
     server_name: str
     fingerprint: tuple[bytes, str, bool]
-    """Equal where nothing that matters has changed."""
+    """Equal if nothing that matters has changed."""
 
     @staticmethod
     def load(ca: str | None, server_name: str, verify: bool) -> UpstreamTLS:
-        """Trusts the CA file, or the system's CAs where there is none. Raises CertificateError."""
+        """Trusts the CA file, or the system's CAs if there is none. Raises CertificateError."""
         content = b""
         try:
             if ca is not None:

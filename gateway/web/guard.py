@@ -5,7 +5,7 @@ network of the office. It does not see the response, and what it requests is don
 
 * `Origin` stands in every request of a page but plain GET and HEAD, `null` for one without an origin of its own (a sandboxed
   frame, a `data:` URL, a redirect): https://fetch.spec.whatwg.org/#append-a-request-origin-header. Programs send none.
-* `Sec-Fetch-Site` stands in all of them where the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
+* `Sec-Fetch-Site` stands in all of them if the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
   ports of this host are `same-site`, and no less strangers.
 * `Referer` is what old browsers had.
 

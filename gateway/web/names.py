@@ -5,7 +5,7 @@ browser (DNS rebinding). What it cannot do is to send another Host than its own.
 
 * an IP address, which nobody can rebind;
 * `localhost` and what is below it (RFC 6761 §6.3), the host that is listened on, and this machine's own name;
-* where others than this machine can connect, a name without a dot: containers call one another so (`registry:8848`), and
+* if others than this machine can connect, a name without a dot: containers call one another so (`registry:8848`), and
   no such name is sold;
 * what the operator allows, `*.example.com` for everything below a name.
 """
