@@ -17,7 +17,6 @@ from gateway import __version__
 from gateway.admin.families import (
     Family,
     Sample,
-    Scrape,
     number,
     of_exchanges,
     of_listeners,
@@ -28,19 +27,20 @@ from gateway.admin.families import (
     registry_table,
     table,
 )
+from gateway.admin.observed import Observed
 from gateway.proxy.origin import STATES
 from gateway.telemetry.counters import code_of
 
 
-def _connections(scrape: Scrape) -> Iterator[Sample]:
-    for address, counts in scrape.observed.upstream_connections().items():
+def _connections(observed: Observed) -> Iterator[Sample]:
+    for address, counts in observed.upstream_connections.items():
         for state, count in zip(STATES, counts, strict=True):
             yield (address, state), count
 
 
-def _application(scrape: Scrape) -> Iterable[Sample] | None:
-    application = scrape.observed.application
-    return None if application is None else [((), application())]
+def _application(observed: Observed) -> Iterable[Sample] | None:
+    is_up = observed.is_application_up
+    return None if is_up is None else [((), is_up)]
 
 
 METRICS: Final = (
@@ -184,22 +184,22 @@ METRICS: Final = (
     Family(
         "gateway_workers", "gauge", (),
         "worker processes",
-        lambda scrape: [((), scrape.observed.workers()[0])],
+        lambda observed: [((), observed.workers)],
     ),
     Family(
         "gateway_worker_restarts_total", "counter", (),
         "workers that ended and were started again",
-        lambda scrape: [((), scrape.observed.workers()[1])],
+        lambda observed: [((), observed.worker_restarts)],
     ),
     Family(
         "gateway_lane_expiry_timestamp_seconds", "gauge", ("group", "lane"),
         "when the lane expires",
-        lambda scrape: scrape.observed.lanes().items(),
+        lambda observed: observed.lane_expiries.items(),
     ),
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
         "when a certificate of the listener expires",
-        lambda scrape: [((file,), when) for file, when in scrape.observed.certificates().items()],
+        lambda observed: [((file,), when) for file, when in observed.certificates.items()],
     ),
     Family(
         "gateway_registry_sync_age_seconds", "gauge", ("registry", "service", "state"),
@@ -215,8 +215,8 @@ METRICS: Final = (
     Family(
         "gateway_registration_age_seconds", "gauge", ("registry", "state"),
         "on a sidecar: time since the registry last reported on its registration; 0 if it never did",
-        lambda scrape: [
-            ((name, known.state), known.age or 0.0) for name, known in scrape.observed.registrations().items()
+        lambda observed: [
+            ((name, known.state), known.age or 0.0) for name, known in observed.registrations.items()
         ],
     ),
     Family(
@@ -267,28 +267,28 @@ METRICS: Final = (
     Family(
         "gateway_remote_rules_up", "gauge", ("source",),
         "1: the server responds and has rules there",
-        lambda scrape: [((source.name,), source.is_up) for source in scrape.observed.remote_rules()],
+        lambda observed: [((source.name,), source.is_up) for source in observed.remote_rules],
     ),
     Family(
         "gateway_remote_rules_age_seconds", "gauge", ("source",),
         "time since the server last reported on the rules; with blocking queries, a server reports rarely",
-        lambda scrape: [
-            ((source.name,), source.age) for source in scrape.observed.remote_rules() if source.age is not None
+        lambda observed: [
+            ((source.name,), source.age) for source in observed.remote_rules if source.age is not None
         ],
     ),
     Family(
         "gateway_remote_rules_failures_total", "counter", ("source", "reason"),
         "failed lookups",
-        lambda scrape: [
+        lambda observed: [
             ((source.name, reason), count)
-            for source in scrape.observed.remote_rules()
+            for source in observed.remote_rules
             for reason, count in source.failures.items()
         ],
     ),
     Family(
         "gateway_background_failures_total", "counter", ("work",),
         "background tasks that failed because of a bug and were restarted; the log has the traceback",
-        lambda scrape: [((work,), count) for work, count in scrape.observed.failures().items()],
+        lambda observed: [((work,), count) for work, count in observed.failures.items()],
     ),
 )  # fmt: skip
 """In the order of `docs/metrics.md`."""

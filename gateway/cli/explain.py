@@ -77,10 +77,10 @@ def command(
                 }
                 explained = ask(server, "POST", "/api/v1/explain", token, body, wants="decision")
             else:
-                from gateway.app.entry import explain_files
+                from gateway.app.explain import explain_files
 
                 path = config or Path("config/gateway.yaml")
-                explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
+                explained = explain_files(path, rules, method, url, pairs, client_ip=client_ip, body=data.encode())
     except ProtocolError as error:
         with failing(output):
             raise GatewayError(f"the gateway would refuse this request: {error}") from error

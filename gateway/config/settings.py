@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from gateway.claims.files import token_files, token_problems
 from gateway.config.certificates import certificate_files, certificate_problems
@@ -16,6 +16,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.settings import (
     GatewaySettings,
     ServingSettings,
+    SidecarSettings,
     known_instances,
 )
 from gateway.validation import blamed, validate
@@ -77,8 +78,7 @@ def read_config(
         config.problems.append(config.problem(location, f"{dotted(location)}: {message}"))
     config.problems.extend(certificate_problems(settings, document))
     config.problems.extend(token_problems(settings, document))
-    if isinstance(settings, GatewaySettings):
-        config.problems.extend(_route_problems(settings, config))
+    config.problems.extend(_PROBLEMS_OF[type(settings)](settings, config))
     return config
 
 
@@ -99,3 +99,14 @@ def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Prob
             message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {names})"
             problems.append(config.problem(location, message))
     return problems
+
+
+def _no_problems(*_: Any) -> list[Problem]:
+    return []
+
+
+_PROBLEMS_OF: Final[Mapping[type[ServingSettings], Callable[[Any, Config[Any]], list[Problem]]]] = {
+    GatewaySettings: _route_problems,
+    SidecarSettings: _no_problems,
+}
+"""What is wrong with what only one role has."""

@@ -7,21 +7,17 @@ import time
 from gateway.rules.fields import Claims
 from gateway.rules.signer import CookieSigner
 from gateway.rules.surroundings import Place, Surroundings, no_claims
-from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings, TokenSettings
+from gateway.settings import ServingSettings, TokenSettings
 
 
 def make_surroundings(settings: ServingSettings) -> Surroundings:
     """Of an entry gateway or a sidecar. Raises ValueError or OSError where a token's key cannot be read any more."""
-    if isinstance(settings, SidecarSettings):
-        return Surroundings(time.time, place=Place(settings.service, is_entry=False))
-    if not isinstance(settings, GatewaySettings):
-        return Surroundings(time.time)
-    sticky = settings.sticky
+    tokens, cookie = settings.token_settings, settings.cookie_settings
     return Surroundings(
         time.time,
-        no_claims if settings.jwt is None else _token_reader(settings.jwt),
-        None if sticky is None else CookieSigner(sticky.cookie, sticky.secret, time.time),
-        Place(settings.name),
+        no_claims if tokens is None else _token_reader(tokens),
+        None if cookie is None else CookieSigner(cookie.cookie, cookie.secret, time.time),
+        Place(settings.place_name, settings.is_entry),
     )
 
 

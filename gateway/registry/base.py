@@ -17,6 +17,8 @@ from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
 if TYPE_CHECKING:
+    import ssl
+
     from gateway.registry.embedded.server import EmbeddedRegistry
 
 S = TypeVar("S", bound=AnyRegistrySettings)
@@ -133,8 +135,8 @@ class Kind(Generic[S]):
         """
         raise NotImplementedError
 
-    def reload(self, adapter: Any, settings: S) -> None:
-        """Gives an adapter what can change while it runs. Raises CertificateError if a file cannot be read."""
+    def reload(self, adapter: Any, settings: S, tls: ssl.SSLContext | None) -> None:
+        """Gives an adapter what can change while it runs. `tls` is how the registry is reached, if that is TLS."""
 
     def senseless(self, settings: S, listeners: Sequence[tuple[Location, Address]]) -> Iterator[Finding]:
         """Settings that can never do what they say, by their place within `settings`.

@@ -79,11 +79,13 @@ class History:
         return self._revisions.get(number)
 
     def record(self, revision: Revision) -> None:
-        """Keeps a revision, and forgets the oldest beyond the limit."""
-        self._revisions[revision.number] = revision
-        surplus = sorted(self._revisions)[: -self._limit]
+        """Keeps a revision, and forgets the oldest beyond the limit. Waits for the disk; others may read meanwhile."""
+        revisions = {**self._revisions, revision.number: revision}
+        surplus = sorted(revisions)[: -self._limit]
         for number in surplus:
-            del self._revisions[number]
+            del revisions[number]
+        # Replaced as a whole: it may be read by another thread at this moment.
+        self._revisions = revisions
         if self._folder is None:
             return
         try:

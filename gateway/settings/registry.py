@@ -249,3 +249,12 @@ def one_or_several(
     if (registry is None) == (not registries):
         raise ValueError("either `registry` or `registries` is needed")
     return dict(registries) if registry is None else {registry.kind: registry}
+
+
+def placed(
+    registry: RegistrySettings | None, registries: Mapping[str, RegistrySettings]
+) -> list[tuple[tuple[str | int, ...], RegistrySettings]]:
+    """The registries, each with where it stands in the file."""
+    if registry is not None:
+        return [(("registry",), registry)]
+    return [(("registries", name), item) for name, item in registries.items()]

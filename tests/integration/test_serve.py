@@ -244,7 +244,7 @@ async def test_an_unreachable_registry_is_asked_again_and_readyz_says_why(tmp_pa
     try:
         await gateway.start("serve", "-c", "gateway.yaml")
         reason = await gateway.wait_ok(gateway.admin, "/readyz", 503)
-        assert "service a: the registry has not answered yet" in reason
+        assert "service a: the registry has not responded yet" in reason
         assert "no_instances" in await gateway.ask("/A/x")
         await server.start("registry", "serve", "--listen", f"127.0.0.1:{registry}", "--warmup", "0")
         await gateway.wait_ok(gateway.admin, "/readyz", 200)

@@ -50,7 +50,7 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
 @runs_until_signal
 def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...]) -> Program:
     """Run the embedded registry on its own (Nacos-compatible HTTP API)."""
-    from gateway.app.running import RegistryProgram
+    from gateway.app.registry import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
 
     host, colon, port = listen.rpartition(":")
