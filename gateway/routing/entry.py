@@ -99,10 +99,11 @@ class EntryRouter(Router):
         if route.response is not None:
             return Reply(decision, route.response)
         decision.service = route.service
+        is_outside = is_strict = False
         if lane is not None:
             is_outside = lane.services is not None and route.service not in lane.services
             is_strict = lane.strict
-        else:
+        elif decision.tag != BASE:
             # A trusted client has marked it: the tag's lanes say what it may reach all the same.
             is_outside = not rules.holds(decision.tag, route.service)
             is_strict = rules.is_strict(decision.tag)
