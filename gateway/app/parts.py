@@ -39,6 +39,7 @@ def make_context(
     origins: Origins,
     traffic: Traffic,
     name: str,
+    *,
     learn: Callable[[str], Awaitable[bool]] | None = None,
     log_file: LineFile | None = None,
     ejector: Ejector | None = None,
@@ -131,11 +132,11 @@ def _make_route(route: RouteSettings) -> Route:
     return Route(
         route.path,
         route.service or "",
-        route.strip_prefix,
-        route.host or "",
-        response,
-        route.inspect_body,
-        route.restore_prefix,
+        strip_prefix=route.strip_prefix,
+        host=route.host or "",
+        response=response,
+        inspect_body=route.inspect_body,
+        restore_prefix=route.restore_prefix,
     )
 
 

@@ -129,11 +129,11 @@ class Sidecar:
             snapshot,
             carriers,
             memory,
-            settings.service,
-            settings.tag,
-            app,
-            identities_of(settings),
-            settings.callers == "any",
+            service=settings.service,
+            tag=settings.tag,
+            app=app,
+            identities=identities_of(settings),
+            admits_all=settings.callers == "any",
         )
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
         self._registries = make_registries(
@@ -144,7 +144,7 @@ class Sidecar:
         self._inbound = Listener(
             inbound_socket,
             make_context(
-                settings, self._inbound_router, app_origins, self._inbound_traffic, "inbound", None, self._log_file
+                settings, self._inbound_router, app_origins, self._inbound_traffic, "inbound", log_file=self._log_file
             ),
         )
         self._outbound = Listener(
@@ -155,9 +155,9 @@ class Sidecar:
                 peer_origins,
                 self._outbound_traffic,
                 "outbound",
-                self._learn,
-                self._log_file,
-                self._publisher.ejector,
+                learn=self._learn,
+                log_file=self._log_file,
+                ejector=self._publisher.ejector,
             ),
         )
         # The application is watched before that: whether it takes requests is what is registered.

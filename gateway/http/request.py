@@ -23,6 +23,7 @@ CHUNKED: Final = -1
 """`Request.body` of a chunked body."""
 
 
+# A head has as many parts as HTTP gives it.
 class Request:
     """A judged request head.
 

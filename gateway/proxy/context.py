@@ -89,13 +89,13 @@ class Limits:
         self.tunnels_per_client = tunnels_per_client
 
 
+# A value of many parts, which everything of a listener is handed: no behaviour.
 class Context:
     """One listener's shared state. `now` is seconds on the loop's clock, at most a tick old.
 
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
     does not know; `ejector` is told how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `inspected` counts the bytes of bodies that are kept for rules now.
-    (A value of many parts, which everything of a listener is handed: no behaviour.)
     """
 
     __slots__ = (

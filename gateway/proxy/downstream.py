@@ -32,8 +32,9 @@ RESETS: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing throws away what is unsent, and resets the connection."""
 
 
+# Its public members are what a transport, an exchange and the listener call: none is its own idea.
 class Downstream(ClientConnection):
-    """A client that speaks HTTP/1. Its public members are what a transport, an exchange and the listener call.
+    """A client that speaks HTTP/1.
 
     `_buffer` holds what was read and is not its turn yet: the rest of a body, or requests after the one under way.
     """

@@ -39,8 +39,9 @@ from gateway.routing.verdict import Forward, NeedBody, NeedService, Refuse, Repl
 from gateway.tags import BASE
 
 
+# More public members than most: what the client's side calls and what the instance's does meet here.
 class Exchange(Sending):
-    """An exchange. It has more public members than most: what the client's side calls and what the instance's does meet here."""
+    """The way down, and what comes after what."""
 
     __slots__ = ()
 
