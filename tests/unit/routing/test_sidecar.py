@@ -42,7 +42,7 @@ class In:
 
     def __init__(self, tag: str = "base", **router: Any) -> None:
         self.memory = TraceMemory()
-        self._router = InboundRouter(snapshot(), Carriers(), self.memory, "a", tag, APP, **router)
+        self._router = InboundRouter(snapshot(), Carriers(), self.memory, service="a", tag=tag, app=APP, **router)
 
     def route(self, *fields: str, **request_: Any) -> Verdict:
         return self._router.route(request(*fields, **request_), PEER, 1.0)
