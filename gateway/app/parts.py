@@ -57,7 +57,7 @@ def make_context(
             body_idle=timeouts.body_idle,
             body_grace=timeouts.body_grace,
             connect=timeouts.connect,
-            response=timeouts.answer,
+            response=timeouts.response,
             keep_alive=timeouts.keep_alive,
             upstream_idle=timeouts.upstream_idle,
             tunnel_idle=timeouts.tunnel_idle,

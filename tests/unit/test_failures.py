@@ -14,7 +14,7 @@ def test_every_entry_is_found_by_its_code() -> None:
 
 def test_only_what_a_service_did_counts_against_an_instance() -> None:
     blamed = {code for code, failure in FAILURES.items() if failure.blames_instance}
-    assert blamed == {"upstream_closed", "bad_answer", "answer_timeout", "response_stalled", "truncated"}
+    assert blamed == {"upstream_closed", "bad_response", "response_timeout", "response_stalled", "truncated"}
     assert {FAILURES[code].side for code in blamed} == {UPSTREAM}
 
 
