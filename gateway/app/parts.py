@@ -41,7 +41,7 @@ def make_context(
             head=timeouts.head,
             body_idle=timeouts.body_idle,
             connect=timeouts.connect,
-            response=timeouts.answer,
+            response=timeouts.response,
             keep_alive=timeouts.keep_alive,
             upstream_idle=timeouts.upstream_idle,
             body_grace=timeouts.body_grace,

@@ -200,14 +200,14 @@ class Keeper:
                         if watch.state == PROTECTED:
                             break
                     else:
-                        raise RegistryError("bad_answer", "the watch ended")
+                        raise RegistryError("bad_response", "the watch ended")
                 await asyncio.sleep(self._recheck)
                 continue
             except RegistryError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - an adapter's bug must not freeze what is known for ever
                 _log.exception("watching service %s failed unexpectedly", self._shown(watch))
-                error = RegistryError("bad_answer", f"{type(raised).__name__}: {raised}")
+                error = RegistryError("bad_response", f"{type(raised).__name__}: {raised}")
             self._failed(watch, error, is_first=failures == 0)
             if error.reason == "warming":
                 failures = 2  # it is there again, and says that it will know soon

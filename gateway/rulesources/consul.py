@@ -68,7 +68,9 @@ class ConsulFolder:
                     texts[name] = _text(entry)
             return texts
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RegistryError("bad_answer", f"{self.name}: {key or 'the answer'} cannot be read: {error}") from error
+            raise RegistryError(
+                "bad_response", f"{self.name}: {key or 'the answer'} cannot be read: {error}"
+            ) from error
 
     async def publish(self, name: str, text: str | None, before: str | None) -> None:
         """Writes a key's text, or deletes it (None), where it still is `before`. Raises ConflictError, and RegistryError."""

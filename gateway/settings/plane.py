@@ -41,7 +41,7 @@ class TimeoutSettings(Model):
     """How long a request body may take before `limits.body_rate` applies to it."""
     connect: PositiveDuration = 2.0
     """For a connection to an instance; then another instance is tried."""
-    answer: PositiveDuration = 30.0
+    response: PositiveDuration = 30.0
     """For the response head, after the request was sent; then 504."""
     keep_alive: PositiveDuration = 75.0
     """How long an idle client connection is kept."""

@@ -112,7 +112,7 @@ class ConsulAdapter:
                 except (KeyError, TypeError, AttributeError):
                     records.skip("no_service", entry)
         except (ValueError, RecursionError) as error:
-            raise RegistryError("bad_answer", "the response is not a list in JSON") from error
+            raise RegistryError("bad_response", "the response is not a list in JSON") from error
         return records.listing()
 
     def _add(self, records: Records, entry: Any) -> None:

@@ -163,5 +163,5 @@ def _id(registration: Registration) -> str:
 
 
 def _translated(error: Exception) -> RegistryError:
-    reason = "auth" if type(error).__name__ in ("ACLPermissionDenied", "ACLDisabled") else "bad_answer"
+    reason = "auth" if type(error).__name__ in ("ACLPermissionDenied", "ACLDisabled") else "bad_response"
     return RegistryError(reason, f"Consul answered: {str(error)[:200]}")

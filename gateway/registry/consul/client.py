@@ -71,7 +71,7 @@ class ConsulClient:
             raise RegistryError("warming", f"{path}: Consul has no leader")
         text = headers.get("x-consul-index", "")
         if not text.isdigit():
-            raise RegistryError("bad_answer", f"{path}: an answer without X-Consul-Index: is this Consul?")
+            raise RegistryError("bad_response", f"{path}: an answer without X-Consul-Index: is this Consul?")
         return answer, max(1, int(text))
 
     async def follow(self, path: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Answer, None]:

@@ -225,7 +225,7 @@ class NacosClient:
 def payload(body: Mapping[str, Any]) -> Any:
     """The payload of a v3 answer. Raises RegistryError for an error code."""
     if body.get("code") != 0:
-        reason = {10000: "bad_answer", 10001: "auth", 40000: "api"}.get(body.get("code") or -1, "bad_answer")
+        reason = {10000: "bad_response", 10001: "auth", 40000: "api"}.get(body.get("code") or -1, "bad_response")
         raise RegistryError(reason, f"code {body.get('code')}: {body.get('message') or body.get('text')}")
     return body.get("data")
 

@@ -123,9 +123,9 @@ async def test_another_node_is_asked_without_keeping_to_it(cluster: Cluster) -> 
     ("raw", "reason"),
     [
         (b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", ""),
-        (b"HTTP/1.1 twohundred OK\r\n\r\n", "bad_answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=none\r\nContent-Length: 1\r\n\r\nx", "bad_answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (MAX_BODY + 1), "bad_answer"),
+        (b"HTTP/1.1 twohundred OK\r\n\r\n", "bad_response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=none\r\nContent-Length: 1\r\n\r\nx", "bad_response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (MAX_BODY + 1), "bad_response"),
     ],
     ids=["redirects are not followed", "no HTTP", "no charset", "no end"],
 )
