@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
-import fcntl
 import os
-import random
 import shutil
 import signal
-import socket
 import sys
-import tempfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from gateway.errors import GatewayError
+from gateway.release.ports import free_port
+
+__all__ = ["Process", "ProcessFailed", "Processes", "free_port", "program_name"]
 
 STOP_TIMEOUT = 15.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -136,41 +133,3 @@ def program_name() -> str:
     if not mine.exists():
         return f"{sys.executable} -m gateway"
     return str(mine.relative_to(Path.cwd()) if mine.is_relative_to(Path.cwd()) else mine)
-
-
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that is free now on loopback, and was given neither before nor by another process of this user that still runs.
-
-    Below the range from which the kernel takes ports for outgoing connections (Linux: 32768 and up): one of those could be
-    taken by any connection before the program that it is meant for listens on it.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        if port in _given or not _claim(port):
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
-
-
-def _claim(port: int) -> bool:
-    """Whether this process, and no other one, gives this port away from now on: a lock on the byte of that number."""
-    try:
-        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError as error:
-        return error.errno not in (errno.EACCES, errno.EAGAIN)  # a file system without locks: as good as it gets
-    return True
-
-
-@cache
-def _claims() -> int:
-    """The file of the locks. They go with the process, or if it is opened and closed again: it stays open."""
-    path = Path(tempfile.gettempdir()) / f"gray-gateway-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
