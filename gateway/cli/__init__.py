@@ -10,6 +10,7 @@ COMMANDS = {
     "serve": "Run the entry gateway.",
     "sidecar": "Run the sidecar of one service instance.",
     "registry": "Run the embedded registry, or show what a running gateway knows from its registries.",
+    "release": "Release applications through gray to production; run the release server.",
     "demo": "Run the scenario with real processes on loopback.",
     "check": "Validate configuration and rules without starting anything.",
     "explain": "Show the decision for a request, and why.",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -64,3 +65,29 @@ def show_progress(text: str) -> None:
         from rich.console import Console
 
         Console(stderr=True, highlight=False, markup=False, emoji=False).print(f"… {printable(text)}", style="dim")
+
+
+@contextmanager
+def live_lines() -> Iterator[Callable[[Sequence[str]], None]]:
+    """Shows lines that change: in place on a terminal; elsewhere those that are new, one after the other."""
+    if not sys.stdout.isatty():
+        known: set[str] = set()
+
+        def add(lines: Sequence[str]) -> None:
+            for line in lines:
+                if line not in known:
+                    known.add(line)
+                    echo(line)
+
+        yield add
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(highlight=False, markup=False, emoji=False), auto_refresh=False) as live:
+
+        def replace(lines: Sequence[str]) -> None:
+            live.update(Text("\n".join(map(printable, lines))), refresh=True)
+
+        yield replace

@@ -91,7 +91,8 @@ class Engine:
             return None
         if order.state is State.STOPPING and self._abandon is not None:
             stopped = [task for task in order.tasks if task.state is State.CANCELED and task.started_at is not None]
-            if not all([self._abandon(order, task) for task in stopped]):
+            gone = [self._abandon(order, task) for task in stopped]
+            if not all(gone):
                 return LOOK
         tasks = order.current()
         begun = [task.name for task in tasks if task.state is State.INIT]

@@ -219,6 +219,9 @@ class DeployStep(Model):
     """Where."""
     strategy: Strategy = Strategy()
     """How."""
+    together: bool = False
+    """Whether the applications of an order go at once in production, too; left out: one after the other, from the end of the
+    call chain."""
 
 
 class LaneStep(Model):

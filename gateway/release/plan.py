@@ -9,8 +9,8 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.release.catalog import Catalog
 from gateway.release.model import Step, Strategy, Workflow
-from gateway.release.order import TAKE_BACK, Order, Release, Task
 from gateway.release.orchestration import render_app
+from gateway.release.order import TAKE_BACK, Order, Release, Task
 from gateway.release.store import VersionRecord
 from gateway.release.words import is_version
 
@@ -190,4 +190,8 @@ def _spec(step: Step) -> dict[str, Any]:
 
 
 def _is_production(catalog: Catalog, step: Step) -> bool:
-    return step.kind == "deploy" and catalog.environments[step.spec.environment].value.level == "prod"
+    return (
+        step.kind == "deploy"
+        and not step.spec.together
+        and catalog.environments[step.spec.environment].value.level == "prod"
+    )

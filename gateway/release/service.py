@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gateway.errors import GatewayError
 from gateway.release.actions import Actions
@@ -15,8 +16,8 @@ from gateway.release.catalog import Catalog, load_catalog
 from gateway.release.engine import Engine
 from gateway.release.ledger import Ledger, NotThere
 from gateway.release.mesh import Mesh
-from gateway.release.order import Order
 from gateway.release.orchestration import Rendered, render_app
+from gateway.release.order import Order
 from gateway.release.plan import Wish, plan_deploy, plan_release
 from gateway.release.settings import ReleaseConfig
 from gateway.release.steps.base import World
@@ -91,6 +92,34 @@ class Releases:
     async def stop(self) -> None:
         """Ends. Whatever runs goes on."""
         await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        """See `start`."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other release servers from this one's state. Raises GatewayError where there is one already."""
+        path = self.config.state / "lock"
+        try:
+            self.config.state.mkdir(parents=True, exist_ok=True)
+            file = path.open("a")
+        except OSError as error:
+            raise GatewayError(f"cannot write {path}: {error.strerror or error}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise GatewayError(f"another release server uses {self.config.state} already") from error
+            yield
 
     def catalog(self) -> Catalog:
         """The files as they are now. Raises ConfigError with every problem."""

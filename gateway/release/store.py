@@ -133,6 +133,9 @@ class Change:
 class Store:
     """The database, used by one thread. `url` is PostgreSQL's; None: a file `release.db` in `folder`."""
 
+    synchronous = "FULL"
+    """What SQLite waits for at the end of a transaction: for the disk."""
+
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self._folder = folder
         self._url = url
@@ -216,23 +219,22 @@ class Store:
         if self._url is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._engine = sa.create_engine(f"sqlite:///{self._folder / 'release.db'}")
-            sa.event.listen(self._engine, "connect", _safe_sqlite)
+            sa.event.listen(self._engine, "connect", self._set_up_sqlite)
         else:
             url = self._url.replace("postgresql://", "postgresql+psycopg://", 1)
             self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
         _metadata.create_all(self._engine)
 
+    def _set_up_sqlite(self, connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={self.synchronous}")
+        cursor.execute("PRAGMA busy_timeout=5000")
+        cursor.close()
+
     def _close(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
-
-
-def _safe_sqlite(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.close()
 
 
 def _order_of(row: Any) -> Order:

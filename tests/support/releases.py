@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gateway.release.mesh import LaneRefused, Mesh, MeshError, Sample
 from gateway.release.order import Order, Task
@@ -149,6 +149,7 @@ class FakeMesh(Mesh):
 class FragileStore(Store):
     """A database that may be away, or die with the server before or after its n-th write."""
 
+    synchronous = "OFF"  # the tests kill servers, not machines
     is_away = ""
     dies_at: tuple[int, str] | None = None
     writes = 0
@@ -179,9 +180,10 @@ class Bench:
         self.target = FakeTarget()
         self.mesh = FakeMesh()
         self.clock = 1_000_000.0
+        self._catalog: Any = None  # read once
         self.server: Releases
 
-    async def __aenter__(self) -> Bench:
+    async def __aenter__(self) -> Self:
         await self.begin()
         return self
 
@@ -194,7 +196,9 @@ class Bench:
         self.server = Releases(
             self.config, targets={"local": self.target}, mesh=self.mesh, store=store, now=lambda: self.clock
         )
+        self.server._catalog = self._catalog
         await self.server.start()
+        self._catalog = self.server._catalog
         await self.server.engine.close()  # it is looked by hand
 
     @property

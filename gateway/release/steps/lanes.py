@@ -75,9 +75,10 @@ async def _wrong(look: Look, spec: LaneStep) -> list[str]:
     for admin, is_open in (await mesh.lane_is(spec.group, spec.lane)).items():
         if is_open is None:
             raise LaneRefused(f"{admin} has no lane {spec.group}/{spec.lane}")
-        if spec.action is not None and is_open is not (spec.action == "open"):
-            wrong.append(admin)
-        elif spec.percent is not None and await mesh.percent_of(admin, spec.group, spec.lane) != spec.percent:
+        is_right = spec.action is None or is_open is (spec.action == "open")
+        if is_right and spec.percent is not None:
+            is_right = await mesh.percent_of(admin, spec.group, spec.lane) == spec.percent
+        if not is_right:
             wrong.append(admin)
     return wrong
 
