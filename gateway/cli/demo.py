@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,14 +42,24 @@ if TYPE_CHECKING:
 @click.option(
     "--restart-registry", is_flag=True, help="Kill the registry while the lane is open, and restart it empty."
 )
+@click.option(
+    "--kill-release-server", is_flag=True, help="Kill the release server while it deploys gray, and restart it."
+)
 def command(
-    once: bool, port: int | None, keep: Path | None, kind: str, address: str | None, restart_registry: bool
+    once: bool,
+    port: int | None,
+    keep: Path | None,
+    kind: str,
+    address: str | None,
+    restart_registry: bool,
+    kill_release_server: bool,
 ) -> None:
     """Run the scenario: a gray release of A and C in the chain A -> B -> C.
 
-    Starts a registry, the entry gateway, and the services with a sidecar each. Runs the gray cycle with traffic flowing,
-    then stays up until Ctrl-C for you to try. With --once, it exits with 0 if no request failed, no unmarked request
-    reached a gray instance, and every marked request did while the lane was open; otherwise with 1.
+    Starts a registry, the entry gateway and a release server, which deploys the services with a sidecar each. Runs the gray
+    cycle with traffic flowing: a person approves, with Enter. Then stays up until Ctrl-C for you to try. With --once, it
+    approves by itself, and exits with 0 if no request failed, no unmarked request reached a gray instance, and every marked
+    request did while the lane was open; otherwise with 1.
     """
     import asyncio
 
@@ -67,13 +78,14 @@ def command(
             raise click.BadParameter(f"{address!r} is not HOST:PORT", param_hint="--address")
     registry = REGISTRIES[kind](address or "")
     hold_signals()
+    trouble = {"restarts_registry": restart_registry, "kills_server": kill_release_server}
     if keep is not None:
-        sys.exit(asyncio.run(_demo(keep.absolute(), once, port or 0, registry, restart_registry)))
+        sys.exit(asyncio.run(_demo(keep.absolute(), once, port or 0, registry, trouble)))
     with tempfile.TemporaryDirectory(prefix="gateway-demo-", ignore_cleanup_errors=True) as folder:
-        sys.exit(asyncio.run(_demo(Path(folder), once, port or 0, registry, restart_registry)))
+        sys.exit(asyncio.run(_demo(Path(folder), once, port or 0, registry, trouble)))
 
 
-async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, restart_registry: bool) -> int:
+async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, trouble: Mapping[str, bool]) -> int:
     import asyncio
     import signal
 
@@ -83,7 +95,8 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
     from gateway.demo.processes import ProcessFailed
 
     environment = Environment(folder, port, registry)
-    cycle = Cycle(environment, lambda text: echo_text(f"{text}\n"), show_progress, restart_registry)
+    confirm = _by_itself if once or not sys.stdin.isatty() else _by_a_person
+    cycle = Cycle(environment, lambda text: echo_text(f"{text}\n"), show_progress, confirm, **trouble)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # SIGHUP too: the terminal was closed.
@@ -110,6 +123,26 @@ async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, res
         await environment.stop()
 
 
+async def _by_itself(_: str) -> str:
+    return "the demo agrees by itself"
+
+
+async def _by_a_person(command: str) -> str:
+    """Waits for Enter."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    entered = asyncio.Event()
+    echo(f"    ? Enter agrees; so does, in another terminal: {command}")
+    loop.add_reader(sys.stdin, entered.set)
+    try:
+        await entered.wait()
+        sys.stdin.readline()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return "a person watched the demo"
+
+
 async def _walk(cycle: Cycle, environment: Environment, once: bool) -> int:
     from gateway.demo.processes import program_name
 
@@ -123,8 +156,7 @@ async def _walk(cycle: Cycle, environment: Environment, once: bool) -> int:
         echo(f"the demo failed; first failure: {tally.first_failure}", err=True)
         return 1
     if not once:
-        await cycle.deploy_gray()
-        await cycle.open_lane()
+        await cycle.open_lane(await cycle.deploy_gray())
         echo_text(
             f"""
 The lane is open again. Try:
@@ -132,6 +164,7 @@ The lane is open again. Try:
     curl '{environment.url}?group=gray'
     curl '{environment.url}'
     {program_name()} explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'
+    {program_name()} release get -w --server {environment.releases.address}    (approve, abort, undo, … go on from there)
     curl http://127.0.0.1:{environment.admin}/api/v1/services
     {environment.rules}    (edit it; the gateway reloads it)
 

@@ -95,8 +95,7 @@ class Detached:
             os.close(descriptor)
             return  # it runs
         try:
-            for kind in ("pid", "exit"):
-                self._path(kind).unlink(missing_ok=True)
+            self.forget()
             script = _FINISH if finishes else _SERVE
             log = str(self._path("log"))
             self._started = os.posix_spawn(
@@ -128,6 +127,11 @@ class Detached:
             pid = self._started
         with suppress(ProcessLookupError):
             os.killpg(pid, number)
+
+    def forget(self) -> None:
+        """It ended as it was told: the next start is its first."""
+        for kind in ("pid", "exit"):
+            self._path(kind).unlink(missing_ok=True)
 
     def tail(self, lines: int = 10) -> str:
         """The end of its log."""

@@ -11,7 +11,8 @@ import json
 import logging
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,14 @@ class ProcessesTarget:
         self._loop = keep_running("instances", self._keep)
 
     async def close(self) -> None:
-        """Looks no more; what runs goes on."""
+        """Looks no more; what runs goes on, or leaves, as the settings say."""
         if self._loop is not None:
             self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        if not self._settings.keep_running:
+            await asyncio.gather(
+                *(self._send_away(item) for site in self._sites.values() for item in site.instances.values())
+            )
         if self._http is not None:
             await self._http.close()
 
@@ -175,37 +181,38 @@ class ProcessesTarget:
         self._ready[item.key] = await self._bring_up(item, now)
 
     async def _bring_up(self, item: Instance, now: float) -> bool:
-        """Starts what does not run. Returns whether the instance is ready."""
-        settings, record = self._settings, item.record
-        if not item.app.is_running:
-            if self._may_start(item, item.app, now):
+        """Starts what does not run. Returns whether the instance is ready: its sidecar registers it while it serves."""
+        settings = self._settings
+        runs = [item.app.is_running, item.sidecar.is_running]
+        if not all(runs):
+            if not self._may_start(
+                item, [part for part, is_up in zip((item.app, item.sidecar), runs, strict=True) if not is_up], now
+            ):
+                return False
+            if not runs[0]:
                 item.start_app(item.variables(settings.host, self._known()), self._images)
-                item.note(next_start=0.0)
+            if not runs[1]:
+                path = item.workload.ready_path or settings.ready_path
+                more = settings.sidecar if path is None else {"app_check": {"path": path}, **settings.sidecar}
+                item.start_sidecar(settings.host, self._registry(), settings.drain.model_dump(), more)
+            item.note(next_start=0.0)
             return False
-        ports = record.ports
-        if not await self._serves(item, ports.app):
-            item.note(message=record.message or "waiting until it serves")
-            return False
-        # The application first: an instance is registered when its sidecar is up, so it must serve by then.
-        if not item.sidecar.is_running:
-            if self._may_start(item, item.sidecar, now):
-                item.start_sidecar(settings.host, self._registry(), settings.drain.model_dump(), settings.sidecar)
-                item.note(next_start=0.0)
-            return False
-        ready = await self._answers(f"http://127.0.0.1:{ports.admin}/readyz")
-        item.note(message="" if ready else "waiting until it is registered", ready_once=record.ready_once or ready)
+        ready = await self._answers(f"http://127.0.0.1:{item.record.ports.admin}/readyz")
+        message = "" if ready else item.record.message or "waiting until it serves and is registered"
+        item.note(message=message, ready_once=item.record.ready_once or ready)
         return ready
 
-    def _may_start(self, item: Instance, part: Detached, now: float) -> bool:
-        """Whether a part that does not run is to be started now. If it broke, it is noted first, and waited for a while."""
+    def _may_start(self, item: Instance, parts: Sequence[Detached], now: float) -> bool:
+        """Whether parts that do not run are to be started now. If one broke, it is noted first, and waited for a while."""
         record = item.record
-        if part.was_started and not record.next_start:
+        broken = next((part for part in parts if part.was_started), None)
+        if broken is not None and not record.next_start:
             pause = min(LONGEST, 0.5 * 2**record.restarts)
-            message = f"it ended unexpectedly; its log {part.log} ends: {part.tail(3)}"
+            message = f"it ended unexpectedly; its log {broken.log} ends: {broken.tail(3)}"
             item.note(restarts=record.restarts + 1, next_start=now + pause, message=message)
-            if not record.ready_once and not item.sidecar.is_running and not item.app.is_running:
-                item.note(ports=Ports.free())  # somebody else may have had one of them
             return False
+        if not record.ready_once and record.restarts and not item.app.is_running and not item.sidecar.is_running:
+            item.note(ports=Ports.free())  # somebody else may have had one of them
         return now >= record.next_start
 
     async def _lead_out(self, site: _Site, item: Instance, now: float) -> None:
@@ -219,6 +226,19 @@ class ProcessesTarget:
             item.forget(site.folder / "logs")
             site.instances.pop(item.id, None)
             self._told -= {f"{item.key}/sidecar", f"{item.key}/app"}
+
+    async def _send_away(self, item: Instance) -> None:
+        """Has an instance leave without taking it off what should be."""
+        began, drain, told = time.time(), self._settings.drain, set[str]()
+        item.record = replace(item.record, leaving_since=began)  # not written down: it comes back
+        while True:
+            part = "sidecar" if item.sidecar.is_running else "app"
+            if item.leave(time.time(), drain.delay + drain.timeout + GRACE, part in told):
+                item.app.forget()
+                item.sidecar.forget()
+                return
+            told.add(part)
+            await asyncio.sleep(LOOK)
 
     async def _is_draining(self, item: Instance) -> bool:
         """Whether a sidecar has been told to end, perhaps by the release server before this one."""
@@ -243,17 +263,6 @@ class ProcessesTarget:
         if getattr(registry, "addresses", None):
             found["addresses"] = [str(item) for item in getattr(registry, "addresses")]  # noqa: B009
         return found
-
-    async def _serves(self, item: Instance, port: int) -> bool:
-        path = item.workload.ready_path or self._settings.ready_path
-        if path is not None:
-            return await self._answers(f"http://{self._settings.host}:{port}{path}")
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(self._settings.host, port), 1.0)
-        except (OSError, TimeoutError):
-            return False
-        writer.close()
-        return True
 
     async def _answers(self, url: str) -> bool:
         assert self._http is not None
