@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.admin.endpoints import taking
 from gateway.errors import GatewayError
+from gateway.printable import printable
 from gateway.release.api import bodies
 from gateway.release.api.openapi import Endpoint, openapi
 from gateway.release.ledger import NotThere
@@ -44,10 +46,13 @@ class _Call:
     body: Any
     """A model, None where the endpoint takes no body."""
 
+    users: Mapping[str, str]
+    """Names and tokens."""
+
     @property
     def actor(self) -> str:
         """Who asks. Raises Rejected for nobody."""
-        actor: str = self.request["actor"]
+        actor = actor_of(self.request, self.users)
         if not actor:
             raise Rejected(400, "no_actor", "say who you are: X-Author, or the token of a user")
         return actor
@@ -243,7 +248,7 @@ class Api:
     def _handler(self, item: Endpoint) -> Callable[[web.Request, Any], Awaitable[web.Response]]:
         async def handle(request: web.Request, body: Any) -> web.Response:
             found = None if item.takes is None else _checked(item.takes, body)
-            answer: web.Response = await item.handler(_Call(request, found))
+            answer: web.Response = await item.handler(_Call(request, found, self._releases.config.settings.users))
             return answer
 
         return handle
@@ -385,6 +390,16 @@ class Api:
         if order is None:
             raise NotThere(f"there is no order {number}")
         return order
+
+
+def actor_of(request: web.Request, users: Mapping[str, str]) -> str:
+    """Who asks: the user whose token it is, or, where there are no users, whoever he says that he is; empty: nobody."""
+    if not users:
+        return printable(request.headers.get("X-Author", "")[:200]).strip()
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    token = given.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
+    right = [name for name, known in users.items() if hmac.compare_digest(token, known.encode())]
+    return right[0] if right else ""
 
 
 def _checked(model: type[BaseModel], body: Any) -> BaseModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import socket
 from collections.abc import Mapping
@@ -12,9 +11,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.errors import ConfigError, GatewayError
-from gateway.printable import printable
 from gateway.release.actions import NotAllowed
-from gateway.release.api.endpoints import Api
+from gateway.release.api.endpoints import Api, actor_of
 from gateway.release.ledger import Conflict, Locked, NotThere
 from gateway.release.service import Releases
 from gateway.release.states import NotNow
@@ -75,19 +73,11 @@ class ReleaseServer:
 
     @web.middleware
     async def _check_user(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who asks: the user whose token it is, or, where there are no users, whoever he says that he is."""
-        request["actor"] = printable(request.headers.get("X-Author", "")[:200]).strip()
-        if self._users and request.path not in FREE:
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            token = given.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
-            right = [name for name, known in self._users.items() if hmac.compare_digest(token, known.encode())]
-            if not right:
-                answer = problem(
-                    401, "unauthorized", "the release API wants `Authorization: Bearer TOKEN` of one of its users"
-                )
-                answer.headers["WWW-Authenticate"] = "Bearer"
-                return answer
-            request["actor"] = right[0]
+        if self._users and request.path not in FREE and not actor_of(request, self._users):
+            detail = "the release API wants `Authorization: Bearer TOKEN` of one of its users"
+            answer = problem(401, "unauthorized", detail)
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            return answer
         return await handler(request)
 
 
