@@ -63,16 +63,9 @@ class Mesh:
 
     async def not_knowing(self, service: str, address: str, sidecars: Collection[str]) -> list[str]:
         """Who routes to a service and does not know an instance of it as healthy, as admin addresses. Raises MeshError."""
-        return await self._who(service, address, sidecars, wants=True)
-
-    async def still_knowing(self, service: str, address: str, sidecars: Collection[str]) -> list[str]:
-        """Who would still send requests to an instance. Raises MeshError."""
-        return await self._who(service, address, sidecars, wants=False)
-
-    async def _who(self, service: str, address: str, sidecars: Collection[str], wants: bool) -> list[str]:
         asked = list(dict.fromkeys((*self.gateways, *self.sidecars, *sidecars)))
         found = await asyncio.gather(*(self._knows(admin, service, address) for admin in asked))
-        return [admin for admin, knows in zip(asked, found, strict=True) if knows is not None and knows is not wants]
+        return [admin for admin, knows in zip(asked, found, strict=True) if knows is False]
 
     async def _knows(self, admin: str, service: str, address: str) -> bool | None:
         """Whether somebody would send requests to an instance; None: he does not route to its service."""

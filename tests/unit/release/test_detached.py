@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,8 @@ from gateway.errors import GatewayError
 from gateway.release.detached import Detached, clean_environment
 
 
-def wait(condition: object) -> None:
-    """Waits until a callable returns something true."""
-    assert callable(condition)
+def wait(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
@@ -25,23 +25,23 @@ def wait(condition: object) -> None:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Detached:
+def running(tmp_path: Path) -> Iterator[Detached]:
     program = Detached(tmp_path, "app")
     program.start(["sleep", "60"], tmp_path, clean_environment())
-    yield program  # type: ignore[misc]
+    yield program
     program.signal(signal.SIGKILL)
 
 
 def test_it_is_found_again_by_whoever_looks(running: Detached, tmp_path: Path) -> None:
     again = Detached(tmp_path, "app")
     assert (again.is_running, again.was_started) == (True, True)
-    wait(lambda: (tmp_path / "app.pid").exists())
+    wait((tmp_path / "app.pid").exists)
     again.signal(signal.SIGTERM)
     wait(lambda: not again.is_running)
 
 
 def test_it_is_not_started_twice(running: Detached, tmp_path: Path) -> None:
-    wait(lambda: (tmp_path / "app.pid").exists())
+    wait((tmp_path / "app.pid").exists)
     pid = (tmp_path / "app.pid").read_text()
     Detached(tmp_path, "app").start(["sleep", "60"], tmp_path, clean_environment())
     assert (tmp_path / "app.pid").read_text() == pid
@@ -57,7 +57,7 @@ def test_it_outlives_a_killed_parent(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[3])
     program = Detached(tmp_path, "app")
     assert program.is_running
-    wait(lambda: (tmp_path / "app.pid").exists())
+    wait((tmp_path / "app.pid").exists)
     program.signal(signal.SIGKILL)
     wait(lambda: not program.is_running)
 
@@ -82,7 +82,7 @@ def test_a_command_leaves_its_exit_code_and_its_output(tmp_path: Path, script: s
 def test_what_is_killed_has_no_exit_code(tmp_path: Path) -> None:
     program = Detached(tmp_path, "run")
     program.start(["sleep", "60"], tmp_path, clean_environment(), finishes=True)
-    wait(lambda: (tmp_path / "run.pid").exists())
+    wait((tmp_path / "run.pid").exists)
     program.signal(signal.SIGKILL)
     wait(lambda: not program.is_running)
     assert (program.exit_code, program.was_started) == (None, True)

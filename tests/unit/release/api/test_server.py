@@ -175,7 +175,7 @@ async def test_a_database_that_is_away_is_a_503(bench: Bench, client: Client) ->
 
 async def test_events_tell_of_changes_and_go_on_where_they_were(bench: Bench, client: Client) -> None:
     async def events(headers: dict[str, str], names: list[str]) -> list[dict[str, Any]]:
-        found = []
+        found: list[dict[str, Any]] = []
         async with client.session.get(client.base + "/api/v1/events", headers=headers) as response:
             if not headers:
                 await client("POST", "/api/v1/orders", RUN)
