@@ -17,7 +17,16 @@ _log = logging.getLogger("gateway.control")
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 OURS = frozenset(
-    {"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_LOG_FORMAT", "GATEWAY_LOG_LEVEL", "GATEWAY_SERVER", "GATEWAY_TOKEN"}
+    {
+        "GATEWAY_COMPILE",
+        "GATEWAY_CONFIG",
+        "GATEWAY_LOG_FORMAT",
+        "GATEWAY_LOG_LEVEL",
+        "GATEWAY_RELEASE_SERVER",
+        "GATEWAY_RELEASE_TOKEN",
+        "GATEWAY_SERVER",
+        "GATEWAY_TOKEN",
+    }
 )
 """Variables that the build and the command line read: in a shell that has them for `gateway rules`, serve has them too."""
 _FOREIGN = tuple(

@@ -83,7 +83,9 @@ class Cycle:
 
     async def deploy_gray(self) -> int:
         """Step 2. Returns the number of the order."""
-        self._step(2, "Gray A and gray C are deployed beside them", "There is no gray B. No request is routed to them yet:")
+        self._step(
+            2, "Gray A and gray C are deployed beside them", "There is no gray B. No request is routed to them yet:"
+        )
         order = await self._environment.run("new prices", "a", "c")
         if self._kills_server:
             await self._environment.wait_until("the first gray instance", self._is_any_gray)
@@ -125,7 +127,9 @@ class Cycle:
         self._progress("waiting until all instances are registered again")
         began = perf_counter()
         await self._environment.restart_registry()
-        self._say(f"    all instances were registered again after {perf_counter() - began:.1f} s; in the meantime, and now:")
+        self._say(
+            f"    all instances were registered again after {perf_counter() - began:.1f} s; in the meantime, and now:"
+        )
         await self._try("?group=gray")
         await self._try("")
 

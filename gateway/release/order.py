@@ -170,7 +170,7 @@ class Order(BaseModel):
         """What comes after what is done now."""
         now = {task.place for task in self.current()}
         left = [task for task in self.tasks if task.state is State.INIT and task.place not in now]
-        return "" if not left else f"{left[0].stage}: {left[0].kind}"
+        return "" if not left else f"{left[0].kind} (stage {left[0].stage})"
 
     def _take_back(self) -> list[str]:
         """What an abort would do now."""

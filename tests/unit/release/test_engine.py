@@ -36,7 +36,7 @@ async def test_a_train_is_one_job_an_application_and_one_for_what_is_done_once(t
             "a": ["gray", "production", "cleanup"],
             "train": ["gray", "production", "cleanup"],
         }
-        assert order.view()["next"] == "production: deploy"
+        assert order.view()["next"] == "deploy (stage production)"
         assert order.view()["take_back"] == ["close lane demo/gray", "a in gray: remove", "c in gray: remove"]
 
 
