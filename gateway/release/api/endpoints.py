@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -360,13 +361,19 @@ class Api:
         """Lines of the audit log as server-sent events, and an `order` whenever one changes; `Last-Event-ID` goes on."""
         given = request.headers.get("Last-Event-ID", "")
         after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else None
-        store, ledger = self._releases.store, self._releases.ledger
+        store = self._releases.store
         if after is None:
             after = 0
             while lines := await store.audit(after):
                 after = lines[-1].id
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
+        with suppress(ConnectionError):  # whoever listened has gone
+            await self._stream(stream, after)
+        return stream
+
+    async def _stream(self, stream: web.StreamResponse, after: int) -> None:
+        store, ledger = self._releases.store, self._releases.ledger
         seen: dict[int, int] = {}
         while not self._closing.is_set():
             heard = ledger.heard()
@@ -383,7 +390,6 @@ class Api:
                 wait.cancel()
             if not ready:
                 await stream.write(b": nothing new\n\n")
-        return stream
 
     async def _find(self, number: int) -> Order:
         order = self._releases.ledger.active.get(number) or await self._releases.store.order(number)
