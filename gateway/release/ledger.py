@@ -70,7 +70,9 @@ class Ledger:
                 state = "RUNNING"
                 fresh.ended_at = self.now()
             change.environments = [
-                self._hold(name, state=state) for name in fresh.environments if name not in change.forgotten
+                self._hold(name, state=state)
+                for name in fresh.environments
+                if name in self.holds and name not in change.forgotten  # one that was forgotten stays so
             ]
             await self.store.write(change)
             self._keep(fresh, change.environments)

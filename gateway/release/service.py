@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.release.actions import Actions
 from gateway.release.catalog import Catalog, load_catalog
 from gateway.release.engine import Engine
@@ -58,6 +58,7 @@ class Releases:
         self._targets: dict[str, Target] = dict(self._processes) if targets is None else targets
         self.engine = Engine(self.ledger, STEPS, self.world, partial(abandon, self.runs))
         self._stack = AsyncExitStack()
+        self._records: tuple[int, list[VersionRecord]] | None = None
         self._catalog: tuple[frozenset[tuple[str, int, int]], Catalog] | None = None
 
     @property
@@ -134,7 +135,13 @@ class Releases:
 
     async def world(self, order: Order) -> World:
         """What the steps of an order look at. Raises GatewayError."""
-        catalog = self.catalog()
+        try:
+            catalog = self.catalog()
+        except ConfigError:
+            # Somebody is at work on the files: nothing new begins, and what is under way goes on by those before.
+            if self._catalog is None:
+                raise
+            catalog = self._catalog[1]
         targets: dict[str, Target] = {}
         for name in order.environments:
             entry = catalog.environments.get(name)
@@ -157,8 +164,11 @@ class Releases:
 
     async def current(self, besides: int | None = None) -> dict[tuple[str, str], VersionRecord]:
         """What runs, by environment and application, by the newest order but one. Raises StoreError."""
+        generation = self.store.generation
+        if self._records is None or self._records[0] != generation:
+            self._records = generation, await self.store.versions()
         found: dict[tuple[str, str], VersionRecord] = {}
-        for record in await self.store.versions():
+        for record in self._records[1]:
             if record.order != besides:
                 found.setdefault((record.environment, record.application), record)
         return {place: record for place, record in found.items() if record.version is not None}

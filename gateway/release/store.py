@@ -139,6 +139,8 @@ class Store:
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self._folder = folder
         self._url = url
+        self.generation = 0
+        """Counts the changes of versions, by this server."""
         self._thread = ThreadPoolExecutor(1, "release-store")
         self._engine: sa.Engine | None = None
 
@@ -197,6 +199,7 @@ class Store:
             # Only now it is so.
             for order, number in zip(change.orders, numbers, strict=True):
                 order.id, order.revision = number, order.revision + 1
+            self.generation += bool(change.versions or change.forgotten)
 
         await self._run(work)
 

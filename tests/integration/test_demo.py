@@ -28,10 +28,10 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-async def test_the_whole_cycle_and_then_ctrl_c(tmp_path: Path) -> None:
+async def test_the_whole_cycle_the_release_server_killed_in_it_and_then_ctrl_c(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     demo = Program(tmp_path)
-    await demo.start("demo", "--keep", str(folder))
+    await demo.start("demo", "--keep", str(folder), "--kill-release-server")
     try:
         await until(
             lambda: "Press Ctrl-C to stop everything." in demo.log.read_text() or demo.has_ended, "the end", timeout=120

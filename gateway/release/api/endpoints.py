@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from gateway.admin.endpoints import JSON
+from gateway.admin.endpoints import taking
 from gateway.errors import GatewayError
 from gateway.printable import printable
 from gateway.release.api import bodies
@@ -23,7 +24,6 @@ from gateway.release.order import Order
 from gateway.release.plan import Wish
 from gateway.release.service import Releases
 from gateway.release.steps.commands import command_of
-from gateway.web.bodies import check_type, read_body
 from gateway.web.problems import Rejected, shown
 from gateway.web.work import Work
 
@@ -239,18 +239,15 @@ class Api:
         ]
         for item in self.table:
             path = item.path.replace("{order}", "{order:[0-9]{1,15}}")
-            found.append(web.route(item.method, path, self._handler(item)))
+            found.append(web.route(item.method, path, taking(self._work, self._handler(item), MAX_BODY)))
         return found
 
     def close(self) -> None:
         """Ends streams."""
         self._closing.set()
 
-    def _handler(self, item: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
-            check_type(request, JSON)
-            content = await read_body(request, MAX_BODY)
-            body = await self._work.json(content) if content else None
+    def _handler(self, item: Endpoint) -> Callable[[web.Request, Any], Awaitable[web.Response]]:
+        async def handle(request: web.Request, body: Any) -> web.Response:
             found = None if item.takes is None else _checked(item.takes, body)
             answer: web.Response = await item.handler(_Call(request, found, self._releases.config.settings.users))
             return answer
@@ -364,13 +361,19 @@ class Api:
         """Lines of the audit log as server-sent events, and an `order` whenever one changes; `Last-Event-ID` goes on."""
         given = request.headers.get("Last-Event-ID", "")
         after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else None
-        store, ledger = self._releases.store, self._releases.ledger
+        store = self._releases.store
         if after is None:
             after = 0
             while lines := await store.audit(after):
                 after = lines[-1].id
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
+        with suppress(ConnectionError):  # whoever listened has gone
+            await self._stream(stream, after)
+        return stream
+
+    async def _stream(self, stream: web.StreamResponse, after: int) -> None:
+        store, ledger = self._releases.store, self._releases.ledger
         seen: dict[int, int] = {}
         while not self._closing.is_set():
             heard = ledger.heard()
@@ -387,7 +390,6 @@ class Api:
                 wait.cancel()
             if not ready:
                 await stream.write(b": nothing new\n\n")
-        return stream
 
     async def _find(self, number: int) -> Order:
         order = self._releases.ledger.active.get(number) or await self._releases.store.order(number)

@@ -149,12 +149,15 @@ class Instance:
         return False
 
     def forget(self, logs: Path) -> None:
-        """Removes what was kept of it, but for its logs."""
-        logs.mkdir(parents=True, exist_ok=True)
-        for part in (self.app, self.sidecar):
-            if part.log.exists():
-                shutil.move(part.log, logs / f"{self.id}.{part.log.name}")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Removes what was kept of it, but for its logs. Raises GatewayError."""
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+            for part in (self.app, self.sidecar):
+                if part.log.exists():
+                    part.log.replace(logs / f"{self.id}.{part.log.name}")
+            shutil.rmtree(self.folder)
+        except OSError as error:
+            raise GatewayError(f"cannot remove {self.folder}: {error.strerror or error}") from error
 
 
 def folder_of(image: str) -> str:

@@ -331,4 +331,7 @@ class ProcessesTarget:
         return (place.environment, place.application), site
 
     def _note_revision(self, item: Instance) -> None:
-        write_file(item.folder / "revision", item.revision.name)
+        try:
+            write_file(item.folder / "revision", item.revision.name)
+        except OSError as error:
+            raise GatewayError(f"cannot write to {item.folder}: {error.strerror or error}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import ConfigError
 from gateway.release.actions import NotAllowed
 from gateway.release.ledger import Conflict, Locked
 from gateway.release.states import NotNow, State
@@ -347,6 +348,62 @@ async def test_undo_brings_an_earlier_version_back(tmp_path: Path) -> None:
         assert bench.target.running() == {"prod a": ["1"]}
         with pytest.raises(Exception, match=r"a has no version 9 in prod to go back to \(it had: 1, 2, 3\)"):
             await bench.server.undo("a", "prod", "9", "alice", "errors")
+
+
+@pytest.mark.parametrize("on_failure", ["ask", "abort"])
+async def test_a_verification_that_fails_asks_or_takes_everything_back(tmp_path: Path, on_failure: str) -> None:
+    probe = f"      - verify: {{probes: [{{path: /}}], on_failure: {on_failure}}}\n"
+    workflow = WORKFLOW.replace("action: open}\n", "action: open}\n" + probe)
+    async with Bench(tmp_path, {"workflows/release.yaml": workflow}) as bench:
+        order = await bench.drive(await bench.run(a="1"))  # nobody listens at the entry
+        assert task_of(order, "verify").message.startswith(
+            "20 of 20 requests to / were not as they should be; the first: no"
+        )
+        if on_failure == "ask":
+            assert (order.state, bench.target.running(), bench.mesh.is_open) == (State.FAILED, {"gray a": ["1"]}, True)
+        else:
+            assert (order.state, bench.target.running(), bench.mesh.is_open) == (State.CANCELED, {}, False)
+
+
+async def test_a_pause_ends_by_itself_or_by_a_person(tmp_path: Path) -> None:
+    for step in ("pause: {duration: 10m}", "pause:"):
+        workflow = f"stages:\n  - name: only\n    steps:\n      - {step}\n"
+        async with Bench(tmp_path / step[:7], {"workflows/release.yaml": workflow}) as bench:
+            number = await bench.run(a="1")
+            assert task_of(await bench.drive(number), "pause").state is State.SUSPENDED
+            if "duration" in step:
+                bench.clock += 601
+            else:
+                await bench.server.actions.promote(number, "alice", "go on")
+            await bench.server.engine.look(number)
+            assert (await bench.drive(number)).state is State.SUCCESS
+
+
+async def test_cleanup_may_forget_the_environment_too(tmp_path: Path) -> None:
+    workflow = WORKFLOW.replace(
+        "- cleanup: {environment: gray}", "- cleanup: {environment: gray, and_environment: true}"
+    )
+    async with Bench(tmp_path, {"workflows/release.yaml": workflow}) as bench:
+        assert (await bench.settle(await bench.run(a="1"))).state is State.SUCCESS
+        assert [item["state"] for item in bench.server.describe_environments()] == ["NEW", "RUNNING"]
+        assert {item.environment for item in await bench.store.versions()} == {"prod"}
+
+
+async def test_a_lane_opens_at_its_percentage(tmp_path: Path) -> None:
+    workflow = WORKFLOW.replace("lane: gray, action: open}", "lane: gray, action: open, percent: 20}")
+    async with Bench(tmp_path, {"workflows/release.yaml": workflow}) as bench:
+        bench.mesh.percent = 5.0
+        await bench.drive(await bench.run(a="1"))
+        assert (bench.mesh.is_open, bench.mesh.percent) == (True, 20.0)
+
+
+async def test_files_that_somebody_works_on_do_not_stop_what_is_under_way(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        number = await bench.run(a="1")
+        (bench.config.files / "workflows" / "release.yaml").write_text("stages: [\n")
+        assert (await bench.settle(number)).state is State.SUCCESS
+        with pytest.raises(ConfigError):
+            await bench.run(a="2")
 
 
 async def test_every_action_is_in_the_audit_log_with_who_and_why(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import GatewayError
 from gateway.release.detached import clean_environment
 from gateway.release.settings import ProcessesTargetSettings
 from gateway.release.targets import processes
@@ -151,3 +153,21 @@ async def test_with_keep_running_false_nothing_is_left_and_everything_comes_back
     await until(second, lambda seen: seen == [("1", Phase.READY)])
     assert (await second.observe(PLACE))[0].restarts == 0
     await second.close()
+
+
+async def test_on_a_full_disk_nothing_is_started_and_it_is_said(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(processes, "write_file", full)
+    with pytest.raises(GatewayError, match=r"cannot write .*/site\.json: No space left on device"):
+        await target.apply(PLACE, revision("1"), 1)
+    assert await target.observe(PLACE) == ()
+    monkeypatch.undo()
+
+
+async def test_a_revision_that_was_never_applied_is_not_scaled(target: Target) -> None:
+    with pytest.raises(GatewayError, match="revision 9 of shop was never applied in prod"):
+        await target.scale(PLACE, "9", 1)
