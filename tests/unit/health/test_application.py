@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Self
 
 import pytest
 
@@ -83,7 +84,7 @@ class Watched:
             self.changes.append,
         )
 
-    async def __aenter__(self) -> Watched:
+    async def __aenter__(self) -> Self:
         self.watch.start()
         return self
 
