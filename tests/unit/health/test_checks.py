@@ -202,17 +202,17 @@ async def server() -> AsyncIterator[tuple[Server, Instance]]:
     await runner.cleanup()
 
 
-async def well(instance: Instance, path: str = "/health?deep=1", timeout: float = 30.0, **fields: str) -> bool:
+async def well(instance: Instance, path: str = "/health?deep=1", timeout: float = 30.0, hop: str = "") -> bool:
     session = new_session()
     try:
-        return await answers_well(session, "orders", instance, path, timeout, None, fields)
+        return await answers_well(session, "orders", instance, path, timeout, None, {"X-Gray-Hop": hop})
     finally:
         await session.close()
 
 
 async def test_an_instance_is_asked_for_the_path_by_the_services_name(server: tuple[Server, Instance]) -> None:
     asked, instance = server
-    assert await well(instance, **{"X-Gray-Hop": "gray"})
+    assert await well(instance, hop="gray")
     assert asked.requests == [("GET", "/health?deep=1", "orders", "gateway-check", "gray")]
 
 

@@ -100,7 +100,7 @@ async def test_every_call_is_passed_on_as_it_is(call: str) -> None:
 
             return noted
 
-    known = KnownRegistration(Noting())  # type: ignore[arg-type]
+    known = KnownRegistration(Noting())
     await getattr(known, call)(ME)
     assert told == [(call, ME)]
     assert known.age is not None

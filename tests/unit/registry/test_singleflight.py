@@ -6,6 +6,7 @@ import asyncio
 import gc
 
 from gateway.registry.singleflight import SingleFlight
+from tests.support.wait import until
 
 
 class Work:
@@ -61,8 +62,6 @@ async def test_what_nobody_waits_for_any_more_fails_without_a_word() -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         gate.set()
-        while joint.is_running:
-            await asyncio.sleep(0)
-        del joint, work
-        gc.collect()
+        await until(lambda: not joint.is_running)  # noqa: B023
+    gc.collect()
     assert complaints == []
