@@ -32,7 +32,7 @@ def test_a_label_that_is_no_text_is_no_label() -> None:
 def skipped(host: Any = "10.0.0.1", port: Any = 80, weight: Any = 1, metadata: Any = None, labels: Any = ()) -> str:
     """Why a record is left out, empty if it is an instance."""
     records = Records(TagReader())
-    records.add(host, port, weight, metadata, True, True, labels)
+    records.add(host, port, weight, metadata, True, True, labels=labels)
     listing = records.listing()
     assert len(listing.instances) + sum(listing.skipped.values()) == 1
     return next(iter(listing.skipped), "")
