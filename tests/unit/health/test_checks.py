@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from gateway.health import checks
-from gateway.health.checks import Checks, new_session, responds_well
+from gateway.health.checks import Checks, answers_well, new_session
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
 from tests.support.wait import until
@@ -62,7 +62,7 @@ class Setup:
 @pytest.fixture
 async def setup(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setup]:
     network = Asked()
-    monkeypatch.setattr(checks, "responds_well", network)
+    monkeypatch.setattr(checks, "answers_well", network)
     setup = Setup(network)
     yield setup
     await setup.checks.close()
@@ -202,18 +202,17 @@ async def server() -> AsyncIterator[tuple[Server, Instance]]:
     await runner.cleanup()
 
 
-async def well(instance: Instance, path: str = "/health?deep=1", timeout: float = 30.0, **fields: str) -> bool:
+async def well(instance: Instance, path: str = "/health?deep=1", timeout: float = 30.0, hop: str = "") -> bool:
     session = new_session()
     try:
-        return await responds_well(session, "orders", instance, path, timeout=timeout, tls=None, fields=fields)
+        return await answers_well(session, "orders", instance, path, timeout, None, {"X-Gray-Hop": hop})
     finally:
         await session.close()
 
 
 async def test_an_instance_is_asked_for_the_path_by_the_services_name(server: tuple[Server, Instance]) -> None:
     asked, instance = server
-    fields: dict[str, Any] = {"X-Gray-Hop": "gray"}
-    assert await well(instance, **fields)
+    assert await well(instance, hop="gray")
     assert asked.requests == [("GET", "/health?deep=1", "orders", "gateway-check", "gray")]
 
 

@@ -45,27 +45,23 @@ async def test_a_failure_is_everybodys_and_the_next_tries_again() -> None:
     assert await joint.run(work.do) == 2
 
 
-async def abandoned(error: BaseException) -> None:
-    """Work whose only client gives up before it fails."""
-    flight, gate = SingleFlight[int](), asyncio.Event()
-
-    async def work() -> int:
-        await gate.wait()
-        raise error
-
-    waiting = asyncio.create_task(flight.run(work))
-    await until(lambda: flight.is_running)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    gate.set()
-    await until(lambda: not flight.is_running)
-
-
 async def test_what_nobody_waits_for_any_more_fails_without_a_word() -> None:
     """All who wanted it gave up; the loop is not to complain that the failure was never looked at, nor of a cancellation."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     for error in (ValueError("no"), asyncio.CancelledError()):
-        await abandoned(error)
-        gc.collect()
+        joint, gate = SingleFlight[int](), asyncio.Event()
+
+        async def work(gate: asyncio.Event = gate, error: BaseException = error) -> int:
+            await gate.wait()
+            raise error
+
+        waiting = asyncio.create_task(joint.run(work))
+        await asyncio.sleep(0)
+        assert joint.is_running
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        gate.set()
+        await until(lambda: not joint.is_running)  # noqa: B023
+    gc.collect()
     assert complaints == []
