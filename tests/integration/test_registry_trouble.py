@@ -243,7 +243,7 @@ async def test_a_sidecar_says_what_is_known_of_its_registration(scene: Scene, or
         shown.folder.mkdir()
         await shown.start("registry", "status", "--server", f"127.0.0.1:{admin}")
         assert await shown.wait() == 0
-        assert "unknown, heard" in shown.log.read_text()
+        assert "unknown, reported" in shown.log.read_text()
 
         await scene.start_registry()
         assert (await status("registered"))[:2] == (True, ["nacos"])
