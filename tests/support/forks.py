@@ -18,6 +18,7 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import resource
 import runpy
 import select
@@ -33,23 +34,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-LOADED: Final = (
-    "gateway.app.entry",
-    "gateway.app.sidecar",
-    "gateway.app.worker",
-    "gateway.cli.registry.serve",
-    "gateway.cli.demo",
-    "gateway.cli.explain",
-    "gateway.cli.registry.list",
-    "gateway.cli.registry.status",
-    "gateway.cli.registry.watch",
-    "gateway.cli.serve",
-    "gateway.cli.sidecar",
-    "gateway.registry.embedded.server",
-    "gateway.registry.nacos",
-    "gateway.registry.consul",
-    "uvloop",
-)
+import gateway
+
+RUN: Final = ("gateway.__main__", "gateway.app.worker_process", "gateway.demo.service")
+"""What runs as soon as it is loaded, or is loaded anew to be run."""
+LATE: Final = ("consul", "uvloop")
+"""Libraries that modules load only when they need them."""
 SEQUENCED: Final = socket.SOCK_SEQPACKET
 HIGH: Final = 500
 """Open files that a process did not ask for have numbers from here on: those it names are low."""
@@ -174,8 +164,10 @@ def number_of(stack: contextlib.ExitStack, stream: int | IO[Any] | None, own: in
 def _serve(path: str) -> tuple[dict[str, Any], list[int]] | None:
     """Forks until the lifeline ends, in which case it is None; in a process that is to become another it is what was asked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
-    for module in LOADED:
-        importlib.import_module(module)
+    modules = [module.name for module in pkgutil.walk_packages(gateway.__path__, "gateway.")]
+    for name in (*modules, *LATE):
+        if name not in RUN:
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers end unnoticed
