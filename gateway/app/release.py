@@ -22,22 +22,22 @@ class ReleaseProgram:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stack = AsyncExitStack()
 
-    async def start(self, sockets: Sockets) -> None:
-        """Raises GatewayError where it cannot."""
+    async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
+        """See Program."""
         config = load_release(self._path)
         settings = config.settings
+        parts.callback(sockets.release)
         await sockets.open("release serve", ("listen",))
         sock = sockets.one_of("listen", settings.listen.host, settings.listen.port)
         # One server a state: two would start everything twice.
         releases = Releases(config)
-        self._stack.enter_context(releases.alone())
-        await self._stack.enter_async_context(releases)
+        parts.enter_context(releases.alone())
+        await parts.enter_async_context(releases)
         server = ReleaseServer(releases)
         await sockets.wait_ready(list)
         await server.start(sock)
-        self._stack.push_async_callback(server.close)
+        parts.push_async_callback(server.close)
         if not settings.users and settings.listen.host not in ("127.0.0.1", "::1", "localhost"):
             _log.warning("the release API on %s obeys whoever reaches it: set users", settings.listen)
         _log.info(
@@ -53,10 +53,6 @@ class ReleaseProgram:
         raise StartError(
             "a release server does not hand over: end it, and start the next; everything else goes on meanwhile"
         )
-
-    async def stop(self) -> None:
-        """Closes. What was deployed goes on."""
-        await self._stack.aclose()
 
     async def reload(self) -> None:
         """The files are read anew for whatever they are needed for."""

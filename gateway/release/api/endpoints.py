@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from gateway.admin.endpoints import taking
+from gateway.admin.endpoints import JSON
 from gateway.errors import GatewayError
 from gateway.printable import printable
 from gateway.release.api import bodies
@@ -24,6 +24,7 @@ from gateway.release.order import Order
 from gateway.release.plan import Wish
 from gateway.release.service import Releases
 from gateway.release.steps.commands import command_of
+from gateway.web.bodies import check_type, read_body
 from gateway.web.problems import Rejected, shown
 from gateway.web.work import Work
 
@@ -239,15 +240,18 @@ class Api:
         ]
         for item in self.table:
             path = item.path.replace("{order}", "{order:[0-9]{1,15}}")
-            found.append(web.route(item.method, path, taking(self._work, self._handler(item), MAX_BODY)))
+            found.append(web.route(item.method, path, self._handler(item)))
         return found
 
     def close(self) -> None:
         """Ends streams."""
         self._closing.set()
 
-    def _handler(self, item: Endpoint) -> Callable[[web.Request, Any], Awaitable[web.Response]]:
-        async def handle(request: web.Request, body: Any) -> web.Response:
+    def _handler(self, item: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            check_type(request, JSON)
+            content = await read_body(request, MAX_BODY)
+            body = await self._work.json(content) if content else None
             found = None if item.takes is None else _checked(item.takes, body)
             answer: web.Response = await item.handler(_Call(request, found, self._releases.config.settings.users))
             return answer

@@ -86,7 +86,7 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except Rejected as rejected:
-        return rejected.answer()
+        return rejected.response()
     except ConfigError as error:
         errors = [asdict(item) for item in error.problems[:MOST_ERRORS]]
         return problem(422, "bad_files", "\n".join(str(item) for item in error.problems[:MOST_ERRORS]), errors=errors)

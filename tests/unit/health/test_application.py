@@ -80,7 +80,6 @@ class Watched:
             "orders",
             Instance("127.0.0.1", application.port),
             AppCheckSettings.model_validate({"interval": "2ms", "timeout": "30s", **settings}),
-            None,
             self.changes.append,
         )
 
@@ -92,10 +91,10 @@ class Watched:
         await self.watch.close()
 
 
-async def test_until_it_was_asked_it_is_not_up(application: Application) -> None:
+async def test_until_it_was_checked_it_is_not_up(application: Application) -> None:
     watched = Watched(application)
-    assert (watched.watch.is_up, watched.watch.was_asked) == (False, False)
-    assert watched.watch.reason == f"the application at 127.0.0.1:{application.port} has not been asked yet"
+    assert (watched.watch.is_up, watched.watch.was_checked) == (False, False)
+    assert watched.watch.reason == f"the application at 127.0.0.1:{application.port} has not been checked yet"
     await watched.watch.close()
 
 
@@ -103,7 +102,7 @@ async def test_one_that_accepts_connections_is_up_and_that_is_told_once(applicat
     async with Watched(application) as watched:
         await until(lambda: watched.watch.is_up)
         await until(lambda: application.connections > 5)
-        assert (watched.changes, watched.watch.reason, watched.watch.was_asked) == ([True], "", True)
+        assert (watched.changes, watched.watch.reason, watched.watch.was_checked) == ([True], "", True)
         assert application.heads == []
 
 
@@ -139,6 +138,6 @@ async def test_one_that_starts_with_a_bad_response_says_why_it_is_not_up(applica
     application.statuses = [b"503 Busy"]
     async with Watched(application, path="/health", failures=3) as watched:
         address = f"127.0.0.1:{application.port}"
-        await until(lambda: watched.watch.was_asked)
+        await until(lambda: watched.watch.was_checked)
         await until(lambda: watched.watch.reason == f"the application at {address} does not answer /health well")
         assert (watched.watch.is_up, watched.changes) == (False, [])

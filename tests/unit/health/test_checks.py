@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from gateway.health import checks
-from gateway.health.checks import Checks, answers_well, new_session
+from gateway.health.checks import Checks, new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
 from tests.support.wait import until
@@ -62,7 +62,7 @@ class Setup:
 @pytest.fixture
 async def setup(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setup]:
     network = Asked()
-    monkeypatch.setattr(checks, "answers_well", network)
+    monkeypatch.setattr(checks, "responds_well", network)
     setup = Setup(network)
     yield setup
     await setup.checks.close()
@@ -205,7 +205,7 @@ async def server() -> AsyncIterator[tuple[Server, Instance]]:
 async def well(instance: Instance, path: str = "/health?deep=1", timeout: float = 30.0, hop: str = "") -> bool:
     session = new_session()
     try:
-        return await answers_well(session, "orders", instance, path, timeout, None, {"X-Gray-Hop": hop})
+        return await responds_well(session, "orders", instance, path, timeout, None, {"X-Gray-Hop": hop})
     finally:
         await session.close()
 
