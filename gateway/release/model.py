@@ -116,7 +116,7 @@ class Orchestration(Model):
 
 
 class Parameter(Model):
-    """What `gateway release new` is told by `--set`."""
+    """The parameters that `gateway release new` takes with `--set`."""
 
     name: Key
     """How it is called."""

@@ -60,8 +60,8 @@ class Editor:
         self._note("replace", *args)
         return Change(VIEW, 7, "~ gray")
 
-    async def patch(self, *args: Any) -> Change:
-        self._note("patch", *args)
+    async def patch(self, *args: Any, what: str = "changed") -> Change:
+        self._note("patch", *args, what)
         return Change(VIEW, 7, "~ gray")
 
     async def delete(self, *args: Any) -> Change:
@@ -115,7 +115,7 @@ async def api() -> AsyncIterator[Api]:
         ("GET", LANE, None, ("view", "demo", "gray")),
         ("POST", LANES, SENT, ("create", "demo", SENT, "bob", True)),
         ("PUT", LANE, SENT, ("replace", "demo", "gray", SENT, "e0", "bob", True)),
-        ("PATCH", LANE, SENT, ("patch", "demo", "gray", SENT, "e0", "bob", True)),
+        ("PATCH", LANE, SENT, ("patch", "demo", "gray", SENT, "e0", "bob", True, "changed")),
         ("DELETE", LANE, None, ("delete", "demo", "gray", "e0", "bob", True)),
         ("POST", LANE + "/enable", {}, ("patch", "demo", "gray", {"enabled": True}, "e0", "bob", True, "enabled")),
         ("POST", LANE + "/disable", {}, ("patch", "demo", "gray", {"enabled": False}, "e0", "bob", True, "disabled")),
