@@ -7,7 +7,7 @@ from typing import Final
 
 import re2
 
-from gateway.rules.fields import HOST, METHOD, Field
+from gateway.rules.fields import Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
 from gateway.rules.names import compile_pattern, enclosed
@@ -44,8 +44,10 @@ class _Needs:
 class Column:
     """One field, and the rows that look at it. A literal is entered for a row's bit."""
 
-    def __init__(self, field: Field, draws: bool) -> None:
+    def __init__(self, field: Field, draws: bool, is_caseless: bool = False) -> None:
+        """`draws`: it is for shares. `is_caseless`: case never matters in the values."""
         self.field = field
+        self.is_caseless = is_caseless
         self.draws = draws
         self._concerned = 0
         self._not_absent = 0
@@ -117,7 +119,7 @@ class Column:
         """The sieve of the patterns; None where they are too few for one."""
         if len(self._patterns) <= SIEVE_FROM:
             return None
-        folds = self.field.folds or self.field.kind in (METHOD, HOST)
+        folds = self.field.folds or self.is_caseless
         leaves = [(enclosed(text), compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
         return build_prefilter(self.field, leaves, lambda text: _combined(text, folds))
 

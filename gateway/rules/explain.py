@@ -8,24 +8,20 @@ ask `shares`.)
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
-from gateway.http.grammar import field_pattern
 from gateway.rules.conditions import DAYS, Condition, TimeTest
 from gateway.rules.context import MatchContext
-from gateway.rules.forms import CASELESS, in_form
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import OPERATORS
-from gateway.rules.pointer import claim_pointer, find_text
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, show_spans
+from gateway.rules.sources import SOURCES, in_form
 from gateway.rules.surroundings import Surroundings
-from gateway.telemetry.baggage import member
 
 OPEN = "open"
 CLOSED = "closed"
@@ -94,12 +90,12 @@ def weigh_lane(
     rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, context: MatchContext, around: Surroundings
 ) -> LaneEvidence:
     """What one lane says of a request, as if it stood alone and were open."""
-    witness = _Witness(rules, group, lane, shares, context, around)
-    evidence = [witness.weigh(condition) for condition in lane.match]
+    weigher = _Weigher(rules, group, lane, shares, context, around)
+    evidence = [weigher.weigh(condition) for condition in lane.match]
     held = [item.held for item in evidence]
     matched = all(held) if lane.match_mode == "all" else any(held)
     if lane.paths:
-        below = witness.is_below(lane.paths)
+        below = weigher.is_below(lane.paths)
         matched = matched and below
         evidence.insert(0, ConditionEvidence(f"path is below {' or '.join(lane.paths)}", context.request.path, below))
     return LaneEvidence(group.name, lane.name, lane.tag, OPEN, lane.match_mode, tuple(evidence), matched, matched)
@@ -141,7 +137,7 @@ def _show_window(window: TimeTest) -> str:
     return " ".join(part for part in parts if part)
 
 
-class _Witness:
+class _Weigher:
     """Looks at one request for one lane."""
 
     def __init__(
@@ -210,29 +206,7 @@ class _Witness:
         return ConditionEvidence(text, value, held or kept, bucket, shown, kept and not held)
 
     def _value(self, condition: Condition) -> str | None:
-        context = self._context
-        request = context.request
-        if condition.param is not None:
-            return request.param(condition.param)
-        if condition.cookie is not None:
-            return context.cookie(condition.cookie)
-        if condition.header is not None:
-            return request.header(field_pattern(re.escape(condition.header).encode()))
-        if condition.baggage is not None:
-            return member(request.baggage, condition.baggage.encode())
-        if condition.body is not None:
-            return None if context.content is None else find_text(context.content, condition.body)
-        if condition.jwt is not None:
-            return find_text(self._around.claims(context), claim_pointer(condition.jwt))
-        return {
-            "path": request.path,
-            "method": request.method.upper(),
-            "host": request.host or None,
-            "client_ip": context.client_ip or None,
-            "service": context.service or None,
-            "caller": context.caller or None,
-            "caller_tag": context.caller_tag or None,
-        }[condition.source]
+        return SOURCES[condition.source].read(self._context, condition.name, self._around.claims)
 
     def _holds(self, condition: Condition, value: str) -> bool:
         return value_holds(condition, value, self._rules.segments)
@@ -251,7 +225,7 @@ def value_holds(condition: Condition, value: str, segments: Mapping[str, frozens
     if operator.lists:
         held = _is_one_of(source, read(value), [read(text) for text in operator.values(operand, segments, source)])
     else:
-        held = operator.holds(operand, read(value), read, test.ignore_case or source in CASELESS)
+        held = operator.holds(operand, read(value), read, test.ignore_case or SOURCES[source].is_caseless)
     return held != operator.negates
 
 

@@ -20,7 +20,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.rules.forms import check_characters, in_form
+from gateway.rules import forms
+from gateway.rules.forms import check_characters
 from gateway.rules.numbers import parse_number, show_number
 from gateway.tags import BASE, is_tag
 
@@ -136,7 +137,7 @@ def enclosed(pattern: str) -> str:
 def _check_path(text: str) -> str:
     if text == "*":
         raise ValueError("a path starts with '/'")
-    return in_form("path", text)
+    return forms.path(check_characters(text), "whole")
 
 
 def _parse_share(value: Any) -> float | list[str]:

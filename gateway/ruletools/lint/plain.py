@@ -13,6 +13,7 @@ from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.rows import rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import key_of, show_spans
+from gateway.rules.sources import SOURCES
 from gateway.ruletools.lint.findings import Finding, Knowledge
 
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -34,7 +35,7 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
         if values:
             hint = "say `exists: true` where that is meant, or leave the condition out"
             yield Finding("GR105", group.name, lane.name, "match", f"{text} holds of every value{values}", hint)
-        escaped = _escaped(leaf) if leaf.source in ("param", "baggage") else ""
+        escaped = _escaped(leaf) if leaf.source in SOURCES and SOURCES[leaf.source].is_unescaped else ""
         if escaped:
             message = f"{text}: values are decoded before they are compared"
             hint = f"write {unquote(escaped)!r}, unless what is sent has its percent sign escaped"
