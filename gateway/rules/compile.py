@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway.rules.checks import During
 from gateway.rules.columns import ADDRESS, Column
 from gateway.rules.conditions import DAYS, Condition
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.fields import TimeField
 from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
 from gateway.rules.model import Lane, LaneGroup
@@ -18,15 +19,14 @@ from gateway.rules.rows import Literal, rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares
 from gateway.rules.sources import SOURCES, in_form, values_in_form
-from gateway.rules.surroundings import Surroundings
 
 ColumnKey = tuple[str, str, bool, bool]
 """Source, name, whether case is ignored, whether it is for shares."""
 
 
-def compile_rules(rules: RuleSet, around: Surroundings) -> CompiledRules:
+def compile_rules(rules: RuleSet, environment: MatchEnvironment) -> CompiledRules:
     """Compiles rules for one place and time. Closed lanes are left out; what is left keeps its order."""
-    return _Compiler(rules, around).compile()
+    return _Compiler(rules, environment).compile()
 
 
 def is_open(group: LaneGroup, lane: Lane, now: float) -> bool:
@@ -35,10 +35,10 @@ def is_open(group: LaneGroup, lane: Lane, now: float) -> bool:
 
 
 class _Compiler:
-    def __init__(self, rules: RuleSet, around: Surroundings) -> None:
+    def __init__(self, rules: RuleSet, environment: MatchEnvironment) -> None:
         self._rules = rules
-        self._around = around
-        self._now = around.clock()
+        self._environment = environment
+        self._now = environment.clock()
         self._columns: dict[ColumnKey, Column] = {}
         self._lanes: list[CompiledLane] = []
         self._checks: list[tuple[CheckOf, ...]] = []
@@ -49,7 +49,7 @@ class _Compiler:
     def compile(self) -> CompiledRules:
         groups = self._rules.groups
         for group in groups:
-            if self._around.place.takes(group):
+            if self._environment.place.takes(group):
                 self._add_group(group)
         everything = (1 << len(self._lanes)) - 1
         columns = sorted(self._columns.values(), key=Column.worth)
@@ -62,7 +62,7 @@ class _Compiler:
             rejoining=_rejoining(groups, self._now),
             issues=tuple(self._issues.items()),
             reads_body=self._reads_body,
-            seal=self._around.seal,
+            signer=self._environment.signer,
         )
 
     def _add_group(self, group: LaneGroup) -> None:
@@ -104,7 +104,7 @@ class _Compiler:
         column = self._columns.get(key)
         if column is None:
             kind = TimeField if source == "time" else SOURCES[source].field
-            field = kind(name, folds, self._around.clock, self._around.claims)
+            field = kind(name, folds, self._environment.clock, self._environment.claims)
             column = self._columns[key] = Column(field, draws, source != "time" and SOURCES[source].is_caseless)
         return column
 

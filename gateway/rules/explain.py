@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 
 from gateway.rules.conditions import DAYS, Condition, TimeTest
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import OPERATORS
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, show_spans
 from gateway.rules.sources import SOURCES, in_form
-from gateway.rules.surroundings import Surroundings
 
 OPEN = "open"
 CLOSED = "closed"
@@ -69,17 +69,17 @@ class LaneEvidence:
         return asdict(self)
 
 
-def explain(rules: RuleSet, context: MatchContext, around: Surroundings) -> tuple[LaneEvidence, ...]:
+def explain(rules: RuleSet, context: MatchContext, environment: MatchEnvironment) -> tuple[LaneEvidence, ...]:
     """The evidence of every lane in the order in which they are tried, closed ones included."""
     found: list[LaneEvidence] = []
     has_winner = False
-    now = around.clock()
+    now = environment.clock()
     for group in rules.groups:
         shares = group.shares()
         for lane in group.lanes:
-            evidence = weigh_lane(rules, group, lane, shares, context, around)
+            evidence = weigh_lane(rules, group, lane, shares, context, environment)
             matched = evidence.matched
-            state = _state(group, lane, around, now)
+            state = _state(group, lane, environment, now)
             winner = matched and state == OPEN and not has_winner
             has_winner = has_winner or winner
             found.append(replace(evidence, state=state, winner=winner))
@@ -87,10 +87,15 @@ def explain(rules: RuleSet, context: MatchContext, around: Surroundings) -> tupl
 
 
 def weigh_lane(
-    rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, context: MatchContext, around: Surroundings
+    rules: RuleSet,
+    group: LaneGroup,
+    lane: Lane,
+    shares: GroupShares,
+    context: MatchContext,
+    environment: MatchEnvironment,
 ) -> LaneEvidence:
     """What one lane says of a request, as if it stood alone and were open."""
-    weigher = _Weigher(rules, group, lane, shares, context, around)
+    weigher = _Weigher(rules, group, lane, shares, context, environment)
     evidence = [weigher.weigh(condition) for condition in lane.match]
     held = [item.held for item in evidence]
     matched = all(held) if lane.match_mode == "all" else any(held)
@@ -101,14 +106,14 @@ def weigh_lane(
     return LaneEvidence(group.name, lane.name, lane.tag, OPEN, lane.match_mode, tuple(evidence), matched, matched)
 
 
-def _state(group: LaneGroup, lane: Lane, around: Surroundings, now: float) -> str:
+def _state(group: LaneGroup, lane: Lane, environment: MatchEnvironment, now: float) -> str:
     if not group.enabled:
         return GROUP_CLOSED
     if not lane.enabled:
         return CLOSED
     if lane.expires is not None and lane.expires.timestamp() <= now:
         return EXPIRED
-    return OPEN if around.place.takes(group) else ELSEWHERE
+    return OPEN if environment.place.takes(group) else ELSEWHERE
 
 
 def show_condition(condition: Condition) -> str:
@@ -147,14 +152,14 @@ class _Weigher:
         lane: Lane,
         shares: GroupShares,
         context: MatchContext,
-        around: Surroundings,
+        environment: MatchEnvironment,
     ) -> None:
         self._rules = rules
         self._group = group
         self._lane = lane
         self._shares = shares
         self._context = context
-        self._around = around
+        self._environment = environment
 
     def is_below(self, paths: Sequence[str]) -> bool:
         for path in paths:
@@ -172,7 +177,7 @@ class _Weigher:
                 return ConditionEvidence(text, None, not held[0], members=members)
             return ConditionEvidence(text, None, all(held) if condition.all is not None else any(held), members=members)
         if condition.time is not None:
-            now = self._around.clock()
+            now = self._environment.clock()
             shown = datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
             return ConditionEvidence(text, shown, _is_within(condition.time, now))
         test = condition.test
@@ -191,11 +196,11 @@ class _Weigher:
     def _draw(self, condition: Condition, text: str, value: str | None) -> ConditionEvidence:
         spans: Spans = self._shares.spans_of(self._lane.name, condition)
         shown = tuple(show_spans(spans))
-        seal = self._around.seal
+        signer = self._environment.signer
         kept = (
             self._lane.sticky is not None
-            and seal is not None
-            and seal.lane_of(self._context) == f"{self._group.name}/{self._lane.name}"
+            and signer is not None
+            and signer.lane_of(self._context) == f"{self._group.name}/{self._lane.name}"
         )
         if value is None:
             return ConditionEvidence(text, None, kept, share=shown, kept=kept)
@@ -206,7 +211,7 @@ class _Weigher:
         return ConditionEvidence(text, value, held or kept, bucket, shown, kept and not held)
 
     def _value(self, condition: Condition) -> str | None:
-        return SOURCES[condition.source].read(self._context, condition.name, self._around.claims)
+        return SOURCES[condition.source].read(self._context, condition.name, self._environment.claims)
 
     def _holds(self, condition: Condition, value: str) -> bool:
         return value_holds(condition, value, self._rules.segments)
