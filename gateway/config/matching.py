@@ -11,7 +11,7 @@ from gateway.settings import ServingSettings, TokenSettings
 
 
 def make_environment(settings: ServingSettings) -> MatchEnvironment:
-    """Of an entry gateway or a sidecar. Raises ValueError or OSError where a token's key cannot be read any more."""
+    """Of an entry gateway or a sidecar. Raises ValueError or OSError if a token's key cannot be read any more."""
     tokens, cookie = settings.token_settings, settings.cookie_settings
     return MatchEnvironment(
         time.time,

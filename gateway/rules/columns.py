@@ -30,7 +30,7 @@ class _Needs:
         self.kills: dict[str, int] = {}
 
     def add(self, bit: int, values: Iterable[str], negated: bool) -> bool:
-        """Enters a literal; returns False where the row has one here already that must hold: two are more than an OR."""
+        """Enters a literal; returns False if the row has one here already that must hold: two are more than an OR."""
         if not negated:
             if self.needing & bit:
                 return False
@@ -116,7 +116,7 @@ class Column:
         self._patterns[text] = self._patterns.get(text, 0) | bit
 
     def sieve(self) -> Prefilter | None:
-        """The sieve of the patterns; None where they are too few for one."""
+        """The sieve of the patterns; None if they are too few for one."""
         if len(self._patterns) <= SIEVE_FROM:
             return None
         folds = self.field.folds or self.is_caseless
@@ -158,7 +158,7 @@ class Column:
 
 
 def _combined(text: str, folds: bool) -> object:
-    """Patterns as one, or None where they cannot be (too large together, names of groups given twice)."""
+    """Patterns as one, or None if they cannot be (too large together, names of groups given twice)."""
     try:
         return compile_pattern(text, folds)
     except re2.error:

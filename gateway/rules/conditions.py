@@ -262,7 +262,7 @@ class Condition(Test):
 
     @property
     def name(self) -> str:
-        """The name of what is looked at; empty where it has none."""
+        """The name of what is looked at; empty if it has none."""
         source = self.source
         return getattr(self, source) if source in NAMED_SOURCES else ""
 

@@ -39,7 +39,7 @@ _HOSTS: Final[Mapping[Part, re.Pattern[str]]] = {
 
 
 def check_characters(text: str) -> str:
-    """Returns the text. Raises ValueError where it holds half a character: what a request says never does."""
+    """Returns the text. Raises ValueError if it holds half a character: what a request says never does."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -70,7 +70,7 @@ class CompiledLane:
 
 
 class TagRules:
-    """What all lanes with one tag say together. `services`: None where one of them is not limited."""
+    """What all lanes with one tag say together. `services`: None if one of them is not limited."""
 
     __slots__ = ("services", "strict")
 

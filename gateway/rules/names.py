@@ -50,7 +50,7 @@ def check_name(text: str) -> str:
 
 
 def check_tag(text: str) -> str:
-    """Returns a lane's tag. Raises ValueError where it is none, or the reserved one."""
+    """Returns a lane's tag. Raises ValueError if it is none, or the reserved one."""
     if text == BASE:
         raise ValueError("tag 'base' is reserved: it means unmarked")
     if not is_tag(text):

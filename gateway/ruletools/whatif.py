@@ -164,20 +164,20 @@ def _recorded(data: Any) -> Recorded:
 
 
 def _text(value: Any) -> str:
-    """The value itself. Raises TypeError where it is no text."""
+    """The value itself. Raises TypeError if it is no text."""
     if not isinstance(value, str):
         raise TypeError
     return value
 
 
 def _address(text: str) -> str:
-    """The text itself. Raises ValueError where it is no address."""
+    """The text itself. Raises ValueError if it is no address."""
     ip_address(text)
     return text
 
 
 def require_records(comparison: Comparison, source: str) -> None:
-    """Raises ConfigError where nothing that was given is a request."""
+    """Raises ConfigError if nothing that was given is a request."""
     if not comparison.total:
         message = (
             'no line is a request: an access log in JSON is wanted, or {"method": "GET", "url": "/A/a?group=gray"}'

@@ -31,7 +31,7 @@ _ADDRESSES: Final = 1 << 32
 
 
 def why_impossible(facts: Iterable[Fact], segments: Segments, now: float) -> str:
-    """Why no request can be as all facts want it, `now` or later; empty where that is not proved."""
+    """Why no request can be as all facts want it, `now` or later; empty if that is not proved."""
     by_field: dict[tuple[str, str], list[Fact]] = {}
     for fact in facts:
         by_field.setdefault((fact.source, fact.name), []).append(fact)
@@ -147,7 +147,7 @@ def _why_no_address(wanted: Sequence[Fact], shunned: Sequence[Fact], segments: S
 
 
 def _networks(fact: Fact, segments: Segments) -> list[tuple[int, int]] | None:
-    """The addresses that a fact is about, as spans of a line; None where it is about something else."""
+    """The addresses that a fact is about, as spans of a line; None if it is about something else."""
     if fact.source != "client_ip" or fact.condition is None:
         return None
     test = fact.condition.test

@@ -101,7 +101,7 @@ def satisfies(lane_row: LaneRow, wish: Wish, value: str) -> bool:
 
 
 def finite_values(lane_row: LaneRow, wish: Wish) -> list[str] | None:
-    """The values that are left, where only so many can be; None where they cannot be listed."""
+    """The values that are left, where only so many can be; None if they cannot be listed."""
     for condition in wish.positive:
         test = condition.test
         if condition.source == "client_ip" or test.ignore_case:
@@ -113,7 +113,7 @@ def finite_values(lane_row: LaneRow, wish: Wish) -> list[str] | None:
 
 
 def find_value(lane_row: LaneRow, wish: Wish) -> str | None:
-    """A value that satisfies a wish, or None where none was found."""
+    """A value that satisfies a wish, or None if none was found."""
     for candidate in islice(_candidates(lane_row, wish), MAX_CANDIDATES):
         if satisfies(lane_row, wish, candidate):
             return candidate
@@ -204,7 +204,7 @@ def is_below(path: str, paths: Sequence[str]) -> bool:
 
 
 def find_request(lane_rows: Sequence[LaneRow]) -> tuple[MatchContext, dict[str, Any]] | None:
-    """A request for one row, or for several at once, and how a person writes it; None where none was found."""
+    """A request for one row, or for several at once, and how a person writes it; None if none was found."""
     merged: dict[Key, list[tuple[LaneRow, Wish]]] = {}
     for lane_row in lane_rows:
         for key, wish in wishes_of(lane_row).items():

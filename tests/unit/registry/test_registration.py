@@ -65,7 +65,7 @@ async def test_it_is_registered_when_the_registry_says_so_and_not_known_to_be_wh
     assert await setup.tell("register", AWAY) == ("unknown", True)
     assert await setup.tell("register") == ("registered", True)
     assert setup.known.describe() == {"state": "registered", "age": 0.0, "reason": None}
-    assert caplog.messages == ["the registry old answers again for a 10.0.0.1:80"] * 2
+    assert caplog.messages == ["the registry old responds again for a 10.0.0.1:80"] * 2
 
 
 async def test_one_that_was_forgotten_is_being_registered(setup: Setup) -> None:
