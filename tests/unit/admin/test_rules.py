@@ -60,8 +60,8 @@ class Editor:
         self._note("replace", *args)
         return Change(VIEW, 7, "~ gray")
 
-    async def patch(self, *args: Any) -> Change:
-        self._note("patch", *args)
+    async def patch(self, *args: Any, **named: Any) -> Change:
+        self._note("patch", *args, *named.values())
         return Change(VIEW, 7, "~ gray")
 
     async def delete(self, *args: Any) -> Change:

@@ -116,4 +116,4 @@ async def test_a_registry_without_a_name_is_called_the_registry(caplog: pytest.L
         await known.register(ME)
     registrar.answer = True
     await known.register(ME)
-    assert caplog.messages == ["the registry answers again for a 10.0.0.1:80"]
+    assert caplog.messages == ["the registry responds again for a 10.0.0.1:80"]
