@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 
 from gateway.app.parts import make_routes
 from gateway.config.certificates import listener_certificates, registry_tls, upstream_tls
-from gateway.config.surroundings import make_surroundings
+from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
 from gateway.routing.routes import RouteTable
 from gateway.rules.compile import compile_rules
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 from gateway.settings import ServingSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
@@ -28,7 +28,7 @@ class Build(Generic[S]):
 
     settings: S
     rules: RuleSet
-    around: Surroundings
+    around: MatchEnvironment
     compiled: CompiledRules
     routes: RouteTable
     certificates: list[Certificate]
@@ -45,7 +45,7 @@ class Build(Generic[S]):
         Raises ConfigError if a file cannot be read any more.
         """
         try:
-            around = make_surroundings(settings)
+            around = make_environment(settings)
             tls = settings.listener_tls
             certificates = [] if tls is None else listener_certificates(tls)
             secured = upstream_tls(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.app.parts import make_reader, make_routes
 from gateway.config.load import load_gateway
-from gateway.config.surroundings import make_surroundings
+from gateway.config.matching import make_environment
 from gateway.http.head_reader import build_request
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
@@ -39,7 +39,7 @@ def explain_files(
     loaded = load_gateway(config)
     settings = loaded.settings
     draft = loaded.rules if rules is None else load_rules([rules]).rules
-    around = make_surroundings(settings)
+    around = make_environment(settings)
     compiled = compile_rules(draft, around)
     known = known_instances(settings.all_registries.values()) or {}
     services = {

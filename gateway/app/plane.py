@@ -25,8 +25,8 @@ from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 from gateway.settings import GatewaySettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
@@ -60,9 +60,9 @@ class Plane(ABC, Generic[S]):
         return RuleSet() if self._build is None else self._build.rules
 
     @property
-    def around(self) -> Surroundings:
+    def around(self) -> MatchEnvironment:
         """What conditions look at beside the request."""
-        return Surroundings(time.time) if self._build is None else self._build.around
+        return MatchEnvironment(time.time) if self._build is None else self._build.around
 
     def knows(self, service: str, tag: str) -> bool:
         """Whether a service, and (unless empty) a tag of it, are known to the registry or to the rules."""

@@ -95,7 +95,7 @@ def check_file(model: type[S], path: Path) -> Loaded[S]:
 def load_settings(
     model: type[S], path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> S:
-    """The settings alone. Raises ConfigError where they have problems, with those of the rules."""
+    """The settings alone. Raises ConfigError if they have problems, with those of the rules."""
     config = _config(model, path, overrides, environ)
     if config.settings is None or config.problems:
         return _load(config, environ, None).settings

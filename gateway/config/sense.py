@@ -89,9 +89,9 @@ def _routes(settings: GatewaySettings) -> Iterator[Finding]:
         if route.respond is not None:
             for name in ("strip_prefix", "restore_prefix", "inspect_body"):
                 if has_been_set(route, name):
-                    yield (*here, name), "nothing is forwarded where the route has an answer of its own (`respond`)"
+                    yield (*here, name), "nothing is forwarded if the route has a response of its own (`respond`)"
             if route.respond.status in (204, 205, 304) and route.respond.body:
-                yield (*here, "respond", "body"), f"an answer of {route.respond.status} has no body (RFC 9110 §6.4.1)"
+                yield (*here, "respond", "body"), f"a response of {route.respond.status} has no body (RFC 9110 §6.4.1)"
         elif route.strip_prefix and route.path == "/":
             yield (*here, "strip_prefix"), "there is nothing to take off the path '/'"
         elif not route.strip_prefix and has_been_set(route, "restore_prefix"):

@@ -27,7 +27,7 @@ S = TypeVar("S", bound=ServingSettings)
 
 @dataclass(slots=True)
 class Config(Generic[S]):
-    """What a configuration file says. `settings` is None where the file is not even that; `data` is what it says plainly."""
+    """What a configuration file says. `settings` is None if the file is not even that; `data` is what it says plainly."""
 
     path: Path
     document: Document
@@ -59,7 +59,7 @@ def read_config(
 ) -> Config[S]:
     """Reads a configuration file, with whatever is wrong in it. `variables` fill `${…}`, `environ` may have settings.
 
-    Raises ConfigError where the file cannot be read or is no YAML.
+    Raises ConfigError if the file cannot be read or is no YAML.
     """
     try:
         document = load(path, variables)

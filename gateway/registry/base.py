@@ -33,7 +33,7 @@ MOST_LEFT_OUT: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One complete answer about a service: its instances in canonical order, one per address."""
+    """One complete response about a service: its instances in canonical order, one per address."""
 
     instances: tuple[Instance, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class RegistryAdapter(Protocol):
     def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """Yields the complete list of `service` at once, then whenever it may have changed, for ever.
 
-        Raises RegistryError when the registry did not answer properly; the keeper calls `watch` again later.
+        Raises RegistryError if the registry did not respond properly; the keeper calls `watch` again later.
         Repeating an equal list is allowed (it means "still so").
         """
         ...

@@ -159,12 +159,12 @@ class EntryRouter(Router):
         if lane is None:
             return None
         _put_on(lane, decision, SOURCE_RULE)
-        seal = rules.seal
-        if lane.sticky and seal is not None:
+        signer = rules.signer
+        if lane.sticky and signer is not None:
             name = f"{lane.group}/{lane.name}"
-            if not seal.is_fresh(context, name, lane.sticky):
-                value = seal.value(name, lane.sticky)
-                decision.response_fields += self._cookie_line(request, peer, seal.name, value, lane.sticky)
+            if not signer.is_fresh(context, name, lane.sticky):
+                value = signer.value(name, lane.sticky)
+                decision.response_fields += self._cookie_line(request, peer, signer.name, value, lane.sticky)
         return lane
 
     def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:

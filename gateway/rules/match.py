@@ -70,7 +70,7 @@ class CompiledLane:
 
 
 class TagRules:
-    """What all lanes with one tag say together. `services`: None where one of them is not limited."""
+    """What all lanes with one tag say together. `services`: None if one of them is not limited."""
 
     __slots__ = ("services", "strict")
 
@@ -79,7 +79,7 @@ class TagRules:
         self.strict = strict
 
 
-class Seal(Protocol):
+class Signer(Protocol):
     """Tells whose sticky cookie a request has, and makes them."""
 
     name: str
@@ -121,7 +121,7 @@ class CompiledRules:
         "lanes",
         "open_lanes",
         "reads_body",
-        "seal",
+        "signer",
     )
 
     def __init__(
@@ -135,7 +135,7 @@ class CompiledRules:
         rejoining: Mapping[str, frozenset[str] | None],
         issues: tuple[tuple[str, int], ...] = (),
         reads_body: bool = False,
-        seal: Seal | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self.lanes = lanes
         self.issues = issues
@@ -146,7 +146,7 @@ class CompiledRules:
         self._checks = checks
         self._tags: dict[str, TagRules] = dict(tags)
         self._rejoining: dict[str, frozenset[str] | None] = dict(rejoining)
-        self.seal = seal
+        self.signer = signer
         self._all: int = (1 << len(lanes)) - 1
         self._rows_of_sticky: dict[str, int] = {}
         for row, lane in enumerate(lanes):
@@ -194,8 +194,8 @@ class CompiledRules:
 
     def _held(self, context: MatchContext) -> int:
         """The rows in whose shares a sticky cookie holds the client."""
-        seal = self.seal
-        return 0 if seal is None else self._rows_of_sticky.get(seal.lane_of(context), 0)
+        signer = self.signer
+        return 0 if signer is None else self._rows_of_sticky.get(signer.lane_of(context), 0)
 
     def holds(self, tag: str, service: str) -> bool:
         """Whether some lane with this tag may use this service's tagged instances; true of tags no lane has."""

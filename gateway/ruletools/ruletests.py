@@ -16,12 +16,12 @@ from gateway.http.content import read_content
 from gateway.http.head_reader import build_request
 from gateway.rules.compile import compile_rules
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.explain import LaneEvidence, explain
 from gateway.rules.fields import Clock
 from gateway.rules.match import CompiledRules
 from gateway.rules.names import Model, Moment
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 from gateway.rulesources.files import yaml_files
 from gateway.validation import validate
 from gateway.yaml.reading import Location, load
@@ -132,15 +132,15 @@ def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None
     return tests
 
 
-def run_tests(rules: RuleSet, tests: Sequence[PlacedTest], around: Surroundings) -> list[Outcome]:
+def run_tests(rules: RuleSet, tests: Sequence[PlacedTest], environment: MatchEnvironment) -> list[Outcome]:
     """Asks the compiled rules what the gateway would do."""
     outcomes: list[Outcome] = []
-    compiled: dict[datetime | None, tuple[Surroundings, CompiledRules]] = {}
+    compiled: dict[datetime | None, tuple[MatchEnvironment, CompiledRules]] = {}
     for placed in tests:
         wanted = placed.test.request
         context = context_of(wanted)
         if wanted.at not in compiled:
-            there = around if wanted.at is None else replace(around, clock=_standing_at(wanted.at))
+            there = environment if wanted.at is None else replace(environment, clock=_standing_at(wanted.at))
             compiled[wanted.at] = there, compile_rules(rules, there)
         there, lanes = compiled[wanted.at]
         winner = lanes.match(context)

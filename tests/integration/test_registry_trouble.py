@@ -247,6 +247,6 @@ async def test_a_sidecar_says_what_is_known_of_its_registration(scene: Scene, or
 
         await scene.start_registry()
         assert (await status("registered"))[:2] == (True, ["nacos"])
-        assert sidecar.log.read_text().count("the registry answers again for b 127.0.0.1:") == 2
+        assert sidecar.log.read_text().count("the registry responds again for b 127.0.0.1:") == 2
     finally:
         await sidecar.close()

@@ -42,14 +42,14 @@ def command(old: Path, new: Path, log: str, entry: str, output: str) -> None:
     import time
 
     from gateway.cli.failing import counted, failing
-    from gateway.rules.surroundings import Place, Surroundings
+    from gateway.rules.environment import MatchEnvironment, Place
     from gateway.ruletools.whatif import compare, read_records, require_records
 
     with failing(output):
         before, after = _load(old, new)
-        around = Surroundings(time.time, place=Place(entry))
+        environment = MatchEnvironment(time.time, place=Place(entry))
         with _opened(log) as lines:
-            found = compare(before, after, around, read_records(lines))
+            found = compare(before, after, environment, read_records(lines))
         require_records(found, "<stdin>" if log == "-" else log)
     if output == "json":
         echo_json(found.as_dict())

@@ -34,7 +34,7 @@ def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, out
 
     from gateway.cli.failing import counted, failing
     from gateway.errors import GatewayError
-    from gateway.rules.surroundings import Place, Surroundings
+    from gateway.rules.environment import MatchEnvironment, Place
     from gateway.rulesources.files import load_rules
     from gateway.ruletools.ruletests import load_tests, run_tests
 
@@ -45,8 +45,8 @@ def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, out
             raise GatewayError(f"there is no directory {folder}; name the tests: gateway rules test PATH")
         found = load_tests(tests or (folder,))
         # The claims of tokens are in the tests themselves.
-        around = Surroundings(time.time, lambda context: context.claims or {}, place=Place(entry, not sidecar))
-        outcomes = run_tests(loaded.rules, found, around)
+        environment = MatchEnvironment(time.time, lambda context: context.claims or {}, place=Place(entry, not sidecar))
+        outcomes = run_tests(loaded.rules, found, environment)
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if output == "json":
         echo_json([_as_dict(outcome) for outcome in outcomes])

@@ -164,4 +164,4 @@ def _id(registration: Registration) -> str:
 
 def _translated(error: Exception) -> RegistryError:
     reason = "auth" if type(error).__name__ in ("ACLPermissionDenied", "ACLDisabled") else "bad_response"
-    return RegistryError(reason, f"Consul answered: {str(error)[:200]}")
+    return RegistryError(reason, f"Consul responded: {str(error)[:200]}")

@@ -141,7 +141,7 @@ class _Routes:
     def route(self, fields: Fields) -> None:
         """Reads the next route."""
         if self._is_over:
-            self._losses.append(Loss(fields.place, "behind the route for everybody: never reached"))
+            self._losses.append(Loss(fields.place, "after the route for everybody: never reached"))
             return
         name = fields.text("name")
         matches = fields.children("match")
@@ -171,7 +171,7 @@ class _Routes:
         """What a route takes that is no open lane does not reach the lanes behind it."""
         taken = drafts.combined([drafts.branch_condition(branch) for branch in branches], "any")
         if drafts.NEVER in taken.leaves():
-            self._losses.append(Loss(place, "whom it takes cannot be said, so every lane behind it is imported closed"))
+            self._losses.append(Loss(place, "whom it takes cannot be said, so every lane after it is imported closed"))
             self._is_shut = True
         self._unless.append(Condition.model_validate({"not": taken}))
 
@@ -258,7 +258,7 @@ def _condition(source: str, name: str, fields: Fields, is_caseless: bool, losses
 
 
 def _cookie(pattern: str) -> tuple[str, dict[str, Any]] | None:
-    """The cookie that a pattern for the whole Cookie header looks for, and what it must be; None where it does more."""
+    """The cookie that a pattern for the whole Cookie header looks for, and what it must be; None if it does more."""
     found = _COOKIE.fullmatch(pattern)
     name = patterns.literal(found[1]) if found else None
     test = patterns.simplified(patterns.trimmed(f"^{found[2]}$")[1]) if found else {}

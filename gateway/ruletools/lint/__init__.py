@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from gateway.rules.compile import compile_rules, is_open
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.explain import weigh_lane
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.rows import rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares
-from gateway.rules.surroundings import Surroundings
 from gateway.ruletools.lint import plain
 from gateway.ruletools.lint.facts import Fact, facts_of, texts_of, ways_out
 from gateway.ruletools.lint.findings import CODES, Finding, Knowledge
@@ -37,9 +37,9 @@ MAX_ROWS: Final = 4
 Witness = tuple[MatchContext, dict[str, Any]]
 
 
-def lint(rules: RuleSet, around: Surroundings, known: Knowledge) -> list[Finding]:
+def lint(rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> list[Finding]:
     """Every finding, in the order of groups and lanes."""
-    return list(_Linter(rules, around, known).findings())
+    return list(_Linter(rules, environment, known).findings())
 
 
 @dataclass(slots=True)
@@ -71,12 +71,12 @@ class _Open:
 
 
 class _Linter:
-    def __init__(self, rules: RuleSet, around: Surroundings, known: Knowledge) -> None:
+    def __init__(self, rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> None:
         self._rules = rules
-        self._around = around
+        self._environment = environment
         self._known = known
-        self._now = around.clock()
-        self._compiled = compile_rules(rules, around)
+        self._now = environment.clock()
+        self._compiled = compile_rules(rules, environment)
         self._open: dict[tuple[str, str], _Open] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ class _Linter:
                 yield from plain.of_expiry(group, lane, self._known, self._now)
                 yield from plain.of_conditions(group, lane, self._known)
                 yield from plain.of_routes(group, lane, self._known)
-                if is_open(group, lane, self._now) and self._around.place.takes(group):
+                if is_open(group, lane, self._now) and self._environment.place.takes(group):
                     yield from self._of_rows(group, lane, shares)
         lanes = list(self._open.values())
         for index, found in enumerate(lanes):
@@ -132,7 +132,8 @@ class _Linter:
         if found is None:
             return None
         weighed = (
-            weigh_lane(self._rules, item.group, item.lane, item.whole.shares, found[0], self._around) for item in lanes
+            weigh_lane(self._rules, item.group, item.lane, item.whole.shares, found[0], self._environment)
+            for item in lanes
         )
         return found if all(evidence.matched for evidence in weighed) else None
 

@@ -60,7 +60,7 @@ class Fact:
         return OPERATORS.get(self.operator)
 
     def members(self, segments: Segments) -> frozenset[str] | None:
-        """The texts of which a value is one, or none; None where the fact is about something else."""
+        """The texts of which a value is one, or none; None if the fact is about something else."""
         entry = self._entry
         if self.condition is None or entry is None or not entry.lists or self.source == "client_ip":
             return None
@@ -107,7 +107,7 @@ def texts_of(lane_row: LaneRow) -> dict[Key, frozenset[str]]:
 
 
 def ways_out(lane_row: LaneRow, lane: Lane) -> list[list[Fact]] | None:
-    """The ways in which a request is none of a lane's, `lane_row` being one of its rows; None where they are too many."""
+    """The ways in which a request is none of a lane's, `lane_row` being one of its rows; None if they are too many."""
     try:
         rows = rows_against(lane.match, lane.match_mode)
     except TooManyRows:
@@ -119,7 +119,7 @@ def ways_out(lane_row: LaneRow, lane: Lane) -> list[list[Fact]] | None:
 
 
 def _fact_of(lane_row: LaneRow, literal: Literal) -> Fact | None:
-    """What one condition says; None where it says nothing that is certain."""
+    """What one condition says; None if it says nothing that is certain."""
     condition, negated = literal
     source = condition.source
     # A claim has one name, however it is given.

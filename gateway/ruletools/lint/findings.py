@@ -58,7 +58,7 @@ class Finding:
 class Knowledge:
     """What is known of the world: `tags` are those that instances carry, by service; None: services are not known.
 
-    `routes` are the paths routed, None where they are not known; `inspects_body` whether some route lets rules look at
+    `routes` are the paths routed, None if they are not known; `inspects_body` whether some route lets rules look at
     bodies.
     """
 

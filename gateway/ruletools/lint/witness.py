@@ -6,18 +6,15 @@ come from the conditions' own texts; nothing that was found counts before the na
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import quote
 
-from gateway.errors import ProtocolError
-from gateway.http.head_reader import build_request
 from gateway.rules.conditions import Condition
 from gateway.rules.context import MatchContext
+from gateway.rules.examples import RequestParts
 from gateway.rules.explain import value_holds
 from gateway.rules.forms import Part
 from gateway.rules.model import LaneGroup
@@ -25,6 +22,7 @@ from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Row
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, bucket_of
+from gateway.rules.sources import SOURCES
 from gateway.ruletools.lint.numbers import interval_of
 
 MAX_DRAWS: Final = 30_000
@@ -103,7 +101,7 @@ def satisfies(lane_row: LaneRow, wish: Wish, value: str) -> bool:
 
 
 def finite_values(lane_row: LaneRow, wish: Wish) -> list[str] | None:
-    """The values that are left, where only so many can be; None where they cannot be listed."""
+    """The values that are left, where only so many can be; None if they cannot be listed."""
     for condition in wish.positive:
         test = condition.test
         if condition.source == "client_ip" or test.ignore_case:
@@ -115,7 +113,7 @@ def finite_values(lane_row: LaneRow, wish: Wish) -> list[str] | None:
 
 
 def find_value(lane_row: LaneRow, wish: Wish) -> str | None:
-    """A value that satisfies a wish, or None where none was found."""
+    """A value that satisfies a wish, or None if none was found."""
     for candidate in islice(_candidates(lane_row, wish), MAX_CANDIDATES):
         if satisfies(lane_row, wish, candidate):
             return candidate
@@ -185,11 +183,9 @@ def _candidates(lane_row: LaneRow, wish: Wish) -> Iterator[str]:
             yield from interval.samples()
     starts, ends, middles = parts["start"], parts["end"], parts["inside"]
     longest = max(starts, key=len)
-    base = {"path": "/x", "client_ip": "192.0.2.1", "method": "GET", "host": "shop.example"}.get(source, "x")
-    if source == "client_ip":
-        yield from ("192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
-    if source == "method":
-        yield from ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
+    base, *others = SOURCES[source].samples
+    if others:
+        yield from (base, *others)
     for path in wish.paths:
         yield path
         yield from (path.rstrip("/") + part for part in ("/", "/x", *ends, *("/" + end for end in ends if end)))
@@ -201,10 +197,6 @@ def _candidates(lane_row: LaneRow, wish: Wish) -> Iterator[str]:
     yield from (base, "", "0", "1", "-1", base + "2", base + "3")
 
 
-_PATH: Final = "/%*!$&'()+,;=:@~"
-"""What a path may have in it as it is (RFC 3986 §3.3)."""
-
-
 def is_below(path: str, paths: Sequence[str]) -> bool:
     """Whether a path is one of these, or below one."""
     closed = path if path.endswith("/") else path + "/"
@@ -212,7 +204,7 @@ def is_below(path: str, paths: Sequence[str]) -> bool:
 
 
 def find_request(lane_rows: Sequence[LaneRow]) -> tuple[MatchContext, dict[str, Any]] | None:
-    """A request for one row, or for several at once, and how a person writes it; None where none was found."""
+    """A request for one row, or for several at once, and how a person writes it; None if none was found."""
     merged: dict[Key, list[tuple[LaneRow, Wish]]] = {}
     for lane_row in lane_rows:
         for key, wish in wishes_of(lane_row).items():
@@ -221,10 +213,10 @@ def find_request(lane_rows: Sequence[LaneRow]) -> tuple[MatchContext, dict[str, 
     for key, parts in merged.items():
         must_exist = any(wish.must_exist or wish.paths for _, wish in parts)
         if any(wish.must_be_absent for _, wish in parts):
-            if must_exist or key[0] in ("path", "method", "host", "client_ip"):
+            if must_exist or SOURCES[key[0]].is_given:
                 return None
             continue
-        if not must_exist and key[0] not in ("path", "method", "host", "client_ip"):
+        if not must_exist and not SOURCES[key[0]].is_given:
             continue
         value = next((found for one in parts for found in _shared(one, parts)), None)
         if value is None:
@@ -243,60 +235,7 @@ def _shared(one: tuple[LaneRow, Wish], parts: Sequence[tuple[LaneRow, Wish]]) ->
 
 
 def _request(values: dict[Key, str]) -> tuple[MatchContext, dict[str, Any]] | None:
-    names: dict[str, list[tuple[str, str]]] = {}
+    parts = RequestParts()
     for (source, name), value in values.items():
-        names.setdefault(source, []).append((name, value))
-
-    def only(source: str, default: str) -> str:
-        return names[source][0][1] if source in names else default
-
-    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in names.get("param", []))
-    url = f"http://{only('host', 'shop.example')}{quote(only('path', '/'), safe=_PATH)}{'?' + query if query else ''}"
-    headers = [(name, value) for name, value in names.get("header", [])]
-    for source, joint in (("cookie", "; "), ("baggage", ",")):
-        if source in names:
-            encode = (lambda text: text) if source == "cookie" else (lambda text: quote(text, safe=""))
-            headers.append((source.title(), joint.join(f"{name}={encode(value)}" for name, value in names[source])))
-    content: Any = None
-    for pointer, value in names.get("body", []):
-        content = _put(content, pointer, value)
-    claims: Any = {}
-    for name, value in names.get("jwt", []):
-        claims = _put(claims, claim_pointer(name), value)
-    try:
-        request = build_request(only("method", "GET"), url, headers)
-    except (ProtocolError, ValueError):
-        return None
-    context = MatchContext(
-        request,
-        only("client_ip", "192.0.2.1"),
-        service=only("service", ""),
-        caller=only("caller", ""),
-        caller_tag=only("caller_tag", ""),
-        content=content,
-        claims=claims,
-    )
-    shown: dict[str, Any] = {"method": request.method, "url": url, "headers": dict(headers)}
-    extra = {
-        "client_ip": only("client_ip", ""),
-        "body": json.dumps(content) if content is not None else "",
-        "claims": claims,
-        "service": context.service,
-        "caller": context.caller,
-        "caller_tag": context.caller_tag,
-    }
-    return context, {**shown, **{key: value for key, value in extra.items() if value}}
-
-
-def _put(content: Any, pointer: str, value: str) -> Any:
-    """An object in which a pointer finds a value; lists are written as objects with numbers for keys."""
-    root: Any = content if isinstance(content, dict) else {}
-    at = root
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    for part in parts[:-1]:
-        inner = at.get(part)
-        if not isinstance(inner, dict):
-            inner = at[part] = {}
-        at = inner
-    at[parts[-1]] = value
-    return root
+        SOURCES[source].put(parts, name, value)
+    return parts.build()

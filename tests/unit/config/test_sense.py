@@ -87,9 +87,9 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("A, service: a}", "A, service: billing}").replace("{a:", "{billing:") + "services: {biling: {}}", "3:20: services.biling: no route leads to a service 'biling'; did you mean 'billing'?"),
         (GATEWAY + "services: {a: {tls: {ca: ca.pem, verify: false}}}", "3:26: services.a.tls.ca: no certificate is looked at with `verify: false`"),
         ("registries: {one: {kind: static}, two: {kind: consul}}\nroutes: [{path: /A, service: a}]\nservices: {a: {registry: one}}", "3:26: services.a.registry: the static registry 'one' has no service 'a'"),
-        (GATEWAY.replace("/A, service: a", "/A, strip_prefix: true, respond: {}"), "2:35: routes.0.strip_prefix: nothing is forwarded where the route has an answer of its own (`respond`)"),
-        (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: nothing is forwarded where the route has an answer of its own (`respond`)"),
-        (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: an answer of 204 has no body (RFC 9110 §6.4.1)"),
+        (GATEWAY.replace("/A, service: a", "/A, strip_prefix: true, respond: {}"), "2:35: routes.0.strip_prefix: nothing is forwarded if the route has a response of its own (`respond`)"),
+        (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: nothing is forwarded if the route has a response of its own (`respond`)"),
+        (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: a response of 204 has no body (RFC 9110 §6.4.1)"),
         (GATEWAY.replace("/A,", "/, strip_prefix: true,"), "2:34: routes.0.strip_prefix: there is nothing to take off the path '/'"),
         (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: nothing is taken off the path without `strip_prefix: true`"),
         # One setting that leaves another nothing to do.

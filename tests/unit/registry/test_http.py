@@ -216,7 +216,7 @@ async def test_an_answer_is_not_unpacked() -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     http = RegistryHttp([f"127.0.0.1:{runner.addresses[0][1]}"])
-    with pytest.raises(RegistryError, match="answered compressed, which it was not asked for"):
+    with pytest.raises(RegistryError, match="sent a compressed response, which was not asked for"):
         await http.call("GET", "/x")
     assert asked == ["identity"]
     await http.close()

@@ -237,7 +237,7 @@ async def test_one_that_cannot_leave_says_so_and_ends(caplog: pytest.LogCaptureF
     await registrar.stop()
     me = "orders 10.0.0.1:80 (tag gray)"
     assert caplog.messages == [
-        f"{me} is not withdrawn: no answer; it will expire",
+        f"{me} is not withdrawn: no response; it will expire",
         f"{me} is not deregistered: cannot reach it; it will expire",
     ]
 

@@ -65,7 +65,7 @@ async def test_it_is_registered_when_the_registry_says_so_and_not_known_to_be_wh
     assert await setup.tell("register", AWAY) == ("unknown", True)
     assert await setup.tell("register") == ("registered", True)
     assert setup.known.describe() == {"state": "registered", "age": 0.0, "reason": None}
-    assert caplog.messages == ["the registry old answers again for a 10.0.0.1:80"] * 2
+    assert caplog.messages == ["the registry old responds again for a 10.0.0.1:80"] * 2
 
 
 async def test_one_that_was_forgotten_is_being_registered(setup: Setup) -> None:
@@ -116,4 +116,4 @@ async def test_a_registry_without_a_name_is_called_the_registry(caplog: pytest.L
         await known.register(ME)
     registrar.answer = True
     await known.register(ME)
-    assert caplog.messages == ["the registry answers again for a 10.0.0.1:80"]
+    assert caplog.messages == ["the registry responds again for a 10.0.0.1:80"]

@@ -100,7 +100,7 @@ class Entry:
         signer = CookieSigner("gray-lane", secret, lambda: NOW) if secret else None
         routes = RouteTable([Route("/A", "a", strip_prefix=True), Route("/plain", "a"), Route("/B", "unknown")])
         view = ServiceView("a", instances or (BASE, GRAY), Turns())
-        self.rules = compiled([group], seal=signer)
+        self.rules = compiled([group], signer=signer)
         networks = (ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"))
         self.router = EntryRouter(
             Snapshot(1, self.rules, routes, {"a": view}),

@@ -1,19 +1,19 @@
-"""From settings to what conditions look at beside the request."""
+"""From settings to the match environment."""
 
 from __future__ import annotations
 
 import time
 
+from gateway.rules.environment import MatchEnvironment, Place, no_claims
 from gateway.rules.fields import Claims
 from gateway.rules.signer import CookieSigner
-from gateway.rules.surroundings import Place, Surroundings, no_claims
 from gateway.settings import ServingSettings, TokenSettings
 
 
-def make_surroundings(settings: ServingSettings) -> Surroundings:
-    """Of an entry gateway or a sidecar. Raises ValueError or OSError where a token's key cannot be read any more."""
+def make_environment(settings: ServingSettings) -> MatchEnvironment:
+    """Of an entry gateway or a sidecar. Raises ValueError or OSError if a token's key cannot be read any more."""
     tokens, cookie = settings.token_settings, settings.cookie_settings
-    return Surroundings(
+    return MatchEnvironment(
         time.time,
         no_claims if tokens is None else _token_reader(tokens),
         None if cookie is None else CookieSigner(cookie.cookie, cookie.secret, time.time),
