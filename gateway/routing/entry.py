@@ -84,15 +84,13 @@ class EntryRouter(Router):
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
         routes = snapshot.routes
         route = routes.find(request.host if routes.by_host else "", request.path)
-        if (
-            route is not None
-            and route.inspect_body
-            and content is UNREAD
-            and rules.reads_body
-            and (request.body == CHUNKED or 0 < request.body <= route.inspect_body)
-        ):
-            return NeedBody(decision, route.inspect_body)
-        lane = self._mark(snapshot, request, peer, decision, "" if route is None else route.service, content)
+        seen: Any = None
+        if route is not None and route.inspect_body:
+            if content is not UNREAD:
+                seen = content
+            elif rules.reads_body and (request.body == CHUNKED or 0 < request.body <= route.inspect_body):
+                return NeedBody(decision, route.inspect_body)
+        lane = self._mark(snapshot, request, peer, decision, "" if route is None else route.service, seen)
         if route is None:
             return Refuse(decision, NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
         decision.route = route.path
@@ -147,9 +145,7 @@ class EntryRouter(Router):
                 return None
         if not rules.lanes and not rules.issues:
             return None
-        context = MatchContext(request, decision.client_ip, service=service)
-        if content is not UNREAD:
-            context.content = content
+        context = MatchContext(request, decision.client_ip, service=service, content=content)
         for name, age in rules.issues:
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"

@@ -11,6 +11,7 @@ https://devcenter.heroku.com/articles/http-request-id.
 from __future__ import annotations
 
 import re
+from binascii import hexlify
 from collections.abc import Callable
 from typing import Final
 
@@ -90,5 +91,5 @@ ID_FIELDS: Final = (
 
 def new_traceparent_line(bits: int, sampled: bool) -> bytes:
     """A `traceparent` field line from 192 random bits: 128 for the trace id, 64 for the parent id."""
-    digits = bits.to_bytes(24, "big").hex()
-    return f"traceparent: 00-{digits[:32]}-{digits[32:]}-0{1 if sampled else 0}\r\n".encode("ascii")
+    digits = hexlify(bits.to_bytes(24, "big"))
+    return b"".join((b"traceparent: 00-", digits[:32], b"-", digits[32:], b"-01\r\n" if sampled else b"-00\r\n"))
