@@ -205,7 +205,9 @@ async def server() -> AsyncIterator[tuple[Server, Instance]]:
 async def well(instance: Instance, path: str = "/health?deep=1", timeout: float = 30.0, hop: str = "") -> bool:
     session = new_session()
     try:
-        return await responds_well(session, "orders", instance, path, timeout, None, {"X-Gray-Hop": hop})
+        return await responds_well(
+            session, "orders", instance, path, timeout=timeout, tls=None, fields={"X-Gray-Hop": hop}
+        )
     finally:
         await session.close()
 

@@ -112,7 +112,7 @@ def test_malformed_chunks_say_so_and_of_that_piece_nothing_is_passed_on() -> Non
             setup.body.receive(CHUNKS[:10], b"head")
         with pytest.raises(ProtocolError) as error:
             setup.body.receive(b"5\r\nhello\r\nzz\r\n", b"" if begun else b"head")
-        assert error.value.failure.code == "bad_answer"
+        assert error.value.failure.code == "bad_response"
         assert error.value.detail.startswith("the body of the instance's response is malformed: ")
         assert (setup.body.is_begun, setup.written) == (begun, b"head" + CHUNKS[:10] if begun else b"")
 

@@ -115,7 +115,7 @@ async def test_what_is_no_response_is_502_and_closes(sent: bytes) -> None:
     assert here.written.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert b"\r\nConnection: close\r\n" in here.written
     assert case.there.is_closed
-    assert case.errors == {"bad_answer": 1}
+    assert case.errors == {"bad_response": 1}
 
 
 async def test_a_body_that_becomes_malformed_is_cut_short() -> None:
@@ -124,7 +124,7 @@ async def test_a_body_that_becomes_malformed_is_cut_short() -> None:
     here = case.send(b"zz\r\n")
     assert here.written == OK + CODED + b"\r\n5\r\nhello\r\n"
     assert here.has_written_eof or here.is_closed
-    assert case.errors == {"bad_answer": 1}
+    assert case.errors == {"bad_response": 1}
 
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
