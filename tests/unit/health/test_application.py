@@ -76,11 +76,18 @@ class Watched:
 
     def __init__(self, application: Application, **settings: object) -> None:
         self.changes: list[bool] = []
+        self.asked: list[int] = []
+        """How often the application had been asked by each change."""
+
+        def changed(is_up: bool) -> None:
+            self.changes.append(is_up)
+            self.asked.append(len(application.heads))
+
         self.watch = ApplicationWatch(
             "orders",
             Instance("127.0.0.1", application.port),
             AppCheckSettings.model_validate({"interval": "2ms", "timeout": "30s", **settings}),
-            self.changes.append,
+            changed,
         )
 
     async def __aenter__(self) -> Self:
@@ -130,8 +137,9 @@ async def test_its_path_is_asked_for_by_the_services_name(application: Applicati
 async def test_one_bad_response_takes_nobody_out_and_several_in_a_row_do(application: Application) -> None:
     application.statuses = [b"200 OK", b"500 Oops", b"500 Oops", b"200 OK", *[b"500 Oops"] * 3, b"200 OK"]
     async with Watched(application, path="/health", failures=3) as watched:
-        await until(lambda: len(application.statuses) == 1 and watched.watch.is_up)
-        assert watched.changes == [True, False, True]
+        await until(lambda: len(watched.changes) >= 3)
+    assert watched.changes == [True, False, True]
+    assert watched.asked == [1, 7, 8]
 
 
 async def test_one_that_starts_with_a_bad_response_says_why_it_is_not_up(application: Application) -> None:
