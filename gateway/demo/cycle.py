@@ -26,7 +26,7 @@ Confirm = Callable[[str], Awaitable[str]]
 class Cycle:
     """Walks the six steps in `environment`, telling each through `say`.
 
-    `confirm` agrees where the workflow waits for a person. `trouble` happens while the lane is open.
+    `confirm` agrees if the workflow waits for a person. `trouble` happens while the lane is open.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Cycle:
             return any(task["state"] == "SUSPENDED" and task["kind"] == kind for task in tasks_of(found))
 
         await environment.wait_for(order, f"order {order} to ask for {what}", asks)
-        command = f"{program_name()} release {action} --server {environment.releases.address} --reason …"
+        command = f"{program_name()} release {action} --server {environment.releases.address} --reason 'looks good'"
         asking = asyncio.ensure_future(self._confirm(command))
         try:
             while asks(await environment.releases.order(environment.session, order)):

@@ -80,7 +80,7 @@ class Detached:
     def start(
         self, command: Sequence[str], folder: Path, environment: Mapping[str, str], finishes: bool = False
     ) -> None:
-        """Starts it where it does not run. `finishes`: it ends, and its exit code counts. Raises GatewayError."""
+        """Starts it if it does not run. `finishes`: it ends, and its exit code counts. Raises GatewayError."""
         try:
             self._start(command, folder, environment, finishes)
         except OSError as error:
@@ -116,7 +116,7 @@ class Detached:
             os.close(descriptor)
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to it and all that it started, where it runs."""
+        """Sends a signal to it and all that it started, if it runs."""
         if not self.is_running:
             return
         try:

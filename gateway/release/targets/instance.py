@@ -100,7 +100,7 @@ class Instance:
         return given | {name: expand(value, given) for name, value in self.workload.environment.items()}
 
     def start_app(self, variables: Mapping[str, str], images: Path) -> None:
-        """Starts the application where it does not run. Raises GatewayError."""
+        """Starts the application if it does not run. Raises GatewayError."""
         command = [expand(word, variables) for word in self.workload.command]
         image = next(
             (images / name for name in map(folder_of, self.revision.images.values()) if (images / name).is_dir()), None
@@ -108,7 +108,7 @@ class Instance:
         self.app.start(command, image or self.folder, {**clean_environment(), **variables})
 
     def start_sidecar(self, host: str, registry: Any, drain: Mapping[str, Any], more: Mapping[str, Any]) -> None:
-        """Starts the sidecar where it does not run. Raises GatewayError."""
+        """Starts the sidecar if it does not run. Raises GatewayError."""
         ports = self.record.ports
         config = {
             "service": self.workload.service,

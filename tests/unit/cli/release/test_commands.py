@@ -71,7 +71,7 @@ async def test_every_verb_reaches_the_order(bench: Bench) -> None:
     for verb in ("retry", "skip", "promote", "approve", "refuse"):
         result = await release(verb, "1", "--reason", "why not")
         assert result.exit_code == 1, (verb, result.output)
-        assert "answers 4" in result.output
+        assert "returned 4" in result.output
     assert (await release("abort", "--reason", "")).exit_code == 1
 
 
@@ -125,4 +125,4 @@ async def test_new_applications_from_a_template(bench: Bench) -> None:
 async def test_nobody_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     result = await release("get", "--server", "127.0.0.1:1")
     assert result.exit_code == 1
-    assert result.output.startswith("cannot ask 127.0.0.1:1")
+    assert result.output.startswith("cannot query 127.0.0.1:1")
