@@ -37,7 +37,7 @@ def asks(function: F) -> Callable[..., None]:
     def command(*args: Any, server: str, token: str | None, actor: str | None, output: str, **options: Any) -> None:
         def asking(method: str, path: str, body: object = None, *, wants: str) -> dict[str, Any]:
             who = actor or _login()
-            return ask(server, method, path, token, body, who, wants=wants, what="the address of a release server")
+            return ask(server, method, path, token, body, who, wants=wants, what="release server")
 
         with failing(output):
             function(*args, ask=asking, output=output, **options)
