@@ -155,10 +155,11 @@ def reap() -> None:
             _ours.discard(pid)
 
 
+_OURS: Final = ("GATEWAY_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "INVOCATION_ID", "CREDENTIALS_DIRECTORY")
+"""Beginnings of variables that are this process's alone: its settings, and what its service manager tells it."""
+_SHARED: Final = ("GATEWAY_LOG_LEVEL", "GATEWAY_LOG_FORMAT")
+
+
 def clean_environment() -> dict[str, str]:
-    """This process's environment without settings of the gateway, which are its own."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GATEWAY_") or name in ("GATEWAY_LOG_LEVEL", "GATEWAY_LOG_FORMAT")
-    }
+    """The environment of what is started: this process's, without what is meant for this process alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS) or name in _SHARED}

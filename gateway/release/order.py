@@ -87,7 +87,7 @@ class Order(BaseModel):
     """Given by the database."""
     revision: int = 0
     """Counts its changes."""
-    kind: Literal["deploy", "rollback", "destroy", "scale"] = "deploy"
+    kind: Literal["deploy", "rollback"] = "deploy"
     workflow: str
     state: State = State.INIT
     actor: str

@@ -19,6 +19,8 @@ from gateway.release.ports import free_port
 from gateway.release.targets.base import Place, Revision
 from gateway.release.targets.workload import Workload, expand
 
+KEPT_LOGS = 40
+"""Logs of instances that are gone, of an application in an environment."""
 GRACE = 5.0
 """Seconds that an application has to end after its sidecar has."""
 
@@ -155,6 +157,8 @@ class Instance:
             for part in (self.app, self.sidecar):
                 if part.log.exists():
                     part.log.replace(logs / f"{self.id}.{part.log.name}")
+            for old in sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-KEPT_LOGS]:
+                old.unlink()
             shutil.rmtree(self.folder)
         except OSError as error:
             raise GatewayError(f"cannot remove {self.folder}: {error.strerror or error}") from error
