@@ -47,8 +47,9 @@ def ask(
     author: str | None = None,
     *,
     wants: str,
+    what: str = "gateway",
 ) -> dict[str, Any]:
-    """The JSON object that the admin API returns; it has a member `wants`. Raises GatewayError."""
+    """The JSON object that the admin API returns; it has a member `wants`. `what` is asked. Raises GatewayError."""
     address = server if "://" in server else f"http://{server}"
     headers = {"Content-Type": "application/json"}
     if token:
@@ -68,9 +69,9 @@ def ask(
         raise GatewayError(f"{server} returned {error.code}: {detail}") from error
     except (OSError, ValueError, RecursionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise GatewayError(f"cannot query {server}: {reason}; is it the admin address of a gateway?") from error
+        raise GatewayError(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
     if wants not in found:
-        raise GatewayError(f"the response of {server} is not that of a gateway; is it the admin address of a gateway?")
+        raise GatewayError(f"the response of {server} is not that of a {what}; is it the admin address of a {what}?")
     return found
 
 

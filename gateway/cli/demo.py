@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     "--restart-registry", is_flag=True, help="Kill the registry while the lane is open, and restart it empty."
 )
 @click.option(
-    "--kill-release-server", is_flag=True, help="Kill the release server while it deploys gray, and restart it."
+    "--kill-release-server",
+    is_flag=True,
+    help="Kill the release server while it deploys gray, production, and cleans up, and restart it.",
 )
 def command(
     once: bool,

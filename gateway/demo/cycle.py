@@ -26,7 +26,7 @@ Confirm = Callable[[str], Awaitable[str]]
 class Cycle:
     """Walks the six steps in `environment`, telling each through `say`.
 
-    `confirm` agrees where the workflow waits for a person. `trouble` happens while the lane is open.
+    `confirm` agrees if the workflow waits for a person. `trouble` happens while the lane is open.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Cycle:
         self._say = say
         self._progress = progress
         self._confirm = confirm
+        self._is_first = True
         self._load = Load(environment.url)
         self._began = perf_counter()
 
@@ -62,6 +63,7 @@ class Cycle:
             await self._close_lane(order)
         finally:
             await self._load.close()
+        self._is_first = False
         return self._load.tally
 
     async def _start_baselines(self) -> None:
@@ -87,10 +89,7 @@ class Cycle:
             2, "Gray A and gray C are deployed beside them", "There is no gray B. No request is routed to them yet:"
         )
         order = await self._environment.run("new prices", "a", "c")
-        if self._kills_server:
-            await self._environment.wait_until("the first gray instance", self._is_any_gray)
-            self._say("\n!  The release server is killed while it deploys, and restarted")
-            await self._environment.restart_releases()
+        await self._maybe_kill_server("gray is deployed", 4)
         self._progress("deploying gray A and gray C, each with its sidecar")
         await self._environment.wait_done(order, "gray.1")
         await self._try("")
@@ -138,6 +137,7 @@ class Cycle:
         self._step(5, "The new versions go to production", "C, then A: a new instance starts, the old one drains.")
         await self._agree(order, "approve", "production")
         before = await self._addresses()
+        await self._maybe_kill_server("production is deployed", 6)
         self._progress("replacing the baselines, batch by batch")
         await environment.wait_done(order, "production.1")
         after = await self._addresses()
@@ -152,15 +152,24 @@ class Cycle:
         )
         self._load.expects_gray = False
         await self._agree(order, "promote", "cleanup")
+        await self._maybe_kill_server("gray is cleaned up", 5)
         self._progress("closing the lane, draining gray A and gray C")
         await self._environment.wait_for(order, "the end of the order", lambda found: found["state"] == "SUCCESS")
         await self._try("?group=gray")
         await self._try("")
 
-    async def _is_any_gray(self) -> bool:
+    async def _maybe_kill_server(self, what: str, instances: int) -> None:
+        """Kills the release server, if that is wanted, once there are so many instances, and starts it again."""
+        if not self._kills_server or not self._is_first:
+            return
         environment = self._environment
-        replicas = await environment.releases.replicas(environment.session)
-        return any(item["environment"] == "gray" for item in replicas)
+
+        async def is_at_work() -> bool:
+            return len(await environment.releases.replicas(environment.session)) >= instances
+
+        await environment.wait_until(f"{instances} instances", is_at_work)
+        self._say(f"    !  The release server is killed while {what}, and restarted")
+        await environment.restart_releases()
 
     async def _addresses(self) -> dict[str, str]:
         """Where production is, by application."""
@@ -176,7 +185,7 @@ class Cycle:
             return any(task["state"] == "SUSPENDED" and task["kind"] == kind for task in tasks_of(found))
 
         await environment.wait_for(order, f"order {order} to ask for {what}", asks)
-        command = f"{program_name()} release {action} --server {environment.releases.address} --reason …"
+        command = f"{program_name()} release {action} --server {environment.releases.address} --reason 'looks good'"
         asking = asyncio.ensure_future(self._confirm(command))
         try:
             while asks(await environment.releases.order(environment.session, order)):

@@ -151,7 +151,7 @@ class Environment:
             await asyncio.sleep(0.05)
 
     async def tell(self, *arguments: str) -> str:
-        """What a command of this program prints. Raises ProcessFailed where it fails."""
+        """What a command of this program prints. Raises ProcessFailed if it fails."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", *arguments),
             stdout=asyncio.subprocess.PIPE,

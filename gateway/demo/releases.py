@@ -49,14 +49,14 @@ class ReleaseClient:
             self._processes.forget(self._process)
 
     async def run(self, session: ClientSession, reason: str, *apps: str, workflow: str | None = None) -> int:
-        """Begins an order. Raises ProcessFailed where it is refused."""
+        """Begins an order. Raises ProcessFailed if it is refused."""
         body = {"apps": dict.fromkeys(apps), "workflow": workflow, "reason": reason}
         order: dict[str, Any] = await self._ask(session, "POST", "/api/v1/orders", body)
         number: int = order["id"]
         return number
 
     async def act(self, session: ClientSession, order: int, action: str, reason: str) -> None:
-        """Does something to an order. Raises ProcessFailed where it is refused."""
+        """Does something to an order. Raises ProcessFailed if it is refused."""
         await self._ask(session, "POST", f"/api/v1/orders/{order}/{action}", {"reason": reason})
 
     async def order(self, session: ClientSession, number: int) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class ReleaseClient:
         async with session.request(method, url, json=body, headers={"X-Author": ACTOR}) as response:
             found: dict[str, Any] = await response.json()
             if response.status >= 400:
-                raise ProcessFailed(f"the release server answers {response.status}: {found.get('detail')}")
+                raise ProcessFailed(f"the release server responds with {response.status}: {found.get('detail')}")
             return found
 
 

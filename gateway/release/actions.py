@@ -76,7 +76,7 @@ class Actions:
 
         return await self._do(number, actor, reason, "close" if keep else "stop", work)
 
-    async def answer(self, number: int, actor: str, reason: str, agrees: bool) -> Order:
+    async def vote(self, number: int, actor: str, reason: str, agrees: bool) -> Order:
         """Approves or refuses what waits for approval."""
 
         def work(order: Order, now: float) -> None:

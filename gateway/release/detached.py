@@ -80,7 +80,7 @@ class Detached:
     def start(
         self, command: Sequence[str], folder: Path, environment: Mapping[str, str], finishes: bool = False
     ) -> None:
-        """Starts it where it does not run. `finishes`: it ends, and its exit code counts. Raises GatewayError."""
+        """Starts it if it does not run. `finishes`: it ends, and its exit code counts. Raises GatewayError."""
         try:
             self._start(command, folder, environment, finishes)
         except OSError as error:
@@ -116,7 +116,7 @@ class Detached:
             os.close(descriptor)
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to it and all that it started, where it runs."""
+        """Sends a signal to it and all that it started, if it runs."""
         if not self.is_running:
             return
         try:
@@ -155,10 +155,11 @@ def reap() -> None:
             _ours.discard(pid)
 
 
+_OURS: Final = ("GATEWAY_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "INVOCATION_ID", "CREDENTIALS_DIRECTORY")
+"""Beginnings of variables that are this process's alone: its settings, and what its service manager tells it."""
+_SHARED: Final = ("GATEWAY_LOG_LEVEL", "GATEWAY_LOG_FORMAT")
+
+
 def clean_environment() -> dict[str, str]:
-    """This process's environment without settings of the gateway, which are its own."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GATEWAY_") or name in ("GATEWAY_LOG_LEVEL", "GATEWAY_LOG_FORMAT")
-    }
+    """The environment of what is started: this process's, without what is meant for this process alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS) or name in _SHARED}

@@ -61,7 +61,7 @@ class Engine:
         await asyncio.gather(*loops, return_exceptions=True)
 
     def follow(self, order: Order) -> None:
-        """Has a loop for an order, where it needs one."""
+        """Has a loop for an order, if it needs one."""
         if order.id not in self._loops and order.state not in ENDED:
             loop = asyncio.get_running_loop().create_task(self._run(order.id), name=f"order {order.id}")
             self._loops[order.id] = loop
@@ -84,7 +84,7 @@ class Engine:
     async def look(self, number: int) -> float | None:
         """One look at an order. Returns the seconds until the next; None: when something changes.
 
-        Raises StoreError where it cannot be written what was found out.
+        Raises StoreError if it cannot be written what was found out.
         """
         order = self._ledger.active[number]
         if order.state not in (State.RUNNING, State.STOPPING):

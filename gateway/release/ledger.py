@@ -56,7 +56,7 @@ class Ledger:
     async def edit(self, number: int, work: Callable[[Change, float], None]) -> Order:
         """Changes an order: `work` is given a copy of it in a `Change`, and what it adds there is written with it.
 
-        Raises NotThere where it has ended or never was, what `work` raises, and StoreError; then nothing has changed.
+        Raises NotThere if it has ended or never was, what `work` raises, and StoreError; then nothing has changed.
         """
         async with self._lock:
             order = self.active.get(number)

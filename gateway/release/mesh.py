@@ -18,7 +18,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from gateway.errors import GatewayError
 
 TIMEOUT: Final = 5.0
-"""Seconds that an admin API has to answer."""
+"""Seconds that an admin API has to respond."""
 _SAMPLE: Final = re.compile(r"^(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -131,7 +131,7 @@ class Mesh:
         try:
             async with self.session.get(f"http://{admin}{path}", headers=self._headers) as response:
                 if response.status != 200:
-                    raise MeshError(f"{admin} answers {response.status} to GET {path}")
+                    raise MeshError(f"{admin} responds with {response.status} to GET {path}")
                 body: dict[str, Any] = await response.json()
                 return body
         except (ClientError, OSError, TimeoutError, ValueError) as error:

@@ -73,7 +73,7 @@ class Release(BaseModel):
     version: str
     images: dict[str, str]
     commands: dict[str, list[str]] = Field(default_factory=dict)
-    """What instances run, by image, where the manifest does not say."""
+    """What instances run, by image, if the manifest does not say."""
     manifests: dict[str, str] = Field(default_factory=dict)
     """The rendered orchestration, by environment."""
     before: dict[str, str | None] = Field(default_factory=dict)
@@ -87,7 +87,7 @@ class Order(BaseModel):
     """Given by the database."""
     revision: int = 0
     """Counts its changes."""
-    kind: Literal["deploy", "rollback", "destroy", "scale"] = "deploy"
+    kind: Literal["deploy", "rollback"] = "deploy"
     workflow: str
     state: State = State.INIT
     actor: str

@@ -38,7 +38,7 @@ class Wish:
 
 
 def plan_release(catalog: Catalog, wish: Wish, current: Current, past: Sequence[VersionRecord], now: float) -> Order:
-    """The order that a wish comes to. Raises GatewayError, ConfigError where it cannot be."""
+    """The order that a wish comes to. Raises GatewayError, ConfigError if it cannot be."""
     if not wish.apps:
         raise GatewayError("an order releases one application at least")
     for app in wish.apps:

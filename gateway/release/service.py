@@ -108,7 +108,7 @@ class Releases:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other release servers from this one's state. Raises GatewayError where there is one already."""
+        """Keeps other release servers from this one's state. Raises GatewayError if there is one already."""
         path = self.config.state / "lock"
         try:
             self.config.state.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ class Releases:
         return await self.actions.run(order)
 
     async def render(self, app: str, environment: str, images: dict[str, str], values: dict[str, str]) -> Rendered:
-        """An application's orchestration, with the images that run there where no others are given. Raises GatewayError."""
+        """An application's orchestration, with the images that run there if no others are given. Raises GatewayError."""
         catalog = self.catalog()
         record = (await self.current()).get((environment, app))
         known = {} if record is None else record.images

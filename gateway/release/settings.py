@@ -33,7 +33,7 @@ class ProcessesTargetSettings(Model):
     sidecar: dict[str, Any] = Field(default_factory=dict)
     """Further settings for each sidecar, as in `config/sidecar.yaml`."""
     ready_path: str | None = Field(default=None, pattern=r"^/[!-~]*$")
-    """What is asked of an instance to find out whether it is ready, where its orchestration has no `readinessProbe`. Left
+    """What is asked of an instance to find out whether it is ready, if its orchestration has no `readinessProbe`. Left
     out: a connection is enough."""
 
 

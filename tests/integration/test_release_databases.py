@@ -53,7 +53,7 @@ async def test_a_database_that_is_away_for_a_while_loses_nothing(server: Postgre
     await bench.drive(number)
     server.stop()
     with pytest.raises(StoreError, match="the database of the release server"):
-        await bench.server.actions.answer(number, "alice", "fine", True)
+        await bench.server.actions.vote(number, "alice", "fine", True)
     server.start()
     assert task_of(bench.server.ledger.active[number], "approve").approvals == []
     assert (await bench.settle(number)).state is State.SUCCESS

@@ -233,7 +233,7 @@ class Bench:
                 return order
             if waits[0].kind == "approve":
                 if not waits[0].approvals:
-                    await self.server.actions.answer(number, "alice", "fine", True)
+                    await self.server.actions.vote(number, "alice", "fine", True)
             else:
                 await self.server.actions.promote(number, "alice", "go on")
             await self.server.engine.look(number)

@@ -30,13 +30,14 @@ def asks(function: F) -> Callable[..., None]:
     )  # fmt: skip
     @click.option("--token", envvar="GATEWAY_RELEASE_TOKEN", metavar="TOKEN", help="The token of one of its `users`.")
     @click.option(
-        "--as", "actor", metavar="NAME", help="Who you are, where the server has no users. [default: your login]"
+        "--as", "actor", metavar="NAME", help="Who you are, if the server has no users. [default: your login]"
     )
     @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @functools.wraps(function)
     def command(*args: Any, server: str, token: str | None, actor: str | None, output: str, **options: Any) -> None:
         def asking(method: str, path: str, body: object = None, *, wants: str) -> dict[str, Any]:
-            return ask(server, method, path, token, body, actor or _login(), wants=wants)
+            who = actor or _login()
+            return ask(server, method, path, token, body, who, wants=wants, what="release server")
 
         with failing(output):
             function(*args, ask=asking, output=output, **options)
@@ -45,7 +46,7 @@ def asks(function: F) -> Callable[..., None]:
 
 
 def _login() -> str:
-    """Who this is, as the system has it; empty where it does not know."""
+    """Who this is, as the system has it; empty if it does not know."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -10,7 +10,7 @@ from gateway.errors import StartError
 
 @contextmanager
 def needs_extra() -> Iterator[None]:
-    """Raises StartError where a library is missing that the release workflow needs."""
+    """Raises StartError if a library is missing that the release workflow needs."""
     try:
         yield
     except ModuleNotFoundError as error:

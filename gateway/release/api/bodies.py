@@ -103,7 +103,7 @@ class OrderBody(BaseModel):
 
     id: int
     revision: int
-    kind: Literal["deploy", "rollback", "destroy", "scale"]
+    kind: Literal["deploy", "rollback"]
     workflow: str
     state: State
     actor: str

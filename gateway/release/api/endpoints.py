@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from gateway.admin.endpoints import JSON
 from gateway.errors import GatewayError
-from gateway.printable import printable
 from gateway.release.api import bodies
+from gateway.release.api.events import Events
 from gateway.release.api.openapi import Endpoint, openapi
+from gateway.release.api.reading import actor_of, checked
 from gateway.release.ledger import NotThere
 from gateway.release.order import Order
 from gateway.release.plan import Wish
@@ -31,11 +28,9 @@ from gateway.web.work import Work
 MAX_BODY = 256 << 10
 """Bytes of a request."""
 MAX_LOG = 1 << 20
-"""Bytes of a log that an answer has."""
+"""Bytes of a log that a response has."""
 MOST = 1000
-"""Orders, versions or lines that an answer has."""
-KEEP_ALIVE = 15.0
-"""Seconds between two comments on a stream where nothing happens: so both ends notice that the other has gone."""
+"""Orders, versions or lines that a response has."""
 
 Do = Callable[[int, str, Any], Awaitable[Order]]
 
@@ -46,7 +41,7 @@ class _Call:
 
     request: web.Request
     body: Any
-    """A model, None where the endpoint takes no body."""
+    """A model, None if the endpoint takes no body."""
 
     users: Mapping[str, str]
     """Names and tokens."""
@@ -78,7 +73,7 @@ class Api:
     def __init__(self, releases: Releases, work: Work) -> None:
         self._releases = releases
         self._work = work
-        self._closing = asyncio.Event()
+        self._events = Events(releases.store, releases.ledger)
         do = releases.actions
         order = "/api/v1/orders/{order}"
         self.table: list[Endpoint] = [
@@ -180,11 +175,9 @@ class Api:
             self._action(
                 order, "skip", "Leaves out what failed", bodies.Why, lambda n, by, body: do.skip(n, by, body.reason)
             ),
+            self._action(order, "approve", "Agrees", bodies.Why, lambda n, by, body: do.vote(n, by, body.reason, True)),
             self._action(
-                order, "approve", "Agrees", bodies.Why, lambda n, by, body: do.answer(n, by, body.reason, True)
-            ),
-            self._action(
-                order, "refuse", "Disagrees", bodies.Why, lambda n, by, body: do.answer(n, by, body.reason, False)
+                order, "refuse", "Disagrees", bodies.Why, lambda n, by, body: do.vote(n, by, body.reason, False)
             ),
             self._action(
                 order,
@@ -236,7 +229,7 @@ class Api:
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
             web.get("/openapi.json", self._openapi),
-            web.get("/api/v1/events", self._events),
+            web.get("/api/v1/events", self._events.serve),
         ]
         for item in self.table:
             path = item.path.replace("{order}", "{order:[0-9]{1,15}}")
@@ -245,16 +238,16 @@ class Api:
 
     def close(self) -> None:
         """Ends streams."""
-        self._closing.set()
+        self._events.close()
 
     def _handler(self, item: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             check_type(request, JSON)
             content = await read_body(request, MAX_BODY)
             body = await self._work.json(content) if content else None
-            found = None if item.takes is None else _checked(item.takes, body)
-            answer: web.Response = await item.handler(_Call(request, found, self._releases.config.settings.users))
-            return answer
+            found = None if item.takes is None else checked(item.takes, body)
+            response: web.Response = await item.handler(_Call(request, found, self._releases.config.settings.users))
+            return response
 
         return handle
 
@@ -268,7 +261,7 @@ class Api:
                 raise NotThere(f"order {number} has ended")
             if if_match not in ("*", _etag(found)):
                 raise Rejected(412, "outdated", f"order {number} has changed meanwhile: its ETag is {_etag(found)}")
-            return _order_answer(await work(number, call.actor, call.body))
+            return _order_response(await work(number, call.actor, call.body))
 
         return Endpoint("POST", f"{order}/{name}", f"{name}_order", summary, handle, bodies.OrderBody, takes)
 
@@ -322,14 +315,14 @@ class Api:
         return web.json_response({"orders": [order.view() for order in found]})
 
     async def _order(self, call: _Call) -> web.Response:
-        return _order_answer(await self._find(call.number))
+        return _order_response(await self._find(call.number))
 
     async def _run(self, call: _Call) -> web.Response:
         body: bodies.NewOrder = call.body
         images = {_image_of(name): reference for name, reference in body.images.items()}
         wish = Wish(body.apps, call.actor, body.reason, body.workflow, images, body.values)
         if body.dry_run:
-            return _order_answer(await self._releases.plan(wish))
+            return _order_response(await self._releases.plan(wish))
         return _created(await self._releases.run(wish))
 
     async def _undo(self, call: _Call) -> web.Response:
@@ -361,67 +354,11 @@ class Api:
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(openapi(self.table))
 
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        """Lines of the audit log as server-sent events, and an `order` whenever one changes; `Last-Event-ID` goes on."""
-        given = request.headers.get("Last-Event-ID", "")
-        after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else None
-        store = self._releases.store
-        if after is None:
-            after = 0
-            while lines := await store.audit(after):
-                after = lines[-1].id
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await stream.prepare(request)
-        with suppress(ConnectionError):  # whoever listened has gone
-            await self._stream(stream, after)
-        return stream
-
-    async def _stream(self, stream: web.StreamResponse, after: int) -> None:
-        store, ledger = self._releases.store, self._releases.ledger
-        seen: dict[int, int] = {}
-        while not self._closing.is_set():
-            heard = ledger.heard()
-            for order in list(ledger.active.values()):
-                if seen.get(order.id) != order.revision:
-                    seen[order.id] = order.revision
-                    await stream.write(_event("order", json.dumps(order.view())))
-            for line in await store.audit(after):
-                after = line.id
-                await stream.write(_event("audit", json.dumps(line.body()), line.id))
-            waits = [asyncio.ensure_future(heard.wait()), asyncio.ensure_future(self._closing.wait())]
-            ready, _ = await asyncio.wait(waits, timeout=KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            if not ready:
-                await stream.write(b": nothing new\n\n")
-
     async def _find(self, number: int) -> Order:
         order = self._releases.ledger.active.get(number) or await self._releases.store.order(number)
         if order is None:
             raise NotThere(f"there is no order {number}")
         return order
-
-
-def actor_of(request: web.Request, users: Mapping[str, str]) -> str:
-    """Who asks: the user whose token it is, or, where there are no users, whoever he says that he is; empty: nobody."""
-    if not users:
-        return printable(request.headers.get("X-Author", "")[:200]).strip()
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    token = given.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
-    right = [name for name, known in users.items() if hmac.compare_digest(token, known.encode())]
-    return right[0] if right else ""
-
-
-def _checked(model: type[BaseModel], body: Any) -> BaseModel:
-    if not isinstance(body, dict):
-        raise Rejected(400, "bad_request", f"the body is an object: {', '.join(model.model_fields)}")
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        said = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)[:20]
-        )
-        raise Rejected(422, "bad_request", said) from error
 
 
 def _image_of(name: str) -> tuple[str | None, str]:
@@ -433,14 +370,14 @@ def _etag(order: Order) -> str:
     return f'"{order.revision}"'
 
 
-def _order_answer(order: Order, status: int = 200) -> web.Response:
+def _order_response(order: Order, status: int = 200) -> web.Response:
     return web.json_response(order.view(), status=status, headers={"ETag": _etag(order)})
 
 
 def _created(order: Order) -> web.Response:
-    answer = _order_answer(order, 201)
-    answer.headers["Location"] = f"/api/v1/orders/{order.id}"
-    return answer
+    response = _order_response(order, 201)
+    response.headers["Location"] = f"/api/v1/orders/{order.id}"
+    return response
 
 
 def _text(path: Path, offset: int) -> web.Response:
@@ -454,8 +391,3 @@ def _text(path: Path, offset: int) -> web.Response:
     except OSError as error:
         raise NotThere(f"there is no log: {error.strerror or error}") from error
     return web.json_response({"text": body.decode(errors="replace"), "next": following})
-
-
-def _event(name: str, data: str, number: int | None = None) -> bytes:
-    head = "" if number is None else f"id: {number}\n"
-    return f"{head}event: {name}\ndata: {data}\n\n".encode()

@@ -12,7 +12,8 @@ from aiohttp.typedefs import Handler
 
 from gateway.errors import ConfigError, GatewayError
 from gateway.release.actions import NotAllowed
-from gateway.release.api.endpoints import Api, actor_of
+from gateway.release.api.endpoints import Api
+from gateway.release.api.reading import actor_of
 from gateway.release.ledger import Conflict, Locked, NotThere
 from gateway.release.service import Releases
 from gateway.release.states import NotNow
@@ -38,7 +39,7 @@ CODES: tuple[tuple[type[GatewayError], int, str], ...] = (
     (StoreError, 503, "database_unavailable"),
     (GatewayError, 422, "refused"),
 )
-"""How each error is answered, the first that fits."""
+"""The status and code of each error; the first that fits."""
 
 
 class ReleaseServer:
@@ -75,9 +76,9 @@ class ReleaseServer:
     async def _check_user(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._users and request.path not in FREE and not actor_of(request, self._users):
             detail = "the release API wants `Authorization: Bearer TOKEN` of one of its users"
-            answer = problem(401, "unauthorized", detail)
-            answer.headers["WWW-Authenticate"] = "Bearer"
-            return answer
+            response = problem(401, "unauthorized", detail)
+            response.headers["WWW-Authenticate"] = "Bearer"
+            return response
         return await handler(request)
 
 
@@ -94,10 +95,10 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         status, code = next((status, code) for kind, status, code in CODES if isinstance(error, kind))
         return problem(status, code, str(error))
     except web.HTTPException as error:
-        answer = problem(error.status, error.reason.lower().replace(" ", "_"), f"{request.method} {request.path}")
+        response = problem(error.status, error.reason.lower().replace(" ", "_"), f"{request.method} {request.path}")
         if "Allow" in error.headers:
-            answer.headers["Allow"] = error.headers["Allow"]
-        return answer
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except Exception:  # noqa: BLE001 - a bug; callers get a problem all the same, and the log the rest
         _log.exception("%s %s failed", request.method, request.path)
         return problem(500, "internal_error", "the release server has a fault; its log says more")

@@ -74,7 +74,7 @@ class World:
     entry: str
     """Where probes are sent."""
     sources: Mapping[str, Any]
-    """The source of each application, None where it has none."""
+    """The source of each application, None if it has none."""
     now: Callable[[], float]
     versions: Mapping[tuple[str, str], VersionRecord] = field(default_factory=dict)
     """What ran before this order, by environment and application: what taking back comes to."""

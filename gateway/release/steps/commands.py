@@ -93,7 +93,7 @@ def _follow(look: Look, command: list[str], folder: Path, more: Mapping[str, str
 
 
 async def _sources(look: Look, source: Source) -> Path | Outcome:
-    """The folder of an application's sources, cloned first where they are in git."""
+    """The folder of an application's sources, cloned first if they are in git."""
     if source.folder is not None:
         folder = look.world.folder / source.folder
         if not folder.is_dir():

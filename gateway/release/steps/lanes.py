@@ -11,7 +11,7 @@ from gateway.release.steps.deploy import known_ids, remove
 from gateway.release.targets.base import Phase
 
 PATIENCE = 1.0
-"""Seconds after which the next gateway is told too: where they have their rules from one place, that is not needed."""
+"""Seconds after which the next gateway is told too: if they read their rules from one place, that is not needed."""
 
 
 async def lane(look: Look) -> Outcome:
@@ -70,7 +70,7 @@ def _wanted(spec: LaneStep) -> str:
 
 
 async def _wrong(look: Look, spec: LaneStep) -> list[str]:
-    """The gateways whose lane is not as it should be. Raises LaneRefused where one has no such lane."""
+    """The gateways whose lane is not as it should be. Raises LaneRefused if one has no such lane."""
     mesh, wrong = look.world.mesh, []
     for admin, is_open in (await mesh.lane_is(spec.group, spec.lane)).items():
         if is_open is None:

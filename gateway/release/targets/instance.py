@@ -19,6 +19,8 @@ from gateway.release.ports import free_port
 from gateway.release.targets.base import Place, Revision
 from gateway.release.targets.workload import Workload, expand
 
+KEPT_LOGS = 40
+"""Logs of instances that are gone, of an application in an environment."""
 GRACE = 5.0
 """Seconds that an application has to end after its sidecar has."""
 
@@ -100,7 +102,7 @@ class Instance:
         return given | {name: expand(value, given) for name, value in self.workload.environment.items()}
 
     def start_app(self, variables: Mapping[str, str], images: Path) -> None:
-        """Starts the application where it does not run. Raises GatewayError."""
+        """Starts the application if it does not run. Raises GatewayError."""
         command = [expand(word, variables) for word in self.workload.command]
         image = next(
             (images / name for name in map(folder_of, self.revision.images.values()) if (images / name).is_dir()), None
@@ -108,7 +110,7 @@ class Instance:
         self.app.start(command, image or self.folder, {**clean_environment(), **variables})
 
     def start_sidecar(self, host: str, registry: Any, drain: Mapping[str, Any], more: Mapping[str, Any]) -> None:
-        """Starts the sidecar where it does not run. Raises GatewayError."""
+        """Starts the sidecar if it does not run. Raises GatewayError."""
         ports = self.record.ports
         config = {
             "service": self.workload.service,
@@ -155,6 +157,8 @@ class Instance:
             for part in (self.app, self.sidecar):
                 if part.log.exists():
                     part.log.replace(logs / f"{self.id}.{part.log.name}")
+            for old in sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-KEPT_LOGS]:
+                old.unlink()
             shutil.rmtree(self.folder)
         except OSError as error:
             raise GatewayError(f"cannot remove {self.folder}: {error.strerror or error}") from error

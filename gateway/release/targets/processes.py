@@ -70,6 +70,7 @@ class ProcessesTarget:
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise GatewayError(f"{file} cannot be read: {error}") from error
         self._http = ClientSession(timeout=ClientTimeout(total=1.0))
+        await self._look_at_all()  # before anybody asks which sidecars there are
         self._loop = keep_running("instances", self._keep)
 
     async def close(self) -> None:
@@ -140,12 +141,15 @@ class ProcessesTarget:
 
     async def _keep(self) -> None:
         while True:
-            for site in list(self._sites.values()):
-                try:
-                    await self._look(site)
-                except GatewayError as error:
-                    _log.warning("%s in %s: %s", site.place.application, site.place.environment, error)
+            await self._look_at_all()
             await asyncio.sleep(LOOK)
+
+    async def _look_at_all(self) -> None:
+        for site in list(self._sites.values()):
+            try:
+                await self._look(site)
+            except GatewayError as error:
+                _log.warning("%s in %s: %s", site.place.application, site.place.environment, error)
 
     async def _look(self, site: _Site) -> None:
         now = time.time()

@@ -33,7 +33,7 @@ class Workload:
 
 
 def workload_of(revision: Revision) -> Workload:
-    """The workload of a revision's manifest. Raises GatewayError where there is none that processes can be made of."""
+    """The workload of a revision's manifest. Raises GatewayError if there is none that processes can be made of."""
     found = [item for item in _documents(revision.manifest) if item.get("kind") in _WORKLOADS]
     if len(found) != 1:
         kinds = ", ".join(_WORKLOADS)

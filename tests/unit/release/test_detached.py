@@ -88,9 +88,13 @@ def test_what_is_killed_has_no_exit_code(tmp_path: Path) -> None:
     assert (program.exit_code, program.was_started) == (None, True)
 
 
-def test_settings_of_the_server_are_not_those_of_what_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_LISTEN", "0.0.0.0:80")
-    assert "GATEWAY_LISTEN" not in clean_environment()
+@pytest.mark.parametrize(
+    "name", ["GATEWAY_LISTEN", "NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY"]
+)
+def test_what_is_meant_for_the_server_does_not_reach_what_it_starts(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A sidecar would take the server's settings, or tell systemd that the server is ready, or stopping."""
+    monkeypatch.setenv(name, "/run/something")
+    assert name not in clean_environment()
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ async def test_who_may_not_approve_is_refused_and_changes_nothing(tmp_path: Path
         number = await bench.run(a="1")
         await bench.drive(number)
         with pytest.raises(NotAllowed, match=r"eve may not approve production\.1\.a; alice may"):
-            await bench.server.actions.answer(number, "eve", "let me", True)
+            await bench.server.actions.vote(number, "eve", "let me", True)
         assert task_of(bench.server.ledger.active[number], "approve").approvals == []
 
 
@@ -152,7 +152,7 @@ async def test_a_refusal_stops_the_order_and_it_can_be_taken_back(tmp_path: Path
     async with Bench(tmp_path) as bench:
         number = await bench.run(a="1")
         await bench.drive(number)
-        await bench.server.actions.answer(number, "alice", "not on a Friday", False)
+        await bench.server.actions.vote(number, "alice", "not on a Friday", False)
         await bench.server.engine.look(number)
         order = await bench.drive(number)
         assert (order.state, task_of(order, "approve").message) == (State.FAILED, "alice refused: not on a Friday")
@@ -191,7 +191,7 @@ async def test_an_abort_in_production_brings_the_old_version_back(tmp_path: Path
         await bench.settle(await bench.run(a="1"))
         number = await bench.run(a="2")
         await bench.drive(number)
-        await bench.server.actions.answer(number, "alice", "go", True)
+        await bench.server.actions.vote(number, "alice", "go", True)
         for _ in range(40):
             if bench.target.running().get("prod a") == ["1", "2"]:
                 break
@@ -292,7 +292,7 @@ async def test_a_failed_task_may_be_left_out_or_the_order_closed_as_it_is(tmp_pa
         await bench.server.actions.skip(number, "alice", "opened by hand")
         order = await bench.drive(number)
         assert (order.state, task_of(order, "lane").state) == (State.RUNNING, State.SKIPPED)
-        await bench.server.actions.answer(number, "alice", "no", False)
+        await bench.server.actions.vote(number, "alice", "no", False)
         await bench.server.engine.look(number)
         await bench.server.actions.abort(number, "alice", "leave it", keep=True)
         assert (await bench.drive(number)).state is State.CANCELED
@@ -410,7 +410,7 @@ async def test_every_action_is_in_the_audit_log_with_who_and_why(tmp_path: Path)
     async with Bench(tmp_path) as bench:
         number = await bench.run(a="1")
         await bench.drive(number)
-        await bench.server.actions.answer(number, "alice", "looks fine", True)
+        await bench.server.actions.vote(number, "alice", "looks fine", True)
         await bench.server.actions.abort(number, "bob", "changed my mind")
         said = [(line.actor, line.action, line.reason) for line in await bench.store.audit(order=number)]
         assert ("alice", "order.deploy", "a test") in said

@@ -103,6 +103,7 @@ async def test_after_a_kill_the_next_server_finds_everything_and_starts_nothing_
     await crash(first)
     second = make(tmp_path)
     await second.start()
+    assert len(await second.admins()) == 2  # known from the very beginning: lanes ask them
     await second.apply(PLACE, revision("1"), 2)
     await until(second, lambda seen: seen == [("1", Phase.READY)] * 2)
     assert {path: path.read_text() for path in tmp_path.rglob("*.pid")} == pids
