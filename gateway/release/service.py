@@ -28,6 +28,7 @@ from gateway.release.targets.base import Place, Target
 from gateway.release.targets.processes import ProcessesTarget
 
 
+# What the API serves: a method per question, each a few lines that go to the room whose work it is.
 class Releases:
     """Everything that the API and the tests ask for. `targets` by name replace those of the settings."""
 
