@@ -138,7 +138,7 @@ def _members(node: ast.ClassDef) -> set[str]:
                     and inner.value.id == "self"
                 }
         elif isinstance(item, ast.Assign) and [ast.unparse(target) for target in item.targets] == ["__slots__"]:
-            found |= {constant.value for constant in ast.walk(item.value) if isinstance(constant, ast.Constant)}
+            found |= {str(name.value) for name in ast.walk(item.value) if isinstance(name, ast.Constant)}
     return {name for name in found if not name.startswith("_")}
 
 
