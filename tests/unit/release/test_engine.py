@@ -324,6 +324,22 @@ async def test_a_database_that_is_away_loses_nothing(tmp_path: Path) -> None:
         assert (await bench.settle(number)).state is State.SUCCESS
 
 
+async def test_a_bug_in_a_step_shows_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Bench(tmp_path) as bench:
+        number = await bench.run(a="1")
+
+        def breaks(_: str) -> None:
+            raise KeyError("oh")
+
+        bench.target.before = breaks
+        for _ in range(5):
+            await bench.server.engine.look(number)
+        order = bench.server.ledger.active[number]
+        assert task_of(order, "deploy").message == "the release server has a fault here; its log says more"
+        bench.target.before = lambda _: None
+        assert (await bench.settle(number)).state is State.SUCCESS
+
+
 async def test_a_gateway_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
     async with Bench(tmp_path) as bench:
         number = await bench.run(a="1")
