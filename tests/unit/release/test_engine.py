@@ -62,6 +62,20 @@ async def test_cleanup_waits_for_what_is_in_flight(tmp_path: Path) -> None:
         assert bench.mesh.busy == 0
 
 
+async def test_what_never_ends_holds_cleanup_up_for_its_time_only(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        number = await bench.run(a="1")
+        await bench.drive(number)
+        await bench.server.actions.abort(number, "alice", "enough")
+        bench.mesh.busy = 10**9
+        for _ in range(10):
+            await bench.server.engine.look(number)
+        [task] = [task for task in bench.server.ledger.active[number].current() if task.kind == "restore"]
+        assert task.message.startswith("waits for ")
+        bench.clock += 601
+        assert (await bench.drive(number)).state is State.CANCELED
+
+
 async def kills_of(folder: Path) -> int:
     """How often an order writes."""
     async with Bench(folder) as bench:
