@@ -77,6 +77,7 @@ class Releases:
         self.catalog()
         try:
             self.images.mkdir(parents=True, exist_ok=True)
+            self.config.state.chmod(0o700)  # manifests, logs and the passwords of registries are in it
             self.runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GatewayError(f"cannot write {self.config.state}: {error.strerror or error}") from error
