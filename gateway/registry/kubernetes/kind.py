@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from gateway.errors import ConfigError
 from gateway.registry.base import Kind, RegistryAdapter
 from gateway.settings import Address, KubernetesRegistrySettings
 from gateway.validation import Finding
@@ -39,5 +40,14 @@ class KubernetesKind(Kind[KubernetesRegistrySettings]):
         self, settings: KubernetesRegistrySettings, listeners: Sequence[tuple[Location, Address]]
     ) -> Iterator[Finding]:
         """See Kind."""
-        if settings.context and settings.kubeconfig is None:
-            yield ("context",), "a pod's own account has no contexts; name a `kubeconfig`"
+        if settings.kubeconfig is None:
+            if settings.context:
+                yield ("context",), "a pod's own account has no contexts; name a `kubeconfig`"
+            return
+        from gateway.kubernetes.access import open_access
+
+        try:
+            open_access(settings.kubeconfig, settings.context)
+        except ConfigError as error:
+            for problem in error.problems:
+                yield ("kubeconfig",), str(problem)

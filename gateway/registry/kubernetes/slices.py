@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from gateway.instance import UID_KEY
 from gateway.kubernetes.client import Object
 from gateway.kubernetes.collection import labels_of
 from gateway.registry.base import Listing
@@ -17,8 +18,7 @@ from gateway.registry.tags import TagReader
 
 SERVICE_LABEL: Final = "kubernetes.io/service-name"
 POD_KEY: Final = "pod"
-UID_KEY: Final = "pod-uid"
-"""Metadata of an instance: its pod's name, and the uid that tells it from the pod that had its address before."""
+"""Metadata of an instance: its pod's name."""
 _FAMILIES: Final = {"IPv4": 0, "IPv6": 1}
 
 

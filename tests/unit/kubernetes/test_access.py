@@ -96,7 +96,7 @@ async def test_a_pods_own_account(tmp_path: Path) -> None:
 
 
 def test_no_pod_and_no_kubeconfig() -> None:
-    with pytest.raises(ConfigError, match="this is no pod of a cluster .* name a `kubeconfig`"):
+    with pytest.raises(ConfigError, match=r"this is no pod of a cluster .* name a `kubeconfig`"):
         open_access(None, environ={})
 
 
