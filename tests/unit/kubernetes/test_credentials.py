@@ -40,7 +40,7 @@ async def test_a_tokens_file_is_read_again_after_a_minute_and_at_once_when_it_wa
 
 
 async def test_a_tokens_file_that_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(ApiError, match="cannot read the token file .*: No such file"):
+    with pytest.raises(ApiError, match=r"cannot read the token file .*: No such file"):
         await FileToken(tmp_path / "none").headers()
 
 
