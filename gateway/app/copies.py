@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 from gateway.rulesources.files import LoadedRules, Overlay
 from gateway.rulesources.lastgood import KeptRules, LastGood
 from gateway.rulesources.mirror import Mirrors
-from gateway.settings import RemoteRules, ServingSettings
+from gateway.settings import RemoteSource, ServingSettings
 from gateway.state import open_state
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class RuleCopies:
 
     async def open(self, settings: ServingSettings) -> None:
         """Follows the remote rules of a configuration, asks for them once, and reads what an earlier run has kept."""
-        remote = [source for source in settings.rules if isinstance(source, RemoteRules)]
+        remote = [source for source in settings.rules if isinstance(source, RemoteSource)]
         if settings.state is not None:
             self.folder = Path(settings.state)
             await asyncio.to_thread(open_state, self.folder)

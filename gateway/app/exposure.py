@@ -17,7 +17,7 @@ from gateway.files import is_private, read_file
 from gateway.settings import (
     EmbeddedRegistrySettings,
     GatewaySettings,
-    RemoteRules,
+    RemoteSource,
     ServingSettings,
     SidecarSettings,
 )
@@ -101,8 +101,8 @@ def _secrets(settings: ServingSettings) -> Iterator[str]:
         for registry in settings.all_registries.values():
             found += registry.secrets
     for source in settings.rules:
-        if isinstance(source, RemoteRules):
-            found += [source.password, source.token]
+        if isinstance(source, RemoteSource):
+            found += source.secrets
     yield from (secret for secret in found if secret)
 
 

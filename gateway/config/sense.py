@@ -16,6 +16,7 @@ from gateway.settings import (
     EmbeddedRegistrySettings,
     GatewaySettings,
     RemoteRules,
+    RemoteSource,
     ServingSettings,
     SidecarSettings,
 )
@@ -167,7 +168,7 @@ def _identity(settings: ServingSettings) -> Iterator[Finding]:
 def _rules(settings: ServingSettings) -> Iterator[Finding]:
     names: list[str] = []
     for number, source in enumerate(settings.rules):
-        name = source.name if isinstance(source, RemoteRules) else source.rstrip("/") or "/"
+        name = source.name if isinstance(source, RemoteSource) else source.rstrip("/") or "/"
         if name in names:
             yield ("rules", number), f"'{name}' is given twice"
         names.append(name)

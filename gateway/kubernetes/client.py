@@ -88,6 +88,10 @@ class ApiClient:
                     raise from_status(found, what)
                 yield kind, found
         finally:
+            # Not closed politely: over TLS that waits for the server, which may be gone, and has nothing to say.
+            connection = response.connection
+            if connection is not None and connection.transport is not None:
+                connection.transport.abort()
             response.close()
 
     async def _request(

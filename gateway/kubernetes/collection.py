@@ -26,7 +26,7 @@ LONGEST_RETRY: Final = 10.0
 
 
 class Collection:
-    """The objects at `path` that `selector` (a label selector) leaves, by uid, kept for as long as the process lives.
+    """The objects at `path` that `selector` (of labels) and `fields` (of fields) leave, by uid, kept for as long as the process lives.
 
     `on_change(objects)` is called with those that came, changed or went. `problem` says why the collection may be old: None
     while it is in step. `keep` makes of an object what is kept of it; None leaves it out. `only_metadata` asks for no more.
@@ -40,6 +40,7 @@ class Collection:
         *,
         keep: Callable[[Object], Any],
         selector: str = "",
+        fields: str = "",
         only_metadata: bool = False,
         rng: random.Random | None = None,
     ) -> None:
@@ -47,7 +48,8 @@ class Collection:
         self._path = path
         self._on_change = on_change
         self._keep = keep
-        self._params = {"labelSelector": selector} if selector else {}
+        selectors = {"labelSelector": selector, "fieldSelector": fields}
+        self._params = {key: text for key, text in selectors.items() if text}
         self._only_metadata = only_metadata
         self._rng = rng or random.Random()
         self._task: asyncio.Task[None] | None = None

@@ -19,7 +19,7 @@ from gateway.settings.registry import (
 )
 from gateway.settings.roles import GatewaySettings, ServingSettings, SidecarSettings
 from gateway.settings.routes import RouteSettings
-from gateway.settings.sources import RemoteRules
+from gateway.settings.sources import KubernetesRules, RemoteRules, RemoteSource
 
 __all__ = [
     "Address",
@@ -32,11 +32,13 @@ __all__ = [
     "EmbeddedRegistrySettings",
     "GatewaySettings",
     "KubernetesRegistrySettings",
+    "KubernetesRules",
     "ListenTLSSettings",
     "NacosRegistrySettings",
     "RegistrySettings",
     "RemoteRegistrySettings",
     "RemoteRules",
+    "RemoteSource",
     "RouteSettings",
     "ServiceSettings",
     "ServingSettings",

@@ -99,12 +99,13 @@ class Cluster:
             f"--token-auth-file={file / 'tokens.csv'}", "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={file / 'sa.key'}",
             f"--service-account-signing-key-file={file / 'sa.key'}", "--service-cluster-ip-range=10.0.0.0/24",
-            "--disable-admission-plugins=ServiceAccount", "--shutdown-delay-duration=0s",
+            "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition", "--shutdown-delay-duration=0s",
         )  # fmt: skip
         self.wait(lambda: self._kubectl("get", "--raw", "/readyz").returncode == 0, "the API server")
 
     def stop_server(self) -> None:
-        """The API server alone; the others wait for it."""
+        """The API server alone, at once; the others wait for it."""
+        self._processes["kube-apiserver"].kill()  # asked to end, it waits for every watch
         self._end("kube-apiserver")
 
     def stop(self) -> None:

@@ -11,11 +11,12 @@ from gateway.kubernetes.client import ApiClient
 from gateway.kubernetes.collection import Collection
 from gateway.kubernetes.errors import ApiError
 from gateway.registry.base import Listing
+from gateway.registry.kubernetes.failures import registry_error
 from gateway.registry.kubernetes.slices import Pod, Slice, listing, read_pod, read_slice, uids_of
 from gateway.registry.tags import TagReader
 
-_REASONS: Final = {401: "auth", 403: "auth", 404: "api", 429: "warming", 503: "warming"}
-_WAYS: Final = {"Unreachable": "unreachable", "Timeout": "timeout", "Unauthorized": "auth"}
+NEEDED: Final = "get, list and watch of endpointslices and pods"
+"""What an account has to be allowed."""
 
 
 class KubernetesAdapter:
@@ -73,7 +74,7 @@ class KubernetesAdapter:
                 if not slices:
                     await self._require_endpoints(name, namespace)
             except ApiError as error:
-                raise _registry_error(error) from error
+                raise registry_error(error, NEEDED) from error
             yield listing(slices, space.pods, self._tags, port, self._translate)
             await changed.wait()
 
@@ -162,9 +163,3 @@ class _Namespace:
             event = self._changed.get(service)
             if event is not None:
                 event.set()
-
-
-def _registry_error(error: ApiError) -> RegistryError:
-    reason = _WAYS.get(error.reason) if error.status == 0 else _REASONS.get(error.status)
-    hint = "; get, list and watch of endpointslices and pods are needed" if error.status == 403 else ""
-    return RegistryError(reason or "bad_answer", f"{error}{hint}")
