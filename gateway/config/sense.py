@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any, Final
 
+from gateway.kubernetes.access import kubeconfig_problems
 from gateway.settings import (
     Address,
     AnyRegistrySettings,
     EmbeddedRegistrySettings,
     GatewaySettings,
+    KubernetesRules,
     RemoteRules,
     RemoteSource,
     ServingSettings,
@@ -172,6 +174,13 @@ def _rules(settings: ServingSettings) -> Iterator[Finding]:
         if name in names:
             yield ("rules", number), f"'{name}' is given twice"
         names.append(name)
+        if isinstance(source, KubernetesRules):
+            place = source.kubernetes
+            if place.kubeconfig is None and place.context:
+                message = "a pod's own account has no contexts; name a `kubeconfig`"
+                yield ("rules", number, "kubernetes", "context"), message
+            for problem in () if place.kubeconfig is None else kubeconfig_problems(place.kubeconfig, place.context):
+                yield ("rules", number, "kubernetes", "kubeconfig"), problem
         if not isinstance(source, RemoteRules):
             continue
         if source.consul is not None:

@@ -52,6 +52,15 @@ def open_access(
     return _in_cluster(os.environ if environ is None else environ, account)
 
 
+def kubeconfig_problems(kubeconfig: str, context: str) -> list[str]:
+    """What is wrong with a kubeconfig file, for people."""
+    try:
+        open_access(kubeconfig, context)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
 def _in_cluster(environ: Mapping[str, str], account: Path) -> Access:
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:

@@ -26,7 +26,7 @@ LONGEST_RETRY: Final = 10.0
 
 
 class Collection:
-    """The objects at `path` that `selector` (of labels) and `fields` (of fields) leave, by uid, kept for as long as the process lives.
+    """The objects at `path`, by uid, kept in step; `selector` (of labels) and `fields` leave some of them.
 
     `on_change(objects)` is called with those that came, changed or went. `problem` says why the collection may be old: None
     while it is in step. `keep` makes of an object what is kept of it; None leaves it out. `only_metadata` asks for no more.

@@ -42,7 +42,7 @@ class ConfigMapFolder:
         collection = Collection(
             self._client,
             self._maps,
-            lambda objects: changed.set(),
+            lambda _: changed.set(),
             keep=self._texts,
             fields=f"metadata.name={self._called}",
         )

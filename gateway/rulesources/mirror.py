@@ -1,5 +1,6 @@
-"""Copies of remote rules: a document is kept as a file, a prefix of Consul or a ConfigMap as a directory, and everything else works with these.
+"""Copies of remote rules: a document is kept as a file, a folder (a prefix of Consul, a ConfigMap) as a directory.
 
+Everything else works with these.
 The copy outlives a restart where the configuration has a `state` directory: a gateway that starts while the server is
 down routes by the last rules it knew. A copy is what the server says, sound or not; what was last sound is kept beside it
 (`lastgood.py`).

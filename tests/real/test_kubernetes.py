@@ -12,10 +12,12 @@ import pytest
 
 from gateway.errors import RegistryError
 from gateway.kubernetes.access import open_access
-from gateway.kubernetes.client import ApiClient
+from gateway.kubernetes.client import OPENED, ApiClient
 from gateway.kubernetes.errors import ApiError
 from gateway.registry.base import Listing
 from gateway.registry.kubernetes.adapter import KubernetesAdapter
+from gateway.rulesources.documents import ConflictError
+from gateway.rulesources.kubernetes import ConfigMapFolder
 from gateway.tags import INVALID
 from tests.support.kubernetes import Cluster, needs_kubernetes
 
@@ -275,9 +277,33 @@ async def test_a_resource_version_that_is_too_old_comes_as_an_event(cluster: Clu
     await asyncio.to_thread(cluster.stop_server)
     await asyncio.to_thread(cluster.start_server)
     client = ApiClient(open_access(str(cluster.kubeconfig())))
+    events = client.watch(f"/api/v1/namespaces/{namespace}/pods", {"resourceVersion": "1"})
+    assert (await anext(events))[0] == OPENED
     with pytest.raises(ApiError) as error:
-        async with asyncio.timeout(15):
-            async for _ in client.watch(f"/api/v1/namespaces/{namespace}/pods", {"resourceVersion": "1"}):
-                pass
+        await asyncio.wait_for(anext(events), 15)
     assert error.value.is_expired
     await client.close()
+
+
+async def test_rules_in_a_config_map_are_followed_and_written_only_over_what_was_read(
+    cluster: Cluster, namespace: str
+) -> None:
+    """By an account that may do that with this one alone."""
+    verbs = ["get", "list", "watch", "patch"]
+    role, binding = grant("gateway", core=[])
+    role["rules"] = [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["gray"], "verbs": verbs}]
+    cluster.apply(role, binding, namespace=namespace)
+    await kubectl(cluster, "-n", namespace, "create", "configmap", "gray", "--from-literal=a.yaml=1")
+    access = open_access(str(cluster.kubeconfig("gateway", namespace)))
+    folder = ConfigMapFolder(ApiClient(access), "", "gray", (".yaml",))
+    watch = folder.watch()
+    assert await anext(watch) == {"a.yaml": "1"}
+    await folder.publish("b.yaml", "2", None)
+    async with asyncio.timeout(15):
+        while await anext(watch) != {"a.yaml": "1", "b.yaml": "2"}:
+            pass
+    with pytest.raises(ConflictError):
+        await folder.publish("b.yaml", "3", "1")
+    await folder.publish("a.yaml", None, "1")
+    await watch.aclose()
+    await folder.close()

@@ -43,7 +43,7 @@ def a_pod(name: str, **labels: str) -> dict[str, Any]:
 class ApiServer:
     """Collections by path. `refusals` are taken first, one a request of its path: a status and a body.
 
-    `requests` notes method, path, and whether it was a watch. `events` of a path go to its watch that is open.
+    `requests` notes method, path and query, `bodies` what was written. `events` of a path go to its watch that is open.
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,7 @@ class ApiServer:
         self.watch_refusals: dict[str, list[tuple[int, Any]]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.tokens: list[str] = []
+        self.bodies: list[Any] = []
         self.version = 100
         self.page = 1000
         self._watches: dict[str, asyncio.Queue[dict[str, Any] | None]] = {}
@@ -97,6 +98,8 @@ class ApiServer:
         path, query = request.path, dict(request.query)
         self.requests.append((request.method, path, query))
         self.tokens.append(request.headers.get("Authorization", ""))
+        if content := await request.read():
+            self.bodies.append(json.loads(content))
         refusals = self.watch_refusals if "watch" in query else self.refusals
         if refusals.get(path):
             code, body = refusals[path].pop(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.errors import ConfigError
 from gateway.registry.base import Kind, RegistryAdapter
 from gateway.settings import Address, KubernetesRegistrySettings
 from gateway.validation import Finding
@@ -44,10 +43,7 @@ class KubernetesKind(Kind[KubernetesRegistrySettings]):
             if settings.context:
                 yield ("context",), "a pod's own account has no contexts; name a `kubeconfig`"
             return
-        from gateway.kubernetes.access import open_access
+        from gateway.kubernetes.access import kubeconfig_problems
 
-        try:
-            open_access(settings.kubeconfig, settings.context)
-        except ConfigError as error:
-            for problem in error.problems:
-                yield ("kubeconfig",), str(problem)
+        for problem in kubeconfig_problems(settings.kubeconfig, settings.context):
+            yield ("kubeconfig",), problem

@@ -71,6 +71,8 @@ def problems(path: Path, text: str) -> list[str]:
         ("registry: {kind: consul, tag_keys: [gray.tags]}", "1:37: registry.tag_keys.0: nothing has a key 'gray.tags'; did you mean 'gray.tag'?"),
         ("registry: {kind: consul, tag_keys: [alicloud_service_tga, lane]}", "1:37: registry.tag_keys.0: nothing has a key 'alicloud_service_tga'; did you mean 'alicloud.service.tag'?"),
         ("registry: {kind: consul, bare_tags: [gray, gray]}", "1:44: registry.bare_tags.1: is given twice"),
+        ("registry: {kind: embedded}\nrules: {kubernetes: {name: x, context: y}}", "2:40: rules.0.kubernetes.context: a pod's own account has no contexts; name a `kubeconfig`"),
+        ("registry: {kind: embedded}\nrules: {kubernetes: {name: X}}", "2:28: rules.0.kubernetes.kubernetes.name: an object's name in Kubernetes is 1 to 253 lower-case letters, digits, '-' or '.'; found 'X'"),
         ("registry: {kind: kubernetes, context: x}", "1:39: registry.context: a pod's own account has no contexts; name a `kubeconfig`"),
         ("registry: {kind: kubernetes, namespace: Shop}", "1:41: registry.kubernetes.namespace: a name in Kubernetes is up to 63 lower-case letters, digits or '-'; found 'Shop'"),
         ("registry: {kind: consul, bare_tags: [base]}", "1:38: registry.bare_tags.0: 'base' means unmarked, which an instance without any such word is already"),
