@@ -318,6 +318,7 @@ KINDS = {
         for key in ["namespace", "group", "interval", "addresses", "clusters", "username", "password", "token"]
     },
     **{f"registry.{key}": "consul" for key in ["scheme", "datacenter", "stale", "warning", "watches", "bare_tags"]},
+    **{f"registry.{key}": "kubernetes" for key in ["context", "selector", "port", "ports"]},
     "registry.services": "static",
 }
 SECTIONS = {GatewaySettings: "The entry gateway", SidecarSettings: "The sidecar"}
