@@ -11,6 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from gateway.admin.endpoints import JSON, WORK, BodyHandler
+from gateway.admin.lanetext import YAML, lane_text
 from gateway.errors import ConfigError, GatewayError, RegistryError
 from gateway.printable import printable
 from gateway.rulesources.documents import ConflictError
@@ -100,8 +101,12 @@ class RulesApi:
 
     @_telling
     async def get(self, request: web.Request, _: Any) -> web.Response:
-        """One lane."""
-        return _lane_response(self._editor.view(*_names(request)))
+        """One lane; as a file of rules has it if YAML is asked for."""
+        lane = self._editor.view(*_names(request))
+        if YAML in request.headers.get("Accept", ""):
+            headers = {"ETag": f'"{lane.etag}"'}
+            return web.Response(text=lane_text(lane.data), content_type=YAML, headers=headers)
+        return _lane_response(lane)
 
     @_telling
     async def create(self, request: web.Request, body: Any) -> web.Response:
