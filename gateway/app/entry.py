@@ -62,7 +62,7 @@ from gateway.telemetry.counters import Traffic
 
 _log = logging.getLogger("gateway")
 
-SOCKETS = ("listen", "admin", "registry")
+SOCKETS = ("listen", "admin", "registry", "registry-grpc")
 """The names of its listening sockets: those of the settings that say where they listen."""
 EXPIRY_WARNING = 14
 """Days before a certificate expires from which on every load says so."""
@@ -99,7 +99,7 @@ class EntryGateway:
         admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
         host, port = listening[0].getsockname()[:2]
         # The embedded registry before anything that asks a registry.
-        registry_socket = self._open_embedded(sockets)
+        registry_sockets = self._open_embedded(sockets)
         self._know(await sockets.known())
         # The data plane: in this process, or in workers, which this process feeds. Then it only answers explain.
         self._plane = EntryPlane(settings)
@@ -163,7 +163,8 @@ class EntryGateway:
         # What two processes cannot have at once, last.
         self._know(await sockets.take_over())
         if self._embedded is not None:
-            await self._embedded.listen(registry_socket)
+            assert registry_sockets is not None
+            await self._embedded.listen(*registry_sockets)
         await self._admin.start(admin_socket)
         self._is_serving = True
         if self._missed:
@@ -374,17 +375,18 @@ class EntryGateway:
         """Workers that run, and restarts so far."""
         return (1, 0) if self._workers is None else (len(self._workers.describe()), self._workers.restarts)
 
-    def _open_embedded(self, sockets: Sockets) -> socket.socket | None:
-        """Opens the embedded registry, where there is to be one; the socket that others will reach it at."""
+    def _open_embedded(self, sockets: Sockets) -> tuple[socket.socket, socket.socket] | None:
+        """Opens the embedded registry, where there is to be one; the sockets that others will reach it at, HTTP and gRPC."""
         for registry in self._settings.all_registries.values():
             if isinstance(registry, EmbeddedRegistrySettings):
                 host, port = registry.listen.host, registry.listen.port
                 sock = sockets.one_of("registry", host, port)
+                grpc = sockets.beside("registry-grpc", sock, host, "the embedded registry")
                 self._embedded = EmbeddedRegistry(
                     host, port, warmup=registry.warmup, data=registry.data, names=self._settings.allowed_hosts
                 )
                 self._embedded.open()
-                return sock
+                return sock, grpc
         return None
 
     def _reader(self) -> HeadReader:

@@ -125,13 +125,14 @@ class RegistryProgram:
 
     async def start(self, sockets: Sockets) -> None:
         """Raises StartError where it cannot."""
-        await sockets.open("registry serve", ("listen",))
+        await sockets.open("registry serve", ("listen", "grpc"))
         sock = sockets.one_of("listen", self._host, self._port)
+        grpc = sockets.beside("grpc", sock, self._host, "a registry")
         self._registry.open()
         self._know(await sockets.known())
         await sockets.wait_ready(list)
         self._know(await sockets.take_over())
-        await self._registry.listen(sock)
+        await self._registry.listen(sock, grpc)
         warn_of_registry(self._host, self._registry.address)
         _log.info("registry on %s", self._registry.address)
 

@@ -232,7 +232,7 @@ class Sidecar:
         """See Program. The instance stays registered: it goes on at the same address."""
         self._has_successor = True
         for registrar in self._registrars.values():
-            await registrar.fall_silent()
+            await registrar.hand_over()
         await self._admin.close()
         # Before it is told what is known: what comes now, comes there.
         await self._inbound.stop_accepting()

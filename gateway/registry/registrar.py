@@ -56,8 +56,16 @@ class Registrar:
         """Deregisters."""
         await self._leave(self._registrar.deregister, "deregistered")
 
-    async def fall_silent(self) -> None:
+    async def hand_over(self) -> None:
         """Ends the heartbeat, and leaves the instance registered: somebody else goes on with it."""
+        await self._fall_silent()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._registrar.release(self._registration)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other process is waiting
+            _log.warning("%s may be missing for a moment: %s", self._shown(), str(error) or "no answer")
+
+    async def _fall_silent(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -65,7 +73,7 @@ class Registrar:
 
     async def _leave(self, step: Callable[[Registration], Awaitable[None]], done: str) -> None:
         # The heartbeat first, lest it register the instance again.
-        await self.fall_silent()
+        await self._fall_silent()
         self.registered = False
         try:
             async with asyncio.timeout(STOP_TIMEOUT):

@@ -23,6 +23,7 @@ from gateway.errors import RegistryError
 from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.nacos.client import Credentials, NacosClient
+from gateway.registry.nacos.messages import CONFIG
 from gateway.rulesources.consul import ConsulDocument, ConsulFolder
 from gateway.rulesources.documents import RemoteDocument
 from gateway.rulesources.files import SUFFIXES, yaml_files
@@ -260,7 +261,8 @@ def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awai
     """The mirror of a source."""
     path, address = copy_path(source, folder), str(source.address)
     if source.nacos is not None:
-        nacos = NacosClient([address], Credentials(source.username, source.password, source.token))
+        credentials = Credentials(source.username, source.password, source.token)
+        nacos = NacosClient([address], credentials, module=CONFIG, namespace=source.namespace)
         document = NacosDocument(nacos, source.nacos, source.group, source.namespace, source.interval)
         return DocumentMirror(document, path, changed)
     assert source.consul is not None

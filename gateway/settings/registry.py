@@ -129,12 +129,12 @@ class RemoteRegistrySettings(AnyRegistrySettings):
     @property
     def identity(self) -> str:
         """See AnyRegistrySettings."""
-        ways = {"username", "password", "token", "interval", "scheme", "ca", "stale", "watches"}
+        ways = {"username", "password", "token", "interval", "protocol", "scheme", "ca", "stale", "watches"}
         return self.model_dump_json(exclude=ways)
 
 
 class NacosRegistrySettings(RemoteRegistrySettings):
-    """A Nacos server or cluster, or `gateway registry serve`, over HTTP."""
+    """A Nacos server or cluster, or `gateway registry serve`."""
 
     kind: Literal["nacos"]
     address: TargetField | None = None
@@ -153,8 +153,14 @@ class NacosRegistrySettings(RemoteRegistrySettings):
     """The user's password. Take it from the environment."""
     token: Credential = ""
     """An access token instead of a user."""
+    protocol: Literal["auto", "grpc", "http"] = "auto"
+    """`grpc`: the server, 1000 ports above, tells of changes; `http`: it is asked. `auto`: gRPC where that is answered."""
+    scheme: Literal["http", "https"] = "http"
+    """Whether the server speaks TLS, over HTTP and gRPC alike."""
+    ca: FileName | None = None
+    """*https:* a PEM file of the authorities to trust, relative to this file; left out: the system's."""
     interval: PositiveDuration = 2.0
-    """How often each service is asked for; up to a fifth sooner, so that gateways do not ask in step."""
+    """*HTTP:* how often each service is asked for; up to a fifth sooner, so that gateways do not ask in step."""
 
     @model_validator(mode="after")
     def _has_addresses(self) -> NacosRegistrySettings:
@@ -170,6 +176,16 @@ class NacosRegistrySettings(RemoteRegistrySettings):
     def secrets(self) -> tuple[str, ...]:
         """See AnyRegistrySettings."""
         return self.password, self.token
+
+    @property
+    def is_secured(self) -> bool:
+        """See AnyRegistrySettings."""
+        return self.scheme == "https"
+
+    @property
+    def authorities(self) -> str | None:
+        """See AnyRegistrySettings."""
+        return self.ca
 
     @property
     def servers(self) -> list[str]:

@@ -249,7 +249,17 @@ def section(title: str) -> str:
 KINDS = {
     **{
         f"registry.{key}": "nacos"
-        for key in ["namespace", "group", "interval", "addresses", "clusters", "username", "password", "token"]
+        for key in [
+            "namespace",
+            "group",
+            "interval",
+            "protocol",
+            "addresses",
+            "clusters",
+            "username",
+            "password",
+            "token",
+        ]
     },
     **{f"registry.{key}": "consul" for key in ["scheme", "datacenter", "stale", "warning", "watches", "bare_tags"]},
     "registry.services": "static",

@@ -7,7 +7,7 @@ import click
 from gateway.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "serve": "Run the embedded registry alone (Nacos-compatible HTTP API).",
+    "serve": "Run the embedded registry alone (Nacos-compatible, HTTP and gRPC).",
     "status": "Show the registries that a running gateway or sidecar asks.",
     "list": "Show what it knows of services, how old that is, and from where.",
     "watch": "Print what changes, as it changes.",

@@ -23,7 +23,7 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
         raise click.BadParameter(f"{error}") from error
 
 
-@click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible HTTP API).")
+@click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible, HTTP and gRPC).")
 @click.option("--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to serve on.")
 @click.option(
     "--warmup",
@@ -47,7 +47,7 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
 )
 @runs_until_signal
 def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...]) -> Program:
-    """Run the embedded registry alone (Nacos-compatible HTTP API)."""
+    """Run the embedded registry alone (Nacos-compatible, HTTP and gRPC)."""
     from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
 

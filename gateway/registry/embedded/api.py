@@ -29,7 +29,9 @@ from gateway.registry.embedded.parameters import (
     service_key,
     whole,
 )
+from gateway.registry.embedded.records import record
 from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, Lease, Refused, ServiceKey, Store
+from gateway.registry.nacos.messages import service_info
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
 from gateway.web.problems import Rejected
@@ -151,25 +153,10 @@ class Api:
         healthy_only = flag(parameters, "healthyOnly", default=False)
         leases = self._store.instances(key, _clusters(parameters.get("clusters", "")))
         name = f"{key.group}@@{key.name}"
-        hosts = [
-            {"instanceId": f"{lease.host}#{lease.port}#{lease.cluster}#{name}", **_record(lease, name)}
-            for lease in leases
-            if lease.enabled and (lease.healthy or not healthy_only)
-        ]
-        return web.json_response(
-            {
-                "name": name,
-                "groupName": key.group,
-                "clusters": parameters.get("clusters", ""),
-                "cacheMillis": 10000,
-                "hosts": hosts,
-                "lastRefTime": int(time.time() * 1000),
-                "checksum": "",
-                "allIps": False,
-                "reachProtectionThreshold": False,
-                "valid": True,
-            }
-        )
+        hosts = [record(lease, name) for lease in leases if lease.enabled and (lease.healthy or not healthy_only)]
+        now, clusters = int(time.time() * 1000), parameters.get("clusters", "")
+        info = service_info(key.group, key.name, hosts, changed_at=now, clusters=clusters, full_name=True)
+        return web.json_response(info)
 
     async def _services_v1(self, request: web.Request) -> web.Response:
         names, total = self._service_page(await self._parameters(request))
@@ -199,7 +186,7 @@ class Api:
         self._refuse_while_warming()
         leases = self._store.instances(key, _clusters(parameters.get("clusterName", "")))
         name = f"{key.group}@@{key.name}"
-        return _success([_record(lease, name) for lease in leases if lease.enabled])
+        return _success([record(lease, name, has_id=False) for lease in leases if lease.enabled])
 
     async def _services_v3(self, request: web.Request) -> web.Response:
         parameters = await self._parameters(request)
@@ -303,11 +290,7 @@ class Api:
         parameters = await self._parameters(request, MAX_PUBLISHED)
         content = required(parameters, "content")
         expected = request.headers.get("casMd5")
-        known = self._store.config(config_key(parameters))
-        if expected is not None and (known is None or known.md5 != expected):
-            message = "Cas publish fail, server md5 may have changed."
-            raise Refused(message)
-        self._store.publish(config_key(parameters), content, parameters.get("type") or "text")
+        self._store.publish(config_key(parameters), content, parameters.get("type") or "text", expected)
         await self._saved()
 
 
@@ -352,24 +335,6 @@ def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:
             name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
             listened.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
     return listened
-
-
-def _record(lease: Lease, name: str) -> dict[str, Any]:
-    return {
-        "ip": lease.host,
-        "port": lease.port,
-        "weight": lease.weight,
-        "healthy": lease.healthy,
-        "enabled": lease.enabled,
-        "ephemeral": lease.ephemeral,
-        "clusterName": lease.cluster,
-        "serviceName": name,
-        "metadata": lease.metadata,
-        "instanceHeartBeatInterval": int(lease.heartbeat * 1000),
-        "instanceHeartBeatTimeOut": int(lease.unhealthy_after * 1000),
-        "ipDeleteTimeout": int(lease.removed_after * 1000),
-        "instanceIdGenerator": "simple",
-    }
 
 
 def _success(data: Any) -> web.Response:

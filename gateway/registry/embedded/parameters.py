@@ -93,13 +93,16 @@ def lease_of(parameters: Mapping[str, str], known: Lease) -> Lease:
         flag(parameters, "healthy", default=known.healthy),
         {**known.metadata, **_metadata(parameters)},
         flag(parameters, "ephemeral", default=known.ephemeral),
+        known.owner,
     )
 
 
 def of_beat(parameters: Mapping[str, str]) -> dict[str, str]:
     """The parameters with what a heartbeat says of its instance in JSON, where it does. Raises Refused."""
     beat = json_object(parameters.get("beat", ""), "beat")
-    said = {name: _text(beat[name], name) for name in ("ip", "port", "weight", "cluster") if beat.get(name) is not None}
+    said = {
+        name: json_text(beat[name], name) for name in ("ip", "port", "weight", "cluster") if beat.get(name) is not None
+    }
     if "cluster" in said:
         said["clusterName"] = said.pop("cluster")
     if beat.get("metadata") is not None:
@@ -148,11 +151,14 @@ def _metadata(parameters: Mapping[str, str]) -> dict[str, str]:
             raise Refused(f"metadata {shown(text)}: a JSON object is accepted")
         return {key: value for key, _, value in pairs}
     found = json_object(text, "metadata")
-    return {key: _text(value, f"metadata {key}") for key, value in found.items() if value is not None}
+    return {key: json_text(value, f"metadata {key}") for key, value in found.items() if value is not None}
 
 
-def _text(value: Any, name: str) -> str:
-    """A plain JSON value as JSON writes it, a text without its quotes: that is how Nacos' own reader takes it."""
+def json_text(value: Any, name: str) -> str:
+    """A plain JSON value as JSON writes it, a text without its quotes: that is how Nacos' own reader takes it.
+
+    Raises Refused.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):

@@ -35,6 +35,9 @@ class Noting:
             raise answer
         return answer
 
+    async def release(self, registration: Registration) -> None:
+        self.told.append("release")
+
     async def suspend(self, registration: Registration) -> None:
         self.told.append("suspend")
 
@@ -117,7 +120,7 @@ async def test_suspending_is_tried_until_the_registry_has_heard_it() -> None:
 
 @pytest.fixture
 async def nacos(registry: EmbeddedRegistry) -> AsyncIterator[NacosAdapter]:
-    adapter = NacosAdapter(NacosClient([registry.address]))
+    adapter = NacosAdapter(NacosClient([registry.address], protocol="http"))
     yield adapter
     await adapter.close()
 
