@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -30,11 +31,11 @@ from gateway.registry.embedded.parameters import (
     whole,
 )
 from gateway.registry.embedded.records import record
-from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, Lease, Refused, ServiceKey, Store
-from gateway.registry.nacos.messages import service_info
+from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, PUBLIC, Lease, Refused, ServiceKey, Store
+from gateway.registry.nacos.messages import service_info, service_name
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
-from gateway.web.problems import Rejected
+from gateway.web.problems import Rejected, shown
 from gateway.web.work import Work
 
 _log = logging.getLogger("gateway.registry")
@@ -80,6 +81,7 @@ class Api:
         """The aiohttp application."""
         app = web.Application(middlewares=[guard(self._names), _shape_errors])
         add = app.router.add_route
+        add("GET", "/nacos/v1/ns/instance", self._instance_v1)
         add("POST", "/nacos/v1/ns/instance", self._register_v1)
         add("PUT", "/nacos/v1/ns/instance", self._update_v1)
         add("DELETE", "/nacos/v1/ns/instance", self._deregister_v1)
@@ -146,6 +148,16 @@ class Api:
         interval = int(lease.heartbeat * 1000)
         return web.json_response({"code": 10200, "clientBeatInterval": interval, "lightBeatEnabled": True})
 
+    async def _instance_v1(self, request: web.Request) -> web.Response:
+        parameters = await self._parameters(request)
+        key = service_key(parameters)
+        self._refuse_while_warming()
+        lease = self._store.instance(key, *address(parameters))
+        if lease is None:
+            raise web.HTTPNotFound(text="no matched ip found")
+        name = service_name(key.group, key.name)
+        return web.json_response({**record(lease, name), "service": name})
+
     async def _list_v1(self, request: web.Request) -> web.Response:
         parameters = await self._parameters(request)
         key = service_key(parameters)
@@ -198,11 +210,45 @@ class Api:
     # --- config
 
     async def _config_v1(self, request: web.Request) -> web.Response:
-        config = self._store.config(config_key(await self._parameters(request)))
+        parameters = await self._parameters(request)
+        if parameters.get("search"):
+            return self._search_v1(parameters)
+        config = self._store.config(config_key(parameters))
         if config is None:
             return web.Response(status=404, text="config data not exist")
         headers = {"Content-MD5": config.md5, "Config-Type": config.kind}
         return web.Response(text=config.content, headers=headers)
+
+    def _search_v1(self, parameters: Mapping[str, str]) -> web.Response:
+        """A page of the values whose names match: these very ones, or with `*` for anything (`search=blur`)."""
+        number, size = whole(parameters, "pageNo", 1, 1_000_000), whole(parameters, "pageSize", 100, 500)
+        namespace = parameters.get("tenant") or parameters.get("namespaceId") or PUBLIC
+        names = [parameters.get("group", ""), parameters.get("dataId", "")]
+        if parameters["search"] not in ("accurate", "blur"):
+            raise Refused(f"search {shown(parameters['search'])}: accurate or blur is accepted")
+        is_blurred = parameters["search"] == "blur"
+        found = [
+            (key, config)
+            for key, config in sorted(self._store.configs().items())
+            if key.namespace == namespace
+            and all(map(lambda name, said: _matches(name, said, is_blurred), names, (key.group, key.name)))
+        ]
+        items = [
+            {
+                "id": f"{position}",
+                "dataId": key.name,
+                "group": key.group,
+                "tenant": "" if key.namespace == PUBLIC else key.namespace,
+                "content": config.content,
+                "md5": config.md5,
+                "type": config.kind,
+                "appName": "",
+            }
+            for position, (key, config) in enumerate(found, 1)
+        ][(number - 1) * size : number * size]
+        pages = -(-len(found) // size)
+        page = {"totalCount": len(found), "pageNumber": number, "pagesAvailable": pages, "pageItems": items}
+        return web.json_response(page)
 
     async def _publish_v1(self, request: web.Request) -> web.Response:
         await self._publish(request)
@@ -335,6 +381,15 @@ def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:
             name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
             listened.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
     return listened
+
+
+def _matches(wanted: str, name: str, is_blurred: bool) -> bool:
+    """Whether a name is meant: any is by an empty one; `*` stands for anything in a blurred one."""
+    if not wanted:
+        return True
+    if not is_blurred:
+        return wanted == name
+    return fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]")) if "*" in wanted else wanted in name
 
 
 def _success(data: Any) -> web.Response:

@@ -255,9 +255,9 @@ class RpcClient:
             except RegistryError as error:
                 trouble = trouble or error
                 continue
-            self._current = connection
             _log.info("connected to registry %s by gRPC", address)
             await self.connected(connection)
+            self._current = connection
             return connection
         assert trouble is not None
         raise trouble
