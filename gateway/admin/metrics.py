@@ -43,6 +43,11 @@ def _application(scrape: Scrape) -> Iterable[Sample] | None:
     return None if application is None else [((), application())]
 
 
+def _bypasses(scrape: Scrape) -> Iterable[Sample] | None:
+    bypasses = scrape.observed.bypasses
+    return None if bypasses is None else [((), bypasses())]
+
+
 METRICS: Final = (
     Family(
         "gateway_build_info", "gauge", ("version",),
@@ -146,6 +151,11 @@ METRICS: Final = (
         "gateway_application_up", "gauge", (),
         "of a sidecar: 1 if its application takes requests",
         _application,
+    ),
+    Family(
+        "gateway_bypass_suspected_total", "counter", (),
+        "of a sidecar with a façade: how often its application was registered beside it as well",
+        _bypasses,
     ),
     Family(
         "gateway_endpoints", "gauge", ("service", "tag", "usable"),

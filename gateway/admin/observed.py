@@ -37,6 +37,8 @@ class Observed:
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     registrations: Callable[[], Mapping[str, KnownRegistration]] = dict
     """What is known of a sidecar's registration, by registry."""
+    bypasses: Callable[[], int] | None = None
+    """How often a sidecar's application was seen beside it; None: nobody looks."""
     processes: Callable[[], Mapping[str, int]] = lambda: {"main": os.getpid()}
     """The ids of the program's processes, by name."""
 

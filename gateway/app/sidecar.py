@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gateway.admin.views import Sources
 from gateway.app.addresses import find_address
 from gateway.app.copies import RuleCopies
 from gateway.app.exposure import warn_of_exposure
+from gateway.app.facade import Doors, Facade
 from gateway.app.parts import (
     describe_lanes,
     describe_registries,
@@ -100,6 +102,7 @@ class Sidecar:
         self._is_draining = False
         self._has_successor = False
         self._registrars: dict[str, Registrar] = {}
+        self._facade: Facade | None = None
 
     async def start(self, sockets: Sockets) -> None:
         """Raises ConfigError or StartError where it cannot."""
@@ -108,10 +111,14 @@ class Sidecar:
         settings = self._settings = ready.loaded.settings
         warn_of_exposure(settings, self._path)
         # Both sockets first: nothing is registered before peers can reach it.
-        await sockets.open("sidecar", ("inbound", "outbound", "admin"))
+        await sockets.open("sidecar", ("inbound", "outbound", "admin", "facade", "facade-grpc"))
         inbound_socket = sockets.one_of("inbound", settings.inbound.host, settings.inbound.port)
         outbound_socket = sockets.one_of("outbound", settings.outbound.host, settings.outbound.port)
         admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
+        door_sockets = [
+            sockets.one_of(f"outbound {name}", door.host, door.port) for name, door in settings.outbounds.items()
+        ]
+        facade_sockets = self._facade_sockets(sockets)
         self._inbound_traffic = Traffic(self._knows_inbound)
         self._outbound_traffic = Traffic()
         app = Instance(settings.app.host, settings.app.port)
@@ -137,8 +144,9 @@ class Sidecar:
         )
         self._outbound_router = OutboundRouter(snapshot, carriers, memory, settings.tag, settings.service)
         self._registries = make_registries(
-            settings.all_registries, self._publisher.service_changed, settings.chosen_registries, settings.state
+            settings.all_registries, self._service_changed, settings.chosen_registries, settings.state
         )
+        self._facade = None if settings.facade is None else Facade(settings, self._instances, self._ask_for, self._told)
         self._install(ready, self._reloader.state.revision)
         self._log_file = make_log_file(settings)
         self._inbound = Listener(
@@ -147,19 +155,18 @@ class Sidecar:
                 settings, self._inbound_router, app_origins, self._inbound_traffic, "inbound", None, self._log_file
             ),
         )
-        self._outbound = Listener(
-            outbound_socket,
-            make_context(
-                settings,
-                self._outbound_router,
-                peer_origins,
-                self._outbound_traffic,
-                "outbound",
-                self._learn,
-                self._log_file,
-                self._publisher.ejector,
-            ),
+        outbound = make_context(
+            settings,
+            self._outbound_router,
+            peer_origins,
+            self._outbound_traffic,
+            "outbound",
+            self._learn,
+            self._log_file,
+            self._publisher.ejector,
         )
+        self._doors = Doors(settings, outbound)
+        self._outbound = Listener(outbound_socket, outbound, others=door_sockets)
         # The application is watched before that: whether it takes requests is what is registered.
         tls = upstream_tls(settings).get(settings.service)
         self._app_watch = ApplicationWatch(settings.service, app, settings.app_check, tls, self._app_changed)
@@ -171,12 +178,16 @@ class Sidecar:
             memory.know({key.encode("latin-1"): tag for key, tag in state["memory"]}, asyncio.get_running_loop().time())
         await self._inbound.start()
         await self._outbound.start()
+        # The application finds others through it, so that it comes after the outbound listener.
+        if self._facade is not None and facade_sockets is not None:
+            await self._facade.start(*facade_sockets, self._open_door, state.get("application") if state else None)
+            self._registries.watch(settings.service)
         # Registered last, when both listeners serve, and the application takes requests.
         found = registrars(self._registries)
         names = {name: name if len(self._registries.keepers) > 1 else "" for name in found}
         self._registrations = {name: KnownRegistration(registrar, names[name]) for name, registrar in found.items()}
         self._registrars = {
-            name: Registrar(registrar, self._registration(), self._app_watch.is_up, registry=names[name])
+            name: Registrar(registrar, self._registration(), self._takes_requests, registry=names[name])
             for name, registrar in self._registrations.items()
         }
         for registrar in self._registrars.values():
@@ -195,6 +206,7 @@ class Sidecar:
                 lambda: failures,
                 lambda: self._app_watch.is_up,
                 lambda: self._registrations,
+                bypasses=None if self._facade is None else self._facade.count_bypasses,
             )
         )
         sources = Sources(
@@ -225,8 +237,9 @@ class Sidecar:
         )
 
     def state(self) -> State:
-        """What requests were marked with."""
-        return {"memory": [(key.decode("latin-1"), tag) for key, tag in self._memory.known().items()]}
+        """What requests were marked with, and what the application has registered."""
+        memory = [(key.decode("latin-1"), tag) for key, tag in self._memory.known().items()]
+        return {"memory": memory, "application": None if self._facade is None else self._facade.state()}
 
     async def hand_over(self) -> State:
         """See Program. The instance stays registered: it goes on at the same address."""
@@ -234,6 +247,8 @@ class Sidecar:
         for registrar in self._registrars.values():
             await registrar.hand_over()
         await self._admin.close()
+        if self._facade is not None:
+            await self._facade.close()
         # Before it is told what is known: what comes now, comes there.
         await self._inbound.stop_accepting()
         await self._outbound.stop_accepting()
@@ -256,6 +271,8 @@ class Sidecar:
         await self._outbound.drain(0.0, 1.0)
         await self._inbound.close()
         await self._outbound.close()
+        if self._facade is not None:
+            await self._facade.close()
         await self._publisher.close()
         if self._log_file is not None:
             self._log_file.close()
@@ -274,9 +291,40 @@ class Sidecar:
         self._outbound_traffic.ambiguous = self._memory.ambiguous
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
-    def _app_changed(self, is_up: bool) -> None:
+    def _app_changed(self, _: bool) -> None:
         for registrar in self._registrars.values():
-            registrar.set_usable(is_up)
+            registrar.set_usable(self._takes_requests)
+
+    @property
+    def _takes_requests(self) -> bool:
+        """Whether the application does, and wants them."""
+        return self._app_watch.is_up and (self._facade is None or self._facade.is_registered)
+
+    def _told(self) -> None:
+        """The application has registered, or has left."""
+        for registrar in self._registrars.values():
+            registrar.change(self._registration())
+            registrar.set_usable(self._takes_requests)
+
+    def _facade_sockets(self, sockets: Sockets) -> tuple[socket.socket, socket.socket] | None:
+        if self._settings.facade is None:
+            return None
+        address = self._settings.facade.nacos
+        http = sockets.one_of("facade", address.host, address.port)
+        return http, sockets.beside("facade-grpc", http, address.host, "the façade")
+
+    async def _open_door(self, service: str) -> tuple[str, int]:
+        return await self._doors.open(service, self._outbound)
+
+    def _service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
+        self._publisher.service_changed(service, instances)
+        if self._facade is not None:
+            self._facade.service_changed(service, instances)
+
+    def _instances(self, service: str) -> tuple[Instance, ...] | None:
+        """The instances of a service; None if nothing is known of it."""
+        view = self._publisher.snapshot.services.get(service)
+        return None if view is None else tuple(view.instances)
 
     async def reload(self) -> None:
         """What SIGHUP asks for."""
@@ -327,16 +375,16 @@ class Sidecar:
         Registries distinguish upper and lower case, hosts do not: if there is nobody with exactly this name, its other
         spellings are asked for as well.
         """
-        known = await self._ask_for(service)
+        known = await self._ask_for(service, LEARN_TIMEOUT)
         view = self._publisher.snapshot.services.get(service)
         if known and (view is None or not view.instances):
-            await asyncio.gather(*(self._ask_for(name) for name in self._spellings(service)))
+            await asyncio.gather(*(self._ask_for(name, LEARN_TIMEOUT) for name in self._spellings(service)))
         return known
 
-    async def _ask_for(self, service: str) -> bool:
+    async def _ask_for(self, service: str, timeout: float) -> bool:
         self._make_room()
         self._registries.watch(service)
-        return await self._registries.wait_known(service, LEARN_TIMEOUT)
+        return await self._registries.wait_known(service, timeout)
 
     def _spellings(self, service: str) -> set[str]:
         """The names that differ from a service's by case alone: those the configuration has, and the usual ones."""
@@ -349,7 +397,10 @@ class Sidecar:
     def _make_room(self) -> None:
         """Forgets the service without instances that was called first, where there are many: an app may call any name."""
         states = self._registries.states()
-        empty = [service for service, known in states.items() if not any(state.instances for state in known)]
+        kept = frozenset[str]() if self._facade is None else self._facade.asked | {self._settings.service}
+        empty = [
+            name for name, known in states.items() if name not in kept and not any(state.instances for state in known)
+        ]
         for service in empty[: max(0, len(empty) - MOST_EMPTY + 1)]:
             self._registries.unwatch(service)
             self._publisher.service_removed(service)
@@ -357,7 +408,8 @@ class Sidecar:
     def _registration(self) -> Registration:
         settings = self._settings
         host = settings.advertise or find_address(settings.inbound.host)
-        return Registration(settings.service, host, self._inbound.port, settings.tag, settings.weight, self._metadata())
+        own = Registration(settings.service, host, self._inbound.port, settings.tag, settings.weight, self._metadata())
+        return own if self._facade is None else self._facade.registration(own)
 
     def _metadata(self) -> dict[str, str]:
         """What is registered beside the tag. Peers say by our own name whom they mean: they may call the service otherwise."""
@@ -374,6 +426,8 @@ class Sidecar:
         if not self._app_watch.is_up:
             return [self._app_watch.reason]
         service = self._settings.service
+        if self._facade is not None and not self._facade.is_registered:
+            return ["the application has not registered through the façade (or has deregistered)"]
         # One registry is enough for peers to find it, be it away now: they go on with what it said.
         known = self._registrations
         if known and not any(item.is_found for item in known.values()):

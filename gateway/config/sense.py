@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any, Final
 
+from gateway.registry.nacos.payload import PORT_OFFSET
 from gateway.settings import (
     Address,
     AnyRegistrySettings,
@@ -39,18 +40,29 @@ def has_been_set(model: Model, name: str) -> bool:
 # --- addresses
 
 
+def _beside(http: Address) -> Address:
+    """Where a registry serves gRPC; like it, no port that is fixed if that is not."""
+    return http.model_copy(update={"port": http.port + PORT_OFFSET if http.port else 0})
+
+
 def listeners(settings: ServingSettings) -> list[tuple[Location, Address]]:
     """Where a program listens."""
     if isinstance(settings, SidecarSettings):
         names = {"inbound": settings.inbound, "outbound": settings.outbound, "admin": settings.admin}
-        return [((name,), address) for name, address in names.items()]
+        doors: list[tuple[Location, Address]] = [
+            (("outbounds", name), door) for name, door in settings.outbounds.items()
+        ]
+        if settings.facade is not None:
+            nacos = settings.facade.nacos
+            doors += [(("facade", "nacos"), nacos), (("facade", "nacos"), _beside(nacos))]
+        return [*(((name,), address) for name, address in names.items()), *doors]
     if not isinstance(settings, GatewaySettings):
         return []
     embedded = [(place, item) for place, item in registries(settings) if isinstance(item, EmbeddedRegistrySettings)]
     return [
         (("listen",), settings.listen),
         (("admin",), settings.admin),
-        *(((*place, "listen"), item.listen) for place, item in embedded),
+        *(((*place, "listen"), door) for place, item in embedded for door in (item.listen, _beside(item.listen))),
     ]
 
 

@@ -94,12 +94,14 @@ class Context:
 
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
     does not know; `ejector` is told how instances respond; `scheme` is what clients speak here, `http` or `https`.
+    `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
     `inspected` counts the bytes of bodies that are kept for rules now.
     (A value of many parts, which everything of a listener is handed: no behaviour.)
     """
 
     __slots__ = (
         "budget",
+        "doors",
         "ejector",
         "inspected",
         "is_draining",
@@ -168,6 +170,7 @@ class Context:
         self.response_reader = ResponseReader(head_bytes=limits.head_bytes, header_count=limits.header_count)
         self.learn = learn
         self.log = log
+        self.doors: dict[tuple[str, int], str] = {}
         self.name = name
         self.scheme = scheme
         self.now: float = self.loop.time()

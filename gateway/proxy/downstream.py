@@ -82,7 +82,8 @@ class Downstream(ClientConnection):
         name = transport.get_extra_info("peername")
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
-        self.peer = Peer(ip, trusted, context.scheme)
+        callee = _callee(context.doors, transport.get_extra_info("sockname")) if context.doors else ""
+        self.peer = Peer(ip, trusted, context.scheme, callee)
         mine = self.clients.enter(self, ip)
         context.traffic.connections += 1
         limits = context.limits
@@ -406,3 +407,8 @@ class Downstream(ClientConnection):
         waits = not lingers or transport.get_write_buffer_size() > 0
         self.deadline = self.context.now + (self.context.timeouts.body_idle if waits else LINGER)
         self.watch()
+
+
+def _callee(doors: dict[tuple[str, int], str], address: tuple[str, int]) -> str:
+    """The service that whoever connects to an address calls; empty: any."""
+    return doors.get((address[0], address[1])) or doors.get(("", address[1]), "")

@@ -34,6 +34,8 @@ class Registrar:
         self._task: asyncio.Task[None] | None = None
         self._is_usable = is_usable
         self._is_suspended = False
+        self._said: Registration | None = None
+        """What the registry was told last."""
         self._has_news = asyncio.Event()
         self.registered = False
         """Whether the registry knew the instance when it was last asked."""
@@ -46,6 +48,12 @@ class Registrar:
         """Says whether the instance takes requests now."""
         if is_usable is not self._is_usable:
             self._is_usable = is_usable
+            self._has_news.set()
+
+    def change(self, registration: Registration) -> None:
+        """Registers something else of the same instance from now on."""
+        if registration != self._registration:
+            self._registration = registration
             self._has_news.set()
 
     async def withdraw(self) -> None:
@@ -111,14 +119,16 @@ class Registrar:
     async def _keep(self, is_whole: bool) -> None:
         """Renews the lease of what is registered whole, and registers what is not."""
         self._is_suspended = False
-        if self.registered and is_whole:
-            self.registered = await self._registrar.heartbeat(self._registration)
+        registration = self._registration
+        if self.registered and is_whole and registration == self._said:
+            self.registered = await self._registrar.heartbeat(registration)
             if self.registered:
                 return
             _log.warning("the registry has forgotten %s", self._shown())
         # Whole after it was away, too: it may have restarted, and what a heartbeat makes anew has not all of it (in
         # r-nacos no weight). Not else: that would undo what an operator has set there, as to take it out of service.
-        await self._registrar.register(self._registration)
+        await self._registrar.register(registration)
+        self._said = registration
         if not self.registered:
             self.registered = True
             _log.info("registered %s", self._shown())

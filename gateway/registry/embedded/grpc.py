@@ -115,7 +115,7 @@ class GrpcBackend:
         return self._one(connection, body, "")
 
     def _one(self, connection: Connected, body: JSON, owner: str) -> JSON:
-        key = _service(body)
+        key = service_key(body)
         parameters = _parameters(body.get("instance"))
         kind = body.get("type")
         if kind == messages.REGISTER:
@@ -130,7 +130,7 @@ class GrpcBackend:
 
     def _batch(self, connection: Connected, body: JSON) -> JSON:
         """All that a client has of a service, instead of what it had over this connection."""
-        key, kind = _service(body), body.get("type")
+        key, kind = service_key(body), body.get("type")
         given = body.get("instances")
         if not isinstance(given, list) or kind not in (messages.BATCH_REGISTER, messages.BATCH_DEREGISTER):
             raise Refused(f"type {messages.BATCH_REGISTER} with a list of instances is accepted")
@@ -157,7 +157,7 @@ class GrpcBackend:
         self._store.register(key, lease, self._clock())
 
     def _subscribe(self, connection: Connected, body: JSON) -> JSON:
-        key, clusters = _service(body), _text(body, "clusters")
+        key, clusters = service_key(body), _text(body, "clusters")
         if body.get("subscribe") is False:
             self._unsubscribe(connection, key, clusters)
             return succeeded(serviceInfo=messages.service_info(key.group, key.name, (), changed_at=self._now()))
@@ -182,7 +182,7 @@ class GrpcBackend:
     def _query(self, _: Connected, body: JSON) -> JSON:
         self._check_warm()
         healthy_only = body.get("healthyOnly", body.get("healthOnly")) is True
-        return succeeded(serviceInfo=self._info(_service(body), _text(body, "cluster"), healthy_only))
+        return succeeded(serviceInfo=self._info(service_key(body), _text(body, "cluster"), healthy_only))
 
     def _services(self, _: Connected, body: JSON) -> JSON:
         self._check_warm()
@@ -214,7 +214,7 @@ class GrpcBackend:
     def _config(self, _: Connected, body: JSON) -> JSON:
         if _text(body, "tag"):
             raise Refused("tag: config values are for all clients here")
-        config = self._store.config(_config_key(body))
+        config = self._store.config(config_key(body))
         if config is None:
             raise Refusal(messages.NOT_FOUND, "config data not exist")
         return succeeded(
@@ -234,11 +234,11 @@ class GrpcBackend:
             if more.get(name):
                 raise Refused(f"{name}: config values are for all clients here, and as they are")
         content = _text(body, "content")
-        self._store.publish(_config_key(body), content, _text(more, "type") or "text", _text(body, "casMd5") or None)
+        self._store.publish(config_key(body), content, _text(more, "type") or "text", _text(body, "casMd5") or None)
         return succeeded()
 
     def _remove(self, _: Connected, body: JSON) -> JSON:
-        self._store.remove_config(_config_key(body))
+        self._store.remove_config(config_key(body))
         return succeeded()
 
     def _listen(self, connection: Connected, body: JSON) -> JSON:
@@ -248,7 +248,7 @@ class GrpcBackend:
             raise Refused("configListenContexts: a list of objects is accepted")
         changed = []
         for context in contexts:
-            key, tenant = _config_key(context), _text(context, "tenant")
+            key, tenant = config_key(context), _text(context, "tenant")
             if body.get("listen") is False:
                 self._stop_listening(connection, key)
                 continue
@@ -267,11 +267,13 @@ class GrpcBackend:
             self._listeners.pop(key, None)
 
 
-def _service(body: Mapping[str, Any]) -> ServiceKey:
+def service_key(body: Mapping[str, Any]) -> ServiceKey:
+    """The service that a request is about. Raises Refused."""
     return ServiceKey.of(_text(body, "namespace"), _text(body, "groupName"), _needed(body, "serviceName"))
 
 
-def _config_key(body: Mapping[str, Any]) -> ServiceKey:
+def config_key(body: Mapping[str, Any]) -> ServiceKey:
+    """The config value that a request is about. Raises Refused."""
     return ServiceKey.of(_text(body, "tenant"), _text(body, "group"), _needed(body, "dataId"))
 
 

@@ -52,6 +52,7 @@ def observed(**others: Any) -> Observed:
         "remote_rules": lambda: [source],
         "failures": lambda: {"a watch": 1},
         "application": lambda: True,
+        "bypasses": lambda: 1,
         "registrations": lambda: {"nacos": SimpleNamespace(state="registered", age=None)},
     }
     return cast("Any", Observed)(**{**parts, **others})  # type: ignore[no-any-return]
@@ -97,9 +98,9 @@ def test_numbers_come_from_where_they_are_counted(name: str, samples: list[Any])
 
 
 def test_what_a_role_does_not_have_is_left_out() -> None:
-    text = Collector(observed(application=None, registries=None, reload=None)).exposition().decode()
+    text = Collector(observed(application=None, bypasses=None, registries=None, reload=None)).exposition().decode()
     assert "gateway_workers 2.0" in text
-    for name in ("gateway_application_up", "gateway_registry_", "gateway_config_"):
+    for name in ("gateway_application_up", "gateway_bypass_suspected", "gateway_registry_", "gateway_config_"):
         assert name not in text
 
 
