@@ -383,7 +383,12 @@ class EntryGateway:
                 sock = sockets.one_of("registry", host, port)
                 grpc = sockets.beside("registry-grpc", sock, host, "the embedded registry")
                 self._embedded = EmbeddedRegistry(
-                    host, port, warmup=registry.warmup, data=registry.data, names=self._settings.allowed_hosts
+                    host,
+                    port,
+                    warmup=registry.warmup,
+                    data=registry.data,
+                    users=registry.users,
+                    names=self._settings.allowed_hosts,
                 )
                 self._embedded.open()
                 return sock, grpc

@@ -30,9 +30,9 @@ def warn_of_exposure(settings: ServingSettings, config: Path) -> None:
     _warn(*_of_process(), *exposures(settings, config))
 
 
-def warn_of_registry(host: str, address: str) -> None:
+def warn_of_registry(host: str, address: str, has_users: bool = False) -> None:
     """The same of a registry that runs alone on a host; `address` has the port, too."""
-    _warn(*_of_process(), *_of_registry(host, address))
+    _warn(*_of_process(), *(() if has_users else _of_registry(host, address)))
 
 
 def _warn(*warnings: str) -> None:
@@ -62,7 +62,7 @@ def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
         if settings.admin_token is None and not _is_loopback(settings.admin.host):
             yield f"the admin API on {settings.admin} changes lanes for whoever reaches it: set admin_token"
         for registry in settings.all_registries.values():
-            if isinstance(registry, EmbeddedRegistrySettings):
+            if isinstance(registry, EmbeddedRegistrySettings) and registry.users is None:
                 yield from _of_registry(registry.listen.host, str(registry.listen))
     if isinstance(settings, SidecarSettings) and not _is_loopback(settings.outbound.host):
         yield f"outbound on {settings.outbound} calls any service, with any tag, for whoever reaches it: keep it on loopback"

@@ -133,7 +133,7 @@ class RegistryProgram:
         await sockets.wait_ready(list)
         self._know(await sockets.take_over())
         await self._registry.listen(sock, grpc)
-        warn_of_registry(self._host, self._registry.address)
+        warn_of_registry(self._host, self._registry.address, self._registry.has_users)
         _log.info("registry on %s", self._registry.address)
 
     def _know(self, state: State) -> None:

@@ -118,6 +118,8 @@ class EmbeddedRegistrySettings(AnyRegistrySettings):
     """How long lists answer 503 after a start while instances register again; not at a first start, where `data` tells."""
     data: FolderPath | None = None
     """Directory that keeps published configs, relative to this file; left out: they are gone after a restart."""
+    users: FolderPath | None = None
+    """File of those who may use it (`gateway registry user`), relative to this file; left out: whoever reaches it."""
 
 
 class RemoteRegistrySettings(AnyRegistrySettings):

@@ -8,6 +8,7 @@ from gateway.cli.lazy import LazyGroup
 
 COMMANDS = {
     "serve": "Run the embedded registry alone (Nacos-compatible, HTTP and gRPC).",
+    "user": "Add a user of the embedded registry to a file, or change one.",
     "status": "Show the registries that a running gateway or sidecar asks.",
     "list": "Show what it knows of services, how old that is, and from where.",
     "watch": "Print what changes, as it changes.",

@@ -38,6 +38,11 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     help="Directory that keeps published configs, and knows a first start, which needs no warm-up.",
 )
 @click.option(
+    "--users",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of those who may use it (see `gateway registry user`); left out: whoever reaches it.",
+)
+@click.option(
     "--allow-host",
     "names",
     multiple=True,
@@ -46,7 +51,7 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     help="A name by which it is called, beside addresses and this machine's own; *.NAME: all below it. May be repeated.",
 )
 @runs_until_signal
-def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...]) -> Program:
+def command(listen: str, warmup: float, data: Path | None, users: Path | None, names: tuple[str, ...]) -> Program:
     """Run the embedded registry alone (Nacos-compatible, HTTP and gRPC)."""
     from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
@@ -55,4 +60,5 @@ def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
     host = host.strip("[]")
-    return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names), host, int(port))
+    registry = EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names, users=users)
+    return RegistryProgram(registry, host, int(port))

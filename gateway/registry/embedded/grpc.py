@@ -14,6 +14,7 @@ from typing import Any, Final
 from gateway.registry.embedded.parameters import address, json_text, lease_of
 from gateway.registry.embedded.records import record
 from gateway.registry.embedded.store import Conflict, Lease, Refused, ServiceKey, Store
+from gateway.registry.embedded.users import READ_ONLY, Users
 from gateway.registry.nacos import messages
 from gateway.registry.nacos.connected import Connected, Refusal, keep
 from gateway.registry.nacos.messages import JSON, succeeded
@@ -23,7 +24,7 @@ Handler = Callable[[Connected, JSON], JSON]
 
 
 class GrpcBackend:
-    """See `connected.Backend`. `is_warming`, `saved` and `clock` are as `Api` has them."""
+    """See `connected.Backend`. `is_warming`, `saved`, `clock` and `users` are as `Api` has them."""
 
     def __init__(
         self,
@@ -31,7 +32,9 @@ class GrpcBackend:
         is_warming: Callable[[], bool],
         saved: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.monotonic,
+        users: Users | None = None,
     ) -> None:
+        self._users = users
         self._store = store
         self._is_warming = is_warming
         self._saved = saved
@@ -56,6 +59,11 @@ class GrpcBackend:
 
     async def respond(self, connection: Connected, request: str, body: JSON, headers: Mapping[str, str]) -> JSON:
         """See Backend."""
+        if self._users is not None:
+            may = self._users.may(headers.get("accessToken", ""), messages.BY_REQUEST[request].changes)
+            if not may:
+                reason = "log in: the token is unknown or expired" if may is None else READ_ONLY
+                raise Refusal(messages.NO_RIGHT, reason)
         try:
             response = self._handlers[request](connection, body)
         except Conflict as error:

@@ -18,6 +18,7 @@ from gateway.registry.embedded.grpc import GrpcBackend
 from gateway.registry.embedded.handover import restore
 from gateway.registry.embedded.ports import bind_grpc, free_pair
 from gateway.registry.embedded.store import Refused, ServiceKey, Store
+from gateway.registry.embedded.users import Users
 from gateway.registry.nacos.connected import Connected
 from gateway.settings import Address
 from gateway.web.names import OwnNames
@@ -42,7 +43,8 @@ USED = "used"
 class EmbeddedRegistry:
     """Serves a registry on `host:port` (port 0: a free one), for who calls it by an address, its own or one of `names`.
 
-    `data` is a directory that keeps config values, and whether this is the first start, which needs no `warmup`.
+    `data` is a directory that keeps config values, and whether this is the first start, which needs no `warmup`. `users` is a
+    file of those who may use it; None: everybody.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class EmbeddedRegistry:
         warmup: float = WARMUP,
         data: Path | None = None,
         names: Collection[str] = (),
+        users: Path | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._warmup = warmup
         self._data = data
         self._names = OwnNames(host, names)
+        self._users = None if users is None else Users(users)
         self._warm_at = 0.0
         self._is_used = False
         self._server: WebServer | None = None
@@ -85,6 +89,8 @@ class EmbeddedRegistry:
     def open(self) -> None:
         """Begins to keep what is registered, for this process alone. Raises StartError where the data cannot be read."""
         loop = asyncio.get_running_loop()
+        if self._users is not None:
+            self._users.load()
         self._work = Work("registry")
         self._configs: ConfigFile | None = None
         warmup = self._warmup
@@ -101,8 +107,10 @@ class EmbeddedRegistry:
             self._configs = ConfigFile(self.store, self._data / CONFIGS)
             self._configs.load()
         self._warm_at = loop.time() + warmup
-        self._backend = GrpcBackend(self.store, lambda: self.is_warming, self._saved, loop.time)
-        self._api = Api(self.store, self._names, self._work, lambda: self.is_warming, self._saved, loop.time)
+        self._backend = GrpcBackend(self.store, lambda: self.is_warming, self._saved, loop.time, self._users)
+        self._api = Api(
+            self.store, self._names, self._work, lambda: self.is_warming, self._saved, loop.time, self._users
+        )
         self.store.service_changed = self._service_changed
         self.store.config_changed = self._config_changed
         self._task = keep_running("expiring instances", self._expire)
@@ -154,6 +162,11 @@ class EmbeddedRegistry:
         self._work.close()
 
     @property
+    def has_users(self) -> bool:
+        """Whether not everybody may use it."""
+        return self._users is not None
+
+    @property
     def grpc_connections(self) -> list[Connected]:
         """Clients that are connected by gRPC."""
         return [] if self._grpc is None else self._grpc.connections
@@ -185,6 +198,8 @@ class EmbeddedRegistry:
             was_warming = self.is_warming
             await asyncio.sleep(TICK)
             self.store.expire(loop.time())
+            if self._users is not None:
+                self._users.look()
             if was_warming and not self.is_warming:
                 self._backend.warmed_up()
 
