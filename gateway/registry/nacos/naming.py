@@ -169,9 +169,8 @@ class Leases:
             "enabled": True,
             "ephemeral": True,
             "clusterName": self._cluster or "DEFAULT",
-            "serviceName": messages.service_name(self._group, registration.service),
             "metadata": metadata_of(registration),
-        }
+        }  # and no serviceName, as of Nacos' own clients: r-nacos would take it for the service's, whatever the request says
         service = {"namespace": self._namespace, "serviceName": registration.service, "groupName": self._group}
         return {**service, "type": kind, "instance": instance}
 
