@@ -388,6 +388,7 @@ class EntryGateway:
                     warmup=registry.warmup,
                     data=registry.data,
                     users=registry.users,
+                    tls=None if registry.tls is None else (registry.tls.cert, registry.tls.key),
                     names=self._settings.allowed_hosts,
                 )
                 self._embedded.open()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from gateway.config.sense import registries
 from gateway.errors import Problem
-from gateway.settings import AnyRegistrySettings, GatewaySettings, ListenTLSSettings, ServingSettings
+from gateway.settings import (
+    AnyRegistrySettings,
+    EmbeddedRegistrySettings,
+    GatewaySettings,
+    ListenTLSSettings,
+    ServingSettings,
+)
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
 from gateway.yaml.reading import Document, Location, dotted
@@ -57,6 +64,9 @@ def certificate_problems(settings: ServingSettings, document: Document) -> list[
     if isinstance(settings, GatewaySettings) and settings.tls is not None:
         for index, item in enumerate(settings.tls.certificates):
             attempt(lambda item=item: Certificate(item.cert, item.key), ("tls", "certificates", index))  # type: ignore[misc]
+    for place, registry in registries(settings):
+        if isinstance(registry, EmbeddedRegistrySettings) and registry.tls is not None:
+            attempt(partial(Certificate, registry.tls.cert, registry.tls.key), (*place, "tls"))
     for place, registry in _secured(settings).items():
         attempt(lambda registry=registry: UpstreamTLS.load(registry.authorities, "", True), (*place, "ca"))  # type: ignore[misc]
     for name, service in settings.services.items():

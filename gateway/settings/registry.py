@@ -29,6 +29,7 @@ from gateway.settings.fields import (
     TargetField,
     Weight,
 )
+from gateway.settings.plane import CertificateSettings
 from gateway.tags import BASE
 
 DEFAULT_TAG_KEYS: Final = (
@@ -120,6 +121,8 @@ class EmbeddedRegistrySettings(AnyRegistrySettings):
     """Directory that keeps published configs, relative to this file; left out: they are gone after a restart."""
     users: FolderPath | None = None
     """File of those who may use it (`gateway registry user`), relative to this file; left out: whoever reaches it."""
+    tls: CertificateSettings | None = None
+    """Others reach it over TLS, by HTTP and gRPC alike, with this certificate; left out: in the clear."""
 
 
 class RemoteRegistrySettings(AnyRegistrySettings):

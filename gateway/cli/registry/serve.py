@@ -43,6 +43,14 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     help="File of those who may use it (see `gateway registry user`); left out: whoever reaches it.",
 )
 @click.option(
+    "--cert",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificate in PEM: it is reached over TLS, by HTTP and gRPC alike. With --key.",
+)
+@click.option(
+    "--key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key in PEM, without a password."
+)
+@click.option(
     "--allow-host",
     "names",
     multiple=True,
@@ -51,7 +59,15 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     help="A name by which it is called, beside addresses and this machine's own; *.NAME: all below it. May be repeated.",
 )
 @runs_until_signal
-def command(listen: str, warmup: float, data: Path | None, users: Path | None, names: tuple[str, ...]) -> Program:
+def command(
+    listen: str,
+    warmup: float,
+    data: Path | None,
+    users: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    names: tuple[str, ...],
+) -> Program:
     """Run the embedded registry alone (Nacos-compatible, HTTP and gRPC)."""
     from gateway.app.running import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
@@ -60,5 +76,8 @@ def command(listen: str, warmup: float, data: Path | None, users: Path | None, n
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
     host = host.strip("[]")
-    registry = EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names, users=users)
+    if (cert is None) != (key is None):
+        raise click.UsageError("--cert and --key belong together")
+    tls = None if cert is None or key is None else (str(cert), str(key))
+    registry = EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names, users=users, tls=tls)
     return RegistryProgram(registry, host, int(port))

@@ -17,6 +17,7 @@ from gateway.registry.embedded.configs import ConfigFile
 from gateway.registry.embedded.grpc import GrpcBackend
 from gateway.registry.embedded.handover import restore
 from gateway.registry.embedded.ports import bind_grpc, free_pair
+from gateway.registry.embedded.secured import RegistryTLS
 from gateway.registry.embedded.store import Refused, ServiceKey, Store
 from gateway.registry.embedded.users import Users
 from gateway.registry.nacos.connected import Connected
@@ -44,7 +45,7 @@ class EmbeddedRegistry:
     """Serves a registry on `host:port` (port 0: a free one), for who calls it by an address, its own or one of `names`.
 
     `data` is a directory that keeps config values, and whether this is the first start, which needs no `warmup`. `users` is a
-    file of those who may use it; None: everybody.
+    file of those who may use it; None: everybody. `tls` are the files of a certificate and its key.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class EmbeddedRegistry:
         data: Path | None = None,
         names: Collection[str] = (),
         users: Path | None = None,
+        tls: tuple[str, str] | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -63,6 +65,8 @@ class EmbeddedRegistry:
         self._data = data
         self._names = OwnNames(host, names)
         self._users = None if users is None else Users(users)
+        self._certificate = tls
+        self._tls: RegistryTLS | None = None
         self._warm_at = 0.0
         self._is_used = False
         self._server: WebServer | None = None
@@ -91,6 +95,8 @@ class EmbeddedRegistry:
         loop = asyncio.get_running_loop()
         if self._users is not None:
             self._users.load()
+        if self._certificate is not None:
+            self._tls = RegistryTLS(*self._certificate)
         self._work = Work("registry")
         self._configs: ConfigFile | None = None
         warmup = self._warmup
@@ -125,7 +131,7 @@ class EmbeddedRegistry:
         if sock is None and not self._port:
             sock, grpc = free_pair(self._host)
         self._server = WebServer(self._api.app(), self._host, self._port, "the registry")
-        await self._server.start(sock)
+        await self._server.start(sock, None if self._tls is None else self._tls.http)
         self._port = self._server.port
         try:
             grpc = grpc or bind_grpc(self._host, self._port)
@@ -133,7 +139,7 @@ class EmbeddedRegistry:
             await self._server.close()
             raise
         self._grpc = GrpcServer(self._backend, self._work, "the registry")
-        await self._grpc.start(grpc)
+        await self._grpc.start(grpc, None if self._tls is None else self._tls.grpc)
 
     def know(self, state: Mapping[str, Any]) -> None:
         """Takes what another process knew (`handover.dump`) for what is registered: nothing has to register again.
@@ -200,6 +206,8 @@ class EmbeddedRegistry:
             self.store.expire(loop.time())
             if self._users is not None:
                 self._users.look()
+            if self._tls is not None:
+                self._tls.look()
             if was_warming and not self.is_warming:
                 self._backend.warmed_up()
 
