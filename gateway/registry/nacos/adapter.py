@@ -157,7 +157,7 @@ class NacosAdapter:
         """See RegistrarAdapter."""
         if await self._client.speaks_grpc():
             return await self._leases.renew(registration)
-        self._leases.forget(registration)
+        self._leases.lose(registration)
         generation = await self._client.detect()
         form = self._instance(registration, generation)
         if generation == V3:
@@ -190,12 +190,15 @@ class NacosAdapter:
 
     async def release(self, registration: Registration) -> None:
         """See RegistrarAdapter. What is registered over a connection would go with that; over HTTP it lives by heartbeats."""
-        if self._leases.forget(registration):
+        self._leases.forget(registration)
+        if self._leases.lose(registration):
             await self._register_over_http(registration)
 
     async def deregister(self, registration: Registration) -> None:
         """See RegistrarAdapter."""
-        if self._leases.forget(registration) and await self._client.speaks_grpc():
+        self._leases.forget(registration)
+        if self._leases.holds(registration):
+            # Over HTTP it would go on: what is registered over a connection is that connection's.
             await self._leases.end(registration)
             return
         generation = await self._client.detect()

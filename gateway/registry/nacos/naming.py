@@ -137,15 +137,25 @@ class Leases:
         connection = await self._client.rpc.connection()
         return self._known.get(_place(registration)) is connection
 
-    def forget(self, registration: Registration) -> bool:
-        """Does not register it any more; returns whether it would have."""
-        self._known.pop(_place(registration), None)
-        return self._wanted.pop(_place(registration), None) is not None
+    def forget(self, registration: Registration) -> None:
+        """Does not register it with a new connection any more."""
+        self._wanted.pop(_place(registration), None)
+
+    def lose(self, registration: Registration) -> bool:
+        """Leaves it to others, now and with a new connection; returns whether it was registered here."""
+        self.forget(registration)
+        return self._known.pop(_place(registration), None) is not None
+
+    def holds(self, registration: Registration) -> bool:
+        """Whether it is registered over a connection that is there still."""
+        connection = self._known.get(_place(registration))
+        return connection is not None and not connection.lost.is_set()
 
     async def end(self, registration: Registration) -> None:
-        """Takes it out. Raises RegistryError."""
-        connection = await self._client.rpc.connection()
+        """Takes out what is held. Raises RegistryError, and holds it still."""
+        connection = self._known[_place(registration)]
         await self._client.rpc.request(connection, "InstanceRequest", self._body(messages.DEREGISTER, registration))
+        self._known.pop(_place(registration), None)
 
     async def _tell(self, connection: Connection, registration: Registration) -> None:
         await self._client.rpc.request(connection, "InstanceRequest", self._body(messages.REGISTER, registration))

@@ -134,6 +134,23 @@ async def test_one_that_was_taken_out_does_not_come_back_with_the_connection(reg
     await adapter.close()
 
 
+async def test_one_that_could_not_be_taken_out_is_so_by_the_next_try(
+    server: ScriptedServer, adapter: NacosAdapter
+) -> None:
+    """And over the same connection: over HTTP a Nacos would know nothing of it, and list it for as long as we live."""
+    await adapter.register(ME)
+    server.answers["InstanceRequest"] = Refusal(500, "busy")
+    with pytest.raises(RegistryError, match="busy"):
+        await adapter.suspend(ME)
+    del server.answers["InstanceRequest"]
+    await adapter.suspend(ME)
+    assert [body["type"] for request, body in server.asked if request == "InstanceRequest"] == [
+        "registerInstance",
+        "deregisterInstance",
+        "deregisterInstance",
+    ]
+
+
 async def test_one_that_is_handed_over_outlives_the_connection(registry: EmbeddedRegistry) -> None:
     adapter = NacosAdapter(NacosClient([registry.address]))
     await adapter.register(ME)
