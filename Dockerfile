@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Built with the hot modules compiled; runs as nobody in particular, with a read-only root if you like.
+# The hot modules are compiled. Runs as an unprivileged user; the root file system can be read-only.
 FROM python:3.13-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/gateway

@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(VENV)/.gateway  ## Show the scenario: gray A and gray C beside the baseline
+demo: $(VENV)/.gateway  ## Run the scenario: gray A and gray C beside the baseline
 	@$(BIN)/gateway demo $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests
@@ -19,7 +19,7 @@ test-real: $(VENV)/.dev  ## Run the tests against a real Consul and a real r-nac
 	@$(BIN)/python -m tests.real.servers
 	@$(BIN)/python -m pytest -m real $(ARGS)
 
-servers:  ## Build those two servers into a cache folder outside the checkout, once
+servers:  ## Build these two servers once, in a cache directory outside the checkout
 	@sh tests/real/make-servers.sh
 
 clients:  ## Get Nacos' own clients and a Spring Cloud chain into that folder, once: what `test-real` tries beside the servers
@@ -34,16 +34,16 @@ lint: $(VENV)/.dev  ## Check format, rules, types and layers
 bench: .venv-bench/.gateway .venv-compiled/.gateway  ## CPU per request beside nginx, HAProxy, Envoy, Traefik, Caddy and aiohttp
 	@.venv-bench/bin/python -m benchmarks --python plain=.venv-bench/bin/python --python compiled=.venv-compiled/bin/python $(ARGS)
 
-fuzz: .venv-fuzz/.gateway  ## Look for bytes that the HTTP readers get wrong (SECONDS=60 for each of three targets)
+fuzz: .venv-fuzz/.gateway  ## Search for bytes that the HTTP parsers get wrong (SECONDS=60 for each of three targets)
 	@.venv-fuzz/bin/python -m tests.fuzz.run $(or $(SECONDS),60) $(ARGS)
 
-mutants: .venv-mutation/.gateway  ## Break the program in small ways: which breaks does no test notice? (ARGS="--sample 0.1 routing")
+mutants: .venv-mutation/.gateway  ## Break the program in small ways, and list the breaks that no test notices (ARGS="--sample 0.1 routing")
 	@.venv-mutation/bin/python -m tests.mutation.run $(ARGS)
 
-clean:  ## Remove the environments and what was built
+clean:  ## Remove the environments and build results
 	rm -rf $(VENV) .venv-bench .venv-compiled .venv-fuzz .venv-mutation mutants build dist *.egg-info
 
-# What takes a while shows that it goes on: a dot every other second.
+# Steps that take a while print a dot every other second.
 comma := ,
 define patiently
 @( while sleep 2; do printf . >&2; done ) & dots=$$!; $(1); code=$$?; kill $$dots; echo >&2; exit $$code

@@ -20,15 +20,15 @@ from gateway.cli.version import is_compiled
 from gateway.http.head_reader import HeadReader
 from gateway.rules.compile import compile_rules
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 
 ROUNDS = 7
 REQUESTS = 2000
 
-AROUND = Surroundings(time.time)
+AROUND = MatchEnvironment(time.time)
 
 
 def three_fields(number: int) -> list[dict[str, Any]]:

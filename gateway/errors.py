@@ -49,7 +49,7 @@ class StartError(GatewayError):
 class RegistryError(GatewayError):
     """A registry did not give a usable answer. What is known stays in use.
 
-    `reason` is one of `unreachable`, `timeout`, `warming`, `auth`, `api`, `connections`, `bad_answer`, `bad_name`: the label
+    `reason` is one of `unreachable`, `timeout`, `warming`, `auth`, `api`, `connections`, `bad_response`, `bad_name`: the label
     of the metric and the word in the admin API.
     """
 

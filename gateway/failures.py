@@ -56,8 +56,8 @@ TLS_FAILED: Final[Failure] = Failure("tls_failed", 502, UPSTREAM)
 UPSTREAM_BUSY: Final[Failure] = Failure("upstream_busy", 503, UPSTREAM)
 UPSTREAM_CLOSED: Final[Failure] = Failure("upstream_closed", 502, UPSTREAM, blames_instance=True)
 # What else that service sends for this client cannot be trusted either.
-BAD_RESPONSE: Final[Failure] = Failure("bad_answer", 502, UPSTREAM, blames_instance=True, closes=True)
-RESPONSE_TIMEOUT: Final[Failure] = Failure("answer_timeout", 504, UPSTREAM, blames_instance=True)
+BAD_RESPONSE: Final[Failure] = Failure("bad_response", 502, UPSTREAM, blames_instance=True, closes=True)
+RESPONSE_TIMEOUT: Final[Failure] = Failure("response_timeout", 504, UPSTREAM, blames_instance=True)
 RESPONSE_STALLED: Final[Failure] = Failure("response_stalled", 0, UPSTREAM, blames_instance=True, closes=True)
 TRUNCATED: Final[Failure] = Failure("truncated", 0, UPSTREAM, blames_instance=True, closes=True)
 

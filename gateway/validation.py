@@ -20,12 +20,12 @@ def validate(
     model: type[M],
     document: Document,
     data: Any,
-    origins: Mapping[Location, str] | None = None,
+    given_by: Mapping[Location, str] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> M:
     """The model of a file's data. Raises ConfigError with every problem.
 
-    `origins` names where values came from that are not the file's: the command line, the environment. `context` is what
+    `given_by` names where values came from that are not the file's: the command line, the environment. `context` is what
     validators need to know of the file, such as its folder.
     """
     if not isinstance(data, dict):
@@ -34,19 +34,19 @@ def validate(
         result: M = model.model_validate(data, context=None if context is None else dict(context))
     except ValidationError as error:
         problems = validation_problems(error, document, model)
-        if origins:
+        if given_by:
             locations = [detail["loc"] for detail in error.errors(include_url=False)]
             problems = [
-                from_origin(problem, location, origins) for problem, location in zip(problems, locations, strict=True)
+                blamed(problem, location, given_by) for problem, location in zip(problems, locations, strict=True)
             ]
         raise ConfigError(problems) from error
     return result
 
 
-def from_origin(problem: Problem, location: Location, origins: Mapping[Location, str]) -> Problem:
+def blamed(problem: Problem, location: Location, given_by: Mapping[Location, str]) -> Problem:
     """A problem of a value that came from the command line or the environment is blamed on that, not on the file."""
     for size in range(len(location), 0, -1):
-        origin = origins.get(location[:size])
-        if origin is not None:
-            return Problem(origin, 0, 0, problem.message)
+        giver = given_by.get(location[:size])
+        if giver is not None:
+            return Problem(giver, 0, 0, problem.message)
     return problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 
@@ -20,11 +21,21 @@ from tests.support.proxy import Proxy  # noqa: E402
 settings.load_profile(PROFILE)
 
 
+SLOW = ("tests/integration/", "tests/faults/", "tests/docs/", "tests/properties/")
+"""What waits for processes or tries much. It comes first, so that at the end no process is left with it alone."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests of processes wait much of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuses names that are others in every process: those that run parts of the tests must agree on what there is."""
+    """Slow tests first. Refuses names that are others in every process: all of them must agree on what there is."""
     nameless = [item.nodeid for item in items if " object at 0x" in item.nodeid]
     if nameless:
         raise pytest.UsageError(f"give these parameters ids of their own: {nameless[0]}")
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
 
 
 @pytest.fixture(autouse=True)

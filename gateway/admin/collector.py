@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from gateway.admin.families import Family, Scrape
+from gateway.admin.families import Family
 from gateway.admin.metrics import METRICS
 from gateway.admin.observed import Observed
 from gateway.admin.processes import process_metrics
@@ -15,7 +15,7 @@ from gateway.telemetry.counters import Histogram
 
 
 class Collector:
-    """A prometheus-client collector over `observed`."""
+    """A prometheus-client collector over what is `observed` at one moment."""
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -28,19 +28,18 @@ class Collector:
 
     def collect(self) -> Iterator[Metric]:
         """The samples as they are now."""
-        scrape = Scrape(self._observed)
         for family in METRICS:
-            metric = _metric(family, scrape)
+            metric = _metric(family, self._observed)
             if metric is not None:
                 yield metric
-        yield from process_metrics(self._observed.processes())
+        yield from process_metrics(self._observed.processes)
 
 
 _TYPES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 
 
-def _metric(family: Family, scrape: Scrape) -> Metric | None:
-    samples = family.samples(scrape)
+def _metric(family: Family, observed: Observed) -> Metric | None:
+    samples = family.samples(observed)
     if samples is None:
         return None
     if family.type == "histogram":

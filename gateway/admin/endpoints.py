@@ -1,31 +1,56 @@
-"""How a handler of the admin API gets the body of a request."""
+"""What an endpoint of the admin API is, and how its handler gets the body of a request."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from gateway.web.bodies import check_type, read_body
 from gateway.web.work import Work
 
 JSON: Final = frozenset({"application/json"})
 ANY: Final[frozenset[str]] = frozenset()
+NONE: Final = 0
+"""Of an endpoint that takes no body: whatever comes is left unread."""
 SMALL: Final = 4096
 """Bytes of a body that says nothing: the commands send `{}`."""
+WORK: Final = web.AppKey("work", Work)
+"""Where an application has the thread that does what takes long."""
 
-BodyHandler = Callable[[web.Request, Any], Awaitable[web.Response]]
-"""Its second argument is the JSON value of the body, None where there is no body."""
+H = TypeVar("H")
+
+BodyHandler = Callable[[H, web.Request, Any], Awaitable[web.Response]]
+"""A method of a class of handlers. Its last argument is the JSON value of the body, None if there is no body."""
 
 
-def taking(work: Work, handler: BodyHandler, limit: int = SMALL, types: Collection[str] = JSON) -> Handler:
-    """A handler for aiohttp: a body has one of these types and `limit` bytes at most, and is parsed."""
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[H]):
+    """One line of the table: a method and a path, and which method of the handlers `H` serves it."""
 
-    async def handle(request: web.Request) -> web.Response:
-        check_type(request, types)
-        content = await read_body(request, limit)
-        return await handler(request, await work.json(content) if content else None)
+    method: str
+    path: str
+    handler: BodyHandler[H]
+    summary: str
+    is_free: bool = False
+    """Served without a token: probes and scrapers have none."""
+    limit: int = NONE
+    """Bytes of a body at most."""
+    types: Collection[str] = JSON
+    """The types of a body that are accepted; empty: any."""
 
-    return handle
+    def route(self, handlers: H) -> web.RouteDef:
+        """The route that aiohttp serves it by."""
+
+        async def handle(request: web.Request) -> web.Response:
+            body = None
+            if self.limit:
+                check_type(request, self.types)
+                content = await read_body(request, self.limit)
+                body = await request.app[WORK].json(content) if content else None
+            return await self.handler(handlers, request, body)
+
+        # With `web.get` HEAD is served, too.
+        return web.get(self.path, handle) if self.method == "GET" else web.route(self.method, self.path, handle)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.control.reload import ReloadState
@@ -13,34 +12,6 @@ from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
 from gateway.telemetry.counters import Traffic
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What is scraped. `traffic` is by listener: `entry`, or `inbound` and `outbound` of a sidecar."""
-
-    traffic: Callable[[], Mapping[str, Traffic]]
-    upstream_connections: Callable[[], Connections]
-    registries: Registries | None
-    snapshot: Callable[[], Snapshot]
-    reload: Callable[[], ReloadState] | None
-    workers: Callable[[], tuple[int, int]]
-    """Workers that run, and restarts so far."""
-    certificates: Callable[[], Mapping[str, float]]
-    """When the listener's certificates expire, by file."""
-    lanes: Callable[[], Mapping[tuple[str, str], float]]
-    """When lanes expire, by group and name."""
-    remote_rules: Callable[[], Iterable[RemoteSource]]
-    failures: Callable[[], Mapping[str, int]]
-    """How often each daemon has failed, by name."""
-    application: Callable[[], bool] | None = None
-    """Whether a sidecar's application takes requests; None: there is none to watch."""
-    registrations: Callable[[], Mapping[str, KnownRegistration]] = dict
-    """What is known of a sidecar's registration, by registry."""
-    bypasses: Callable[[], int] | None = None
-    """How often a sidecar's application was seen beside it; None: nobody looks."""
-    processes: Callable[[], Mapping[str, int]] = lambda: {"main": os.getpid()}
-    """The ids of the program's processes, by name."""
 
 
 class RemoteSource(Protocol):
@@ -65,3 +36,32 @@ class RemoteSource(Protocol):
     def failures(self) -> Mapping[str, int]:
         """Failed look-ups, by reason."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a role is at the moment of a scrape. `traffic` is by listener: `entry`, or `inbound` and `outbound` of a sidecar."""
+
+    traffic: Mapping[str, Traffic]
+    upstream_connections: Connections
+    registries: Registries
+    snapshot: Snapshot
+    reload: ReloadState
+    failures: Mapping[str, int]
+    """How often each daemon has failed, by name."""
+    processes: Mapping[str, int]
+    """The ids of the program's processes, by name."""
+    workers: int = 1
+    """Processes that route."""
+    worker_restarts: int = 0
+    certificates: Mapping[str, float] = field(default_factory=dict)
+    """When the listener's certificates expire, in seconds since the epoch, by file."""
+    lane_expiries: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """When lanes expire, likewise, by group and name."""
+    remote_rules: Iterable[RemoteSource] = ()
+    bypasses: int | None = None
+    """How often a sidecar's application was seen beside it; None: nobody looks."""
+    is_application_up: bool | None = None
+    """Whether a sidecar's application takes requests; None: there is none to watch."""
+    registrations: Mapping[str, KnownRegistration] = field(default_factory=dict)
+    """What is known of a sidecar's registration, by registry."""

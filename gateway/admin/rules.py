@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import wraps
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.admin.endpoints import JSON, BodyHandler, taking
+from gateway.admin.endpoints import JSON, WORK, BodyHandler
 from gateway.errors import ConfigError, GatewayError, RegistryError
 from gateway.printable import printable
 from gateway.rulesources.documents import ConflictError
@@ -27,12 +28,11 @@ from gateway.ruletools.edit import (
 from gateway.ruletools.history import History
 from gateway.ruletools.whatif import Comparison
 from gateway.web.problems import Rejected, problem, shown
-from gateway.web.work import Work
 
 MAX_LANE: Final = 256 << 10
 """Bytes of a lane: one that names ten thousand users has 200 KiB, and a segment is for more."""
 MOST_ERRORS: Final = 100
-"""Problems that an answer tells."""
+"""Problems that a response tells."""
 MAX_DRAFT: Final = 4 << 20
 """Bytes of a draft and its requests, about 30,000. `gateway rules diff` takes any number."""
 MAX_LAST: Final = 1_000_000
@@ -41,8 +41,8 @@ MERGE_PATCH: Final = JSON | {"application/merge-patch+json"}
 """RFC 7396 §4."""
 
 
-class Draft(Protocol):
-    """Says what a draft would do."""
+class WhatIf(Protocol):
+    """Says what a draft of rules would change."""
 
     def __call__(self, rules: str, requests: list[Any], last: int) -> Comparison:
         """Compares the rules in force with a draft (YAML) over requests, and the last so many of the access log.
@@ -52,99 +52,99 @@ class Draft(Protocol):
         ...
 
 
-class RulesApi:
-    """Handlers over an editor, a history and a draft."""
+def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Response]]) -> BodyHandler[RulesApi]:
+    """The handler, what it raises told as a problem (RFC 9457)."""
 
-    def __init__(self, editor: LaneEditor, history: History, draft: Draft) -> None:
+    @wraps(handler)
+    async def handle(api: RulesApi, request: web.Request, body: Any) -> web.Response:
+        try:
+            return await handler(api, request, body)
+        except NotThere as error:
+            return problem(404, "not_found", str(error))
+        except AlreadyThere as error:
+            return problem(409, "already_there", str(error))
+        except NotInForce as error:
+            return problem(409, "not_in_force", str(error))
+        except (Outdated, ConflictError) as error:
+            return problem(412, "outdated", str(error))
+        except Misplaced as error:
+            return problem(422, "bad_revision", str(error))
+        except Refused as error:
+            several = [f"{field}: {detail}" if field else detail for field, detail in error.errors]
+            errors = [{"field": field, "detail": detail} for field, detail in error.errors[:MOST_ERRORS]]
+            return problem(422, "bad_lane", _summary(several, "; "), errors=errors)
+        except ConfigError as error:
+            errors = [asdict(item) for item in error.problems[:MOST_ERRORS]]
+            return problem(422, "bad_rules", _summary(error.problems, "\n"), errors=errors)
+        except RegistryError as error:
+            return problem(502, "source_unavailable", f"the change is not made: {error}")
+        except (GatewayError, OSError) as error:
+            return problem(500, "not_written", f"the change is not made: {error}")
+
+    return handle
+
+
+class RulesApi:
+    """Handlers over an editor, a history and what-ifs."""
+
+    def __init__(self, editor: LaneEditor, history: History, what_if: WhatIf) -> None:
         self._editor = editor
         self._history = history
-        self._draft = draft
+        self._what_if = what_if
 
-    def routes(self, work: Work) -> list[web.RouteDef]:
-        """What is served; what takes long is done as `work`."""
-        self._work = work
-        lane = "/api/v1/groups/{group}/lanes/{lane}"
-        revision = "/api/v1/history/{revision:[0-9]{1,15}}"
-        return [
-            web.get(lane, taking(work, self._failing(self._get))),
-            web.get("/api/v1/groups/{group}/lanes", taking(work, self._failing(self._list))),
-            web.post("/api/v1/groups/{group}/lanes", taking(work, self._failing(self._create), MAX_LANE)),
-            web.put(lane, taking(work, self._failing(self._replace), MAX_LANE)),
-            web.patch(lane, taking(work, self._failing(self._patch), MAX_LANE, MERGE_PATCH)),
-            web.delete(lane, taking(work, self._failing(self._delete))),
-            web.post(lane + "/enable", taking(work, self._failing(self._enable))),
-            web.post(lane + "/disable", taking(work, self._failing(self._disable))),
-            web.get("/api/v1/history", taking(work, self._failing(self._list_history))),
-            web.get(revision, taking(work, self._failing(self._get_revision))),
-            web.post(revision + "/rollback", taking(work, self._failing(self._roll_back))),
-            web.post("/api/v1/whatif", taking(work, self._failing(self._what_if), MAX_DRAFT)),
-        ]
-
-    def _failing(self, handler: BodyHandler) -> BodyHandler:
-        async def handle(request: web.Request, body: Any) -> web.Response:
-            try:
-                return await handler(request, body)
-            except NotThere as error:
-                return problem(404, "not_found", str(error))
-            except AlreadyThere as error:
-                return problem(409, "already_there", str(error))
-            except NotInForce as error:
-                return problem(409, "not_in_force", str(error))
-            except (Outdated, ConflictError) as error:
-                return problem(412, "outdated", str(error))
-            except Misplaced as error:
-                return problem(422, "bad_revision", str(error))
-            except Refused as error:
-                several = [f"{field}: {detail}" if field else detail for field, detail in error.errors]
-                errors = [{"field": field, "detail": detail} for field, detail in error.errors[:MOST_ERRORS]]
-                return problem(422, "bad_lane", _summary(several, "; "), errors=errors)
-            except ConfigError as error:
-                errors = [asdict(item) for item in error.problems[:MOST_ERRORS]]
-                return problem(422, "bad_rules", _summary(error.problems, "\n"), errors=errors)
-            except RegistryError as error:
-                return problem(502, "source_unavailable", f"the change is not made: {error}")
-            except (GatewayError, OSError) as error:
-                return problem(500, "not_written", f"the change is not made: {error}")
-
-        return handle
-
-    async def _list(self, request: web.Request, _: Any) -> web.Response:
+    @_telling
+    async def list_lanes(self, request: web.Request, _: Any) -> web.Response:
+        """The lanes of a group."""
         views = self._editor.views(request.match_info["group"])
         return web.json_response({"lanes": [{**_described(view), "etag": f'"{view.etag}"'} for view in views]})
 
-    async def _get(self, request: web.Request, _: Any) -> web.Response:
-        return _lane_answer(self._editor.view(*_names(request)))
+    @_telling
+    async def get(self, request: web.Request, _: Any) -> web.Response:
+        """One lane."""
+        return _lane_response(self._editor.view(*_names(request)))
 
-    async def _create(self, request: web.Request, body: Any) -> web.Response:
+    @_telling
+    async def create(self, request: web.Request, body: Any) -> web.Response:
+        """A new lane, after the others of its group."""
         data = _lane_of(body)
         change = await self._editor.create(request.match_info["group"], data, _author(request), _is_dry(request))
-        answer = _change_answer(change, request, 200 if _is_dry(request) else 201)
+        response = _change_response(change, request, 200 if _is_dry(request) else 201)
         if change.lane is not None:
-            answer.headers["Location"] = f"/api/v1/groups/{quote(change.lane.group)}/lanes/{quote(change.lane.name)}"
-        return answer
+            response.headers["Location"] = f"/api/v1/groups/{quote(change.lane.group)}/lanes/{quote(change.lane.name)}"
+        return response
 
-    async def _replace(self, request: web.Request, body: Any) -> web.Response:
+    @_telling
+    async def replace(self, request: web.Request, body: Any) -> web.Response:
+        """Another lane in its place."""
         data = _lane_of(body)
         change = await self._editor.replace(
             *_names(request), data, _if_match(request), _author(request), _is_dry(request)
         )
-        return _change_answer(change, request)
+        return _change_response(change, request)
 
-    async def _patch(self, request: web.Request, body: Any) -> web.Response:
+    @_telling
+    async def patch(self, request: web.Request, body: Any) -> web.Response:
+        """Some of its keys (RFC 7396)."""
         data = _lane_of(body)
         change = await self._editor.patch(
             *_names(request), data, _if_match(request), _author(request), _is_dry(request)
         )
-        return _change_answer(change, request)
+        return _change_response(change, request)
 
-    async def _delete(self, request: web.Request, _: Any) -> web.Response:
+    @_telling
+    async def delete(self, request: web.Request, _: Any) -> web.Response:
+        """A lane less."""
         change = await self._editor.delete(*_names(request), _if_match(request), _author(request), _is_dry(request))
-        return _change_answer(change, request)
+        return _change_response(change, request)
 
-    async def _enable(self, request: web.Request, _: Any) -> web.Response:
+    @_telling
+    async def enable(self, request: web.Request, _: Any) -> web.Response:
+        """An open lane."""
         return await self._switch(request, True)
 
-    async def _disable(self, request: web.Request, _: Any) -> web.Response:
+    @_telling
+    async def disable(self, request: web.Request, _: Any) -> web.Response:
+        """A closed lane."""
         return await self._switch(request, False)
 
     async def _switch(self, request: web.Request, enabled: bool) -> web.Response:
@@ -154,18 +154,22 @@ class RulesApi:
             _if_match(request),
             _author(request),
             _is_dry(request),
-            "enabled" if enabled else "disabled",
+            what="enabled" if enabled else "disabled",
         )
-        return _change_answer(change, request)
+        return _change_response(change, request)
 
-    async def _list_history(self, _: web.Request, __: Any) -> web.Response:
+    @_telling
+    async def list_history(self, _: web.Request, __: Any) -> web.Response:
+        """The last revisions."""
         revisions = [
             {"revision": item.number, "at": item.at, "author": item.author or None, "cause": item.cause}
             for item in self._history.revisions()
         ]
         return web.json_response({"revisions": revisions})
 
-    async def _get_revision(self, request: web.Request, _: Any) -> web.Response:
+    @_telling
+    async def get_revision(self, request: web.Request, _: Any) -> web.Response:
+        """One revision, with its files."""
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
             raise NotThere(f"revision {request.match_info['revision']} is not kept")
@@ -179,15 +183,19 @@ class RulesApi:
             }
         )
 
-    async def _roll_back(self, request: web.Request, _: Any) -> web.Response:
+    @_telling
+    async def roll_back(self, request: web.Request, _: Any) -> web.Response:
+        """The files of a revision in place again."""
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
             raise NotThere(f"revision {request.match_info['revision']} is not kept")
         cause = f"rolled back to revision {found.number}"
         change = await self._editor.roll_back(found.files, cause, _author(request), _is_dry(request))
-        return _change_answer(change, request)
+        return _change_response(change, request)
 
-    async def _what_if(self, _: web.Request, body: Any) -> web.Response:
+    @_telling
+    async def what_if(self, request: web.Request, body: Any) -> web.Response:
+        """What a draft would change."""
         expected = 'expected {"rules": "lane_groups: …", "requests": [{"url": "/A/a"}], "last": 1000}'
         if not isinstance(body, dict) or not isinstance(body.get("rules"), str):
             raise _bad(f"{expected}: `rules` is YAML")
@@ -201,7 +209,7 @@ class RulesApi:
         if type(last) is not int or not 0 <= last <= MAX_LAST:
             raise _bad(f"{expected}: `last` is a whole number from 0 to {MAX_LAST:,}")
         # In a thread: requests go on while a million records are looked at.
-        found = await self._work.run(self._draft, body["rules"], requests, last)
+        found = await request.app[WORK].run(self._what_if, body["rules"], requests, last)
         return web.json_response(found.as_dict())
 
 
@@ -228,7 +236,7 @@ def _bad(detail: str) -> Rejected:
 
 
 def _if_match(request: web.Request) -> str:
-    """The ETag that the caller wants to find; empty where any will do (RFC 9110 §13.1.1)."""
+    """The ETag that the client wants to find; empty if any will do (RFC 9110 §13.1.1)."""
     value = request.headers.get("If-Match", "").strip()
     return "" if value == "*" else value.removeprefix("W/").strip('"')
 
@@ -244,7 +252,7 @@ def _is_dry(request: web.Request) -> bool:
     return value == "true"
 
 
-def _lane_answer(lane: LaneView) -> web.Response:
+def _lane_response(lane: LaneView) -> web.Response:
     return web.json_response(_described(lane), headers={"ETag": f'"{lane.etag}"'})
 
 
@@ -252,7 +260,7 @@ def _described(lane: LaneView) -> dict[str, Any]:
     return {"group": lane.group, "lane": dict(lane.data), "file": lane.file, "line": lane.line}
 
 
-def _change_answer(change: Change, request: web.Request, status: int = 200) -> web.Response:
+def _change_response(change: Change, request: web.Request, status: int = 200) -> web.Response:
     body: dict[str, Any] = {"revision": change.revision, "dry_run": _is_dry(request), "diff": change.diff}
     headers = {}
     if change.lane is not None:

@@ -1,35 +1,109 @@
-"""What the admin API shows: each handler renders one thing that the running program holds, and changes nothing."""
+"""The handlers of what the admin API shows: a role as it is at this moment."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
 
-from gateway.admin.rules import RulesApi
-from gateway.http.head_reader import HeadReader
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from gateway.admin.collector import Collector
+from gateway.admin.endpoints import WORK
+from gateway.admin.view import Explainer, RoleView
+from gateway.errors import ProtocolError
+from gateway.http.head_reader import HeadReader, build_request
 from gateway.http.request import Request
+from gateway.printable import printable
+from gateway.web.problems import Rejected, problem, shown
+
+MAX_EXPLAIN: Final = 2 << 20
+"""Bytes of a request to explain: a body that rules look at has 1 MiB at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where the admin API reads from. Every callable is quick and never waits."""
+class Views:
+    """Shows a role; `explainer` is None if it matches no lanes."""
 
-    not_ready: Callable[[], list[str]]
-    """Why the program should get no traffic now; empty: it is ready."""
-    status: Callable[[], Mapping[str, object]]
-    services: Callable[[], list[dict[str, object]]]
-    lanes: Callable[[], list[dict[str, object]]]
-    metrics: Callable[[], bytes]
-    """The exposition in Prometheus' text format."""
-    refresh: Callable[[], Awaitable[None]] | None = None
-    """Fetches what is exposed from other processes first; None where there are none."""
-    names: Collection[str] = ()
-    """Further names by which it may be called."""
-    token: str = ""
-    """What callers must have; empty: nobody is asked."""
-    rules: RulesApi | None = None
-    """What changes rules; None where there are none to change."""
-    reader: HeadReader | None = None
-    """Reads requests to explain, as the listener would."""
-    explain: Callable[[Request, str, bytes], dict[str, object]] | None = None
-    """Of a request, who asks, and its body. None if there is nothing to explain (a sidecar has no lanes of its own)."""
+    def __init__(self, view: RoleView, explainer: Explainer | None = None) -> None:
+        self._view = view
+        self._explainer = explainer
+
+    async def livez(self, _: web.Request, __: Any) -> web.Response:
+        """Whether the process runs at all."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _: web.Request, __: Any) -> web.Response:
+        """Whether it should get traffic; if not, why: 503."""
+        reasons = self._view.not_ready()
+        if reasons:
+            return web.Response(status=503, text="".join(f"not ready: {printable(reason)}\n" for reason in reasons))
+        return web.Response(text="ok\n")
+
+    async def metrics(self, _: web.Request, __: Any) -> web.Response:
+        """The metrics in Prometheus' text format."""
+        await self._view.refresh()
+        content = Collector(self._view.observed()).exposition()
+        return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def status(self, _: web.Request, __: Any) -> web.Response:
+        """The role itself."""
+        return web.json_response(self._view.status())
+
+    async def services(self, _: web.Request, __: Any) -> web.Response:
+        """Services and their instances."""
+        return web.json_response({"services": self._view.services()})
+
+    async def lanes(self, _: web.Request, __: Any) -> web.Response:
+        """Lanes in order."""
+        return web.json_response({"lanes": self._view.lanes()})
+
+    async def explain(self, request: web.Request, body: Any) -> web.Response:
+        """The decision for a request."""
+        explainer = self._explainer
+        if explainer is None:
+            return problem(404, "no_lanes", "a sidecar has no lanes to explain: ask the entry gateway")
+
+        def explained() -> dict[str, object]:
+            return explainer.explain(*_request_of(body, explainer.reader))
+
+        try:
+            return web.json_response(await request.app[WORK].run(explained))
+        except ProtocolError as error:
+            failure = error.failure
+            return problem(failure.status, failure.code, f"the gateway would refuse this request: {error.detail}")
+
+
+def _request_of(body: Any, reader: HeadReader) -> tuple[Request, str, bytes]:
+    """The request that an explain body describes, its client's address, and its own body. Raises Rejected, and ProtocolError."""
+    if not isinstance(body, dict):
+        raise _bad_explain("the body is not an object")
+    unknown = set(body) - {"method", "url", "headers", "client_ip", "body"}
+    if unknown:
+        raise _bad_explain(f"unknown key {shown(min(unknown))}")
+    method, url, client_ip, content = (
+        _text_of(body, key, default)
+        for key, default in (("method", "GET"), ("url", None), ("client_ip", "127.0.0.1"), ("body", ""))
+    )
+    headers = body.get("headers", [])
+    if not isinstance(headers, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in headers
+    ):
+        raise _bad_explain("headers is a list of [name, value] pairs")
+    try:
+        address = str(ip_address(client_ip))
+    except ValueError:
+        raise _bad_explain(f"client_ip {shown(client_ip)} is no IP address") from None
+    data = content.encode()
+    return build_request(method, url, headers, reader=reader, body=data), address, data
+
+
+def _text_of(body: dict[str, Any], key: str, default: str | None) -> str:
+    value = body.get(key, default)
+    if not isinstance(value, str):
+        raise _bad_explain(f"{key} is a text" if key in body else f"{key} is missing")
+    return value
+
+
+def _bad_explain(detail: str) -> Rejected:
+    expected = '{"method": "GET", "url": "/A/a?x=1", "headers": [["Name", "value"]], "client_ip": "…", "body": "…"}'
+    return Rejected(400, "bad_explain", f"expected {expected}: {detail}")

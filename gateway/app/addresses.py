@@ -11,7 +11,7 @@ from gateway.errors import GatewayError
 def find_address(listen_host: str) -> str:
     """The address to register for a listener: its own, or the one this host uses to reach others.
 
-    Raises GatewayError where none can be found.
+    Raises GatewayError if none can be found.
     """
     try:
         if not ip_address(listen_host).is_unspecified:

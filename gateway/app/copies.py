@@ -14,14 +14,14 @@ from gateway.errors import ConfigError
 from gateway.rulesources.files import LoadedRules, Overlay
 from gateway.rulesources.lastgood import KeptRules, LastGood
 from gateway.rulesources.mirror import Mirrors
-from gateway.settings import RemoteRules, ServingSettings
+from gateway.settings import ServingSettings
 from gateway.state import open_state
 
 T = TypeVar("T")
 
 
 class RuleCopies:
-    """`folder` holds the copies: the state directory, or a temporary one; None where neither is needed."""
+    """`folder` holds the copies: the state directory, or a temporary one; None if neither is needed."""
 
     def __init__(self, changed: Callable[[str], Awaitable[None]]) -> None:
         self._changed = changed
@@ -33,8 +33,8 @@ class RuleCopies:
         self.mirrors = Mirrors((), Path(), changed)
 
     async def open(self, settings: ServingSettings) -> None:
-        """Follows the remote rules of a configuration, asks for them once, and reads what an earlier run has kept."""
-        remote = [source for source in settings.rules if isinstance(source, RemoteRules)]
+        """Follows the remote rules of a configuration, fetches them once, and reads what an earlier run has kept."""
+        remote = settings.remote_rules
         if settings.state is not None:
             self.folder = Path(settings.state)
             await asyncio.to_thread(open_state, self.folder)
@@ -55,7 +55,7 @@ class RuleCopies:
     def build_old(self, build: Callable[[RulesFrom], T]) -> T | None:
         """What `build` makes of the last rules that were in force in an earlier run.
 
-        None where there are none, or where it is not the rules that it fails for.
+        None if there are none, or if it fails for another reason than the rules.
         """
         if self._kept is None:
             return None
@@ -66,7 +66,7 @@ class RuleCopies:
 
     @property
     def kept_revision(self) -> int:
-        """The revision that those were, 0 where there are none."""
+        """The revision that those were, 0 if there are none."""
         return 0 if self._kept is None else self._kept.revision
 
     async def applied(self, settings: ServingSettings, lanes: LoadedRules, revision: int) -> None:
@@ -81,8 +81,8 @@ class RuleCopies:
         self._in_force.discard(path)
 
     def not_ready(self, settings: ServingSettings, state: ReloadState) -> list[str]:
-        """Why the program should get no traffic: sources of which nothing is known yet, and old rules where so configured."""
-        unknown = [f"rules of {name}: the server has not answered yet" for name in self.mirrors.unknown()]
+        """Why the program should get no traffic: sources of which nothing is known yet, and old rules, if they are not enough."""
+        unknown = [f"rules of {name}: the server has not responded yet" for name in self.mirrors.unknown()]
         if state.runs_old_rules and not settings.ready_with_old_rules:
             unknown.append(f"the rules have problems, and those of revision {state.revision} are in force")
         return unknown

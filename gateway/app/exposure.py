@@ -1,4 +1,4 @@
-"""What a start says of its own exposure: who runs it, who may read its secrets, who reaches what asks nobody who they are.
+"""What a start says of its own exposure: who runs it, who may read its secrets, who reaches what has no authentication.
 
 None of it keeps it from serving: a container of one process is often root, and a network may be private. But nobody should be
 so by accident.
@@ -14,13 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from gateway.files import is_private, read_file
-from gateway.settings import (
-    EmbeddedRegistrySettings,
-    GatewaySettings,
-    RemoteRules,
-    ServingSettings,
-    SidecarSettings,
-)
+from gateway.settings import ServingSettings
 
 _log = logging.getLogger("gateway")
 
@@ -58,14 +52,15 @@ def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
                 yield f"{file} holds a secret, and others than its owner may read or write it: chmod 600 {file}"
         except OSError:
             continue  # it has gone meanwhile
-    if isinstance(settings, GatewaySettings):
-        if settings.admin_token is None and not _is_loopback(settings.admin.host):
-            yield f"the admin API on {settings.admin} changes lanes for whoever reaches it: set admin_token"
-        for registry in settings.all_registries.values():
-            if isinstance(registry, EmbeddedRegistrySettings) and registry.users is None:
-                yield from _of_registry(registry.listen.host, str(registry.listen))
-    if isinstance(settings, SidecarSettings) and not _is_loopback(settings.outbound.host):
-        yield f"outbound on {settings.outbound} calls any service, with any tag, for whoever reaches it: keep it on loopback"
+    if settings.admin_token is None and not _is_loopback(settings.admin.host):
+        power = "changes lanes for" if settings.is_entry else "shows what it knows to"
+        yield f"the admin API on {settings.admin} {power} whoever reaches it: set admin_token"
+    if settings.embedded_registry is not None and settings.embedded_registry.users is None:
+        listen = settings.embedded_registry.listen
+        yield from _of_registry(listen.host, str(listen))
+    outbound = settings.listeners().get(("outbound",))
+    if outbound is not None and not _is_loopback(outbound.host):
+        yield f"outbound on {outbound} calls any service, with any tag, for whoever reaches it: keep it on loopback"
 
 
 def _is_loopback(host: str) -> bool:
@@ -81,29 +76,13 @@ def _secret_files(settings: ServingSettings, config: Path) -> Iterator[Path]:
         text = read_file(config).decode(errors="replace")
     except OSError:
         text = ""
-    if any(secret in text for secret in _secrets(settings)):
+    if any(secret in text for secret in settings.secrets()):
         yield config
-    if isinstance(settings, GatewaySettings):
-        if settings.tls is not None:
-            yield from (Path(item.key) for item in settings.tls.certificates)
-        for key in settings.jwt.keys if settings.jwt is not None else ():
-            if _is_secret(Path(key.file), key.algorithm or ""):
-                yield Path(key.file)
-
-
-def _secrets(settings: ServingSettings) -> Iterator[str]:
-    """Every secret of a configuration, wherever it came from."""
-    found: list[str | None] = []
-    if isinstance(settings, GatewaySettings):
-        found.append(settings.admin_token)
-        found += [part.secret for part in (settings.sticky, settings.debug) if part is not None]
-    if isinstance(settings, GatewaySettings | SidecarSettings):
-        for registry in settings.all_registries.values():
-            found += registry.secrets
-    for source in settings.rules:
-        if isinstance(source, RemoteRules):
-            found += [source.password, source.token]
-    yield from (secret for secret in found if secret)
+    if settings.listener_tls is not None:
+        yield from (Path(item.key) for item in settings.listener_tls.certificates)
+    for key in settings.token_settings.keys if settings.token_settings is not None else ():
+        if _is_secret(Path(key.file), key.algorithm or ""):
+            yield Path(key.file)
 
 
 def _is_secret(file: Path, algorithm: str) -> bool:

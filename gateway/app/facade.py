@@ -1,4 +1,4 @@
-"""The application's side of a sidecar: addresses that stand for services, and the registry as it is to see it."""
+"""The registry as a sidecar's application is to see it, and what that has registered."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from gateway import hop
-from gateway.errors import StartError
-from gateway.facade.addresses import Addresses
 from gateway.facade.naming import Application, Behind
 from gateway.instance import Instance
-from gateway.proxy.context import Context
-from gateway.proxy.server import Listener, bind
 from gateway.registry.base import Registration
-from gateway.registry.embedded.store import Refused, ServiceKey
+from gateway.registry.embedded.store import ServiceKey
 from gateway.registry.kinds import kind_of
 from gateway.registry.tags import OWN_KEY, TagReader
-from gateway.settings import RemoteRegistrySettings, SidecarSettings
+from gateway.settings import SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.tags import BASE
 
@@ -28,42 +23,6 @@ if TYPE_CHECKING:
     from gateway.facade.nacos import NacosFacade
 
 _log = logging.getLogger("gateway")
-
-
-class Doors:
-    """Addresses of the outbound listener that stand for one service each: those configured, and more as they are asked for."""
-
-    def __init__(self, settings: SidecarSettings, context: Context) -> None:
-        self._settings = settings
-        self._context = context
-        self._addresses = Addresses()
-        for service, address in settings.outbounds.items():
-            host = "" if _is_unspecified(address.host) else address.host
-            context.doors[host, address.port] = service
-
-    async def open(self, service: str, listener: Listener) -> tuple[str, int]:
-        """Where to call a service. Raises Refused if there is no room, or no such address on this machine."""
-        configured = self._settings.outbounds.get(service)
-        if configured is not None:
-            return "127.0.0.1" if _is_unspecified(configured.host) else configured.host, configured.port
-        host, port = self._addresses.of(service), listener.port
-        if host is None:
-            raise Refused(f"too many services were asked for: '{service}' gets no address")
-        if (host, port) not in self._context.doors:
-            if not _is_unspecified(self._settings.outbound.host):
-                await self._listen(service, host, port, listener)
-            self._context.doors[host, port] = service
-        return host, port
-
-    async def _listen(self, service: str, host: str, port: int, listener: Listener) -> None:
-        try:
-            # Shared with the process whose place this one takes, which listens there until it is gone.
-            await listener.add(bind(host, port, shared=True))
-        except StartError as error:
-            _log.error("service %s has no address: %s", service, error)
-            raise Refused(
-                f"'{service}' has no address: {error} (Linux has all of 127.0.0.0/8; elsewhere set `outbounds`)"
-            ) from error
 
 
 class Facade:
@@ -89,15 +48,15 @@ class Facade:
         self._beside: set[str] = set()
         self.application: Application | None = None
         self.bypasses = 0
+        """How often the application was seen beside its sidecar."""
 
     async def start(
         self,
         http: socket.socket,
         grpc: socket.socket,
         open_door: Callable[[str], Awaitable[tuple[str, int]]],
-        known: Mapping[str, Any] | None,
     ) -> None:
-        """Begins to serve. `known` is what the process before this one knew of the application."""
+        """Begins to serve."""
         from gateway.facade.nacos import NacosFacade
 
         settings = self._settings
@@ -113,10 +72,13 @@ class Facade:
             self._registered,
         )
         self._server = NacosFacade(settings.facade.nacos, registry, behind, settings.allowed_hosts)
-        if known:
-            self.application = Application(**known)
+        if self.application is not None:
             self._server.know(self.application)
         await self._server.start(http, grpc)
+
+    def know(self, state: Mapping[str, Any]) -> None:
+        """Takes what the process before this one knew of the application (`state`). Before the start."""
+        self.application = Application(**state)
 
     def service_changed(self, service: str, instances: Sequence[Instance]) -> None:
         """Takes what the registries say of a service."""
@@ -126,10 +88,6 @@ class Facade:
             task = asyncio.get_running_loop().create_task(self._server.changed(service))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    def count_bypasses(self) -> int:
-        """How often the application was seen beside its sidecar."""
-        return self.bypasses
 
     @property
     def asked(self) -> frozenset[str]:
@@ -191,7 +149,7 @@ class Facade:
         settings = self._settings
         tag = {} if settings.tag == BASE else {OWN_KEY: settings.tag}
         metadata = {**application.metadata, **settings.metadata, **tag}
-        remote = [item for item in settings.all_registries.values() if isinstance(item, RemoteRegistrySettings)]
+        remote = settings.remote_registries.values()
         for keys in (DEFAULT_TAG_KEYS, *(tuple(item.tag_keys) for item in remote)):
             found = TagReader(keys).tag_of(metadata)
             if found != settings.tag:
@@ -221,10 +179,3 @@ class Facade:
                 address,
             )
         self._beside = found
-
-
-def _is_unspecified(host: str) -> bool:
-    try:
-        return ip_address(host).is_unspecified
-    except ValueError:
-        return False

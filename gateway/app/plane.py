@@ -1,7 +1,8 @@
-"""The data plane of the entry gateway in one process: everything that is needed to route, and nothing that decides what.
+"""The data plane in one process: everything that is needed to route, and nothing that decides what.
 
-With one worker it stands beside the control plane; with more, each worker has one, and the supervisor one that does not
-listen: explain asks it.
+Counters and connections live as long as a plane does; builds and snapshots come and go above them. An entry gateway with one
+worker has one beside the control plane; with more, each worker has one, and the supervisor one that does not listen, which
+explains.
 """
 
 from __future__ import annotations
@@ -9,16 +10,14 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
-from gateway.app.parts import make_context, make_log_file, make_routes
-from gateway.config.certificates import listener_certificates, upstream_tls
-from gateway.config.surroundings import make_surroundings
+from gateway.app.build import Build
+from gateway.app.parts import make_context, make_log_file
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
-from gateway.errors import ConfigError, Problem
 from gateway.instance import Instance
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener
@@ -26,68 +25,29 @@ from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
 from gateway.routing.snapshot import Snapshot
-from gateway.rules.compile import compile_rules
-from gateway.rules.match import CompiledRules
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
-from gateway.tls.certificates import Certificate, ListenerTLS
-from gateway.tls.contexts import CertificateError, UpstreamTLS
+from gateway.tls.certificates import ListenerTLS
+from gateway.tls.contexts import UpstreamTLS
+
+S = TypeVar("S", bound=ServingSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class EntryBuild:
-    """Everything that a configuration needs to be in force, made beforehand: off the loop."""
+class Plane(ABC, Generic[S]):
+    """What the planes of both roles have: a build in force, the snapshot of it, and an access log.
 
-    settings: GatewaySettings
-    rules: RuleSet
-    around: Surroundings
-    compiled: CompiledRules
-    certificates: list[Certificate]
-    secured: dict[str, UpstreamTLS]
+    `origins` and `traffic` are of the instances that are chosen here.
+    """
 
-    @staticmethod
-    def of(settings: GatewaySettings, rules: RuleSet) -> EntryBuild:
-        """Builds; lanes that have expired by now are closed. Raises ConfigError where a file cannot be read any more."""
-        try:
-            around = make_surroundings(settings)
-            certificates = [] if settings.tls is None else listener_certificates(settings.tls)
-            secured = upstream_tls(settings)
-        except (CertificateError, OSError, ValueError) as error:
-            # It could be read a moment ago: the files are being changed, and will be announced again.
-            raise ConfigError([Problem("configuration", 0, 0, str(error))]) from error
-        return EntryBuild(settings, rules, around, compile_rules(rules, around), certificates, secured)
-
-
-class EntryPlane:
-    """Counters and connections live as long as this does; snapshots come and go above them."""
-
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: S, origins: Origins, traffic: Traffic) -> None:
         self._settings = settings
-        self.traffic = Traffic()
-        self.origins = Origins(settings.limits.upstream_connections)
-        self.carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
-        # The publisher is the only one to give the router a new snapshot.
-        self._publisher = Publisher(self._publish, self.origins, self.traffic, settings.ejection)
-        self.router = EntryRouter(
-            self._publisher.snapshot,
-            self.carriers,
-            random.Random(),
-            tuple(settings.trusted),
-            settings.trace_sampled,
-            None if settings.debug is None else DebugAccess(settings.debug.secret),
-        )
-        self.around = Surroundings(time.time)
-        self.rules = RuleSet()
-        self._listener: Listener | None = None
+        # The publisher is the only one to give the routers a new snapshot.
+        self._publisher = Publisher(self._publish, origins, traffic, settings.ejection)
+        self._build: Build[S] | None = None
         self._log_file: LineFile | None = None
-        self._tls: ListenerTLS | None = None
-
-    def knows(self, service: str, tag: str) -> bool:
-        """Whether a service, and (unless empty) a tag of it, are known to the registry or to the rules."""
-        return self._publisher.knows(service, tag)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -95,26 +55,24 @@ class EntryPlane:
         return self._publisher.snapshot
 
     @property
-    def certificates(self) -> dict[str, float]:
-        """When each certificate of the listener expires, in seconds since the epoch, by file."""
-        certificates = () if self._tls is None else self._tls.certificates
-        return {certificate.file: certificate.expires.timestamp() for certificate in certificates}
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return RuleSet() if self._build is None else self._build.rules
 
-    def configure(self, revision: int, build: EntryBuild) -> None:
-        """Takes a new configuration, as far as it can change while running."""
-        settings = build.settings
-        if settings.tls is not None:
-            if self._tls is None:
-                self._tls = ListenerTLS(build.certificates, settings.tls.minimum)
-            else:
-                self._tls.replace(build.certificates)
-        self.origins.secure(build.secured)
-        self.around = build.around
-        self.rules = build.rules
-        self._publisher.configure(revision, build.compiled, make_routes(settings), settings.services, build.secured)
+    @property
+    def around(self) -> MatchEnvironment:
+        """What conditions look at beside the request."""
+        return MatchEnvironment(time.time) if self._build is None else self._build.around
 
-    def _publish(self, snapshot: Snapshot) -> None:
-        self.router.snapshot = snapshot
+    def knows(self, service: str, tag: str) -> bool:
+        """Whether a service, and (unless empty) a tag of it, are known to the registry or to the rules."""
+        return self._publisher.knows(service, tag)
+
+    def configure(self, revision: int, build: Build[S]) -> None:
+        """Puts a build in force, as far as it can change while running."""
+        self._build = build
+        secured = self._secure(build)
+        self._publisher.configure(revision, build.compiled, build.routes, build.settings.services, secured)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Takes what the registry says of one service now."""
@@ -124,17 +82,64 @@ class EntryPlane:
         """Takes that a service is not routed to any more."""
         self._publisher.service_removed(service)
 
+    def reopen_log(self) -> None:
+        """Opens the access log anew, if there is one."""
+        if self._log_file is not None:
+            self._log_file.reopen()
+
+    async def close(self) -> None:
+        """Closes everything at once."""
+        await self._publisher.close()
+        await self._close_listeners()
+        if self._log_file is not None:
+            self._log_file.close()
+
+    def _open_log(self) -> None:
+        """Raises StartError if it cannot be opened."""
+        self._log_file = make_log_file(self._settings)
+
+    @abstractmethod
+    def _publish(self, snapshot: Snapshot) -> None:
+        """Gives the routers a snapshot."""
+
+    @abstractmethod
+    def _secure(self, build: Build[S]) -> Mapping[str, UpstreamTLS]:
+        """Takes how services are spoken to; returns how those are that are chosen here."""
+
+    @abstractmethod
+    async def _close_listeners(self) -> None:
+        """Closes what accepts requests, and their connections."""
+
+
+class EntryPlane(Plane[GatewaySettings]):
+    """Of an entry gateway."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.traffic = Traffic()
+        self.origins = Origins(settings.limits.upstream_connections)
+        super().__init__(settings, self.origins, self.traffic)
+        self.router = EntryRouter(
+            self.snapshot,
+            Carriers(settings.carriers.header, settings.carriers.baggage),
+            random.Random(),
+            tuple(settings.trusted),
+            settings.trace_sampled,
+            None if settings.debug is None else DebugAccess(settings.debug.secret),
+        )
+        self._listener: Listener | None = None
+        self._tls: ListenerTLS | None = None
+
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
-        """Begins to serve on listening sockets. Raises StartError where the access log cannot be opened."""
+        """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
         settings = self._settings
-        self._log_file = make_log_file(settings)
+        self._open_log()
         tls = self._tls if settings.tls is not None else None
         context = make_context(
             settings,
-            self.router,
-            self.origins,
-            self.traffic,
             "entry",
+            router=self.router,
+            origins=self.origins,
+            traffic=self.traffic,
             log_file=self._log_file,
             ejector=self._publisher.ejector,
             scheme="http" if tls is None else "https",
@@ -142,22 +147,9 @@ class EntryPlane:
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()
 
-    def reopen_log(self) -> None:
-        """Opens the access log anew, where there is one."""
-        if self._log_file is not None:
-            self._log_file.reopen()
-
     async def drain(self, delay: float, timeout: float) -> bool:
         """See `Listener.drain`."""
         return self._listener is None or await self._listener.drain(delay, timeout)
-
-    async def close(self) -> None:
-        """Closes everything at once."""
-        await self._publisher.close()
-        if self._listener is not None:
-            await self._listener.close()
-        if self._log_file is not None:
-            self._log_file.close()
 
     def statistics(self) -> dict[str, Any]:
         """What this process has counted and has open, as built-in types."""
@@ -169,3 +161,19 @@ class EntryPlane:
             "failures": dict(failures),
             "ejected": {name: sorted(view.condition.out) for name, view in self.snapshot.services.items()},
         }
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.router.snapshot = snapshot
+
+    def _secure(self, build: Build[GatewaySettings]) -> Mapping[str, UpstreamTLS]:
+        if build.settings.tls is not None:
+            if self._tls is None:
+                self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)
+            else:
+                self._tls.replace(build.certificates)
+        self.origins.secure(build.secured)
+        return build.secured
+
+    async def _close_listeners(self) -> None:
+        if self._listener is not None:
+            await self._listener.close()

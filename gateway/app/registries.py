@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
+from gateway.app.build import Build
 from gateway.instance import Instance
 from gateway.registry.base import RegistrarAdapter
 from gateway.registry.kinds import KINDS, kind_of
 from gateway.registry.several import Registries
-from gateway.settings import RegistrySettings
-from gateway.tls.contexts import CertificateError
+from gateway.settings import ServingSettings
 
 if TYPE_CHECKING:
     from gateway.registry.embedded.server import EmbeddedRegistry
 
-_log = logging.getLogger("gateway")
+S = TypeVar("S", bound=ServingSettings)
 
 
 def make_registries(
-    settings: Mapping[str, RegistrySettings],
+    settings: ServingSettings,
     on_change: Callable[[str, tuple[Instance, ...]], None],
-    chosen: Mapping[str, str],
-    state: str | None,
     embedded: EmbeddedRegistry | None = None,
     own: Collection[str] = (),
 ) -> Registries:
@@ -32,22 +29,25 @@ def make_registries(
 
     Raises ConfigError if a file cannot be read.
     """
-    adapters = {name: kind_of(item).adapter(item, embedded) for name, item in settings.items()}
-    folder = None if state is None else Path(state)
-    identities = {name: item.identity for name, item in settings.items() if item.identity is not None}
-    return Registries(adapters, on_change, chosen=chosen, folder=folder, identities=identities, own=own)
+    configured = settings.all_registries
+    return Registries(
+        {name: kind_of(item).adapter(item, embedded) for name, item in configured.items()},
+        on_change,
+        chosen=settings.chosen_registries,
+        folder=None if settings.state is None else Path(settings.state),
+        identities={name: item.identity for name, item in configured.items() if item.identity is not None},
+        own=own,
+    )
 
 
-def take_settings(registries: Registries, settings: Mapping[str, RegistrySettings]) -> None:
-    """Takes what can change while running of a reloaded configuration: static instances, and whom to trust."""
-    for name, item in settings.items():
+def take_settings(registries: Registries, build: Build[S]) -> None:
+    """Takes what can change while running of a build: static instances, whom to trust, where a service is looked for."""
+    for name, item in build.settings.all_registries.items():
         keeper = registries.keepers.get(name)
         if keeper is None or keeper.adapter.kind != item.kind:
             continue  # one that a reload has added, or exchanged, is there after a restart only
-        try:
-            kind_of(item).reload(keeper.adapter, item)
-        except CertificateError as error:  # it could be read a moment ago: it is being changed again
-            _log.warning("registry %s: %s; the authorities in use stay", name, error.message)
+        kind_of(item).reload(keeper.adapter, item, build.registry_tls.get(name))
+    registries.choose(build.settings.chosen_registries)
 
 
 def registrars(registries: Registries) -> dict[str, RegistrarAdapter]:

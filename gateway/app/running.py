@@ -1,4 +1,4 @@
-"""Running a role until a signal."""
+"""Running a role until a signal: the one lifecycle of all of them."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from contextlib import AsyncExitStack
+from typing import Any, Final, Protocol
 
-from gateway.app.exposure import warn_of_registry
 from gateway.app.signals import obey_signals
 from gateway.app.sockets import Sockets
 from gateway.app.systemd import notify, watchdog_interval
 from gateway.app.takeover import State
-from gateway.registry.embedded.handover import dump
-from gateway.registry.embedded.server import EmbeddedRegistry
 
 _log = logging.getLogger("gateway")
 
+PATIENCE: Final = 1.0
+"""Seconds that each part has to close after a second signal."""
+
 
 class Program(Protocol):
-    """A role that can be run. `reload` and `reopen_logs` may be called while it starts."""
+    """A role that can be run. `reload` and `reopen_logs` may be called while it starts.
 
-    async def start(self, sockets: Sockets) -> None:
-        """Begins to serve. Raises GatewayError where it cannot."""
+    A part that `start` opens goes onto `parts` at once, with the way to close it. So a start that fails or is interrupted
+    closes what it has opened, the last part first; and so does a stop, which is nothing else.
+    """
+
+    async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
+        """Begins to serve. Raises GatewayError if it cannot."""
 
     def state(self) -> State:
         """What a process in the place of this one has to know."""
 
     async def hand_over(self) -> State:
-        """The same, after giving up what two processes cannot have at once; `stop` is called next."""
-
-    async def stop(self) -> None:
-        """Winds down and closes."""
+        """The same, after giving up what two processes cannot have at once; the parts are closed next."""
 
     async def reload(self) -> None:
         """Reads the configuration again."""
@@ -43,47 +45,49 @@ class Program(Protocol):
 
 
 async def run(program: Program, sockets: Sockets) -> None:
-    """Runs a program until SIGTERM or SIGINT, or until another process has taken its place; then winds it down.
+    """Runs a program until SIGTERM or SIGINT, or until another process has taken its place; then closes its parts.
 
     A second signal ends it at once. SIGHUP reloads, SIGUSR1 opens logs anew, SIGUSR2 is ignored. A program that is told to
-    end while it starts just ends.
+    end while it starts just ends. Raises what `start` raises, after what it had opened is closed.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     forced = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
+    beside: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
         (forced if stopping.is_set() else stopping).set()
 
-    def reload() -> None:
-        task = loop.create_task(_reload(program))
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+    def keep(work: Coroutine[Any, Any, None]) -> None:
+        task = loop.create_task(work)
+        beside.add(task)
+        task.add_done_callback(beside.discard)
 
     obey_signals(
         loop,
         {
             signal.SIGTERM: stop,
             signal.SIGINT: stop,
-            signal.SIGHUP: reload,
+            signal.SIGHUP: lambda: keep(_reload(program)),
             signal.SIGUSR1: program.reopen_logs,
         },
     )
+    parts = AsyncExitStack()
     try:
-        if not await _finishes(program.start(sockets), stopping):
+        if await _finishes(program.start(parts, sockets), stopping):
+            await sockets.offer(program.state, program.hand_over, stopping.set)
+            notify("READY=1")
+            keep(_show_life())
+            await stopping.wait()
+            notify("STOPPING=1")
+            _log.info("draining; a second signal ends at once")
+        else:
             _log.info("told to end while starting")
-            return
-        await sockets.offer(program.state, program.hand_over, stopping.set)
-        notify("READY=1")
-        alive = loop.create_task(_show_life())
-        await stopping.wait()
     finally:
         sockets.close()
-    notify("STOPPING=1")
-    _log.info("draining; a second signal ends at once")
-    await _finishes(program.stop(), forced)
-    alive.cancel()
+        await _finishes(parts.aclose(), forced)
+        for task in beside:
+            task.cancel()
 
 
 async def _reload(program: Program) -> None:
@@ -93,7 +97,7 @@ async def _reload(program: Program) -> None:
 
 
 async def _show_life() -> None:
-    """Shows the supervisor, where it wants to know, that the loop goes round."""
+    """Shows the supervisor that the loop goes round, if it wants to know."""
     interval = watchdog_interval()
     while interval:
         notify("WATCHDOG=1")
@@ -101,60 +105,19 @@ async def _show_life() -> None:
 
 
 async def _finishes(work: Coroutine[Any, Any, None], interrupted: asyncio.Event) -> bool:
-    """Does some work; False where it was interrupted, which cancels it. Raises what it raises."""
+    """Does some work; False if it was interrupted, which cancels it. Raises what it raises."""
     loop = asyncio.get_running_loop()
     working = loop.create_task(work)
     waiting = loop.create_task(interrupted.wait())
-    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if working.done():
-        await working
-        return True
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-    return False
-
-
-class RegistryProgram:
-    """`gateway registry serve`."""
-
-    def __init__(self, registry: EmbeddedRegistry, host: str, port: int) -> None:
-        self._registry = registry
-        self._host = host
-        self._port = port
-
-    async def start(self, sockets: Sockets) -> None:
-        """Raises StartError where it cannot."""
-        await sockets.open("registry serve", ("listen", "grpc"))
-        sock = sockets.one_of("listen", self._host, self._port)
-        grpc = sockets.beside("grpc", sock, self._host, "a registry")
-        self._registry.open()
-        self._know(await sockets.known())
-        await sockets.wait_ready(list)
-        self._know(await sockets.take_over())
-        await self._registry.listen(sock, grpc)
-        warn_of_registry(self._host, self._registry.address, self._registry.has_users)
-        _log.info("registry on %s", self._registry.address)
-
-    def _know(self, state: State) -> None:
-        if state:
-            self._registry.know(state)
-
-    def state(self) -> State:
-        """What is registered."""
-        return dump(self._registry.store)
-
-    async def hand_over(self) -> State:
-        """See Program."""
-        await self._registry.stop_listening()
-        return self.state()
-
-    async def stop(self) -> None:
-        """Closes."""
-        await self._registry.stop()
-
-    async def reload(self) -> None:
-        """There is nothing to reload."""
-
-    def reopen_logs(self) -> None:
-        """There is no file to open."""
+    try:
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+            return True
+        while not working.done():
+            # Again and again: what closes one part after another may wait in each of them.
+            working.cancel()
+            await asyncio.wait((working,), timeout=PATIENCE)
+        return False
+    finally:
+        waiting.cancel()

@@ -58,7 +58,7 @@ class Sockets:
         """The sockets of a name: `count` of them, or those that are there already, however many.
 
         Those of a supervisor are used wherever they listen, those of a predecessor if they listen on that very address.
-        Raises StartError where the address cannot be had.
+        Raises StartError if the address cannot be had.
         """
         sockets = self._given.pop(name, [])
         if not sockets and self._predecessor is not None:
@@ -90,9 +90,9 @@ class Sockets:
             ) from error
 
     async def wait_ready(self, not_ready: Callable[[], list[str]]) -> None:
-        """Waits until a process that gets connections at once can answer them.
+        """Waits until a process that gets connections at once can serve them.
 
-        Raises StartError where it cannot, and another process does so meanwhile.
+        Raises StartError if it cannot, and another process does so meanwhile.
         """
         unused = next(iter(self._given), None)
         if unused is not None:
@@ -110,17 +110,23 @@ class Sockets:
             await asyncio.sleep(LOOK)
 
     async def known(self) -> State:
-        """What the process knows whose place is to be taken; nothing where there is none. Raises StartError."""
+        """What the process knows whose place is to be taken; nothing if there is none. Raises StartError."""
         return {} if self._predecessor is None else await self._predecessor.state()
 
-    async def take_over(self) -> State:
-        """Has that process give up its place; what it knew at the end."""
+    async def take_over(self, know: Callable[[State], None]) -> None:
+        """Has that process give up its place, and gives `know` what it knew at the end.
+
+        From here on nobody else serves: what it knew is a help, and what cannot be made of it is left.
+        """
         predecessor, self._predecessor = self._predecessor, None
         if predecessor is None:
-            return {}
+            return
         state = await predecessor.go()
         _log.info("took over from process %d (version %s)", predecessor.pid, predecessor.version)
-        return state
+        try:
+            know(state)
+        except Exception as error:  # noqa: BLE001 - the other process may be of a version that nobody knows here
+            _log.error("what process %d knew last is not taken: %s: %s", predecessor.pid, type(error).__name__, error)
 
     async def offer(
         self, state: Callable[[], State], hand_over: Callable[[], Awaitable[State]], left: Callable[[], None]
@@ -130,11 +136,23 @@ class Sockets:
             await self._offer.start(self._used, state, hand_over, left)
 
     def close(self) -> None:
-        """Ends that, and leaves a process alone whose place was not taken."""
+        """Ends that, and leaves a process alone whose place was not taken; closes the sockets that were not used."""
+        unused = list(self._given.values())
+        self._given = {}
         if self._predecessor is not None:
+            unused += self._predecessor.sockets.values()
             self._predecessor.close()
+            self._predecessor = None
+        for sockets in unused:
+            for sock in sockets:
+                sock.close()
         if self._offer is not None:
             self._offer.close()
+
+    def release(self) -> None:
+        """Closes the sockets that were used."""
+        for _, sock in self._used:
+            sock.close()
 
 
 def dealt(sockets: Sequence[socket.socket], count: int) -> list[list[socket.socket]]:

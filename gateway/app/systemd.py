@@ -16,7 +16,7 @@ FIRST: Final = 3
 
 
 def inherited_sockets() -> dict[str, list[socket.socket]]:
-    """The listening sockets that this process was started with, by their names; none where it was started without.
+    """The listening sockets that this process was started with, by their names; none if it was started without.
 
     Raises StartError for one that is no listening TCP socket. Processes that this one starts do not get them.
     """
@@ -26,9 +26,15 @@ def inherited_sockets() -> dict[str, list[socket.socket]]:
     if pid != str(os.getpid()) or not count.isdigit():
         return {}
     found: dict[str, list[socket.socket]] = {}
-    for index in range(int(count)):
-        name = names[index] if index < len(names) else ""
-        found.setdefault(name or "unknown", []).append(_listening(FIRST + index, name or "unknown"))
+    try:
+        for index in range(int(count)):
+            name = (names[index] if index < len(names) else "") or "unknown"
+            found.setdefault(name, []).append(_listening(FIRST + index, name))
+    except StartError:
+        for sockets in found.values():
+            for sock in sockets:
+                sock.close()
+        raise
     return found
 
 
@@ -39,6 +45,7 @@ def _listening(descriptor: int, name: str) -> socket.socket:
     except OSError as error:
         raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no socket: {error.strerror}") from error
     if not is_listening or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        sock.close()
         raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no listening TCP socket")
     sock.set_inheritable(False)
     sock.setblocking(False)
@@ -46,7 +53,7 @@ def _listening(descriptor: int, name: str) -> socket.socket:
 
 
 def notify(*states: str) -> None:
-    """Tells the supervisor a state (`READY=1`) and what belongs to it, where there is one that wants to know."""
+    """Tells the supervisor a state (`READY=1`) and what belongs to it, if there is one that wants to know."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -2,7 +2,7 @@
 
 The process that runs offers them at a Unix socket, which only its own user can open. A new one
 
-1. gets copies of the sockets (SCM_RIGHTS), and as often as it asks what the other one knows that it cannot find out
+1. gets copies of the sockets (SCM_RIGHTS), and as often as it likes what the other one knows that it cannot find out
    itself (`state`);
 2. makes itself ready, and accepts connections beside the other one: both take them from the same queue, so that none is
    ever refused or lost;
@@ -62,9 +62,9 @@ class Predecessor:
 
     @staticmethod
     async def find(path: Path, role: str) -> Predecessor | None:
-        """The process that offers its sockets at `path`; None where there is none.
+        """The process that offers its sockets at `path`; None if there is none.
 
-        Raises StartError where there is one whose place cannot be taken.
+        Raises StartError if there is one whose place cannot be taken.
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -96,11 +96,11 @@ class Predecessor:
         return Predecessor(by_name, pid, first["version"], reader, writer)
 
     async def state(self) -> State:
-        """What it knows. Raises StartError where it is gone."""
+        """What it knows. Raises StartError if it is gone."""
         return await self._ask("state")
 
     async def go(self) -> State:
-        """Has it give up its place; what it knew at the end, nothing where it is gone: then there is nobody else, either."""
+        """Has it give up its place; what it knew at the end, nothing if it is gone: then there is nobody else, either."""
         try:
             return await self._ask("go")
         except StartError as error:
@@ -117,19 +117,19 @@ class Predecessor:
         try:
             async with asyncio.timeout(PATIENCE):
                 await _send(self._writer, {"ask": what})
-                answer = await _receive(self._reader)
+                response = await _receive(self._reader)
         except (OSError, ValueError, TimeoutError) as error:
-            raise StartError(f"cannot take over from process {self.pid}: it does not answer any more") from error
-        if not isinstance(answer, dict):
+            raise StartError(f"cannot take over from process {self.pid}: it does not respond any more") from error
+        if not isinstance(response, dict):
             raise StartError(f"cannot take over from process {self.pid}: it is gone")
-        return answer
+        return response
 
 
 class Offer:
     """Offers the place of this process to a new one at `path`, from `start` until closed."""
 
     def __init__(self, path: Path, role: str) -> None:
-        """Raises StartError where nothing can be offered at `path`."""
+        """Raises StartError if nothing can be offered at `path`."""
         self._path = path
         self._role = role
         # Under another name at first: whoever offers here is replaced in one step, when this process serves.
@@ -198,13 +198,13 @@ class Offer:
         if descriptors:
             self._is_busy = True
             _log.info("process %d is getting ready to take over", pid)
-            if not await self._answer(reader, writer):
+            if not await self._respond(reader, writer):
                 _log.warning("process %d does not take over: it is gone", pid)
             self._is_busy = False
         writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answers until this process has given up its place; False where nobody asks any more."""
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Responds until this process has given up its place; False if the other one has gone before."""
         try:
             while (message := await _receive(reader)) is not None:
                 if message != {"ask": "go"}:
@@ -266,7 +266,7 @@ async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> Non
 
 
 async def _receive(reader: asyncio.StreamReader) -> Any:
-    """The next message; None where the other end is gone."""
+    """The next message; None if the other end is gone."""
     try:
         (size,) = _SIZE.unpack(await reader.readexactly(_SIZE.size))
         data = await reader.readexactly(size)

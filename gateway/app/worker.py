@@ -7,8 +7,10 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
-from gateway.app.plane import EntryBuild, EntryPlane
+from gateway.app.build import Build
+from gateway.app.plane import EntryPlane
 from gateway.app.signals import obey_signals
 from gateway.control.channel import Channel
 from gateway.errors import ConfigError
@@ -34,23 +36,28 @@ class Worker:
         loop = asyncio.get_running_loop()
         # What else a terminal or a script sends to every process of the group is for the supervisor to decide.
         obey_signals(loop, {signal.SIGTERM: self._leaving.set, signal.SIGUSR1: self._reopen_log})
-        following = loop.create_task(self._follow())
-        leaving = loop.create_task(self._leaving.wait())
-        await asyncio.wait((following, leaving), return_when=asyncio.FIRST_COMPLETED)
-        plane = self._plane
-        if following.done():
-            following.result()
-        elif not self._was_told:
-            self._channel.send("leaving")
-        if plane is not None:
-            whole = await plane.drain(*self._drain)
-            self._channel.send("statistics", plane.statistics())
-            self._channel.send("drained", whole)
-            await plane.close()
-        await self._channel.flush()
-        self._channel.close()
-        following.cancel()
-        leaving.cancel()
+        async with AsyncExitStack() as parts:
+            # The channel last: what was counted goes up before.
+            parts.callback(self._channel.close)
+            parts.push_async_callback(self._channel.flush)
+            parts.push_async_callback(self._close)
+            following = loop.create_task(self._follow())
+            parts.callback(following.cancel)
+            leaving = loop.create_task(self._leaving.wait())
+            parts.callback(leaving.cancel)
+            await asyncio.wait((following, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
+            elif not self._was_told:
+                self._channel.send("leaving")
+            if self._plane is not None:
+                whole = await self._plane.drain(*self._drain)
+                self._channel.send("statistics", self._plane.statistics())
+                self._channel.send("drained", whole)
+
+    async def _close(self) -> None:
+        if self._plane is not None:
+            await self._plane.close()
 
     async def _follow(self) -> None:
         while (message := await self._channel.receive()) is not None:
@@ -62,7 +69,7 @@ class Worker:
                 self._drain = (0.0, settings.drain.timeout)
                 try:
                     # In a thread: requests go on meanwhile.
-                    build = await asyncio.to_thread(EntryBuild.of, settings, rules)
+                    build = await asyncio.to_thread(Build.of, settings, rules)
                     self._plane.configure(revision, build)
                 except ConfigError as error:
                     if not self._is_configured:

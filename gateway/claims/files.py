@@ -6,20 +6,20 @@ from pathlib import Path
 
 from gateway.errors import Problem
 from gateway.files import read_file
-from gateway.settings import GatewaySettings, ServingSettings
+from gateway.settings import ServingSettings
 from gateway.yaml.reading import Document, Location, dotted
 
 
 def token_files(settings: ServingSettings) -> list[str]:
     """The files of all keys."""
-    tokens = settings.jwt if isinstance(settings, GatewaySettings) else None
+    tokens = settings.token_settings
     return [] if tokens is None else [key.file for key in tokens.keys]
 
 
 def token_problems(settings: ServingSettings, document: Document) -> list[Problem]:
     """What is wrong with the files of keys, each problem at the setting that names it."""
     problems: list[Problem] = []
-    tokens = settings.jwt if isinstance(settings, GatewaySettings) else None
+    tokens = settings.token_settings
     if tokens is None:
         return problems
     from gateway.claims.jwks import read_keys

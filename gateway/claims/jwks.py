@@ -28,7 +28,7 @@ _DEFAULTS: Final = {"RSA": "RS256", "oct": "HS256", "OKP": "EdDSA"}
 
 
 class TokenKey(NamedTuple):
-    """A key that checks the signatures of one algorithm. `id` is empty where it has none."""
+    """A key that checks the signatures of one algorithm. `id` is empty if it has none."""
 
     id: str
     key: Any
@@ -40,7 +40,7 @@ class _ForeignKeyError(Exception):
 
 
 def read_keys(content: bytes, algorithm: str | None) -> list[TokenKey]:
-    """The keys of a file: a JWK set or a JWK, a public key in PEM, or a secret. Raises ValueError where it has none."""
+    """The keys of a file: a JWK set or a JWK, a public key in PEM, or a secret. Raises ValueError if it has none."""
     content = content.removeprefix(b"\xef\xbb\xbf").strip()
     if not content:
         raise ValueError("the file is empty")

@@ -26,7 +26,7 @@ class TokenReader:
     """Reads and verifies. Built with the configuration; holds keys, never tokens."""
 
     def __init__(self, settings: TokenSettings) -> None:
-        """Raises ValueError or OSError where a key cannot be read."""
+        """Raises ValueError or OSError if a key cannot be read."""
         self._settings = settings
         self._pattern = field_pattern(re.escape(settings.header.encode("ascii")))
         self._keys: list[TokenKey] = []
@@ -34,7 +34,7 @@ class TokenReader:
             self._keys.extend(read_keys(read_file(Path(key.file)), key.algorithm))
 
     def __call__(self, context: MatchContext) -> Mapping[str, Any]:
-        """The claims of the request's token; empty where there is none, or one that is not accepted. Never raises."""
+        """The claims of the request's token; empty if there is none, or one that is not accepted. Never raises."""
         value = context.request.header(self._pattern)
         if value is None or len(value) > MAX_TOKEN:
             return NO_CLAIMS

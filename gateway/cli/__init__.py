@@ -9,12 +9,13 @@ from gateway.cli.lazy import LazyGroup
 COMMANDS = {
     "serve": "Run the entry gateway.",
     "sidecar": "Run the sidecar of one service instance.",
-    "registry": "Run the embedded registry; show what a running gateway knows from its registries.",
-    "demo": "Show the scenario: real processes on loopback, nothing else to install.",
-    "check": "Validate configuration and rules without starting.",
+    "registry": "Run the embedded registry, or show what a running gateway knows from its registries.",
+    "release": "Release applications through gray to production; run the release server.",
+    "demo": "Run the scenario with real processes on loopback.",
+    "check": "Validate configuration and rules without starting anything.",
     "explain": "Show the decision for a request, and why.",
-    "rules": "Lint, test, format, convert and compare lane rules; look back and roll back.",
-    "schema": "Write the JSON Schema of a file, for editors.",
+    "rules": "Lint, test, format, convert and compare lane rules; show their history and roll back.",
+    "schema": "Print the JSON Schema of a file format, for editors.",
     "version": "Show the version and how it was built.",
 }
 """Every command and its line in `--help`; the module of the same name holds it as `command`."""
@@ -39,7 +40,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> Non
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help=COMMANDS["version"]
 )
 def main() -> None:
-    """Gray-routing gateway: marked requests stay in their lane along the whole call chain.
+    """Gray-release gateway: keeps marked requests in their lane along the whole call chain.
 
-    Exit codes: 0 fine, 1 check or test failed, 2 usage, 3 could not start.
+    Exit codes: 0 success, 1 a check or test failed, 2 usage error, 3 could not start.
     """

@@ -9,17 +9,17 @@ from pathlib import Path
 import click
 
 from gateway.cli.failing import counted
-from gateway.cli.output import echo, echo_json
+from gateway.cli.output import echo, echo_json, output_option
 
 
-@click.command("check", short_help="Validate configuration and rules without starting.")
+@click.command("check", short_help="Validate configuration and rules without starting anything.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option("text")
 def command(paths: tuple[Path, ...], output: str) -> None:
-    """Validate configuration and rules without starting.
+    """Validate configuration and rules without starting anything.
 
-    PATH is a file or a directory; a configuration's rules are checked with it. Every problem is printed as
-    `file:line:col: message`. Exit code 1 where there is any.
+    PATH is a file or a directory. The rules of a configuration are validated with it. Every problem is printed as
+    `file:line:col: message`. Exits with 1 if there is one.
     """
     from gateway.release.check import check_all
 
@@ -33,4 +33,4 @@ def command(paths: tuple[Path, ...], output: str) -> None:
         files = len({problem.file for problem in problems})
         echo(f"{counted(len(problems), 'problem')} in {counted(files, 'file')}", err=True)
         sys.exit(1)
-    echo(f"{counted(count, 'file')} {'is' if count == 1 else 'are'} fine", err=True)
+    echo(f"{counted(count, 'file')} checked, no problems", err=True)

@@ -1,4 +1,4 @@
-"""Asking a running gateway's admin API."""
+"""A client of a running gateway's admin API."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 TIMEOUT = 10.0
 """Seconds."""
-MAX_ANSWER = 64 << 20
-"""Bytes of an answer."""
+MAX_RESPONSE = 64 << 20
+"""Bytes of a response."""
 
 
 def server_options(required: bool) -> Callable[[F], F]:
@@ -31,7 +31,7 @@ def server_options(required: bool) -> Callable[[F], F]:
             required=required,
             metavar="HOST:PORT",
             envvar="GATEWAY_SERVER",
-            help="The admin API of a running gateway" + ("." if required else ": ask it instead of files."),
+            help="Admin address of a running gateway" + ("." if required else ", to query instead of reading files."),
         )
         return server(token(function))
 
@@ -47,8 +47,9 @@ def ask(
     author: str | None = None,
     *,
     wants: str,
+    what: str = "gateway",
 ) -> dict[str, Any]:
-    """The JSON object that the admin API answers with; it has a member `wants`. Raises GatewayError."""
+    """The JSON object that the admin API returns; it has a member `wants`. `what` is asked. Raises GatewayError."""
     address = server if "://" in server else f"http://{server}"
     headers = {"Content-Type": "application/json"}
     if token:
@@ -58,34 +59,34 @@ def ask(
     data = None if body is None else json.dumps(body).encode()
     try:
         request = urllib.request.Request(f"{address}{path}", data, headers, method=method)  # noqa: S310
-        with _opener().open(request, timeout=TIMEOUT) as answer:
-            found = _read(answer)
+        with _opener().open(request, timeout=TIMEOUT) as response:
+            found = _read(response)
     except urllib.error.HTTPError as error:
         try:
             detail = _read(error).get("detail", "")
         except (OSError, ValueError, RecursionError, HTTPException):
             detail = error.reason
-        raise GatewayError(f"{server} answers {error.code}: {detail}") from error
+        raise GatewayError(f"{server} returned {error.code}: {detail}") from error
     except (OSError, ValueError, RecursionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise GatewayError(f"cannot ask {server}: {reason}; is it a gateway's admin address?") from error
+        raise GatewayError(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
     if wants not in found:
-        raise GatewayError(f"{server} does not answer as a gateway does; is it a gateway's admin address?")
+        raise GatewayError(f"the response of {server} is not that of a {what}; is it the admin address of a {what}?")
     return found
 
 
-def _read(answer: Any) -> dict[str, Any]:
-    content = answer.read(MAX_ANSWER + 1)
-    if len(content) > MAX_ANSWER:
-        raise ValueError(f"the answer has more than {MAX_ANSWER >> 20} MiB")
+def _read(response: Any) -> dict[str, Any]:
+    content = response.read(MAX_RESPONSE + 1)
+    if len(content) > MAX_RESPONSE:
+        raise ValueError(f"the response has more than {MAX_RESPONSE >> 20} MiB")
     found = json.loads(content)
     if not isinstance(found, dict):
-        raise ValueError("the answer is no JSON object")  # noqa: TRY004 - it is what was read, not what was given
+        raise ValueError("the response is not a JSON object")  # noqa: TRY004 - it is what was read, not what was given
     return found
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """HTTP alone, straight to the server: the token goes nowhere else, be it by a proxy of the environment or a redirect."""
+    """Plain HTTP(S), directly to the server: neither a proxy from the environment nor a redirect gets the token."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.HTTPHandler,

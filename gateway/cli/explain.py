@@ -11,28 +11,35 @@ import click
 
 from gateway.cli.client import ask, server_options
 from gateway.cli.failing import failing
-from gateway.cli.output import echo, echo_json, print_table
+from gateway.cli.output import echo, echo_json, output_option, print_table
 from gateway.errors import GatewayError, ProtocolError
 
 
 @click.command("explain", short_help="Show the decision for a request, and why.")
 @click.argument("method")
 @click.argument("url")
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be repeated.")
-@click.option("-d", "--data", default="", metavar="BODY", help="The request's body, for rules that look at it.")
+@click.option(
+    "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header field; can be repeated."
+)
+@click.option("-d", "--data", default="", metavar="BODY", help="The request body, for rules that look at it.")
 @click.option(
     "--client-ip",
     default="127.0.0.1",
     show_default=True,
+    metavar="ADDRESS",
     callback=lambda _context, _parameter, text: _address(text),
     help="The client's address.",
 )
 @click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="Entry configuration [default: config/gateway.yaml]."
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration of the entry gateway. [default: config/gateway.yaml]",
 )
-@click.option("--rules", type=click.Path(path_type=Path), help="Rules to use instead of the configuration's: a draft.")
+@click.option("--rules", type=click.Path(path_type=Path), help="Rules to use instead of those of the configuration.")
 @server_options(required=False)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option("table")
 def command(
     method: str,
     url: str,
@@ -52,12 +59,12 @@ def command(
     gateway explain GET http://shop.example/A/a -H 'X-User: alice' --rules draft.yaml
     gateway explain GET '/A/a?group=gray' --server 127.0.0.1:9900
 
-    Without --server the files are read, and instances are known only where they stand in them. Exit code 1: the gateway
-    would refuse the request, or could not be asked.
+    Without --server, files are read, and only the instances in them are known. Exits with 1 if the gateway would refuse
+    the request, or cannot be queried.
     """
     pairs = [_header(text) for text in headers]
     if server is not None and (config is not None or rules is not None):
-        raise click.UsageError("--server asks a running gateway; --config and --rules are for files")
+        raise click.UsageError("--server queries a running gateway; remove --config and --rules, which read files")
     try:
         with failing(output):
             if server is not None:
@@ -70,10 +77,10 @@ def command(
                 }
                 explained = ask(server, "POST", "/api/v1/explain", token, body, wants="decision")
             else:
-                from gateway.app.entry import explain_files
+                from gateway.app.explain import explain_files
 
                 path = config or Path("config/gateway.yaml")
-                explained = explain_files(path, rules, method, url, pairs, client_ip, data.encode())
+                explained = explain_files(path, rules, method, url, pairs, client_ip=client_ip, body=data.encode())
     except ProtocolError as error:
         with failing(output):
             raise GatewayError(f"the gateway would refuse this request: {error}") from error
@@ -138,7 +145,7 @@ def _show(explained: dict[str, Any]) -> None:
 
 
 def _flat(conditions: list[dict[str, Any]], depth: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Conditions with those inside them, each with its level."""
+    """Conditions and those inside them, each with its depth."""
     for condition in conditions:
         yield depth, condition
         yield from _flat(condition["members"], depth + 1)
@@ -151,7 +158,7 @@ def _value(condition: dict[str, Any]) -> str:
 
 
 def _bucket(condition: dict[str, Any]) -> str:
-    """The bucket as a percentage, and the spans that would do."""
+    """The bucket as a percentage, and the spans of the lane."""
     if not condition["share"] and condition["bucket"] is None:
         return ""
     drawn = "" if condition["bucket"] is None else f"{condition['bucket'] / 100:.2f} "
@@ -164,4 +171,4 @@ def _verdict(lane: dict[str, Any]) -> str:
         return "takes the request"
     if lane["state"] != "open":
         return str(lane["state"])
-    return "matches too, but comes later" if lane["matched"] else "does not match"
+    return "matches too, but an earlier lane wins" if lane["matched"] else "does not match"

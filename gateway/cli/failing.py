@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def failing(output: str = "text") -> Iterator[None]:
-    """Prints what is wrong, every problem on a line of its own, and exits 1.
+    """Prints every problem on its own line, and exits with 1.
 
-    With an `output` of `json`, stdout gets `{"error": …, "problems": […]}` besides: who reads it can read that, too.
+    With an `output` of `json`, stdout also gets `{"error": …, "problems": […]}`, for the program that reads it.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def show_losses(losses: Iterable[Loss], strict: bool) -> None:
-    """Tells on stderr what was lost; exits 1 where that is not to be."""
+    """Prints each loss on stderr; if `strict`, exits with 1 if there is one."""
     several = list(losses)
     for loss in several:
         echo(f"lost: {loss.place}: {loss.message}", err=True)

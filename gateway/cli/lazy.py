@@ -12,7 +12,7 @@ import click
 
 
 def module_of(name: str) -> str:
-    """The module of a command: a name that is a word of Python gets an underscore behind it."""
+    """The module of a command: if its name is a keyword of Python, an underscore is appended."""
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
@@ -29,7 +29,7 @@ class LazyGroup(click.Group):
         return list(self._lines)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name, None where there is none."""
+        """The command with a name, or None."""
         if cmd_name not in self._lines:
             return None
         command: click.Command = importlib.import_module(f"{self._package}.{module_of(cmd_name)}").command
@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """See click.Group; whoever mistypes a command is told which it may have been."""
+        """See click.Group; for a mistyped command, the error suggests similar ones."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

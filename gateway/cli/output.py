@@ -1,21 +1,30 @@
-"""How commands show things: the only module that prints, and that uses rich.
+"""How commands print: the only module that prints, and that uses rich.
 
-What they show was written by registries, instances, other people and clients: it is made printable here, and nowhere else.
+The texts come from registries, instances, other people and clients: they are made printable here, and nowhere else.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import click
 
 from gateway.printable import printable, printable_lines
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 PIPE_WIDTH = 1 << 20
-"""Columns that a table may take where stdout is no terminal: a program that reads it wants whole cells, a line a row."""
+"""Columns that a table may use if stdout is not a terminal: a program that reads it needs whole cells, one row per line."""
+
+
+def output_option(default: str) -> Callable[[F], F]:
+    """The option `--output`: a form for people, which is the default (`text` or `table`), or `json`."""
+    choice = click.Choice([default, "json"])
+    return click.option("-o", "--output", type=choice, default=default, show_default=True, help="Output format.")
 
 
 def echo(text: str = "", err: bool = False) -> None:
@@ -24,9 +33,9 @@ def echo(text: str = "", err: bool = False) -> None:
 
 
 def echo_text(text: str, err: bool = False) -> None:
-    """Prints a text of several lines, its last line end included: as it is to a file or a pipe, made printable to a terminal."""
+    """Prints a text of several lines, including its last line end: exact to a file or a pipe, made printable to a terminal."""
     is_shown = (sys.stderr if err else sys.stdout).isatty()
-    # `color`: click would take escape sequences out of what goes to a pipe, and what is data stays as it is.
+    # `color`: without it, click removes escape sequences from what goes to a pipe, but data must stay exact.
     click.echo(printable_lines(text) if is_shown else text, nl=False, err=err, color=True)
 
 
@@ -51,8 +60,34 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def show_progress(text: str) -> None:
-    """Says on stderr what is going on, where a person is watching."""
+    """Shows progress on stderr, if a person is watching."""
     if sys.stderr.isatty():
         from rich.console import Console
 
         Console(stderr=True, highlight=False, markup=False, emoji=False).print(f"… {printable(text)}", style="dim")
+
+
+@contextmanager
+def live_lines() -> Iterator[Callable[[Sequence[str]], None]]:
+    """Shows lines that change: in place on a terminal; elsewhere those that are new, one after the other."""
+    if not sys.stdout.isatty():
+        known: set[str] = set()
+
+        def add(lines: Sequence[str]) -> None:
+            for line in lines:
+                if line not in known:
+                    known.add(line)
+                    echo(line)
+
+        yield add
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(highlight=False, markup=False, emoji=False), auto_refresh=False) as live:
+
+        def replace(lines: Sequence[str]) -> None:
+            live.update(Text("\n".join(map(printable, lines))), refresh=True)
+
+        yield replace

@@ -1,4 +1,4 @@
-"""What the commands that run until a signal have in common."""
+"""What the commands that run until a signal share."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ def set_option(function: F) -> F:
         "overrides",
         multiple=True,
         metavar="KEY.PATH=VALUE",
-        help="Override one setting; may be given more than once. Beats GATEWAY_… variables, which beat the file.",
+        help="Override one setting; can be repeated. Overrides GATEWAY_… variables, which override the file.",
     )
     return option(function)
 
 
 def runs_until_signal(function: Callable[..., Program]) -> Callable[..., None]:
-    """A command that makes a program: it gets the options that all of these have, and runs what it has made."""
+    """A command that makes a program: gets the options that all such commands share, and runs the program."""
 
     @click.option(
         "--log-level", type=click.Choice(LEVELS), default="info", show_default=True, envvar=LEVEL_VARIABLE,
-        show_envvar=True, help="What is worth a line on stderr.",
+        show_envvar=True, help="Lowest level of the records written to stderr.",
     )  # fmt: skip
     @click.option(
         "--log-format", type=click.Choice([TEXT, JSON]), default=TEXT, show_default=True, envvar=FORMAT_VARIABLE,
-        show_envvar=True, help="How the lines look.",
+        show_envvar=True, help="Format of the records.",
     )  # fmt: skip
     @click.option(
         "--takeover",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="PATH",
-        help="A Unix socket where processes meet that take each other's place: this one takes that of the process that"
-        " runs there, if there is one, and gives its own to the next. No connection is refused meanwhile.",
+        help="Unix socket for takeover: this process takes over from the one that runs at PATH, if any, and hands over"
+        " to the next one. No connection is refused.",
     )
     @functools.wraps(function)
     def command(*args: Any, log_level: str, log_format: str, takeover: Path | None, **options: Any) -> None:
@@ -70,13 +70,13 @@ def runs_until_signal(function: Callable[..., Program]) -> Callable[..., None]:
 
 
 def _run(program: Program, takeover: Path | None) -> None:
-    """Runs a program on uvloop. Raises GatewayError where it cannot start."""
+    """Runs a program on uvloop. Raises GatewayError if it cannot start."""
     import uvloop
 
     from gateway.app.running import run
     from gateway.app.sockets import Sockets
 
-    # What is loaded by now stays for good: the collector need not look at it again and again.
+    # Everything loaded so far stays: the garbage collector need not look at it again.
     gc.freeze()
     # Every connection takes a file descriptor, and the usual soft limit of 1,024 is soon reached (Go programs do this too).
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -85,7 +85,7 @@ def _run(program: Program, takeover: Path | None) -> None:
 
 
 def _tell_why(error: GatewayError, is_for_machines: bool) -> None:
-    """Says what was in the way: to people in plain lines that editors know, to machines as records like all others."""
+    """Prints why it could not start: plain `file:line:col` lines for people, log records for machines."""
     lines = [f"could not start: {error}"]
     if isinstance(error, ConfigError):
         lines = [*map(str, error.problems), "could not start: the configuration has the problems above"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     "-c",
     "--config",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     default=Path("config/gateway.yaml"),
     show_default=True,
     help="Configuration file.",
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 def command(config: Path, overrides: tuple[str, ...]) -> Program:
     """Run the entry gateway.
 
-    SIGTERM drains and exits, SIGHUP reloads, SIGUSR1 opens logs anew; the files are also watched. Exit code 3: could not
-    start.
+    SIGTERM drains and exits, SIGHUP reloads, SIGUSR1 reopens the access log. Files are watched and reloaded when they
+    change. Exits with 3 if it cannot start.
     """
     from gateway.app.entry import EntryGateway
 

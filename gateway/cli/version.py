@@ -8,10 +8,10 @@ import platform
 import click
 
 from gateway import __version__
-from gateway.cli.output import echo, echo_json
+from gateway.cli.output import echo, echo_json, output_option
 
 HOT_MODULE = "gateway.http.request"
-"""Compiled or not, all hot modules are what this one is."""
+"""The hot modules are all compiled, or none is: this one stands for them."""
 
 
 def is_compiled() -> bool:
@@ -21,7 +21,7 @@ def is_compiled() -> bool:
 
 
 def facts() -> dict[str, str]:
-    """What there is to say of this installation."""
+    """The facts about this installation."""
     return {
         "version": __version__,
         "build": "compiled" if is_compiled() else "plain",
@@ -31,12 +31,12 @@ def facts() -> dict[str, str]:
 
 
 def describe() -> str:
-    """The same in a line."""
+    """The same in one line."""
     return "gateway {version} ({build}), Python {python}, {platform}".format_map(facts())
 
 
 @click.command("version", short_help="Show the version and how it was built.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option("text")
 def command(output: str) -> None:
     """Show the version and how it was built."""
     if output == "json":

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
-from gateway.config.sense import registries
 from gateway.errors import Problem
-from gateway.settings import (
-    AnyRegistrySettings,
-    EmbeddedRegistrySettings,
-    GatewaySettings,
-    ListenTLSSettings,
-    ServingSettings,
-)
+from gateway.settings import AnyRegistrySettings, ListenTLSSettings, ServingSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
 from gateway.yaml.reading import Document, Location, dotted
@@ -36,19 +29,27 @@ def upstream_tls(settings: ServingSettings) -> dict[str, UpstreamTLS]:
     }
 
 
+def registry_tls(settings: ServingSettings) -> dict[str, ssl.SSLContext]:
+    """How registries that are reached over TLS are, by name. Raises CertificateError."""
+    return {
+        name: UpstreamTLS.load(item.authorities, "", True).context
+        for name, item in settings.all_registries.items()
+        if item.is_secured
+    }
+
+
 def certificate_files(settings: ServingSettings) -> list[str]:
     """Every file that the above read."""
     files = [service.tls.ca for service in settings.services.values() if service.tls is not None and service.tls.ca]
     files += [item.authorities for item in _secured(settings).values() if item.authorities is not None]
-    if isinstance(settings, GatewaySettings) and settings.tls is not None:
-        for item in settings.tls.certificates:
-            files += [item.cert, item.key]
+    for item in () if settings.listener_tls is None else settings.listener_tls.certificates:
+        files += [item.cert, item.key]
     return files
 
 
 def _secured(settings: ServingSettings) -> dict[Location, AnyRegistrySettings]:
     """The registries that are reached over TLS, by where they stand."""
-    return {place: item for place, item in registries(settings) if item.is_secured}
+    return {place: item for place, item in settings.placed_registries() if item.is_secured}
 
 
 def certificate_problems(settings: ServingSettings, document: Document) -> list[Problem]:
@@ -61,12 +62,12 @@ def certificate_problems(settings: ServingSettings, document: Document) -> list[
         except CertificateError as error:
             problems.append(document.problem(location, f"{dotted(location)}: {error.message}"))
 
-    if isinstance(settings, GatewaySettings) and settings.tls is not None:
-        for index, item in enumerate(settings.tls.certificates):
-            attempt(lambda item=item: Certificate(item.cert, item.key), ("tls", "certificates", index))  # type: ignore[misc]
-    for place, registry in registries(settings):
-        if isinstance(registry, EmbeddedRegistrySettings) and registry.tls is not None:
-            attempt(partial(Certificate, registry.tls.cert, registry.tls.key), (*place, "tls"))
+    for index, item in enumerate(() if settings.listener_tls is None else settings.listener_tls.certificates):
+        attempt(lambda item=item: Certificate(item.cert, item.key), ("tls", "certificates", index))  # type: ignore[misc]
+    if settings.embedded_registry is not None and settings.embedded_registry.tls is not None:
+        pair = settings.embedded_registry.tls
+        place = next(place for place, item in settings.placed_registries() if item is settings.embedded_registry)
+        attempt(lambda: Certificate(pair.cert, pair.key), (*place, "tls"))
     for place, registry in _secured(settings).items():
         attempt(lambda registry=registry: UpstreamTLS.load(registry.authorities, "", True), (*place, "ca"))  # type: ignore[misc]
     for name, service in settings.services.items():

@@ -53,17 +53,28 @@ class RulesFrom:
     """Rules to take in place of those that the configuration names."""
 
 
+def load_role(
+    model: type[S],
+    path: Path,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    rules_from: RulesFrom | None = None,
+) -> Loaded[S]:
+    """A role's configuration with its rules. Raises ConfigError with every problem of every file.
+
+    `environ` fills `${…}` and has settings; None: the process's.
+    """
+    return _load(_config(model, path, overrides, environ), environ, rules_from)
+
+
 def load_gateway(
     path: Path,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     rules_from: RulesFrom | None = None,
 ) -> LoadedGateway:
-    """The entry gateway's configuration with its rules. Raises ConfigError with every problem of every file.
-
-    `environ` fills `${…}` and has settings; None: the process's.
-    """
-    return _load(_config(GatewaySettings, path, overrides, environ), environ, rules_from)
+    """The entry gateway's configuration with its rules, like `load_role`."""
+    return load_role(GatewaySettings, path, overrides, environ, rules_from)
 
 
 def load_sidecar(
@@ -72,8 +83,8 @@ def load_sidecar(
     environ: Mapping[str, str] | None = None,
     rules_from: RulesFrom | None = None,
 ) -> LoadedSidecar:
-    """A sidecar's configuration with its rules, like `load_gateway`."""
-    return _load(_config(SidecarSettings, path, overrides, environ), environ, rules_from)
+    """A sidecar's configuration with its rules, like `load_role`."""
+    return load_role(SidecarSettings, path, overrides, environ, rules_from)
 
 
 def check_file(model: type[S], path: Path) -> Loaded[S]:
@@ -84,7 +95,7 @@ def check_file(model: type[S], path: Path) -> Loaded[S]:
 def load_settings(
     model: type[S], path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> S:
-    """The settings alone. Raises ConfigError where they have problems, with those of the rules."""
+    """The settings alone. Raises ConfigError if they have problems, with those of the rules."""
     config = _config(model, path, overrides, environ)
     if config.settings is None or config.problems:
         return _load(config, environ, None).settings
@@ -169,14 +180,14 @@ def _reach(config: Config[Any], state: Path | None) -> Reach:
 def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:
     """Lanes that ask for what the configuration does not have."""
     problems: list[Problem] = []
-    if not isinstance(settings, GatewaySettings):
-        return problems
+    if not settings.is_entry:
+        return problems  # lanes are matched at the entry
     for group in loaded.rules.groups:
         for number, lane in enumerate(group.lanes):
             wanted = {
-                "sticky": settings.sticky is None and lane.sticky is not None,
-                "debug": settings.debug is None and lane.debug,
-                "jwt": settings.jwt is None and any(leaf.jwt is not None for leaf in lane.leaves()),
+                "sticky": settings.cookie_settings is None and lane.sticky is not None,
+                "debug": not settings.debug_header and lane.debug,
+                "jwt": settings.token_settings is None and any(leaf.jwt is not None for leaf in lane.leaves()),
             }
             for key, is_missing in wanted.items():
                 if is_missing:

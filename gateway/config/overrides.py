@@ -17,7 +17,16 @@ _log = logging.getLogger("gateway.control")
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 OURS = frozenset(
-    {"GATEWAY_COMPILE", "GATEWAY_CONFIG", "GATEWAY_LOG_FORMAT", "GATEWAY_LOG_LEVEL", "GATEWAY_SERVER", "GATEWAY_TOKEN"}
+    {
+        "GATEWAY_COMPILE",
+        "GATEWAY_CONFIG",
+        "GATEWAY_LOG_FORMAT",
+        "GATEWAY_LOG_LEVEL",
+        "GATEWAY_RELEASE_SERVER",
+        "GATEWAY_RELEASE_TOKEN",
+        "GATEWAY_SERVER",
+        "GATEWAY_TOKEN",
+    }
 )
 """Variables that the build and the command line read: in a shell that has them for `gateway rules`, serve has them too."""
 _FOREIGN = tuple(
@@ -41,12 +50,12 @@ def overridden(
     model: type[ServingSettings],
     overrides: Sequence[str],
     environ: Mapping[str, str],
-    origins: dict[Location, str],
+    given_by: dict[Location, str],
     problems: list[Problem],
 ) -> dict[str, Any]:
     """A file's data with the environment's settings over it, and the command line's over both.
 
-    Notes in `origins` what brought each of them, so that a bad value is blamed on that, and adds to `problems` what
+    Notes in `given_by` what brought each of them, so that a bad value is blamed on that, and adds to `problems` what
     cannot be put anywhere.
     """
     data = copy.deepcopy(data)
@@ -58,7 +67,7 @@ def overridden(
             continue
         keys = tuple(name[len(ENVIRONMENT_PREFIX) :].lower().split("__"))
         if keys[0] in model.model_fields:
-            _put(data, keys, environ[name], name, origins, problems)
+            _put(data, keys, environ[name], name, given_by, problems)
         else:
             message = f"there is no setting '{keys[0]}'{_hint(keys[0], list(model.model_fields))}"
             problems.append(Problem(name, 0, 0, message))
@@ -67,7 +76,7 @@ def overridden(
         if not equals or "" in path.split("."):
             problems.append(Problem(f"--set {override}", 0, 0, "expected key.path=value"))
             continue
-        _put(data, tuple(path.split(".")), value, f"--set {path}", origins, problems)
+        _put(data, tuple(path.split(".")), value, f"--set {path}", given_by, problems)
     return data
 
 
@@ -96,15 +105,15 @@ def _put(
     data: dict[str, Any],
     keys: tuple[str, ...],
     value: str,
-    origin: str,
-    origins: dict[Location, str],
+    giver: str,
+    given_by: dict[Location, str],
     problems: list[Problem],
 ) -> None:
     """Puts one value into the data; it is read as YAML, so that lists can be given too. A list's items go by number."""
     try:
-        read = parse(value, origin, {}).data
+        read = parse(value, giver, {}).data
     except ConfigError as error:
-        problems.extend(Problem(origin, 0, 0, problem.message) for problem in error.problems)
+        problems.extend(Problem(giver, 0, 0, problem.message) for problem in error.problems)
         return
     place: Any = data
     location: Location = ()
@@ -113,7 +122,7 @@ def _put(
         if isinstance(place, list):
             if not key.isascii() or not key.isdigit() or int(key) >= len(place):
                 message = f"{dotted(location)} has {len(place)} item{'' if len(place) == 1 else 's'}, counted from 0"
-                problems.append(Problem(origin, 0, 0, f"{message}; there is no '{key}'"))
+                problems.append(Problem(giver, 0, 0, f"{message}; there is no '{key}'"))
                 return
             part: Any = int(key)
         else:
@@ -125,4 +134,4 @@ def _put(
         elif not isinstance(place[part], dict | list):
             place[part] = {}
         place = place[part]
-    origins[location] = origin
+    given_by[location] = giver

@@ -6,20 +6,11 @@ Each problem says what is accepted. A default never is one: only what somebody w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
-from gateway.registry.nacos.payload import PORT_OFFSET
-from gateway.settings import (
-    Address,
-    AnyRegistrySettings,
-    EmbeddedRegistrySettings,
-    GatewaySettings,
-    RemoteRules,
-    ServingSettings,
-    SidecarSettings,
-)
+from gateway.settings import GatewaySettings, RemoteRules, ServingSettings, SidecarSettings
 from gateway.settings.fields import Model
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
@@ -27,7 +18,7 @@ from gateway.yaml.reading import Location
 
 def senseless(settings: ServingSettings) -> Iterator[Finding]:
     """What makes no sense, but for registries (`sense_registry.py`)."""
-    for look in _LOOKS:
+    for look in (*_LOOKS, *_LOOKS_AT[type(settings)]):
         yield from look(settings)
 
 
@@ -40,66 +31,33 @@ def has_been_set(model: Model, name: str) -> bool:
 # --- addresses
 
 
-def _beside(http: Address) -> Address:
-    """Where a registry serves gRPC; like it, no port that is fixed if that is not."""
-    return http.model_copy(update={"port": http.port + PORT_OFFSET if http.port else 0})
-
-
-def listeners(settings: ServingSettings) -> list[tuple[Location, Address]]:
-    """Where a program listens."""
-    if isinstance(settings, SidecarSettings):
-        names = {"inbound": settings.inbound, "outbound": settings.outbound, "admin": settings.admin}
-        doors: list[tuple[Location, Address]] = [
-            (("outbounds", name), door) for name, door in settings.outbounds.items()
-        ]
-        if settings.facade is not None:
-            nacos = settings.facade.nacos
-            doors += [(("facade", "nacos"), nacos), (("facade", "nacos"), _beside(nacos))]
-        return [*(((name,), address) for name, address in names.items()), *doors]
-    if not isinstance(settings, GatewaySettings):
-        return []
-    embedded = [(place, item) for place, item in registries(settings) if isinstance(item, EmbeddedRegistrySettings)]
-    return [
-        (("listen",), settings.listen),
-        (("admin",), settings.admin),
-        *(((*place, "listen"), door) for place, item in embedded for door in (item.listen, _beside(item.listen))),
-    ]
-
-
-def registries(settings: ServingSettings) -> list[tuple[Location, AnyRegistrySettings]]:
-    """The registries, each with where it stands."""
-    if not isinstance(settings, GatewaySettings | SidecarSettings):
-        return []
-    if settings.registry is not None:
-        return [(("registry",), settings.registry)]
-    return [(("registries", name), registry) for name, registry in settings.registries.items()]
-
-
 def _two_listeners_on_one_address(settings: ServingSettings) -> Iterator[Finding]:
-    for (first, one), (second, other) in combinations(listeners(settings), 2):
+    for (first, one), (second, other) in combinations(settings.listeners().items(), 2):
         if one.meets(other):
             yield second, f"'{other}' is where `{_dotted(first)}` listens ('{one}'): each needs a port of its own"
 
 
-def _an_application_that_is_the_sidecar(settings: ServingSettings) -> Iterator[Finding]:
-    if isinstance(settings, SidecarSettings):
-        for location, address in listeners(settings):
-            if settings.app.meets(address):
-                message = f"'{settings.app}' is this sidecar's own `{_dotted(location)}`: requests would go in a circle"
-                yield ("app",), message
+def _an_application_that_is_the_sidecar(settings: SidecarSettings) -> Iterator[Finding]:
+    for location, address in settings.listeners().items():
+        if settings.app.meets(address):
+            message = f"'{settings.app}' is this sidecar's own `{_dotted(location)}`: requests would go in a circle"
+            yield ("app",), message
 
 
-def _the_same_twice(settings: ServingSettings) -> Iterator[Finding]:
-    lists: dict[Location, Sequence[Any]] = {}
-    if isinstance(settings, GatewaySettings):
-        lists["trusted",] = settings.trusted
+def _logged_twice(settings: ServingSettings) -> Iterator[Finding]:
     if settings.access_log is not None:
-        lists["access_log", "headers"] = settings.access_log.headers
-        lists["access_log", "mask"] = settings.access_log.mask
-    for location, items in lists.items():
-        for number, item in enumerate(items):
-            if item in items[:number]:
-                yield (*location, number), f"'{item}' is given twice"
+        yield from _the_same_twice(("access_log", "headers"), settings.access_log.headers)
+        yield from _the_same_twice(("access_log", "mask"), settings.access_log.mask)
+
+
+def _trusted_twice(settings: GatewaySettings) -> Iterator[Finding]:
+    yield from _the_same_twice(("trusted",), settings.trusted)
+
+
+def _the_same_twice(location: Location, items: Sequence[Any]) -> Iterator[Finding]:
+    for number, item in enumerate(items):
+        if item in items[:number]:
+            yield (*location, number), f"'{item}' is given twice"
 
 
 # --- one setting that leaves another nothing to do
@@ -125,17 +83,15 @@ def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Ite
             yield ("services", name, "tls", "ca"), "no certificate is looked at with `verify: false`"
 
 
-def _routes(settings: ServingSettings) -> Iterator[Finding]:
-    if not isinstance(settings, GatewaySettings):
-        return
+def _routes(settings: GatewaySettings) -> Iterator[Finding]:
     for number, route in enumerate(settings.routes):
         here: Location = ("routes", number)
         if route.respond is not None:
             for name in ("strip_prefix", "restore_prefix", "inspect_body"):
                 if has_been_set(route, name):
-                    yield (*here, name), "nothing is forwarded where the route has an answer of its own (`respond`)"
+                    yield (*here, name), "nothing is forwarded if the route has a response of its own (`respond`)"
             if route.respond.status in (204, 205, 304) and route.respond.body:
-                yield (*here, "respond", "body"), f"an answer of {route.respond.status} has no body (RFC 9110 §6.4.1)"
+                yield (*here, "respond", "body"), f"a response of {route.respond.status} has no body (RFC 9110 §6.4.1)"
         elif route.strip_prefix and route.path == "/":
             yield (*here, "strip_prefix"), "there is nothing to take off the path '/'"
         elif not route.strip_prefix and has_been_set(route, "restore_prefix"):
@@ -148,9 +104,7 @@ def _routes(settings: ServingSettings) -> Iterator[Finding]:
             yield ("services", name), f"no route leads to a service '{name}'{hint}"
 
 
-def _identity(settings: ServingSettings) -> Iterator[Finding]:
-    if not isinstance(settings, GatewaySettings):
-        return
+def _identity(settings: GatewaySettings) -> Iterator[Finding]:
     tokens, debug = settings.jwt, settings.debug
     if tokens is not None:
         if not tokens.verify:
@@ -189,11 +143,10 @@ def _rules(settings: ServingSettings) -> Iterator[Finding]:
             for setting in ("group", "namespace", "username", "password", "interval"):
                 if has_been_set(source, setting):
                     yield ("rules", number, setting), f"`{setting}` is for `nacos`; a key of Consul has `token`"
-        for location, address in listeners(settings):
+        embedded = settings.embedded_registry
+        for location, address in settings.listeners().items():
             # The embedded registry keeps configs, too.
-            is_config_server = source.nacos is not None and location in [
-                (*place, "listen") for place, item in registries(settings) if isinstance(item, EmbeddedRegistrySettings)
-            ]
+            is_config_server = source.nacos is not None and embedded is not None and address == embedded.listen
             if source.address.meets(address) and not is_config_server:
                 yield (
                     ("rules", number, "address"),
@@ -207,11 +160,13 @@ def _dotted(location: Location) -> str:
 
 _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
     _two_listeners_on_one_address,
-    _an_application_that_is_the_sidecar,
-    _the_same_twice,
+    _logged_twice,
     _what_another_setting_leaves_nothing_to_do,
-    _routes,
-    _identity,
     _rules,
 )
-"""Every look, at settings of either role."""
+"""Looks at settings of either role."""
+_LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
+    GatewaySettings: (_trusted_twice, _routes, _identity),
+    SidecarSettings: (_an_application_that_is_the_sidecar,),
+}
+"""Looks at what only one role has."""

@@ -6,14 +6,20 @@ What only one kind of registry can have wrong is in its entry of `registry/kinds
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.config.sense import has_been_set, listeners, registries
+from gateway.config.sense import has_been_set
 from gateway.registry.base import Registration
 from gateway.registry.kinds import KINDS, kind_of
 from gateway.registry.tags import OWN_KEY, TagReader, spelling
-from gateway.settings import AnyRegistrySettings, RemoteRegistrySettings, ServingSettings, SidecarSettings
+from gateway.settings import (
+    AnyRegistrySettings,
+    GatewaySettings,
+    RemoteRegistrySettings,
+    ServingSettings,
+    SidecarSettings,
+)
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.settings.sense import given_twice
 from gateway.tags import BASE
@@ -32,8 +38,8 @@ LONGEST_BEAT: Final = 86_400_000
 def senseless_registries(settings: ServingSettings) -> Iterator[Finding]:
     """What makes no sense about registries."""
     known: list[tuple[Location, Any]] = []
-    for location, registry in registries(settings):
-        for place, message in _one(registry, listeners(settings)):
+    for location, registry in settings.placed_registries():
+        for place, message in _one(registry, list(settings.listeners().items())):
             yield (*location, *place), message
         same = next((place for place, other in known if other == registry), None)
         if same is not None:
@@ -45,8 +51,8 @@ def senseless_registries(settings: ServingSettings) -> Iterator[Finding]:
         if chosen is not None and listed is not None and name not in listed:
             message = f"the {chosen.kind} registry '{service.registry}' has no service '{name}'"
             yield ("services", name, "registry"), message
-    if isinstance(settings, SidecarSettings):
-        yield from _registration(settings)
+    for look in _LOOKS_AT[type(settings)]:
+        yield from look(settings)
 
 
 def _one(registry: AnyRegistrySettings, own: Sequence[tuple[Location, Any]]) -> Iterator[Finding]:
@@ -69,7 +75,7 @@ def _misspelt(keys: Sequence[str]) -> Iterator[Finding]:
 
 
 def _registration(settings: SidecarSettings) -> Iterator[Finding]:
-    configured = [registry for _, registry in registries(settings)]
+    configured = [registry for _, registry in settings.placed_registries()]
     taking = {registry.kind for registry in configured if kind_of(registry).registers}
     if not taking:
         kinds = " or ".join(dict.fromkeys(registry.kind for registry in configured))
@@ -79,9 +85,7 @@ def _registration(settings: SidecarSettings) -> Iterator[Finding]:
         return
     yield from _beats(settings.metadata)
     own = {} if settings.tag == BASE else {OWN_KEY: settings.tag}
-    for registry in configured:
-        if not isinstance(registry, RemoteRegistrySettings):
-            continue
+    for registry in settings.remote_registries.values():
         found = TagReader(registry.tag_keys).tag_of({**settings.metadata, **own})
         if found != settings.tag:
             keys = ", ".join(registry.tag_keys)
@@ -107,3 +111,10 @@ def _beats(metadata: Mapping[str, str]) -> Iterator[Finding]:
             message = f"an instance is given up by then: `{key}` is {text} ms, and `{before}` {last} ms"
             yield ("metadata", where), message
         before, last = key, int(text)
+
+
+_LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
+    GatewaySettings: (),
+    SidecarSettings: (_registration,),
+}
+"""Looks at what only one role has."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from gateway.claims.files import token_files, token_problems
 from gateway.config.certificates import certificate_files, certificate_problems
@@ -16,9 +16,10 @@ from gateway.errors import ConfigError, Problem
 from gateway.settings import (
     GatewaySettings,
     ServingSettings,
+    SidecarSettings,
     known_instances,
 )
-from gateway.validation import from_origin, validate
+from gateway.validation import blamed, validate
 from gateway.yaml.reading import Document, Location, dotted, load
 
 S = TypeVar("S", bound=ServingSettings)
@@ -26,14 +27,14 @@ S = TypeVar("S", bound=ServingSettings)
 
 @dataclass(slots=True)
 class Config(Generic[S]):
-    """What a configuration file says. `settings` is None where the file is not even that; `data` is what it says plainly."""
+    """What a configuration file says. `settings` is None if the file is not even that; `data` is what it says plainly."""
 
     path: Path
     document: Document
     data: Any
     settings: S | None = None
     problems: list[Problem] = field(default_factory=list)
-    origins: dict[Location, str] = field(default_factory=dict)
+    given_by: dict[Location, str] = field(default_factory=dict)
     """What brought the values that are not the file's."""
 
     @property
@@ -46,7 +47,7 @@ class Config(Generic[S]):
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem of a value, blamed on what brought it."""
-        return from_origin(self.document.problem(location, message), location, self.origins)
+        return blamed(self.document.problem(location, message), location, self.given_by)
 
 
 def read_config(
@@ -58,7 +59,7 @@ def read_config(
 ) -> Config[S]:
     """Reads a configuration file, with whatever is wrong in it. `variables` fill `${…}`, `environ` may have settings.
 
-    Raises ConfigError where the file cannot be read or is no YAML.
+    Raises ConfigError if the file cannot be read or is no YAML.
     """
     try:
         document = load(path, variables)
@@ -66,10 +67,10 @@ def read_config(
         raise ConfigError(list(error.problems), [path]) from error
     config: Config[S] = Config(path, document, document.data if document.data is not None else {})
     if isinstance(config.data, dict):
-        config.data = overridden(config.data, model, overrides, environ, config.origins, config.problems)
+        config.data = overridden(config.data, model, overrides, environ, config.given_by, config.problems)
     try:
         folder = path.absolute().parent  # file names are relative to it
-        config.settings = settings = validate(model, document, config.data, config.origins, {"folder": folder})
+        config.settings = settings = validate(model, document, config.data, config.given_by, {"folder": folder})
     except ConfigError as error:
         config.problems.extend(error.problems)
         return config
@@ -77,8 +78,7 @@ def read_config(
         config.problems.append(config.problem(location, f"{dotted(location)}: {message}"))
     config.problems.extend(certificate_problems(settings, document))
     config.problems.extend(token_problems(settings, document))
-    if isinstance(settings, GatewaySettings):
-        config.problems.extend(_route_problems(settings, config))
+    config.problems.extend(_PROBLEMS_OF[type(settings)](settings, config))
     return config
 
 
@@ -99,3 +99,14 @@ def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Prob
             message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {names})"
             problems.append(config.problem(location, message))
     return problems
+
+
+def _no_problems(*_: Any) -> list[Problem]:
+    return []
+
+
+_PROBLEMS_OF: Final[Mapping[type[ServingSettings], Callable[[Any, Config[Any]], list[Problem]]]] = {
+    GatewaySettings: _route_problems,
+    SidecarSettings: _no_problems,
+}
+"""What is wrong with what only one role has."""

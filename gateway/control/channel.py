@@ -31,14 +31,14 @@ class Channel:
         return Channel(reader, writer)
 
     def send(self, name: str, *values: Any) -> None:
-        """Sends a message; what the other end cannot take yet waits here. Nothing happens where it is gone."""
+        """Sends a message; what the other end cannot take yet waits here. Nothing happens if it is gone."""
         if self._writer.is_closing():
             return
         data = pickle.dumps((name, values), pickle.HIGHEST_PROTOCOL)
         self._writer.write(_SIZE.pack(len(data)) + data)
 
     async def receive(self) -> Message | None:
-        """The next message, None where the other end is gone."""
+        """The next message, None if the other end is gone."""
         try:
             (size,) = _SIZE.unpack(await self._reader.readexactly(_SIZE.size))
             message: Message = pickle.loads(await self._reader.readexactly(size))  # noqa: S301

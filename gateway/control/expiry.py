@@ -1,17 +1,69 @@
-"""Lanes that expire: who is warned when, and when the rules are to be compiled again."""
+"""Lanes that expire: when somebody is warned of it, and when the rules are compiled again."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway.errors import ConfigError
 from gateway.rules.ruleset import RuleSet
 
+_log = logging.getLogger("gateway")
+
+LATER: Final = 0.1
+"""Seconds after a lane has expired: the clocks of the timer and of the rules are not the same."""
+RETRY: Final = 10.0
+"""Seconds after which closing lanes that have expired is tried again."""
 WARNING = 7 * 86_400.0
 """Seconds before a lane expires from which on it is warned of."""
 LONGEST_WAIT = 86_400.0
 """Seconds after which is looked again at the latest: a warning is repeated once a day."""
 
 
+class ExpiryTimer:
+    """Looks at the rules in force when one of their lanes expires: `compile_again` closes it."""
+
+    def __init__(self, compile_again: Callable[[], Awaitable[None]]) -> None:
+        self._compile_again = compile_again
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def look(self, rules: RuleSet) -> None:
+        """Takes the rules that are in force from now on, and warns of those that expire soon."""
+        now = time.time()
+        for note in expiry_notes(rules, now):
+            _log.warning("%s", note)
+        wait = next_look(rules, now)
+        self._set(None if wait is None else wait + LATER)
+
+    def close(self) -> None:
+        """Looks no more."""
+        self._set(None)
+        if self._task is not None:
+            self._task.cancel()
+
+    def _set(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._expired)
+
+    def _expired(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._compile_again()
+        except Exception as error:  # noqa: BLE001 - whatever it is, a lane must not stay open for it for ever
+            is_bug = not isinstance(error, ConfigError)
+            _log.error("lanes that have expired stay open for now: %s", error, exc_info=is_bug)
+            self._set(RETRY)
+
+
 def next_look(rules: RuleSet, now: float) -> float | None:
-    """Seconds until a lane closes or should be warned of; None where no open lane expires."""
+    """Seconds until a lane closes or should be warned of; None if no open lane expires."""
     expiries = [lane.expires.timestamp() for group in rules.groups for lane in group.lanes if lane.expires is not None]
     ahead = [moment - now for expiry in expiries for moment in (expiry, expiry - WARNING) if moment > now]
     return min(*ahead, LONGEST_WAIT) if ahead else None

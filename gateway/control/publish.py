@@ -48,7 +48,7 @@ class Publisher:
 
     @property
     def ejector(self) -> Ejector:
-        """Who is to be told how instances answer."""
+        """What is told how instances respond."""
         return self._conditions.ejector
 
     def knows(self, service: str, tag: str) -> bool:

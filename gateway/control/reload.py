@@ -2,9 +2,9 @@
 
 Everything is built in a thread: requests go on while ten thousand lanes are read.
 
-Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens where nothing changed, everything is built
+Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens if nothing changed, everything is built
 before anything is swapped, and an error leaves the running revision as it was and is shown until a reload succeeds.
-Whatever is wrong, a bug in the loading included, comes out as such an error: who asks for reloads goes on.
+Whatever is wrong, a bug in the loading included, comes out as such an error: what triggers reloads goes on.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ class Reloader(Generic[L]):
 
     @property
     def files(self) -> Sequence[Path]:
-        """What a change may be in: everything that was read, and what the last reload looked for where it failed."""
+        """What a change may be in: everything that was read, and what the last reload looked for if it failed."""
         return () if self.loaded is None else (*self.loaded.files, *self._wanted)
 
     async def start(self, last: int = 0, instead: Callable[[ConfigError], L | None] = _none) -> L:
         """The first load; `last` is the revision that an earlier run ended with.
 
         Where it fails, what `instead` gives is in force as that revision, and the failure is shown like that of a reload.
-        Raises ConfigError where that is nothing.
+        Raises ConfigError if that is nothing.
         """
         try:
             loaded, digest = await asyncio.to_thread(self._read)
@@ -171,7 +171,7 @@ class Reloader(Generic[L]):
                 files = loaded.files
         except ConfigError:
             raise
-        except Exception as error:  # a bug; what runs need not end for it, nor what asks for reloads
+        except Exception as error:  # a bug; what runs need not end for it, nor what triggers reloads
             _log.exception("the configuration cannot be loaded")
             message = f"cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigError([Problem("configuration", 0, 0, message)], files) from error

@@ -111,7 +111,7 @@ def _identity(directory: Path) -> tuple[str, int, int] | None:
 
 
 Signature = tuple[object, ...]
-"""What a look at files finds, to be compared with another one: equal where nothing has changed, as far as can be told."""
+"""What a look at files finds, to be compared with another one: equal if nothing has changed, as far as can be told."""
 
 
 def signature(files: Iterable[Path]) -> Signature:

@@ -20,7 +20,7 @@ from gateway.daemons import keep_running
 _log = logging.getLogger("gateway.control")
 
 POLL: Final = 5.0
-"""Seconds between two looks at the files where the system tells nothing."""
+"""Seconds between two looks at the files if the system tells nothing."""
 SETTLE: Final = 0.1
 MOST_LOOKS: Final = 20
 """Seconds for which files have to be as they are before a change is told, and how often that is waited for: to replace a

@@ -26,19 +26,19 @@ _log = logging.getLogger("gateway.control")
 
 START_TIMEOUT: Final = 20.0
 """Seconds that a worker may take until it serves."""
-ANSWER_TIMEOUT: Final = 1.0
+REPORT_TIMEOUT: Final = 1.0
 """Seconds to wait for a worker's statistics; one that takes longer is counted by its last ones."""
 POLL: Final = 1.0
 """Seconds between two looks at the workers' statistics: what a worker that is killed can lose."""
 SILENCE: Final = 30.0
 """Seconds without a word after which a worker is killed: one that stands still holds its share of the clients for ever."""
 HASTY: Final = 5.0
-"""A worker that dies sooner after its start is restarted with growing pauses."""
+"""Seconds: a worker that has served for less is restarted with growing pauses. How long it took to load says nothing."""
 MAX_PAUSE: Final = 10.0
 
 
-class Worker:
-    """One process. `statistics` are the last ones it sent."""
+class WorkerProcess:
+    """One worker as the supervisor sees it. `statistics` are the last ones that it sent."""
 
     def __init__(self, index: int, process: asyncio.subprocess.Process, channel: Channel) -> None:
         self.index = index
@@ -47,8 +47,10 @@ class Worker:
         self.started_at = time.time()
         self.heard_at = asyncio.get_running_loop().time()
         self.statistics: dict[str, Any] | None = None
-        self.answered = asyncio.Event()
+        self.reported = asyncio.Event()
         self.ready = asyncio.Event()
+        self.serving_since: float | None = None
+        """On the loop's clock; None: it has never served."""
         self.is_leaving = False
 
     @property
@@ -75,7 +77,7 @@ class Workers:
         self._sockets = list(sockets)
         self._greeting = greeting
         self._gone = gone
-        self._workers: dict[int, Worker] = {}
+        self._workers: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pauses: dict[int, float] = {}
         self._is_starting = True
@@ -84,7 +86,7 @@ class Workers:
         self.restarts = 0
 
     async def start(self) -> None:
-        """Starts all; returns when all serve. Raises StartError where one does not."""
+        """Starts all; returns when all serve. Raises StartError if one does not."""
         await asyncio.gather(*(self._spawn(index) for index in range(len(self._sockets))))
         try:
             async with asyncio.timeout(START_TIMEOUT):
@@ -97,7 +99,7 @@ class Workers:
         if any(worker.process.returncode is not None for worker in self._workers.values()):
             await self.close()
             raise StartError("a worker ended while starting; see the log above")
-        self._keep("asking workers for their statistics", self._poll)
+        self._keep("collecting the statistics of workers", self._poll)
 
     def tell(self, name: str, *values: Any) -> None:
         """Sends a message to every worker."""
@@ -105,15 +107,15 @@ class Workers:
             worker.channel.send(name, *values)
 
     async def refresh(self) -> None:
-        """Asks all for their statistics and waits a moment for the answers."""
-        asked = [worker for worker in self._workers.values() if worker.process.returncode is None]
-        for worker in asked:
-            worker.answered.clear()
+        """Has all send their statistics, and waits a moment for them."""
+        waiting = [worker for worker in self._workers.values() if worker.process.returncode is None]
+        for worker in waiting:
+            worker.reported.clear()
             worker.channel.send("report")
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                for worker in asked:
-                    await worker.answered.wait()
+            async with asyncio.timeout(REPORT_TIMEOUT):
+                for worker in waiting:
+                    await worker.reported.wait()
         except TimeoutError:
             return
 
@@ -188,12 +190,14 @@ class Workers:
                 pass_fds=(theirs.fileno(), *sockets),
                 env=environ,
             )
-        except OSError as error:
-            ours.close()
-            raise StartError(f"cannot start a worker: {error.strerror or error}") from error
+        except BaseException as error:
+            ours.close()  # also if the start is interrupted
+            if isinstance(error, OSError):
+                raise StartError(f"cannot start a worker: {error.strerror or error}") from error
+            raise
         finally:
             theirs.close()
-        worker = Worker(index, process, await Channel.over(ours))
+        worker = WorkerProcess(index, process, await Channel.over(ours))
         self._workers[index] = worker
         for name, values in self._greeting():
             worker.channel.send(name, *values)
@@ -205,17 +209,18 @@ class Workers:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _listen_to(self, worker: Worker) -> None:
+    async def _listen_to(self, worker: WorkerProcess) -> None:
         while (message := await worker.channel.receive()) is not None:
             name, values = message
             worker.heard_at = asyncio.get_running_loop().time()
             if name == "ready":
+                worker.serving_since = worker.heard_at
                 worker.ready.set()
             elif name == "statistics":
                 worker.statistics = values[0]
-                worker.answered.set()
+                worker.reported.set()
             elif name == "leaving":
-                # Somebody asked this one to go: its successor takes the socket while it finishes.
+                # This one was told to end by somebody else: its successor takes the socket while it finishes.
                 if not self._is_ending:
                     try:
                         await self._spawn(worker.index)
@@ -227,7 +232,7 @@ class Workers:
                 self._drained_whole = self._drained_whole and values[0]
         code = await worker.process.wait()
         worker.channel.close()
-        worker.answered.set()
+        worker.reported.set()
         statistics, worker.statistics = worker.statistics, None
         if statistics is not None:
             self._gone(statistics)
@@ -236,11 +241,11 @@ class Workers:
         elif not worker.is_leaving and not self._is_ending:
             await self._replace(worker, code)
 
-    async def _replace(self, worker: Worker, code: int) -> None:
+    async def _replace(self, worker: WorkerProcess, code: int) -> None:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         # At once after a first death; one that keeps dying is not to eat the machine.
-        lived = time.time() - worker.started_at
-        pause = 0.0 if lived > HASTY else self._pauses.get(worker.index, 0.0)
+        served = 0.0 if worker.serving_since is None else asyncio.get_running_loop().time() - worker.serving_since
+        pause = 0.0 if served > HASTY else self._pauses.get(worker.index, 0.0)
         while True:
             self._pauses[worker.index] = min(MAX_PAUSE, 2 * pause or 0.5)
             _log.error(
@@ -265,5 +270,5 @@ class Workers:
             silent_since = asyncio.get_running_loop().time() - SILENCE
             for worker in self._workers.values():
                 if worker.heard_at < silent_since and worker.process.returncode is None:
-                    _log.error("worker %d (pid %d) does not answer any more", worker.index, worker.process.pid)
+                    _log.error("worker %d (pid %d) does not respond any more", worker.index, worker.process.pid)
                     worker.process.kill()

@@ -1,11 +1,11 @@
-"""The scenario's environment on loopback: registry, entry gateway, and instances of A, B and C with their sidecars."""
+"""The scenario's environment on loopback: registry, entry gateway, and the release server that deploys everything else."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,44 +13,27 @@ from typing import Any
 import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+from gateway.demo.files import copy_files
+from gateway.demo.processes import Processes, ProcessFailed, free_port
 from gateway.demo.registries import DemoRegistry
+from gateway.demo.releases import ReleaseClient, tasks_of
 
-READY_TIMEOUT = 30.0
-"""Seconds to wait for anything to come up or to be noticed."""
+READY_TIMEOUT = 60.0
+"""Seconds to wait for anything to come up, to be deployed or to be noticed."""
 DRAIN_DELAY = 1.0
 """Seconds that a leaving instance goes on serving: longer than its peers need to notice."""
 
-CALLS = {"spring-cloud-a": "spring-cloud-b", "spring-cloud-b": "spring-cloud-c", "spring-cloud-c": ""}
-
 LANE = """\
-# The lane of the demo. Edit it while the demo runs: the gateway notices.
+# The lane of the demo. The release server opens and closes it by the gateway's admin API; edit it: the gateway notices.
 lane_groups:
   - name: demo
     services: [spring-cloud-a, spring-cloud-b, spring-cloud-c]
     lanes:
       - name: gray
-        enabled: {enabled}
+        enabled: false
         tag: gray
-        match: [{{param: group, equals: gray}}]
+        match: [{param: group, equals: gray}]
 """
-
-
-@dataclass(slots=True)
-class DemoInstance:
-    """One instance of a service: the app and the sidecar beside it."""
-
-    service: str
-    tag: str
-    app: Process
-    sidecar: Process
-    admin: int
-    inbound: int
-
-    @property
-    def address(self) -> str:
-        """What is registered."""
-        return f"127.0.0.1:{self.inbound}"
 
 
 class Environment:
@@ -62,15 +45,15 @@ class Environment:
         self.admin = free_port()
         self.registry = registry or DemoRegistry()
         self.rules = folder / "rules" / "gray.yaml"
-        self.instances: list[DemoInstance] = []
         self.logs = folder / "logs"
-        self._started = 0
         for path in (self.logs, self.rules.parent, folder / "config"):
             path.mkdir(parents=True, exist_ok=True)
         self._processes = Processes(self.logs)
+        self.releases = ReleaseClient(self._processes, self.logs)
 
     @cached_property
-    def _session(self) -> ClientSession:
+    def session(self) -> ClientSession:
+        """Asks whomever the demo asks."""
         return ClientSession(timeout=ClientTimeout(total=5.0))
 
     @property
@@ -79,10 +62,11 @@ class Environment:
         return f"http://127.0.0.1:{self.port}/A/a"
 
     async def start(self) -> None:
-        """Starts the registry and the entry gateway, and publishes A's config value."""
-        self.write_lane(enabled=False)
+        """Starts the registry, the entry gateway and the release server, and publishes A's config value."""
+        copy_files(self.folder / "config" / "release")
+        self.rules.write_text(LANE)
         await self.registry.start(self._processes, self.folder)
-        config = self._write(
+        gateway = self._write(
             "gateway",
             {
                 "listen": f"127.0.0.1:{self.port}",
@@ -92,90 +76,67 @@ class Environment:
                 "rules": "../rules",
             },
         )
-        await self._processes.start("gateway", "-m", "gateway", "serve", "-c", str(config))
-        await self.wait_until("the registry to answer", self.registry.publish_config)
-        await self.wait_until("the entry gateway to be up", lambda: self._is_ok(self.admin, "/livez"))
-
-    async def stop(self) -> None:
-        """Stops everything."""
-        await self._processes.stop_all()
-        await self._session.close()
-
-    async def add(self, service: str, tag: str = "base") -> DemoInstance:
-        """Starts one more instance and waits until it is registered."""
-        self._started += 1
-        letter = service[-1].upper()
-        name = letter + ("" if tag == "base" else tag)
-        label = f"{name}-{self._started}"
-        app, inbound, outbound, admin = (free_port() for _ in range(4))
-        arguments = ["-m", "gateway.demo.service", "--name", name, "--listen", f"127.0.0.1:{app}"]
-        if CALLS[service]:
-            arguments += ["--outbound", f"http://127.0.0.1:{outbound}", "--next", CALLS[service]]
-        if letter == "A":
-            kind, address = self.registry.kind, self.registry.address
-            arguments += ["--registry-kind", kind, "--registry", address]
-        config = self._write(
-            label,
+        release = self._write(
+            "release",
             {
-                "service": service,
-                "tag": tag,
-                "app": f"127.0.0.1:{app}",
-                "inbound": f"127.0.0.1:{inbound}",
-                "outbound": f"127.0.0.1:{outbound}",
-                "admin": f"127.0.0.1:{admin}",
-                "registry": self.registry.settings,
-                "drain": {"delay": DRAIN_DELAY},
+                "listen": self.releases.address,
+                "state": "../release",
+                "files": "release",
+                "entry": f"http://127.0.0.1:{self.port}",
+                "gateways": [f"127.0.0.1:{self.admin}"],
+                "targets": {
+                    "local": {
+                        "kind": "processes",
+                        "registry": self.registry.settings,
+                        "drain": {"delay": DRAIN_DELAY},
+                        "keep_running": False,
+                    }
+                },
             },
         )
-        app_process = await self._processes.start(f"{label}-app", *arguments)
-        # The app first: an instance is registered when its sidecar is up, so its app must serve by then.
-        await self.wait_until(f"{label} to serve", lambda: self._is_listening(app))
-        sidecar = await self._processes.start(f"{label}-sidecar", "-m", "gateway", "sidecar", "-c", str(config))
-        instance = DemoInstance(service, tag, app_process, sidecar, admin, inbound)
-        await self.wait_until(f"{label} to be registered", lambda: self._is_ok(admin, "/readyz"))
-        self.instances.append(instance)
-        return instance
+        await self._processes.start("gateway", "-m", "gateway", "serve", "-c", str(gateway))
+        await self.releases.start(release)
+        await self.wait_until("the registry to respond", self.registry.publish_config)
+        await self.wait_until("the entry gateway to be up", lambda: self._is_ok(self.admin, "/livez"))
+        await self.wait_until("the release server to be up", lambda: self._is_ok(self.releases.port, "/readyz"))
 
-    async def add_all(self, *wanted: tuple[str, str]) -> list[DemoInstance]:
-        """Starts several instances (service, tag) at once."""
-        return list(await asyncio.gather(*(self.add(service, tag) for service, tag in wanted)))
+    async def stop(self) -> None:
+        """Stops everything: what was deployed before what it needs."""
+        await self.releases.stop()
+        await self._processes.stop_all()
+        await self.session.close()
 
-    async def remove(self, instance: DemoInstance) -> None:
-        """Stops an instance as a deployment does: the sidecar deregisters and drains, then the app goes."""
-        self.instances.remove(instance)
-        for process in (instance.sidecar, instance.app):
-            await process.stop()
-            self._processes.forget(process)
+    async def run(self, reason: str, *apps: str, workflow: str | None = None) -> int:
+        """Begins an order."""
+        return await self.releases.run(self.session, reason, *apps, workflow=workflow)
 
-    async def wait_seen(self, instance: DemoInstance) -> None:
-        """Waits until everybody who calls the instance's service knows it."""
-        await self.wait_until(
-            f"{instance.service} at {instance.address} to be noticed", lambda: self._is_seen(instance)
-        )
+    async def act(self, order: int, action: str, reason: str) -> None:
+        """Does something to an order."""
+        await self.releases.act(self.session, order, action, reason)
 
-    def write_lane(self, enabled: bool) -> None:
-        """Opens or closes the lane, as an operator would: by saving the rules file."""
-        new = self.rules.with_suffix(".tmp")
-        new.write_text(LANE.format(enabled=str(enabled).lower()))
-        new.replace(self.rules)
+    async def wait_for(self, order: int, what: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Waits until something holds for an order, and returns it. Raises ProcessFailed if the order fails meanwhile."""
+        found: dict[str, Any] = {}
 
-    async def set_lane(self, enabled: bool) -> None:
-        """Opens or closes the lane and waits until the entry gateway routes by it."""
-        self.write_lane(enabled)
+        async def condition() -> bool:
+            nonlocal found
+            found = await self.releases.order(self.session, order)
+            return holds(found)
 
-        async def is_applied() -> bool:
-            lanes = await self._get_json(self.admin, "/api/v1/lanes")
-            return [lane["enabled"] for lane in lanes["lanes"]] == [enabled]
+        await self.wait_until(what, condition)
+        return found
 
-        await self.wait_until(f"the lane to be {'open' if enabled else 'closed'}", is_applied)
+    async def wait_done(self, order: int, task: str) -> dict[str, Any]:
+        """Waits until a task of an order is done, all parts of it, and returns the order."""
+        return await self.wait_for(order, f"{task} of order {order}", lambda found: _is_done(found, task))
 
-    async def ask(self, url: str) -> str:
-        """The answer's text, whatever its status."""
-        async with self._session.get(url) as response:
+    async def get(self, url: str) -> str:
+        """The text of the response, whatever its status."""
+        async with self.session.get(url) as response:
             return await response.text()
 
     async def wait_until(self, what: str, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Waits for a condition. Raises ProcessFailed where a process ends first or it takes too long."""
+        """Waits for a condition. Raises ProcessFailed if a process ends first or it takes too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + READY_TIMEOUT
         while True:
@@ -186,67 +147,54 @@ class Environment:
                 pass  # not up yet
             self._processes.check()
             if loop.time() > deadline:
-                raise ProcessFailed(f"waited {READY_TIMEOUT:g} s for {what}; the logs are in {self.logs}")
+                raise ProcessFailed(f"waited {READY_TIMEOUT:g} s for {what}; see the logs in {self.logs}")
             await asyncio.sleep(0.05)
 
-    async def _is_seen(self, instance: DemoInstance) -> bool:
-        callers = [other.admin for other in self.instances if CALLS[other.service] == instance.service]
-        for admin in callers or [self.admin]:
-            services = (await self._get_json(admin, "/api/v1/services"))["services"]
-            pools = [
-                pool for service in services if service["service"] == instance.service for pool in service["pools"]
-            ]
-            if services and not any(
-                entry["address"] == instance.address and entry["healthy"]
-                for pool in pools
-                for entry in pool["instances"]
-            ):
-                return False
-        return True
-
-    async def explain(self, target: str) -> str:
-        """What `gateway explain` shows of a GET request to the entry gateway. Raises ProcessFailed where it fails."""
+    async def tell(self, *arguments: str) -> str:
+        """What a command of this program prints. Raises ProcessFailed if it fails."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", "explain", "--server", f"127.0.0.1:{self.admin}", "GET", target),
+            *(sys.executable, "-m", "gateway", *arguments),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         )
         output, errors = await process.communicate()
         if process.returncode:
-            raise ProcessFailed(f"gateway explain failed: {errors.decode().strip()}")
+            raise ProcessFailed(f"gateway {arguments[0]} failed: {errors.decode().strip()}")
         return "\n".join(line.rstrip() for line in output.decode().strip().splitlines())
 
     async def restart_registry(self) -> None:
-        """Kills the registry and starts it empty, then waits until everybody is registered and believed again."""
+        """Kills the registry and restarts it empty, then waits until all instances are registered and all lists confirmed."""
         await self.registry.kill(self._processes)
-        await self.wait_until("the gateway to miss the registry", self._is_missed)
+        await self.wait_until("the gateway to notice the outage", self._is_missed)
         await self.registry.start(self._processes, self.folder)
-        await self.wait_until("the registry to answer again", self.registry.publish_config)
-        await self.wait_until("everybody to be registered again", self._is_all_fresh)
+        await self.wait_until("the registry to respond again", self.registry.publish_config)
+        await self.wait_until("all instances to be registered again", self._is_all_fresh)
+
+    async def restart_releases(self) -> None:
+        """Kills the release server, as a crash would, and starts it again."""
+        await self.releases.kill()
+        await self.releases.restart()
+        await self.wait_until("the release server to be up again", lambda: self._is_ok(self.releases.port, "/readyz"))
 
     async def _is_missed(self) -> bool:
         services = (await self._get_json(self.admin, "/api/v1/services"))["services"]
         return any(service["state"] != "fresh" for service in services)
 
     async def _is_all_fresh(self) -> bool:
-        for admin in (self.admin, *(instance.admin for instance in self.instances)):
+        sidecars = [int(item["admin"].rpartition(":")[2]) for item in await self.releases.replicas(self.session)]
+        for admin in (self.admin, *sidecars):
             services = (await self._get_json(admin, "/api/v1/services"))["services"]
             if any(service["state"] != "fresh" for service in services):
                 return False
         return True
 
     async def _is_ok(self, port: int, path: str) -> bool:
-        async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:
+        async with self.session.get(f"http://127.0.0.1:{port}{path}") as response:
             return response.status == 200
 
-    async def _is_listening(self, port: int) -> bool:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-        await writer.wait_closed()
-        return True
-
     async def _get_json(self, port: int, path: str) -> dict[str, list[dict[str, Any]]]:
-        async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:
+        async with self.session.get(f"http://127.0.0.1:{port}{path}") as response:
             body: dict[str, list[dict[str, Any]]] = await response.json()
             return body
 
@@ -254,3 +202,9 @@ class Environment:
         path = self.folder / "config" / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
+
+
+def _is_done(order: dict[str, Any], name: str) -> bool:
+    """Whether a task is done; `gray.1` is that of all applications."""
+    mine = [task for task in tasks_of(order) if task["task"] == name or task["task"].startswith(f"{name}.")]
+    return bool(mine) and all(task["state"] == "SUCCESS" for task in mine)

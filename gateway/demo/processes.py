@@ -1,32 +1,28 @@
-"""The demo's processes: started with their logs in files, waited for, and gone when the demo is gone."""
+"""The demo's processes: they log to files, and end with the demo."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
-import fcntl
 import os
-import random
 import shutil
 import signal
-import socket
 import sys
-import tempfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from gateway.errors import GatewayError
-from gateway.registry.nacos.payload import PORT_OFFSET
+from gateway.release.ports import free_port
+
+__all__ = ["Process", "ProcessFailed", "Processes", "free_port", "program_name"]
 
 STOP_TIMEOUT = 15.0
-"""Seconds that a process told to stop has before it is killed."""
+"""Seconds between SIGTERM and SIGKILL."""
 _PR_SET_PDEATHSIG = 1
 
 
 class ProcessFailed(GatewayError):
-    """A process ended, or did not do what was waited for. The text names its log."""
+    """A process ended, or did not do what was expected. The text names its log."""
 
 
 class Process:
@@ -49,7 +45,7 @@ class Process:
         return self._process.returncode is None
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL where that does not end it in time."""
+        """SIGTERM, and SIGKILL if that does not end it in time."""
         if self.is_running:
             self._process.terminate()
             try:
@@ -106,15 +102,17 @@ class Processes:
         return started
 
     async def stop_all(self) -> None:
-        """Stops everything, last started first stopped, all at once where order does not matter any more."""
+        """Stops everything, in reverse order of starting; all at once if the order no longer matters."""
         await asyncio.gather(*(process.stop() for process in reversed(self._all)))
         self._all.clear()
 
     def check(self) -> None:
-        """Raises ProcessFailed where one ended that was not stopped."""
+        """Raises ProcessFailed if a process has ended without being stopped."""
         for process in self._all:
             if not process.is_running:
-                raise ProcessFailed(f"{process.name} ended unexpectedly; its log {process.log} ends:\n{process.tail()}")
+                raise ProcessFailed(
+                    f"{process.name} ended unexpectedly; the end of its log {process.log}:\n{process.tail()}"
+                )
 
     def forget(self, process: Process) -> None:
         """Takes a stopped process off the list."""
@@ -122,12 +120,12 @@ class Processes:
 
 
 def _end_with_parent() -> None:
-    """So that not even `kill -9` of the demo leaves a process behind (prctl(2))."""
+    """Makes the process end with the demo, even if the demo is killed by `kill -9` (prctl(2))."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def program_name() -> str:
-    """How a person calls this very program from the working directory: `gateway`, if that is what a shell finds."""
+    """How a person runs this program from the working directory: `gateway`, if a shell finds it."""
     mine = Path(sys.executable).parent / "gateway"
     found = shutil.which("gateway")
     if found is not None and mine.exists() and mine.samefile(found):
@@ -135,47 +133,3 @@ def program_name() -> str:
     if not mine.exists():
         return f"{sys.executable} -m gateway"
     return str(mine.relative_to(Path.cwd()) if mine.is_relative_to(Path.cwd()) else mine)
-
-
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that is free now on loopback, and was given neither before nor by another process of this user that still runs.
-
-    Below the range from which the kernel takes ports for outgoing connections (Linux: 32768 and up): one of those could be
-    taken by any connection before the program that it is meant for listens on it. The port 1000 above, which is the one for
-    gRPC should that program be a registry, is free too, and given to nobody: it is in a thousand of an odd number.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000, 2000) + random.randrange(1000)
-        if port in _given or not _claim(port):
-            continue
-        if _is_free(port) and _is_free(port + PORT_OFFSET):
-            _given.add(port)
-            return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _claim(port: int) -> bool:
-    """Whether this process, and no other one, gives this port away from now on: a lock on the byte of that number."""
-    try:
-        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError as error:
-        return error.errno not in (errno.EACCES, errno.EAGAIN)  # a file system without locks: as good as it gets
-    return True
-
-
-@cache
-def _claims() -> int:
-    """The file of the locks. They go with the process, or if it is opened and closed again: it stays open."""
-    path = Path(tempfile.gettempdir()) / f"gray-gateway-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

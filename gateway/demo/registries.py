@@ -89,7 +89,7 @@ class DemoRegistry:
                 await document.publish(CONFIG_VALUE, known)
         except RegistryError as error:
             if error.reason == "auth":
-                raise ProcessFailed(f"the configuration value of A cannot be written: {error}") from error
+                raise ProcessFailed(f"cannot write the config value of A: {error}") from error
             return False
         except ConflictError:
             return False
@@ -170,7 +170,7 @@ def _program(name: str, kind: str) -> str:
     found = find_server(name)
     if found is None:
         raise ProcessFailed(
-            f"there is no program `{name}` on the PATH or in {servers_folder()}: give the address of a server "
-            f"(--registry {kind} --address HOST:PORT), or build one with `make servers`"
+            f"there is no program `{name}` on the PATH or in {servers_folder()}; give the address of a running server "
+            f"(--registry {kind} --address HOST:PORT), or build the program with `make servers`"
         )
     return found

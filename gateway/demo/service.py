@@ -85,12 +85,17 @@ class Service:
 
 
 @click.command()
-@click.option("--name", required=True, help="What the service calls itself in its answer.")
-@click.option("--listen", required=True, metavar="HOST:PORT", help="Where it serves.")
+@click.option("--name", required=True, help="Name of the service in its responses.")
+@click.option("--listen", required=True, metavar="HOST:PORT", help="Address to listen on.")
 @click.option("--outbound", default="", metavar="URL", help="Base URL of the sidecar's outbound listener.")
-@click.option("--next", "next_service", default="", metavar="SERVICE", help="The service it calls.")
-@click.option("--registry-kind", default="nacos", type=click.Choice(["nacos", "consul"]), help="What that is.")
-@click.option("--registry", default="", metavar="HOST:PORT", help="Where it reads a config value, to show it.")
+@click.option("--next", "next_service", default="", metavar="SERVICE", help="Service to call.")
+@click.option("--registry-kind", default="nacos", type=click.Choice(["nacos", "consul"]), help="Kind of the registry.")
+@click.option(
+    "--registry",
+    default="",
+    metavar="HOST:PORT",
+    help="Registry to read a config value from, which is shown in responses.",
+)
 def main(name: str, listen: str, outbound: str, next_service: str, registry_kind: str, registry: str) -> None:
     """Run a demo service."""
     host, _, port = listen.rpartition(":")

@@ -1,4 +1,4 @@
-"""The steady background load: marked and unmarked requests all the way through, and a verdict on each answer."""
+"""The steady background load: marked and unmarked requests throughout, and a check of each response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOP = re.compile(r"([A-Z])(\w*)\[")
 
 @dataclass(slots=True)
 class Tally:
-    """What the load saw. The last three must stay 0."""
+    """The results of the load. The last three must stay 0."""
 
     requests: int = 0
     marked: int = 0
@@ -28,7 +28,7 @@ class Tally:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing went wrong."""
+        """Whether nothing failed."""
         return not (self.failed or self.unmarked_on_gray or self.marked_not_on_gray)
 
 
@@ -63,7 +63,7 @@ class Load:
         self._tasks = [asyncio.create_task(self._send_steadily(marked)) for marked in (True, False)]
 
     async def close(self) -> None:
-        """Stops sending and waits for the answers under way."""
+        """Stops sending and waits for the responses in flight."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aiohttp import ClientSession
 
 from gateway.daemons import keep_running
-from gateway.health.checks import answers_well, new_session
+from gateway.health.checks import new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import AppCheckSettings
 from gateway.tls.contexts import UpstreamTLS
@@ -18,10 +18,10 @@ _log = logging.getLogger("gateway")
 
 
 class ApplicationWatch:
-    """Asks again and again whether the application takes requests, and calls `on_change(is_up)` when the answer is another one.
+    """Finds out again and again whether the application takes requests, and calls `on_change(is_up)` when that changes.
 
-    Before the first answer `is_up` is False: an application that has yet to start is not to get traffic either. `tls` is
-    how it is spoken to, if that is TLS. `reason` says for people why it is not up.
+    Before the first check `is_up` is False: an application that has yet to start is not to get traffic either.
+    `reason` says for people why it is not up.
     """
 
     def __init__(
@@ -29,19 +29,22 @@ class ApplicationWatch:
         service: str,
         app: Instance,
         settings: AppCheckSettings,
-        tls: UpstreamTLS | None,
         on_change: Callable[[bool], None],
     ) -> None:
         self._service = service
         self._app = app
         self._settings = settings
-        self._tls = tls
+        self._tls: UpstreamTLS | None = None
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
         self._session: ClientSession | None = None
-        # One that is not to be asked is taken for up: a service that only calls others listens nowhere.
-        self.is_up = self.was_asked = not settings.enabled
-        self.reason = "" if self.is_up else f"the application at {app.address} has not been asked yet"
+        # One that is not to be checked is taken for up: a service that only calls others listens nowhere.
+        self.is_up = self.was_checked = not settings.enabled
+        self.reason = "" if self.is_up else f"the application at {app.address} has not been checked yet"
+
+    def secure(self, tls: UpstreamTLS | None) -> None:
+        """Takes how the application is spoken to from now on, if that is TLS."""
+        self._tls = tls
 
     def start(self) -> None:
         """Begins, in the background."""
@@ -59,10 +62,10 @@ class ApplicationWatch:
     async def _run(self) -> None:
         failures = 0
         while True:
-            trouble, is_certain = await self._ask()
-            self.was_asked = True
+            trouble, is_certain = await self._check()
+            self.was_checked = True
             failures = failures + 1 if trouble else 0
-            # One slow answer takes nobody out; a closed port is no matter of patience.
+            # One slow response takes nobody out; a closed port is no matter of patience.
             if not trouble:
                 self._found(True, "")
             elif is_certain or failures >= self._settings.failures or not self.is_up:
@@ -82,7 +85,7 @@ class ApplicationWatch:
             self.is_up = is_up
             self._on_change(is_up)
 
-    async def _ask(self) -> tuple[str, bool]:
+    async def _check(self) -> tuple[str, bool]:
         """What is wrong with it, empty if nothing is; and whether that is beyond doubt."""
         settings = self._settings
         try:
@@ -96,8 +99,8 @@ class ApplicationWatch:
         if settings.path is not None:
             if self._session is None:
                 self._session = new_session()
-            if not await answers_well(
-                self._session, self._service, self._app, settings.path, settings.timeout, self._tls
+            if not await responds_well(
+                self._session, self._service, self._app, settings.path, timeout=settings.timeout, tls=self._tls
             ):
-                return f"does not answer {settings.path} well", False
+                return f"does not respond well to {settings.path}", False
         return "", False

@@ -1,4 +1,4 @@
-"""Active checks: instances are asked whether they are well, and those that say nothing good get no traffic."""
+"""Active checks: instances are sent a request of our own, and those that do not respond well get no traffic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.tls.contexts import UpstreamTLS
 
 
 class Checks:
-    """Asks every instance of the services that want it, and tells `ejector` what it found."""
+    """Checks every instance of the services that say so, and tells `ejector` what it found."""
 
     def __init__(self, ejector: Ejector) -> None:
         self._ejector = ejector
@@ -44,8 +44,8 @@ class Checks:
         if not instances:
             del self._there[service]
         check = self._wanted.get(service)
-        asked = () if check is None else [item for item in instances if item.enabled and item.weight > 0]
-        wanted = {(service, item.address, item.target_line): item for item in asked}
+        checked = () if check is None else [item for item in instances if item.enabled and item.weight > 0]
+        wanted = {(service, item.address, item.target_line): item for item in checked}
         self._stop(service, set(wanted))
         for key, instance in wanted.items():
             if check is not None and key not in self._tasks:
@@ -70,33 +70,40 @@ class Checks:
             if self._session is None:
                 self._session = new_session()
             tls = self._secured.get(service)
-            # As requests do, for a sidecar to know that this one is meant, and one of its mesh asks.
-            is_fine = await answers_well(
-                self._session, service, instance, check.path, check.timeout, tls, hop.fields(instance.target_line)
+            # As requests do, for a sidecar to know that this one is meant, and that a client of its mesh calls.
+            is_fine = await responds_well(
+                self._session,
+                service,
+                instance,
+                check.path,
+                timeout=check.timeout,
+                tls=tls,
+                fields=hop.fields(instance.target_line),
             )
             row = row + 1 if is_fine is was_fine else 1
             was_fine = is_fine
             if row >= (check.passes if is_fine else check.failures):
                 self._ejector.checked(service, instance, is_fine)
-            # With jitter, lest all gateways ask in step.
+            # With jitter, lest all gateways check in step.
             await asyncio.sleep(check.interval * random.uniform(0.9, 1.1))
 
 
 def new_session() -> ClientSession:
-    """A client to ask with. A connection each time: whether one can be made is half of the question."""
+    """A client for checks. A connection each time: whether one can be made is half of the question."""
     return ClientSession(connector=TCPConnector(limit=0, force_close=True))
 
 
-async def answers_well(
+async def responds_well(
     session: ClientSession,
     service: str,
     instance: Instance,
     path: str,
+    *,
     timeout: float,
     tls: UpstreamTLS | None,
     fields: Mapping[str, str] | None = None,
 ) -> bool:
-    """Whether an instance answers a GET for `path`, with these fields, with a status below 400 within `timeout` seconds."""
+    """Whether an instance responds to a GET for `path`, with these fields, with a status below 400 within `timeout` seconds."""
     url = f"{'http' if tls is None else 'https'}://{instance.address}{path}"
     try:
         async with session.get(

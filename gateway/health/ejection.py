@@ -23,7 +23,7 @@ CONNECT: Final = "connect"
 UNAVAILABLE: Final = "unavailable"
 """Its sidecar says that its application cannot be reached: known at once, and over as soon as it is up again."""
 ERRORS: Final = "errors"
-"""It answers with 5xx, not in time, or with nothing that is an answer."""
+"""It responds with 5xx, not in time, or with nothing that is a response."""
 CHECK: Final = "check"
 """It does not pass its active checks."""
 MISDIRECTED: Final[str] = failures.MISDIRECTED.code
@@ -31,7 +31,7 @@ MISDIRECTED: Final[str] = failures.MISDIRECTED.code
 
 
 SOON: Final = 1.0
-"""Seconds after which an instance whose application is down is tried again: asking its sidecar costs nearly nothing."""
+"""Seconds after which an instance whose application is down is tried again: to try its sidecar costs nearly nothing."""
 
 
 class Timer(Protocol):
@@ -92,7 +92,7 @@ class _Record:
         """The registry calls it unusable, and will say when it is usable again."""
         self.timer: Timer | None = None
         self.to_ask: Timer | None = None
-        """Until then nobody asks it again who it is."""
+        """Until then it is not tried again."""
 
     def cancel(self) -> None:
         """Forgets what was to happen."""
@@ -126,7 +126,7 @@ class Ejector:
         self._call_later = call_later
 
     def failed(self, service: str, instance: Instance, cause: str) -> None:
-        """Notes a connection that was not accepted, or an answer that is none."""
+        """Notes a connection that was not accepted, or a response that is none."""
         if not self.terms.share:
             return
         record = self._record(service, instance)
@@ -143,7 +143,7 @@ class Ejector:
             self._eject(record, service, instance, cause)
 
     def succeeded(self, service: str, instance: Instance) -> None:
-        """Notes a fine answer: the row of failures is broken."""
+        """Notes a fine response: the row of failures is broken."""
         record = self.records.get((service, instance.address))
         if record is not None:
             record.connect_failures = record.errors = 0
@@ -308,6 +308,6 @@ class Ejector:
 _EXPLAINED: Final = {
     CONNECT: "it does not accept connections",
     UNAVAILABLE: "its application does not accept connections",
-    ERRORS: "it answers with errors only",
+    ERRORS: "it responds with errors only",
     CHECK: "it does not pass its checks",
 }

@@ -1,7 +1,7 @@
 """Slow start: an instance that is new gets a growing share of its weight, for caches and compilers to warm up.
 
 New is who this process has not seen before. Who was there when it first learned of the service is not new, or every restart
-of a gateway would throttle everybody; and where a pool has only new ones there is nobody to spare them.
+of a gateway would throttle everybody; and if a pool has only new ones there is nobody to spare them.
 """
 
 from __future__ import annotations

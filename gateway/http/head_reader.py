@@ -38,8 +38,7 @@ from gateway.http.lines import (
     values_named,
 )
 from gateway.http.meanings import (
-    B3,
-    B3_TRACE_ID,
+    AFTER_TRACE_IDS,
     BAGGAGE,
     CONNECTION,
     CONTENT_LENGTH,
@@ -50,8 +49,8 @@ from gateway.http.meanings import (
     HOP,
     HOST,
     MEANINGS,
-    REQUEST_ID,
     TAG,
+    TRACE_ID,
     TRACEPARENT,
     TRACESTATE,
     TRANSFER_ENCODING,
@@ -231,15 +230,8 @@ class HeadReader:
     def _read_other(self, request: Request, field: FieldLine, line: bytes) -> None:
         """Takes a field that says nothing about the message itself."""
         meaning, value = field.meaning, field.value
-        # A field that stands there twice has no id of one request: the comma is in no form of an id.
-        if meaning == REQUEST_ID:
-            request.request_id = request.request_id + b"," + value if request.request_id else value
-            return
-        if meaning == B3:
-            request.b3 = request.b3 + b"," + value if request.b3 else value
-            return
-        if meaning == B3_TRACE_ID:
-            request.b3_trace_id = request.b3_trace_id + b"," + value if request.b3_trace_id else value
+        if TRACE_ID <= meaning < AFTER_TRACE_IDS:
+            request.note_id(meaning - TRACE_ID, value)
             return
         if meaning >= FORWARDED:
             if meaning > FORWARDED:

@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from gateway.http.grammar import TOKEN, VALUE
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 MALFORMED: Final = -1
 NOTHING: Final = 0
@@ -35,8 +36,8 @@ _FOLD: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 _NEVER_KEPT: Final = frozenset(
     {
         b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"referer", b"etag", b"if-none-match",
-        b"last-modified", b"if-modified-since", b"traceparent", b"tracestate", b"b3", b"x-b3-traceid", b"x-b3-spanid",
-        b"x-request-id", b"location", b"content-location",
+        b"last-modified", b"if-modified-since", b"traceparent", b"tracestate", b"x-b3-spanid", b"location",
+        b"content-location", *(field.name for field in ID_FIELDS),
     }
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from gateway.http.forwarded import (
     FORWARDED_PROTO,
 )
 from gateway.http.forwarding import FAMILIES, FORWARDING
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 # What a field means to the proxy. DROP: hop-by-hop, or something a client may not say.
 HOST: Final = 1
@@ -30,12 +31,12 @@ TAG: Final = 8
 BAGGAGE: Final = 9
 TRACEPARENT: Final = 10
 TRACESTATE: Final = 11
-B3: Final = 13
 VIA: Final = 14
 DEBUG: Final = 15
-B3_TRACE_ID: Final = 16
-REQUEST_ID: Final = 17
 HOP: Final = 18
+TRACE_ID: Final = 20
+"""Of the first of `ID_FIELDS`; the others follow, below FORWARDED."""
+AFTER_TRACE_IDS: Final = TRACE_ID + len(ID_FIELDS)
 
 MEANINGS: Final[dict[bytes, int]] = {
     **dict.fromkeys(FORWARDING, FORWARDED),
@@ -59,9 +60,7 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"baggage": BAGGAGE,
     b"traceparent": TRACEPARENT,
     b"tracestate": TRACESTATE,
-    b"x-request-id": REQUEST_ID,
-    b"b3": B3,
-    b"x-b3-traceid": B3_TRACE_ID,
+    **{field.name: TRACE_ID + number for number, field in enumerate(ID_FIELDS)},
     hop.FIELD: HOP,
     b"via": VIA,
     # The program's own: what it responds with under this name, and a secret, under the name that it has by default.

@@ -12,6 +12,7 @@ from gateway.http.lines import (
     spans_named,
 )
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 _COOKIE: Final = field_pattern(rb"cookie")
 
@@ -22,11 +23,14 @@ CHUNKED: Final = -1
 """`Request.body` of a chunked body."""
 
 
+# A head has as many parts as HTTP gives it.
 class Request:
     """A judged request head.
 
     `host` is the one asked for, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
     what was sent. `forwarded` is what the fields say in which proxies speak, whoever sent them.
+
+    `ids` are the values of `ID_FIELDS`, in their order; None if there are none.
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
 
@@ -37,8 +41,6 @@ class Request:
         "_cookies",
         "_parameters",
         "authority",
-        "b3",
-        "b3_trace_id",
         "baggage",
         "body",
         "cuts",
@@ -47,6 +49,7 @@ class Request:
         "forwarded",
         "head",
         "host",
+        "ids",
         "keep_alive",
         "line_end",
         "meant_instance",
@@ -54,7 +57,6 @@ class Request:
         "path",
         "query",
         "raw_path",
-        "request_id",
         "rewrites_host",
         "rewrites_length",
         "tag",
@@ -84,15 +86,20 @@ class Request:
         self.tag: bytes = b""
         self.baggage: list[bytes] = []
         self.traceparent: bytes = b""
-        self.b3: bytes = b""
-        self.b3_trace_id: bytes = b""
-        self.request_id: bytes = b""
+        self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
         self.forwarded: Forwarded | None = None
         self.cuts: list[int] = []
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
+
+    def note_id(self, number: int, value: bytes) -> None:
+        """Takes the value of one of `ID_FIELDS`. What is given twice is no id: a comma is in no form of one."""
+        ids = self.ids
+        if ids is None:
+            ids = self.ids = [b""] * len(ID_FIELDS)
+        ids[number] = ids[number] + b"," + value if ids[number] else value
 
     def cut(self, line: bytes) -> None:
         """Keeps a line of the head from being forwarded. Lines are to be cut in the order in which they stand."""

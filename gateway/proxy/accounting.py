@@ -61,7 +61,8 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
     if decision.service:
         received = len(record.request.head) + record.received
         sent = record.sent + record.response_head
-        traffic.count_exchange(decision.service, decision.tag, status, now - record.started, overhead, received, sent)
+        taken = now - record.started
+        traffic.count_exchange(decision.service, decision.tag, status, taken, overhead, received=received, sent=sent)
     elif decision.error:
         traffic.count_refused(decision.error)
     else:

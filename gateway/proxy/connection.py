@@ -56,6 +56,8 @@ class Outbox:
                     connection.caught(error)
 
 
+# More public members than most: what a transport calls, what a side overrides and what a side does. An object of its own for each
+# would be one more call for every packet.
 class Connection:
     """One side of an exchange: an asyncio protocol, whose calls go to the hooks below.
 

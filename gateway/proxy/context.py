@@ -89,6 +89,7 @@ class Limits:
         self.tunnels_per_client = tunnels_per_client
 
 
+# A value of many parts, which everything of a listener is handed: no behaviour.
 class Context:
     """One listener's shared state. `now` is seconds on the loop's clock, at most a tick old.
 
@@ -96,7 +97,6 @@ class Context:
     does not know; `ejector` is told how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
     `inspected` counts the bytes of bodies that are kept for rules now.
-    (A value of many parts, which everything of a listener is handed: no behaviour.)
     """
 
     __slots__ = (

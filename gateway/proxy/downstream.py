@@ -32,22 +32,14 @@ RESETS: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing throws away what is unsent, and resets the connection."""
 
 
+# Its public members are what a transport, an exchange and the listener call: none is its own idea.
 class Downstream(ClientConnection):
-    """A client that speaks HTTP/1. Its public members are what a transport, an exchange and the listener call.
+    """A client that speaks HTTP/1.
 
-    `_buffer` holds what was read and is not its turn yet: the
-    rest of a body, or requests after the one under way.
+    `_buffer` holds what was read and is not its turn yet: the rest of a body, or requests after the one under way.
     """
 
-    __slots__ = (
-        "_blanks",
-        "_buffer",
-        "_exchange",
-        "_is_closing",
-        "_is_serving",
-        "_reader",
-        "_searched",
-    )
+    __slots__ = ("_blanks", "_buffer", "_exchange", "_is_closing", "_is_serving", "_reader", "_searched")
 
     def __init__(self, context: Context, clients: Clients) -> None:
         super().__init__(context, clients)
@@ -225,7 +217,7 @@ class Downstream(ClientConnection):
                 request = self._reader.read(data[at:end] if at or end < size else data)
                 exchange = self._exchange = Exchange(self, request)
                 at = exchange.start(data, end)
-                if not exchange.request_done and at < size and self._exchange is exchange:
+                if at < size and self._exchange is exchange and not exchange.request_done:
                     self._is_serving = False
                     self._take_body(exchange, data, at)
                     return

@@ -131,7 +131,8 @@ class Ending(ResponseHandler):
         if upstream is not None:
             self.upstream = None
             upstream.handler = None
-            if is_clean and response.keep_alive and self.request_done and not upstream.is_lost:
+            body = self.body
+            if is_clean and response.keep_alive and (body is None or body.is_done) and not upstream.is_lost:
                 if upstream.is_paused:
                     upstream.resume_reading()
                 upstream.owner.release(upstream, self._context.now)

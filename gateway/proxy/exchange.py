@@ -39,8 +39,9 @@ from gateway.routing.verdict import Forward, NeedBody, NeedService, Refuse, Repl
 from gateway.tags import BASE
 
 
+# More public members than most: what the client's side calls and what the instance's does meet here.
 class Exchange(Sending):
-    """An exchange. It has more public members than most: what the client's side calls and what the instance's does meet here."""
+    """The way down, and what comes after what."""
 
     __slots__ = ()
 
@@ -55,21 +56,18 @@ class Exchange(Sending):
         traffic = context.traffic
         traffic.started += 1
         traffic.in_flight += 1
-        verdict = self._verdict
         if traffic.in_flight > context.limits.in_flight:
             self._fail(OVERLOADED, f"{context.limits.in_flight} requests are in flight already")
             return at
-        if isinstance(verdict, Refuse):
-            self._carry_out()
-            return at
-        if self._request.upgrade and not self._claim_tunnel():
-            return at
-        if self.body is not None:
-            at = self._begin_body(self.body, data, at)
-        if isinstance(verdict, NeedBody):
-            self._inspect(verdict)
-        else:
-            self._carry_out()
+        if not self.record.decision.error:
+            if self._request.upgrade and not self._claim_tunnel():
+                return at
+            if self.body is not None:
+                at = self._begin_body(self.body, data, at)
+                if isinstance(self._verdict, NeedBody):
+                    self._inspect(self._verdict)
+                    return at
+        self._carry_out()
         return at
 
     def receive_body(self, data: bytes, at: int) -> int:
@@ -178,13 +176,18 @@ class Exchange(Sending):
         relay = self._relay
         if relay is None:
             self.record.responded_at = perf_counter()
-            relay = self._relay = ResponseRelay(self._client, self.record, self._forward)
+            verdict = self._verdict
+            assert isinstance(verdict, Forward)
+            relay = self._relay = ResponseRelay(self._client, self.record, verdict)
         try:
-            state = relay.receive(data, self.request_done)
+            state = relay.receive(data, self.body)
         except ProtocolError as error:
             self._response_failed(MALFORMED, error.detail)
             return
-        self._relayed(relay, state)
+        if state == ENDED:
+            self._response_done(relay, True)
+        else:
+            self._relayed(relay, state)
 
     def response_proceed(self) -> None:
         """Passes on what the instance sent, and was left for a later turn."""
@@ -311,7 +314,7 @@ class Exchange(Sending):
         if again is None and not is_other:
             # What it says of its application is the response.
             try:
-                state = relay.pass_refusal(self.request_done)
+                state = relay.pass_refusal(self.body)
             except ProtocolError as error:
                 self._response_failed(MALFORMED, error.detail)
                 return

@@ -11,6 +11,7 @@ from gateway.failures import BUSY, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fa
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.descriptors import OUT_OF_THEM, RESERVE, is_short, tell
+from gateway.proxy.patience import comes_within
 from gateway.proxy.pool import Pool, Waiter
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream, UpstreamOwner
@@ -101,12 +102,9 @@ class Origin(UpstreamOwner):
         waiter: Waiter = self._loop.create_future()
         self._pool.waiting[waiter] = None
         try:
-            async with asyncio.timeout(timeout):
-                return await waiter
-        except TimeoutError:
-            if waiter.done() and not waiter.cancelled():
-                return waiter.result()  # it came in the very turn in which time was up
-            raise NotConnected(BUSY) from None
+            if not await comes_within(waiter, timeout):
+                raise NotConnected(BUSY)
+            return waiter.result()
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._give_back(waiter.result())
@@ -117,12 +115,17 @@ class Origin(UpstreamOwner):
     async def _make(self, timeout: float) -> Upstream:
         """A new connection; it is counted as open already."""
         upstream = Upstream(self)
+        connecting = asyncio.ensure_future(self._connect(upstream))
         try:
-            async with asyncio.timeout(timeout):
-                await self._connect(upstream)
+            if not await comes_within(connecting, timeout):
+                raise TimeoutError
+            connecting.result()
             if upstream.transport is not None and is_short(upstream.transport, RESERVE // 2):
                 raise Exhausted
         except BaseException as error:
+            if not connecting.done():
+                connecting.cancel()
+                await asyncio.gather(connecting, return_exceptions=True)
             if upstream.transport is None and not upstream.is_lost:
                 self._give_back(None)  # nothing will tell that it was lost: it never was
             else:

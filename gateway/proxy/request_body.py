@@ -17,6 +17,7 @@ REPLAY: Final = 65536
 """Bytes of a body that are kept after they were passed on: a sidecar may refuse the request unread, and it goes elsewhere."""
 
 
+# Many small members: an exchange takes the steps, in an order that only it knows.
 class RequestBody:
     """How much of a body is still to come, what waits to be sent, and since when it has been coming.
 

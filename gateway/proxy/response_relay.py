@@ -12,6 +12,7 @@ from gateway.http.prefix import Prefix
 from gateway.http.response import UNTIL_CLOSE, Response, without
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.record import Record
+from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, MORE, ResponseBody
 from gateway.routing.verdict import Forward
 
@@ -66,8 +67,8 @@ class ResponseRelay:
         """Whether nothing but the close of its connection tells the client that it has the whole response."""
         return self._body is not None and self._body.is_told_by_closing
 
-    def receive(self, data: bytes, is_request_done: bool) -> int:
-        """Passes on what the instance sent. `is_request_done`: it has the whole request.
+    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
+        """Passes on what the instance sent. `request_body` may still be on its way up.
 
         Returns what has become of the response (MORE, ENDED, …, SWITCHED, REFUSED). Raises ProtocolError for what is malformed;
         if `response` is None then, the client was told nothing of a final response.
@@ -86,7 +87,7 @@ class ResponseRelay:
             if response.status >= 200:
                 break
             if response.status == 101:
-                self._switch(response, data, is_request_done)
+                self._switch(response, data, request_body)
                 return SWITCHED
             self._interims += 1
             if self._interims > MAX_INTERIM:
@@ -104,15 +105,15 @@ class ResponseRelay:
             self.refused = response
             self._partial = data
             return REFUSED
-        return self._pass_head(response, data, is_request_done)
+        return self._pass_head(response, data, request_body)
 
-    def pass_refusal(self, is_request_done: bool) -> int:
+    def pass_refusal(self, request_body: RequestBody | None) -> int:
         """Passes on a refusal that is the response after all. Returns and raises as `receive`."""
         response, data = self.refused, self._partial
         assert response is not None
         self.refused = None
         self._partial = b""
-        return self._pass_head(response, data, is_request_done)
+        return self._pass_head(response, data, request_body)
 
     def proceed(self, has_ended: bool = False) -> int:
         """Passes on what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
@@ -126,14 +127,15 @@ class ResponseRelay:
         body.end()
         return True
 
-    def _switch(self, response: Response, data: bytes, is_request_done: bool) -> None:
+    def _switch(self, response: Response, data: bytes, request_body: RequestBody | None) -> None:
         """Passes 101 on."""
-        if not self._record.request.upgrade or not response.upgrade or not is_request_done:
+        is_whole = request_body is None or request_body.is_done
+        if not self._record.request.upgrade or not response.upgrade or not is_whole:
             raise ProtocolError(BAD_RESPONSE, "the instance switched protocols unasked")
         switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
         self._client.write(response.head(data, switch) + data[response.end :])
 
-    def _pass_head(self, response: Response, data: bytes, is_request_done: bool) -> int:
+    def _pass_head(self, response: Response, data: bytes, request_body: RequestBody | None) -> int:
         """Passes on a final head, and what came after it."""
         client = self._client
         record = self._record
@@ -141,7 +143,7 @@ class ResponseRelay:
         body = response.body
         keeps = self.keeps = (
             request.keep_alive
-            and is_request_done
+            and (request_body is None or request_body.is_done)
             and not client.context.is_draining
             and (body >= 0 or request.version == 1)
         )

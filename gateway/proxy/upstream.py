@@ -76,6 +76,7 @@ class UpstreamOwner:
         raise NotImplementedError
 
 
+# Its public members are what a transport, an owner and a handler call.
 class Upstream(Connection):
     """`handler` is None while the connection is idle with its owner. `is_detached`: it has become a tunnel."""
 

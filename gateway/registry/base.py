@@ -17,6 +17,8 @@ from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
 if TYPE_CHECKING:
+    import ssl
+
     from gateway.registry.embedded.server import EmbeddedRegistry
 
 S = TypeVar("S", bound=AnyRegistrySettings)
@@ -31,7 +33,7 @@ MOST_LEFT_OUT: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One complete answer about a service: its instances in canonical order, one per address."""
+    """One complete response about a service: its instances in canonical order, one per address."""
 
     instances: tuple[Instance, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class RegistryAdapter(Protocol):
     def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """Yields the complete list of `service` at once, then whenever it may have changed, for ever.
 
-        Raises RegistryError when the registry did not answer properly; the keeper calls `watch` again later.
+        Raises RegistryError if the registry did not respond properly; the keeper calls `watch` again later.
         Repeating an equal list is allowed (it means "still so").
         """
         ...
@@ -137,8 +139,8 @@ class Kind(Generic[S]):
         """
         raise NotImplementedError
 
-    def reload(self, adapter: Any, settings: S) -> None:
-        """Gives an adapter what can change while it runs. Raises CertificateError if a file cannot be read."""
+    def reload(self, adapter: Any, settings: S, tls: ssl.SSLContext | None) -> None:
+        """Gives an adapter what can change while it runs. `tls` is how the registry is reached, if that is TLS."""
 
     def senseless(self, settings: S, listeners: Sequence[tuple[Location, Address]]) -> Iterator[Finding]:
         """Settings that can never do what they say, by their place within `settings`.

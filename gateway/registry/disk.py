@@ -40,7 +40,7 @@ class Disk:
         self._task: asyncio.Task[None] | None = None
 
     def load(self, service: str) -> tuple[Instance, ...]:
-        """What was last known of a service; nothing where there is no copy that can be used."""
+        """What was last known of a service; nothing if there is no copy that can be used."""
         path = self._path(service)
         try:
             content = json.loads(read_file(path, MAX_DATA))

@@ -55,5 +55,5 @@ class Flaps:
         )
 
     def next_release(self) -> float | None:
-        """When the next one is let go; None where none is held."""
+        """When the next one is let go; None if none is held."""
         return min(self._held.values(), default=None)

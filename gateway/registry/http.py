@@ -35,7 +35,7 @@ class Answer:
 
 
 class Nodes:
-    """The addresses of one registry: the first that answers is used until it does not, and the first of all preferred."""
+    """The addresses of one registry: the first that responds is used until it does not, and the first of all preferred."""
 
     def __init__(self, addresses: Sequence[str], clock: Callable[[], float]) -> None:
         self.addresses = tuple(addresses)
@@ -154,22 +154,22 @@ class RegistryHttp:
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 if headers.get("content-encoding", "identity").lower() != "identity":
-                    raise RegistryError("bad_answer", f"{base} answered compressed, which it was not asked for")
+                    raise RegistryError("bad_response", f"{base} sent a compressed response, which was not asked for")
                 body = bytearray()
                 async for piece in response.content.iter_chunked(65536):
                     body += piece
                     if len(body) > MAX_BODY:
-                        message = f"{base} answered with more than {MAX_BODY >> 20} MiB"
-                        raise RegistryError("bad_answer", message)
+                        message = f"{base} sent a response of more than {MAX_BODY >> 20} MiB"
+                        raise RegistryError("bad_response", message)
                 return Answer(response.status, body.decode(response.charset or "utf-8"), headers, address)
         except TimeoutError as error:
-            raise RegistryError("timeout", f"{base} did not answer within {timeout.total:g} s") from error
+            raise RegistryError("timeout", f"{base} did not respond within {timeout.total:g} s") from error
         except ClientResponseError as error:  # whose own text has the whole URL, which may have a token
-            raise RegistryError("bad_answer", f"{base} does not speak HTTP: {error.message}") from None
+            raise RegistryError("bad_response", f"{base} does not speak HTTP: {error.message}") from None
         except ClientError as error:
             raise RegistryError("unreachable", f"cannot reach {base}: {error}") from error
         except (ValueError, LookupError) as error:
-            raise RegistryError("bad_answer", f"{base} answered with no text: {error}") from error
+            raise RegistryError("bad_response", f"{base} sent a response that is not text: {error}") from error
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -189,6 +189,6 @@ def path_segment(text: str) -> str:
 
 
 def refusal(answer: Answer, subject: str = "the registry") -> RegistryError:
-    """The error for an answer that is none."""
-    reason = {401: "auth", 403: "auth", 429: "warming", 503: "warming"}.get(answer.status, "bad_answer")
-    return RegistryError(reason, f"{subject} answered {answer.status}: {answer.text[:200].strip()}")
+    """The error for a response with a status of failure."""
+    reason = {401: "auth", 403: "auth", 429: "warming", 503: "warming"}.get(answer.status, "bad_response")
+    return RegistryError(reason, f"{subject} responded {answer.status}: {answer.text[:200].strip()}")

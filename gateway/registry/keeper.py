@@ -40,7 +40,7 @@ FIRST_RETRY: Final = 0.2
 LONGEST_RETRY: Final = 10.0
 """Seconds: bounds of the back-off."""
 GRACE: Final = 3.0
-"""Seconds that a registry has to answer for the first time before the disk copy is used."""
+"""Seconds that a registry has to respond for the first time before the disk copy is used."""
 RECHECK: Final = 2.0
 """Seconds after which a registry whose answer is doubted is asked again: one that is waited for may have nothing to tell."""
 SAVE_AGAIN: Final = 3600.0
@@ -51,7 +51,7 @@ _AWAY: Final = frozenset({"unreachable", "timeout", "warming"})
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """What is known of one service. `age` is seconds since the registry last answered (0 where it never did)."""
+    """What is known of one service. `age` is seconds since the registry last responded (0 if it never did)."""
 
     service: str
     registry: str
@@ -61,7 +61,7 @@ class ServiceState:
     reason: str
     errors: int
     skipped: dict[str, int]
-    """Records of the last answer that were left out, by reason."""
+    """Records of the last response that were left out, by reason."""
     is_forced: bool
     """Whether the registry called everybody healthy, as too few were."""
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Keeper:
         self._watches: dict[str, _Watch] = {}
         self.errors: dict[str, int] = {}
         self.protected: dict[str, int] = dict.fromkeys(DOUBTS, 0)
-        """How often an answer was not believed, by what made it doubtful."""
+        """How often a response was not believed, by what made it doubtful."""
         self.flapped = 0
         self.skipped: dict[str, int] = {}
         """Records that were left out, by reason, each counted when it was first seen."""
@@ -200,14 +200,14 @@ class Keeper:
                         if watch.state == PROTECTED:
                             break
                     else:
-                        raise RegistryError("bad_answer", "the watch ended")
+                        raise RegistryError("bad_response", "the watch ended")
                 await asyncio.sleep(self._recheck)
                 continue
             except RegistryError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - an adapter's bug must not freeze what is known for ever
                 _log.exception("watching service %s failed unexpectedly", self._shown(watch))
-                error = RegistryError("bad_answer", f"{type(raised).__name__}: {raised}")
+                error = RegistryError("bad_response", f"{type(raised).__name__}: {raised}")
             self._failed(watch, error, is_first=failures == 0)
             if error.reason == "warming":
                 failures = 2  # it is there again, and says that it will know soon

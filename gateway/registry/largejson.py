@@ -33,7 +33,7 @@ async def read_json(text: str) -> Any:
 
 
 def items(text: str) -> Iterator[Any]:
-    """The items of the list that a text is, one after another. Raises ValueError or RecursionError where it goes wrong."""
+    """The items of the list that a text is, one after another. Raises ValueError or RecursionError if it goes wrong."""
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
         raise ValueError("not a list")

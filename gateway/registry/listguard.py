@@ -45,7 +45,7 @@ class Patience:
 
 
 class ListGuard:
-    """What is believed of one service. `doubt` is why the last answer is not believed whole; empty where it is."""
+    """What is believed of one service. `doubt` is why the last response is not believed whole; empty if it is."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -64,7 +64,7 @@ class ListGuard:
         self._was_away = True
 
     def interrupted(self, was_away: bool) -> None:
-        """An answer failed. `was_away`: the registry may have restarted."""
+        """A look-up failed. `was_away`: the registry may have restarted."""
         self._answers = 0
         self._was_away = self._was_away or was_away
 
@@ -93,7 +93,7 @@ class ListGuard:
         self.instances = tuple(merged[address] for address in sorted(merged))
 
     def believe(self, found: tuple[Instance, ...]) -> None:
-        """Takes an answer that is beyond doubt."""
+        """Takes a list that is beyond doubt."""
         self.instances = found
         self.doubt = ""
         self._was_away = False

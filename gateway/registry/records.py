@@ -20,7 +20,7 @@ MAX_WEIGHT: Final = 1e6
 
 
 class Records:
-    """Collects the records of one answer."""
+    """Collects the records of one response."""
 
     def __init__(self, tags: TagReader) -> None:
         self._tags = tags
@@ -36,6 +36,7 @@ class Records:
         metadata: Any,
         healthy: bool,
         enabled: bool,
+        *,
         labels: Any = (),
         record_id: Any = None,
     ) -> None:
@@ -108,7 +109,7 @@ def _text(value: Any) -> str:
 
 
 def _unfit(host: Any, port: Any, weight: Any, metadata: Any, labels: Any) -> str:
-    """Why a record cannot be an instance; empty where it can."""
+    """Why a record cannot be an instance; empty if it can."""
     if not isinstance(host, str) or not _is_host(host):
         return "bad_host"
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:

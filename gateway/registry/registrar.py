@@ -88,7 +88,7 @@ class Registrar:
                 await step(self._registration)
             _log.info("%s %s", done, self._shown())
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the stop has to go on
-            _log.warning("%s is not %s: %s; it will expire", self._shown(), done, str(error) or "no answer")
+            _log.warning("%s is not %s: %s; it will expire", self._shown(), done, str(error) or "no response")
 
     async def _run(self) -> None:
         failures = 0

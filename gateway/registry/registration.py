@@ -39,11 +39,11 @@ class KnownRegistration:
         self._heard_at: float | None = None
         self.state = REGISTERING
         self.reason = ""
-        """Why the registry is not heard of; empty where it is."""
+        """Why the registry is not heard of; empty if it is."""
 
     @property
     def age(self) -> float | None:
-        """Seconds since the registry last said something; None where it never did."""
+        """Seconds since the registry last said something; None if it never did."""
         return None if self._heard_at is None else self._clock() - self._heard_at
 
     @property
@@ -102,5 +102,5 @@ class KnownRegistration:
         if self.reason:
             self.reason = ""
             name = f"{registration.service} {registration.host}:{registration.port}"
-            _log.info("the registry%s answers again for %s", self._where, name)
+            _log.info("the registry%s responds again for %s", self._where, name)
         return answer

@@ -86,9 +86,9 @@ class Registries:
         return found
 
     async def wait_known(self, service: str, timeout: float) -> bool:
-        """Waits up to `timeout` seconds until a registry has instances of a watched service, or all have answered.
+        """Waits up to `timeout` seconds until a registry has instances of a watched service, or all have responded.
 
-        Returns whether one has answered.
+        Returns whether one has responded.
         """
         waiting = [asyncio.ensure_future(keeper.wait_known(service, timeout)) for keeper in self._of(service)]
         is_known = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ class StaticKind(Kind[StaticRegistrySettings]):
         """See Kind."""
         return StaticAdapter(settings.instances())
 
-    def reload(self, adapter: StaticAdapter, settings: StaticRegistrySettings) -> None:
+    def reload(self, adapter: StaticAdapter, settings: StaticRegistrySettings, tls: ssl.SSLContext | None) -> None:
         """See Kind."""
         adapter.replace(settings.instances())
 

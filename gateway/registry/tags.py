@@ -62,7 +62,7 @@ class TagReader:
 
 
 _Reader = Callable[[Mapping[str, str]], set[str]]
-"""What one key of the chain says in some metadata: nothing where it is not there, several tags where it is there twice."""
+"""What one key of the chain says in some metadata: nothing if it is not there, several tags if it is there twice."""
 
 
 def _read_value(wanted: str) -> _Reader:

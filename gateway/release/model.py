@@ -38,7 +38,7 @@ class Image(Model):
     repository: str | None = Field(default=None, pattern=r"^[0-9A-Za-z][0-9A-Za-z._:/-]*$")
     """What stands before its version, `registry.example/shop/a`; left out: the application's and the image's name."""
     command: Command = Field(default_factory=list)
-    """What an instance runs where the orchestration does not say: the entry point, which the target `processes` needs."""
+    """What an instance runs if the orchestration does not say: the entry point, which the target `processes` needs."""
 
 
 class AppEnvironment(Model):
@@ -77,7 +77,7 @@ class Environment(Model):
     target: ReleaseName = "local"
     """The target of `config/release.yaml` that it is on."""
     namespace: ReleaseName = "default"
-    """What its instances are kept apart by, where the target has namespaces."""
+    """What its instances are kept apart by, if the target has namespaces."""
     variable_groups: list[ReleaseName] = Field(default_factory=list)
     """Files in `variables/`: values of placeholders; a later one wins."""
     values: dict[Key, Any] = Field(default_factory=dict)
@@ -99,7 +99,7 @@ class Placeholder(Model):
     type: Literal["string", "number", "boolean", "float", "object"] = "string"
     """What its value is: a number is whole, a float has a fraction."""
     value: Any = None
-    """Its value where nothing else gives one; left out: something must."""
+    """Its value if nothing else gives one. Left out: something must."""
     rule: str | None = None
     """A regular expression (RE2) that the whole of its value, as text, must match."""
     overridable: bool = True
@@ -116,12 +116,12 @@ class Orchestration(Model):
 
 
 class Parameter(Model):
-    """What `gateway release new` is told by `--set`."""
+    """The parameters that `gateway release new` takes with `--set`."""
 
     name: Key
     """How it is called."""
     value: str | None = None
-    """What it is where nothing is said; left out: something must be."""
+    """Its value if `--set` gives none. Left out: `--set` must."""
 
 
 class ApplicationTemplate(Model):
@@ -219,6 +219,9 @@ class DeployStep(Model):
     """Where."""
     strategy: Strategy = Strategy()
     """How."""
+    together: bool = False
+    """Whether the applications of an order go at once in production, too; left out: one after the other, from the end of the
+    call chain."""
 
 
 class LaneStep(Model):

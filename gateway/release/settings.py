@@ -27,10 +27,13 @@ class ProcessesTargetSettings(Model):
     """The address of this machine that they listen on and are registered with."""
     drain: SidecarDrainSettings = SidecarDrainSettings()
     """How an instance leaves: as in `config/sidecar.yaml`."""
+    keep_running: bool = True
+    """Whether instances go on when the release server ends; with `false` they leave first, and are back when it is. After a
+    kill -9 they go on in any case."""
     sidecar: dict[str, Any] = Field(default_factory=dict)
     """Further settings for each sidecar, as in `config/sidecar.yaml`."""
     ready_path: str | None = Field(default=None, pattern=r"^/[!-~]*$")
-    """What is asked of an instance to find out whether it is ready, where its orchestration has no `readinessProbe`. Left
+    """What is asked of an instance to find out whether it is ready, if its orchestration has no `readinessProbe`. Left
     out: a connection is enough."""
 
 

@@ -9,10 +9,8 @@ from gateway.routing.decision import SOURCE_AMBIGUOUS, SOURCE_BAGGAGE, SOURCE_HE
 from gateway.routing.memory import AMBIGUOUS, TraceMemory
 from gateway.tags import BASE, is_tag
 from gateway.telemetry.baggage import member, without_member
-from gateway.telemetry.tracecontext import b3_trace_id_of, request_id_of, x_b3_trace_id_of
+from gateway.telemetry.tracecontext import ID_FIELDS
 
-_REQUEST_ID: Final = b"request "
-"""Keeps request ids apart from trace ids that look the same."""
 _MAX_TAGS: Final = 1024
 """Tags whose lines are kept ready: a trusted peer may send any."""
 
@@ -70,24 +68,24 @@ def trace_ids(request: Request, strongest: bool = False) -> list[bytes]:
 
     `strongest`: only the first one is of use.
 
-    The trace id of a sound `traceparent`, then of B3's single field, then of its separate one (all three may name the same
-    trace), then the request id, which anybody may have made up.
+    The trace id of a sound `traceparent`, then those of `ID_FIELDS`, several of which may name the same trace.
     """
     ids: list[bytes] = []
     if request.traceparent:
         ids.append(request.trace_id)
-    if request.b3:
-        trace_id = b3_trace_id_of(request.b3)
-        if trace_id and trace_id not in ids:
-            ids.append(trace_id)
-    if request.b3_trace_id:
-        trace_id = x_b3_trace_id_of(request.b3_trace_id)
-        if trace_id and trace_id not in ids:
-            ids.append(trace_id)
-    if request.request_id and not (strongest and ids):
-        request_id = request_id_of(request.request_id)
-        if request_id:
-            ids.append(_REQUEST_ID + request_id)
+    given = request.ids
+    if given is None:
+        return ids
+    for number, field in enumerate(ID_FIELDS):
+        if strongest and ids:
+            break
+        value = given[number]
+        if value:
+            found = field.read(value)
+            if found:
+                found = field.space + found
+                if found not in ids:
+                    ids.append(found)
     return ids
 
 

@@ -23,6 +23,7 @@ SOURCE_AMBIGUOUS: Final = "ambiguous"
 """The request's only id is shared, at this moment, by requests with different tags: it is treated as unmarked."""
 
 
+# Everything that is rendered of a decision, and nothing else.
 class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 

@@ -84,25 +84,24 @@ class EntryRouter(Router):
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
         routes = snapshot.routes
         route = routes.find(request.host if routes.by_host else "", request.path)
-        if (
-            route is not None
-            and route.inspect_body
-            and content is UNREAD
-            and rules.reads_body
-            and (request.body == CHUNKED or 0 < request.body <= route.inspect_body)
-        ):
-            return NeedBody(decision, route.inspect_body)
-        lane = self._mark(snapshot, request, peer, decision, "" if route is None else route.service, content)
+        seen: Any = None
+        if route is not None and route.inspect_body:
+            if content is not UNREAD:
+                seen = content
+            elif rules.reads_body and (request.body == CHUNKED or 0 < request.body <= route.inspect_body):
+                return NeedBody(decision, route.inspect_body)
+        lane = self._mark(snapshot, request, peer, decision, "" if route is None else route.service, seen)
         if route is None:
             return Refuse(decision, NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
         decision.route = route.path
         if route.response is not None:
             return Reply(decision, route.response)
         decision.service = route.service
+        is_outside = is_strict = False
         if lane is not None:
             is_outside = lane.services is not None and route.service not in lane.services
             is_strict = lane.strict
-        else:
+        elif decision.tag != BASE:
             # A trusted client has marked it: the tag's lanes say what it may reach all the same.
             is_outside = not rules.holds(decision.tag, route.service)
             is_strict = rules.is_strict(decision.tag)
@@ -146,9 +145,7 @@ class EntryRouter(Router):
                 return None
         if not rules.lanes and not rules.issues:
             return None
-        context = MatchContext(request, decision.client_ip, service=service)
-        if content is not UNREAD:
-            context.content = content
+        context = MatchContext(request, decision.client_ip, service=service, content=content)
         for name, age in rules.issues:
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"
@@ -158,12 +155,12 @@ class EntryRouter(Router):
         if lane is None:
             return None
         _put_on(lane, decision, SOURCE_RULE)
-        seal = rules.seal
-        if lane.sticky and seal is not None:
+        signer = rules.signer
+        if lane.sticky and signer is not None:
             name = f"{lane.group}/{lane.name}"
-            if not seal.is_fresh(context, name, lane.sticky):
-                value = seal.value(name, lane.sticky)
-                decision.response_fields += self._cookie_line(request, peer, seal.name, value, lane.sticky)
+            if not signer.is_fresh(context, name, lane.sticky):
+                value = signer.value(name, lane.sticky)
+                decision.response_fields += self._cookie_line(request, peer, signer.name, value, lane.sticky)
         return lane
 
     def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:

@@ -15,17 +15,23 @@ from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.routing.verdict import NeedBody
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.explain import explain as explain_rules
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 
 
 def explain(
-    router: EntryRouter, rules: RuleSet, around: Surroundings, request: Request, *, client_ip: str, body: bytes = b""
+    router: EntryRouter,
+    rules: RuleSet,
+    around: MatchEnvironment,
+    request: Request,
+    *,
+    client_ip: str,
+    body: bytes = b"",
 ) -> dict[str, object]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
-    `rules` are what the router's snapshot was compiled from, in these surroundings; `client_ip` is who asks, `body` the
+    `rules` are what the router's snapshot was compiled from, in this match environment; `client_ip` is who asks, `body` the
     request's. In the result `decision` is the Decision, `lanes` the evidence of every lane in order, `pools` what the service
     has per tag. The instance is picked from copies of the pools: asking does not take anybody's turn.
     """

@@ -52,6 +52,7 @@ class Route:
         self,
         path: str,
         service: str,
+        *,
         strip_prefix: bool = False,
         host: str = "",
         response: RouteResponse | None = None,

@@ -38,6 +38,7 @@ class InboundRouter(Router):
         snapshot: Snapshot,
         carriers: Carriers,
         memory: TraceMemory,
+        *,
         service: str,
         tag: str,
         app: Instance,

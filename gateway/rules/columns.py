@@ -7,7 +7,7 @@ from typing import Final
 
 import re2
 
-from gateway.rules.fields import HOST, METHOD, Field
+from gateway.rules.fields import Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
 from gateway.rules.names import compile_pattern, enclosed
@@ -30,7 +30,7 @@ class _Needs:
         self.kills: dict[str, int] = {}
 
     def add(self, bit: int, values: Iterable[str], negated: bool) -> bool:
-        """Enters a literal; returns False where the row has one here already that must hold: two are more than an OR."""
+        """Enters a literal; returns False if the row has one here already that must hold: two are more than an OR."""
         if not negated:
             if self.needing & bit:
                 return False
@@ -44,8 +44,10 @@ class _Needs:
 class Column:
     """One field, and the rows that look at it. A literal is entered for a row's bit."""
 
-    def __init__(self, field: Field, draws: bool) -> None:
+    def __init__(self, field: Field, draws: bool, is_caseless: bool = False) -> None:
+        """`draws`: it is for shares. `is_caseless`: case never matters in the values."""
         self.field = field
+        self.is_caseless = is_caseless
         self.draws = draws
         self._concerned = 0
         self._not_absent = 0
@@ -114,10 +116,10 @@ class Column:
         self._patterns[text] = self._patterns.get(text, 0) | bit
 
     def sieve(self) -> Prefilter | None:
-        """The sieve of the patterns; None where they are too few for one."""
+        """The sieve of the patterns; None if they are too few for one."""
         if len(self._patterns) <= SIEVE_FROM:
             return None
-        folds = self.field.folds or self.field.kind in (METHOD, HOST)
+        folds = self.field.folds or self.is_caseless
         leaves = [(enclosed(text), compile_pattern(text, folds), rows) for text, rows in self._patterns.items()]
         return build_prefilter(self.field, leaves, lambda text: _combined(text, folds))
 
@@ -156,7 +158,7 @@ class Column:
 
 
 def _combined(text: str, folds: bool) -> object:
-    """Patterns as one, or None where they cannot be (too large together, names of groups given twice)."""
+    """Patterns as one, or None if they cannot be (too large together, names of groups given twice)."""
     try:
         return compile_pattern(text, folds)
     except re2.error:

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, ip_network
 from zoneinfo import ZoneInfo
 
-from gateway.http.grammar import field_pattern
 from gateway.rules.checks import During
 from gateway.rules.columns import ADDRESS, Column
 from gateway.rules.conditions import DAYS, Condition
-from gateway.rules.fields import KINDS, Field
-from gateway.rules.forms import CASELESS, RESPELT, in_form, values_in_form
+from gateway.rules.environment import MatchEnvironment
+from gateway.rules.fields import TimeField
 from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import Entry
 from gateway.rules.rows import Literal, rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares
-from gateway.rules.surroundings import Surroundings
+from gateway.rules.sources import SOURCES, in_form, values_in_form
 
-ColumnKey = tuple[int, str, bool, bool]
-"""Kind, name, whether case is ignored, whether it is for shares."""
+ColumnKey = tuple[str, str, bool, bool]
+"""Source, name, whether case is ignored, whether it is for shares."""
 
 
-def compile_rules(rules: RuleSet, around: Surroundings) -> CompiledRules:
+def compile_rules(rules: RuleSet, environment: MatchEnvironment) -> CompiledRules:
     """Compiles rules for one place and time. Closed lanes are left out; what is left keeps its order."""
-    return _Compiler(rules, around).compile()
+    return _Compiler(rules, environment).compile()
 
 
 def is_open(group: LaneGroup, lane: Lane, now: float) -> bool:
@@ -37,10 +35,10 @@ def is_open(group: LaneGroup, lane: Lane, now: float) -> bool:
 
 
 class _Compiler:
-    def __init__(self, rules: RuleSet, around: Surroundings) -> None:
+    def __init__(self, rules: RuleSet, environment: MatchEnvironment) -> None:
         self._rules = rules
-        self._around = around
-        self._now = around.clock()
+        self._environment = environment
+        self._now = environment.clock()
         self._columns: dict[ColumnKey, Column] = {}
         self._lanes: list[CompiledLane] = []
         self._checks: list[tuple[CheckOf, ...]] = []
@@ -51,7 +49,7 @@ class _Compiler:
     def compile(self) -> CompiledRules:
         groups = self._rules.groups
         for group in groups:
-            if self._around.place.takes(group):
+            if self._environment.place.takes(group):
                 self._add_group(group)
         everything = (1 << len(self._lanes)) - 1
         columns = sorted(self._columns.values(), key=Column.worth)
@@ -60,11 +58,11 @@ class _Compiler:
             tuple(column.index(everything) for column in columns),
             tuple(sieve for column in columns if (sieve := column.sieve()) is not None),
             tuple(self._checks),
-            _tags(groups, self._now),
-            _rejoining(groups, self._now),
-            tuple(self._issues.items()),
-            self._reads_body,
-            self._around.seal,
+            tags=_tags(groups, self._now),
+            rejoining=_rejoining(groups, self._now),
+            issues=tuple(self._issues.items()),
+            reads_body=self._reads_body,
+            signer=self._environment.signer,
         )
 
     def _add_group(self, group: LaneGroup) -> None:
@@ -74,7 +72,13 @@ class _Compiler:
             if not is_open(group, lane, self._now):
                 continue
             compiled = CompiledLane(
-                group.name, lane.name, lane.tag, services, lane.strict, lane.sticky or 0, lane.debug
+                group.name,
+                lane.name,
+                lane.tag,
+                services,
+                strict=lane.strict,
+                sticky=lane.sticky or 0,
+                debug=lane.debug,
             )
             for row in rows_of(lane.match, lane.match_mode):
                 bit = 1 << len(self._lanes)
@@ -96,12 +100,12 @@ class _Compiler:
                     self._issues[leaf.cookie] = max(self._issues.get(leaf.cookie, 0), leaf.issue)
 
     def _column(self, source: str, name: str, folds: bool, draws: bool) -> Column:
-        key = (KINDS[source], name, folds, draws)
+        key = (source, name, folds, draws)
         column = self._columns.get(key)
         if column is None:
-            pattern = field_pattern(re.escape(name.encode("ascii"))) if source == "header" else None
-            field = Field(key[0], name, folds, pattern, self._around.clock, self._around.claims)
-            column = self._columns[key] = Column(field, draws)
+            kind = TimeField if source == "time" else SOURCES[source].field
+            field = kind(name, folds, self._environment.clock, self._environment.claims)
+            column = self._columns[key] = Column(field, draws, source != "time" and SOURCES[source].is_caseless)
         return column
 
     def _add(self, bit: int, literal: Literal, group: LaneGroup, lane: Lane, shares: GroupShares) -> CheckOf | None:
@@ -136,7 +140,7 @@ class _Compiler:
             bit,
             negated,
             str.casefold if test.ignore_case else str,
-            test.ignore_case or source in CASELESS,
+            test.ignore_case or SOURCES[source].is_caseless,
             lambda name: self._members(name, source, test.ignore_case),
             lambda: shares.spans_of(lane.name, condition),
             group.name,
@@ -146,7 +150,7 @@ class _Compiler:
 
     def _members(self, segment: str, source: str, folds: bool) -> frozenset[str]:
         """A segment's values as those of a source are; the same set for all that read it alike."""
-        key = (segment, source if source in RESPELT else "", folds)
+        key = (segment, source if SOURCES[source].is_respelt else "", folds)
         if key not in self._segments:
             values = values_in_form(source, self._rules.segments[segment])
             self._segments[key] = frozenset(map(str.casefold, values)) if folds else values

@@ -31,12 +31,13 @@ from gateway.rules.names import (
     is_token,
 )
 from gateway.rules.operators import OPERATORS, Operator
+from gateway.rules.sources import SOURCES
 
 _HOURS: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 
-NAMED_SOURCES: Final = ("param", "header", "cookie", "baggage", "body", "jwt")
-PLAIN_SOURCES: Final = ("path", "method", "host", "client_ip", "service", "caller", "caller_tag")
-SOURCES: Final = (*NAMED_SOURCES, *PLAIN_SOURCES, "time")
+NAMED_SOURCES: Final = tuple(name for name, source in SOURCES.items() if source.is_named)
+PLAIN_SOURCES: Final = tuple(name for name, source in SOURCES.items() if not source.is_named)
+ALL_SOURCES: Final = (*SOURCES, "time")
 COMBINATIONS: Final = ("all", "any", "not")
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -228,11 +229,11 @@ class Condition(Test):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Condition:
-        sources = [name for name in (*SOURCES, *COMBINATIONS) if getattr(self, field_of(name)) is not None]
+        sources = [name for name in (*ALL_SOURCES, *COMBINATIONS) if getattr(self, field_of(name)) is not None]
         if len(sources) != 1:
             found = "none" if not sources else " and ".join(sources)
             raise ValueError(
-                f"a condition looks at exactly one of {', '.join(SOURCES)}, or is all, any or not of others; found {found}"
+                f"a condition looks at exactly one of {', '.join(ALL_SOURCES)}, or is all, any or not of others; found {found}"
             )
         source = sources[0]
         if source in NAMED_SOURCES:
@@ -257,11 +258,11 @@ class Condition(Test):
     @property
     def source(self) -> str:
         """What is looked at, `param` to `time`, or `all`, `any`, `not`."""
-        return next(name for name in (*SOURCES, *COMBINATIONS) if getattr(self, field_of(name)) is not None)
+        return next(name for name in (*ALL_SOURCES, *COMBINATIONS) if getattr(self, field_of(name)) is not None)
 
     @property
     def name(self) -> str:
-        """The name of what is looked at; empty where it has none."""
+        """The name of what is looked at; empty if it has none."""
         source = self.source
         return getattr(self, source) if source in NAMED_SOURCES else ""
 

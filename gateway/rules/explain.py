@@ -8,24 +8,20 @@ ask `shares`.)
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
-from gateway.http.grammar import field_pattern
 from gateway.rules.conditions import DAYS, Condition, TimeTest
 from gateway.rules.context import MatchContext
-from gateway.rules.forms import CASELESS, in_form
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import OPERATORS
-from gateway.rules.pointer import claim_pointer, find_text
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, show_spans
-from gateway.rules.surroundings import Surroundings
-from gateway.telemetry.baggage import member
+from gateway.rules.sources import SOURCES, in_form
 
 OPEN = "open"
 CLOSED = "closed"
@@ -73,17 +69,17 @@ class LaneEvidence:
         return asdict(self)
 
 
-def explain(rules: RuleSet, context: MatchContext, around: Surroundings) -> tuple[LaneEvidence, ...]:
+def explain(rules: RuleSet, context: MatchContext, environment: MatchEnvironment) -> tuple[LaneEvidence, ...]:
     """The evidence of every lane in the order in which they are tried, closed ones included."""
     found: list[LaneEvidence] = []
     has_winner = False
-    now = around.clock()
+    now = environment.clock()
     for group in rules.groups:
         shares = group.shares()
         for lane in group.lanes:
-            evidence = weigh_lane(rules, group, lane, shares, context, around)
+            evidence = weigh_lane(rules, group, lane, shares, context, environment)
             matched = evidence.matched
-            state = _state(group, lane, around, now)
+            state = _state(group, lane, environment, now)
             winner = matched and state == OPEN and not has_winner
             has_winner = has_winner or winner
             found.append(replace(evidence, state=state, winner=winner))
@@ -91,28 +87,33 @@ def explain(rules: RuleSet, context: MatchContext, around: Surroundings) -> tupl
 
 
 def weigh_lane(
-    rules: RuleSet, group: LaneGroup, lane: Lane, shares: GroupShares, context: MatchContext, around: Surroundings
+    rules: RuleSet,
+    group: LaneGroup,
+    lane: Lane,
+    shares: GroupShares,
+    context: MatchContext,
+    environment: MatchEnvironment,
 ) -> LaneEvidence:
     """What one lane says of a request, as if it stood alone and were open."""
-    witness = _Witness(rules, group, lane, shares, context, around)
-    evidence = [witness.weigh(condition) for condition in lane.match]
+    weigher = _Weigher(rules, group, lane, shares, context, environment)
+    evidence = [weigher.weigh(condition) for condition in lane.match]
     held = [item.held for item in evidence]
     matched = all(held) if lane.match_mode == "all" else any(held)
     if lane.paths:
-        below = witness.is_below(lane.paths)
+        below = weigher.is_below(lane.paths)
         matched = matched and below
         evidence.insert(0, ConditionEvidence(f"path is below {' or '.join(lane.paths)}", context.request.path, below))
     return LaneEvidence(group.name, lane.name, lane.tag, OPEN, lane.match_mode, tuple(evidence), matched, matched)
 
 
-def _state(group: LaneGroup, lane: Lane, around: Surroundings, now: float) -> str:
+def _state(group: LaneGroup, lane: Lane, environment: MatchEnvironment, now: float) -> str:
     if not group.enabled:
         return GROUP_CLOSED
     if not lane.enabled:
         return CLOSED
     if lane.expires is not None and lane.expires.timestamp() <= now:
         return EXPIRED
-    return OPEN if around.place.takes(group) else ELSEWHERE
+    return OPEN if environment.place.takes(group) else ELSEWHERE
 
 
 def show_condition(condition: Condition) -> str:
@@ -141,7 +142,7 @@ def _show_window(window: TimeTest) -> str:
     return " ".join(part for part in parts if part)
 
 
-class _Witness:
+class _Weigher:
     """Looks at one request for one lane."""
 
     def __init__(
@@ -151,14 +152,14 @@ class _Witness:
         lane: Lane,
         shares: GroupShares,
         context: MatchContext,
-        around: Surroundings,
+        environment: MatchEnvironment,
     ) -> None:
         self._rules = rules
         self._group = group
         self._lane = lane
         self._shares = shares
         self._context = context
-        self._around = around
+        self._environment = environment
 
     def is_below(self, paths: Sequence[str]) -> bool:
         for path in paths:
@@ -176,7 +177,7 @@ class _Witness:
                 return ConditionEvidence(text, None, not held[0], members=members)
             return ConditionEvidence(text, None, all(held) if condition.all is not None else any(held), members=members)
         if condition.time is not None:
-            now = self._around.clock()
+            now = self._environment.clock()
             shown = datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
             return ConditionEvidence(text, shown, _is_within(condition.time, now))
         test = condition.test
@@ -195,11 +196,11 @@ class _Witness:
     def _draw(self, condition: Condition, text: str, value: str | None) -> ConditionEvidence:
         spans: Spans = self._shares.spans_of(self._lane.name, condition)
         shown = tuple(show_spans(spans))
-        seal = self._around.seal
+        signer = self._environment.signer
         kept = (
             self._lane.sticky is not None
-            and seal is not None
-            and seal.lane_of(self._context) == f"{self._group.name}/{self._lane.name}"
+            and signer is not None
+            and signer.lane_of(self._context) == f"{self._group.name}/{self._lane.name}"
         )
         if value is None:
             return ConditionEvidence(text, None, kept, share=shown, kept=kept)
@@ -210,29 +211,7 @@ class _Witness:
         return ConditionEvidence(text, value, held or kept, bucket, shown, kept and not held)
 
     def _value(self, condition: Condition) -> str | None:
-        context = self._context
-        request = context.request
-        if condition.param is not None:
-            return request.param(condition.param)
-        if condition.cookie is not None:
-            return context.cookie(condition.cookie)
-        if condition.header is not None:
-            return request.header(field_pattern(re.escape(condition.header).encode()))
-        if condition.baggage is not None:
-            return member(request.baggage, condition.baggage.encode())
-        if condition.body is not None:
-            return None if context.content is None else find_text(context.content, condition.body)
-        if condition.jwt is not None:
-            return find_text(self._around.claims(context), claim_pointer(condition.jwt))
-        return {
-            "path": request.path,
-            "method": request.method.upper(),
-            "host": request.host or None,
-            "client_ip": context.client_ip or None,
-            "service": context.service or None,
-            "caller": context.caller or None,
-            "caller_tag": context.caller_tag or None,
-        }[condition.source]
+        return SOURCES[condition.source].read(self._context, condition.name, self._environment.claims)
 
     def _holds(self, condition: Condition, value: str) -> bool:
         return value_holds(condition, value, self._rules.segments)
@@ -251,7 +230,7 @@ def value_holds(condition: Condition, value: str, segments: Mapping[str, frozens
     if operator.lists:
         held = _is_one_of(source, read(value), [read(text) for text in operator.values(operand, segments, source)])
     else:
-        held = operator.holds(operand, read(value), read, test.ignore_case or source in CASELESS)
+        held = operator.holds(operand, read(value), read, test.ignore_case or SOURCES[source].is_caseless)
     return held != operator.negates
 
 

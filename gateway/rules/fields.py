@@ -1,113 +1,192 @@
-"""What conditions look at: one field of a request each, read as text. Hot: called for every request."""
+"""What conditions look at: one field of a match context each, read as text. Hot: called for every request."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
+from gateway.http.grammar import field_pattern
 from gateway.http.target import parameter_needle
 from gateway.rules.context import MatchContext
 from gateway.rules.pointer import claim_pointer, find_text
 from gateway.telemetry.baggage import member
 
-PARAM: Final = 0
-HEADER: Final = 1
-COOKIE: Final = 2
-PATH: Final = 3
-METHOD: Final = 4
-HOST: Final = 5
-CLIENT_IP: Final = 6
-SERVICE: Final = 7
-CALLER: Final = 8
-CALLER_TAG: Final = 9
-BAGGAGE: Final = 10
-TIME: Final = 11
-BODY: Final = 12
-JWT: Final = 13
-
-KINDS: Final = {
-    "param": PARAM,
-    "header": HEADER,
-    "cookie": COOKIE,
-    "path": PATH,
-    "method": METHOD,
-    "host": HOST,
-    "client_ip": CLIENT_IP,
-    "service": SERVICE,
-    "caller": CALLER,
-    "caller_tag": CALLER_TAG,
-    "baggage": BAGGAGE,
-    "time": TIME,
-    "body": BODY,
-    "jwt": JWT,
-}
-"""By the key that a condition has."""
-
 Claims = Callable[[MatchContext], Mapping[str, Any]]
-"""The claims of a request's token; empty where it has none that is accepted."""
+"""The claims of a request's token; empty if it has none that is accepted."""
 Clock = Callable[[], float]
 """Seconds since the epoch."""
 
 
 class Field:
-    """One thing that conditions look at: a kind and, for the named kinds, a name. `folds`: case is ignored."""
+    """One thing that conditions look at. `folds`: case is ignored. `is_dear`: it is read only if something depends on it.
 
-    __slots__ = ("_claims", "_clock", "folds", "is_dear", "kind", "name", "needle", "pattern")
+    Which class reads which source is in `sources.SOURCES`.
+    """
 
-    def __init__(
-        self, kind: int, name: str, folds: bool, pattern: re.Pattern[bytes] | None, clock: Clock, claims: Claims
-    ) -> None:
-        self.kind = kind
+    __slots__ = ("_claims", "_clock", "folds", "is_dear", "name")
+
+    def __init__(self, name: str, folds: bool, clock: Clock, claims: Claims) -> None:
         self.name = name
         self.folds = folds
-        self.pattern = pattern
-        self.needle: bytes = parameter_needle(name) if kind == PARAM else b""
-        self.is_dear: bool = kind >= BODY
+        self.is_dear: bool = False
         self._clock = clock
         self._claims = claims
 
     def read(self, context: MatchContext) -> str | None:
-        """The field's value in a request, or None where it is absent."""
-        if self.folds:
-            value = self._read(context)
-            return None if value is None else value.casefold()
-        return self._read(context)
+        """The field's value in a request, or None if it is absent."""
+        value = self._read(context)
+        return value.casefold() if self.folds and value is not None else value
 
     def _read(self, context: MatchContext) -> str | None:
-        kind = self.kind
-        if kind == PARAM:
-            return context.request.param(self.name, self.needle)
-        if kind == HEADER:
-            pattern = self.pattern
-            return None if pattern is None else context.request.header(pattern)
-        if kind == COOKIE:
-            return context.cookie(self.name)
-        if kind == PATH:
-            return context.request.path
-        if kind == METHOD:
-            return context.request.method.upper()
-        if kind == HOST:
-            return context.request.host or None
-        if kind == CLIENT_IP:
-            return context.client_ip or None
-        return self._read_rare(context)
+        raise NotImplementedError
 
-    def _read_rare(self, context: MatchContext) -> str | None:
-        kind = self.kind
-        if kind == SERVICE:
-            return context.service or None
-        if kind == CALLER:
-            return context.caller or None
-        if kind == CALLER_TAG:
-            return context.caller_tag or None
-        if kind == BAGGAGE:
-            return member(context.request.baggage, self.name.encode("ascii"))
-        if kind == TIME:
-            return str(int(self._clock()))
-        if kind == BODY:
-            return None if context.content is None else find_text(context.content, self.name)
+
+class ParamField(Field):
+    """param."""
+
+    __slots__ = ("_needle",)
+
+    def __init__(self, name: str, folds: bool, clock: Clock, claims: Claims) -> None:
+        super().__init__(name, folds, clock, claims)
+        self._needle: bytes = parameter_needle(name)
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.request.param(self.name, self._needle)
+
+
+class HeaderField(Field):
+    """header."""
+
+    __slots__ = ("_pattern",)
+
+    def __init__(self, name: str, folds: bool, clock: Clock, claims: Claims) -> None:
+        super().__init__(name, folds, clock, claims)
+        self._pattern: re.Pattern[bytes] = field_pattern(re.escape(name.encode("ascii")))
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.request.header(self._pattern)
+
+
+class CookieField(Field):
+    """cookie."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.cookie(self.name)
+
+
+class BaggageField(Field):
+    """baggage."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, name: str, folds: bool, clock: Clock, claims: Claims) -> None:
+        super().__init__(name, folds, clock, claims)
+        self._key: bytes = name.encode("ascii")
+
+    def _read(self, context: MatchContext) -> str | None:
+        return member(context.request.baggage, self._key)
+
+
+class BodyField(Field):
+    """body."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, folds: bool, clock: Clock, claims: Claims) -> None:
+        super().__init__(name, folds, clock, claims)
+        self.is_dear = True
+
+    def _read(self, context: MatchContext) -> str | None:
+        return None if context.content is None else find_text(context.content, self.name)
+
+
+class ClaimField(Field):
+    """jwt."""
+
+    __slots__ = ("_pointer",)
+
+    def __init__(self, name: str, folds: bool, clock: Clock, claims: Claims) -> None:
+        super().__init__(name, folds, clock, claims)
+        self.is_dear = True
+        self._pointer: str = claim_pointer(name)
+
+    def _read(self, context: MatchContext) -> str | None:
         claims = context.claims
         if claims is None:
             claims = context.claims = self._claims(context)
-        return find_text(claims, claim_pointer(self.name))
+        return find_text(claims, self._pointer)
+
+
+class PathField(Field):
+    """path."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.request.path
+
+
+class MethodField(Field):
+    """method."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.request.method.upper()
+
+
+class HostField(Field):
+    """host."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.request.host or None
+
+
+class ClientField(Field):
+    """client_ip."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.client_ip or None
+
+
+class ServiceField(Field):
+    """service."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.service or None
+
+
+class CallerField(Field):
+    """caller."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.caller or None
+
+
+class CallerTagField(Field):
+    """caller_tag."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return context.caller_tag or None
+
+
+class TimeField(Field):
+    """time: seconds since the epoch."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        return str(int(self._clock()))

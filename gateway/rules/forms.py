@@ -2,13 +2,13 @@
 
 A text that no value can ever be, or begin with, would make a condition that never holds, without a word. So every text of
 a rule is brought into the form of the values it is compared with where its meaning is beyond doubt, and refused otherwise.
-`docs/rules.md` has the table.
+`docs/rules.md` has the table; which source has which form is in `sources.SOURCES`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import IPv6Network, ip_network
 from typing import Final, Literal
@@ -21,11 +21,6 @@ from gateway.tags import is_tag
 
 Part = Literal["whole", "start", "end", "inside"]
 """What of a value a text is compared with."""
-
-CASELESS: Final = frozenset({"method", "host"})
-"""Fields in which case never matters: methods are read in upper, hosts in lower case."""
-RESPELT: Final = frozenset({"path", *CASELESS})
-"""Fields in which a text may be brought into another form."""
 
 _VISIBLE: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
@@ -43,24 +38,8 @@ _HOSTS: Final[Mapping[Part, re.Pattern[str]]] = {
 """Parts of hosts; whole ones are read as the listener reads them."""
 
 
-def in_form(source: str, text: str, part: Part = "whole") -> str:
-    """A rule's text as values of this source have it. Raises ValueError, which says what is accepted."""
-    check_characters(text)
-    read = _READERS.get(source)
-    return text if read is None else read(text, part)
-
-
-def is_possible(source: str, text: str) -> bool:
-    """Whether a value of this source can be what a text says."""
-    try:
-        in_form(source, text)
-    except ValueError:
-        return False
-    return True
-
-
 def check_characters(text: str) -> str:
-    """Returns the text. Raises ValueError where it holds half a character: what a request says never does."""
+    """Returns the text. Raises ValueError if it holds half a character: what a request says never does."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -68,30 +47,33 @@ def check_characters(text: str) -> str:
     return text
 
 
-def values_in_form(source: str, values: Iterable[str]) -> frozenset[str]:
-    """A segment's values as values of this source have them; what can never be one is left out."""
-    if source not in RESPELT:
-        return values if isinstance(values, frozenset) else frozenset(values)
-    return frozenset([in_form(source, text) for text in values if is_possible(source, text)])
+def path_pattern(pattern: str, ignore_case: bool) -> None:
+    """Raises ValueError for a pattern with a part that no path can match."""
+    _check_ascii("path", pattern, "percent-encoded (%E5%95%86)")
+    for found in _ESCAPE.finditer(pattern):
+        letter = chr(int(found[1], 16))
+        if _UNRESERVED.fullmatch(letter):
+            raise ValueError(f"path: {found[0]} is decoded in a path: write {letter} in {pattern!r}")
+        if found[1] != found[1].upper() and not ignore_case and "(?i" not in pattern:
+            raise ValueError(f"path: escapes are in upper case in a path: write {found[0].upper()} in {pattern!r}")
 
 
-def check_pattern(source: str, pattern: str, ignore_case: bool) -> None:
-    """Raises ValueError for a pattern with a part that no value of this source can match."""
-    if source in ("path", "host", "method") and not pattern.isascii():
-        written = (
-            "percent-encoded (%E5%95%86)" if source == "path" else "ASCII (xn--…)" if source == "host" else "ASCII"
-        )
+def host_pattern(pattern: str, _: bool) -> None:
+    """Raises ValueError for a pattern with a part that no host can match."""
+    _check_ascii("host", pattern, "ASCII (xn--…)")
+
+
+def method_pattern(pattern: str, _: bool) -> None:
+    """Raises ValueError for a pattern with a part that no method can match."""
+    _check_ascii("method", pattern, "ASCII")
+
+
+def _check_ascii(source: str, pattern: str, written: str) -> None:
+    if not pattern.isascii():
         raise ValueError(f"{source}: {pattern!r} has characters that are not ASCII, and a {source} is {written}")
-    if source == "path":
-        for found in _ESCAPE.finditer(pattern):
-            letter = chr(int(found[1], 16))
-            if _UNRESERVED.fullmatch(letter):
-                raise ValueError(f"path: {found[0]} is decoded in a path: write {letter} in {pattern!r}")
-            if found[1] != found[1].upper() and not ignore_case and "(?i" not in pattern:
-                raise ValueError(f"path: escapes are in upper case in a path: write {found[0].upper()} in {pattern!r}")
 
 
-def _path(text: str, part: Part) -> str:
+def path(text: str, part: Part) -> str:
     """As the listener reads it: what is not ASCII is percent-encoded, escapes are in their normal form (RFC 3986 §6.2.2)."""
     if part in ("whole", "start") and text[:1] != "/" and text != "*" and (text or part == "whole"):
         raise ValueError(f"path: a path starts with '/', so {text!r} can never be one")  # OPTIONS * has the asterisk
@@ -110,7 +92,8 @@ def _path(text: str, part: Part) -> str:
     return read[len(before) : len(read) - len(after)]
 
 
-def _host(text: str, part: Part) -> str:
+def host(text: str, part: Part) -> str:
+    """A host in lower case. Raises ValueError for what none can be."""
     read = text.lower()
     if part == "whole" and (":" not in read or read.endswith("]")):
         with suppress(ProtocolError, UnicodeEncodeError):
@@ -130,13 +113,15 @@ def _host(text: str, part: Part) -> str:
     raise ValueError(f"host: {hint}, so {text!r} can never be a host")
 
 
-def _method(text: str, part: Part) -> str:
+def method(text: str, part: Part) -> str:
+    """A method in upper case. Raises ValueError for what none can be."""
     if _TOKEN.fullmatch(text) is None and (text or part == "whole"):
         raise ValueError(f"method: a method is one word, such as GET, so {text!r} can never be one")
     return text.upper()
 
 
-def _header(text: str, part: Part) -> str:
+def header(text: str, part: Part) -> str:
+    """A header's value, which is not changed. Raises ValueError for what none can be."""
     if _CONTROL.search(text):
         raise ValueError(
             f"header: a field's value has no line breaks and control characters, so {text!r} can never be one"
@@ -145,7 +130,8 @@ def _header(text: str, part: Part) -> str:
     return text
 
 
-def _cookie(text: str, part: Part) -> str:
+def cookie(text: str, part: Part) -> str:
+    """A cookie's value, which is not changed. Raises ValueError for what none can be."""
     if ";" in text or _CONTROL.search(text):
         raise ValueError(
             f"cookie: a cookie's value has no semicolons, line breaks and control characters, so {text!r} can never be one"
@@ -162,7 +148,7 @@ def _check_space(source: str, text: str, part: Part) -> None:
         raise ValueError(f"{source}: values are compared without white space around them, so {text!r} can never be one")
 
 
-def _address(text: str, _: Part) -> str:
+def address(text: str, _: Part) -> str:
     """IPv4 in IPv6 (`::ffff:10.0.0.1`, RFC 4291 §2.5.5.2) is IPv4."""
     try:
         network = ip_network(text, strict=False)
@@ -175,7 +161,9 @@ def _address(text: str, _: Part) -> str:
     return text
 
 
-def _service(source: str) -> Callable[[str, Part], str]:
+def service(source: str) -> Callable[[str, Part], str]:
+    """Reads the name of a service, which is not changed; it raises ValueError for what none can be."""
+
     def read(text: str, part: Part) -> str:
         if _SERVICE.fullmatch(text) is None and (text or part == "whole"):
             raise ValueError(
@@ -187,26 +175,11 @@ def _service(source: str) -> Callable[[str, Part], str]:
     return read
 
 
-def _tag(text: str, part: Part) -> str:
+def tag(text: str, part: Part) -> str:
+    """A tag, which is not changed. Raises ValueError for what none can be."""
     if not (is_tag(text) if part == "whole" else _TAG.fullmatch(text)):
         raise ValueError(
             f"caller_tag: a tag is 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit, so {text!r} "
             "can never be one"
         )
     return text
-
-
-_READERS: Final[Mapping[str, Callable[[str, Part], str]]] = {
-    "path": _path,
-    "host": _host,
-    "method": _method,
-    "header": _header,
-    "cookie": _cookie,
-    "client_ip": _address,
-    "service": _service("service"),
-    "caller": _service("caller"),
-    "caller_tag": _tag,
-}
-"""By source."""
-FORMED: Final = frozenset(_READERS)
-"""Sources whose values have a form; a value of any other can be any text."""

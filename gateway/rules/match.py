@@ -55,6 +55,7 @@ class CompiledLane:
         name: str,
         tag: str,
         services: frozenset[str] | None,
+        *,
         strict: bool = False,
         sticky: int = 0,
         debug: bool = False,
@@ -69,7 +70,7 @@ class CompiledLane:
 
 
 class TagRules:
-    """What all lanes with one tag say together. `services`: None where one of them is not limited."""
+    """What all lanes with one tag say together. `services`: None if one of them is not limited."""
 
     __slots__ = ("services", "strict")
 
@@ -78,7 +79,7 @@ class TagRules:
         self.strict = strict
 
 
-class Seal(Protocol):
+class Signer(Protocol):
     """Tells whose sticky cookie a request has, and makes them."""
 
     name: str
@@ -120,7 +121,7 @@ class CompiledRules:
         "lanes",
         "open_lanes",
         "reads_body",
-        "seal",
+        "signer",
     )
 
     def __init__(
@@ -129,11 +130,12 @@ class CompiledRules:
         indices: tuple[FieldIndex, ...],
         sieves: tuple[Prefilter, ...],
         checks: tuple[tuple[CheckOf, ...], ...],
+        *,
         tags: Mapping[str, TagRules],
         rejoining: Mapping[str, frozenset[str] | None],
-        issues: tuple[tuple[str, int], ...],
-        reads_body: bool,
-        seal: Seal | None,
+        issues: tuple[tuple[str, int], ...] = (),
+        reads_body: bool = False,
+        signer: Signer | None = None,
     ) -> None:
         self.lanes = lanes
         self.issues = issues
@@ -144,7 +146,7 @@ class CompiledRules:
         self._checks = checks
         self._tags: dict[str, TagRules] = dict(tags)
         self._rejoining: dict[str, frozenset[str] | None] = dict(rejoining)
-        self.seal = seal
+        self.signer = signer
         self._all: int = (1 << len(lanes)) - 1
         self._rows_of_sticky: dict[str, int] = {}
         for row, lane in enumerate(lanes):
@@ -155,7 +157,7 @@ class CompiledRules:
     @staticmethod
     def empty() -> CompiledRules:
         """Rules that match nothing."""
-        return CompiledRules((), (), (), (), {}, {}, (), False, None)
+        return CompiledRules((), (), (), (), tags={}, rejoining={})
 
     def match(self, context: MatchContext) -> CompiledLane | None:
         """The first lane whose conditions hold, or None."""
@@ -192,8 +194,8 @@ class CompiledRules:
 
     def _held(self, context: MatchContext) -> int:
         """The rows in whose shares a sticky cookie holds the client."""
-        seal = self.seal
-        return 0 if seal is None else self._rows_of_sticky.get(seal.lane_of(context), 0)
+        signer = self.signer
+        return 0 if signer is None else self._rows_of_sticky.get(signer.lane_of(context), 0)
 
     def holds(self, tag: str, service: str) -> bool:
         """Whether some lane with this tag may use this service's tagged instances; true of tags no lane has."""

@@ -22,23 +22,23 @@ class Lane(Model):
     """A tag and the conditions that put a request on it."""
 
     name: Name
-    """How the lane is called in decisions, logs and metrics; unique in its group."""
+    """The lane's name in decisions, logs and metrics; unique in its group."""
     tag: Tag
-    """What its requests are marked with; instances with this tag serve them."""
+    """The tag of its requests; instances with this tag serve them."""
     enabled: bool = True
     """false closes the lane: it matches nothing."""
     owner: str = ""
-    """Who answers for the lane: a person, a team, an address."""
+    """The person, team or address responsible for the lane."""
     expires: Moment | None = None
-    """When the lane closes by itself; from a week before, it is warned of."""
+    """When the lane closes by itself; in the last week, warnings announce it."""
     strict: bool = False
-    """Whether a service without a usable instance of the tag answers 503, instead of its baseline serving the request."""
+    """Whether a service without a usable instance of the tag returns 503, instead of falling back to the baseline."""
     debug: bool = False
-    """Whether an authorised debug header may put a request on the lane, whatever the conditions say."""
+    """Whether an authorized debug header may put a request on the lane, whatever the conditions say."""
     sticky: Age | None = None
-    """How long a cookie keeps a client in the lane's `percent`, also where that shrinks, to 0 even. Left out: no cookie."""
+    """How long a cookie keeps a client in the lane's `percent`, even if that shrinks to 0. Default: no cookie."""
     paths: list[LanePath] = Field(default_factory=list)
-    """The paths the lane is limited to, each with everything below it; empty: every path."""
+    """Limits the lane to these paths, each with everything below it; empty: every path."""
     match_mode: Literal["all", "any"] = "all"
     """Whether every condition must hold, or one is enough."""
     match: Annotated[list[Condition], Field(min_length=1)]
@@ -66,13 +66,13 @@ class LaneGroup(Model):
     """Lanes of one entry and one set of services, tried in order: the first that matches wins."""
 
     name: Name
-    """Unique over all files. It salts the percent operator, so renaming a group reshuffles who is in."""
+    """Unique over all files. It is the salt of `percent`, so renaming a group reshuffles who is in a share."""
     enabled: bool = True
     """false closes all its lanes."""
     order: int = 0
-    """Groups with a lower number are tried first; equal ones in the order in which they are read."""
+    """Groups with a lower number are tried first; groups with the same number in the order in which they are read."""
     entry: list[str] = Field(default_factory=lambda: [EVERY_ENTRY])
-    """Where its lanes are matched: entry gateways by `name`, `*` for each of them, and services whose own traffic begins
+    """Where its lanes are matched: entry gateways by `name`, `*` for all of them, and services whose own traffic begins
     there, matched by their sidecars."""
     services: list[str] = Field(default_factory=list)
     """The services whose tagged instances the lanes may use; empty: every service."""
@@ -92,10 +92,10 @@ class LaneGroup(Model):
 
 
 class SegmentFile(Model):
-    """A named list of values in a file of its own, one a line; `#` begins a comment."""
+    """A named list of values in a separate file, one per line; `#` begins a comment."""
 
     name: Name
-    """What conditions call it; unique over all files."""
+    """Its name in conditions; unique over all files."""
     file: str
     """The file, relative to this one."""
 
@@ -106,4 +106,4 @@ class RulesFile(Model):
     lane_groups: list[LaneGroup] = Field(default_factory=list)
     """The groups of this file."""
     segments: list[SegmentFile] = Field(default_factory=list)
-    """Lists of values that conditions of all files may name."""
+    """Lists of values that conditions in all files can refer to."""

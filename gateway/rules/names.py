@@ -20,7 +20,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.rules.forms import check_characters, in_form
+from gateway.rules import forms
+from gateway.rules.forms import check_characters
 from gateway.rules.numbers import parse_number, show_number
 from gateway.tags import BASE, is_tag
 
@@ -49,7 +50,7 @@ def check_name(text: str) -> str:
 
 
 def check_tag(text: str) -> str:
-    """Returns a lane's tag. Raises ValueError where it is none, or the reserved one."""
+    """Returns a lane's tag. Raises ValueError if it is none, or the reserved one."""
     if text == BASE:
         raise ValueError("tag 'base' is reserved: it means unmarked")
     if not is_tag(text):
@@ -136,7 +137,7 @@ def enclosed(pattern: str) -> str:
 def _check_path(text: str) -> str:
     if text == "*":
         raise ValueError("a path starts with '/'")
-    return in_form("path", text)
+    return forms.path(check_characters(text), "whole")
 
 
 def _parse_share(value: Any) -> float | list[str]:

@@ -23,7 +23,7 @@ _WRITTEN: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9
 
 
 def place_of(text: str) -> int | None:
-    """The place of the number that a text is, or None where it is none: `1e3`, `0x5`, `NaN`, ` 5` and the empty text."""
+    """The place of the number that a text is, or None if it is none: `1e3`, `0x5`, `NaN`, ` 5` and the empty text."""
     if _PLAIN.fullmatch(text) is None:
         return None
     if "." not in text:

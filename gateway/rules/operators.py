@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from gateway.rules.checks import AnyOf, Check, Contains, Ends, Matches, Starts
 from gateway.rules.columns import BUCKET, NUMBER, Column, Span
-from gateway.rules.forms import Part, check_pattern, in_form, values_in_form
+from gateway.rules.forms import Part
 from gateway.rules.names import compile_pattern
 from gateway.rules.numbers import HIGHEST, LOWEST, place_of_number, show_number
 from gateway.rules.patterns import samples_of
+from gateway.rules.sources import SOURCES, in_form, values_in_form
 
 Segments = Mapping[str, frozenset[str]]
 
@@ -174,7 +175,9 @@ class _Regex(Operator):
     is_pattern = True
 
     def in_form(self, source: str, operand: Any, ignore_case: bool) -> Any:
-        check_pattern(source, operand, ignore_case)
+        check = SOURCES[source].check_pattern
+        if check is not None:
+            check(operand, ignore_case)
         return operand
 
     def enter(self, entry: Entry, operand: Any) -> Check | None:

@@ -45,7 +45,7 @@ class Prefilter:
 
 
 class PrefilterNode:
-    """`pattern` matches what any pattern of `rows` matches; None where that would be too large to ask."""
+    """`pattern` matches what any pattern of `rows` matches; None if that would be too large to ask."""
 
     __slots__ = ("left", "pattern", "right", "rows")
 

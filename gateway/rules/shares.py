@@ -61,7 +61,7 @@ class OverlapError(ValueError):
     """Two lanes of a group want the same buckets.
 
     `key` is what they split by, `lane` the one that stands later. `spans` are what that can hold instead without taking
-    from anybody; empty where writing spans does not help.
+    from anybody; empty if writing spans does not help.
     """
 
     def __init__(self, key: Key, lane: str, message: str, spans: Spans = ()) -> None:
@@ -136,7 +136,7 @@ class _Claim:
 
 
 def _check_case(key: Key, claimants: dict[str, list[Condition]]) -> None:
-    """Raises OverlapError where not all lanes mind case alike: one user would be in two buckets, and in both shares."""
+    """Raises OverlapError if not all lanes mind case alike: one user would be in two buckets, and in both shares."""
     folds = {lane: {condition.test.ignore_case for condition in several} for lane, several in claimants.items()}
     first, *others = folds
     for lane in others:
@@ -150,7 +150,7 @@ def _check_case(key: Key, claimants: dict[str, list[Condition]]) -> None:
 
 
 def _check_sum(key: Key, claims: Sequence[_Claim]) -> None:
-    """Raises OverlapError where lanes ask for more than there is."""
+    """Raises OverlapError if lanes ask for more than there is."""
     asked = sum(claim.asked for claim in claims)
     if asked > BUCKETS:
         raise OverlapError(
@@ -163,7 +163,7 @@ def _check_sum(key: Key, claims: Sequence[_Claim]) -> None:
 
 
 def _check_overlaps(key: Key, claims: Sequence[_Claim]) -> None:
-    """Raises OverlapError where two lanes hold the same."""
+    """Raises OverlapError if two lanes hold the same."""
     reach, holder = 0, 0
     for low, high, order in sorted(
         (low, high, order) for order, claim in enumerate(claims) for low, high in claim.spans
@@ -202,7 +202,7 @@ def _show_key(key: Key) -> str:
 
 
 def _painted(spans: Iterable[tuple[int, int]], buckets: bytes | bytearray = bytes(BUCKETS)) -> bytearray:
-    """A byte for each bucket, not 0 where spans hold it."""
+    """A byte for each bucket, not 0 if spans hold it."""
     painted = bytearray(buckets)
     for low, high in spans:
         painted[low:high] = b"\1" * (high - low)

@@ -50,9 +50,9 @@ class ConsulFolder:
         self._suffixes = suffixes
 
     async def watch(self) -> AsyncGenerator[Mapping[str, str] | None, None]:
-        """Yields the texts by key (without the prefix), then whenever they may have changed; None where there are no keys.
+        """Yields the texts by key (without the prefix), then whenever they may have changed; None if there are no keys.
 
-        Raises RegistryError where the server gives no answer, or a key's value is no text.
+        Raises RegistryError if the server does not respond, or a key's value is no text.
         """
         async for answer in self._client.follow(_kv(self._prefix), {"recurse": ""}):
             yield (self._texts(answer) or None) if answer.status == 200 else None
@@ -68,7 +68,9 @@ class ConsulFolder:
                     texts[name] = _text(entry)
             return texts
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RegistryError("bad_answer", f"{self.name}: {key or 'the answer'} cannot be read: {error}") from error
+            raise RegistryError(
+                "bad_response", f"{self.name}: {key or 'the answer'} cannot be read: {error}"
+            ) from error
 
     async def publish(self, name: str, text: str | None, before: str | None) -> None:
         """Writes a key's text, or deletes it (None), where it still is `before`. Raises ConflictError, and RegistryError."""

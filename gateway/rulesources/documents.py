@@ -20,14 +20,14 @@ class RemoteDocument(Protocol):
     """What it is called in logs."""
 
     def watch(self) -> AsyncGenerator[str | None, None]:
-        """Yields the text as it is, then whenever it may have changed; None where there is no document.
+        """Yields the text as it is, then whenever it may have changed; None if there is no document.
 
-        Raises RegistryError where the server gives no answer; watching begins anew then.
+        Raises RegistryError if the server does not respond; watching begins anew then.
         """
         ...
 
     async def read(self) -> str | None:
-        """The text as it is; None where there is no document. Raises RegistryError."""
+        """The text as it is; None if there is no document. Raises RegistryError."""
         ...
 
     async def publish(self, text: str, before: str | None) -> None:

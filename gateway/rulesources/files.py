@@ -9,10 +9,10 @@ from typing import Any
 
 from gateway.errors import ConfigError, Problem
 from gateway.files import MAX_DATA, read_file
-from gateway.rules.forms import FORMED, in_form, is_possible
 from gateway.rules.model import LaneGroup, RulesFile
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.segments import SegmentError, segment_values
+from gateway.rules.sources import SOURCES, in_form, is_possible
 from gateway.rulesources.reach import Reach
 from gateway.validation import validate
 from gateway.yaml.reading import Document, Location, dotted, parse, read_text
@@ -208,7 +208,7 @@ class _RulesReader:
 
     def _check_members(self, name: str, source: str, user: str, at: tuple[str, int, int], file: Path) -> None:
         """Looks for a value of a segment that a source can never have; the lane `user` is at a place in a file."""
-        if source not in FORMED or all(is_possible(source, value) for value in self._segments[name]):
+        if SOURCES[source].form is None or all(is_possible(source, value) for value in self._segments[name]):
             return
         if name not in self._segment_texts or self._reach.is_outside(file):
             # Not which value: whoever wrote the rule need not be allowed to read the file.

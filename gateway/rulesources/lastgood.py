@@ -63,7 +63,7 @@ class LastGood:
             _log.warning("revision %d is not kept for a restart: %s", revision, error)
 
     def load(self, settings: ServingSettings) -> KeptRules | None:
-        """What was kept of the sources that a configuration has; None where nothing was, or where it was of others."""
+        """What was kept of the sources that a configuration has; None if nothing was, or if it was of others."""
         try:
             content: dict[str, Any] = json.loads(read_file(self._file, MAX_KEPT))
             if content["schema"] != SCHEMA or content["sources"] != _sources(settings):

@@ -65,7 +65,7 @@ class Mirror(ABC, Generic[C]):
         self.path = path
         self.name = remote.name
         self.reason = ""
-        """Why the copy may be old; empty where the server has answered with rules."""
+        """Why the copy may be old; empty if the server has responded with rules."""
         self.failures: Counter[str] = Counter()
         """How often the server was asked in vain, by reason: that of a RegistryError, `absent` (counted when it begins),
         `disk` or `unexpected`."""
@@ -82,17 +82,17 @@ class Mirror(ABC, Generic[C]):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the server has never answered, and there is no copy of an earlier time."""
+        """Whether the server has never responded, and there is no copy of an earlier time."""
         return self._answered_at is None and not self.path.exists()
 
     @property
     def is_up(self) -> bool:
-        """Whether the server answers, and has rules there."""
+        """Whether the server responds, and has rules there."""
         return self._answered_at is not None and not self.reason
 
     @property
     def age(self) -> float | None:
-        """Seconds since the server last said something; None where it never did. Servers that are waited for say little."""
+        """Seconds since the server last said something; None if it never did. Servers that are waited for say little."""
         return None if self._answered_at is None else time.monotonic() - self._answered_at
 
     def start(self) -> None:
@@ -149,7 +149,7 @@ class Mirror(ABC, Generic[C]):
         self._texts = self._files_of(content)
         is_news = await asyncio.to_thread(self._write)
         if self.reason:
-            _log.info("rules of %s: the server answers again", self.name)
+            _log.info("rules of %s: the server responds again", self.name)
             self.reason = ""
         return is_news
 
@@ -273,7 +273,7 @@ def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awai
 
 
 def _read(path: Path) -> str | None:
-    """What a file says; None where there is none."""
+    """What a file says; None if there is none."""
     try:
         return read_file(path, MAX_DATA).decode()  # as it is: line ends of Windows are the server's, too
     except (OSError, ValueError):

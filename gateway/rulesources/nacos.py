@@ -134,7 +134,7 @@ class NacosDocument:
             # A proxy's friendly page is 200, too: Nacos says what it sends.
             expected = answer.headers.get("content-md5")
             if expected is not None and expected != _md5(answer.text):
-                raise RegistryError("bad_answer", f"{self.name}: the text does not have the MD5 that came with it")
+                raise RegistryError("bad_response", f"{self.name}: the text does not have the MD5 that came with it")
             return answer.text
         if answer.status == 404 and "config data not exist" in answer.text:
             return None
@@ -192,7 +192,7 @@ class NacosDocument:
         while (found := await self.read()) == before and found != text:
             if clock() > deadline:
                 message = f"{self.name}: the server has taken the text and does not have it {SETTLING:g} s later"
-                raise RegistryError("bad_answer", message)
+                raise RegistryError("bad_response", message)
             await asyncio.sleep(_LOOK_AGAIN)
 
     async def close(self) -> None:

@@ -46,7 +46,7 @@ class Places:
         return str(path)
 
     def find(self, name: str, known: Sequence[Path]) -> Path | None:
-        """The file of a name, one of `known` where it is among them; None where rules cannot have such a file.
+        """The file of a name, one of `known` where it is among them; None if rules cannot have such a file.
 
         A directory has files beside one another, no hidden ones, and none that a link leads away.
         """

@@ -40,7 +40,7 @@ class Reach:
         return problem
 
     def find(self, file: Path, name: str) -> Path | None:
-        """What a file of rules means by a name; None where that is not for it. Nothing tells whether it is there."""
+        """What a file of rules means by a name; None if that is not for it. Nothing tells whether it is there."""
         if not self.is_outside(file):
             return file.parent / name
         path = (self.base or file.parent) / name

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import ConfigError, GatewayError
 from gateway.files import unified_diff
@@ -74,38 +74,51 @@ class Change:
     diff: str
 
 
+class RunningRules(Protocol):
+    """The rules of a running gateway, as the editor changes them."""
+
+    @property
+    def lanes(self) -> LoadedRules:
+        """Those in force."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """The number of the revision in force."""
+        ...
+
+    @property
+    def places(self) -> Places:
+        """What files are called in the history."""
+        ...
+
+    def try_load(self, overlay: Overlay) -> LoadedRules:
+        """What they would be with other texts. Raises ConfigError."""
+        ...
+
+    async def write(self, overlay: Overlay) -> None:
+        """Puts texts where they belong."""
+        ...
+
+    async def reload(self, cause: str, author: str) -> int:
+        """Loads them; returns the revision in force after that."""
+        ...
+
+
 class LaneEditor:
-    """Edits the rules of a running gateway; one change at a time.
+    """Edits the rules of a running gateway; one change at a time."""
 
-    `current` gives the rules in force, `try_load` what they would be with other texts (it raises ConfigError), `write`
-    puts texts where they belong, `reload` loads them and returns the new revision, and `places` says what files are called in
-    the history.
-    """
-
-    def __init__(
-        self,
-        current: Callable[[], LoadedRules],
-        try_load: Callable[[Overlay], LoadedRules],
-        write: Callable[[Overlay], Awaitable[None]],
-        reload: Callable[[str, str], Awaitable[int]],
-        revision: Callable[[], int],
-        places: Callable[[], Places],
-    ) -> None:
-        self._current = current
-        self._try_load = try_load
-        self._write = write
-        self._reload = reload
-        self._revision = revision
-        self._places = places
+    def __init__(self, rules: RunningRules) -> None:
+        self._rules = rules
         self._lock = asyncio.Lock()
 
     def view(self, group: str, name: str) -> LaneView:
         """A lane. Raises NotThere."""
-        return _view(self._current(), group, name)
+        return _view(self._rules.lanes, group, name)
 
     def views(self, group: str) -> list[LaneView]:
         """The lanes of a group, in order. Raises NotThere."""
-        current = self._current()
+        current = self._rules.lanes
         return [_view(current, group, lane["name"]) for lane in _lanes(_place(current, group))]
 
     async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
@@ -116,7 +129,7 @@ class LaneEditor:
             return append_item(text, lanes, in_house_style(data))
 
         async with self._in_force():
-            if any(lane["name"] == name for lane in _lanes(_place(self._current(), group))):
+            if any(lane["name"] == name for lane in _lanes(_place(self._rules.lanes, group))):
                 raise AlreadyThere(f"there is a lane {group}/{name} already")
             return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
 
@@ -143,6 +156,7 @@ class LaneEditor:
         etag: str,
         author: str,
         dry_run: bool,
+        *,
         what: str = "changed",
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
@@ -174,14 +188,14 @@ class LaneEditor:
         """
         async with self._lock:
             then = self._then(files)
-            now = await asyncio.to_thread(_on_disk, {*self._current().texts, *then})
+            now = await asyncio.to_thread(_on_disk, {*self._rules.lanes.texts, *then})
             overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now[path] != text}
             overlay.update({path: None for path, text in now.items() if path not in then and text is not None})
             return await self._make(overlay, cause, author, dry_run, ("", ""))
 
     def _then(self, files: Mapping[str, str]) -> dict[Path, str]:
         """The files of a revision, where they are now. Raises Misplaced."""
-        places, known = self._places(), list(self._current().texts)
+        places, known = self._rules.places, list(self._rules.lanes.texts)
         then: dict[Path, str] = {}
         for name, text in files.items():
             path = places.find(name, known)
@@ -199,7 +213,7 @@ class LaneEditor:
         """One change at a time, and only while the files are what runs. Raises NotInForce."""
         async with self._lock:
             if await self._changed_files():
-                await self._reload(FILES_CHANGED, "")
+                await self._rules.reload(FILES_CHANGED, "")
             changed = await self._changed_files()
             if changed:
                 names = ", ".join(map(str, changed))
@@ -207,7 +221,7 @@ class LaneEditor:
             yield
 
     async def _changed_files(self) -> list[Path]:
-        texts = self._current().texts
+        texts = self._rules.lanes.texts
         found = await asyncio.to_thread(_on_disk, texts)
         return [path for path, text in texts.items() if found[path] != text]
 
@@ -216,7 +230,7 @@ class LaneEditor:
         view = self.view(group, name)
         if etag and etag != view.etag:
             raise Outdated(f"lane {group}/{name} is not what it was: its ETag is {view.etag}")
-        lanes = _lanes(_place(self._current(), group))
+        lanes = _lanes(_place(self._rules.lanes, group))
         return next((index, lane) for index, lane in enumerate(lanes) if lane["name"] == name)
 
     async def _change(
@@ -229,7 +243,7 @@ class LaneEditor:
         dry_run: bool,
     ) -> Change:
         """`edit` makes the new text of a file from the old one, and the location of the group's lanes in it."""
-        current = self._current()
+        current = self._rules.lanes
         place = _place(current, group)
         path = place.path
         lanes: Location = ("lane_groups", place.index, "lanes")
@@ -241,16 +255,16 @@ class LaneEditor:
 
     async def _make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
         try:
-            loaded = await asyncio.to_thread(self._try_load, overlay)
+            loaded = await asyncio.to_thread(self._rules.try_load, overlay)
         except ConfigError as error:
             raise Refused(_fields(error, overlay, wanted)) from error
         before = await asyncio.to_thread(_on_disk, overlay)
         diff = "".join(_diff(before[path], text, loaded.named(path)) for path, text in overlay.items())
-        revision = self._revision()
+        revision = self._rules.revision
         if not dry_run and overlay:
-            await self._write(overlay)
-            revision = await self._reload(cause, author)
-            loaded = self._current()
+            await self._rules.write(overlay)
+            revision = await self._rules.reload(cause, author)
+            loaded = self._rules.lanes
             if any(loaded.texts.get(path) != text for path, text in overlay.items()):
                 raise NotInForce("the change is written, and not in force: other files have problems")
         return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)

@@ -15,7 +15,7 @@ from gateway.yaml.writing import OneLine, write_yaml
 
 
 def formatted(text: str, file: str) -> str:
-    """The text in the one form. Raises ConfigError where it is not YAML, or where formatting would change what it says."""
+    """The text in the one form. Raises ConfigError if it is not YAML, or if formatting would change what it says."""
     before = parse_verbatim(text, file).data
     if before is None:
         return text
@@ -28,7 +28,7 @@ def formatted(text: str, file: str) -> str:
 
 
 def _check_kept(text: str, written: str, data: Any, file: str) -> None:
-    """Raises ConfigError where the one text does not say all that the other says, comments included."""
+    """Raises ConfigError if the one text does not say all that the other says, comments included."""
     try:
         is_same = parse_verbatim(written, file).data == data
     except ConfigError:

@@ -25,7 +25,7 @@ _NAME: Final = re.compile(r"[0-9]{9,15}\.json")
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision. `at` is seconds since the epoch; `author` is empty where it is not known.
+    """One revision. `at` is seconds since the epoch; `author` is empty if it is not known.
 
     `files` are texts by the names of `places.py`.
     """
@@ -67,7 +67,7 @@ class History:
 
     @property
     def last(self) -> int:
-        """The number of the newest revision, 0 where there is none."""
+        """The number of the newest revision, 0 if there is none."""
         return max(self._revisions, default=0)
 
     def revisions(self) -> list[Revision]:
@@ -75,15 +75,17 @@ class History:
         return sorted(self._revisions.values(), key=lambda revision: -revision.number)
 
     def get(self, number: int) -> Revision | None:
-        """A revision, None where it is not kept."""
+        """A revision, None if it is not kept."""
         return self._revisions.get(number)
 
     def record(self, revision: Revision) -> None:
-        """Keeps a revision, and forgets the oldest beyond the limit."""
-        self._revisions[revision.number] = revision
-        surplus = sorted(self._revisions)[: -self._limit]
+        """Keeps a revision, and forgets the oldest beyond the limit. Waits for the disk; others may read meanwhile."""
+        revisions = {**self._revisions, revision.number: revision}
+        surplus = sorted(revisions)[: -self._limit]
         for number in surplus:
-            del self._revisions[number]
+            del revisions[number]
+        # Replaced as a whole: it may be read by another thread at this moment.
+        self._revisions = revisions
         if self._folder is None:
             return
         try:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.load import load_gateway
-from gateway.config.surroundings import make_surroundings
-from gateway.rules.surroundings import Place, Surroundings
+from gateway.config.matching import make_environment
+from gateway.rules.environment import MatchEnvironment, Place
 from gateway.rulesources.files import LoadedRules, load_rules
 from gateway.ruletools.lint import Finding, Knowledge, lint
 from gateway.settings import GatewaySettings, known_instances
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedFinding:
     """A finding and where it is."""
 
     finding: Finding
@@ -25,19 +25,19 @@ class Placed:
     column: int
 
 
-def lint_files(paths: Sequence[Path], config: Path | None, entry: str) -> list[Placed]:
+def lint_files(paths: Sequence[Path], config: Path | None, entry: str) -> list[PlacedFinding]:
     """Every finding of files and directories, or of a configuration's own rules, by place. Raises ConfigError."""
     known = Knowledge()
-    around = Surroundings(time.time, place=Place(entry))
+    environment = MatchEnvironment(time.time, place=Place(entry))
     loaded: LoadedRules | None = None
     if config is not None:
         gateway = load_gateway(config)
         known = _knowledge(gateway.settings)
-        around = make_surroundings(gateway.settings)
+        environment = make_environment(gateway.settings)
         loaded = gateway.lanes
     if paths or loaded is None:
         loaded = load_rules(list(paths) or [Path("rules")])
-    found = [_placed(finding, loaded) for finding in lint(loaded.rules, around, known)]
+    found = [_placed(finding, loaded) for finding in lint(loaded.rules, environment, known)]
     return sorted(found, key=lambda item: (item.file, item.line, item.column, item.finding.code))
 
 
@@ -54,11 +54,11 @@ def _knowledge(settings: GatewaySettings) -> Knowledge:
     )
 
 
-def _placed(finding: Finding, loaded: LoadedRules) -> Placed:
+def _placed(finding: Finding, loaded: LoadedRules) -> PlacedFinding:
     place = loaded.places.get(finding.group)
     if place is None:
         file = next(iter(loaded.texts), Path("rules"))
-        return Placed(finding, str(file), 1, 1)
+        return PlacedFinding(finding, str(file), 1, 1)
     group = next(group for group in loaded.rules.groups if group.name == finding.group)
     number = next((index for index, lane in enumerate(group.lanes) if lane.name == finding.lane), None)
-    return Placed(finding, *place.of_lane(number, finding.key))
+    return PlacedFinding(finding, *place.of_lane(number, finding.key))

@@ -16,12 +16,12 @@ from gateway.http.content import read_content
 from gateway.http.head_reader import build_request
 from gateway.rules.compile import compile_rules
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.explain import LaneEvidence, explain
 from gateway.rules.fields import Clock
 from gateway.rules.match import CompiledRules
 from gateway.rules.names import Model, Moment
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 from gateway.rulesources.files import yaml_files
 from gateway.validation import validate
 from gateway.yaml.reading import Location, load
@@ -42,21 +42,21 @@ class TestedRequest(Model):
     """A request of a test."""
 
     url: str
-    """The target, or a whole URL where the host matters."""
+    """The target, or a whole URL if the host matters."""
     method: str = "GET"
     """The method."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """The header fields, `Cookie` and `Baggage` among them."""
+    """The header fields, including `Cookie` and `Baggage`."""
     client_ip: Annotated[str, AfterValidator(_check_address)] = "127.0.0.1"
     """The client's address."""
     body: str = ""
-    """The body; its kind is the Content-Type of `headers`."""
+    """The request body; its type is the Content-Type in `headers`."""
     claims: dict[str, Any] = Field(default_factory=dict)
-    """What a sound token says: no token is needed."""
+    """The claims of a valid token; no token is needed."""
     at: Moment | None = None
-    """When it is matched; left out: now."""
+    """The time of matching. Default: now."""
     service: str = ""
-    """The service it goes to, for conditions on it."""
+    """The service that the request goes to, for conditions on it."""
     caller: str = ""
     """At a sidecar: the service that calls."""
     caller_tag: str = ""
@@ -67,11 +67,11 @@ class RuleTest(Model):
     """One test."""
 
     name: str
-    """What it is called when it fails."""
+    """Its name, which is shown if it fails."""
     request: TestedRequest
     """The request."""
     lane: str
-    """`GROUP/LANE` that takes it, or `none`."""
+    """The lane that takes the request, as `GROUP/LANE`, or `none`."""
 
 
 class RuleTestFile(Model):
@@ -82,7 +82,7 @@ class RuleTestFile(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedTest:
     """A test, and where it stands."""
 
     test: RuleTest
@@ -94,7 +94,7 @@ class Placed:
 class Outcome:
     """What came of a test: the lane that took the request, and what every lane said of it."""
 
-    placed: Placed
+    placed: PlacedTest
     lane: str
     evidence: tuple[LaneEvidence, ...]
 
@@ -104,13 +104,13 @@ class Outcome:
         return self.lane == self.placed.test.lane
 
 
-def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> list[Placed]:
+def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None) -> list[PlacedTest]:
     """The tests of files and directories, in order.
 
     Raises ConfigError with every problem: files without tests and requests that the gateway would refuse are such, too.
     """
     problems: list[Problem] = []
-    tests: list[Placed] = []
+    tests: list[PlacedTest] = []
     for source in sources:
         for file in yaml_files(source) if source.is_dir() else [source]:
             try:
@@ -126,21 +126,21 @@ def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None
                 except ProtocolError as error:
                     message = f"test '{test.name}': the gateway would refuse this request: {error}"
                     problems.append(document.problem((*location, "request"), message))
-                tests.append(Placed(test, str(file), document.place(location)[0]))
+                tests.append(PlacedTest(test, str(file), document.place(location)[0]))
     if problems:
         raise ConfigError(problems)
     return tests
 
 
-def run_tests(rules: RuleSet, tests: Sequence[Placed], around: Surroundings) -> list[Outcome]:
+def run_tests(rules: RuleSet, tests: Sequence[PlacedTest], environment: MatchEnvironment) -> list[Outcome]:
     """Asks the compiled rules what the gateway would do."""
     outcomes: list[Outcome] = []
-    compiled: dict[datetime | None, tuple[Surroundings, CompiledRules]] = {}
+    compiled: dict[datetime | None, tuple[MatchEnvironment, CompiledRules]] = {}
     for placed in tests:
         wanted = placed.test.request
         context = context_of(wanted)
         if wanted.at not in compiled:
-            there = around if wanted.at is None else replace(around, clock=_standing_at(wanted.at))
+            there = environment if wanted.at is None else replace(environment, clock=_standing_at(wanted.at))
             compiled[wanted.at] = there, compile_rules(rules, there)
         there, lanes = compiled[wanted.at]
         winner = lanes.match(context)

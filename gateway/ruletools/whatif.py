@@ -15,9 +15,9 @@ from gateway.http.head_reader import HeadReader, build_request
 from gateway.http.masking import Mask
 from gateway.rules.compile import compile_rules
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 from gateway.settings.plane import AccessLogSettings
 
 BASELINE = "baseline"
@@ -79,7 +79,7 @@ class Comparison:
 def compare(
     old: RuleSet,
     new: RuleSet,
-    around: Surroundings,
+    environment: MatchEnvironment,
     records: Iterable[Recorded | None],
     log: AccessLogSettings | None = None,
 ) -> Comparison:
@@ -88,8 +88,8 @@ def compare(
     The examples are shown to people, so they are masked as `log` has it, or would have it by default.
     """
     mask = Mask((log or AccessLogSettings()).mask)
-    clock = _Clock(around)
-    there = replace(around, clock=clock)
+    clock = _Clock(environment)
+    there = replace(environment, clock=clock)
     sides = compile_rules(old, there), compile_rules(new, there)
     found = Comparison()
     for record in records:
@@ -119,8 +119,8 @@ def _place(rules: CompiledRules, context: MatchContext) -> str:
 class _Clock:
     """The time of the record that is looked at."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._now = around.clock
+    def __init__(self, environment: MatchEnvironment) -> None:
+        self._now = environment.clock
         self.at: float | None = None
 
     def __call__(self) -> float:
@@ -164,20 +164,20 @@ def _recorded(data: Any) -> Recorded:
 
 
 def _text(value: Any) -> str:
-    """The value itself. Raises TypeError where it is no text."""
+    """The value itself. Raises TypeError if it is no text."""
     if not isinstance(value, str):
         raise TypeError
     return value
 
 
 def _address(text: str) -> str:
-    """The text itself. Raises ValueError where it is no address."""
+    """The text itself. Raises ValueError if it is no address."""
     ip_address(text)
     return text
 
 
 def require_records(comparison: Comparison, source: str) -> None:
-    """Raises ConfigError where nothing that was given is a request."""
+    """Raises ConfigError if nothing that was given is a request."""
     if not comparison.total:
         message = (
             'no line is a request: an access log in JSON is wanted, or {"method": "GET", "url": "/A/a?group=gray"}'

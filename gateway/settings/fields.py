@@ -1,4 +1,4 @@
-"""How values are written: addresses, durations, names. What a field accepts, and what it says where it does not."""
+"""How values are written: addresses, durations, names. What each field accepts, and its error for anything else."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pydantic import (
 
 from gateway.tags import is_tag
 from gateway.telemetry.linefile import STDOUT
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -54,15 +55,13 @@ _RESERVED_HEADERS = _FRAMING_HEADERS | frozenset(
         "x-forwarded-proto",
         "x-forwarded-host",
         "x-real-ip",
-        "x-request-id",
-        "b3",
-        "x-b3-traceid",
         "x-gray-hop",
         "x-gray-explain",
+        *(field.name.decode() for field in ID_FIELDS),
     }
 )
 MAX_DURATION = 7 * 86_400.0
-"""Seconds; a longer duration is a slip of the pen rather than a wish."""
+"""Seconds; a longer duration is more likely a typo than intended."""
 
 
 class Model(BaseModel):
@@ -111,7 +110,7 @@ def _parse_address(value: Any) -> Any:
 
 
 def _is_host(text: str) -> bool:
-    """Whether a text is an address where it is meant to be one: of digits and dots, or with colons. Names are looked up later."""
+    """Whether a text is a name, or a valid address if it looks like one: digits and dots, or colons. Names are resolved later."""
     if ":" in text or text.replace(".", "").isdigit():
         try:
             ip_address(text)
@@ -122,7 +121,7 @@ def _is_host(text: str) -> bool:
 
 def _check_target(address: Address) -> Address:
     if not address.port:
-        raise ValueError(f"nobody can be reached at port 0: 1 to 65535 is accepted; found '{address}'")
+        raise ValueError(f"port 0 cannot be connected to: 1 to 65535 is accepted; found '{address}'")
     return address
 
 
@@ -149,7 +148,7 @@ def _resolve_folder(path: Path, info: ValidationInfo) -> Path:
 
 
 def _check_credential(text: str) -> str:
-    # It is sent in a header. A line feed at its end, as of a file that it was read from, is the usual slip.
+    # It is sent in a header. The usual mistake is a line feed at its end, from the file that it was read from.
     if re.fullmatch(r"[!-~]*", text) is None:
         raise ValueError("a token is printable ASCII without spaces and line feeds")
     return text
@@ -164,7 +163,7 @@ def _check_nacos_name(text: str) -> str:
 def _check_namespace(text: str) -> str:
     if text:
         _check_nacos_name(text)
-    # Nacos itself shows it by this name, and some of its versions know it by none only.
+    # Nacos itself shows the public namespace by this name, but some versions accept only the empty one.
     return "" if text == "public" else text
 
 
@@ -234,7 +233,7 @@ def _check_logged(text: str) -> str:
 def _check_token_header(text: str) -> str:
     name = _header_name(text)
     if name in _FRAMING_HEADERS:
-        raise ValueError(f"header {name!r} says how a message is sent and cannot carry a token")
+        raise ValueError(f"header {name!r} controls how a message is sent and cannot carry a token")
     return name
 
 
@@ -294,7 +293,7 @@ def _check_advertised(text: str) -> str:
 
 
 def check_allowed_host(text: str) -> str:
-    """A name by which a listener may be called, in lower case. Raises ValueError for what is none."""
+    """A host name that a listener accepts, in lower case. Raises ValueError for anything else."""
     if _ALLOWED_HOST.fullmatch(text) is None:
         raise ValueError(f"a name, or `*.` and a name for all below it, without a port; found {text!r}")
     return text.lower()
@@ -306,8 +305,8 @@ def _check_path(text: str) -> str:
     # Paths of requests are compared in their normal form (RFC 3986 §6.2.2): a route in another one would match nothing.
     if _NOT_NORMAL.search(text) is not None:
         raise ValueError(
-            "a route's path is in the form in which paths are compared: no white space, backslash or dot segment, escapes "
-            f"in upper case (%2F), and none of letters, digits and -._~; found {text!r}"
+            "a route's path must be normalized: no white space, backslash or dot segment, escapes in upper case (%2F), and no "
+            f"escaped letters, digits or -._~; found {text!r}"
         )
     return text
 

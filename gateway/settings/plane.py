@@ -1,4 +1,4 @@
-"""What the data plane does with requests, wherever they go: waits, limits, retries, TLS, access log."""
+"""Settings of the data plane: timeouts, limits, retries, TLS, health, access log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.settings.fields import (
+    AddressField,
     BaggageKey,
     Duration,
     FileName,
@@ -22,33 +23,33 @@ from gateway.settings.fields import (
 
 
 class CarrierSettings(Model):
-    """Where requests carry their tag. The same on the entry and on every sidecar."""
+    """The carriers of the tag in requests. They must be the same on the entry gateway and on every sidecar."""
 
     header: HeaderName = "x-gray-tag"
     """The tag header."""
     baggage: BaggageKey = "x-gray-tag"
-    """The member of the W3C baggage header; case counts."""
+    """The member of the W3C baggage header; case-sensitive."""
 
 
 class TimeoutSettings(Model):
     """How long the data plane waits."""
 
     head: PositiveDuration = 10.0
-    """For a whole request head from its first byte; then 408. (nginx waits 60 s, HAProxy is advised 10.)"""
+    """For a whole request head, from its first byte; then 408. (nginx waits 60 s; HAProxy recommends 10.)"""
     body_idle: PositiveDuration = 60.0
-    """Between two pieces of a body, in either direction; then 408, or the answer is cut off."""
+    """Between two pieces of a body, in either direction; then 408, or the response is cut off."""
     body_grace: Duration = 10.0
-    """How long a request body may take before `limits.body_rate` is asked of it."""
+    """How long a request body may take before `limits.body_rate` applies to it."""
     connect: PositiveDuration = 2.0
     """For a connection to an instance; then another instance is tried."""
-    answer: PositiveDuration = 30.0
-    """For an answer's head after the request was sent; then 504."""
+    response: PositiveDuration = 30.0
+    """For the response head, after the request was sent; then 504."""
     keep_alive: PositiveDuration = 75.0
-    """That an idle client connection is kept."""
+    """How long an idle client connection is kept."""
     tunnel_idle: PositiveDuration = 3600.0
-    """That a tunnel (a WebSocket) is kept in which nobody says anything."""
+    """How long a tunnel (a WebSocket) without traffic is kept."""
     upstream_idle: PositiveDuration = 4.0
-    """That an idle connection to an instance is kept: less than the 5 s after which Node.js and uvicorn close."""
+    """How long an idle connection to an instance is kept: less than the 5 s after which Node.js and uvicorn close it."""
 
 
 class LimitSettings(Model):
@@ -59,25 +60,26 @@ class LimitSettings(Model):
     header_count: int = Field(default=100, ge=10, le=10000)
     """Fields of a head; more is 431."""
     target_bytes: int = Field(default=16384, ge=256, le=1048576)
-    """Bytes of a request target; more is 414. (RFC 9112 asks for 8,000 at least.)"""
+    """Bytes of a request target; more is 414. (RFC 9112 recommends at least 8,000.)"""
     pipelined_bytes: int = Field(default=65536, ge=1024)
-    """Bytes of following requests read while one is being answered; beyond it the client has to wait."""
+    """Bytes of following requests that are read while a request is in flight; beyond that, the client has to wait."""
     body_rate: int = Field(default=500, ge=0)
-    """Bytes a second of a request body, on average after `timeouts.body_grace`; slower is 408. 0: any."""
+    """Minimum bytes per second of a request body, on average, after `timeouts.body_grace`; slower is 408. 0: any rate."""
     connections: int = Field(default=10_000, ge=1)
-    """Client connections of a listener; beyond that 503, closed."""
+    """Client connections of a listener; beyond that 503, and the connection is closed."""
     connections_per_client: int = Field(default=2_000, ge=1)
-    """Connections from one address that is not trusted; beyond that 429, closed."""
+    """Connections from one address that is not trusted; beyond that 429, and the connection is closed."""
     in_flight: int = Field(default=4_096, ge=1)
-    """Requests under way on a listener; beyond that 503 at once."""
+    """Requests in flight on a listener; beyond that 503 at once."""
     inspected_bytes: int = Field(default=67_108_864, ge=1024)
-    """Bytes of request bodies kept for rules that look at them, of all requests of a listener; beyond that 503."""
+    """Bytes of request bodies buffered for rules, over all requests of a listener; beyond that 503."""
     tunnels: int = Field(default=5_000, ge=1)
-    """Tunnels (WebSockets) of a listener, requests for one included; beyond that 503."""
+    """Tunnels (WebSockets) of a listener, including requests for one; beyond that 503."""
     tunnels_per_client: int = Field(default=500, ge=1)
-    """Tunnels of one address that is not trusted; beyond that 429."""
+    """Tunnels from one address that is not trusted; beyond that 429."""
     upstream_connections: int = Field(default=256, ge=1)
-    """Connections to one instance, tunnels apart; beyond that requests wait for one, `timeouts.connect` at most, then 503."""
+    """Connections to one instance, not counting tunnels. Beyond that, requests wait for one for up to `timeouts.connect`, then
+    get 503."""
 
 
 class CertificateSettings(Model):
@@ -93,105 +95,113 @@ class ListenTLSSettings(Model):
     """TLS on the listener."""
 
     certificates: list[CertificateSettings] = Field(min_length=1)
-    """Chosen by the name that the client asks for (SNI) among the names they are for; the first one where none is."""
+    """The certificate is chosen by the name that the client asks for (SNI); if none matches, the first one is used."""
     minimum: Literal["1.2", "1.3"] = "1.2"
-    """The oldest version spoken."""
+    """The lowest TLS version."""
 
 
 class UpstreamTLSSettings(Model):
     """TLS to a service's instances."""
 
     ca: FileName | None = None
-    """The CAs trusted, in PEM, relative to this file; left out: the system's."""
+    """The CAs to trust, in PEM, relative to this file. Default: the system's."""
     server_name: Host | None = None
-    """The name asked for and verified; left out: each instance's host."""
+    """The name sent (SNI) and verified. Default: each instance's host."""
     verify: bool = True
-    """false: any certificate is taken. For tests only."""
+    """false: accept any certificate. For tests only."""
 
 
 class CheckSettings(Model):
-    """Instances are asked whether they are well: by each worker, and by each sidecar that calls the service."""
+    """Active health checks of instances, by each worker, and by each sidecar that calls the service."""
 
     path: str = Field(pattern=r"^/[!-\"$-~]*$")
-    """What is asked for, by GET; an answer below 400 is a good one."""
+    """The path to GET. A status below 400 passes."""
     interval: PositiveDuration = 5.0
-    """How often each instance is asked."""
+    """How often each instance is checked."""
     timeout: PositiveDuration = 1.0
-    """How long it has to answer."""
+    """How long the instance has to respond."""
     failures: int = Field(default=3, ge=1)
-    """How many failures in a row take it out."""
+    """How many failures in a row eject an instance."""
     passes: int = Field(default=2, ge=1)
-    """How many good answers in a row let it in again."""
+    """How many passes in a row bring it back."""
 
 
 class AppCheckSettings(Model):
-    """How a sidecar finds out whether its application takes requests. An instance whose application does not gets none."""
+    """How a sidecar checks that its application accepts requests. While it does not, the instance gets no traffic."""
 
     enabled: bool = True
-    """Whether it is asked at all. `false` for a service that only calls others, as a timer or a queue consumer does."""
+    """`false` for an application that only calls others, such as a timer or a queue consumer."""
     path: str | None = Field(default=None, pattern=r"^/[!-\"$-~]*$")
-    """What is asked for, by GET; an answer below 400 is a good one. Left out: a connection is enough."""
+    """The path to GET; a status below 400 passes. Default: a connection is enough."""
     interval: PositiveDuration = 0.5
-    """How often."""
+    """How often the application is checked."""
     timeout: PositiveDuration = 1.0
-    """How long it has to answer."""
+    """How long the application has to respond."""
     failures: int = Field(default=2, ge=1)
-    """How many failures in a row take it out; a connection that is refused does so at once."""
+    """How many failures in a row take the instance out; a refused connection does so at once."""
 
 
 class EjectionSettings(Model):
-    """When an instance that fails gets no traffic for a while. A request that it answers well ends the row."""
+    """When a failing instance gets no traffic for a while. A successful response ends the series of failures."""
 
     connect_failures: int = Field(default=3, ge=1)
-    """How many refused connections in a row eject it."""
+    """How many failed connections in a row eject an instance."""
     errors: int = Field(default=5, ge=1)
-    """How many answers in a row that are 5xx, late or broken eject it."""
+    """How many responses in a row that are 5xx, late or malformed eject it."""
     time: PositiveDuration = 10.0
-    """For how long at first; twice as long each time that it fails again soon."""
+    """How long the first ejection lasts; doubled each time the instance fails again soon."""
     longest: PositiveDuration = 300.0
-    """For how long at most."""
+    """How long an ejection lasts at most."""
     share: float = Field(default=0.5, ge=0, le=1)
-    """The largest share of a baseline that is out at a time, rounded down: a single instance is never ejected below 1. A lane
-    may be out whole, since the baseline is behind it. 0: nobody is ejected."""
+    """The largest share of a baseline that may be ejected at a time, rounded down: below 1, a single instance is never
+    ejected. A whole lane may be ejected, because it can fall back to the baseline. 0: no ejection."""
 
 
 class ServiceSettings(Model):
-    """What is special about a service."""
+    """Settings of one service."""
 
     tls: UpstreamTLSSettings | None = None
-    """Its instances speak TLS; left out: they do not."""
+    """Its instances use TLS. Default: they do not."""
     registry: RuleName | None = None
-    """The one of `registries` in which it is looked for; left out: all of them."""
+    """The one of `registries` that has the service. Default: all of them."""
     slow_start: Duration = 0.0
-    """For how long a new instance gets a growing share of its weight; 0: it gets all at once."""
+    """How long a new instance takes to reach its full weight; 0: full weight at once."""
     check: CheckSettings | None = None
-    """Instances are asked whether they are well; left out: they are not."""
+    """Active health checks of the instances. Default: none."""
     when_all_unhealthy: Literal["fall_back", "use_all"] = "fall_back"
-    """What happens where all instances of a tag are unhealthy: the baseline serves the tag's requests (and those of the
-    baseline get 503), or the unhealthy ones are used."""
+    """What to do if all instances of a tag are unhealthy. `fall_back`: the baseline serves the tag's requests, and baseline
+    requests get 503. `use_all`: use the unhealthy instances."""
 
 
 class RetrySettings(Model):
-    """When a request is tried again: never outside its lane's pool, and never where that could do it twice."""
+    """When a request is retried: never outside its lane's pool, and never if that could execute it twice."""
 
     attempts: int = Field(default=3, ge=1, le=10)
     """Instances tried for one request."""
     share: float = Field(default=0.2, ge=0, le=1)
-    """Retries in proportion to requests, at the most: the budget."""
+    """The retry budget: retries as a share of requests."""
     minimum: float = Field(default=10.0, ge=0)
-    """Retries a second that are allowed besides, for a quiet gateway."""
+    """Retries per second that are allowed on top, for a quiet gateway."""
 
 
 class AccessLogSettings(Model):
-    """A line for each request."""
+    """One line per request."""
 
     path: LogFileName = "stdout"
-    """The file, relative to this file; `stdout`: standard output. A renamed file is opened anew."""
+    """The file, relative to this file; `stdout`: standard output. The file is reopened after it has been renamed."""
     format: Literal["json", "combined"] = "json"
-    """One JSON object a line, or the combined format of Apache and nginx."""
+    """`json`: one object per line; `combined`: the format of Apache and nginx."""
     sample: float = Field(default=1.0, ge=0, le=1)
-    """The share of plain answers logged; answers of 500 and up, and those with a cause, always are."""
+    """The share of normal responses to log. Responses with status 500 or above, and requests with a cause, are always
+    logged."""
     headers: list[LoggedHeader] = Field(default_factory=lambda: ["user-agent"])
     """Request headers to log, in JSON."""
     mask: list[Parameter] = Field(default_factory=lambda: ["token", "access_token", "api_key", "password", "secret"])
-    """Query parameters whose values are replaced by `***`."""
+    """Parameters whose values are replaced by `***`."""
+
+
+class FacadeSettings(Model):
+    """Where a sidecar speaks for registries to its application."""
+
+    nacos: AddressField
+    """Nacos' address for the application (`server-addr`): HTTP there and gRPC 1000 ports above. Keep it on loopback."""

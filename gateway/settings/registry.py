@@ -1,4 +1,4 @@
-"""Where the instances of services are known: the settings of each kind of registry.
+"""The registries that know the instances of services: the settings of each kind.
 
 What the program does with a kind is its entry in `registry/kinds.py`.
 """
@@ -41,20 +41,20 @@ DEFAULT_TAG_KEYS: Final = (
     "lane",
     "tag",
 )
-"""Where tags are looked for unless told otherwise. `version` is not among them: most who have one mean a release."""
+"""The default keys that can hold a tag. `version` is not among them, because most teams use it for a release."""
 MAX_WATCHES: Final = 100
-"""Waiting queries to a Consul agent: it takes 200 connections from an address, and others may sit behind the same one."""
+"""Blocking queries to a Consul agent: it accepts 200 connections from one address, and other programs may share it."""
 
 
 class StaticInstance(Model):
     """One address of a service in a static registry."""
 
     address: TargetField
-    """Where it serves."""
+    """The address of the instance."""
     tag: Tag = BASE
-    """What it is marked with; left out: baseline."""
+    """The instance's tag. Default: baseline."""
     weight: Weight = 1.0
-    """Its share of the pool's traffic; 0: none."""
+    """Its share of the pool's traffic relative to the other instances; 0: none."""
     enabled: bool = True
     """false: no traffic."""
     metadata: dict[str, str] = Field(default_factory=dict)
@@ -62,18 +62,18 @@ class StaticInstance(Model):
 
 
 class AnyRegistrySettings(Model):
-    """What the settings of every registry say of themselves."""
+    """What the settings of all kinds of registries share."""
 
     kind: str
 
     @property
     def identity(self) -> str | None:
-        """What its lists depend on, as text: that of another registry differs. None if no copies of them are kept."""
+        """Everything that its lists depend on, as text; it differs between registries. None if no copies are kept."""
         return None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Passwords and tokens, the empty ones included."""
+        """Passwords and tokens, including empty ones."""
         return ()
 
     @property
@@ -83,11 +83,11 @@ class AnyRegistrySettings(Model):
 
     @property
     def authorities(self) -> str | None:
-        """The file of the authorities to trust; None: the system's."""
+        """The file of the CAs to trust; None: the system's."""
         return None
 
     def instances(self) -> dict[str, tuple[Instance, ...]] | None:
-        """Every instance, by service; None if the registry knows more than the configuration."""
+        """All instances by service, or None if the registry knows more than the configuration."""
         return None
 
 
@@ -110,26 +110,27 @@ class StaticRegistrySettings(AnyRegistrySettings):
 
 
 class EmbeddedRegistrySettings(AnyRegistrySettings):
-    """The registry that this program brings along, in the same process."""
+    """The program's own registry, in the same process."""
 
     kind: Literal["embedded"]
     listen: AddressField = Address(host="127.0.0.1", port=8848)
-    """Where sidecars and other Nacos clients reach it."""
+    """The address for sidecars and other Nacos clients."""
     warmup: Duration = 15.0
-    """How long lists answer 503 after a start while instances register again; not at a first start, where `data` tells."""
+    """How long instance lists return 503 after a start, while instances register again. With `data`, the very first start has
+    no warm-up."""
     data: FolderPath | None = None
-    """Directory that keeps published configs, relative to this file; left out: they are gone after a restart."""
+    """Directory that keeps published configs, relative to this file. Default: configs are lost at a restart."""
     users: FolderPath | None = None
-    """File of those who may use it (`gateway registry user`), relative to this file; left out: whoever reaches it."""
+    """File of the users (`gateway registry user`), relative to this file. Default: whoever reaches the registry may use it."""
     tls: CertificateSettings | None = None
-    """Others reach it over TLS, by HTTP and gRPC alike, with this certificate; left out: in the clear."""
+    """The certificate with which HTTP and gRPC are spoken over TLS. Default: no TLS."""
 
 
 class RemoteRegistrySettings(AnyRegistrySettings):
-    """What registries on other machines have in common."""
+    """What remote registries share."""
 
     tag_keys: list[TagKey] = Field(default_factory=lambda: list(DEFAULT_TAG_KEYS), min_length=1)
-    """Where an instance's metadata says its tag: the first key that is there decides."""
+    """The metadata keys that can hold an instance's tag. The first key that is present decides."""
 
     @property
     def identity(self) -> str:
@@ -143,29 +144,29 @@ class NacosRegistrySettings(RemoteRegistrySettings):
 
     kind: Literal["nacos"]
     address: TargetField | None = None
-    """The server's API port, 8848 as a rule."""
+    """The server's API port, usually 8848."""
     addresses: list[TargetField] = Field(default_factory=list)
-    """Instead of `address`: the servers of a cluster, the preferred one first."""
+    """The servers of a cluster, instead of `address`; the preferred one first."""
     namespace: NacosNamespace = ""
-    """The namespace's id; left out: the public one."""
+    """The namespace id. Default: the public namespace."""
     group: NacosName = "DEFAULT_GROUP"
     """The group of all services."""
     clusters: list[NacosName] = Field(default_factory=list)
-    """Clusters whose instances count; a sidecar registers in the first. Left out: all, and `DEFAULT`."""
+    """Use only instances of these clusters; a sidecar registers in the first. Default: all clusters, registering in `DEFAULT`."""
     username: str = ""
-    """The user to log in as; left out: nobody."""
+    """The user to log in as. Default: no login."""
     password: str = ""
     """The user's password. Take it from the environment."""
     token: Credential = ""
     """An access token instead of a user."""
     protocol: Literal["auto", "grpc", "http"] = "auto"
-    """`grpc`: the server, 1000 ports above, tells of changes; `http`: it is asked. `auto`: gRPC where that is answered."""
+    """`grpc`: the server, 1000 ports above, pushes changes; `http`: it is polled. `auto`: gRPC if the server speaks it."""
     scheme: Literal["http", "https"] = "http"
     """Whether the server speaks TLS, over HTTP and gRPC alike."""
     ca: FileName | None = None
-    """*https:* a PEM file of the authorities to trust, relative to this file; left out: the system's."""
+    """*https:* a PEM file of the authorities to trust, relative to this file. Default: the system's."""
     interval: PositiveDuration = 2.0
-    """*HTTP:* how often each service is asked for; up to a fifth sooner, so that gateways do not ask in step."""
+    """*HTTP:* how often each service is polled; up to a fifth sooner, so that gateways do not poll in step."""
 
     @model_validator(mode="after")
     def _has_addresses(self) -> NacosRegistrySettings:
@@ -203,26 +204,27 @@ class ConsulRegistrySettings(RemoteRegistrySettings):
 
     kind: Literal["consul"]
     address: TargetField = Address(host="127.0.0.1", port=8500)
-    """The agent's API. Sidecars need the one of their own machine."""
+    """The agent's API. A sidecar needs the agent on its own machine."""
     scheme: Literal["http", "https"] = "http"
-    """How the agent speaks."""
+    """The scheme of the agent's API."""
     ca: FileName | None = None
-    """*https:* a PEM file of the authorities to trust, relative to this file; left out: the system's."""
+    """*https:* a PEM file of the CAs to trust, relative to this file. Default: the system's."""
     token: Credential = ""
     """The ACL token. Take it from the environment."""
     datacenter: ConsulName = ""
-    """The datacenter to ask for; left out: the agent's."""
+    """The datacenter to query. Default: the agent's."""
     namespace: ConsulName = ""
-    """The namespace (Consul Enterprise); left out: the token's."""
+    """The namespace (Consul Enterprise). Default: the token's."""
     stale: bool = True
-    """Whether any server may answer, be there a leader or not."""
+    """Whether any server may respond, even without a leader."""
     warning: bool = True
-    """Whether instances with a warning get traffic."""
+    """Whether instances in the warning state get traffic."""
     watches: int = Field(default=MAX_WATCHES, ge=0, le=10_000)
-    """Services that are waited for by a query of their own, which takes a connection; changes of those beyond are seen a
-    little later. The agent's `limits.http_max_conns_per_client` (200) must have room for all of its clients."""
+    """How many services are watched by a blocking query of their own, which takes one connection each; changes to the other
+    services are seen a little later. The agent's `limits.http_max_conns_per_client` (200) must have room for all clients of
+    the agent."""
     bare_tags: list[Tag] = Field(default_factory=list)
-    """Words among a service's tags that are a tag by themselves, as `gray`."""
+    """Service tags that are a lane tag by themselves, such as `gray`."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -250,7 +252,7 @@ SidecarRegistrySettings = Annotated[
 
 
 def known_instances(registries: Iterable[RegistrySettings]) -> dict[str, tuple[Instance, ...]] | None:
-    """Every instance there is, by service; None if a registry knows more than the configuration."""
+    """All instances by service, or None if a registry knows more than the configuration."""
     known: dict[str, tuple[Instance, ...]] = {}
     for registry in registries:
         listed = registry.instances()
@@ -264,7 +266,16 @@ def known_instances(registries: Iterable[RegistrySettings]) -> dict[str, tuple[I
 def one_or_several(
     registry: RegistrySettings | None, registries: Mapping[str, RegistrySettings]
 ) -> dict[str, RegistrySettings]:
-    """The registries by name: one has its kind for a name. Raises ValueError if there is none, or both are given."""
+    """The registries by name; a single one is named after its kind. Raises ValueError if there is none, or both are given."""
     if (registry is None) == (not registries):
         raise ValueError("either `registry` or `registries` is needed")
     return dict(registries) if registry is None else {registry.kind: registry}
+
+
+def placed(
+    registry: RegistrySettings | None, registries: Mapping[str, RegistrySettings]
+) -> list[tuple[tuple[str | int, ...], RegistrySettings]]:
+    """The registries, each with where it stands in the file."""
+    if registry is not None:
+        return [(("registry",), registry)]
+    return [(("registries", name), item) for name, item in registries.items()]

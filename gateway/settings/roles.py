@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection
 from ipaddress import ip_address
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,7 @@ from gateway.settings.plane import (
     AppCheckSettings,
     CarrierSettings,
     EjectionSettings,
+    FacadeSettings,
     LimitSettings,
     ListenTLSSettings,
     RetrySettings,
@@ -41,12 +43,17 @@ from gateway.settings.registry import (
     EmbeddedRegistrySettings,
     NacosRegistrySettings,
     RegistrySettings,
+    RemoteRegistrySettings,
     SidecarRegistrySettings,
     one_or_several,
+    placed,
 )
 from gateway.settings.routes import RouteSettings
-from gateway.settings.sources import RulesSources
+from gateway.settings.sources import RemoteRules, RulesSources
 from gateway.tags import BASE
+
+if TYPE_CHECKING:
+    from gateway.yaml.reading import Location
 
 
 class DrainSettings(Model):
@@ -66,8 +73,18 @@ class SidecarDrainSettings(DrainSettings):
 
 
 class ServingSettings(Model):
-    """What serve and sidecar have in common."""
+    """What serve and sidecar have in common, and the questions that each answers in its own way.
 
+    It has more members than a class should have: it is the document that an operator writes, key by key.
+    """
+
+    is_entry: ClassVar[bool]
+    """Whether clients from outside come in here."""
+
+    admin: AddressField
+    """The admin API. Without `admin_token` it does not authenticate anyone, so keep it on loopback."""
+    admin_token: Secret | None = None
+    """The token that clients of the admin API must send, 16 to 256 characters. Health and metrics need none."""
     rules: RulesSources = Field(default_factory=list)
     """Lane rules: a directory (its *.yaml files by name), a file, a remote document, or a list of these; paths are
     relative to this file."""
@@ -94,6 +111,78 @@ class ServingSettings(Model):
     services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
     """What is special about services, by name; those left out are plain."""
 
+    # --- what differs between the roles
+
+    @property
+    @abstractmethod
+    def all_registries(self) -> dict[str, RegistrySettings]:
+        """The registries by name."""
+
+    @abstractmethod
+    def placed_registries(self) -> list[tuple[Location, RegistrySettings]]:
+        """The registries, each with where it stands in the file."""
+
+    @abstractmethod
+    def listeners(self) -> dict[Location, Address]:
+        """Where the program listens, by the settings that say so; where requests to forward come in is the first."""
+
+    @property
+    @abstractmethod
+    def place_name(self) -> str:
+        """What lane groups call this program in `entry`."""
+
+    @property
+    def served_routes(self) -> list[RouteSettings]:
+        """Which requests go to which service, if a table says so."""
+        return []
+
+    @property
+    def listener_tls(self) -> ListenTLSSettings | None:
+        """The TLS that clients speak; None: they do not."""
+        return None
+
+    @property
+    def token_settings(self) -> TokenSettings | None:
+        """The tokens that rules read; None: there are none."""
+        return None
+
+    @property
+    def cookie_settings(self) -> StickySettings | None:
+        """The cookie of sticky lanes; None: there is none."""
+        return None
+
+    @property
+    def debug_header(self) -> str:
+        """The header with which authorised people ask why; empty: there is none."""
+        return ""
+
+    # --- what follows for both
+
+    @property
+    def embedded_registry(self) -> EmbeddedRegistrySettings | None:
+        """The registry that runs in this process; None: there is none."""
+        found = [item for item in self.all_registries.values() if isinstance(item, EmbeddedRegistrySettings)]
+        return found[0] if found else None
+
+    @property
+    def remote_registries(self) -> dict[str, RemoteRegistrySettings]:
+        """The registries on other machines, by name."""
+        return {name: item for name, item in self.all_registries.items() if isinstance(item, RemoteRegistrySettings)}
+
+    @property
+    def remote_rules(self) -> list[RemoteRules]:
+        """The rules that are kept on servers."""
+        return [source for source in self.rules if isinstance(source, RemoteRules)]
+
+    def secrets(self) -> list[str]:
+        """Every secret, wherever it came from."""
+        found: list[str | None] = [self.admin_token]
+        for registry in self.all_registries.values():
+            found += registry.secrets
+        for source in self.remote_rules:
+            found += [source.password, source.token]
+        return [secret for secret in found if secret]
+
     @property
     def chosen_registries(self) -> dict[str, str]:
         """The registry of each service that is not looked for in all."""
@@ -110,6 +199,8 @@ class ServingSettings(Model):
 class GatewaySettings(ServingSettings):
     """`config/gateway.yaml`."""
 
+    is_entry: ClassVar[bool] = True
+
     name: RuleName = "gateway"
     """What rules call this gateway: lane groups name it in `entry`."""
     listen: AddressField = Address(host="0.0.0.0", port=8080)
@@ -117,9 +208,7 @@ class GatewaySettings(ServingSettings):
     tls: ListenTLSSettings | None = None
     """Clients speak TLS; left out: they do not."""
     admin: AddressField = Address(host="127.0.0.1", port=9900)
-    """The admin API. Without `admin_token` it asks nobody who they are, so keep it on loopback."""
-    admin_token: Secret | None = None
-    """What callers of the admin API must have: `Authorization: Bearer TOKEN`. Health and metrics are free to all."""
+    """The admin API. Without `admin_token` it does not authenticate anyone, so keep it on loopback."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that route: as many as there are cores to spare. With 1 one process does everything."""
     registry: RegistrySettings | None = None
@@ -146,8 +235,54 @@ class GatewaySettings(ServingSettings):
 
     @property
     def all_registries(self) -> dict[str, RegistrySettings]:
-        """The registries by name."""
+        """See ServingSettings."""
         return one_or_several(self.registry, self.registries)
+
+    def placed_registries(self) -> list[tuple[Location, RegistrySettings]]:
+        """See ServingSettings."""
+        return placed(self.registry, self.registries)
+
+    def listeners(self) -> dict[Location, Address]:
+        """See ServingSettings."""
+        found: dict[Location, Address] = {("listen",): self.listen, ("admin",): self.admin}
+        for place, item in self.placed_registries():
+            if isinstance(item, EmbeddedRegistrySettings):
+                found[*place, "listen"] = item.listen
+        return found
+
+    @property
+    def place_name(self) -> str:
+        """See ServingSettings."""
+        return self.name
+
+    @property
+    def served_routes(self) -> list[RouteSettings]:
+        """See ServingSettings."""
+        return self.routes
+
+    @property
+    def listener_tls(self) -> ListenTLSSettings | None:
+        """See ServingSettings."""
+        return self.tls
+
+    @property
+    def token_settings(self) -> TokenSettings | None:
+        """See ServingSettings."""
+        return self.jwt
+
+    @property
+    def cookie_settings(self) -> StickySettings | None:
+        """See ServingSettings."""
+        return self.sticky
+
+    @property
+    def debug_header(self) -> str:
+        """See ServingSettings."""
+        return "" if self.debug is None else self.debug.header
+
+    def secrets(self) -> list[str]:
+        """See ServingSettings."""
+        return super().secrets() + [part.secret for part in (self.sticky, self.debug) if part is not None]
 
     @model_validator(mode="after")
     def _has_registries(self) -> GatewaySettings:
@@ -167,15 +302,10 @@ class TraceMemorySettings(Model):
     """How long; the first half of it for certain."""
 
 
-class FacadeSettings(Model):
-    """Where a sidecar speaks for registries to its application."""
-
-    nacos: AddressField
-    """Nacos' address for the application (`server-addr`): HTTP there and gRPC 1000 ports above. Keep it on loopback."""
-
-
 class SidecarSettings(ServingSettings):
     """`config/sidecar.yaml`."""
+
+    is_entry: ClassVar[bool] = False
 
     service: ServiceName
     """The local service's name in the registry."""
@@ -187,7 +317,7 @@ class SidecarSettings(ServingSettings):
     """How it is found out whether the local service takes requests. The instance is registered for as long as it does."""
     inbound: AddressField
     """What is registered and what peers call."""
-    callers: Literal["any", "mesh"] = "any"
+    clients: Literal["any", "mesh"] = "any"
     """Who may call it: gateways and sidecars only (`mesh`), or also who is neither, as probes, people with curl and services
     without a sidecar. Others get 403."""
     outbound: AddressField
@@ -203,7 +333,7 @@ class SidecarSettings(ServingSettings):
     metadata: dict[str, str] = Field(default_factory=dict)
     """Registered beside the tag."""
     admin: AddressField = Address(host="127.0.0.1", port=9901)
-    """The admin API."""
+    """The admin API. Without `admin_token` it does not authenticate anyone, so keep it on loopback."""
     registry: SidecarRegistrySettings | None = None
     """Where this instance is registered and others are found; static: it is not registered."""
     registries: dict[RuleName, SidecarRegistrySettings] = Field(default_factory=dict)
@@ -215,8 +345,29 @@ class SidecarSettings(ServingSettings):
 
     @property
     def all_registries(self) -> dict[str, RegistrySettings]:
-        """The registries by name."""
+        """See ServingSettings."""
         return one_or_several(self.registry, dict(self.registries))
+
+    def placed_registries(self) -> list[tuple[Location, RegistrySettings]]:
+        """See ServingSettings."""
+        return placed(self.registry, dict(self.registries))
+
+    def listeners(self) -> dict[Location, Address]:
+        """See ServingSettings."""
+        found: dict[Location, Address] = {
+            ("inbound",): self.inbound,
+            ("outbound",): self.outbound,
+            ("admin",): self.admin,
+        }
+        found |= {("outbounds", name): address for name, address in self.outbounds.items()}
+        if self.facade is not None:
+            found["facade", "nacos"] = self.facade.nacos
+        return found
+
+    @property
+    def place_name(self) -> str:
+        """See ServingSettings."""
+        return self.service
 
     @model_validator(mode="after")
     def _has_registries(self) -> SidecarSettings:

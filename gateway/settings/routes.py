@@ -1,4 +1,4 @@
-"""Which requests go where."""
+"""Routes: which requests go to which service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.settings.fields import HeaderValue, Host, Model, ReplyHeader, Route
 
 
 class RespondSettings(Model):
-    """An answer without a service: a target for load tests, a health path, a notice."""
+    """A fixed response: a target for load tests, a health path, a notice."""
 
     status: int = Field(default=200, ge=200, le=599)
     """The status."""
@@ -17,31 +17,30 @@ class RespondSettings(Model):
     headers: dict[ReplyHeader, HeaderValue] = Field(
         default_factory=lambda: {"content-type": "text/plain; charset=utf-8"}
     )
-    """The header fields, but for the length."""
+    """The header fields, except the length."""
 
 
 class RouteSettings(Model):
-    """Requests under a path go to a service, or get an answer without one."""
+    """Requests with a path prefix go to a service, or get a fixed response."""
 
     path: RoutePath
-    """The prefix, at a segment boundary: /A takes /A and /A/x, not /AB. The longest one wins."""
+    """The path prefix, at a segment boundary: /A matches /A and /A/x, not /AB. The longest match wins."""
     host: Host | None = None
-    """Only for this host; it beats routes for any host."""
+    """Only for this host. A route with a host takes precedence over routes for any host."""
     service: ServiceName | None = None
     """The service's name in the registry."""
     strip_prefix: bool = False
-    """Whether the path is taken off before forwarding. The service is told by X-Forwarded-Prefix."""
+    """Whether the path prefix is removed before forwarding. The service gets it in X-Forwarded-Prefix."""
     restore_prefix: bool = True
-    """Whether answers get back what strip_prefix took off: in Location, Content-Location, Refresh and the paths of
-    cookies."""
+    """Whether responses get back what strip_prefix removed, in Location, Content-Location, Refresh and cookie paths."""
     inspect_body: int = Field(default=0, ge=0, le=1_048_576)
-    """Bytes of a body that rules may look at: the request waits for it. A longer body counts as none. 0: bodies are not
-    looked at."""
+    """How many bytes of a body rules may look at: the request waits for the body. A longer body counts as absent. 0: bodies
+    are not inspected."""
     respond: RespondSettings | None = None
-    """The answer itself, in place of a service."""
+    """A fixed response, instead of a service."""
 
     @model_validator(mode="after")
     def _one_target(self) -> RouteSettings:
         if (self.service is None) == (self.respond is None):
-            raise ValueError("a route has either a service or an answer (respond)")
+            raise ValueError("a route has either `service` or `respond`")
         return self

@@ -1,4 +1,4 @@
-"""Where lane rules are kept."""
+"""The sources of lane rules."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from gateway.settings.fields import (
 
 
 def nacos_url(address: str, namespace: str, group: str, data_id: str) -> str:
-    """What a Nacos config is called."""
+    """The URL that names a Nacos config."""
     return f"nacos://{address}/{namespace + '/' if namespace else ''}{group}/{data_id}"
 
 
 def consul_url(address: str, key: str) -> str:
-    """What a key of Consul's store is called, or a prefix."""
+    """The URL that names a Consul key or prefix."""
     return f"consul://{address}/{key}"
 
 
 class RemoteRules(Model):
-    """A document of lane rules in a Nacos server's configuration, or a key of Consul's key-value store."""
+    """A document of lane rules: a Nacos config, or a key in Consul's key-value store."""
 
     nacos: str | None = Field(default=None, min_length=1, max_length=256, pattern=r"^[0-9A-Za-z._:\-]+$")
     """The data id of a Nacos config."""
     consul: str | None = Field(default=None, min_length=1, max_length=512, pattern=r"^[^/?#\s][^?#\s]*$")
-    """A key of Consul. With a `/` at its end every key below it whose name ends with `.yaml` or `.yml`, like a directory."""
+    """A Consul key. If it ends with `/`: every key below it whose name ends with `.yaml` or `.yml`, like a directory."""
     address: TargetField
     """The server's API."""
     group: NacosName = "DEFAULT_GROUP"
-    """*nacos:* the config's group."""
+    """*nacos:* the group of the config."""
     namespace: NacosNamespace = ""
-    """*nacos:* the namespace's id; left out: the public one."""
+    """*nacos:* the namespace id. Default: the public namespace."""
     username: str = ""
-    """*nacos:* the user to log in as; left out: nobody."""
+    """*nacos:* the user to log in as. Default: no login."""
     password: str = ""
     """*nacos:* the user's password. Take it from the environment."""
     token: Credential = ""
-    """An access token of Nacos, the ACL token of Consul. Take it from the environment."""
+    """A Nacos access token, or a Consul ACL token. Take it from the environment."""
     interval: PositiveDuration = 2.0
-    """*nacos:* how often is asked."""
+    """*nacos:* how often the document is polled, plus or minus a fifth."""
 
     @model_validator(mode="after")
     def _is_one(self) -> RemoteRules:
@@ -61,12 +61,12 @@ class RemoteRules(Model):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is more than one document."""
+        """Whether it is several documents."""
         return self.consul is not None and self.consul.endswith("/")
 
     @property
     def name(self) -> str:
-        """What it is called in logs and problems: its place, as a URL."""
+        """Its name in logs and problems: its location, as a URL."""
         address = str(self.address)
         if self.nacos is None:
             return consul_url(address, self.consul or "")

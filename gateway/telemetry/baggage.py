@@ -25,7 +25,7 @@ def member(lines: list[bytes], name: bytes) -> str | None:
 
 
 def without_member(lines: list[bytes], name: bytes) -> bytes:
-    """All members of all lines but those called `name`, joined into one value; empty where none is left."""
+    """All members of all lines but those called `name`, joined into one value; empty if none is left."""
     kept: list[bytes] = []
     for line in lines:
         if name not in line:

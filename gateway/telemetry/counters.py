@@ -124,7 +124,7 @@ class Traffic:
         self.connections: int = 0
 
     def count_exchange(
-        self, service: str, tag: str, status: int, seconds: float, overhead: float, received: int, sent: int
+        self, service: str, tag: str, status: int, seconds: float, overhead: float, *, received: int, sent: int
     ) -> None:
         """Counts one finished exchange: how long it took, and this program's own share, negative if there is none.
 
@@ -185,11 +185,11 @@ class Traffic:
         self.retries_denied[service] = self.retries_denied.get(service, 0) + count
 
     def count_refused(self, code: str, count: int = 1) -> None:
-        """Counts one request that was answered with an error before it had a route."""
+        """Counts one request that was refused with an error before it had a route."""
         self.refused[code] = self.refused.get(code, 0) + count
 
     def count_reply(self, route: str, status: int, count: int = 1) -> None:
-        """Counts a request that its route answered without a service."""
+        """Counts a request that its route replied to without a service."""
         key = (route, status)
         if key not in self.replies and len(self.replies) >= MOST:
             key = (OTHER, _class_of(status))

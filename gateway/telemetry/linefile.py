@@ -35,7 +35,7 @@ class LineFile:
     """
 
     def __init__(self, path: str) -> None:
-        """Raises OSError where the file cannot be opened."""
+        """Raises OSError if the file cannot be opened."""
         self.dropped: int = 0
         self._path = path
         self._file = self._open()

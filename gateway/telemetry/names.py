@@ -18,7 +18,7 @@ LONGEST: Final = 255
 """Characters of a name that is counted by itself."""
 
 Pair = tuple[str, str]
-"""A service and a tag; the tag is empty where only the service counts."""
+"""A service and a tag; the tag is empty if only the service counts."""
 
 
 class Names:

@@ -11,6 +11,8 @@ https://devcenter.heroku.com/articles/http-request-id.
 from __future__ import annotations
 
 import re
+from binascii import hexlify
+from collections.abc import Callable
 from typing import Final
 
 # W3C Trace Context §3.2.2: version 00 ends after the flags, a later one may go on after a dash, ff is invalid. Neither id
@@ -63,7 +65,31 @@ def request_id_of(value: bytes) -> bytes:
     return value
 
 
+class IdField:
+    """A field, beside `traceparent`, by whose id a request can be remembered.
+
+    `read` gives the id of a value, empty if it identifies nothing. `space` keeps ids apart that look the same and are not: ids of
+    traces have none, as fields of several formats may name one trace.
+    """
+
+    __slots__ = ("name", "read", "space")
+
+    def __init__(self, name: bytes, read: Callable[[bytes], bytes], space: bytes = b"") -> None:
+        self.name = name
+        self.read = read
+        self.space = space
+
+
+ID_FIELDS: Final = (
+    IdField(b"b3", b3_trace_id_of),
+    IdField(b"x-b3-traceid", x_b3_trace_id_of),
+    IdField(b"x-request-id", request_id_of, b"request "),
+)
+"""The strongest first: the last one anybody may have made up. A new carrier of this sort is an entry here, and a row in
+`docs/forwarding.md`."""
+
+
 def new_traceparent_line(bits: int, sampled: bool) -> bytes:
     """A `traceparent` field line from 192 random bits: 128 for the trace id, 64 for the parent id."""
-    digits = bits.to_bytes(24, "big").hex()
-    return f"traceparent: 00-{digits[:32]}-{digits[32:]}-0{1 if sampled else 0}\r\n".encode("ascii")
+    digits = hexlify(bits.to_bytes(24, "big"))
+    return b"".join((b"traceparent: 00-", digits[:32], b"-", digits[32:], b"-01\r\n" if sampled else b"-00\r\n"))

@@ -1,4 +1,4 @@
-"""The listener's certificates: read, chosen by the name that a client asks for, and replaced while running."""
+"""The listener's certificates: read, chosen by the name that a client gives (SNI), and replaced while running."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from gateway.tls.contexts import CertificateError
 class Certificate:
     """A certificate chain with its key. `names` are the DNS names it is for, `expires` is in UTC.
 
-    `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError where the two cannot be read or do not belong
-    together.
+    `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError if the two cannot be read or do not belong together.
     """
 
     def __init__(self, cert: str, key: str, alpn: str = "http/1.1") -> None:
@@ -73,7 +72,7 @@ class ListenerTLS:
         self._certificates = tuple(certificates)
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
-        """The certificate for a name, the first one where none is or the client gave no name."""
+        """The certificate for a name, the first one if none is, or the client gave no name."""
         certificates = self._certificates
         chosen = certificates[0]
         if name is not None:

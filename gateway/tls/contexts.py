@@ -1,4 +1,4 @@
-"""TLS to upstreams: what is trusted, and which name is asked for."""
+"""TLS to upstreams: what is trusted, and which name is verified."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class CertificateError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTLS:
-    """How one service's instances are spoken to: `server_name` is asked for (SNI) and verified, empty for the host."""
+    """How one service's instances are spoken to: `server_name` is sent (SNI) and verified; empty: the host is."""
 
     context: ssl.SSLContext
     server_name: str
     fingerprint: tuple[bytes, str, bool]
-    """Equal where nothing that matters has changed."""
+    """Equal if nothing that matters has changed."""
 
     @staticmethod
     def load(ca: str | None, server_name: str, verify: bool) -> UpstreamTLS:
-        """Trusts the CA file, or the system's CAs where there is none. Raises CertificateError."""
+        """Trusts the CA file, or the system's CAs if there is none. Raises CertificateError."""
         content = b""
         try:
             if ca is not None:

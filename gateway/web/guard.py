@@ -1,11 +1,11 @@
 """Keeps web pages out: what a browser sends on behalf of a page is not what the person in front of it wants.
 
 A page of anybody may send a form, an image's GET or a `fetch` without CORS anywhere its browser can reach: loopback, the
-network of the office. It does not see the answer, and what was asked for is done all the same. Browsers say so:
+network of the office. It does not see the response, and what it requests is done all the same. Browsers say so:
 
 * `Origin` stands in every request of a page but plain GET and HEAD, `null` for one without an origin of its own (a sandboxed
   frame, a `data:` URL, a redirect): https://fetch.spec.whatwg.org/#append-a-request-origin-header. Programs send none.
-* `Sec-Fetch-Site` stands in all of them where the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
+* `Sec-Fetch-Site` stands in all of them if the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
   ports of this host are `same-site`, and no less strangers.
 * `Referer` is what old browsers had.
 
@@ -23,18 +23,18 @@ from gateway.web.names import OwnNames
 from gateway.web.problems import Rejected, shown
 
 SAFE = frozenset({"GET", "HEAD"})
-"""Methods that change nothing, here. OPTIONS asks on behalf of a page whether it may: it may not."""
+"""Methods that change nothing, here. OPTIONS is a page's preflight request: it may not."""
 
 
 def guard(names: OwnNames) -> Middleware:
-    """A middleware, the first of an application, that answers nobody but programs and pages of its own."""
+    """A middleware, the first of an application, that serves nobody but programs and pages of its own."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             check(request, names)
         except Rejected as rejected:
-            return rejected.answer()
+            return rejected.response()
         return await handler(request)
 
     return middleware
@@ -68,7 +68,7 @@ def _check_origin(request: web.Request, host: str) -> None:
         origins = [_origin_of(referer) for referer in request.headers.getall("Referer", [])]
     for origin in origins:
         if not host or origin.lower() not in (f"http://{host}", f"https://{host}"):
-            raise Rejected(403, "wrong_origin", f"web pages of {shown(origin)} are not answered here")
+            raise Rejected(403, "wrong_origin", f"web pages of {shown(origin)} are not served here")
 
 
 def _origin_of(referer: str) -> str:
@@ -90,4 +90,4 @@ def _check_fetch_metadata(request: web.Request) -> None:
         and request.headers.get("Sec-Fetch-Dest") == "document"
     ):
         return
-    raise Rejected(403, "wrong_origin", f"web pages elsewhere ({shown(', '.join(sites))}) are not answered here")
+    raise Rejected(403, "wrong_origin", f"web pages elsewhere ({shown(', '.join(sites))}) are not served here")

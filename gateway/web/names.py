@@ -1,11 +1,11 @@
 """The names by which a listener may be called.
 
-A page of `evil.example` whose DNS answers 127.0.0.1 the second time is of the same origin as whatever listens there, to its
+A page of `evil.example` whose DNS says 127.0.0.1 the second time is of the same origin as whatever listens there, to its
 browser (DNS rebinding). What it cannot do is to send another Host than its own. So a Host counts that no stranger can have:
 
 * an IP address, which nobody can rebind;
 * `localhost` and what is below it (RFC 6761 §6.3), the host that is listened on, and this machine's own name;
-* where others than this machine can connect, a name without a dot: containers call one another so (`registry:8848`), and
+* if others than this machine can connect, a name without a dot: containers call one another so (`registry:8848`), and
   no such name is sold;
 * what the operator allows, `*.example.com` for everything below a name.
 """

@@ -8,22 +8,22 @@ from typing import Any, Final
 from aiohttp import web
 
 MOST_SHOWN: Final = 100
-"""Letters of a text that are quoted in an answer."""
+"""Letters of a text that are quoted in a response."""
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> web.Response:
-    """An answer that says what went wrong, in ASCII; `more` are further members."""
+    """A response that says what went wrong, in ASCII; `more` are further members."""
     body = {"type": f"urn:gray-gateway:error:{code}", "status": status, "code": code, "detail": detail, **more}
     return web.Response(status=status, text=json.dumps(body) + "\n", content_type="application/problem+json")
 
 
 def shown(text: str) -> str:
-    """A text that somebody sent, quoted, and not all of it where it is long."""
+    """A text that somebody sent, quoted, and not all of it if it is long."""
     return repr(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…")
 
 
 class Rejected(Exception):
-    """A request that is not served: the status, code and detail of the answer."""
+    """A request that is not served: the status, code and detail of the response."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         self.status = status
@@ -31,6 +31,6 @@ class Rejected(Exception):
         self.detail = detail
         super().__init__(f"{status} {code}: {detail}")
 
-    def answer(self) -> web.Response:
-        """The answer."""
+    def response(self) -> web.Response:
+        """The response."""
         return problem(self.status, self.code, self.detail)

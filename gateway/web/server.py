@@ -17,7 +17,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-"""On every answer: no page elsewhere may show it, and no browser takes text that somebody else wrote for a page."""
+"""On every response: no page elsewhere may show it, and no browser takes text that somebody else wrote for a page."""
 
 
 class WebServer:
@@ -58,7 +58,7 @@ class WebServer:
 
 
 class _Request(web.Request):
-    """A request whose answers do not say with which versions of what they were made, those of aiohttp's own included."""
+    """A request whose responses do not say with which versions of what they were made, those of aiohttp's own included."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)

@@ -1,6 +1,6 @@
 """Where work is done that takes long: in one thread, one piece after the other.
 
-People who ask much wait for one another, and for nobody else; the event loop's own threads look up names for the data plane.
+Clients who send much wait for one another, and for nobody else; the event loop's own threads look up names for the data plane.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_WAITING: Final = 16
 def _uncollected(work: Callable[[], T]) -> T:
     """What `work` returns, with the garbage collector at rest: it stops every thread, again and again while much is made.
 
-    What is made here has no cycles, and goes with the answer.
+    What is made here has no cycles, and goes with the response.
     """
     gc.disable()
     try:
@@ -43,7 +43,7 @@ class Work:
         self._waiting = 0
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `work` returns, or raises. Raises Rejected where too much is waiting already."""
+        """What `work` returns, or raises. Raises Rejected if too much is waiting already."""
         if self._waiting >= MOST_WAITING:
             raise Rejected(503, "busy", f"{MOST_WAITING} requests that take long are waiting already")
         self._waiting += 1
@@ -53,7 +53,7 @@ class Work:
             self._waiting -= 1
 
     async def parse(self, parse: Callable[[bytes], T], content: bytes) -> T:
-        """What is made of a text, at once where it is short."""
+        """What is made of a text, at once if it is short."""
         return parse(content) if len(content) <= QUICK else await self.run(parse, content)
 
     async def json(self, content: bytes) -> Any:

@@ -260,7 +260,7 @@ def _owned(tree: Tree, location: Location, part: str | int | None = None) -> Tre
 
 
 def _moved_anchor(tree: Tree, node: Node, going: Sequence[Node]) -> list[Splice]:
-    """Has the first alias to a node, but for those that go, become its anchor; nothing where there is none."""
+    """Has the first alias to a node, but for those that go, become its anchor; nothing if there is none."""
     if node.anchor is None:
         return []
     alias = next((alias for alias in tree.aliases(node) if not any(alias is other for other in going)), None)

@@ -149,7 +149,7 @@ class _Formatter:
         self._new_line(column, "}" if node.kind == "map" else "]")
 
     def _one_line(self, node: Node) -> str | None:
-        """A value in one line; None where a comment is in it, or a text of several lines."""
+        """A value in one line; None if a comment is in it, or a text of several lines."""
         if self._has_comment(node.start, node.end):
             return None
         if node.kind in ("text", "alias"):
@@ -176,7 +176,7 @@ class _Formatter:
         return self._key(key) + (": " if key.end <= colon <= max(value.start, key.end) else "")
 
     def _colon(self, key: Node) -> int:
-        """Where the next colon behind a key stands; -1 where there is none."""
+        """Where the next colon behind a key stands; -1 if there is none."""
         index = bisect_left(self._starts, key.end)
         return self._starts[index] if index < len(self._starts) and self._text[self._starts[index]] == ":" else -1
 

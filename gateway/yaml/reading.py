@@ -85,14 +85,14 @@ class Document:
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
-    """Reads one file. Raises ConfigError where it cannot be read or is not one YAML document."""
+    """Reads one file. Raises ConfigError if it cannot be read or is not one YAML document."""
     return parse(read_text(path), str(path), environ)
 
 
 def read_text(path: Path, file: str = "") -> str:
     """What a file says; `file` names it in problems, where its path does not.
 
-    Raises ConfigError where it cannot be read, is not UTF-8 or is empty.
+    Raises ConfigError if it cannot be read, is not UTF-8 or is empty.
     """
     file = file or str(path)
     try:

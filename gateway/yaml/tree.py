@@ -51,7 +51,7 @@ class Node:
         return list(zip(self.members[::2], self.members[1::2], strict=True))
 
     def child(self, part: str | int) -> Node | None:
-        """The value of a key, or the item of a list; None where there is none."""
+        """The value of a key, or the item of a list; None if there is none."""
         if isinstance(part, int):
             return self.members[part]
         return next((value for key, value in self.pairs() if key.value == part), None)

@@ -101,7 +101,7 @@ def _checked(data: Any, has_variables: bool, depth: int) -> Any:
 
 
 def _sound(text: str) -> str:
-    """The text itself. Raises ValueError where it cannot be written in UTF-8."""
+    """The text itself. Raises ValueError if it cannot be written in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

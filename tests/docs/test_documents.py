@@ -27,18 +27,36 @@ IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CERTIFICATES = re.compile(r"cert: (\S+), key: (\S+)\}")
 _SEGMENTS = re.compile(r"file: ([^\s,}]+\.txt)")
-_LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
+_TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_MODULE = re.compile(r"`(?:gateway/)?([\w/]+\.py)`")
 
 
 def blocks(path: Path, language: str) -> list[str]:
     return [text for found, text in _FENCE.findall(path.read_text()) if found == language]
 
 
+def anchors(path: Path) -> set[str]:
+    """The fragments that GitHub makes of a document's titles."""
+    titles = _TITLE.findall(_FENCE.sub("", path.read_text()))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 def test_links_lead_somewhere(document: Path) -> None:
-    for target in _LINK.findall(document.read_text()):
-        if "://" not in target:
-            assert (document.parent / target).exists(), target
+    for target, fragment in _LINK.findall(document.read_text()):
+        if "://" in target:
+            continue
+        path = document.parent / target if target else document
+        assert path.exists(), target
+        assert not fragment or fragment in anchors(path), f"{target}#{fragment}"
+
+
+def test_the_modules_that_the_architecture_names_exist() -> None:
+    known = {str(path.relative_to(ROOT)) for path in (ROOT / "gateway").rglob("*.py")}
+    known |= {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")}
+    named = _MODULE.findall((ROOT / "docs" / "architecture.md").read_text())
+    assert [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in known)] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
@@ -140,7 +158,9 @@ def test_every_command_is_in_both_readmes() -> None:
 def test_the_metrics_document_is_the_table_of_metrics() -> None:
     """Name, labels and meaning of each, in the same order; those of the processes come last."""
     processes = {metric.name for metric in process_metrics({"main": os.getpid()})}
-    text = (ROOT / "docs" / "metrics.md").read_text().partition("\n## ")[0]
+    text = (
+        (ROOT / "docs" / "metrics.md").read_text().partition("\n## Metrics and their labels\n")[2].partition("\n## ")[0]
+    )
     rows = re.findall(r"^\| `(\w+)` \| ([\w, ]*?) ?\| (.*) \|$", text, re.MULTILINE)
     plain = [
         (
@@ -204,11 +224,19 @@ def test_every_field_that_only_proxies_may_send_is_documented() -> None:
 
 
 def test_every_endpoint_is_documented() -> None:
-    source = (ROOT / "gateway" / "admin" / "server.py").read_text()
+    from gateway.admin.table import ENDPOINTS
+
     text = (ROOT / "docs" / "admin-api.md").read_text()
-    endpoints = re.findall(r'web\.(get|post)\("([^"]+)"', source)
-    assert endpoints
-    assert [path for method, path in endpoints if f"`{method.upper()} {path}`" not in text] == []
+    documented = set(re.findall(r"^\| `([A-Z]+) (/[^`]*)` \| (yes|no) \|", text, re.MULTILINE))
+    placeholder = re.compile(r"\{(\w+)(?::[^/]*)?\}")
+    assert documented == {
+        (
+            endpoint.method,
+            placeholder.sub(lambda match: match[1].upper(), endpoint.path),
+            "no" if endpoint.is_free else "yes",
+        )
+        for endpoint in ENDPOINTS
+    }
 
 
 def test_the_registrys_documented_calls_exist() -> None:

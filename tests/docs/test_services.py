@@ -76,7 +76,7 @@ def test_a_service_tells_when_it_is_ready_and_can_keep_state_and_logs(unit: Path
 
 def test_all_services_are_shut_in_alike() -> None:
     def walls(unit: Path) -> list[str]:
-        lines = unit.read_text().partition("# What it does not need.\n")[2].partition("\n\n")[0].splitlines()
+        lines = unit.read_text().partition("# Hardening.\n")[2].partition("\n\n")[0].splitlines()
         return [line for line in lines if not line.startswith("#") and "Capabilit" not in line]
 
     first, *others = (walls(unit) for unit in SERVICES)

@@ -13,7 +13,7 @@ import pytest
 from gateway import daemons
 from gateway.control import workers
 from gateway.control.channel import Channel as WorkerChannel
-from gateway.control.workers import Worker, Workers
+from gateway.control.workers import WorkerProcess, Workers
 from gateway.daemons import failures
 from gateway.errors import StartError
 from gateway.health.checks import Checks
@@ -74,7 +74,7 @@ async def test_asking_workers_for_their_statistics(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(supervisor, "refresh", refresh)
     await supervisor.start()
     await until(lambda: fail.calls > 2)
-    assert failures == {"asking workers for their statistics": 1}
+    assert failures == {"collecting the statistics of workers": 1}
     await supervisor.close()
 
 
@@ -110,7 +110,7 @@ async def test_a_worker_that_leaves_is_followed_though_its_successor_cannot_be_s
 
     monkeypatch.setattr(supervisor, "_spawn", spawned)
     monkeypatch.setattr(workers, "HASTY", 0.0)
-    worker = Worker(0, cast("asyncio.subprocess.Process", Process()), cast("WorkerChannel", Channel()))
+    worker = WorkerProcess(0, cast("asyncio.subprocess.Process", Process()), cast("WorkerChannel", Channel()))
     supervisor._keep("listening to a worker", partial(supervisor._listen_to, worker))
     await until(lambda: spawn.calls == 2)
     assert (gone.calls, failures) == (1, {"listening to a worker": 1})

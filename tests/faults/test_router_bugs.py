@@ -20,7 +20,7 @@ STICKY = {
 
 
 class BrokenSeal:
-    """A seal with a bug."""
+    """A signer with a bug."""
 
     name = "lane"
 
@@ -40,7 +40,7 @@ async def test_a_router_that_raises_is_an_answer_of_our_own(
     proxy: Proxy, origin: Origin, caplog: pytest.LogCaptureFixture
 ) -> None:
     live = proxy.router.snapshot
-    rules = compiled([STICKY], seal=BrokenSeal())
+    rules = compiled([STICKY], signer=BrokenSeal())
     proxy.router.snapshot = Snapshot(2, rules, live.routes, live.services)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
@@ -60,7 +60,7 @@ async def test_a_router_that_raises_is_an_answer_of_our_own(
 
 async def test_a_body_that_is_on_its_way_meets_the_same_answer(proxy: Proxy, origin: Origin) -> None:
     live = proxy.router.snapshot
-    proxy.router.snapshot = Snapshot(2, compiled([STICKY], seal=BrokenSeal()), live.routes, live.services)
+    proxy.router.snapshot = Snapshot(2, compiled([STICKY], signer=BrokenSeal()), live.routes, live.services)
     client = await proxy.connect()
     await client.send(b"POST /A/broken HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345")
     assert (await client.answer()).status == 500

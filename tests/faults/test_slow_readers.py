@@ -10,7 +10,7 @@ from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 
 PIECE = 100_000
-IDLE = 1.0
+IDLE = 0.5
 """Seconds. The kernel says that it takes more when a third of its buffer is free: megabytes, for which this client needs
 longer."""
 
@@ -31,5 +31,5 @@ async def test_a_slow_but_steady_reader_is_not_cut_off(proxy: Proxy, origin: Ori
     await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n")
     for _ in range(50):
         await client.reader.readexactly(PIECE)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(IDLE / 10)
     assert proxy.traffic.in_flight == 1

@@ -33,9 +33,9 @@ async def ask(proxy: Proxy, head: bytes = GET) -> Client:
 async def assert_bad_gateway(proxy: Proxy, origin: Origin, client: Client) -> None:
     """502, counted; both connections close."""
     answer = await client.answer()
-    assert (answer.status, b'"code": "bad_answer"' in answer.body) == (502, True)
+    assert (answer.status, b'"code": "bad_response"' in answer.body) == (502, True)
     assert answer.header("connection") == "close"
-    assert proxy.traffic.upstream_errors == {("a", "base", "bad_answer"): 1}
+    assert proxy.traffic.upstream_errors == {("a", "base", "bad_response"): 1}
     await until(lambda: origin.lost == 1, "the upstream connection to close")
     await ended(client)
     assert origin.connections == 1
@@ -250,5 +250,5 @@ async def test_a_bad_chunk_behind_the_head_cuts_the_answer(proxy: Proxy, origin:
     assert await client.reader.readuntil(b"\r\n\r\n") == CHUNKED
     passed_on.set()
     assert not (await client.rest()).endswith(b"0\r\n\r\n")
-    assert proxy.traffic.upstream_errors == {("a", "base", "bad_answer"): 1}
+    assert proxy.traffic.upstream_errors == {("a", "base", "bad_response"): 1}
     await until(lambda: origin.lost == 1, "the upstream connection to close")

@@ -172,7 +172,7 @@ async def test_a_hanging_upstream_is_504(hasty: Proxy, origin: Origin, begun: by
     if begun == HINTS:
         assert (await client.answer()).status == 103
     answer = await client.answer()
-    assert (answer.status, b'"code": "answer_timeout"' in answer.body) == (504, True)
+    assert (answer.status, b'"code": "response_timeout"' in answer.body) == (504, True)
     await until(lambda: origin.lost == 1, "the upstream connection to close")
     origin.script = None
     assert await client.is_open()

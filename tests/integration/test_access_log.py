@@ -123,7 +123,7 @@ async def test_what_went_wrong_is_said(logged: Proxy, origin: Origin, log: Log) 
     assert [(entry["status"], entry["cause"], entry.get("upstream_status")) for entry in entries] == [
         (404, "no_route", None),
         (400, "bad_host", None),
-        (504, "answer_timeout", None),
+        (504, "response_timeout", None),
         (499, "client_gone", None),
         (200, "truncated", 200),
     ]

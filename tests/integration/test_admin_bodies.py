@@ -16,10 +16,9 @@ from aiohttp import ClientSession
 
 from gateway.admin.rules import MAX_DRAFT, RulesApi
 from gateway.admin.server import AdminServer
-from gateway.admin.views import Sources
-from gateway.http.head_reader import HeadReader
 from gateway.web.bodies import parse_json
 from gateway.web.work import MOST_WAITING, QUICK
+from tests.support.admin import ShownRole
 from tests.support.gateway import Gateway
 from tests.support.origin import Origin
 from tests.support.strangers import ask
@@ -148,19 +147,18 @@ async def test_an_authors_name_is_printable_in_the_history(gateway: Gateway) -> 
     assert (gateway.folder / "state" / "history" / "000000002.json").exists()
 
 
-class Slow:
+class Slow(ShownRole):
     """An admin API in this process whose work waits to be let on."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.effects = MagicMock()
-        self.effects.explain.side_effect = self._explain
         self.going = threading.Event()
         self.threads: list[str] = []
-        rules = RulesApi(self.effects.editor, self.effects.history, self.effects.draft)
-        sources = Sources(MagicMock(return_value=[]), dict, list, list, bytes, rules=rules, reader=HeadReader("x-gray-tag"), explain=self.effects.explain)  # fmt: skip
-        self.server = AdminServer("127.0.0.1", 0, sources)
+        rules = RulesApi(self.effects.editor, self.effects.history, self.effects.what_if)
+        self.server = AdminServer("127.0.0.1", 0, self, explainer=self, rules=rules)
 
-    def _explain(self, *_: object) -> dict[str, object]:
+    def explain(self, *_: object) -> dict[str, object]:
         self.threads.append(threading.current_thread().name)
         self.going.wait(20)
         return {}

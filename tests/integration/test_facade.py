@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,12 @@ class Behind:
     async def start(self) -> Behind:
         path = self.folder / f"sidecar-{self.inbound}.yaml"
         path.write_text(json.dumps(self.config))
-        self.sockets, self.sidecar = Sockets(), Sidecar(path)
-        await self.sidecar.start(self.sockets)
+        self.parts = AsyncExitStack()
+        await Sidecar(path).start(self.parts, Sockets())
         return self
 
     async def stop(self) -> None:
-        await self.sidecar.stop()
-        self.sockets.close()
+        await self.parts.aclose()
 
     @property
     def address(self) -> str:

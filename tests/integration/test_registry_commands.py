@@ -39,10 +39,10 @@ async def test_status_and_list_for_people_and_programs(gateway: Gateway, origin:
 async def test_what_is_not_there_is_said_so(gateway: Gateway) -> None:
     code, _, errors = await run("registry", "list", "nobody", "--server", f"127.0.0.1:{gateway.admin}")
     assert code == 1
-    assert "knows no service 'nobody'" in errors
+    assert "does not know service 'nobody'" in errors
     code, _, errors = await run("registry", "watch", "--server", "127.0.0.1:1")
     assert code == 1
-    assert "cannot ask 127.0.0.1:1" in errors
+    assert "cannot query 127.0.0.1:1" in errors
 
 
 async def test_watch_prints_what_is_known_and_then_what_changes(

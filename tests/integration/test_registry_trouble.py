@@ -152,7 +152,7 @@ async def test_a_gateway_without_registry_and_copy_says_why_and_may_be_ready_all
     async with asyncio.timeout(10):
         while "unreachable" not in text:
             text = await scene.gateway.wait_ok(scene.gateway.admin, status=503)
-    assert "service a: the registry has not answered yet (unreachable: cannot reach" in text
+    assert "service a: the registry has not responded yet (unreachable: cannot reach" in text
     async with ClientSession() as session, session.get(f"http://127.0.0.1:{scene.gateway.port}/A/x") as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "1")
         assert (await response.json())["code"] == "no_instances"
@@ -243,10 +243,10 @@ async def test_a_sidecar_says_what_is_known_of_its_registration(scene: Scene, or
         shown.folder.mkdir()
         await shown.start("registry", "status", "--server", f"127.0.0.1:{admin}")
         assert await shown.wait() == 0
-        assert "unknown, heard" in shown.log.read_text()
+        assert "unknown, reported" in shown.log.read_text()
 
         await scene.start_registry()
         assert (await status("registered"))[:2] == (True, ["nacos"])
-        assert sidecar.log.read_text().count("the registry answers again for b 127.0.0.1:") == 2
+        assert sidecar.log.read_text().count("the registry responds again for b 127.0.0.1:") == 2
     finally:
         await sidecar.close()

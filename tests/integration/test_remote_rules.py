@@ -163,7 +163,7 @@ async def test_a_gateway_without_server_and_copy_is_not_ready_and_serves_the_bas
     while "starting" in text:
         await asyncio.sleep(0.02)
         text = await gateway.wait_ok(gateway.admin, status=503)
-    assert f"rules of nacos://{address}/DEFAULT_GROUP/gray.yaml: the server has not answered yet" in text
+    assert f"rules of nacos://{address}/DEFAULT_GROUP/gray.yaml: the server has not responded yet" in text
     assert await pool(gateway) == "base"
     await gateway.close()
 

@@ -207,7 +207,7 @@ async def test_history_tells_who_and_why_and_rolls_back(admin: Admin) -> None:
     assert await pool(admin, "gray") == "base"
     done = CliRunner().invoke(main, ["rules", "rollback", "2", "--server", server, "--author", "bob"])
     assert done.exit_code == 0, done.output
-    assert "revision 5 has the rules of revision 2" in done.stderr
+    assert "revision 5 now has the rules of revision 2" in done.stderr
     assert admin.file == RULES
     assert not (admin.gateway.folder / "rules" / "more.yaml").exists()
     assert (await pool(admin, "gray"), await pool(admin, "red")) == ("gray", "base")

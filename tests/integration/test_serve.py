@@ -244,7 +244,7 @@ async def test_an_unreachable_registry_is_asked_again_and_readyz_says_why(tmp_pa
     try:
         await gateway.start("serve", "-c", "gateway.yaml")
         reason = await gateway.wait_ok(gateway.admin, "/readyz", 503)
-        assert "service a: the registry has not answered yet" in reason
+        assert "service a: the registry has not responded yet" in reason
         assert "no_instances" in await gateway.ask("/A/x")
         await server.start("registry", "serve", "--listen", f"127.0.0.1:{registry}", "--warmup", "0")
         await gateway.wait_ok(gateway.admin, "/readyz", 200)
@@ -296,4 +296,4 @@ async def test_explain_from_the_command_line(gateway: Gateway) -> None:
     assert json.loads(text)["decision"]["pool"] == "base"
     assert json.loads(text)["lanes"][0]["conditions"][0]["value"] is None
     assert (refused, "dot segments" in why) == (1, True)
-    assert (nobody, "cannot ask 127.0.0.1:1" in message) == (1, True)
+    assert (nobody, "cannot query 127.0.0.1:1" in message) == (1, True)

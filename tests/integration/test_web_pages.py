@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import AsyncMock, MagicMock
 from urllib.parse import urlencode
 
 import pytest
@@ -14,9 +14,9 @@ from aiohttp import web
 
 from gateway.admin.rules import RulesApi
 from gateway.admin.server import AdminServer
-from gateway.admin.views import Sources
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import ServiceKey
+from tests.support.admin import observed
 from tests.support.strangers import Attack, ask, attacks, routes
 
 
@@ -32,12 +32,17 @@ class Listener:
 @pytest.fixture(params=["entry", "sidecar", "token"])
 async def admin(request: pytest.FixtureRequest) -> AsyncIterator[Listener]:
     effects = MagicMock()
-    rules = RulesApi(effects.editor, effects.history, effects.draft) if request.param != "sidecar" else None
-    sources = Sources(
-        effects.not_ready, effects.status, effects.services, effects.lanes, effects.metrics,
-        rules=rules, explain=effects.explain, token="sixteen-letters!" if request.param == "token" else "",
-    )  # fmt: skip
-    server = AdminServer("127.0.0.1", 0, sources)
+    effects.view.refresh = AsyncMock()
+    effects.view.observed.return_value = observed()
+    has_rules, has_token = request.param != "sidecar", request.param == "token"
+    server = AdminServer(
+        "127.0.0.1",
+        0,
+        effects.view,
+        explainer=effects.explainer if has_rules else None,
+        rules=RulesApi(effects.editor, effects.history, effects.what_if) if has_rules else None,
+        token="sixteen-letters!" if has_token else "",
+    )
     await server.start()
     yield Listener(server.app, server.port, effects)
     await server.close()
@@ -165,8 +170,9 @@ async def test_a_get_of_the_admin_api_changes_nothing(admin: Listener) -> None:
             await ask(admin.port, method, path, (TOKEN,))
     names = {name for name, _, _ in admin.effects.mock_calls}
     looking = {
-        "not_ready", "status", "services", "lanes", "metrics", "editor.view", "editor.views", "history.revisions", "history.get"
-    }  # fmt: skip
+        *(f"view.{name}" for name in ("not_ready", "status", "services", "lanes", "refresh", "observed")),
+        *("editor.view", "editor.views", "history.revisions", "history.get"),
+    }
     assert {name for name in names if "()" not in name and "__" not in name} <= looking
 
 

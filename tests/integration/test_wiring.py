@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from gateway.app.build import Build
 from gateway.app.parts import make_context
-from gateway.app.plane import EntryBuild, EntryPlane
+from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
 from gateway.proxy.origin import Origins
 from gateway.proxy.server import bind
@@ -40,7 +41,7 @@ async def plane(origin: Origin, **parts: Any) -> AsyncIterator[tuple[EntryPlane,
     """A data plane with these settings in front of `origin`, and its port."""
     given = settings(**parts)
     running = EntryPlane(given)
-    running.configure(1, EntryBuild.of(given, RuleSet()))
+    running.configure(1, Build.of(given, RuleSet()))
     running.service_changed("a", (Instance("127.0.0.1", origin.ports["base"]),))
     sock = bind("127.0.0.1", 0)
     await running.listen([sock])
@@ -100,8 +101,9 @@ async def test_every_number_reaches_the_listener_by_its_name() -> None:
     assert retries.keys() == RetrySettings.model_fields.keys()
     given = settings(timeouts={name: f"{value:g}s" for name, value in timeouts.items()}, limits=limits, retries=retries)
     router = EntryRouter(Snapshot(0, CompiledRules.empty(), RouteTable(()), {}), Carriers(), random.Random(1))
-    context = make_context(given, router, Origins(), Traffic(), "entry")
+    context = make_context(given, "entry", router=router, origins=Origins(), traffic=Traffic())
     del limits["upstream_connections"]  # of each instance, not of the listener
+
     assert {name: getattr(context.timeouts, name) for name in timeouts} == timeouts
     assert {name: getattr(context.limits, name) for name in limits} == limits
     assert {name: getattr(context.budget, name) for name in retries} == retries

@@ -234,7 +234,6 @@ async def test_told_to_end_while_it_waits_to_start_a_worker_it_ends(tmp_path: Pa
 
 async def test_one_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its share of the clients would wait for ever."""
-    monkeypatch.setattr("gateway.control.workers.SILENCE", 0.5)
     monkeypatch.setattr("gateway.control.workers.POLL", 0.05)
     sockets = [[bind("127.0.0.1", 0)]]
     pool = Workers("tests.support.mute_worker", sockets, list, lambda _: None)
@@ -242,6 +241,9 @@ async def test_one_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.
         await pool.start()
         first = pool.pids()[0]
         os.kill(first, signal.SIGSTOP)
+        with monkeypatch.context() as patch:  # its successor may need longer to start
+            patch.setattr("gateway.control.workers.SILENCE", 0.5)
+            await until(lambda: pool.restarts, "the end of the first")
         await until(lambda: pool.pids()[0] != first and pool.not_serving() == [], "another worker")
         assert pool.restarts == 1
     finally:

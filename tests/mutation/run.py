@@ -102,11 +102,9 @@ def main() -> None:
     names = drawn(list(files), options.wanted, options.sample, options.seed)
     print(f"{len(names)} of {len(files)} mutants …", file=sys.stderr, flush=True)
     command = "from mutmut.__main__ import cli; cli()"
-    subprocess.run(
-        [sys.executable, "-c", command, "run", "--max-children", str(options.processes), *names],
-        stdout=sys.stderr,
-        check=True,
-    )
+    run = [sys.executable, "-c", command, "run", "--max-children", str(options.processes), *names]
+    if subprocess.run(run, stdout=sys.stderr, check=False).returncode:
+        sys.exit("mutmut did not come to its end: the tests must pass before anything is broken, see above")
     became = results(names)
     for name in sorted(name for name, status in became.items() if status in SHOWN):
         diff = get_diff_for_mutant(name, path=files[name])

@@ -20,13 +20,13 @@ from gateway.rules.signer import CookieSigner
 from gateway.ruletools.lint import Knowledge, lint
 from gateway.ruletools.lint.facts import Fact, facts_of, ways_out
 from gateway.ruletools.lint.proof import why_impossible
-from gateway.ruletools.lint.witness import Setting
+from gateway.ruletools.lint.witness import LaneRow
 from tests.support.asked import asked
 from tests.support.examples import examples
 from tests.support.rules import NOW, around
 
 SEAL = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
-AROUND = around(seal=SEAL, claims=lambda request: request.content if isinstance(request.content, dict) else {})
+AROUND = around(signer=SEAL, claims=lambda request: request.content if isinstance(request.content, dict) else {})
 SEGMENTS = {
     "some": frozenset({"x", "5", "XY"}),
     "others": frozenset({"y", "5", "Straße"}),
@@ -183,16 +183,19 @@ def with_body(content: Any, cookie: str) -> MatchContext:
     return found
 
 
-def requests_of(field: str, seal: str) -> list[MatchContext]:
+def requests_of(field: str, signer: str) -> list[MatchContext]:
     """Requests that differ in one field, and the cookie that keeps clients in shares."""
     plain = [value for value in VALUES if b"\n" not in value]
     if field == "param":
-        return [request(cookie=seal), *(request(f"/A?a={quote_from_bytes(value)}", cookie=seal) for value in VALUES)]
+        return [
+            request(cookie=signer),
+            *(request(f"/A?a={quote_from_bytes(value)}", cookie=signer) for value in VALUES),
+        ]
     if field == "header":
-        return [request(cookie=seal), *(request(cookie=seal, a=value) for value in plain)]
+        return [request(cookie=signer), *(request(cookie=signer, a=value) for value in plain)]
     if field == "cookie":
         texts = [value.decode("utf-8", "surrogateescape") for value in plain]
-        return [request(cookie=seal), *(request(cookie=f"a={text}; {seal}") for text in texts)]
+        return [request(cookie=signer), *(request(cookie=f"a={text}; {signer}") for text in texts)]
     if field == "body":
         contents: list[Any] = [
             None,
@@ -203,19 +206,19 @@ def requests_of(field: str, seal: str) -> list[MatchContext]:
             {"a": 5},
             *({"a": v.decode("utf-8", "replace")} for v in VALUES),
         ]
-        return [with_body(content, seal) for content in contents]
+        return [with_body(content, signer) for content in contents]
     if field == "path":
-        return [request(target, cookie=seal) for target in TARGETS]
+        return [request(target, cookie=signer) for target in TARGETS]
     if field == "method":
-        return [request(method=method, cookie=seal) for method in ("GET", "POST", "PURGE", "T", "X" * 64, "GT")]
+        return [request(method=method, cookie=signer) for method in ("GET", "POST", "PURGE", "T", "X" * 64, "GT")]
     if field == "host":
         hosts = ["a.example", "A.EXAMPLE:80", "b.example", "x.a.example", "a", "5", "y" * 1100]
-        return [request(host=host, cookie=seal) for host in hosts]
+        return [request(host=host, cookie=signer) for host in hosts]
     ips = ["10.0.0.1", "10.255.0.9", "11.0.0.1", "192.0.2.7", "::1", "::2", "8000::1", "::ffff:10.0.0.1", "", "x"]
-    return [request(ip=ip, cookie=seal) for ip in ips]
+    return [request(ip=ip, cookie=signer) for ip in ips]
 
 
-REQUESTS = {field: [one for seal in SEALS for one in requests_of(field, seal)] for field in OF_FIELD}
+REQUESTS = {field: [one for signer in SEALS for one in requests_of(field, signer)] for field in OF_FIELD}
 
 
 def alone(row: Any, lane: Lane) -> Lane:
@@ -224,9 +227,9 @@ def alone(row: Any, lane: Lane) -> Lane:
     return lane.model_copy(update={"match_mode": "all", "match": turned})
 
 
-def setting_of(group: LaneGroup, lane: Lane, row: Any = ()) -> Setting:
+def setting_of(group: LaneGroup, lane: Lane, row: Any = ()) -> LaneRow:
     rules = RuleSet((group,), SEGMENTS)
-    return Setting(rules, group, group.shares(), lane.name, tuple(lane.paths), row, lane.sticky is not None)
+    return LaneRow(rules, group, group.shares(), lane.name, tuple(lane.paths), row, lane.sticky is not None)
 
 
 def taken(group: LaneGroup, lane: Lane, several: list[MatchContext]) -> list[MatchContext]:

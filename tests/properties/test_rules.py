@@ -17,11 +17,11 @@ from gateway.http.head_reader import HeadReader
 from gateway.rules.compile import compile_rules
 from gateway.rules.conditions import Condition
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import Place
 from gateway.rules.explain import explain
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.signer import CookieSigner
-from gateway.rules.surroundings import Place
 from tests.support.asked import asked
 from tests.support.examples import examples
 from tests.support.rules import NOW, around
@@ -149,11 +149,11 @@ PAIRS = st.lists(st.tuples(KEYS, VALUES), max_size=3)
 
 
 @st.composite
-def requests(draw: st.DrawFn, seal: CookieSigner) -> MatchContext:
+def requests(draw: st.DrawFn, signer: CookieSigner) -> MatchContext:
     query = "&".join(f"{key}={value}" for key, value in draw(PAIRS)).replace("é", "%C3%A9")
     cookies = [f"{key}={value}" for key, value in draw(PAIRS)]
     if draw(st.booleans()):
-        cookies.append(f"{seal.name}={seal.value(f'g0/l{draw(st.integers(0, 3))}', 60)}")
+        cookies.append(f"{signer.name}={signer.value(f'g0/l{draw(st.integers(0, 3))}', 60)}")
     headers = [*draw(PAIRS), ("Cookie", "; ".join(cookies))] if cookies else draw(PAIRS)
     baggage = [f"{key}={value}" for key, value in draw(PAIRS) if value.isascii() and value]
     if baggage:
@@ -171,7 +171,7 @@ def requests(draw: st.DrawFn, seal: CookieSigner) -> MatchContext:
 
 SEAL = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
 AROUND = around(
-    seal=SEAL,
+    signer=SEAL,
     claims=lambda request: request.content if isinstance(request.content, dict) else {},
     place=Place("gateway"),
 )

@@ -11,7 +11,7 @@ from gateway.settings.plane import LimitSettings, RetrySettings, TimeoutSettings
 def Timeouts(**changes: float) -> context.Timeouts:
     """Timeouts in seconds."""
     values = TimeoutSettings().model_dump()
-    return context.Timeouts(**{"response": values.pop("answer"), **values, **changes})
+    return context.Timeouts(**{**values, **changes})
 
 
 def Limits(**changes: int) -> context.Limits:

@@ -18,6 +18,7 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import resource
 import runpy
 import select
@@ -33,23 +34,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-LOADED: Final = (
-    "gateway.app.entry",
-    "gateway.app.sidecar",
-    "gateway.app.worker",
-    "gateway.cli.registry.serve",
-    "gateway.cli.demo",
-    "gateway.cli.explain",
-    "gateway.cli.registry.list",
-    "gateway.cli.registry.status",
-    "gateway.cli.registry.watch",
-    "gateway.cli.serve",
-    "gateway.cli.sidecar",
-    "gateway.registry.embedded.server",
-    "gateway.registry.nacos",
-    "gateway.registry.consul",
-    "uvloop",
-)
+import gateway
+
+RUN: Final = ("gateway.__main__", "gateway.app.worker_process", "gateway.demo.service")
+"""What runs as soon as it is loaded, or is loaded anew to be run."""
+LATE: Final = ("consul", "uvloop")
+"""Libraries that modules load only when they need them."""
 SEQUENCED: Final = socket.SOCK_SEQPACKET
 HIGH: Final = 500
 """Open files that a process did not ask for have numbers from here on: those it names are low."""
@@ -174,8 +164,10 @@ def number_of(stack: contextlib.ExitStack, stream: int | IO[Any] | None, own: in
 def _serve(path: str) -> tuple[dict[str, Any], list[int]] | None:
     """Forks until the lifeline ends, in which case it is None; in a process that is to become another it is what was asked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
-    for module in LOADED:
-        importlib.import_module(module)
+    modules = [module.name for module in pkgutil.walk_packages(gateway.__path__, "gateway.")]
+    for name in (*modules, *LATE):
+        if name not in RUN:
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers end unnoticed
@@ -200,6 +192,8 @@ def _keep(asking: socket.socket) -> tuple[dict[str, Any], list[int]]:
     told = fcntl.fcntl(asking.detach(), fcntl.F_DUPFD_CLOEXEC, HIGH)
     with socket.socket(fileno=told) as channel:
         data, files, _, _ = socket.recv_fds(channel, 1 << 20, 64)
+        if not data:
+            os._exit(0)  # whoever wanted to ask has ended
         asked: dict[str, Any] = json.loads(data)
         pid = os.fork()
         if pid == 0:
@@ -207,15 +201,19 @@ def _keep(asking: socket.socket) -> tuple[dict[str, Any], list[int]]:
         os.setsid()  # what is sent to the group of the one that asked is not for us
         os.closerange(0, told)
         os.closerange(told + 1, told + 1000)
-        with contextlib.suppress(BrokenPipeError):
-            channel.send(_NUMBER.pack(pid))
-            if asked["ends_with_asker"]:
-                ready, _, _ = select.select([told, os.pidfd_open(pid)], [], [])
-                if told in ready:
-                    os.kill(pid, signal.SIGTERM)
-            _, status = os.waitpid(pid, 0)
-            channel.send(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
+        _tell(channel, pid)
+        if asked["ends_with_asker"]:
+            ready, _, _ = select.select([told, os.pidfd_open(pid)], [], [])
+            if told in ready:
+                os.kill(pid, signal.SIGTERM)
+        _, status = os.waitpid(pid, 0)
+        _tell(channel, os.waitstatus_to_exitcode(status))
     os._exit(0)
+
+
+def _tell(channel: socket.socket, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the one that asked has ended meanwhile
+        channel.send(_NUMBER.pack(number))
 
 
 def _become(asked: dict[str, Any], files: list[int]) -> None:

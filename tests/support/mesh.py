@@ -39,7 +39,7 @@ class Inbound:
         app = Instance("127.0.0.1", port)
         self.traffic = Traffic()
         snapshot = Snapshot(1, CompiledRules.empty(), RouteTable(()), {})
-        self._router = InboundRouter(snapshot, Carriers(), TraceMemory(), service, tag, app, **router)
+        self._router = InboundRouter(snapshot, Carriers(), TraceMemory(), service=service, tag=tag, app=app, **router)
 
     async def start(self, port: int = 0) -> Inbound:
         context = Context(

@@ -69,7 +69,11 @@ class Program:
     def write(self, name: str, content: Any) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        # In one step, as editors save: a reload that happens to come just then must not find half of it.
+        target = path.resolve()
+        new = target.with_name(f".{target.name}.new")
+        new.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        new.replace(target)
         return path
 
     def send(self, number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""Rules for tests: compiled from plain data, in surroundings that a test chooses."""
+"""Rules for tests: compiled from plain data, in a match environment that a test chooses."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.rules.compile import compile_rules
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 
 NOW = 1_800_000_000.0
 """2027-01-15T08:00:00Z, a Friday."""
 
 
-def around(**parts: Any) -> Surroundings:
-    """Surroundings whose clock stands still."""
-    return Surroundings(**{"clock": lambda: NOW, **parts})
+def around(**parts: Any) -> MatchEnvironment:
+    """A match environment whose clock stands still."""
+    return MatchEnvironment(**{"clock": lambda: NOW, **parts})
 
 
 def rule_set(

@@ -204,6 +204,8 @@ class Newcomer:
         """Where a program is reached that goes on running; None for one that ends."""
         if "--listen" in words:
             return self.own(words[words.index("--listen") + 1])
+        if words[:3] == ["gateway", "release", "serve"]:
+            return str(yaml.safe_load((self.folder / words[words.index("-c") + 1]).read_text())["listen"])
         if words[:2] in (["gateway", "serve"], ["gateway", "sidecar"]):
             config = yaml.safe_load((self.folder / words[words.index("-c") + 1]).read_text())
             return str(config["listen" if words[1] == "serve" else "inbound"])

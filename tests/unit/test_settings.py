@@ -188,6 +188,72 @@ def test_what_is_no_nacos(registry: dict[str, Any], message: str) -> None:
     assert [text for _, text in refusals(GatewaySettings, {"registry": registry})] == [message]
 
 
+def test_what_a_gateway_says_of_its_role() -> None:
+    """What is asked of settings of either role, so that nobody has to ask which role they are of."""
+    registries = {"own": {"kind": "embedded", "listen": "127.0.0.1:3"}, "nacos": {**NACOS, "token": "remote"}}
+    plain = GatewaySettings.model_validate({"name": "shop", "listen": "127.0.0.1:1", "registries": registries})
+    assert {place: str(address) for place, address in plain.listeners().items()} == {
+        ("listen",): "127.0.0.1:1",
+        ("admin",): "127.0.0.1:9900",
+        ("registries", "own", "listen"): "127.0.0.1:3",
+    }
+    assert [place for place, _ in plain.placed_registries()] == [("registries", "own"), ("registries", "nacos")]
+    assert [place for place, _ in gateway().placed_registries()] == [("registry",)]
+    assert plain.embedded_registry is plain.registries["own"]
+    assert plain.remote_registries == {"nacos": plain.registries["nacos"]}
+    assert gateway().embedded_registry is None
+    assert (plain.place_name, plain.is_entry) == ("shop", True)
+    assert (plain.listener_tls, plain.token_settings, plain.cookie_settings, plain.debug_header) == (
+        None,
+        None,
+        None,
+        "",
+    )
+    assert plain.secrets() == ["remote"]
+
+
+def test_what_a_gateway_says_of_its_secrets() -> None:
+    secret = "sixteen-letters-{}"
+    settings = gateway(
+        admin_token=secret.format(1),
+        sticky={"secret": secret.format(2)},
+        debug={"header": "x-why", "secret": secret.format(3)},
+        rules=["here", {"nacos": "rules", "address": "127.0.0.1:8848", "username": "me", "password": "remote"}],
+        tls={"certificates": [{"cert": "a", "key": "b"}]},
+        jwt={"verify": False},
+    )
+    assert sorted(settings.secrets()) == ["remote", *(secret.format(number) for number in (1, 2, 3))]
+    assert [source.name for source in settings.remote_rules] == ["nacos://127.0.0.1:8848/DEFAULT_GROUP/rules"]
+    assert settings.debug_header == "x-why"
+    assert settings.listener_tls is settings.tls is not None
+    assert settings.token_settings is settings.jwt is not None
+    assert settings.cookie_settings is settings.sticky is not None
+
+
+def test_what_a_sidecar_says_of_its_role() -> None:
+    sidecar = SidecarSettings.model_validate(
+        {
+            "service": "a",
+            "app": "127.0.0.1:1",
+            "inbound": "127.0.0.1:2",
+            "outbound": "127.0.0.1:3",
+            "admin": "127.0.0.1:4",
+            "admin_token": "sixteen-letters!",
+            "registry": {**NACOS, "token": "remote"},
+        }
+    )
+    assert {place: str(address) for place, address in sidecar.listeners().items()} == {
+        ("inbound",): "127.0.0.1:2",
+        ("outbound",): "127.0.0.1:3",
+        ("admin",): "127.0.0.1:4",
+    }
+    assert sidecar.placed_registries() == [(("registry",), sidecar.registry)]
+    assert sidecar.remote_registries == {"nacos": sidecar.registry}
+    assert (sidecar.place_name, sidecar.is_entry) == ("a", False)
+    assert (sidecar.embedded_registry, sidecar.listener_tls, sidecar.token_settings) == (None, None, None)
+    assert sidecar.secrets() == ["sixteen-letters!", "remote"]
+
+
 def test_one_registry_or_several() -> None:
     several = {"new": NACOS, "old": {"kind": "consul"}}
     settings = GatewaySettings.model_validate({"registries": several, "services": {"a": {"registry": "old"}}})
@@ -321,5 +387,5 @@ def test_a_routes_path_is_in_the_form_in_which_the_listener_compares() -> None:
         if is_normal:
             RouteSettings.model_validate({"path": text, "service": "a"})
         else:
-            with pytest.raises(ValidationError, match="is in the form in which paths are compared"):
+            with pytest.raises(ValidationError, match="must be normalized"):
                 RouteSettings.model_validate({"path": text, "service": "a"})

@@ -7,15 +7,15 @@ from typing import Any
 import click
 
 from gateway.cli.client import server_options
-from gateway.cli.output import echo, echo_json, print_table
+from gateway.cli.output import echo, echo_json, output_option, print_table
 
 
-@click.command("list", short_help="Show what it knows of services, how old that is, and from where.")
+@click.command("list", short_help="Show the known services, the age of their lists, and their source.")
 @click.argument("service", required=False)
 @server_options(required=True)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option("table")
 def command(service: str | None, server: str, token: str | None, output: str) -> None:
-    """Show what a running gateway or sidecar knows of services; of one SERVICE every instance.
+    """Show the services that a running gateway or sidecar knows, or every instance of one SERVICE.
 
     \b
     gateway registry list --server 127.0.0.1:9900
@@ -31,7 +31,7 @@ def command(service: str | None, server: str, token: str | None, output: str) ->
             services = [item for item in services if item["service"] == service]
             if not services:
                 raise GatewayError(
-                    f"{server} knows no service {service!r}: no route leads there, or nobody called it yet"
+                    f"{server} does not know service {service!r}: no route leads to it, and nobody has called it yet"
                 )
     if output == "json":
         echo_json({"services": services})

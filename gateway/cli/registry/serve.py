@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names as they are. Raises BadParameter for what is none."""
+    """The names as they are. Raises BadParameter if one is not a host name."""
     from gateway.settings.fields import check_allowed_host
 
     try:
@@ -23,29 +23,31 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
         raise click.BadParameter(f"{error}") from error
 
 
-@click.command("serve", short_help="Run the embedded registry alone (Nacos-compatible, HTTP and gRPC).")
-@click.option("--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to serve on.")
+@click.command("serve", short_help="Run the embedded registry on its own (Nacos-compatible, HTTP and gRPC).")
+@click.option(
+    "--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to listen on."
+)
 @click.option(
     "--warmup",
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long lists answer 503 after a start while instances register again.",
+    help="How long instance lists return 503 after a start, while instances register again.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Directory that keeps published configs, and knows a first start, which needs no warm-up.",
+    help="Directory that keeps published configs. It also shows a first start, which needs no warm-up.",
 )
 @click.option(
     "--users",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of those who may use it (see `gateway registry user`); left out: whoever reaches it.",
+    help="File of the users (see `gateway registry user`). Default: whoever reaches it may use it.",
 )
 @click.option(
     "--cert",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Certificate in PEM: it is reached over TLS, by HTTP and gRPC alike. With --key.",
+    help="Certificate in PEM: HTTP and gRPC are spoken over TLS. With --key.",
 )
 @click.option(
     "--key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key in PEM, without a password."
@@ -56,7 +58,7 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     multiple=True,
     metavar="NAME",
     callback=check_names,
-    help="A name by which it is called, beside addresses and this machine's own; *.NAME: all below it. May be repeated.",
+    help="A further host name to accept; *.NAME accepts all names below it; can be repeated.",
 )
 @runs_until_signal
 def command(
@@ -68,8 +70,8 @@ def command(
     key: Path | None,
     names: tuple[str, ...],
 ) -> Program:
-    """Run the embedded registry alone (Nacos-compatible, HTTP and gRPC)."""
-    from gateway.app.running import RegistryProgram
+    """Run the embedded registry on its own (Nacos-compatible, HTTP and gRPC)."""
+    from gateway.app.registry import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
 
     host, colon, port = listen.rpartition(":")

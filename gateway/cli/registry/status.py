@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from gateway.cli.client import server_options
-from gateway.cli.output import echo_json, print_table
+from gateway.cli.output import echo_json, output_option, print_table
 
 
-@click.command("status", short_help="Show the registries that a running gateway or sidecar asks.")
+@click.command("status", short_help="Show the registries that a running gateway or sidecar uses.")
 @server_options(required=True)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option("table")
 def command(server: str, token: str | None, output: str) -> None:
-    """Show the registries that a running gateway or sidecar asks: where they are, and how many services are in trouble.
+    """Show the registries that a running gateway or sidecar uses, with the number of services in trouble.
 
     \b
     gateway registry status --server 127.0.0.1:9900
@@ -39,9 +39,9 @@ def command(server: str, token: str | None, output: str) -> None:
 
 
 def _shown(registration: dict[str, Any] | None) -> str:
-    """What is known of a registration, since when, and why no more than that."""
+    """The state of a registration, its age, and the reason for it."""
     if registration is None:
         return ""
-    age = "" if registration["age"] is None else f", heard {registration['age']:.1f} s ago"
+    age = "" if registration["age"] is None else f", reported {registration['age']:.1f} s ago"
     reason = f": {registration['reason']}" if registration["reason"] else ""
     return f"{registration['state']}{age}{reason}"

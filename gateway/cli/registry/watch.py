@@ -8,21 +8,21 @@ from typing import Any
 import click
 
 from gateway.cli.client import server_options
-from gateway.cli.output import echo, echo_json
+from gateway.cli.output import echo, echo_json, output_option
 
 INTERVAL = 0.5
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 
 
-@click.command("watch", short_help="Print what changes, as it changes.")
+@click.command("watch", short_help="Print each change as it happens.")
 @click.argument("services", nargs=-1)
 @server_options(required=True)
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option("text")
 def command(services: tuple[str, ...], server: str, token: str | None, output: str) -> None:
-    """Print what changes in a running gateway's or sidecar's picture of SERVICES (all of them when none is named).
+    """Print each change in what a running gateway or sidecar knows about SERVICES [default: all].
 
-    Everything that is known comes first, then each change: instances that come (+), go (-) or change (~), and states. It
-    runs until Ctrl-C; -o json prints an object a line.
+    Prints everything known first, then each change: instances that appear (+), disappear (-) or change (~), and states of
+    registries. Runs until Ctrl-C. -o json prints one object per line.
 
     \b
     gateway registry watch --server 127.0.0.1:9900
@@ -45,7 +45,7 @@ def command(services: tuple[str, ...], server: str, token: str | None, output: s
                 if is_first:
                     raise
                 if not was_away:
-                    echo(f"{error}; waiting", err=True)
+                    echo(f"{error}; waiting for it", err=True)
                 was_away, found = True, known
         now = datetime.now().astimezone()
         for change in _changes(known, found):
@@ -58,7 +58,7 @@ def command(services: tuple[str, ...], server: str, token: str | None, output: s
 
 
 def _picture(services: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """What there is to say of each service: of its states and its instances, by what they are called."""
+    """For each service, the text of every registry state and instance, by name."""
     picture: dict[str, dict[str, str]] = {}
     for service in services:
         if wanted and service["service"] not in wanted:

@@ -7,12 +7,12 @@ import click
 from gateway.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "lint": "Look for lanes that cannot win, overlap, or say what nobody meant.",
-    "test": "Put the requests of rules/tests/*.yaml on lanes, and compare.",
-    "fmt": "Format files; comments stay.",
-    "diff": "Say which recorded requests would move under other rules.",
-    "import": "Make rules of MSE, Polaris or Istio.",
-    "export": "Write rules for MSE, Polaris or Istio.",
+    "lint": "Find lanes that cannot win, that overlap, or that say what nobody meant.",
+    "test": "Match the requests in rules/tests/*.yaml and compare their lanes.",
+    "fmt": "Format rule files and keep comments.",
+    "diff": "Show which recorded requests would move under other rules.",
+    "import": "Convert rules from MSE, Polaris or Istio.",
+    "export": "Convert rules to MSE, Polaris or Istio.",
     "history": "Show the revisions of a running gateway.",
     "rollback": "Make an earlier revision of a running gateway the current one.",
 }
@@ -24,7 +24,7 @@ COMMANDS = {
     cls=LazyGroup,
     package="gateway.cli.rules",
     lines=COMMANDS,
-    short_help="Lint, test, format, convert and compare lane rules; look back and roll back.",
+    short_help="Lint, test, format, convert and compare lane rules; show their history and roll back.",
 )
 def command() -> None:
-    """Lint, test, format, convert and compare lane rules; look back and roll back."""
+    """Lint, test, format, convert and compare lane rules; show their history and roll back."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.output import echo, echo_json, print_table
+from gateway.cli.output import echo, echo_json, output_option, print_table
 
 if TYPE_CHECKING:
     from gateway.rules.ruleset import RuleSet
 
 
-@click.command("diff", short_help="Say which recorded requests would move under other rules.")
+@click.command("diff", short_help="Show which recorded requests would move under other rules.")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option(
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     type=click.Path(allow_dash=True),
     required=True,
     metavar="FILE",
-    help="Requests, or an access log in JSON; - is stdin.",
+    help="Requests or an access log, as JSON lines; - is stdin.",
 )
-@click.option("--entry", default="gateway", show_default=True, help="The name of the entry gateway.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--entry", default="gateway", show_default=True, metavar="NAME", help="Name of the entry gateway.")
+@output_option("table")
 def command(old: Path, new: Path, log: str, entry: str, output: str) -> None:
-    """Say which recorded requests would move under other rules.
+    """Show which recorded requests would move under other rules.
 
     \b
     gateway rules diff rules draft --requests access.log
 
-    OLD and NEW are files or directories of rules. The access log is such a file of requests, as far as it goes: it has only
-    the headers that `access_log.headers` names, and no bodies or tokens. Exit code 1 where a request would move.
+    OLD and NEW are rule files or directories. An access log can serve as the file of requests, but it has only the headers
+    in `access_log.headers`, and no bodies or tokens. Exits with 1 if a request would move.
     """
     import time
 
     from gateway.cli.failing import counted, failing
-    from gateway.rules.surroundings import Place, Surroundings
+    from gateway.rules.environment import MatchEnvironment, Place
     from gateway.ruletools.whatif import compare, read_records, require_records
 
     with failing(output):
         before, after = _load(old, new)
-        around = Surroundings(time.time, place=Place(entry))
+        environment = MatchEnvironment(time.time, place=Place(entry))
         with _opened(log) as lines:
-            found = compare(before, after, around, read_records(lines))
+            found = compare(before, after, environment, read_records(lines))
         require_records(found, "<stdin>" if log == "-" else log)
     if output == "json":
         echo_json(found.as_dict())
@@ -80,7 +80,7 @@ def _load(*paths: Path) -> list[RuleSet]:
 
 @contextmanager
 def _opened(log: str) -> Iterator[Iterable[str]]:
-    """The lines of a file, or of stdin; bytes that are no UTF-8 spoil no more than their line. Raises ConfigError."""
+    """The lines of a file, or of stdin; bytes that are not UTF-8 affect only their own line. Raises ConfigError."""
     from gateway.errors import ConfigError, Problem
 
     if log == "-":
@@ -103,6 +103,6 @@ def _show(result: dict[str, Any]) -> None:
     if result["moves"]:
         echo()
         print_table(
-            ["from", "to", "requests", "such as"],
+            ["from", "to", "requests", "example"],
             [[move["from"], move["to"], move["requests"], move["examples"][0]] for move in result["moves"]],
         )

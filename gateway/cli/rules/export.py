@@ -9,15 +9,15 @@ import click
 from gateway.cli.output import echo_json, echo_text
 
 
-@click.command("export", short_help="Write rules for MSE, Polaris or Istio.")
+@click.command("export", short_help="Convert rules to MSE, Polaris or Istio.")
 @click.argument("form", metavar="FORMAT", type=click.Choice(["mse", "polaris", "istio"]))
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--strict", is_flag=True, help="Exit code 1 where anything is lost.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is lost.")
 def command(form: str, paths: tuple[Path, ...], strict: bool) -> None:
-    """Write rules for MSE, Polaris (JSON) or Istio (YAML) to stdout.
+    """Convert rules to MSE, Polaris (JSON) or Istio (YAML), and print them to stdout.
 
-    PATH is a file or a directory [default: rules]. What the other side cannot say is listed on stderr; a lane whose conditions
-    it cannot say is left out, never widened.
+    PATH is a file or a directory [default: rules]. Everything that the other format cannot express is listed on stderr. A
+    lane whose conditions it cannot express is left out, never widened.
     """
     from gateway.cli.failing import failing, show_losses
     from gateway.rulesources.files import load_rules

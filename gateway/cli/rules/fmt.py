@@ -10,15 +10,18 @@ import click
 from gateway.cli.output import echo, echo_text
 
 
-@click.command("fmt", short_help="Format files; comments stay.")
+@click.command("fmt", short_help="Format rule files and keep comments.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--diff", "shows_diff", is_flag=True, help="Show what would change, and write nothing; exit code 1 if so."
+    "--diff",
+    "shows_diff",
+    is_flag=True,
+    help="Show what would change, but write nothing; exit with 1 if anything would.",
 )
 def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
-    """Format files of rules: indentation and spacing. Comments, order and quotes stay as they are.
+    """Format the indentation and spacing of rule files. Comments, order and quotes stay.
 
-    PATH is a file or a directory [default: rules]. A file is written only where that changes nothing that it says.
+    PATH is a file or a directory [default: rules]. A file is written only if its meaning does not change.
     """
     from gateway.cli.failing import counted, failing
     from gateway.errors import ConfigError, Problem
@@ -47,12 +50,12 @@ def command(paths: tuple[Path, ...], shows_diff: bool) -> None:
                 try:
                     write_file(file, better)
                 except OSError as error:
-                    problems.append(Problem(str(file), 1, 1, f"cannot be written: {error.strerror or error}"))
+                    problems.append(Problem(str(file), 1, 1, f"cannot write the file: {error.strerror or error}"))
                 else:
                     echo(f"formatted {file}", err=True)
         if problems:
             raise ConfigError(problems)
     if not changed:
-        echo(f"{counted(len(files), 'file')} {'is' if len(files) == 1 else 'are'} formatted already", err=True)
+        echo(f"{counted(len(files), 'file')} checked, already formatted", err=True)
     elif shows_diff:
         sys.exit(1)

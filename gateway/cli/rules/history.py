@@ -5,16 +5,16 @@ from __future__ import annotations
 import click
 
 from gateway.cli.client import server_options
-from gateway.cli.output import echo_json, echo_text, print_table
+from gateway.cli.output import echo_json, echo_text, output_option, print_table
 from gateway.printable import printable
 
 
 @click.command("history", short_help="Show the revisions of a running gateway.")
 @click.argument("revision", type=int, required=False)
 @server_options(required=True)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option("table")
 def command(revision: int | None, server: str, token: str | None, output: str) -> None:
-    """Show the revisions of a running gateway's rules, the newest first; or the files of one REVISION.
+    """Show the revisions of a running gateway's rules, newest first, or the files of one REVISION.
 
     \b
     gateway rules history --server 127.0.0.1:9900

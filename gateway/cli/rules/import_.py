@@ -9,16 +9,16 @@ import click
 from gateway.cli.output import echo, echo_text
 
 
-@click.command("import", short_help="Make rules of MSE, Polaris or Istio.")
+@click.command("import", short_help="Convert rules from MSE, Polaris or Istio.")
 @click.argument("form", metavar="FORMAT", type=click.Choice(["mse", "polaris", "istio"]))
 @click.argument("source", metavar="FILE", type=click.Path(allow_dash=True))
-@click.option("--strict", is_flag=True, help="Exit code 1 where anything is lost.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is lost.")
 def command(form: str, source: str, strict: bool) -> None:
-    """Make rules of MSE, Polaris (JSON) or Istio (YAML) and write them to stdout.
+    """Convert rules from MSE, Polaris (JSON) or Istio (YAML), and print them to stdout.
 
-    FILE may be - for stdin; it has the objects themselves, or what an API or `kubectl get` answers with them. What does not
-    fit is listed on stderr; a lane whose conditions cannot be said here is imported closed, never widened. Exit code 1 where
-    there is no lane in it.
+    FILE has the objects themselves, or the response of an API or of `kubectl get`; - is stdin. Everything that cannot be
+    converted is listed on stderr. A lane whose conditions cannot be expressed here is imported closed, never widened. Exits
+    with 1 if there is no lane.
     """
     from gateway.cli.failing import failing, show_losses
     from gateway.errors import GatewayError
@@ -45,7 +45,7 @@ def command(form: str, source: str, strict: bool) -> None:
 
 
 def _read(source: str, name: str) -> str:
-    """What a file, a pipe or stdin says. Raises ConfigError."""
+    """The text of a file, a pipe or stdin. Raises ConfigError."""
     from pathlib import Path
 
     from gateway.errors import ConfigError, Problem
@@ -55,11 +55,11 @@ def _read(source: str, name: str) -> str:
         if source == "-":
             content = sys.stdin.buffer.read(MAX_TEXT + 1)
         else:
-            with Path(source).open("rb") as file:  # whoever types a name may name a pipe
+            with Path(source).open("rb") as file:  # the name may be that of a pipe
                 content = file.read(MAX_TEXT + 1)
         if len(content) <= MAX_TEXT:
             return content.decode("utf-8-sig")
-        message = f"it has more than {MAX_TEXT >> 20} MiB"
+        message = f"the file has more than {MAX_TEXT >> 20} MiB"
     except UnicodeDecodeError as error:
         message = f"the file is not UTF-8 (byte {error.start})"
     except OSError as error:

@@ -10,28 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.output import echo, echo_json
+from gateway.cli.output import echo, echo_json, output_option
 
 if TYPE_CHECKING:
-    from gateway.ruletools.linting import Placed
+    from gateway.ruletools.linting import PlacedFinding
 
 
-@click.command("lint", short_help="Look for lanes that cannot win, overlap, or say what nobody meant.")
+@click.command("lint", short_help="Find lanes that cannot win, that overlap, or that say what nobody meant.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-c",
     "--config",
     type=click.Path(path_type=Path),
-    help="An entry configuration: its routes, and its services where they stand in it, are known then.",
+    metavar="FILE",
+    help="Configuration of the entry gateway, to check lanes against its routes and static services.",
 )
-@click.option("--entry", default="gateway", show_default=True, help="The name of the entry gateway.")
-@click.option("--ignore", multiple=True, metavar="CODE", help="A code to leave out; may be repeated.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--entry", default="gateway", show_default=True, metavar="NAME", help="Name of the entry gateway.")
+@click.option("--ignore", multiple=True, metavar="CODE", help="A code to ignore; can be repeated.")
+@output_option("text")
 def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tuple[str, ...], output: str) -> None:
-    """Look for lanes that cannot win, overlap, or say what nobody meant.
+    """Find lanes that cannot win, that overlap, or that say what nobody meant.
 
-    PATH is a file or a directory of rules [default: those of --config, or rules]. Exit code 1 where an error or a warning
-    is found; what is only worth knowing does not count.
+    PATH is a rule file or a directory [default: the rules of --config, or rules]. Exits with 1 if there is an error or a
+    warning; infos do not count.
     """
     from gateway.cli.failing import counted, failing
     from gateway.ruletools.lint import CODES
@@ -39,7 +40,7 @@ def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tu
 
     unknown = sorted(set(ignore) - set(CODES))
     if unknown:
-        raise click.BadParameter(f"there is no code {unknown[0]}", param_hint="--ignore")
+        raise click.BadParameter(f"there is no code {unknown[0]!r}", param_hint="--ignore")
     with failing(output):
         found = [item for item in lint_files(paths, config, entry) if item.finding.code not in ignore]
     if output == "json":
@@ -48,15 +49,13 @@ def command(paths: tuple[Path, ...], config: Path | None, entry: str, ignore: tu
         for item in found:
             _show(item)
     weights = [item.finding.severity for item in found]
-    parts = [counted(weights.count(kind), kind) for kind in ("error", "warning") if kind in weights]
-    if "info" in weights:
-        parts.append(f"{weights.count('info')} worth knowing")
+    parts = [counted(weights.count(kind), kind) for kind in ("error", "warning", "info") if kind in weights]
     echo(", ".join(parts) or "nothing found", err=True)
     if "error" in weights or "warning" in weights:
         sys.exit(1)
 
 
-def _as_dict(item: Placed) -> dict[str, Any]:
+def _as_dict(item: PlacedFinding) -> dict[str, Any]:
     finding = item.finding
     return {
         "file": item.file,
@@ -72,7 +71,7 @@ def _as_dict(item: Placed) -> dict[str, Any]:
     }
 
 
-def _show(item: Placed) -> None:
+def _show(item: PlacedFinding) -> None:
     finding = item.finding
     name = f"{finding.group}/{finding.lane}" if finding.lane else finding.group
     subject = f"lane {name}: " if finding.lane else f"group {name}: " if name else ""
@@ -80,11 +79,11 @@ def _show(item: Placed) -> None:
     if finding.hint:
         echo(f"    hint: {finding.hint}")
     if finding.witness is not None:
-        echo(f"    such as: {_as_arguments(finding.witness)}")
+        echo(f"    example: {_as_arguments(finding.witness)}")
 
 
 def _as_arguments(witness: Mapping[str, Any]) -> str:
-    """A request as `gateway explain` takes it, as far as it does."""
+    """A request as arguments of `gateway explain`, as far as it accepts them."""
     rest = dict(witness)
     words = [rest.pop("method"), rest.pop("url")]
     for name, value in rest.pop("headers").items():

@@ -11,15 +11,16 @@ from gateway.cli.output import echo, echo_text
 @click.command("rollback", short_help="Make an earlier revision of a running gateway the current one.")
 @click.argument("revision", type=int)
 @server_options(required=True)
-@click.option("--author", envvar="USER", help="Who does it [default: $USER].")
-@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--author", envvar="USER", metavar="NAME", help="Author of the change, for the history. [default: $USER]")
+@click.option("--dry-run", is_flag=True, help="Show what would change, but change nothing.")
 def command(revision: int, server: str, token: str | None, author: str | None, dry_run: bool) -> None:
     """Make an earlier REVISION of a running gateway's rules the current one.
 
     \b
     gateway rules rollback 12 --server 127.0.0.1:9900
 
-    The rules' files (or remote documents) are written as they were then; that is a new revision. Segments stay as they are.
+    The rule files (or remote documents) are written as they were in that revision, which creates a new revision. Segments
+    do not change.
     """
     from gateway.cli.client import ask
     from gateway.cli.failing import failing
@@ -29,8 +30,8 @@ def command(revision: int, server: str, token: str | None, author: str | None, d
         done = ask(server, "POST", path, token, {}, author, wants="diff")
     echo_text(done["diff"])
     if not done["diff"]:
-        echo(f"the rules are those of revision {revision} already", err=True)
+        echo(f"the rules are already those of revision {revision}", err=True)
     elif dry_run:
         echo("nothing was changed", err=True)
     else:
-        echo(f"revision {done['revision']} has the rules of revision {revision}", err=True)
+        echo(f"revision {done['revision']} now has the rules of revision {revision}", err=True)

@@ -8,31 +8,33 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.output import echo, echo_json
+from gateway.cli.output import echo, echo_json, output_option
 
 if TYPE_CHECKING:
     from gateway.rules.explain import ConditionEvidence, LaneEvidence
     from gateway.ruletools.ruletests import Outcome
 
 
-@click.command("test", short_help="Put the requests of rules/tests/*.yaml on lanes, and compare.")
+@click.command("test", short_help="Match the requests in rules/tests/*.yaml and compare their lanes.")
 @click.argument("tests", metavar="[TESTS]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--rules", type=click.Path(path_type=Path), default=Path("rules"), show_default=True, help="The rules to test."
+    "--rules", type=click.Path(path_type=Path), default=Path("rules"), show_default=True, help="Rules to test."
 )
-@click.option("--entry", default="gateway", show_default=True, help="The name of the entry gateway, or of a service.")
-@click.option("--sidecar", is_flag=True, help="Match as the sidecar of the service named by --entry.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--entry", default="gateway", show_default=True, metavar="NAME", help="Name of the entry gateway, or of a service."
+)
+@click.option("--sidecar", is_flag=True, help="Match as the sidecar of the service in --entry.")
+@output_option("text")
 def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, output: str) -> None:
-    """Put the requests of tests on lanes, and compare with the lanes they should be on.
+    """Match the requests in test files and compare their lanes with the expected ones.
 
-    TESTS are files or directories [default: the directory `tests` beside the rules]. Exit code 1 where a test fails.
+    TESTS are files or directories [default: the directory `tests` beside the rules]. Exits with 1 if a test fails.
     """
     import time
 
     from gateway.cli.failing import counted, failing
     from gateway.errors import GatewayError
-    from gateway.rules.surroundings import Place, Surroundings
+    from gateway.rules.environment import MatchEnvironment, Place
     from gateway.rulesources.files import load_rules
     from gateway.ruletools.ruletests import load_tests, run_tests
 
@@ -40,11 +42,11 @@ def command(tests: tuple[Path, ...], rules: Path, entry: str, sidecar: bool, out
         loaded = load_rules([rules])
         folder = (rules if rules.is_dir() else rules.parent) / "tests"
         if not tests and not folder.is_dir():
-            raise GatewayError(f"there is no directory {folder}; say where the tests are: gateway rules test PATH")
+            raise GatewayError(f"there is no directory {folder}; name the tests: gateway rules test PATH")
         found = load_tests(tests or (folder,))
-        # What tokens say stands in the tests themselves.
-        around = Surroundings(time.time, lambda context: context.claims or {}, place=Place(entry, not sidecar))
-        outcomes = run_tests(loaded.rules, found, around)
+        # The claims of tokens are in the tests themselves.
+        environment = MatchEnvironment(time.time, lambda context: context.claims or {}, place=Place(entry, not sidecar))
+        outcomes = run_tests(loaded.rules, found, environment)
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if output == "json":
         echo_json([_as_dict(outcome) for outcome in outcomes])
@@ -70,7 +72,7 @@ def _as_dict(outcome: Outcome) -> dict[str, object]:
 
 
 def _show(outcome: Outcome) -> None:
-    """A failed test: what was wanted, what came, and what the two lanes said of the request."""
+    """A failed test: the expected and the actual lane, and how the conditions of both evaluated."""
     placed = outcome.placed
     request = placed.test.request
     echo(f"{placed.file}:{placed.line}: {placed.test.name}")

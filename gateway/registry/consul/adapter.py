@@ -112,7 +112,7 @@ class ConsulAdapter:
                 except (KeyError, TypeError, AttributeError):
                     records.skip("no_service", entry)
         except (ValueError, RecursionError) as error:
-            raise RegistryError("bad_answer", "the response is not a list in JSON") from error
+            raise RegistryError("bad_response", "the response is not a list in JSON") from error
         return records.listing()
 
     def _add(self, records: Records, entry: Any) -> None:
@@ -125,7 +125,14 @@ class ConsulAdapter:
         # The service's own address is optional.
         host = service.get("Address") or node.get("Address")
         records.add(
-            host, service["Port"], weight, service.get("Meta"), healthy, True, service.get("Tags"), service.get("ID")
+            host,
+            service["Port"],
+            weight,
+            service.get("Meta"),
+            healthy,
+            True,
+            labels=service.get("Tags"),
+            record_id=service.get("ID"),
         )
 
     # --- registration

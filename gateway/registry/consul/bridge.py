@@ -1,7 +1,7 @@
 """python-consul's API (the maintained distribution, py-consul) over our own HTTP, for what a sidecar tells an agent.
 
-The library makes requests and reads answers; how bytes travel is ours, so that nothing blocks the loop. Its own asyncio
-client is not used: it hides headers, and has time limits below the waiting time of a blocking query.
+The library makes requests and reads responses; our HTTP carries them, so that nothing blocks the loop. Why these calls and no
+others: `docs/decisions/0002-python-consul.md`.
 """
 
 from __future__ import annotations
@@ -163,5 +163,5 @@ def _id(registration: Registration) -> str:
 
 
 def _translated(error: Exception) -> RegistryError:
-    reason = "auth" if type(error).__name__ in ("ACLPermissionDenied", "ACLDisabled") else "bad_answer"
-    return RegistryError(reason, f"Consul answered: {str(error)[:200]}")
+    reason = "auth" if type(error).__name__ in ("ACLPermissionDenied", "ACLDisabled") else "bad_response"
+    return RegistryError(reason, f"Consul responded: {str(error)[:200]}")

@@ -52,7 +52,7 @@ class ConsulClient:
         return await self._http.call(method, path, timeout=timeout, headers=headers, **options)
 
     async def query(self, path: str, params: Mapping[str, str] | None = None, index: int = 0) -> tuple[Answer, int]:
-        """An answer to a query, and its index. With an index it waits for a change."""
+        """The response to a query, and its index. With an index it waits for a change."""
         asked = {**self._scope, **(params or {})}
         if self._is_stale:
             asked["stale"] = ""  # survives the loss of a leader
@@ -71,11 +71,11 @@ class ConsulClient:
             raise RegistryError("warming", f"{path}: Consul has no leader")
         text = headers.get("x-consul-index", "")
         if not text.isdigit():
-            raise RegistryError("bad_answer", f"{path}: an answer without X-Consul-Index: is this Consul?")
+            raise RegistryError("bad_response", f"{path}: a response without X-Consul-Index: is this Consul?")
         return answer, max(1, int(text))
 
     async def follow(self, path: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Answer, None]:
-        """The answer to a query at once, then whenever it may have changed."""
+        """The response to a query at once, then whenever it may have changed."""
         index = 0
         pace = Pace()
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -62,12 +63,10 @@ class ConsulKind(Kind[ConsulRegistrySettings]):
             max_waiting=settings.watches,
         )
 
-    def reload(self, adapter: ConsulAdapter, settings: ConsulRegistrySettings) -> None:
+    def reload(self, adapter: ConsulAdapter, settings: ConsulRegistrySettings, tls: ssl.SSLContext | None) -> None:
         """See Kind. Authorities may have changed in their file."""
-        from gateway.tls.contexts import UpstreamTLS
-
-        if settings.ca is not None:
-            adapter.trust(UpstreamTLS.load(settings.ca, "", True).context)
+        if tls is not None:
+            adapter.trust(tls)
 
     def senseless(
         self, settings: ConsulRegistrySettings, listeners: Sequence[tuple[Location, Address]]

@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.printable import printable
+from gateway.registry.embedded.access import LOGINS, Access
 from gateway.registry.embedded.parameters import (
     SMALL,
     address,
@@ -32,7 +33,7 @@ from gateway.registry.embedded.parameters import (
 )
 from gateway.registry.embedded.records import record
 from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, PUBLIC, Lease, Refused, ServiceKey, Store
-from gateway.registry.embedded.users import READ_ONLY, TTL, Users
+from gateway.registry.embedded.users import Users
 from gateway.registry.nacos.messages import service_info, service_name
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
@@ -53,10 +54,6 @@ MOST_LISTENED: Final = 3000
 """… and how many: what Nacos' client asks about at a time (ParamUtil.PER_TASK_CONFIG_SIZE)."""
 
 
-LOGINS: Final = ("/nacos/v1/auth/login", "/nacos/v1/auth/users/login", "/nacos/v3/auth/user/login")
-_FREE: Final = frozenset({*LOGINS, "/livez", "/nacos/v1/console/health/liveness", "/nacos/v1/console/health/readiness"})
-
-
 class Api:
     """The routes, for who calls by `names`.
 
@@ -74,7 +71,7 @@ class Api:
         clock: Callable[[], float] = time.monotonic,
         users: Users | None = None,
     ) -> None:
-        self._users = users
+        self._access = Access(users, work)
         self._store = store
         self._names = names
         self._work = work
@@ -86,7 +83,7 @@ class Api:
 
     def app(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[guard(self._names), _shape_errors, self._authorise])
+        app = web.Application(middlewares=[guard(self._names), _shape_errors, self._access.authorise])
         add = app.router.add_route
         add("GET", "/nacos/v1/ns/instance", self._instance_v1)
         add("POST", "/nacos/v1/ns/instance", self._register_v1)
@@ -103,7 +100,7 @@ class Api:
         add("GET", "/nacos/v1/console/health/liveness", self._ok)
         add("GET", "/nacos/v1/console/health/readiness", self._ok)
         for path in LOGINS:
-            add("POST", path, self._login)
+            add("POST", path, self._access.log_in)
         add("POST", "/nacos/v3/client/ns/instance", self._register_v3)
         add("DELETE", "/nacos/v3/client/ns/instance", self._deregister_v3)
         add("GET", "/nacos/v3/client/ns/instance/list", self._list_v3)
@@ -309,28 +306,6 @@ class Api:
     async def _ok(self, _: web.Request) -> web.Response:
         return web.Response(text="ok")
 
-    async def _login(self, request: web.Request) -> web.Response:
-        """Without users whoever reaches the port may use it; SDKs that log in first get on with it."""
-        if self._users is None:
-            return web.json_response({"accessToken": "none", "tokenTtl": TTL, "globalAdmin": False})
-        parameters = await self._parameters(request)
-        name = parameters.get("username", "")
-        token = await self._work.run(self._users.log_in, name, parameters.get("password", ""))
-        if token is None:
-            _log.warning("a log-in as %s from %s was refused", shown(name), request.remote)
-            raise web.HTTPForbidden(text="unknown user, or a wrong password")
-        return web.json_response({"accessToken": token, "tokenTtl": TTL, "globalAdmin": False, "username": name})
-
-    @web.middleware
-    async def _authorise(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Nobody gets anywhere without a token, where there are users, but to log in and to see that somebody is there."""
-        if self._users is not None and request.path not in _FREE:
-            changes = request.method != "GET" and not request.path.endswith("/listener")
-            may = self._users.may(_token_of(request), changes)
-            if not may:
-                raise web.HTTPForbidden(text="log in: the token is unknown or expired" if may is None else READ_ONLY)
-        return await handler(request)
-
     def _refuse_while_warming(self) -> None:
         if self._is_warming():
             raise web.HTTPServiceUnavailable(text=STARTING, headers={"Retry-After": "1"})
@@ -391,12 +366,6 @@ def _error(request: web.Request, status: int, code: int, message: str) -> web.Re
     if request.path.startswith("/nacos/v3/"):
         return web.json_response({"code": code, "message": message, "data": None}, status=status)
     return web.Response(status=status, text=printable(message))
-
-
-def _token_of(request: web.Request) -> str:
-    """The token that a request shows, in any of the places that clients of some version put it in."""
-    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return request.headers.get("accessToken") or bearer or request.query.get("accessToken", "")
 
 
 def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:

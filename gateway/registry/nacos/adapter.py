@@ -219,5 +219,5 @@ class NacosAdapter:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise RegistryError("bad_answer", "the instance list is not a list")
+        raise RegistryError("bad_response", "the instance list is not a list")
     return value

@@ -60,9 +60,14 @@ class TlsContexts:
     @staticmethod
     def load(ca: str | None) -> TlsContexts:
         """Trusts the authorities in a file, the system's where there is none. Raises CertificateError."""
+        return TlsContexts.of(UpstreamTLS.load(ca, "", True).context, ca)
+
+    @staticmethod
+    def of(http: ssl.SSLContext, ca: str | None) -> TlsContexts:
+        """The same, of a context that there is for HTTP. Raises CertificateError."""
         grpc = UpstreamTLS.load(ca, "", True).context
         grpc.set_alpn_protocols(["h2"])
-        return TlsContexts(UpstreamTLS.load(ca, "", True).context, grpc)
+        return TlsContexts(http, grpc)
 
 
 class NacosClient:
@@ -320,7 +325,7 @@ class NacosClient:
 def payload(body: Mapping[str, Any]) -> Any:
     """The payload of a v3 answer. Raises RegistryError for an error code."""
     if body.get("code") != 0:
-        reason = {10000: "bad_answer", 10001: "auth", 40000: "api"}.get(body.get("code") or -1, "bad_answer")
+        reason = {10000: "bad_response", 10001: "auth", 40000: "api"}.get(body.get("code") or -1, "bad_response")
         raise RegistryError(reason, f"code {body.get('code')}: {body.get('message') or body.get('text')}")
     return body.get("data")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -10,12 +12,15 @@ from gateway.registry.tags import OWN_KEY
 from gateway.settings import Address, NacosRegistrySettings
 from gateway.settings.sense import at_own_listener, given_twice
 from gateway.tags import BASE
+from gateway.tls.contexts import CertificateError
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
 if TYPE_CHECKING:
     from gateway.registry.embedded.server import EmbeddedRegistry
     from gateway.registry.nacos.adapter import NacosAdapter
+
+_log = logging.getLogger("gateway.registry")
 
 MOST_METADATA: Final = 1024
 """Characters of all keys and values that Nacos takes (nacos.naming.service.metadata.length)."""
@@ -49,12 +54,15 @@ class NacosKind(Kind[NacosRegistrySettings]):
             tags=TagReader(settings.tag_keys),
         )
 
-    def reload(self, adapter: NacosAdapter, settings: NacosRegistrySettings) -> None:
+    def reload(self, adapter: NacosAdapter, settings: NacosRegistrySettings, tls: ssl.SSLContext | None) -> None:
         """See Kind. Authorities may have changed in their file."""
         from gateway.registry.nacos.client import TlsContexts
 
-        if settings.ca is not None:
-            adapter.trust(TlsContexts.load(settings.ca))
+        if tls is not None:
+            try:
+                adapter.trust(TlsContexts.of(tls, settings.ca))
+            except CertificateError as error:  # it could be read a moment ago: it is being changed again
+                _log.warning("%s; the authorities in use stay", error.message)
 
     def senseless(
         self, settings: NacosRegistrySettings, listeners: Sequence[tuple[Location, Address]]

@@ -41,7 +41,7 @@ class Branch:
 
 
 @dataclass(slots=True)
-class Draft:
+class LaneDraft:
     """A lane as far as it is read. `is_shut`: it has a limit that cannot be said. `unless` are requests it does not get."""
 
     place: str
@@ -102,7 +102,7 @@ def branch_condition(branch: Branch) -> Condition:
     return combined(parts or [EVERYBODY], "all")
 
 
-def lane_of(draft: Draft, taken: set[str], losses: list[Loss]) -> Lane | None:
+def lane_of(draft: LaneDraft, taken: set[str], losses: list[Loss]) -> Lane | None:
     """The lane of a draft, closed where something in it cannot be said; None, with a loss, where its tag is no tag.
 
     `taken` are the names that other lanes of the group have; it gets this one's.

@@ -14,7 +14,7 @@ from typing import Any, Final
 from gateway.rules.conditions import Condition, InnerTest
 from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
 from gateway.ruletools.formats import drafts, patterns
-from gateway.ruletools.formats.drafts import CLOSED, Branch, Draft
+from gateway.ruletools.formats.drafts import CLOSED, Branch, LaneDraft
 from gateway.ruletools.formats.outcome import Imported, Loss
 from gateway.ruletools.formats.reading import Fields, at, unwrapped, wrong
 from gateway.tags import BASE
@@ -129,7 +129,7 @@ class _Routes:
     """The routes of a VirtualService, in order. `hosts` are those that a request must ask for."""
 
     def __init__(self, subsets: Subsets, hosts: Sequence[str], losses: list[Loss]) -> None:
-        self.drafts: list[Draft] = []
+        self.drafts: list[LaneDraft] = []
         self.services: list[str] = []
         self._subsets = subsets
         self._losses = losses
@@ -141,7 +141,7 @@ class _Routes:
     def route(self, fields: Fields) -> None:
         """Reads the next route."""
         if self._is_over:
-            self._losses.append(Loss(fields.place, "behind the route for everybody: never reached"))
+            self._losses.append(Loss(fields.place, "after the route for everybody: never reached"))
             return
         name = fields.text("name")
         matches = fields.children("match")
@@ -161,7 +161,7 @@ class _Routes:
             self._losses.append(Loss(fields.at("route"), message))
         found = [tag for _, tag in tags if tag]
         for tag in found:
-            draft = Draft(fields.place, name or tag, tag, strict=True, branches=branches, unless=list(self._unless))
+            draft = LaneDraft(fields.place, name or tag, tag, strict=True, branches=branches, unless=list(self._unless))
             draft.is_shut = is_split or self._is_shut
             self.drafts.append(draft)
         if is_split or not found:
@@ -171,7 +171,7 @@ class _Routes:
         """What a route takes that is no open lane does not reach the lanes behind it."""
         taken = drafts.combined([drafts.branch_condition(branch) for branch in branches], "any")
         if drafts.NEVER in taken.leaves():
-            self._losses.append(Loss(place, "whom it takes cannot be said, so every lane behind it is imported closed"))
+            self._losses.append(Loss(place, "whom it takes cannot be said, so every lane after it is imported closed"))
             self._is_shut = True
         self._unless.append(Condition.model_validate({"not": taken}))
 
@@ -258,7 +258,7 @@ def _condition(source: str, name: str, fields: Fields, is_caseless: bool, losses
 
 
 def _cookie(pattern: str) -> tuple[str, dict[str, Any]] | None:
-    """The cookie that a pattern for the whole Cookie header looks for, and what it must be; None where it does more."""
+    """The cookie that a pattern for the whole Cookie header looks for, and what it must be; None if it does more."""
     found = _COOKIE.fullmatch(pattern)
     name = patterns.literal(found[1]) if found else None
     test = patterns.simplified(patterns.trimmed(f"^{found[2]}$")[1]) if found else {}

@@ -44,7 +44,7 @@ def export_istio(groups: Sequence[LaneGroup]) -> Exported:
 
 
 def _refused(group: LaneGroup, claimed: set[str]) -> str:
-    """Why a group cannot be written at all; empty where it can."""
+    """Why a group cannot be written at all; empty if it can."""
     if not group.services:
         return "services: every service cannot be said, a rule is about a host"
     if not group.enabled:
@@ -148,7 +148,7 @@ def _put(place: str, condition: Condition, losses: list[Loss]) -> Put:
 
 
 def _string(test: Test, source: str) -> dict[str, str] | None:
-    """A StringMatch; None where there is none."""
+    """A StringMatch; None if there is none."""
     if test.ignore_case and not (source == "path" and test.operator in ("equals", "prefix")):
         return None
     # Istio compares with case what has none here, in the form that goes over the wire.
@@ -167,7 +167,7 @@ def _string(test: Test, source: str) -> dict[str, str] | None:
 
 
 def _cookie(name: str, test: Test) -> dict[str, str] | None:
-    """The usual way to look for a cookie; None where it cannot be said so."""
+    """The usual way to look for a cookie; None if it cannot be said so."""
     values = [test.equals] if test.equals else test.in_ or []
     if test.ignore_case or not values or not all(values) or any(set("();") & set(value) for value in values):
         return None

@@ -15,7 +15,7 @@ from gateway.rules.conditions import Condition
 from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
 from gateway.rules.names import LanePath
 from gateway.ruletools.formats import drafts, patterns
-from gateway.ruletools.formats.drafts import CLOSED, Branch, Draft, Mode
+from gateway.ruletools.formats.drafts import CLOSED, Branch, LaneDraft, Mode
 from gateway.ruletools.formats.outcome import Exported, Imported, Loss, Unfit
 from gateway.ruletools.formats.reading import Fields, at, sequence, unwrapped
 from gateway.ruletools.formats.writing import group_losses, refusal, show_number, written
@@ -103,9 +103,9 @@ def _group(fields: Fields | None, lanes: list[Fields], name: str, taken: set[str
     return drafts.group_of(place, [lane for lane in made if lane], losses, name=group_name, **values)
 
 
-def _draft(fields: Fields, limits: list[str], losses: list[Loss]) -> tuple[float, Draft]:
+def _draft(fields: Fields, limits: list[str], losses: list[Loss]) -> tuple[float, LaneDraft]:
     """A lane and its priority. `limits` are the paths of its group."""
-    draft = Draft(fields.place, fields.text("Name"), fields.text("Tag", None), fields.flag("Enable", True))
+    draft = LaneDraft(fields.place, fields.text("Name"), fields.text("Tag", None), fields.flag("Enable", True))
     fields.first("GroupId")
     rules = fields.children("EntryRules") + fields.children("EntryRule")
     priorities = [_rule(rule, draft, limits, losses) for rule in rules]
@@ -123,7 +123,7 @@ def _draft(fields: Fields, limits: list[str], losses: list[Loss]) -> tuple[float
     return min(priorities, default=_LAST), draft
 
 
-def _rule(fields: Fields, draft: Draft, limits: list[str], losses: list[Loss]) -> float:
+def _rule(fields: Fields, draft: LaneDraft, limits: list[str], losses: list[Loss]) -> float:
     """Adds an entry rule to a lane, and returns its priority."""
     priority = fields.number("Priority", _LAST)
     if not fields.flag("Enable", True):
@@ -146,7 +146,7 @@ def _rule(fields: Fields, draft: Draft, limits: list[str], losses: list[Loss]) -
     return priority
 
 
-def _gateway(fields: Fields, draft: Draft, limits: list[str], losses: list[Loss]) -> None:
+def _gateway(fields: Fields, draft: LaneDraft, limits: list[str], losses: list[Loss]) -> None:
     """Adds the route of a cloud gateway to a lane."""
     draft.is_shut = _has_routes(fields, "RouteIdList", losses) or draft.is_shut
     mode: Mode = "any" if fields.word("Condition", ("AND", "OR"), "AND") == "OR" else "all"

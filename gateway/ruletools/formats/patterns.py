@@ -40,7 +40,7 @@ def alternatives(texts: Iterable[str]) -> str:
 
 
 def literal(pattern: str) -> str | None:
-    """The one text that a pattern matches; None where it is more than a text."""
+    """The one text that a pattern matches; None if it is more than a text."""
     letters = iter(pattern)
     found = []
     for letter in letters:
@@ -113,7 +113,7 @@ def anchored_paths(paths: Iterable[str]) -> str:
 
 
 def paths_of(pattern: str) -> list[str] | None:
-    """The paths that `subtrees` made a pattern of; None where it did not."""
+    """The paths that `subtrees` made a pattern of; None if it did not."""
     if not (pattern.startswith("(?:") and pattern.endswith(")" + _BELOW)):
         return None
     texts = [literal(part) for part in pattern[3 : -len(_BELOW) - 1].split("|")]
@@ -121,7 +121,7 @@ def paths_of(pattern: str) -> list[str] | None:
 
 
 def _has_alternatives(pattern: str) -> bool:
-    """Whether a `|` stands outside all groups and classes. True where that is hard to tell."""
+    """Whether a `|` stands outside all groups and classes. True if that is hard to tell."""
     if "\\Q" in pattern:
         return True
     depth = 0

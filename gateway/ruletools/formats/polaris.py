@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.rules.conditions import Condition
 from gateway.rules.model import EVERY_ENTRY, LaneGroup
 from gateway.ruletools.formats import drafts, patterns
-from gateway.ruletools.formats.drafts import CLOSED, Branch, Draft
+from gateway.ruletools.formats.drafts import CLOSED, Branch, LaneDraft
 from gateway.ruletools.formats.outcome import Imported, Loss, Unfit
 from gateway.ruletools.formats.reading import Fields, unwrapped
 from gateway.ruletools.formats.writing import show_number
@@ -108,12 +108,12 @@ def _places(items: Sequence[Fields], losses: list[Loss], key: str = "") -> tuple
     return list(dict.fromkeys(found)), is_shut
 
 
-def _draft(fields: Fields, group: str, losses: list[Loss]) -> tuple[tuple[float, str], Draft]:
+def _draft(fields: Fields, group: str, losses: list[Loss]) -> tuple[tuple[float, str], LaneDraft]:
     """A rule, and what orders it."""
     tags = [tag.strip() for tag in fields.text("default_label_value", None).split(",")]
     if len(tags) > 1:
         losses.append(Loss(fields.at("default_label_value"), f"a lane has one tag: left out are {', '.join(tags[1:])}"))
-    draft = Draft(fields.place, fields.text("name"), tags[0], fields.flag("enable", False))
+    draft = LaneDraft(fields.place, fields.text("name"), tags[0], fields.flag("enable", False))
     draft.strict = fields.word("match_mode", ("STRICT", "PERMISSIVE"), "STRICT") == "STRICT"
     order = (fields.number("priority", 0), fields.text("ctime"))
     if fields.text("group_name", group) not in ("", group):

@@ -102,7 +102,7 @@ def _write(place: str, condition: Condition, losses: list[Loss]) -> dict[str, An
 
 
 def _compared(test: Test, source: str, place: str, losses: list[Loss]) -> tuple[str, str] | None:
-    """The type and the value of a comparison of texts; None where there is none."""
+    """The type and the value of a comparison of texts; None if there is none."""
     is_caseless = test.ignore_case or source in CASELESS
     texts = test.texts()
     if test.not_equals is not None or test.not_in is not None:
@@ -131,5 +131,5 @@ def _compared(test: Test, source: str, place: str, losses: list[Loss]) -> tuple[
 
 
 def _listed(kind: str, texts: list[str]) -> tuple[str, str] | None:
-    """Texts with commas between them; None where one has a comma itself."""
+    """Texts with commas between them; None if one has a comma itself."""
     return None if any("," in text for text in texts) else (kind, ",".join(texts))

@@ -104,7 +104,7 @@ class Fields:
         return at(self.place, self._spelling.get(_plain(key), key))
 
     def get(self, key: str) -> Any:
-        """A value as it is, None where there is none."""
+        """A value as it is, None if there is none."""
         plain = _plain(key)
         if plain in self._twins:
             place = at(self.place, self._twins[plain])
@@ -174,7 +174,7 @@ class Fields:
         return [Fields(parsed(item, at(place, index)), at(place, index)) for index, item in enumerate(found)]
 
     def child(self, key: str) -> Fields | None:
-        """An object, or a text that holds one as JSON; None where there is none."""
+        """An object, or a text that holds one as JSON; None if there is none."""
         value = parsed(self.get(key), self.at(key))
         return None if value is None else Fields(value, self.at(key))
 

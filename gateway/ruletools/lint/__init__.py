@@ -13,17 +13,17 @@ from typing import Any, Final
 
 from gateway.rules.compile import compile_rules, is_open
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.explain import weigh_lane
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.rows import rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares
-from gateway.rules.surroundings import Surroundings
 from gateway.ruletools.lint import plain
 from gateway.ruletools.lint.facts import Fact, facts_of, texts_of, ways_out
 from gateway.ruletools.lint.findings import CODES, Finding, Knowledge
 from gateway.ruletools.lint.proof import why_impossible
-from gateway.ruletools.lint.witness import Key, Setting, find_request
+from gateway.ruletools.lint.witness import Key, LaneRow, find_request
 
 __all__ = ["CODES", "Finding", "Knowledge", "lint"]
 
@@ -37,9 +37,9 @@ MAX_ROWS: Final = 4
 Witness = tuple[MatchContext, dict[str, Any]]
 
 
-def lint(rules: RuleSet, around: Surroundings, known: Knowledge) -> list[Finding]:
+def lint(rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> list[Finding]:
     """Every finding, in the order of groups and lanes."""
-    return list(_Linter(rules, around, known).findings())
+    return list(_Linter(rules, environment, known).findings())
 
 
 @dataclass(slots=True)
@@ -51,8 +51,8 @@ class _Open:
 
     group: LaneGroup
     lane: Lane
-    whole: Setting
-    rows: list[Setting]
+    whole: LaneRow
+    rows: list[LaneRow]
     witnesses: list[Witness | None] = field(default_factory=list)
     texts: list[dict[Key, frozenset[str]]] = field(default_factory=list)
 
@@ -71,12 +71,12 @@ class _Open:
 
 
 class _Linter:
-    def __init__(self, rules: RuleSet, around: Surroundings, known: Knowledge) -> None:
+    def __init__(self, rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> None:
         self._rules = rules
-        self._around = around
+        self._environment = environment
         self._known = known
-        self._now = around.clock()
-        self._compiled = compile_rules(rules, around)
+        self._now = environment.clock()
+        self._compiled = compile_rules(rules, environment)
         self._open: dict[tuple[str, str], _Open] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ class _Linter:
                 yield from plain.of_expiry(group, lane, self._known, self._now)
                 yield from plain.of_conditions(group, lane, self._known)
                 yield from plain.of_routes(group, lane, self._known)
-                if is_open(group, lane, self._now) and self._around.place.takes(group):
+                if is_open(group, lane, self._now) and self._environment.place.takes(group):
                     yield from self._of_rows(group, lane, shares)
         lanes = list(self._open.values())
         for index, found in enumerate(lanes):
@@ -101,7 +101,7 @@ class _Linter:
     def _of_rows(self, group: LaneGroup, lane: Lane, shares: GroupShares) -> Iterator[Finding]:
         """Rows that are dead; the others are kept, with a witness for each."""
         keeps = lane.sticky is not None
-        whole = Setting(self._rules, group, shares, lane.name, tuple(lane.paths), (), keeps)
+        whole = LaneRow(self._rules, group, shares, lane.name, tuple(lane.paths), (), keeps)
         rows = [whole.of(row) for row in rows_of(lane.match, lane.match_mode)]
         reasons = [self._why_impossible(facts_of(row)) for row in rows]
         alive = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
@@ -132,7 +132,8 @@ class _Linter:
         if found is None:
             return None
         weighed = (
-            weigh_lane(self._rules, item.group, item.lane, item.whole.shares, found[0], self._around) for item in lanes
+            weigh_lane(self._rules, item.group, item.lane, item.whole.shares, found[0], self._environment)
+            for item in lanes
         )
         return found if all(evidence.matched for evidence in weighed) else None
 
@@ -156,7 +157,7 @@ class _Linter:
             )
             yield Finding("GR202", *found.name, "match", message, "order decides; see the request", witness[1])
 
-    def _rival(self, row: Setting, witness: Witness | None, earlier: Sequence[_Open]) -> _Open | None:
+    def _rival(self, row: LaneRow, witness: Witness | None, earlier: Sequence[_Open]) -> _Open | None:
         """An earlier lane that certainly takes every request of a row."""
         others = earlier
         if witness is not None:

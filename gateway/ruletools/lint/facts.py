@@ -17,7 +17,7 @@ from gateway.rules.operators import OPERATORS, Operator
 from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Literal, TooManyRows, rows_against
 from gateway.rules.shares import Spans, bucket_of
-from gateway.ruletools.lint.witness import Key, Setting, is_below
+from gateway.ruletools.lint.witness import Key, LaneRow, is_below
 
 Segments = Mapping[str, frozenset[str]]
 
@@ -60,7 +60,7 @@ class Fact:
         return OPERATORS.get(self.operator)
 
     def members(self, segments: Segments) -> frozenset[str] | None:
-        """The texts of which a value is one, or none; None where the fact is about something else."""
+        """The texts of which a value is one, or none; None if the fact is about something else."""
         entry = self._entry
         if self.condition is None or entry is None or not entry.lists or self.source == "client_ip":
             return None
@@ -89,37 +89,37 @@ class Fact:
         )
 
 
-def facts_of(setting: Setting) -> list[Fact]:
+def facts_of(lane_row: LaneRow) -> list[Fact]:
     """What a row asks of a request, with the paths of its lane."""
-    below = [Fact("path", "", holds=True, may_lack=False, paths=setting.paths)] if setting.paths else []
-    return below + [fact for literal in setting.row if (fact := _fact_of(setting, literal)) is not None]
+    below = [Fact("path", "", holds=True, may_lack=False, paths=lane_row.paths)] if lane_row.paths else []
+    return below + [fact for literal in lane_row.row if (fact := _fact_of(lane_row, literal)) is not None]
 
 
-def texts_of(setting: Setting) -> dict[Key, frozenset[str]]:
+def texts_of(lane_row: LaneRow) -> dict[Key, frozenset[str]]:
     """The texts one of which a field must have, by field, as far as conditions name them in the very case."""
     found: dict[Key, frozenset[str]] = {}
-    for fact in facts_of(setting):
-        members = fact.members(setting.rules.segments)
+    for fact in facts_of(lane_row):
+        members = fact.members(lane_row.rules.segments)
         if fact.holds and not fact.may_lack and not fact.folds and members is not None:
             key = (fact.source, fact.name)
             found[key] = found.get(key, members) & members
     return found
 
 
-def ways_out(setting: Setting, lane: Lane) -> list[list[Fact]] | None:
-    """The ways in which a request is none of a lane's, `setting` being one of its rows; None where they are too many."""
+def ways_out(lane_row: LaneRow, lane: Lane) -> list[list[Fact]] | None:
+    """The ways in which a request is none of a lane's, `lane_row` being one of its rows; None if they are too many."""
     try:
         rows = rows_against(lane.match, lane.match_mode)
     except TooManyRows:
         return None
-    ways = [[fact for literal in row if (fact := _fact_of(setting, literal)) is not None] for row in rows]
-    if setting.paths:
-        ways.append([Fact("path", "", holds=False, may_lack=False, paths=setting.paths)])
+    ways = [[fact for literal in row if (fact := _fact_of(lane_row, literal)) is not None] for row in rows]
+    if lane_row.paths:
+        ways.append([Fact("path", "", holds=False, may_lack=False, paths=lane_row.paths)])
     return ways
 
 
-def _fact_of(setting: Setting, literal: Literal) -> Fact | None:
-    """What one condition says; None where it says nothing that is certain."""
+def _fact_of(lane_row: LaneRow, literal: Literal) -> Fact | None:
+    """What one condition says; None if it says nothing that is certain."""
     condition, negated = literal
     source = condition.source
     # A claim has one name, however it is given.
@@ -134,9 +134,9 @@ def _fact_of(setting: Setting, literal: Literal) -> Fact | None:
         wants = presence != negated
         return Fact(source, name, wants, may_lack=not wants)
     if test.percent is not None:
-        if setting.keeps and not negated:
+        if lane_row.keeps and not negated:
             return None  # a cookie may keep a client in, whatever it is
-        spans = setting.shares.spans_of(setting.lane, condition)
+        spans = lane_row.shares.spans_of(lane_row.lane, condition)
         folds = test.ignore_case
-        return Fact(source, name, not negated, negated, condition, "percent", folds, (), setting.group.name, spans)
+        return Fact(source, name, not negated, negated, condition, "percent", folds, (), lane_row.group.name, spans)
     return Fact(source, name, negated == given[0].negates, negated, condition, test.operator, test.ignore_case)

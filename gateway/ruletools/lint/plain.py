@@ -13,6 +13,7 @@ from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.rows import rows_of
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import key_of, show_spans
+from gateway.rules.sources import SOURCES
 from gateway.ruletools.lint.findings import Finding, Knowledge
 
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -32,9 +33,9 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
             yield Finding("GR501", group.name, lane.name, "match", message, hint)
         values = _everything(leaf)
         if values:
-            hint = "say `exists: true` where that is meant, or leave the condition out"
+            hint = "say `exists: true` if that is meant, or leave the condition out"
             yield Finding("GR105", group.name, lane.name, "match", f"{text} holds of every value{values}", hint)
-        escaped = _escaped(leaf) if leaf.source in ("param", "baggage") else ""
+        escaped = _escaped(leaf) if leaf.source in SOURCES and SOURCES[leaf.source].is_unescaped else ""
         if escaped:
             message = f"{text}: values are decoded before they are compared"
             hint = f"write {unquote(escaped)!r}, unless what is sent has its percent sign escaped"
@@ -94,7 +95,7 @@ def of_services(group: LaneGroup, known: Knowledge) -> Iterator[Finding]:
         if service not in known.tags:
             names = ", ".join(sorted(known.tags)) or "none"
             message = f"service '{service}' is not in the registry (it has: {names})"
-            yield Finding("GR402", group.name, "", "services", message, "a slip of the pen, or a service behind others")
+            yield Finding("GR402", group.name, "", "services", message, "a typo, or a service that only others call")
     if any(service not in known.tags for service in group.services):
         return  # what it carries is not known
     carried = {tag for name, tags in known.tags.items() if not group.services or name in group.services for tag in tags}
@@ -152,13 +153,13 @@ def of_tags(rules: RuleSet) -> Iterator[Finding]:
         other = next(((group, lane) for group, lane in several if lane.strict != first.strict), None)
         if other is not None:
             message = f"tag '{tag}' is strict in some lanes and not in others ({first_group.name}/{first.name})"
-            hint = "behind the entry only the tag is known: sidecars are strict where every lane of a tag is"
+            hint = "after the entry only the tag is known: sidecars are strict if every lane of a tag is"
             yield Finding("GR503", other[0].name, other[1].name, "tag", message, hint)
         services = {frozenset(group.services) for group, _ in several}
         if len(services) > 1:
             group, lane = several[-1]
             message = f"tag '{tag}' is used by groups with different services"
-            yield Finding("GR504", group.name, lane.name, "tag", message, "behind the entry the union of them applies")
+            yield Finding("GR504", group.name, lane.name, "tag", message, "after the entry the union of them applies")
 
 
 def of_names(rules: RuleSet) -> Iterator[Finding]:

@@ -12,12 +12,12 @@ from ipaddress import IPv4Network, ip_network
 from typing import Final
 
 from gateway.rules.conditions import DAYS, Condition, InnerTest, TimeTest
-from gateway.rules.forms import Part, in_form
+from gateway.rules.forms import Part
 from gateway.rules.shares import BUCKETS, Spans
+from gateway.rules.sources import SOURCES, in_form
 from gateway.ruletools.lint.facts import Fact, Segments
 from gateway.ruletools.lint.numbers import Interval, interval_of
 
-ALWAYS_THERE: Final = ("path", "method")
 MAX_LISTED: Final = 1000
 """Values that are looked at one by one."""
 ROOT: Final = Fact("path", "", True, False, Condition(path=InnerTest(prefix="/")), "prefix")
@@ -31,14 +31,14 @@ _ADDRESSES: Final = 1 << 32
 
 
 def why_impossible(facts: Iterable[Fact], segments: Segments, now: float) -> str:
-    """Why no request can be as all facts want it, `now` or later; empty where that is not proved."""
+    """Why no request can be as all facts want it, `now` or later; empty if that is not proved."""
     by_field: dict[tuple[str, str], list[Fact]] = {}
     for fact in facts:
         by_field.setdefault((fact.source, fact.name), []).append(fact)
     for (source, name), several in by_field.items():
         if source == "time":
             reason = _why_never(several, now)
-        elif source not in ALWAYS_THERE and all(fact.may_lack for fact in several):
+        elif not SOURCES[source].is_always_there and all(fact.may_lack for fact in several):
             continue  # a request without it will do
         else:
             reason = _why_no_value([*several, *([ROOT] if source == "path" else [])], segments)
@@ -50,7 +50,7 @@ def why_impossible(facts: Iterable[Fact], segments: Segments, now: float) -> str
 def _why_no_value(facts: Sequence[Fact], segments: Segments) -> str:
     """Why no text that is there can be as all facts want it."""
     if any(fact.condition is None and not fact.paths and not fact.holds for fact in facts):
-        return "is never absent" if facts[0].source in ALWAYS_THERE else "must be there and must be absent"
+        return "is never absent" if SOURCES[facts[0].source].is_always_there else "must be there and must be absent"
     wanted = [fact for fact in facts if fact.holds]
     shunned = [fact for fact in facts if not fact.holds]
     if any(fact.is_opposite_of(other) for fact in shunned for other in wanted):
@@ -147,7 +147,7 @@ def _why_no_address(wanted: Sequence[Fact], shunned: Sequence[Fact], segments: S
 
 
 def _networks(fact: Fact, segments: Segments) -> list[tuple[int, int]] | None:
-    """The addresses that a fact is about, as spans of a line; None where it is about something else."""
+    """The addresses that a fact is about, as spans of a line; None if it is about something else."""
     if fact.source != "client_ip" or fact.condition is None:
         return None
     test = fact.condition.test

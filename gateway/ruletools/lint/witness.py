@@ -6,18 +6,15 @@ come from the conditions' own texts; nothing that was found counts before the na
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import quote
 
-from gateway.errors import ProtocolError
-from gateway.http.head_reader import build_request
 from gateway.rules.conditions import Condition
 from gateway.rules.context import MatchContext
+from gateway.rules.examples import RequestParts
 from gateway.rules.explain import value_holds
 from gateway.rules.forms import Part
 from gateway.rules.model import LaneGroup
@@ -25,6 +22,7 @@ from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Row
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.shares import GroupShares, Spans, bucket_of
+from gateway.rules.sources import SOURCES
 from gateway.ruletools.lint.numbers import interval_of
 
 MAX_DRAWS: Final = 30_000
@@ -50,7 +48,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class LaneRow:
     """A row with the lane it is of. `keeps`: a sticky cookie may hold clients in the lane's share."""
 
     rules: RuleSet
@@ -61,17 +59,17 @@ class Setting:
     row: Row
     keeps: bool = False
 
-    def of(self, row: Row) -> Setting:
+    def of(self, row: Row) -> LaneRow:
         """The same of another row."""
         return replace(self, row=row)
 
 
-def wishes_of(setting: Setting) -> dict[Key, Wish]:
+def wishes_of(lane_row: LaneRow) -> dict[Key, Wish]:
     """What a row asks, by field; `time` is left out."""
     wishes: dict[Key, Wish] = {}
-    if setting.paths:
-        wishes.setdefault(("path", ""), Wish("path")).paths = setting.paths
-    for condition, negated in setting.row:
+    if lane_row.paths:
+        wishes.setdefault(("path", ""), Wish("path")).paths = lane_row.paths
+    for condition, negated in lane_row.row:
         if condition.time is not None:
             continue
         name = condition.name if condition.jwt is None else claim_pointer(condition.jwt)
@@ -91,43 +89,43 @@ def wishes_of(setting: Setting) -> dict[Key, Wish]:
     return wishes
 
 
-def satisfies(setting: Setting, wish: Wish, value: str) -> bool:
+def satisfies(lane_row: LaneRow, wish: Wish, value: str) -> bool:
     """Whether a value that is there is what a row asks for."""
     if wish.source == "path" and not value.startswith("/"):
         return False  # no request has such a path
     if wish.must_be_absent or (wish.paths and not is_below(value, wish.paths)):
         return False
-    return all(_holds(setting, item, value) for item in wish.positive) and not any(
-        _holds(setting, item, value) for item in wish.negative
+    return all(_holds(lane_row, item, value) for item in wish.positive) and not any(
+        _holds(lane_row, item, value) for item in wish.negative
     )
 
 
-def finite_values(setting: Setting, wish: Wish) -> list[str] | None:
-    """The values that are left, where only so many can be; None where they cannot be listed."""
+def finite_values(lane_row: LaneRow, wish: Wish) -> list[str] | None:
+    """The values that are left, where only so many can be; None if they cannot be listed."""
     for condition in wish.positive:
         test = condition.test
         if condition.source == "client_ip" or test.ignore_case:
             continue
         given = test.given()
         if given is not None and given[0].part == "whole" and not given[0].negates:
-            return [text for text in dict.fromkeys(test.texts()) if satisfies(setting, wish, text)]
+            return [text for text in dict.fromkeys(test.texts()) if satisfies(lane_row, wish, text)]
     return None
 
 
-def find_value(setting: Setting, wish: Wish) -> str | None:
-    """A value that satisfies a wish, or None where none was found."""
-    for candidate in islice(_candidates(setting, wish), MAX_CANDIDATES):
-        if satisfies(setting, wish, candidate):
+def find_value(lane_row: LaneRow, wish: Wish) -> str | None:
+    """A value that satisfies a wish, or None if none was found."""
+    for candidate in islice(_candidates(lane_row, wish), MAX_CANDIDATES):
+        if satisfies(lane_row, wish, candidate):
             return candidate
     # The shares are read once: each is looked at for tens of thousands of values.
-    draws = [_draw(setting, item) for item in wish.positive if item.test.percent is not None]
-    if draws and _have_common_buckets(draws) and finite_values(setting, wish) is None:
+    draws = [_draw(lane_row, item) for item in wish.positive if item.test.percent is not None]
+    if draws and _have_common_buckets(draws) and finite_values(lane_row, wish) is None:
         rest = _without_draws(wish)
-        stems = list(islice(_candidates(setting, rest), 4))
+        stems = list(islice(_candidates(lane_row, rest), 4))
         for number in range(MAX_DRAWS):
             for stem in stems:
                 value = f"{stem}{number}"
-                if all(_takes(setting, draw, value) for draw in draws) and satisfies(setting, rest, value):
+                if all(_takes(lane_row, draw, value) for draw in draws) and satisfies(lane_row, rest, value):
                     return value
     return None
 
@@ -137,14 +135,14 @@ def _without_draws(wish: Wish) -> Wish:
     return Wish(wish.source, positive, wish.negative, wish.must_exist, wish.must_be_absent, wish.paths)
 
 
-def _holds(setting: Setting, condition: Condition, value: str) -> bool:
+def _holds(lane_row: LaneRow, condition: Condition, value: str) -> bool:
     if condition.test.percent is not None:
-        return _takes(setting, _draw(setting, condition), value)
-    return value_holds(condition, value, setting.rules.segments)
+        return _takes(lane_row, _draw(lane_row, condition), value)
+    return value_holds(condition, value, lane_row.rules.segments)
 
 
-def _draw(setting: Setting, condition: Condition) -> Draw:
-    return setting.shares.spans_of(setting.lane, condition), condition.test.ignore_case
+def _draw(lane_row: LaneRow, condition: Condition) -> Draw:
+    return lane_row.shares.spans_of(lane_row.lane, condition), condition.test.ignore_case
 
 
 def _have_common_buckets(draws: Sequence[Draw]) -> bool:
@@ -156,13 +154,13 @@ def _have_common_buckets(draws: Sequence[Draw]) -> bool:
     return all(common.values())
 
 
-def _takes(setting: Setting, draw: Draw, value: str) -> bool:
+def _takes(lane_row: LaneRow, draw: Draw, value: str) -> bool:
     spans, folds = draw
-    bucket = bucket_of(setting.group.name, value.casefold() if folds else value)
+    bucket = bucket_of(lane_row.group.name, value.casefold() if folds else value)
     return any(low <= bucket < high for low, high in spans)
 
 
-def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
+def _candidates(lane_row: LaneRow, wish: Wish) -> Iterator[str]:
     """Values worth trying, made of the conditions' own texts."""
     source = wish.source
     parts: dict[Part, list[str]] = {"start": [""], "end": [""], "inside": [""]}
@@ -172,7 +170,7 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
             continue
         operator, operand = given
         if operator.lists:
-            texts = operator.values(operand, setting.rules.segments, source)
+            texts = operator.values(operand, lane_row.rules.segments, source)
             if source == "client_ip":
                 yield from (str(ip_network(text, strict=False)[0]) for text in sorted(texts)[:50])
             else:
@@ -185,11 +183,9 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
             yield from interval.samples()
     starts, ends, middles = parts["start"], parts["end"], parts["inside"]
     longest = max(starts, key=len)
-    base = {"path": "/x", "client_ip": "192.0.2.1", "method": "GET", "host": "shop.example"}.get(source, "x")
-    if source == "client_ip":
-        yield from ("192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
-    if source == "method":
-        yield from ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
+    base, *others = SOURCES[source].samples
+    if others:
+        yield from (base, *others)
     for path in wish.paths:
         yield path
         yield from (path.rstrip("/") + part for part in ("/", "/x", *ends, *("/" + end for end in ends if end)))
@@ -201,30 +197,26 @@ def _candidates(setting: Setting, wish: Wish) -> Iterator[str]:
     yield from (base, "", "0", "1", "-1", base + "2", base + "3")
 
 
-_PATH: Final = "/%*!$&'()+,;=:@~"
-"""What a path may have in it as it is (RFC 3986 §3.3)."""
-
-
 def is_below(path: str, paths: Sequence[str]) -> bool:
     """Whether a path is one of these, or below one."""
     closed = path if path.endswith("/") else path + "/"
     return any(closed.startswith(item.rstrip("/") + "/") for item in paths)
 
 
-def find_request(settings: Sequence[Setting]) -> tuple[MatchContext, dict[str, Any]] | None:
-    """A request for one row, or for several at once, and how a person writes it; None where none was found."""
-    merged: dict[Key, list[tuple[Setting, Wish]]] = {}
-    for setting in settings:
-        for key, wish in wishes_of(setting).items():
-            merged.setdefault(key, []).append((setting, wish))
+def find_request(lane_rows: Sequence[LaneRow]) -> tuple[MatchContext, dict[str, Any]] | None:
+    """A request for one row, or for several at once, and how a person writes it; None if none was found."""
+    merged: dict[Key, list[tuple[LaneRow, Wish]]] = {}
+    for lane_row in lane_rows:
+        for key, wish in wishes_of(lane_row).items():
+            merged.setdefault(key, []).append((lane_row, wish))
     values: dict[Key, str] = {}
     for key, parts in merged.items():
         must_exist = any(wish.must_exist or wish.paths for _, wish in parts)
         if any(wish.must_be_absent for _, wish in parts):
-            if must_exist or key[0] in ("path", "method", "host", "client_ip"):
+            if must_exist or SOURCES[key[0]].is_given:
                 return None
             continue
-        if not must_exist and key[0] not in ("path", "method", "host", "client_ip"):
+        if not must_exist and not SOURCES[key[0]].is_given:
             continue
         value = next((found for one in parts for found in _shared(one, parts)), None)
         if value is None:
@@ -233,70 +225,17 @@ def find_request(settings: Sequence[Setting]) -> tuple[MatchContext, dict[str, A
     return _request(values)
 
 
-def _shared(one: tuple[Setting, Wish], parts: Sequence[tuple[Setting, Wish]]) -> Iterator[str]:
+def _shared(one: tuple[LaneRow, Wish], parts: Sequence[tuple[LaneRow, Wish]]) -> Iterator[str]:
     """Values for one wish that satisfy all the others too."""
     first = find_value(*one)
     candidates = islice(_candidates(*one), MAX_CANDIDATES)
     for value in (*([] if first is None else [first]), *candidates):
-        if all(satisfies(setting, wish, value) for setting, wish in parts):
+        if all(satisfies(lane_row, wish, value) for lane_row, wish in parts):
             yield value
 
 
 def _request(values: dict[Key, str]) -> tuple[MatchContext, dict[str, Any]] | None:
-    names: dict[str, list[tuple[str, str]]] = {}
+    parts = RequestParts()
     for (source, name), value in values.items():
-        names.setdefault(source, []).append((name, value))
-
-    def only(source: str, default: str) -> str:
-        return names[source][0][1] if source in names else default
-
-    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in names.get("param", []))
-    url = f"http://{only('host', 'shop.example')}{quote(only('path', '/'), safe=_PATH)}{'?' + query if query else ''}"
-    headers = [(name, value) for name, value in names.get("header", [])]
-    for source, joint in (("cookie", "; "), ("baggage", ",")):
-        if source in names:
-            encode = (lambda text: text) if source == "cookie" else (lambda text: quote(text, safe=""))
-            headers.append((source.title(), joint.join(f"{name}={encode(value)}" for name, value in names[source])))
-    content: Any = None
-    for pointer, value in names.get("body", []):
-        content = _put(content, pointer, value)
-    claims: Any = {}
-    for name, value in names.get("jwt", []):
-        claims = _put(claims, claim_pointer(name), value)
-    try:
-        request = build_request(only("method", "GET"), url, headers)
-    except (ProtocolError, ValueError):
-        return None
-    context = MatchContext(
-        request,
-        only("client_ip", "192.0.2.1"),
-        service=only("service", ""),
-        caller=only("caller", ""),
-        caller_tag=only("caller_tag", ""),
-        content=content,
-        claims=claims,
-    )
-    shown: dict[str, Any] = {"method": request.method, "url": url, "headers": dict(headers)}
-    extra = {
-        "client_ip": only("client_ip", ""),
-        "body": json.dumps(content) if content is not None else "",
-        "claims": claims,
-        "service": context.service,
-        "caller": context.caller,
-        "caller_tag": context.caller_tag,
-    }
-    return context, {**shown, **{key: value for key, value in extra.items() if value}}
-
-
-def _put(content: Any, pointer: str, value: str) -> Any:
-    """An object in which a pointer finds a value; lists are written as objects with numbers for keys."""
-    root: Any = content if isinstance(content, dict) else {}
-    at = root
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    for part in parts[:-1]:
-        inner = at.get(part)
-        if not isinstance(inner, dict):
-            inner = at[part] = {}
-        at = inner
-    at[parts[-1]] = value
-    return root
+        SOURCES[source].put(parts, name, value)
+    return parts.build()

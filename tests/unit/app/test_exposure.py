@@ -107,6 +107,11 @@ def test_listeners_that_ask_nobody_are_told(tmp_path: Path) -> None:
     del sidecar["listen"]
     [warning] = exposures(SidecarSettings.model_validate(sidecar), tmp_path / "nowhere")
     assert warning.startswith("outbound on 0.0.0.0:3 calls any service")
+    sidecar |= {"outbound": "127.0.0.1:3", "admin": "10.0.0.5:9901"}
+    [warning] = exposures(SidecarSettings.model_validate(sidecar), tmp_path / "nowhere")
+    assert warning == "the admin API on 10.0.0.5:9901 shows what it knows to whoever reaches it: set admin_token"
+    closed = SidecarSettings.model_validate({**sidecar, "admin_token": SECRET})
+    assert list(exposures(closed, tmp_path / "nowhere")) == []
 
 
 def test_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

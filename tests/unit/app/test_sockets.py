@@ -68,3 +68,54 @@ def test_workers_share_a_port_that_nobody_else_has(listening: socket.socket) -> 
         sock.close()
     with pytest.raises(StartError, match="cannot listen on"):
         Sockets().of("listen", "127.0.0.1", listening.getsockname()[1], 3)
+
+
+class Gone:
+    """A predecessor that has given up its place: see Predecessor."""
+
+    pid, version = 7, "1"
+
+    def __init__(self, **sockets: list[socket.socket]) -> None:
+        self.sockets = dict(sockets)
+        self.is_closed = False
+
+    async def go(self) -> dict[str, object]:
+        return {"registry": "of a version that nobody knows"}
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_what_cannot_be_made_of_a_predecessors_last_words_does_not_end_its_successor(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The other one has given up its place: if this one ended too, nobody would serve."""
+    sockets = Sockets()
+    sockets._predecessor = Gone()  # type: ignore[assignment]
+    heard: list[object] = []
+
+    def know(state: dict[str, object]) -> None:
+        heard.append(state)
+        raise StartError("cannot take over what the registry knows")
+
+    await sockets.take_over(know)
+    await sockets.take_over(know)  # there is nobody any more
+    assert heard == [{"registry": "of a version that nobody knows"}]
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage() == (
+        "what process 7 knew last is not taken: StartError: cannot take over what the registry knows"
+    )
+
+
+def test_what_was_given_and_not_used_is_closed_and_what_was_used_is_not() -> None:
+    used, unused, theirs = (bind("127.0.0.1", 0) for _ in range(3))
+    sockets = Sockets()
+    predecessor = Gone(old=[theirs])
+    sockets._given = {"listen": [used], "more": [unused]}
+    sockets._predecessor = predecessor  # type: ignore[assignment]
+    assert sockets.one_of("listen", "127.0.0.1", 0) is used
+    sockets.close()
+    assert [sock.fileno() == -1 for sock in (used, unused, theirs)] == [False, True, True]
+    assert predecessor.is_closed
+    sockets.release()
+    assert used.fileno() == -1

@@ -22,9 +22,9 @@ def rules(tmp_path: Path) -> Path:
 
 def test_fine(rules: Path) -> None:
     result = CliRunner().invoke(main, ["check", str(rules)])
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "2 files are fine\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "2 files checked, no problems\n")
     result = CliRunner().invoke(main, ["check", str(rules / "a.yaml"), "-o", "json"])
-    assert (result.exit_code, json.loads(result.stdout), result.stderr) == (0, [], "1 file is fine\n")
+    assert (result.exit_code, json.loads(result.stdout), result.stderr) == (0, [], "1 file checked, no problems\n")
 
 
 def test_problems(rules: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_place_that_cannot_be_written_to_is_a_problem_of_its_file(
     monkeypatch.setattr("gateway.files.write_file", refuse)
     result = run("rules fmt loose.yaml rules")
     assert result.exit_code == 1
-    assert result.stderr == "loose.yaml:1:1: cannot be written: Permission denied\n"
+    assert result.stderr == "loose.yaml:1:1: cannot write the file: Permission denied\n"
 
 
 def test_what_moves_is_read_from_a_pipe(folder: Path) -> None:

@@ -176,12 +176,12 @@ def test_what_changes_is_printable(foreign: tuple[str, type[_Foreign]], monkeypa
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
-        (200, b"\xff\xfe", "cannot ask"),
-        (200, b"[" * 100_000, "cannot ask"),
-        (200, b"[1]", "no JSON object"),
-        (200, {"strange": 1}, "does not answer as a gateway does"),
-        (302, b"", "answers 302"),
-        (500, b"\x1b[2J", "answers 500"),
+        (200, b"\xff\xfe", "cannot query"),
+        (200, b"[" * 100_000, "cannot query"),
+        (200, b"[1]", "not a JSON object"),
+        (200, {"strange": 1}, "is not that of a gateway"),
+        (302, b"", "returned 302"),
+        (500, b"\x1b[2J", "returned 500"),
     ],
 )
 def test_a_server_that_is_no_gateway_is_told_so_and_nothing_else_is_asked(
@@ -200,7 +200,7 @@ def test_an_answer_without_an_end_is_not_read_for_ever(
     foreign: tuple[str, type[_Foreign]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, handler = foreign
-    monkeypatch.setattr("gateway.cli.client.MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr("gateway.cli.client.MAX_RESPONSE", 1 << 20)
     handler.answers["/api/v1/services"] = (200, b"[" + b" " * (1 << 20))
     done = CliRunner().invoke(main, ["registry", "list", "--server", server])
     assert (done.exit_code, "more than 1 MiB" in done.stderr) == (1, True)

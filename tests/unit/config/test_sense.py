@@ -37,11 +37,11 @@ def problems(path: Path, text: str) -> list[str]:
     ("text", "expected"),
     [
         # What is connected to has a port, and a host that there can be.
-        ("registry: {kind: nacos, address: 'n:0'}", "1:34: registry.nacos.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
-        ("registry: {kind: nacos, addresses: ['n:1', 'n:0']}", "1:44: registry.nacos.addresses.1: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
-        ("registry: {kind: consul, address: 'n:0'}", "1:35: registry.consul.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
-        ("registry: {kind: static, services: {a: [{address: 'n:0'}]}}", "1:51: registry.static.services.a.0.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
-        ("registry: {kind: embedded}\nrules: {nacos: x, address: 'n:0'}", "2:28: rules.0.remote.address: nobody can be reached at port 0: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: nacos, address: 'n:0'}", "1:34: registry.nacos.address: port 0 cannot be connected to: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: nacos, addresses: ['n:1', 'n:0']}", "1:44: registry.nacos.addresses.1: port 0 cannot be connected to: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: consul, address: 'n:0'}", "1:35: registry.consul.address: port 0 cannot be connected to: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: static, services: {a: [{address: 'n:0'}]}}", "1:51: registry.static.services.a.0.address: port 0 cannot be connected to: 1 to 65535 is accepted; found 'n:0'"),
+        ("registry: {kind: embedded}\nrules: {nacos: x, address: 'n:0'}", "2:28: rules.0.remote.address: port 0 cannot be connected to: 1 to 65535 is accepted; found 'n:0'"),
         ("registry: {kind: nacos, address: '10.0.0.256:1'}", "1:34: registry.nacos.address: an address is host:port, and '10.0.0.256' is neither a name nor an address; found '10.0.0.256:1'"),
         ("registry: {kind: nacos, address: '[1::2::3]:1'}", "1:34: registry.nacos.address: an address is host:port, and '1::2::3' is neither a name nor an address; found '[1::2::3]:1'"),
         # Listeners, and what is connected to, do not meet.
@@ -87,9 +87,9 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("A, service: a}", "A, service: billing}").replace("{a:", "{billing:") + "services: {biling: {}}", "3:20: services.biling: no route leads to a service 'biling'; did you mean 'billing'?"),
         (GATEWAY + "services: {a: {tls: {ca: ca.pem, verify: false}}}", "3:26: services.a.tls.ca: no certificate is looked at with `verify: false`"),
         ("registries: {one: {kind: static}, two: {kind: consul}}\nroutes: [{path: /A, service: a}]\nservices: {a: {registry: one}}", "3:26: services.a.registry: the static registry 'one' has no service 'a'"),
-        (GATEWAY.replace("/A, service: a", "/A, strip_prefix: true, respond: {}"), "2:35: routes.0.strip_prefix: nothing is forwarded where the route has an answer of its own (`respond`)"),
-        (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: nothing is forwarded where the route has an answer of its own (`respond`)"),
-        (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: an answer of 204 has no body (RFC 9110 §6.4.1)"),
+        (GATEWAY.replace("/A, service: a", "/A, strip_prefix: true, respond: {}"), "2:35: routes.0.strip_prefix: nothing is forwarded if the route has a response of its own (`respond`)"),
+        (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: nothing is forwarded if the route has a response of its own (`respond`)"),
+        (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: a response of 204 has no body (RFC 9110 §6.4.1)"),
         (GATEWAY.replace("/A,", "/, strip_prefix: true,"), "2:34: routes.0.strip_prefix: there is nothing to take off the path '/'"),
         (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: nothing is taken off the path without `strip_prefix: true`"),
         # One setting that leaves another nothing to do.
@@ -101,7 +101,7 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY + "limits: {connections: 10, connections_per_client: 20}", "3:51: limits.connections_per_client: is more than `limits.connections` (10)"),
         # Identity.
         (GATEWAY + "jwt: {verify: false, issuer: me}", "3:30: jwt.issuer: tokens are believed as they are with `verify: false`: this is not looked at"),
-        (GATEWAY + "jwt: {verify: false, header: connection}", "3:30: jwt.header: header 'connection' says how a message is sent and cannot carry a token"),
+        (GATEWAY + "jwt: {verify: false, header: connection}", "3:30: jwt.header: header 'connection' controls how a message is sent and cannot carry a token"),
         (GATEWAY + "debug: {secret: sixteen-letters-, header: host}", "3:43: debug.header: header 'host' has a meaning of its own and cannot carry the secret"),
         (GATEWAY + "debug: {secret: sixteen-letters-, header: x-gray-tag}", "3:43: debug.header: 'x-gray-tag' is `carriers.header` already: each needs a header of its own"),
         (GATEWAY + "jwt: {verify: false, header: x-gray-tag}", "3:30: jwt.header: 'x-gray-tag' is `carriers.header` already: each needs a header of its own"),
@@ -113,7 +113,7 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY + "access_log: {path: ' '}", "3:20: access_log.path: the name of a file or directory is accepted; found ' '"),
         # A sidecar, and what it registers.
         (SIDECAR.replace("127.0.0.1:1", "localhost:2") + NACOS, "2:6: app: 'localhost:2' is this sidecar's own `inbound`: requests would go in a circle"),
-        (SIDECAR.replace("127.0.0.1:1", "127.0.0.1:0") + NACOS, "2:6: app: nobody can be reached at port 0: 1 to 65535 is accepted; found '127.0.0.1:0'"),
+        (SIDECAR.replace("127.0.0.1:1", "127.0.0.1:0") + NACOS, "2:6: app: port 0 cannot be connected to: 1 to 65535 is accepted; found '127.0.0.1:0'"),
         (SIDECAR.replace("127.0.0.1:3", "0.0.0.0:2") + NACOS, "4:11: outbound: '0.0.0.0:2' is where `inbound` listens ('127.0.0.1:2'): each needs a port of its own"),
         (SIDECAR + NACOS + "advertise: 10.0.0.1:8080", "6:12: advertise: a name or an address is accepted, without port and brackets; found '10.0.0.1:8080'"),
         (SIDECAR + NACOS + "advertise: '[::1]'", "6:12: advertise: a name or an address is accepted, without port and brackets; found '[::1]'"),

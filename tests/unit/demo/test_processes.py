@@ -60,7 +60,7 @@ def test_without_an_installed_program_the_module(programs: Path) -> None:
 
 def test_ports_are_given_once_among_all_processes() -> None:
     """Two demos, or two runs of these tests, must not choose a port before either of them listens on it."""
-    script = "from gateway.demo.processes import _claim; print(_claim({port}))"
+    script = "from gateway.release.ports import _claim; print(_claim({port}))"
     port = free_port()
     claims = (
         subprocess.run([sys.executable, "-c", script.format(port=number)], capture_output=True, text=True, check=True)

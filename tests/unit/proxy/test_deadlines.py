@@ -118,7 +118,7 @@ async def test_an_answers_head_that_trickles_has_one_deadline(wired: Wired, drop
     wired.turns.settle()
     assert b"HTTP/1.1 504" not in here.written
     elapse(wired, 2.0)
-    assert (status(here), b'"code": "answer_timeout"' in here.written) == (b"504", True)
+    assert (status(here), b'"code": "response_timeout"' in here.written) == (b"504", True)
     assert there.is_aborted
 
 

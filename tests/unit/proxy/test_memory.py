@@ -95,8 +95,7 @@ async def test_an_upload_that_waits_for_a_connection() -> None:
     client.data_received(POST + b"a" * 1000)
     assert transport.is_paused
     assert client.held <= READ
-    await asyncio.sleep(0)  # the connection is made
-    await asyncio.sleep(0)
+    await asyncio.gather(*wired.clients.tasks)  # the connection is made
     wired.turns.settle()
     # The first of it stays until the answer begins, for whom it is refused by.
     assert (transport.is_paused, client.held) == (False, 1000)
@@ -129,8 +128,7 @@ async def test_an_answer_that_begins_while_the_client_does_not_read() -> None:
     client, _ = wired.client(takes=False)
     client.data_received(GET)
     client.pause_writing()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asyncio.gather(*wired.clients.tasks)
     exchange = client._exchange
     assert exchange is not None
     assert exchange.upstream is not None

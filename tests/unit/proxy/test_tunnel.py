@@ -199,8 +199,7 @@ async def test_tunnels_leave_the_instances_connections_to_others() -> None:
     assert wired.origins.statistics() == {"192.0.2.10:80": (0, 0, 0, 8)}
     client, here = wired.client()
     client.data_received(GET)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asyncio.gather(*wired.clients.tasks)
     exchange = client._exchange
     assert exchange is not None
     assert exchange.upstream is not None

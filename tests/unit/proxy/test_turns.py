@@ -184,4 +184,4 @@ async def test_interim_answers_have_an_end(wired: Wired) -> None:
     wired.turns.settle()
     assert transport.written.count(b"HTTP/1.1 103 ") == MAX_INTERIM
     assert b"502 Bad Gateway" in transport.written
-    assert wired.traffic.upstream_errors == {("a", "base", "bad_answer"): 1}
+    assert wired.traffic.upstream_errors == {("a", "base", "bad_response"): 1}

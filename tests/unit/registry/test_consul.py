@@ -138,11 +138,11 @@ async def test_answers_that_say_less_than_there_is_are_errors(server: Server) ->
     server.then("", "rpc error making call: EOF", 500)
     assert (await refused(server)).reason == "warming"
     server.then("", "<html>welcome</html>")
-    assert (await refused(server)).reason == "bad_answer"
+    assert (await refused(server)).reason == "bad_response"
     server.then("5", "<html>welcome</html>")
-    assert (await refused(server)).reason == "bad_answer"
+    assert (await refused(server)).reason == "bad_response"
     server.then("5", {"Service": 1})
-    assert (await refused(server)).reason == "bad_answer"
+    assert (await refused(server)).reason == "bad_response"
     server.then("", "Permission denied", 403)
     assert (await refused(server)).reason == "auth"
 

@@ -60,3 +60,50 @@ def test_nothing_is_remembered_for_ever() -> None:
     for number in range(1000):
         flaps.take((Instance(f"10.0.{number // 250}.{number % 250}", 80),), number * 100.0)
     assert len(flaps._usable) + len(flaps._changes) < 10
+
+
+def test_a_minute_is_just_enough_and_a_moment_more_is_not() -> None:
+    """Four changes within it, the first one of them included."""
+    for step, held in ((20.0, True), (20.1, False)):
+        flaps, now = after((A, B), (B,), (A, B), (B,), (A, B), step=step)
+        assert (flaps.damped((A, B), now) == (SICK, B)) is held
+
+
+def test_who_is_held_comes_back_at_the_very_moment() -> None:
+    flaps, now = after((A, B), (B,), (A, B), (B,), (A, B))
+    assert flaps.damped((A, B), now + 9.99) == (SICK, B)
+    assert flaps.damped((A, B), now + 10.0) == (A, B)
+    assert flaps.next_release() is None
+
+
+def test_each_that_comes_back_too_soon_is_held_and_counted_once() -> None:
+    flaps, now = after((A, B), (B,), (A, B), (B,), (A, B))
+    flaps.take((A, B), now + 1)
+    assert flaps.count == 1
+    flaps.take((B,), now + 2)
+    flaps.take((A, B), now + 3)
+    assert (flaps.count, flaps.next_release()) == (2, now + 13)
+
+
+def test_the_one_that_is_let_go_first_is_the_next_one() -> None:
+    c = Instance("10.0.0.3", 80)
+    flaps, now = after((A, B, c), (B, c), (A, B, c), (B, c), (A, B, c))
+    for step, found in enumerate(((A, c), (A, B, c), (A, c), (A, B, c)), 1):
+        flaps.take(found, now + step)
+    assert flaps.next_release() == now + 10
+    sick = replace(B, healthy=False)
+    assert flaps.damped((A, B, c), now + 4) == (SICK, sick, c)
+    assert flaps.damped((A, B, c), now + 10) == (A, sick, c)
+    assert flaps.next_release() == now + 14
+
+
+def test_one_that_was_never_there_before_is_not_flapping() -> None:
+    flaps, now = after((B,), (A, B))
+    assert flaps.damped((A, B), now) == (A, B)
+
+
+def test_of_another_tag_those_that_are_held_are_nobodys_replacement() -> None:
+    """Gray has only the one that is held; that the baseline is well does not help it."""
+    gray = replace(A, tag="gray")
+    flaps, now = after((gray, B), (B,), (gray, B), (B,), (gray, B))
+    assert flaps.damped((gray, B, Instance("10.0.0.4", 80, "gray")), now)[0] == replace(gray, healthy=False)

@@ -123,9 +123,9 @@ async def test_another_node_is_asked_without_keeping_to_it(cluster: Cluster) -> 
     ("raw", "reason"),
     [
         (b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", ""),
-        (b"HTTP/1.1 twohundred OK\r\n\r\n", "bad_answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=none\r\nContent-Length: 1\r\n\r\nx", "bad_answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (MAX_BODY + 1), "bad_answer"),
+        (b"HTTP/1.1 twohundred OK\r\n\r\n", "bad_response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=none\r\nContent-Length: 1\r\n\r\nx", "bad_response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (MAX_BODY + 1), "bad_response"),
     ],
     ids=["redirects are not followed", "no HTTP", "no charset", "no end"],
 )
@@ -216,7 +216,7 @@ async def test_an_answer_is_not_unpacked() -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     http = RegistryHttp([f"127.0.0.1:{runner.addresses[0][1]}"])
-    with pytest.raises(RegistryError, match="answered compressed, which it was not asked for"):
+    with pytest.raises(RegistryError, match="sent a compressed response, which was not asked for"):
         await http.call("GET", "/x")
     assert asked == ["identity"]
     await http.close()

@@ -119,7 +119,7 @@ async def test_an_adapters_bug_does_not_end_the_watch(kept: Kept) -> None:
     await until(lambda: kept.script.watches == 2, "the next try")
     await kept.give((BASE, GRAY))
     assert kept.state == ("fresh", 2)
-    assert kept.keeper.errors == {"bad_answer": 1}
+    assert kept.keeper.errors == {"bad_response": 1}
 
 
 async def test_an_empty_list_is_believed_when_confirmed(kept: Kept) -> None:
@@ -355,7 +355,7 @@ async def test_a_service_that_fails_leaves_the_others_alone() -> None:
     class Uneven(Script):
         async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
             if service == "bad":
-                raise RegistryError("bad_answer", "the list of this one is no list")
+                raise RegistryError("bad_response", "the list of this one is no list")
             yield Listing((BASE,))
             await asyncio.Event().wait()
 
@@ -363,7 +363,7 @@ async def test_a_service_that_fails_leaves_the_others_alone() -> None:
     keeper = Keeper(Uneven(), seen.__setitem__)
     for service in ("bad", "good"):
         keeper.watch(service)
-    await until(lambda: keeper.errors.get("bad_answer", 0) >= 2 and "good" in seen)
+    await until(lambda: keeper.errors.get("bad_response", 0) >= 2 and "good" in seen)
     assert {state.service: state.state for state in keeper.states()} == {"bad": "unknown", "good": "fresh"}
     assert seen == {"good": (BASE,)}
     await keeper.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.instance import Instance
@@ -130,3 +132,80 @@ def test_an_empty_list_is_believed_in_the_end_though_errors_come_between(belief:
         belief.interrupted(was_away=True)
         belief.take((), 16 * number)
     assert belief.instances == ()
+
+
+def test_an_empty_list_needs_its_answers_and_its_time_both() -> None:
+    """19 answers are too few however long they took, and 300 s too short however many there were."""
+    patience = Patience()
+    for seconds, answers in ((100.0, patience.empty_answers - 1), (patience.empty_seconds / 30, 30)):
+        guard = ListGuard(patience)
+        guard.take(instances("b1"), 0)
+        for number in range(answers):
+            guard.interrupted(was_away=True)
+            guard.take((), 1 + number * seconds)
+        assert (guard.doubt, names(guard)) == ("empty", {"b1"})
+        guard.interrupted(was_away=True)
+        guard.take((), 1 + patience.empty_seconds + answers * seconds)
+        assert (guard.doubt, names(guard)) == ("", set())
+
+
+def test_empty_answers_count_only_in_a_row(belief: ListGuard) -> None:
+    patience = Patience()
+    for number in range(patience.empty_answers - 1):
+        belief.interrupted(was_away=True)
+        belief.take((), float(number))
+    belief.take(instances("b1"), 30.0)
+    belief.interrupted(was_away=True)
+    belief.take((), 310.0)
+    assert (belief.doubt, len(belief.instances)) == ("empty", 12)
+
+
+def test_an_equal_empty_list_without_errors_between_is_believed_like_any_other(belief: ListGuard) -> None:
+    for second, doubt in ((1, "empty"), (9, "empty"), (15.9, "empty"), (16, "")):
+        belief.take((), second)
+        assert belief.doubt == doubt
+    assert belief.instances == ()
+
+
+def test_what_returns_needs_three_equal_answers_over_fifteen_seconds(belief: ListGuard) -> None:
+    belief.interrupted(was_away=True)
+    for second, doubt in ((1, "returned"), (20, "returned"), (21, "")):
+        belief.take(instances(*MANY), second)
+        assert belief.doubt == doubt
+
+
+@pytest.mark.parametrize(("before", "left", "doubt"), [(5, 2, ""), (8, 3, "drop"), (3, 0, "drop"), (10, 4, "")])
+def test_a_drop_is_more_than_a_share_of_the_tag(before: int, left: int, doubt: str) -> None:
+    """At 60 % it is none yet."""
+    guard = ListGuard(Patience())
+    guard.take(instances(*MANY[:before], "g1"), 0)
+    guard.take(instances(*MANY[:left], "g1"), 1)
+    assert guard.doubt == doubt
+
+
+def test_what_is_kept_for_a_drop_is_the_dropped_tags_alone() -> None:
+    guard = ListGuard(Patience())
+    guard.take(instances(*MANY, "g1", "g2"), 0)
+    guard.take(instances("b1", "g2"), 1)
+    assert (guard.doubt, names(guard)) == ("drop", {*MANY, "g2"})
+    assert [instance.address for instance in guard.instances] == sorted(item.address for item in guard.instances)
+
+
+def test_what_was_restored_is_kept_until_the_registry_has_said_otherwise_for_a_while() -> None:
+    guard = ListGuard(Patience())
+    guard.restore(instances("b1", "b2"))
+    assert (guard.doubt, names(guard)) == ("", {"b1", "b2"})
+    guard.take(instances("b2"), 1)
+    assert (guard.doubt, names(guard)) == ("returned", {"b1", "b2"})
+    guard.take(instances("b1", "b2"), 2)
+    guard.take(instances("b2"), 3)
+    assert (guard.doubt, names(guard)) == ("", {"b2"})
+
+
+def test_of_an_instance_that_changed_the_latest_word_counts() -> None:
+    guard = ListGuard(Patience())
+    guard.take(instances("b1", "b2"), 0)
+    guard.interrupted(was_away=True)
+    sick = replace(instances("b1")[0], healthy=False)
+    guard.take((sick,), 1)
+    assert guard.instances == (sick, *instances("b2"))

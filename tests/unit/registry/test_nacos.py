@@ -118,9 +118,9 @@ async def test_one_malformed_record_loses_only_itself(server: tuple[Server, Naco
     [
         (503, "server is STARTING now, please try again later!", "warming"),
         (403, "unknown user!", "auth"),
-        (500, "oops", "bad_answer"),
-        (200, "no json", "bad_answer"),
-        (200, '{"hosts": 3}', "bad_answer"),
+        (500, "oops", "bad_response"),
+        (200, "no json", "bad_response"),
+        (200, '{"hosts": 3}', "bad_response"),
     ],
 )
 async def test_what_is_no_list_is_an_error(

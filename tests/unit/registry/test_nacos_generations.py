@@ -121,7 +121,7 @@ async def test_a_server_that_is_warming_up_says_so(server: Server) -> None:
     assert (await failure(server)).reason == "warming"
 
 
-@pytest.mark.parametrize(("code", "reason"), [(10000, "bad_answer"), (10001, "auth"), (40000, "api")])
+@pytest.mark.parametrize(("code", "reason"), [(10000, "bad_response"), (10001, "auth"), (40000, "api")])
 async def test_v3_codes_are_errors(server: Server, code: int, reason: str) -> None:
     server.paths[V3] = (200, json.dumps({"code": code, "message": "no", "data": None}))
     assert (await failure(server)).reason == reason

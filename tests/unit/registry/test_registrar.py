@@ -10,9 +10,10 @@ import pytest
 from gateway.errors import RegistryError
 from gateway.registry.base import Registration
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.registry.keeper import FIRST_RETRY
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import NacosClient
-from gateway.registry.registrar import Registrar
+from gateway.registry.registrar import LONGEST_RETRY, Registrar
 from tests.support.wait import until
 
 ME = Registration("orders", "10.0.0.1", 80, "gray", 2.0, {"preserved.heart.beat.interval": "20"})
@@ -183,3 +184,90 @@ async def test_a_registrars_bug_does_not_end_the_heartbeat(nacos: NacosAdapter) 
     await registrar.withdraw()
     await registrar.stop()
     assert (await nacos.instances("orders")).instances == ()
+
+
+async def test_the_pauses_between_attempts_grow_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as long each time, up to five seconds or the heartbeat's interval; at random within the upper half of that."""
+    pauses: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        pauses.append((least, most))
+        return 0.0
+
+    monkeypatch.setattr("gateway.registry.registrar.random.uniform", uniform)
+    away = RegistryError("unreachable", "cannot reach it")
+
+    class Away(Noting):
+        async def register(self, registration: Registration) -> None:
+            assert registration is slow
+            await super().register(registration)
+            raise away
+
+    slow = Registration("orders", "10.0.0.1", 80, metadata={"preserved.heart.beat.interval": "3600000"})
+    registrar = Registrar(Away(), slow)
+    registrar.start()
+    await until(lambda: len(pauses) >= 7)
+    await registrar.hand_over()
+    longest = [min(FIRST_RETRY * 2**number, LONGEST_RETRY) for number in range(7)]
+    assert longest[-1] == LONGEST_RETRY
+    assert longest[2] < LONGEST_RETRY
+    assert pauses[:7] == [(most / 2, most) for most in longest]
+
+
+async def test_it_says_what_it_does_and_in_which_registry(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    registrar = Registrar(Noting(), ME, registry="old")
+    registrar.start()
+    await until(lambda: registrar.registered)
+    registrar.set_usable(False)
+    await until(lambda: not registrar.registered)
+    await registrar.withdraw()
+    await registrar.stop()
+    me = "orders 10.0.0.1:80 (tag gray) in registry old"
+    assert caplog.messages == [f"registered {me}", f"suspended {me}", f"withdrawn {me}", f"deregistered {me}"]
+
+
+async def test_one_that_cannot_leave_says_so_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    class Away(Noting):
+        async def deregister(self, registration: Registration) -> None:
+            raise RegistryError("unreachable", "cannot reach it")
+
+        async def withdraw(self, registration: Registration) -> None:
+            raise TimeoutError
+
+    registrar = Registrar(Away(), ME)
+    await registrar.withdraw()
+    await registrar.stop()
+    me = "orders 10.0.0.1:80 (tag gray)"
+    assert caplog.messages == [
+        f"{me} is not withdrawn: no response; it will expire",
+        f"{me} is not deregistered: cannot reach it; it will expire",
+    ]
+
+
+async def test_one_that_hands_over_leaves_the_instance_registered() -> None:
+    adapter = Noting()
+    registrar = Registrar(adapter, ME)
+    registrar.start()
+    await until(lambda: registrar.registered)
+    await registrar.hand_over()
+    assert registrar.registered
+    assert adapter.told == ["register", "release"]
+
+
+async def test_what_changes_is_registered_anew() -> None:
+    class Keeping(Noting):
+        last: Registration | None = None
+
+        async def register(self, registration: Registration) -> None:
+            await super().register(registration)
+            self.last = registration
+
+    adapter = Keeping()
+    registrar = Registrar(adapter, ME)
+    registrar.start()
+    await until(lambda: registrar.registered)
+    changed = Registration(ME.service, ME.host, ME.port, ME.tag, metadata={"version": "8"})
+    registrar.change(changed)
+    await until(lambda: adapter.last == changed)
+    await registrar.hand_over()

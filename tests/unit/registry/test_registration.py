@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ async def test_it_is_registered_when_the_registry_says_so_and_not_known_to_be_wh
     assert await setup.tell("register", AWAY) == ("unknown", True)
     assert await setup.tell("register") == ("registered", True)
     assert setup.known.describe() == {"state": "registered", "age": 0.0, "reason": None}
-    assert caplog.messages == ["the registry old answers again for a 10.0.0.1:80"] * 2
+    assert caplog.messages == ["the registry old responds again for a 10.0.0.1:80"] * 2
 
 
 async def test_one_that_was_forgotten_is_being_registered(setup: Setup) -> None:
@@ -88,3 +89,34 @@ async def test_any_failure_is_told_on(setup: Setup) -> None:
     await setup.tell("register")
     assert await setup.tell("heartbeat", KeyError()) == ("unknown", True)
     assert setup.known.reason == "KeyError"
+
+
+@pytest.mark.parametrize("call", ["register", "heartbeat", "suspend", "withdraw", "deregister"])
+async def test_every_call_is_passed_on_as_it_is(call: str) -> None:
+    told: list[tuple[str, Registration]] = []
+
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            async def noted(registration: Registration) -> bool:
+                told.append((name, registration))
+                return True
+
+            return noted
+
+    known = KnownRegistration(Noting())
+    await getattr(known, call)(ME)
+    assert told == [(call, ME)]
+    assert known.age is not None
+    assert 0.0 <= known.age < 60.0
+
+
+async def test_a_registry_without_a_name_is_called_the_registry(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    registrar = Registrar()
+    known = KnownRegistration(registrar)
+    registrar.answer = AWAY
+    with pytest.raises(RegistryError):
+        await known.register(ME)
+    registrar.answer = True
+    await known.register(ME)
+    assert caplog.messages == ["the registry responds again for a 10.0.0.1:80"]

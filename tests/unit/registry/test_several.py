@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +156,68 @@ async def test_an_empty_answer_of_one_does_not_end_the_wait_for_the_other() -> N
     assert await waiting
     assert any(state.instances for state in registries.states()["a"])
     await registries.close()
+
+
+async def test_a_registry_that_answers_first_is_enough_though_the_other_never_does() -> None:
+    """Whichever of them it is: that one has answered, with nothing, does not make the service unknown."""
+    for names in (("silent", "empty"), ("empty", "silent")):
+        sources = {name: Source() for name in names}
+        sources["silent"].answer = None
+        registries = Registries(sources, lambda *_: None)
+        registries.watch("a")
+        await until(lambda: any(state.state == "fresh" for state in registries.states()["a"]))  # noqa: B023
+        assert await registries.wait_known("a", 0.01)
+        await registries.close()
+
+
+async def test_only_services_whose_registry_changed_are_watched_anew() -> None:
+    pair = Pair({"a": "one", "b": "one"})
+    for service in "abc":
+        pair.registries.watch(service)
+    await until(lambda: sorted(pair.one.asked) == ["a", "b", "c"] and pair.two.asked == ["c"])
+    pair.registries.choose({"a": "one", "b": "two"})
+    await until(lambda: pair.two.asked == ["c", "b"])
+    assert sorted(pair.one.asked) == ["a", "b", "c"]
+    pair.registries.choose({"a": "one"})  # b is looked for everywhere again
+    await until(lambda: sorted(pair.one.asked) == ["a", "b", "b", "c"] and pair.two.asked == ["c", "b", "b"])
+    await pair.registries.close()
+
+
+async def test_each_registry_has_copies_of_its_own_unless_it_needs_none(tmp_path: Path) -> None:
+    """What stands in the configuration, or in this very process, needs no copy."""
+    one, own = Source(BASE), StaticAdapter({"a": (GRAY,)})
+    seen: dict[str, tuple[Instance, ...]] = {}
+    registries = Registries({"one": one, "own": own}, seen.__setitem__, folder=tmp_path, identities={"one": "nacos x"})
+    registries.watch("a")
+    await until(lambda: seen.get("a") == (BASE, GRAY))
+    await registries.close()  # which writes what waits
+    (copy,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert copy.parent == tmp_path / "registry" / "one"
+    assert '"nacos x"' in copy.read_text()
+
+
+async def test_of_several_usable_records_the_first_registrys_counts_and_of_unusable_ones_too() -> None:
+    pair = Pair()
+    heavy, sick = replace(BASE, weight=7.0), replace(BASE, healthy=False)
+    pair.registries.watch("a")
+    for first, second, left in (
+        (BASE, heavy, BASE),
+        (sick, heavy, heavy),
+        (BASE, sick, BASE),
+        (sick, replace(sick, weight=7.0), sick),
+    ):
+        pair.one.say(first)
+        pair.two.say(second)
+        await until(lambda: pair.lists.get("a") == (left,), f"{left}")  # noqa: B023
+
+
+async def test_what_is_said_of_a_service_after_it_is_not_watched_is_not_told() -> None:
+    pair = Pair()
+    pair.registries.watch("a")
+    pair.registries.watch("b")
+    await until(lambda: pair.lists.keys() == {"a", "b"})
+    pair.registries.unwatch("a")
+    pair.lists.clear()
+    pair.one.say(THIRD)
+    await until(lambda: pair.lists == {"b": (GRAY, THIRD)})
+    await pair.registries.close()

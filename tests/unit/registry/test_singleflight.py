@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from gateway.registry.singleflight import SingleFlight
+from tests.support.wait import until
 
 
 class Work:
@@ -41,3 +43,25 @@ async def test_a_failure_is_everybodys_and_the_next_tries_again() -> None:
     assert work.times == 1
     work.error = None
     assert await joint.run(work.do) == 2
+
+
+async def test_what_nobody_waits_for_any_more_fails_without_a_word() -> None:
+    """All who wanted it gave up; the loop is not to complain that the failure was never looked at, nor of a cancellation."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    for error in (ValueError("no"), asyncio.CancelledError()):
+        joint, gate = SingleFlight[int](), asyncio.Event()
+
+        async def work(gate: asyncio.Event = gate, error: BaseException = error) -> int:
+            await gate.wait()
+            raise error
+
+        waiting = asyncio.create_task(joint.run(work))
+        await asyncio.sleep(0)
+        assert joint.is_running
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        gate.set()
+        await until(lambda: not joint.is_running)  # noqa: B023
+    gc.collect()
+    assert complaints == []

@@ -111,12 +111,12 @@ def test_spellings_that_disagree_are_no_tag(metadata: dict[str, str], tag: str) 
 def test_an_instance_is_read_the_same_in_every_registry(kind: str, value: object, tag: str) -> None:
     """All of them collect their records here; `null` is as empty as the empty text."""
     records = Records(TagReader())
-    records.add("10.0.0.1", 80, 1, {"gray_tag" if kind == "Consul" else "gray.tag": value}, True, True, None)
+    records.add("10.0.0.1", 80, 1, {"gray_tag" if kind == "Consul" else "gray.tag": value}, True, True, labels=None)
     (instance,) = records.listing().instances
     assert (instance.tag, "None" in str(instance.metadata)) == (tag, False)
 
 
 def test_tags_that_are_no_list_may_hide_one() -> None:
     records = Records(TagReader())
-    records.add("10.0.0.1", 80, 1, {}, True, True, "gray.tag=gray")
+    records.add("10.0.0.1", 80, 1, {}, True, True, labels="gray.tag=gray")
     assert (records.listing().instances, records.skipped) == ((), {"bad_tags": 1})

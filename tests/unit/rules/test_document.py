@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.rules.compile import compile_rules
-from gateway.rules.conditions import COMBINATIONS, SOURCES, Condition, TimeTest
+from gateway.rules.conditions import ALL_SOURCES, COMBINATIONS, Condition, TimeTest
 from gateway.rules.model import Lane, LaneGroup, RulesFile
 from gateway.rules.operators import OPERATORS
 from gateway.rulesources.files import load_rules
@@ -44,7 +44,7 @@ def test_every_key_is_documented(heading: str, model: type[BaseModel]) -> None:
 def test_every_source_and_operator_is_documented() -> None:
     others = {*OPERATORS, "in_", "ignore_case", "issue"}
     sources = [field.alias or name for name, field in Condition.model_fields.items() if name not in others]
-    assert sources == [*SOURCES, *COMBINATIONS]
+    assert sources == [*ALL_SOURCES, *COMBINATIONS]
     assert sorted(first_cells("Conditions")) == sorted(sources)
     operators = [cell.partition(":")[0] for cell in first_cells("Operators")]
     assert list(dict.fromkeys(operators)) == list(OPERATORS)
@@ -60,7 +60,7 @@ def test_the_examples_are_valid(tmp_path: Path, text: str) -> None:
 
 def test_the_forms_of_conditions_are_valid(tmp_path: Path) -> None:
     forms = re.findall(r"^\| `[a-z_]+` \| `(\{.*?\})` \|", DOCUMENT, re.MULTILINE)
-    assert len(forms) == len(SOURCES) + len(COMBINATIONS)
+    assert len(forms) == len(ALL_SOURCES) + len(COMBINATIONS)
     path = tmp_path / "r.yaml"
     segment(tmp_path, "vips")
     path.write_text(

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from gateway.http.head_reader import HeadReader
 from gateway.rules.context import MatchContext
 from gateway.rules.explain import explain
-from gateway.rules.forms import values_in_form
 from gateway.rules.model import LaneGroup
+from gateway.rules.sources import values_in_form
 from tests.support.rules import around, compiled, rule_set
 
 READER = HeadReader("x-gray-tag")

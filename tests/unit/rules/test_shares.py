@@ -247,18 +247,18 @@ def test_hundreds_of_lanes_fit() -> None:
 
 
 class TestSeal:
-    seal = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
+    signer = CookieSigner("lane", "0123456789abcdef", lambda: NOW)
 
     def request(self, value: str) -> MatchContext:
         return asked("GET", "/", [("Cookie", f"lane={value}")])
 
     def test_a_cookie_names_its_lane_until_it_expires(self) -> None:
-        value = self.seal.value("g/l", 60)
-        assert self.seal.lane_of(self.request(value)) == "g/l"
+        value = self.signer.value("g/l", 60)
+        assert self.signer.lane_of(self.request(value)) == "g/l"
         later = CookieSigner("lane", "0123456789abcdef", lambda: NOW + 60)
         assert later.lane_of(self.request(value)) == ""
-        assert self.seal.is_fresh(self.request(value), "g/l", 60)
-        assert not self.seal.is_fresh(self.request(value), "g/m", 60)
+        assert self.signer.is_fresh(self.request(value), "g/l", 60)
+        assert not self.signer.is_fresh(self.request(value), "g/m", 60)
         assert not CookieSigner("lane", "0123456789abcdef", lambda: NOW + 31).is_fresh(self.request(value), "g/l", 60)
 
     @pytest.mark.parametrize("change", [
@@ -271,6 +271,6 @@ class TestSeal:
         lambda value: value + "=",
     ])  # fmt: skip
     def test_nobody_writes_one(self, change: Any) -> None:
-        value = self.seal.value("g/l", 60)
-        assert self.seal.lane_of(self.request(change(value))) == ""
+        value = self.signer.value("g/l", 60)
+        assert self.signer.lane_of(self.request(change(value))) == ""
         assert CookieSigner("lane", "another secret!!", lambda: NOW).lane_of(self.request(value)) == ""

@@ -115,7 +115,7 @@ async def test_what_is_no_answer_is_never_taken_for_rules(server: Server) -> Non
     server.headers = {"Content-MD5": "0" * 32}
     with pytest.raises(RegistryError, match="MD5"):
         await anext(nacos.watch())
-    for status, reason in ((403, "auth"), (503, "warming"), (500, "bad_answer")):
+    for status, reason in ((403, "auth"), (503, "warming"), (500, "bad_response")):
         server.status = status
         for document in (nacos, consul):
             with pytest.raises(RegistryError) as error:

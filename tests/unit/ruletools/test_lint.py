@@ -201,7 +201,7 @@ def test_the_command_names_places_and_exits_by_severity(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == [
         f"{tmp_path}/r.yaml:5:39: warning GR101: lane g/narrow: never wins: g/wide comes earlier and takes every request that it would take",
         "    hint: put it before that lane, or add a condition to that one",
-        "    such as: GET http://shop.example/A/b",
+        "    example: GET http://shop.example/A/b",
     ]
     assert result.stderr == "1 warning\n"
     assert CliRunner().invoke(main, ["rules", "lint", str(tmp_path), "--ignore", "GR101"]).exit_code == 0

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.rules.context import MatchContext
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.surroundings import Surroundings
 from gateway.ruletools import ruletests
 from gateway.ruletools.whatif import Recorded, compare, read_record, read_records
 from gateway.settings.plane import AccessLogSettings
@@ -33,7 +33,7 @@ LINE = {"ts": "2027-01-15T08:00:00.000Z", "client": "10.0.0.1", "method": "GET",
 def test_examples_are_masked(log: AccessLogSettings | None, shown: str) -> None:
     request = asked("GET", "/A?group=gray&to%6ben=secret&code=secret")
     rules = RuleSet.of([LaneGroup.model_validate(LANE)])
-    found = compare(rules, RuleSet(), Surroundings(time.time), [Recorded(request, None)], log)
+    found = compare(rules, RuleSet(), MatchEnvironment(time.time), [Recorded(request, None)], log)
     assert found.moves["demo/gray", "baseline"].examples == [shown]
 
 

@@ -15,8 +15,8 @@ def busy() -> Traffic:
     traffic.in_flight = 1
     traffic.connections = 2
     traffic.log_lines = 4
-    traffic.count_exchange("a", "gray", 200, 0.002, 0.00002, 100, 2000)
-    traffic.count_exchange("a", "gray", 502, 99.0, -1.0, 50, 0)
+    traffic.count_exchange("a", "gray", 200, 0.002, 0.00002, received=100, sent=2000)
+    traffic.count_exchange("a", "gray", 502, 99.0, -1.0, received=50, sent=0)
     traffic.count_lane("g", "gray")
     traffic.count_fallback("b", "gray", "absent")
     traffic.count_upstream_error("a", "gray", "closed")
@@ -61,8 +61,8 @@ def sizes(traffic: Traffic) -> tuple[int, ...]:
 
 
 def count(traffic: Traffic, name: str, status: int = 200) -> None:
-    traffic.count_exchange("a", name, status, 0.001, -1.0, 1, 1)
-    traffic.count_exchange(name, "base", status, 0.001, -1.0, 1, 1)
+    traffic.count_exchange("a", name, status, 0.001, -1.0, received=1, sent=1)
+    traffic.count_exchange(name, "base", status, 0.001, -1.0, received=1, sent=1)
     traffic.count_fallback(name, name, "absent")
     traffic.count_upstream_error(name, name, "closed")
     traffic.count_ejection(name, name, "errors")
@@ -93,7 +93,7 @@ def test_what_is_known_is_not_hidden_by_made_up_names() -> None:
     traffic = Traffic(lambda service, tag: service == "a" and tag in ("", "base", "gray"))
     for number in range(3000):
         count(traffic, f"n{number}")
-    traffic.count_exchange("a", "gray", 200, 0.001, -1.0, 1, 1)
+    traffic.count_exchange("a", "gray", 200, 0.001, -1.0, received=1, sent=1)
     traffic.count_fallback("a", "gray", "absent")
     assert traffic.exchanges["a"]["gray"].statuses == {200: 1}
     assert traffic.exchanges["a"][OTHER].statuses[200] > 0
@@ -104,7 +104,7 @@ def test_statuses_beyond_the_first_ones_are_counted_by_class() -> None:
     """`5xx` is a code that `code=~"5.."` finds."""
     traffic = Traffic()
     for status in range(200, 600):
-        traffic.count_exchange("a", "base", status, 0.001, -1.0, 1, 1)
+        traffic.count_exchange("a", "base", status, 0.001, -1.0, received=1, sent=1)
     statuses = traffic.exchanges["a"]["base"].statuses
     assert len(statuses) == MOST_STATUSES + 4
     assert {code_of(status): count for status, count in statuses.items() if status < 100} == {
@@ -138,7 +138,7 @@ def test_a_tag_that_is_not_known_any_more_is_counted_under_the_others() -> None:
     releases = 5 * MOST
     for release in range(releases):
         current = {"", f"v{release}"}
-        traffic.count_exchange("a", f"v{release}", 200, 0.001, -1.0, 1, 1)
+        traffic.count_exchange("a", f"v{release}", 200, 0.001, -1.0, received=1, sent=1)
         traffic.count_fallback("a", f"v{release}", "absent")
     assert len(traffic.exchanges["a"]) <= MOST + 1
     assert sum(series.statuses[200] for series in traffic.exchanges["a"].values()) == releases

@@ -82,7 +82,7 @@ EVERYBODY = {"route": [{"destination": {"host": "reviews"}}]}
         pytest.param("polaris", polaris("EXACT", "b", entries=[]), "/", HEADER, id="no entries"),
         pytest.param("istio", istio({**TO_X, "redirect": {"uri": "/y"}}), "/x", HEADER, id="redirected before"),
         pytest.param("istio", istio(TO_BASELINE), "/x", HEADER, id="led to the baseline before"),
-        pytest.param("istio", istio(EVERYBODY), "/", HEADER, id="behind the route for everybody"),
+        pytest.param("istio", istio(EVERYBODY), "/", HEADER, id="after the route for everybody"),
         pytest.param("istio", istio(hosts=["shop.example"], gateways=["g"]), "/", HEADER, id="another host"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What conditions look at beside the request: the time, what tokens say, and where they are asked."""
+"""The match environment: what conditions look at besides the request. The time, what tokens say, and where rules are matched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from gateway.rules.checks import NO_CLAIMS
 from gateway.rules.context import MatchContext
 from gateway.rules.fields import Claims, Clock
-from gateway.rules.match import Seal
+from gateway.rules.match import Signer
 from gateway.rules.model import EVERY_ENTRY, LaneGroup
 
 
@@ -31,10 +31,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """`clock` gives seconds since the epoch; `seal` is None where cookies cannot be signed."""
+class MatchEnvironment:
+    """What is the same for all requests that are matched in one place; what is one request's is its match context.
+
+    `clock` gives seconds since the epoch; `signer` is None if cookies cannot be signed.
+    """
 
     clock: Clock
     claims: Claims = no_claims
-    seal: Seal | None = None
+    signer: Signer | None = None
     place: Place = Place()

@@ -1,0 +1,65 @@
+"""What a configuration needs to be in force, made beforehand and off the loop: the same for both roles."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateway.app.parts import make_routes
+from gateway.config.certificates import listener_certificates, registry_tls, upstream_tls
+from gateway.config.matching import make_environment
+from gateway.errors import ConfigError, Problem
+from gateway.routing.routes import RouteTable
+from gateway.rules.compile import compile_rules
+from gateway.rules.environment import MatchEnvironment
+from gateway.rules.match import CompiledRules
+from gateway.rules.ruleset import RuleSet
+from gateway.settings import ServingSettings
+from gateway.tls.certificates import Certificate
+from gateway.tls.contexts import CertificateError, UpstreamTLS
+
+S = TypeVar("S", bound=ServingSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build(Generic[S]):
+    """Settings, rules, and everything that is made of the two. Nothing of it has to be read again to be put in force."""
+
+    settings: S
+    rules: RuleSet
+    around: MatchEnvironment
+    compiled: CompiledRules
+    routes: RouteTable
+    certificates: list[Certificate]
+    """The listener's, in order; empty without TLS."""
+    secured: dict[str, UpstreamTLS]
+    """How services are spoken to that speak TLS, by name."""
+    registry_tls: dict[str, ssl.SSLContext]
+    """How registries are spoken to that speak TLS, by name."""
+
+    @staticmethod
+    def of(settings: S, rules: RuleSet) -> Build[S]:
+        """Builds, which reads files and takes a while: for a thread. Lanes that have expired by now are closed.
+
+        Raises ConfigError if a file cannot be read any more.
+        """
+        try:
+            around = make_environment(settings)
+            tls = settings.listener_tls
+            certificates = [] if tls is None else listener_certificates(tls)
+            secured = upstream_tls(settings)
+            registries = registry_tls(settings)
+        except (CertificateError, OSError, ValueError) as error:
+            # It could be read a moment ago: the files are being changed, and will be announced again.
+            raise ConfigError([Problem("configuration", 0, 0, str(error))]) from error
+        return Build(
+            settings=settings,
+            rules=rules,
+            around=around,
+            compiled=compile_rules(rules, around),
+            routes=make_routes(settings),
+            certificates=certificates,
+            secured=secured,
+            registry_tls=registries,
+        )

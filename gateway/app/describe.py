@@ -1,0 +1,108 @@
+"""What is known, as plain values for the admin API."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
+from gateway.registry.registration import KnownRegistration
+from gateway.registry.several import Registries
+from gateway.routing.explain import describe_pools
+from gateway.routing.snapshot import Snapshot
+from gateway.rules.ruleset import RuleSet
+
+
+def describe_services(
+    registries: Registries, snapshot: Snapshot, ejected: Mapping[str, Collection[str]] | None = None
+) -> list[dict[str, object]]:
+    """Every watched service, its state in each registry and its pools, as plain values.
+
+    `ejected` are addresses by service, if other processes than this one have found out about them.
+    """
+    return [
+        _describe_service(service, states, snapshot, None if ejected is None else ejected.get(service, ()))
+        for service, states in sorted(registries.states().items())
+        if states
+    ]
+
+
+def _describe_service(
+    service: str, states: Sequence[ServiceState], snapshot: Snapshot, ejected: Collection[str] | None
+) -> dict[str, object]:
+    view = snapshot.services.get(service)
+    # The most troubled registry speaks for the service.
+    worst = max(states, key=lambda state: _TROUBLE.index(state.state))
+    return {
+        "service": service,
+        "state": worst.state,
+        "age": round(worst.age, 3),
+        "reason": worst.reason or None,
+        "registries": [
+            {
+                "registry": state.registry,
+                "state": state.state,
+                "age": round(state.age, 3),
+                "reason": state.reason or None,
+                "instances": len(state.instances),
+                "skipped": state.skipped,
+                "left_out": {reason: list(names) for reason, names in state.left_out.items()},
+                "all_called_healthy": state.is_forced,
+                "errors": state.errors,
+            }
+            for state in states
+        ],
+        "pools": [] if view is None else describe_pools(view, ejected, _kept(states)),
+    }
+
+
+def _kept(states: Sequence[ServiceState]) -> frozenset[str]:
+    """Addresses that no registry says there are now."""
+    kept = frozenset[str]().union(*(state.kept for state in states))
+    return kept - {item.address for state in states for item in state.instances if item.address not in state.kept}
+
+
+def describe_registries(
+    registries: Registries, registrations: Mapping[str, KnownRegistration] | None = None
+) -> list[dict[str, object]]:
+    """Every registry: what it is, where, how its services fare, and what is known of a registration there, as plain values."""
+    known = registrations or {}
+    return [
+        {
+            "name": name,
+            **keeper.adapter.describe(),
+            "services": len(states := keeper.states()),
+            "troubled": sum(state.state != FRESH for state in states),
+            **({"registration": known[name].describe()} if name in known else {}),
+        }
+        for name, keeper in registries.keepers.items()
+    ]
+
+
+_TROUBLE = (FRESH, PROTECTED, STALE, UNKNOWN)
+
+
+def unheard_of(registries: Registries) -> list[str]:
+    """Services without instances of which a registry has said nothing yet, as reasons not to be ready."""
+    reasons: list[str] = []
+    for service, states in registries.states().items():
+        silent = next((state for state in states if state.state == UNKNOWN), None)
+        if silent is not None and not any(state.instances for state in states):
+            reasons.append(f"service {service}: the registry has not responded yet ({silent.reason or 'waiting'})")
+    return reasons
+
+
+def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:
+    """Every lane in the order it is tried, as plain values."""
+    return [
+        {
+            "group": group.name,
+            "lane": lane.name,
+            "tag": lane.tag,
+            "enabled": group.enabled and lane.enabled,
+            "services": list(group.services),
+            "owner": lane.owner or None,
+            "expires": None if lane.expires is None else lane.expires.isoformat(),
+        }
+        for group in rules.groups
+        for lane in group.lanes
+    ]

@@ -1,0 +1,35 @@
+"""Which changed settings a reload cannot apply."""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.registry.kinds import kind_of
+from gateway.settings import ServingSettings
+
+_log = logging.getLogger("gateway")
+
+
+def warn_of_restart(old: ServingSettings, new: ServingSettings) -> None:
+    """Says which changed settings only a restart applies: sockets and what is built once."""
+    hot = {"routes", "rules", "registry", "registries", "services", "name", "jwt", "sticky"}
+    hot |= {"ready_without_registry", "ready_with_old_rules"}
+    changed = [
+        name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
+    ]
+    before, after = old.all_registries, new.all_registries
+    if list(before) != list(after) or any(
+        item != after[name] and not (kind_of(item).reloads and item.kind == after[name].kind)
+        for name, item in before.items()
+    ):
+        changed.append("registry")
+    if "tls" in changed and _minimum_of(old) == _minimum_of(new):
+        changed.remove("tls")  # certificates are replaced while running
+    if changed:
+        _log.warning("restart to apply: %s", ", ".join(changed))
+
+
+def _minimum_of(settings: ServingSettings) -> str:
+    """The oldest TLS version of the listener, empty without TLS."""
+    tls = settings.listener_tls
+    return "" if tls is None else tls.minimum

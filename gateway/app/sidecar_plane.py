@@ -1,0 +1,184 @@
+"""The data plane of a sidecar: an inbound listener in front of the application, an outbound one that it calls through."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from gateway import hop
+from gateway.app.build import Build
+from gateway.app.doors import Doors
+from gateway.app.parts import make_context
+from gateway.app.plane import Plane
+from gateway.app.takeover import State
+from gateway.instance import Instance
+from gateway.proxy.origin import Connections, Origins
+from gateway.proxy.server import Listener
+from gateway.registry.tags import OWN_KEY, TagReader
+from gateway.routing.carriers import Carriers
+from gateway.routing.memory import TraceMemory
+from gateway.routing.sidecar import InboundRouter, OutboundRouter
+from gateway.routing.snapshot import Snapshot
+from gateway.settings import SidecarSettings
+from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.tags import BASE
+from gateway.telemetry.counters import Traffic
+from gateway.tls.contexts import UpstreamTLS
+
+
+class SidecarPlane(Plane[SidecarSettings]):
+    """Of a sidecar. `app` is the application."""
+
+    def __init__(self, settings: SidecarSettings) -> None:
+        self.app = Instance(settings.app.host, settings.app.port)
+        self._inbound_traffic = Traffic(self._knows_inbound)
+        self._outbound_traffic = Traffic()
+        # The app's connections and the peers' are kept apart: the former are never retired.
+        self._app_origins = Origins(settings.limits.upstream_connections)
+        self._peer_origins = Origins(settings.limits.upstream_connections)
+        super().__init__(settings, self._peer_origins, self._outbound_traffic)
+        # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
+        memory = settings.trace_memory
+        self._memory = TraceMemory(memory.entries, memory.ttl, asyncio.get_running_loop().time())
+        carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+        self._inbound_router = InboundRouter(
+            self.snapshot,
+            carriers,
+            self._memory,
+            service=settings.service,
+            tag=settings.tag,
+            app=self.app,
+            identities=identities_of(settings),
+            admits_all=settings.clients == "any",
+        )
+        self._outbound_router = OutboundRouter(self.snapshot, carriers, self._memory, settings.tag, settings.service)
+        self._inbound: Listener | None = None
+        self._outbound: Listener | None = None
+        self._doors: Doors | None = None
+
+    @property
+    def app_tls(self) -> UpstreamTLS | None:
+        """How the application is spoken to, if that is TLS."""
+        return None if self._build is None else self._build.secured.get(self._settings.service)
+
+    async def listen(
+        self,
+        inbound: socket.socket,
+        outbound: socket.socket,
+        learn: Callable[[str], Awaitable[bool]],
+        doors: Sequence[socket.socket] = (),
+    ) -> None:
+        """Begins to serve. `learn` looks up a service that is called for the first time; `doors` are those of `outbounds`.
+
+        Raises StartError if the access log cannot be opened.
+        """
+        settings = self._settings
+        self._open_log()
+        self._inbound = Listener(
+            inbound,
+            make_context(
+                settings,
+                "inbound",
+                router=self._inbound_router,
+                origins=self._app_origins,
+                traffic=self._inbound_traffic,
+                log_file=self._log_file,
+            ),
+        )
+        context = make_context(
+            settings,
+            "outbound",
+            router=self._outbound_router,
+            origins=self._peer_origins,
+            traffic=self._outbound_traffic,
+            learn=learn,
+            log_file=self._log_file,
+            ejector=self._publisher.ejector,
+        )
+        self._doors = Doors(settings, context)
+        self._outbound = Listener(outbound, context, others=doors)
+        await self._inbound.start()
+        await self._outbound.start()
+
+    def instances(self, service: str) -> tuple[Instance, ...] | None:
+        """The instances of a service; None if nothing is known of it."""
+        view = self.snapshot.services.get(service)
+        return None if view is None else tuple(view.instances)
+
+    async def open_door(self, service: str) -> tuple[str, int]:
+        """See `Doors.open`."""
+        assert self._outbound is not None
+        assert self._doors is not None
+        return await self._doors.open(service, self._outbound)
+
+    async def drain_inbound(self, delay: float, timeout: float) -> bool:
+        """See `Listener.drain`."""
+        return self._inbound is None or await self._inbound.drain(delay, timeout)
+
+    async def drain_outbound(self, timeout: float) -> bool:
+        """See `Listener.drain`. After inbound: what is in flight there still calls out."""
+        return self._outbound is None or await self._outbound.drain(0.0, timeout)
+
+    async def stop_accepting(self) -> None:
+        """Leaves new connections to a successor, which has the sockets too."""
+        for listener in (self._inbound, self._outbound):
+            if listener is not None:
+                await listener.stop_accepting()
+
+    def state(self) -> State:
+        """What requests were marked with, for `know`."""
+        return {"memory": [(key.decode("latin-1"), tag) for key, tag in self._memory.known().items()]}
+
+    def know(self, state: State) -> None:
+        """Takes what requests were marked with in another process: calls of theirs may come here."""
+        if state:
+            marked = {key.encode("latin-1"): tag for key, tag in state["memory"]}
+            self._memory.know(marked, asyncio.get_running_loop().time())
+
+    def traffic(self) -> dict[str, Traffic]:
+        """What was counted, by listener."""
+        if self._log_file is not None:
+            # Both listeners write one file, so that what it lost is counted once.
+            self._inbound_traffic.log_dropped = self._log_file.dropped
+        self._outbound_traffic.ambiguous = self._memory.ambiguous
+        return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
+
+    def connections(self) -> Connections:
+        """The connections to the application and to peers."""
+        return {**self._app_origins.statistics(), **self._peer_origins.statistics()}
+
+    def _knows_inbound(self, service: str, tag: str) -> bool:
+        """Whether a tag that peers send is known to somebody else too; empty: whether the service is."""
+        settings = self._settings
+        return service == settings.service and (tag in ("", BASE, settings.tag) or self._publisher.knows_tag(tag))
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self._inbound_router.snapshot = snapshot
+        self._outbound_router.snapshot = snapshot
+
+    def _secure(self, build: Build[SidecarSettings]) -> Mapping[str, UpstreamTLS]:
+        self._app_origins.secure(build.secured)
+        # Other instances of this service are reached through their sidecars.
+        peers = {name: tls for name, tls in build.secured.items() if name != build.settings.service}
+        self._peer_origins.secure(peers)
+        return peers
+
+    async def _close_listeners(self) -> None:
+        for listener in (self._inbound, self._outbound):
+            if listener is not None:
+                await listener.close()
+
+
+def identities_of(settings: SidecarSettings) -> list[str]:
+    """What peers may call an instance, as in `hop`: tags can also be read from metadata, and by other keys than ours.
+
+    One whose metadata marks it is no baseline instance, even if `tag` was left out.
+    """
+    metadata = settings.metadata if settings.tag == BASE else {**settings.metadata, OWN_KEY: settings.tag}
+    remote = settings.remote_registries.values()
+    chains = [DEFAULT_TAG_KEYS, *(tuple(item.tag_keys) for item in remote)]
+    tags = {TagReader(chain).tag_of(metadata) for chain in chains}
+    if settings.tag != BASE or not remote:
+        tags.add(settings.tag)  # as a list by hand has it
+    return [hop.target(tag, service) for tag in sorted(tags) for service in ("", settings.service)]

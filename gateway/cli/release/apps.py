@@ -1,0 +1,34 @@
+"""`gateway release apps`."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.output import echo_json, print_table
+from gateway.cli.release.asking import Ask, asks
+
+
+@click.command("apps", short_help="Show every application, and what of it runs where.")
+@asks
+def command(ask: Ask, output: str) -> None:
+    """Show every application, the version that runs in each of its environments, and its instances."""
+    found = ask("GET", "/api/v1/apps", wants="apps")
+    if output == "json":
+        echo_json(found)
+        return
+    rows = []
+    for app in found["apps"]:
+        for place in app["environments"]:
+            ready = [item for item in place["replicas"] if item["phase"] == "ready"]
+            instances = ", ".join(f"{item['address']} ({item['phase']})" for item in place["replicas"])
+            rows.append(
+                [
+                    app["application"],
+                    app["service"],
+                    place["environment"],
+                    place["version"],
+                    f"{len(ready)} of {len(place['replicas'])}",
+                    instances,
+                ]
+            )
+    print_table(["application", "service", "environment", "version", "ready", "instances"], rows)

@@ -1,0 +1,20 @@
+"""`gateway release lock`."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.release.asking import Ask, asks, reason_option
+from gateway.cli.release.envs import show_environments
+
+
+@click.command("lock", short_help="Keep orders from an environment.")
+@click.argument("environment")
+@reason_option
+@asks
+def command(environment: str, reason: str, ask: Ask, output: str) -> None:
+    """Keep orders from an environment."""
+    from urllib.parse import quote
+
+    path = f"/api/v1/environments/{quote(environment, safe='')}/lock"
+    show_environments(ask("POST", path, {"reason": reason}, wants="environments"), output)

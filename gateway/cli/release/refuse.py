@@ -1,0 +1,7 @@
+"""`gateway release refuse`."""
+
+from __future__ import annotations
+
+from gateway.cli.release.asking import action
+
+command = action("refuse", "Disagree: the order fails.")

@@ -1,0 +1,7 @@
+"""`gateway release retry`."""
+
+from __future__ import annotations
+
+from gateway.cli.release.asking import action
+
+command = action("retry", "Begin anew what failed.")

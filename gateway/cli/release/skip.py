@@ -1,0 +1,7 @@
+"""`gateway release skip`."""
+
+from __future__ import annotations
+
+from gateway.cli.release.asking import action
+
+command = action("skip", "Leave out what failed, and go on.")

@@ -1,0 +1,20 @@
+"""`gateway release unlock`."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.release.asking import Ask, asks, reason_option
+from gateway.cli.release.envs import show_environments
+
+
+@click.command("unlock", short_help="Let orders on an environment again.")
+@click.argument("environment")
+@reason_option
+@asks
+def command(environment: str, reason: str, ask: Ask, output: str) -> None:
+    """Let orders on an environment again."""
+    from urllib.parse import quote
+
+    path = f"/api/v1/environments/{quote(environment, safe='')}/unlock"
+    show_environments(ask("POST", path, {"reason": reason}, wants="environments"), output)

@@ -1,0 +1,1 @@
+"""The release server's HTTP API."""

@@ -1,0 +1,178 @@
+"""The step `verify`: requests that must take the way they should, and statistics of the lane beside the baseline's."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+from aiohttp import ClientError, ClientTimeout
+
+from gateway.release.mesh import MeshError, Sample
+from gateway.release.model import Analysis, Probe, PrometheusCheck, VerifyStep
+from gateway.release.steps.base import Look, Outcome, done, failed, running
+
+AT_ONCE = 10
+"""Probes under way at a time."""
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What was counted of the requests of one tag."""
+
+    requests: float
+    errors: float
+    p95: float
+    """Seconds; the upper end of the histogram's bucket that it is in. 0: nothing was counted."""
+
+    @property
+    def error_share(self) -> float:
+        """Errors, as a part of 1."""
+        return self.errors / self.requests if self.requests else 0.0
+
+
+async def verify(look: Look) -> Outcome:
+    """The step `verify`."""
+    spec = VerifyStep.model_validate(look.task.spec)
+    memory = dict(look.task.memory)
+    services = _services(look, spec)
+    if spec.analysis is not None and "before" not in memory:
+        memory["before"] = await _counted(look, services, spec.analysis.tag)
+        return running("begins to count", memory=memory, delay=0.0)
+    if not memory.get("probed"):
+        for probe in spec.probes:
+            wrong = await send_probes(look, probe)
+            if wrong:
+                return _broken(spec, wrong, memory)
+        memory["probed"] = True
+        sent = sum(probe.count for probe in spec.probes)
+        return running(f"{sent} probes were as they should be", 0.5, memory, 0.0)
+    if spec.analysis is not None:
+        left = spec.analysis.duration - look.elapsed
+        if left > 0:
+            share = 0.5 + 0.5 * (1 - left / spec.analysis.duration)
+            return running(
+                f"compares {spec.analysis.tag} with the baseline for {spec.analysis.duration:g} s", round(share, 1)
+            )
+        after = await _counted(look, services, spec.analysis.tag)
+        wrong, said = judge(spec.analysis, memory["before"], after)
+        if wrong:
+            return _broken(spec, wrong, memory)
+        memory["said"] = said
+    if spec.prometheus is not None:
+        wrong = await _ask_prometheus(look, spec.prometheus)
+        if wrong:
+            return _broken(spec, wrong, memory)
+    sent = sum(probe.count for probe in spec.probes)
+    said = memory.get("said", "")
+    return done(
+        "; ".join(part for part in (f"{sent} probes were as they should be" if sent else "", said) if part), memory
+    )
+
+
+async def send_probes(look: Look, probe: Probe) -> str:
+    """Sends the requests of one probe. Returns what is wrong with their responses, nothing if they are as they should be."""
+    gate = asyncio.Semaphore(AT_ONCE)
+    entry, session = look.world.entry, look.world.mesh.session
+
+    async def send() -> str:
+        async with gate:
+            try:
+                async with session.get(
+                    entry + probe.path, headers=probe.headers, timeout=ClientTimeout(total=10.0), allow_redirects=False
+                ) as response:
+                    text = (await response.read())[: 1 << 20].decode(errors="replace")
+                    status = response.status
+            except (ClientError, OSError, TimeoutError) as error:
+                return f"no response: {str(error) or type(error).__name__}"
+        if status != probe.status:
+            return f"status {status}, not {probe.status}: {text[:200]}"
+        if probe.body is not None and re2.search(probe.body, text) is None:
+            return f"the body is not as expected ({probe.body}): {text[:200]}"
+        return ""
+
+    found = await asyncio.gather(*(send() for _ in range(probe.count)))
+    wrong = [item for item in found if item]
+    if probe.count - len(wrong) >= math.ceil(probe.count * probe.share):
+        return ""
+    return f"{len(wrong)} of {probe.count} requests to {probe.path} were not as they should be; the first: {wrong[0]}"
+
+
+def judge(analysis: Analysis, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong with the lane beside the baseline between two counts, and what is to be said of it otherwise."""
+    lane, base = _difference(before, after, analysis.tag), _difference(before, after, BASE)
+    said = (
+        f"{analysis.tag}: {lane.requests:g} requests, {lane.error_share:.2%} errors, p95 up to {lane.p95 * 1000:g} ms; "
+        f"baseline: {base.requests:g}, {base.error_share:.2%}, {base.p95 * 1000:g} ms"
+    )
+    if lane.requests < analysis.min_requests:
+        return f"{lane.requests:g} requests are too few to judge by, {analysis.min_requests} are needed; {said}", said
+    if lane.error_share > base.error_share + analysis.max_errors:
+        return f"too many errors; {said}", said
+    if base.p95 and lane.p95 > base.p95 * analysis.max_p95_ratio:
+        return f"too slow; {said}", said
+    return "", said
+
+
+def count(samples: Sequence[Sample], services: Collection[str], tags: Collection[str]) -> dict[str, dict[str, float]]:
+    """What was counted by tag: requests by class of status, and the buckets of their durations."""
+    found: dict[str, dict[str, float]] = {tag: {} for tag in tags}
+    for item in samples:
+        tag = item.labels.get("tag", "")
+        if tag not in found or item.labels.get("service") not in services:
+            continue
+        if item.name == "gateway_requests_total":
+            key = "errors" if item.labels.get("code", "").startswith("5") else "fine"
+        elif item.name == "gateway_request_duration_seconds_bucket":
+            key = item.labels["le"]
+        else:
+            continue
+        found[tag][key] = found[tag].get(key, 0.0) + item.value
+    return found
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any], tag: str) -> Sum:
+    counts = {key: value - before.get(tag, {}).get(key, 0.0) for key, value in after.get(tag, {}).items()}
+    errors = max(0.0, counts.pop("errors", 0.0))
+    requests = errors + max(0.0, counts.pop("fine", 0.0))
+    buckets = sorted((math.inf if le == "+Inf" else float(le), value) for le, value in counts.items())
+    total = buckets[-1][1] if buckets else 0.0
+    p95 = next((le for le, value in buckets if value >= 0.95 * total), 0.0) if total > 0 else 0.0
+    return Sum(requests, errors, p95)
+
+
+def _services(look: Look, spec: VerifyStep) -> list[str]:
+    wanted = [] if spec.analysis is None else spec.analysis.services
+    return list(wanted) or [release.service for release in look.order.releases.values()]
+
+
+async def _counted(look: Look, services: Collection[str], tag: str) -> dict[str, Any]:
+    """What the gateways, and the sidecars in front of the instances' callers, have counted of the requests they sent."""
+    admins = [*look.world.mesh.gateways, *look.world.mesh.sidecars, *await look.world.sidecars()]
+    samples: list[Sample] = []
+    for admin in dict.fromkeys(admins):
+        found = await look.world.mesh.samples(admin)
+        # A sidecar counts what it lets in, too: the same requests a second time.
+        samples += [item for item in found if item.labels.get("listener") in ("entry", "outbound")]
+    return dict(count(samples, services, {tag, BASE}))
+
+
+def _broken(spec: VerifyStep, message: str, memory: dict[str, Any]) -> Outcome:
+    return failed(message, memory | {"take_back": spec.on_failure == "abort"})
+
+
+async def _ask_prometheus(look: Look, check: PrometheusCheck) -> str:
+    url = f"{check.url.rstrip('/')}/api/v1/query"
+    try:
+        async with look.world.mesh.session.get(url, params={"query": check.query}) as response:
+            body = await response.json(content_type=None)
+        value = float(body["data"]["result"][0]["value"][1])
+    except (ClientError, OSError, TimeoutError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise MeshError(f"{check.url} does not say what {check.query!r} is: {error!r}") from error
+    if math.isnan(value) or value > check.max:
+        return f"{check.query} is {value:g}, which is above {check.max:g}"
+    return ""

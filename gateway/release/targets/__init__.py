@@ -1,0 +1,1 @@
+"""Where applications run: `processes` on this machine."""

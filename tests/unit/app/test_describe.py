@@ -1,0 +1,121 @@
+"""What is known, as plain values."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
+from gateway.instance import Instance
+from gateway.registry.keeper import ServiceState
+from gateway.registry.several import Registries
+from gateway.routing.routes import RouteTable
+from gateway.routing.services import ServiceView, Turns
+from gateway.routing.snapshot import Snapshot
+from gateway.rules.match import CompiledRules
+from tests.support.roles import GROUPS
+from tests.support.rules import rule_set
+
+HERE, GONE = Instance("10.0.0.1", 1), Instance("10.0.0.2", 1)
+
+
+def state(registry: str, name: str, **values: Any) -> ServiceState:
+    plain: dict[str, Any] = {
+        "service": "a",
+        "registry": registry,
+        "state": name,
+        "age": 1.23456,
+        "reason": "",
+        "instances": (),
+        "skipped": 0,
+        "left_out": {},
+        "is_forced": False,
+        "errors": {},
+        "kept": frozenset(),
+    }
+    return cast("ServiceState", SimpleNamespace(**plain | values))
+
+
+def registries(*states: ServiceState) -> Registries:
+    return cast("Registries", SimpleNamespace(states=lambda: {"a": list(states)} if states else {}, keepers={}))
+
+
+def snapshot() -> Snapshot:
+    view = ServiceView("a", (HERE, GONE), Turns())
+    return Snapshot(1, CompiledRules.empty(), RouteTable(()), {"a": view})
+
+
+def test_the_most_troubled_registry_speaks_for_a_service() -> None:
+    known = registries(
+        state("one", "fresh", instances=(HERE,)),
+        state("two", "stale", age=9.0, reason="away", instances=(GONE,), kept=frozenset({GONE.address})),
+    )
+    [service] = describe_services(known, snapshot(), {"a": {HERE.address}})
+    assert (service["service"], service["state"], service["age"], service["reason"]) == ("a", "stale", 9.0, "away")
+    one, two = cast("list[dict[str, Any]]", service["registries"])
+    assert (one["registry"], one["state"], one["age"], one["reason"], one["instances"]) == (
+        "one",
+        "fresh",
+        1.235,
+        None,
+        1,
+    )
+    assert (two["registry"], two["state"], two["reason"]) == ("two", "stale", "away")
+    [pool] = cast("list[dict[str, Any]]", service["pools"])
+    assert {item["address"]: (item["ejected"], item["kept"]) for item in pool["instances"]} == {
+        HERE.address: (True, False),
+        GONE.address: (False, True),
+    }
+
+
+def test_an_instance_that_some_registry_lists_is_not_kept_against_what_is_known() -> None:
+    known = registries(
+        state("one", "fresh", instances=(GONE,)),
+        state("two", "stale", instances=(GONE,), kept=frozenset({GONE.address})),
+    )
+    [service] = describe_services(known, snapshot())
+    [pool] = cast("list[dict[str, Any]]", service["pools"])
+    assert [item["kept"] for item in pool["instances"]] == [False, False]
+
+
+def test_a_service_that_nothing_is_known_of_has_no_pools() -> None:
+    empty = Snapshot(1, CompiledRules.empty(), RouteTable(()), {})
+    [service] = describe_services(registries(state("one", "unknown")), empty)
+    assert service["pools"] == []
+    assert describe_services(registries(), empty) == []
+
+
+def test_what_no_registry_has_reported_on_is_a_reason_to_wait() -> None:
+    reason = "service a: the registry has not responded yet (away)"
+    assert unheard_of(registries(state("one", "unknown", reason="away"))) == [reason]
+    assert unheard_of(registries(state("one", "unknown"))) == [
+        "service a: the registry has not responded yet (waiting)"
+    ]
+    assert unheard_of(registries(state("one", "unknown"), state("two", "fresh", instances=(HERE,)))) == []
+    assert unheard_of(registries(state("one", "fresh"))) == []
+
+
+def test_a_registry_says_how_its_services_fare() -> None:
+    keeper = SimpleNamespace(
+        adapter=SimpleNamespace(describe=lambda: {"kind": "nacos"}),
+        states=lambda: [state("one", "fresh"), state("one", "stale"), state("one", "unknown")],
+    )
+    known = cast("Registries", SimpleNamespace(keepers={"one": keeper}))
+    expected = {"name": "one", "kind": "nacos", "services": 3, "troubled": 2}
+    assert describe_registries(known) == [expected]
+    registration = cast("Any", SimpleNamespace(describe=lambda: {"state": "registered"}))
+    assert describe_registries(known, {"one": registration}) == [{**expected, "registration": {"state": "registered"}}]
+
+
+def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
+    first, second = describe_lanes(rule_set(GROUPS))
+    assert first == {
+        "group": "g",
+        "lane": "entry",
+        "tag": "gray",
+        "enabled": True,
+        "services": ["a"],
+        "owner": None,
+        "expires": None,
+    }
+    assert (second["group"], second["lane"]) == ("h", "sidecar")

@@ -1,0 +1,49 @@
+"""Which changed settings only a restart applies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.app.restart import warn_of_restart
+from tests.support.roles import gateway_settings, sidecar_settings
+
+CERTIFICATES = {"certificates": [{"cert": "a", "key": "b"}]}
+STATIC = {"kind": "static", "services": {}}
+NACOS = {"kind": "nacos", "address": "127.0.0.1:8848"}
+
+
+def several(**registries: Any) -> dict[str, Any]:
+    return {"registry": None, "registries": registries}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "names"),
+    [
+        ({}, {}, ""),
+        ({}, {"routes": [], "rules": ["x"], "services": {"a": {}}, "name": "shop"}, ""),
+        ({}, {"admin": "127.0.0.1:1"}, "admin"),
+        ({}, {"admin_token": "sixteen-letters!", "workers": 2}, "admin_token, workers"),
+        ({}, {"registry": STATIC}, ""),
+        ({}, {"registry": NACOS}, "registry"),
+        ({"registry": NACOS}, {"registry": {**NACOS, "interval": 5}}, "registry"),
+        (several(a=STATIC, b=NACOS), several(b=NACOS, a=STATIC), "registry"),
+        (several(a=STATIC), several(a=STATIC, b=NACOS), "registry"),
+        ({"tls": CERTIFICATES}, {"tls": {"certificates": [{"cert": "c", "key": "d"}]}}, ""),
+        ({"tls": CERTIFICATES}, {"tls": {**CERTIFICATES, "minimum": "1.3"}}, "tls"),
+        ({}, {"tls": CERTIFICATES}, "tls"),
+        ({"tls": CERTIFICATES}, {}, "tls"),
+    ],
+)
+def test_of_an_entry_gateway(
+    before: dict[str, Any], after: dict[str, Any], names: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_restart(gateway_settings(**before), gateway_settings(**after))
+    expected = [f"restart to apply: {names}"] if names else []
+    assert [record.getMessage() for record in caplog.records] == expected
+
+
+def test_of_a_sidecar(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_restart(sidecar_settings(), sidecar_settings(tag="gray", services={"a": {}}))
+    assert [record.getMessage() for record in caplog.records] == ["restart to apply: tag"]

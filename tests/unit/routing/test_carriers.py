@@ -1,0 +1,116 @@
+"""Reading the tag from wherever a request carries it, writing it everywhere again, and remembering it by ids."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.http.head_reader import HeadReader
+from gateway.http.request import Request
+from gateway.routing.carriers import Carriers, recall_trace, trace_ids
+from gateway.routing.memory import TraceMemory
+
+W3C, B3 = "4bf92f3577b34da6a3ce929d0e0e4736", "80f198ee56343ba864fe8b2a57d3eff7"
+TRACEPARENT = f"traceparent: 00-{W3C}-00f067aa0ba902b7-01"
+SINGLE = f"b3: {B3}-e457b5a2e4d86bd1-1"
+SEPARATE = f"X-B3-TraceId: {B3}"
+REQUEST_ID = "X-Request-Id: 7f3c2b1a-aaaa-4bbb-8ccc-123456789abc"
+
+
+def request(*fields: str) -> Request:
+    head = "\r\n".join(["GET / HTTP/1.1", "Host: x", *fields, "", ""]).encode()
+    return HeadReader("x-gray-tag", keeps_forwarded=True).read(head)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ([], ("base", "")),
+        (["x-gray-tag: gray"], ("gray", "header")),
+        (["baggage: a=b,x-gray-tag=gray"], ("gray", "baggage")),
+        (["x-gray-tag: gray", "baggage: x-gray-tag=blue"], ("gray", "header")),
+        (["x-gray-tag: no tag", "baggage: x-gray-tag=blue"], ("blue", "baggage")),
+        (["baggage: x-gray-tag=no%20tag"], ("base", "")),
+        (["baggage: a=b"], ("base", "")),
+    ],
+)
+def test_the_header_counts_first_then_the_baggage_and_what_is_no_tag_not_at_all(
+    fields: list[str], found: tuple[str, str]
+) -> None:
+    assert Carriers().read(request(*fields)) == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "tag", "written"),
+    [
+        ([], "base", b""),
+        ([], "gray", b"x-gray-tag: gray\r\nbaggage: x-gray-tag=gray\r\n"),
+        (["baggage: a=b"], "base", b"baggage: a=b\r\n"),
+        (["baggage: a=b"], "gray", b"x-gray-tag: gray\r\nbaggage: a=b,x-gray-tag=gray\r\n"),
+        (["baggage: x-gray-tag=blue"], "base", b""),
+        (["baggage: x-gray-tag=blue,a=b"], "gray", b"x-gray-tag: gray\r\nbaggage: a=b,x-gray-tag=gray\r\n"),
+    ],
+)
+def test_all_carriers_are_written_again_beside_other_peoples_baggage(
+    fields: list[str], tag: str, written: bytes
+) -> None:
+    carriers = Carriers()
+    for _ in range(2):  # what was written once is kept ready
+        lines: list[bytes] = []
+        carriers.write(request(*fields), tag, lines)
+        assert b"".join(lines) == written
+
+
+def test_carriers_have_the_names_that_the_settings_give_them() -> None:
+    carriers = Carriers("x-lane", "lane")
+    lines: list[bytes] = []
+    carriers.write(request(), "gray", lines)
+    assert lines == [b"x-lane: gray\r\nbaggage: lane=gray\r\n"]
+    assert carriers.read(request("baggage: lane=gray")) == ("gray", "baggage")
+    assert carriers.header == "x-lane"
+
+
+def test_the_lines_of_ever_more_tags_are_right_and_not_all_kept() -> None:
+    carriers = Carriers()
+    for number in range(1100):
+        lines: list[bytes] = []
+        carriers.write(request(), f"t{number}", lines)
+        assert lines == [f"x-gray-tag: t{number}\r\nbaggage: x-gray-tag=t{number}\r\n".encode()]
+    assert len(carriers._lines) == 1024
+
+
+@pytest.mark.parametrize(
+    ("fields", "ids"),
+    [
+        ([], []),
+        ([TRACEPARENT], [W3C]),
+        ([SINGLE], [B3]),
+        ([SEPARATE], [B3]),
+        ([SINGLE, SEPARATE], [B3]),
+        ([REQUEST_ID], [f"request {REQUEST_ID[14:]}"]),
+        ([REQUEST_ID, SEPARATE, TRACEPARENT], [W3C, B3, f"request {REQUEST_ID[14:]}"]),
+        ([REQUEST_ID, SINGLE, TRACEPARENT], [W3C, B3, f"request {REQUEST_ID[14:]}"]),
+        ([f"b3: {W3C}-e457b5a2e4d86bd1-1", TRACEPARENT], [W3C]),
+        ([f"X-B3-TraceId: {W3C}", TRACEPARENT], [W3C]),
+        (["b3: 0", "X-B3-TraceId: none", "X-Request-Id: -"], []),
+    ],
+)
+def test_every_id_that_identifies_a_request_the_strongest_first(fields: list[str], ids: list[str]) -> None:
+    assert trace_ids(request(*fields)) == [name.encode() for name in ids]
+
+
+def test_a_weaker_id_does_not_speak_for_a_stronger_one_that_is_not_known() -> None:
+    memory = TraceMemory()
+    memory.enter(trace_ids(request(REQUEST_ID)), "gray", 1.0)
+    assert recall_trace(memory, request(REQUEST_ID), 1.0) == ("gray", "trace")
+    assert recall_trace(memory, request(REQUEST_ID, TRACEPARENT), 1.0) == ("base", "")
+    assert recall_trace(memory, request(REQUEST_ID, SEPARATE), 1.0) == ("base", "")
+
+
+def test_what_is_remembered_of_ids() -> None:
+    memory = TraceMemory()
+    assert recall_trace(memory, request(), 1.0) == ("base", "")
+    assert recall_trace(memory, request(TRACEPARENT), 1.0) == ("base", "")
+    memory.enter([W3C.encode()], "gray", 1.0)
+    assert recall_trace(memory, request(TRACEPARENT), 1.0) == ("gray", "trace")
+    memory.enter([W3C.encode()], "base", 1.0)
+    assert recall_trace(memory, request(TRACEPARENT), 1.0) == ("base", "ambiguous")
