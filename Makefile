@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real servers lint bench fuzz mutants clean
+.PHONY: help demo test test-real servers clients lint bench fuzz mutants clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ test-real: $(VENV)/.dev  ## Run the tests against real servers: Consul, r-nacos,
 
 servers:  ## Build these servers once, in a cache directory outside the checkout
 	@sh tests/real/make-servers.sh
+
+clients:  ## Get Nacos' own clients and a Spring Cloud chain into that folder, once: what `test-real` tries beside the servers
+	@sh tests/real/make-clients.sh
 
 lint: $(VENV)/.dev  ## Check format, rules, types and layers
 	$(BIN)/ruff format --check .

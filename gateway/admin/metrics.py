@@ -43,6 +43,10 @@ def _application(observed: Observed) -> Iterable[Sample] | None:
     return None if is_up is None else [((), is_up)]
 
 
+def _bypasses(observed: Observed) -> Iterable[Sample] | None:
+    return None if observed.bypasses is None else [((), observed.bypasses)]
+
+
 METRICS: Final = (
     Family(
         "gateway_build_info", "gauge", ("version",),
@@ -147,6 +151,11 @@ METRICS: Final = (
         "gateway_application_up", "gauge", (),
         "on a sidecar: 1 if its application accepts requests",
         _application,
+    ),
+    Family(
+        "gateway_bypass_suspected_total", "counter", (),
+        "of a sidecar with a façade: how often its application was registered beside it as well",
+        _bypasses,
     ),
     Family(
         "gateway_endpoints", "gauge", ("service", "tag", "usable"),

@@ -59,6 +59,8 @@ class Observed:
     lane_expiries: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When lanes expire, likewise, by group and name."""
     remote_rules: Iterable[RemoteSource] = ()
+    bypasses: int | None = None
+    """How often a sidecar's application was seen beside it; None: nobody looks."""
     is_application_up: bool | None = None
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     registrations: Mapping[str, KnownRegistration] = field(default_factory=dict)

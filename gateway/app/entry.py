@@ -26,7 +26,7 @@ from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
 
 _log = logging.getLogger("gateway")
 
-SOCKETS: Final = ("listen", "admin", "registry")
+SOCKETS: Final = ("listen", "admin", "registry", "registry-grpc")
 """The names of its listening sockets: those of the settings that say where they listen."""
 
 
@@ -53,10 +53,11 @@ class EntryGateway:
         admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
         host, port = listening[0].getsockname()[:2]
         # The embedded registry before anything that queries one. It begins to listen at the end.
-        registry_socket = None
+        registry_sockets = None
         if settings.embedded_registry is not None:
             listen = settings.embedded_registry.listen
-            registry_socket = sockets.one_of("registry", listen.host, listen.port)
+            http = sockets.one_of("registry", listen.host, listen.port)
+            registry_sockets = http, sockets.beside("registry-grpc", http, listen.host, "the embedded registry")
             self._embedded = _open_registry(settings.embedded_registry, settings.allowed_hosts)
             parts.push_async_callback(self._embedded.stop)
         self._know(await sockets.known())
@@ -89,8 +90,8 @@ class EntryGateway:
         await fleet.listen(listening)
         # What two processes cannot have at once, last.
         await sockets.take_over(self._know)
-        if self._embedded is not None:
-            await self._embedded.listen(registry_socket)
+        if self._embedded is not None and registry_sockets is not None:
+            await self._embedded.listen(*registry_sockets)
         await admin.start(admin_socket)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
@@ -151,7 +152,13 @@ class EntryGateway:
 def _open_registry(settings: EmbeddedRegistrySettings, names: Sequence[str]) -> EmbeddedRegistry:
     """Raises StartError if its data cannot be read."""
     registry = EmbeddedRegistry(
-        settings.listen.host, settings.listen.port, warmup=settings.warmup, data=settings.data, names=names
+        settings.listen.host,
+        settings.listen.port,
+        warmup=settings.warmup,
+        data=settings.data,
+        names=names,
+        users=settings.users,
+        tls=None if settings.tls is None else (settings.tls.cert, settings.tls.key),
     )
     registry.open()
     return registry

@@ -24,9 +24,9 @@ def warn_of_exposure(settings: ServingSettings, config: Path) -> None:
     _warn(*_of_process(), *exposures(settings, config))
 
 
-def warn_of_registry(host: str, address: str) -> None:
+def warn_of_registry(host: str, address: str, has_users: bool = False) -> None:
     """The same of a registry that runs alone on a host; `address` has the port, too."""
-    _warn(*_of_process(), *_of_registry(host, address))
+    _warn(*_of_process(), *(() if has_users else _of_registry(host, address)))
 
 
 def _warn(*warnings: str) -> None:
@@ -55,7 +55,7 @@ def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
     if settings.admin_token is None and not _is_loopback(settings.admin.host):
         power = "changes lanes for" if settings.is_entry else "shows what it knows to"
         yield f"the admin API on {settings.admin} {power} whoever reaches it: set admin_token"
-    if settings.embedded_registry is not None:
+    if settings.embedded_registry is not None and settings.embedded_registry.users is None:
         listen = settings.embedded_registry.listen
         yield from _of_registry(listen.host, str(listen))
     outbound = settings.listeners().get(("outbound",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from gateway.app.configuration import Configuration
@@ -21,8 +21,14 @@ class Learner:
     """Has the registries watch the services that are called, and forget those that nobody provides."""
 
     def __init__(
-        self, configuration: Configuration[SidecarSettings], plane: SidecarPlane, registries: Registries
+        self,
+        configuration: Configuration[SidecarSettings],
+        plane: SidecarPlane,
+        registries: Registries,
+        kept: Callable[[], Collection[str]] = frozenset,
     ) -> None:
+        """`kept` are services that are not forgotten."""
+        self._kept = kept
         self._configuration = configuration
         self._plane = plane
         self._registries = registries
@@ -33,16 +39,17 @@ class Learner:
         Registries distinguish upper and lower case, hosts do not: if there is nobody with exactly this name, its other
         spellings are tried as well.
         """
-        known = await self._watch(service)
+        known = await self.watch(service)
         view = self._plane.snapshot.services.get(service)
         if known and (view is None or not view.instances):
-            await asyncio.gather(*(self._watch(name) for name in spellings(service, self._named())))
+            await asyncio.gather(*(self.watch(name) for name in spellings(service, self._named())))
         return known
 
-    async def _watch(self, service: str) -> bool:
+    async def watch(self, service: str, timeout: float = TIMEOUT) -> bool:
+        """The same for this very name, within so many seconds."""
         self._make_room()
         self._registries.watch(service)
-        return await self._registries.wait_known(service, TIMEOUT)
+        return await self._registries.wait_known(service, timeout)
 
     def _named(self) -> set[str]:
         """The services that the configuration names."""
@@ -52,7 +59,10 @@ class Learner:
     def _make_room(self) -> None:
         """Forgets the service without instances that was called first, if there are many: an app may call any name."""
         states = self._registries.states()
-        empty = [service for service, known in states.items() if not any(state.instances for state in known)]
+        kept = self._kept()
+        empty = [
+            name for name, known in states.items() if name not in kept and not any(state.instances for state in known)
+        ]
         for service in empty[: max(0, len(empty) - MOST_EMPTY + 1)]:
             self._registries.unwatch(service)
             self._plane.service_removed(service)

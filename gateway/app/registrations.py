@@ -49,9 +49,14 @@ class Registrations:
             return
         await asyncio.gather(*(registrar.stop() for registrar in self._registrars))
 
-    async def fall_silent(self) -> None:
+    def change(self, registration: Registration) -> None:
+        """Registers something else of the same instance from now on."""
+        for registrar in self._registrars:
+            registrar.change(registration)
+
+    async def hand_over(self) -> None:
         """Leaves the instance registered: a successor goes on with it, at the same address."""
-        await asyncio.gather(*(registrar.fall_silent() for registrar in self._registrars))
+        await asyncio.gather(*(registrar.hand_over() for registrar in self._registrars))
 
     @property
     def registered_in(self) -> list[str]:

@@ -26,8 +26,9 @@ class RegistryProgram:
         """See Program."""
         # The socket first: a port in use should fail before anything is read.
         parts.callback(sockets.release)
-        await sockets.open("registry serve", ("listen",))
+        await sockets.open("registry serve", ("listen", "grpc"))
         sock = sockets.one_of("listen", self._host, self._port)
+        grpc = sockets.beside("grpc", sock, self._host, "a registry")
         # What is registered, of an earlier run or of the process whose place this one takes.
         self._registry.open()
         parts.push_async_callback(self._registry.stop)
@@ -35,8 +36,8 @@ class RegistryProgram:
         await sockets.wait_ready(list)
         await sockets.take_over(self._know)
         # Clients last: what they are told has to be whole.
-        await self._registry.listen(sock)
-        warn_of_registry(self._host, self._registry.address)
+        await self._registry.listen(sock, grpc)
+        warn_of_registry(self._host, self._registry.address, self._registry.has_users)
         _log.info("registry on %s", self._registry.address)
 
     def _know(self, state: State) -> None:

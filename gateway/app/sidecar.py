@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.app.addresses import find_address
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
+from gateway.app.facade import Facade
 from gateway.app.learning import Learner
 from gateway.app.life import Life
 from gateway.app.registrations import Registrations
@@ -23,12 +25,13 @@ from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import SidecarView
 from gateway.health.application import ApplicationWatch
+from gateway.instance import Instance
 from gateway.registry.base import Registration
 from gateway.settings import Address, SidecarSettings
 
 _log = logging.getLogger("gateway")
 
-SOCKETS: Final = ("inbound", "outbound", "admin")
+SOCKETS: Final = ("inbound", "outbound", "admin", "facade", "facade-grpc")
 """The names of its listening sockets: those of the settings that say where they listen."""
 OUTBOUND_DRAIN: Final = 1.0
 """Seconds that outbound requests have which no inbound request waits for: those are done by then."""
@@ -42,6 +45,7 @@ class Sidecar:
         self._life = Life()
         self._configuration = Configuration(SidecarSettings, path, overrides, self._install)
         self._plane: SidecarPlane | None = None
+        self._facade: Facade | None = None
 
     async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
         """See Program. Raises ConfigError, StartError or GatewayError if it cannot."""
@@ -55,18 +59,24 @@ class Sidecar:
         inbound = sockets.one_of("inbound", settings.inbound.host, settings.inbound.port)
         outbound = sockets.one_of("outbound", settings.outbound.host, settings.outbound.port)
         admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
+        doors = [sockets.one_of(f"outbound {name}", at.host, at.port) for name, at in settings.outbounds.items()]
+        facade_sockets = _facade_sockets(settings, sockets)
         inbound_port, outbound_port = inbound.getsockname()[1], outbound.getsockname()[1]
         # What routes, before the registries that tell it what changed.
         plane = self._plane = SidecarPlane(settings)
         parts.push_async_callback(plane.close)
-        registries = self._registries = make_registries(settings, plane.service_changed)
+        registries = self._registries = make_registries(settings, self._service_changed)
         parts.push_async_callback(registries.close)
+        learner = Learner(self._configuration, plane, registries, self._kept)
+        if settings.facade is not None:
+            self._facade = Facade(settings, plane.instances, learner.watch, self._told)
         # Whether the application takes requests is what is registered, so both are made before admin, which shows them.
         watch = self._watch = ApplicationWatch(settings.service, plane.app, settings.app_check, self._app_changed)
-        registrations = self._registrations = Registrations(
-            registries, _registration(settings, inbound_port), is_usable=watch.is_up
+        self._own = _registration(settings, inbound_port)
+        registrations = self._registrations = Registrations(registries, self._own, is_usable=self._takes_requests)
+        view = SidecarView(
+            self._life, self._configuration, registries, plane, watch, registrations, facade=self._facade
         )
-        view = SidecarView(self._life, self._configuration, registries, plane, watch, registrations)
         # Admin is there until the last request is: who drains says so.
         admin = self._admin = AdminServer(
             settings.admin.host,
@@ -84,13 +94,19 @@ class Sidecar:
         watch.start()
         await sockets.wait_ready(view.waiting)
         # Of a process whose place this one takes, first what its requests were marked with: calls of theirs may come here.
-        await sockets.take_over(plane.know)
+        await sockets.take_over(self._know)
+        if self._facade is not None:
+            parts.push_async_callback(self._facade.close)
         # Outbound ends after inbound, and after peers find the instance no more: what is in flight there still calls out.
         parts.push_async_callback(plane.drain_outbound, OUTBOUND_DRAIN)
         parts.push_async_callback(self._deregister)
         parts.push_async_callback(self._drain)
         parts.push_async_callback(self._withdraw)
-        await plane.listen(inbound, outbound, Learner(self._configuration, plane, registries).learn)
+        await plane.listen(inbound, outbound, learner.learn, doors)
+        # The application finds others through it, so that it comes after the outbound listener.
+        if self._facade is not None and facade_sockets is not None:
+            await self._facade.start(*facade_sockets, plane.open_door)
+            registries.watch(settings.service)
         # Registered when both listeners serve; peers come as soon as the application takes requests.
         registrations.start()
         await admin.start(admin_socket)
@@ -108,15 +124,25 @@ class Sidecar:
         )
 
     def state(self) -> State:
-        """What requests were marked with."""
-        return {} if self._plane is None else self._plane.state()
+        """What requests were marked with, and what the application has registered."""
+        known = None if self._facade is None else self._facade.state()
+        return {} if self._plane is None else {**self._plane.state(), "application": known}
+
+    def _know(self, state: State) -> None:
+        assert self._plane is not None
+        self._plane.know(state)
+        if self._facade is not None and state.get("application"):
+            self._facade.know(state["application"])
+            self._told()
 
     async def hand_over(self) -> State:
         """See Program. The instance stays registered: it goes on at the same address."""
         self._life.has_successor = True
         assert self._plane is not None
-        await self._registrations.fall_silent()
+        await self._registrations.hand_over()
         await self._admin.close()
+        if self._facade is not None:
+            await self._facade.close()
         # Before it is told what is known: what comes now, comes there.
         await self._plane.stop_accepting()
         return self.state()
@@ -144,14 +170,44 @@ class Sidecar:
         if not self._life.has_successor:
             await self._registrations.stop()
 
-    def _app_changed(self, is_up: bool) -> None:
-        self._registrations.set_usable(is_up)
+    @property
+    def _takes_requests(self) -> bool:
+        """Whether the application does, and wants them."""
+        return self._watch.is_up and (self._facade is None or self._facade.is_registered)
+
+    def _app_changed(self, _: bool) -> None:
+        self._registrations.set_usable(self._takes_requests)
+
+    def _told(self) -> None:
+        """The application has registered, or has left."""
+        if self._facade is not None:
+            self._registrations.change(self._facade.registration(self._own))
+        self._registrations.set_usable(self._takes_requests)
+
+    def _service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
+        assert self._plane is not None
+        self._plane.service_changed(service, instances)
+        if self._facade is not None:
+            self._facade.service_changed(service, instances)
+
+    def _kept(self) -> frozenset[str]:
+        """Services that the application follows, be there nobody or not."""
+        return frozenset() if self._facade is None else self._facade.asked | {self._configuration.settings.service}
 
     def _install(self, build: Build[SidecarSettings], revision: int) -> None:
         assert self._plane is not None
         self._plane.configure(revision, build)
         self._watch.secure(self._plane.app_tls)
         take_settings(self._registries, build)
+
+
+def _facade_sockets(settings: SidecarSettings, sockets: Sockets) -> tuple[socket.socket, socket.socket] | None:
+    """Those of the façade, for HTTP and gRPC. Raises StartError."""
+    if settings.facade is None:
+        return None
+    address = settings.facade.nacos
+    http = sockets.one_of("facade", address.host, address.port)
+    return http, sockets.beside("facade-grpc", http, address.host, "the façade")
 
 
 def _registration(settings: SidecarSettings, port: int) -> Registration:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway import hop
 from gateway.app.build import Build
+from gateway.app.doors import Doors
 from gateway.app.parts import make_context
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
@@ -54,6 +55,7 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._outbound_router = OutboundRouter(self.snapshot, carriers, self._memory, settings.tag, settings.service)
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None
+        self._doors: Doors | None = None
 
     @property
     def app_tls(self) -> UpstreamTLS | None:
@@ -61,9 +63,13 @@ class SidecarPlane(Plane[SidecarSettings]):
         return None if self._build is None else self._build.secured.get(self._settings.service)
 
     async def listen(
-        self, inbound: socket.socket, outbound: socket.socket, learn: Callable[[str], Awaitable[bool]]
+        self,
+        inbound: socket.socket,
+        outbound: socket.socket,
+        learn: Callable[[str], Awaitable[bool]],
+        doors: Sequence[socket.socket] = (),
     ) -> None:
-        """Begins to serve. `learn` looks up a service that is called for the first time.
+        """Begins to serve. `learn` looks up a service that is called for the first time; `doors` are those of `outbounds`.
 
         Raises StartError if the access log cannot be opened.
         """
@@ -80,21 +86,31 @@ class SidecarPlane(Plane[SidecarSettings]):
                 log_file=self._log_file,
             ),
         )
-        self._outbound = Listener(
-            outbound,
-            make_context(
-                settings,
-                "outbound",
-                router=self._outbound_router,
-                origins=self._peer_origins,
-                traffic=self._outbound_traffic,
-                learn=learn,
-                log_file=self._log_file,
-                ejector=self._publisher.ejector,
-            ),
+        context = make_context(
+            settings,
+            "outbound",
+            router=self._outbound_router,
+            origins=self._peer_origins,
+            traffic=self._outbound_traffic,
+            learn=learn,
+            log_file=self._log_file,
+            ejector=self._publisher.ejector,
         )
+        self._doors = Doors(settings, context)
+        self._outbound = Listener(outbound, context, others=doors)
         await self._inbound.start()
         await self._outbound.start()
+
+    def instances(self, service: str) -> tuple[Instance, ...] | None:
+        """The instances of a service; None if nothing is known of it."""
+        view = self.snapshot.services.get(service)
+        return None if view is None else tuple(view.instances)
+
+    async def open_door(self, service: str) -> tuple[str, int]:
+        """See `Doors.open`."""
+        assert self._outbound is not None
+        assert self._doors is not None
+        return await self._doors.open(service, self._outbound)
 
     async def drain_inbound(self, delay: float, timeout: float) -> bool:
         """See `Listener.drain`."""

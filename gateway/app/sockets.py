@@ -16,6 +16,8 @@ from gateway.app.systemd import inherited_sockets
 from gateway.app.takeover import Offer, Predecessor, State
 from gateway.errors import StartError
 from gateway.proxy.server import bind
+from gateway.registry.embedded.ports import grpc_port
+from gateway.registry.nacos.payload import PORT_OFFSET
 
 _log = logging.getLogger("gateway")
 
@@ -76,6 +78,16 @@ class Sockets:
         if others:
             raise StartError(f"LISTEN_FDNAMES: {name!r} is the name of one socket, not of {1 + len(others)}")
         return sock
+
+    def beside(self, name: str, first: socket.socket, host: str, purpose: str) -> socket.socket:
+        """The socket for gRPC beside one for HTTP: clients expect it 1000 ports above. Raises StartError."""
+        port = first.getsockname()[1]
+        try:
+            return self.one_of(name, host, grpc_port(port))
+        except StartError as error:
+            raise StartError(
+                f"{error}; over gRPC, the clients of {purpose} at port {port} expect it {PORT_OFFSET} higher"
+            ) from error
 
     async def wait_ready(self, not_ready: Callable[[], list[str]]) -> None:
         """Waits until a process that gets connections at once can serve them.

@@ -11,6 +11,7 @@ from gateway.admin.observed import Observed
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
+from gateway.app.facade import Facade
 from gateway.app.fleet import Fleet
 from gateway.app.life import Life
 from gateway.app.parts import make_reader
@@ -133,8 +134,11 @@ class SidecarView(_View[SidecarSettings]):
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
+        *,
+        facade: Facade | None = None,
     ) -> None:
         super().__init__(life, configuration, registries)
+        self._facade = facade
         self._plane = plane
         self._application = application
         self._registrations = registrations
@@ -147,6 +151,8 @@ class SidecarView(_View[SidecarSettings]):
     def _missing(self) -> list[str]:
         if not self._application.is_up:
             return [self._application.reason]
+        if self._facade is not None and not self._facade.is_registered:
+            return ["the application has not registered through the façade, or has deregistered"]
         reason = self._registrations.not_found()
         if reason is not None:
             service = self._configuration.settings.service
@@ -195,6 +201,7 @@ class SidecarView(_View[SidecarSettings]):
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             is_application_up=self._application.is_up,
+            bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,
         )
 

@@ -64,6 +64,10 @@ def certificate_problems(settings: ServingSettings, document: Document) -> list[
 
     for index, item in enumerate(() if settings.listener_tls is None else settings.listener_tls.certificates):
         attempt(lambda item=item: Certificate(item.cert, item.key), ("tls", "certificates", index))  # type: ignore[misc]
+    if settings.embedded_registry is not None and settings.embedded_registry.tls is not None:
+        pair = settings.embedded_registry.tls
+        place = next(place for place, item in settings.placed_registries() if item is settings.embedded_registry)
+        attempt(lambda: Certificate(pair.cert, pair.key), (*place, "tls"))
     for place, registry in _secured(settings).items():
         attempt(lambda registry=registry: UpstreamTLS.load(registry.authorities, "", True), (*place, "ca"))  # type: ignore[misc]
     for name, service in settings.services.items():

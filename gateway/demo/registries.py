@@ -18,6 +18,8 @@ from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.nacos.client import NacosClient
+from gateway.registry.nacos.messages import CONFIG
+from gateway.registry.nacos.payload import PORT_OFFSET
 from gateway.rulesources.consul import ConsulDocument
 from gateway.rulesources.documents import ConflictError, RemoteDocument
 from gateway.rulesources.nacos import NacosDocument
@@ -48,7 +50,7 @@ def config_document(kind: str, address: str) -> RemoteDocument:
     """Service A's configuration value."""
     if kind == "consul":
         return ConsulDocument(ConsulClient(address), CONFIG_KEY)
-    return NacosDocument(NacosClient([address]), CONFIG_KEY, "DEFAULT_GROUP", "", CONFIG_INTERVAL)
+    return NacosDocument(NacosClient([address], module=CONFIG), CONFIG_KEY, "DEFAULT_GROUP", "", CONFIG_INTERVAL)
 
 
 class DemoRegistry:
@@ -125,8 +127,8 @@ class NacosRegistry(DemoRegistry):
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir()
         settings = {
-            "RNACOS_HTTP_PORT": self.address.rpartition(":")[2],
-            "RNACOS_GRPC_PORT": str(free_port()),
+            "RNACOS_HTTP_PORT": (port := self.address.rpartition(":")[2]),
+            "RNACOS_GRPC_PORT": str(int(port) + PORT_OFFSET),
             "RNACOS_HTTP_CONSOLE_PORT": "0",
             "RNACOS_DATA_DIR": str(data),
         }

@@ -95,11 +95,13 @@ class Context:
 
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
     does not know; `ejector` is told how instances respond; `scheme` is what clients speak here, `http` or `https`.
+    `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
     `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
     __slots__ = (
         "budget",
+        "doors",
         "ejector",
         "inspected",
         "is_draining",
@@ -168,7 +170,14 @@ class Context:
         self.response_reader = ResponseReader(head_bytes=limits.head_bytes, header_count=limits.header_count)
         self.learn = learn
         self.log = log
+        self.doors: dict[tuple[str, int], str] = {}
         self.name = name
         self.scheme = scheme
         self.now: float = self.loop.time()
         self.is_draining: bool = False
+
+    def callee_at(self, address: tuple[str, int] | None) -> str:
+        """The service that a connection to this address of ours calls, if it says which: see `doors`. Else empty."""
+        if not self.doors or address is None:
+            return ""
+        return self.doors.get((address[0], address[1])) or self.doors.get(("", address[1]), "")

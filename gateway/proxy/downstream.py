@@ -74,7 +74,7 @@ class Downstream(ClientConnection):
         name = transport.get_extra_info("peername")
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
-        self.peer = Peer(ip, trusted, context.scheme)
+        self.peer = Peer(ip, trusted, context.scheme, context.callee_at(transport.get_extra_info("sockname")))
         mine = self.clients.enter(self, ip)
         context.traffic.connections += 1
         limits = context.limits

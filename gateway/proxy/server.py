@@ -63,14 +63,26 @@ class Listener:
         context = self._context
         descriptors.warn_of_shortage(context.limits.connections, context.limits.in_flight)
         for sock in self._sockets:
-            server = await context.loop.create_server(
-                lambda: Downstream(context, self.clients),  # type: ignore[arg-type,return-value]
-                sock=sock,
-                ssl=self._ssl,
-                ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
-            )
-            self._servers.append(server)
+            await self._accept(sock)
         self._tick()
+
+    async def add(self, sock: socket.socket) -> None:
+        """Accepts connections from one more socket."""
+        if self._context.is_draining:
+            sock.close()
+            return
+        await self._accept(sock)
+        self._sockets = (*self._sockets, sock)
+
+    async def _accept(self, sock: socket.socket) -> None:
+        context = self._context
+        server = await context.loop.create_server(
+            lambda: Downstream(context, self.clients),  # type: ignore[arg-type,return-value]
+            sock=sock,
+            ssl=self._ssl,
+            ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
+        )
+        self._servers.append(server)
 
     def _tick(self) -> None:
         context = self._context

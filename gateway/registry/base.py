@@ -113,6 +113,10 @@ class RegistrarAdapter(Protocol):
         """Says that the instance takes no new traffic: it is about to leave."""
         ...
 
+    async def release(self, registration: Registration) -> None:
+        """Leaves the instance registered for some heartbeats without us: another process goes on with it at once."""
+        ...
+
     async def deregister(self, registration: Registration) -> None:
         """Takes the instance out; fine where it is not there."""
         ...

@@ -34,6 +34,8 @@ class Registrar:
         self._task: asyncio.Task[None] | None = None
         self._is_usable = is_usable
         self._is_suspended = False
+        self._said: Registration | None = None
+        """What the registry was told last."""
         self._has_news = asyncio.Event()
         self.registered = False
         """Whether the registry knew the instance when it was last asked."""
@@ -48,6 +50,12 @@ class Registrar:
             self._is_usable = is_usable
             self._has_news.set()
 
+    def change(self, registration: Registration) -> None:
+        """Registers something else of the same instance from now on."""
+        if registration != self._registration:
+            self._registration = registration
+            self._has_news.set()
+
     async def withdraw(self) -> None:
         """Asks for no new traffic, and ends the heartbeat."""
         await self._leave(self._registrar.withdraw, "withdrawn")
@@ -56,8 +64,16 @@ class Registrar:
         """Deregisters."""
         await self._leave(self._registrar.deregister, "deregistered")
 
-    async def fall_silent(self) -> None:
+    async def hand_over(self) -> None:
         """Ends the heartbeat, and leaves the instance registered: somebody else goes on with it."""
+        await self._fall_silent()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._registrar.release(self._registration)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other process is waiting
+            _log.warning("%s may be missing for a moment: %s", self._shown(), str(error) or "no answer")
+
+    async def _fall_silent(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -65,7 +81,7 @@ class Registrar:
 
     async def _leave(self, step: Callable[[Registration], Awaitable[None]], done: str) -> None:
         # The heartbeat first, lest it register the instance again.
-        await self.fall_silent()
+        await self._fall_silent()
         self.registered = False
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
@@ -103,14 +119,16 @@ class Registrar:
     async def _keep(self, is_whole: bool) -> None:
         """Renews the lease of what is registered whole, and registers what is not."""
         self._is_suspended = False
-        if self.registered and is_whole:
-            self.registered = await self._registrar.heartbeat(self._registration)
+        registration = self._registration
+        if self.registered and is_whole and registration == self._said:
+            self.registered = await self._registrar.heartbeat(registration)
             if self.registered:
                 return
             _log.warning("the registry has forgotten %s", self._shown())
         # Whole after it was away, too: it may have restarted, and what a heartbeat makes anew has not all of it (in
         # r-nacos no weight). Not else: that would undo what an operator has set there, as to take it out of service.
-        await self._registrar.register(self._registration)
+        await self._registrar.register(registration)
+        self._said = registration
         if not self.registered:
             self.registered = True
             _log.info("registered %s", self._shown())

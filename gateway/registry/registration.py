@@ -81,6 +81,10 @@ class KnownRegistration:
         await self._tell(self._registrar.withdraw, registration)
         self.state = WITHDRAWN
 
+    async def release(self, registration: Registration) -> None:
+        """See RegistrarAdapter."""
+        await self._registrar.release(registration)
+
     async def deregister(self, registration: Registration) -> None:
         """See RegistrarAdapter."""
         await self._tell(self._registrar.deregister, registration)

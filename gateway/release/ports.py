@@ -10,7 +10,10 @@ import socket
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Final
 
+BESIDE: Final = 1000
+"""How far the port for gRPC is from that for HTTP, of a registry that Nacos' clients are to find."""
 _given: set[int] = set()
 
 
@@ -18,19 +21,25 @@ def free_port() -> int:
     """A port that is free now on loopback, and was given neither before nor by another process of this user that still runs.
 
     Below the range from which the kernel takes ports for outgoing connections (Linux: 32768 and up): one of those could be
-    taken by any connection before the program that it is meant for listens on it.
+    taken by any connection before the program that it is meant for listens on it. The port 1000 above, which is the one for
+    gRPC should that program be a registry, is free too, and given to nobody: it is in a thousand of an odd number.
     """
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(20_000, 32_000, 2000) + random.randrange(1000)
         if port in _given or not _claim(port):
             continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
+        if _is_free(port) and _is_free(port + BESIDE):
+            _given.add(port)
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _claim(port: int) -> bool:

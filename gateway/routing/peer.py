@@ -7,13 +7,15 @@ class Peer:
     """The client at the other end of one connection. `ip` is as `plain_ip` spells it.
 
     `forwarded_for` and `forwarded_proto` are field lines that introduce it to upstreams; `forwarded` is both, and the
-    beginning of one that wants the host asked for after it.
+    beginning of one that wants the host asked for after it. `callee` is the service that is called, known by the address that
+    was connected to; empty: each request says which.
     """
 
-    __slots__ = ("forwarded", "forwarded_for", "forwarded_proto", "ip", "is_secure", "is_trusted")
+    __slots__ = ("callee", "forwarded", "forwarded_for", "forwarded_proto", "ip", "is_secure", "is_trusted")
 
-    def __init__(self, ip: str, is_trusted: bool = False, scheme: str = "http") -> None:
+    def __init__(self, ip: str, is_trusted: bool = False, scheme: str = "http", callee: str = "") -> None:
         self.ip = ip
+        self.callee = callee
         self.is_trusted = is_trusted
         self.is_secure: bool = scheme == "https"
         self.forwarded_for: bytes = f"X-Forwarded-For: {ip}\r\n".encode("latin-1")

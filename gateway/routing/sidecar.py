@@ -86,8 +86,9 @@ class InboundRouter(Router):
 
 
 class OutboundRouter(Router):
-    """The service's own calls: the host names the callee, the tag comes from the first carrier that has one.
+    """The service's own calls: the tag comes from the first carrier that has one.
 
+    The address connected to (`Peer.callee`), or else the host, names the callee.
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict ask for it.
     """
 
@@ -110,7 +111,7 @@ class OutboundRouter(Router):
         """Decides for one outbound request. Never raises, never waits."""
         snapshot = self.snapshot
         decision = Decision(snapshot.revision, peer.ip)
-        service = _callee(snapshot, request)
+        service = peer.callee or _callee(snapshot, request)
         decision.service = service
         if not service:
             return Refuse(decision, NO_SERVICE, "the Host field must name the service to call")

@@ -26,6 +26,7 @@ from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.nacos.client import Credentials, NacosClient
+from gateway.registry.nacos.messages import CONFIG
 from gateway.rulesources.consul import ConsulDocument, ConsulFolder
 from gateway.rulesources.documents import RemoteDocument
 from gateway.rulesources.files import SUFFIXES, yaml_files
@@ -278,7 +279,8 @@ def make_mirror(source: RemoteSource, folder: Path, changed: Callable[[str], Awa
     assert isinstance(source, RemoteRules)
     address = str(source.address)
     if source.nacos is not None:
-        nacos = NacosClient([address], Credentials(source.username, source.password, source.token))
+        credentials = Credentials(source.username, source.password, source.token)
+        nacos = NacosClient([address], credentials, module=CONFIG, namespace=source.namespace)
         document = NacosDocument(nacos, source.nacos, source.group, source.namespace, source.interval)
         return DocumentMirror(document, path, changed)
     assert source.consul is not None

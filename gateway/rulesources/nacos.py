@@ -10,15 +10,20 @@ import hashlib
 import json
 import random
 from collections.abc import AsyncGenerator
-from typing import Final
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientTimeout
 
 from gateway.errors import RegistryError
 from gateway.registry.http import refusal
 from gateway.registry.nacos.client import GONE, NacosClient
+from gateway.registry.nacos.messages import JSON, NOT_FOUND, ResponseError
 from gateway.rulesources.documents import ConflictError
 from gateway.settings.sources import nacos_url
+
+if TYPE_CHECKING:
+    from gateway.registry.nacos.rpc import Connection
 
 JITTER: Final = 0.2
 """Share by which a polling interval varies, so that gateways do not ask in step."""
@@ -31,7 +36,7 @@ _LOOK_AGAIN: Final = 0.1
 
 
 class NacosDocument:
-    """A Nacos config: v1's long poll or, where the server has that no more, the v3 client API asked every `interval` seconds."""
+    """A Nacos config: pushed over gRPC; or v1's long poll; or the v3 client API, asked every `interval` seconds."""
 
     def __init__(self, client: NacosClient, data_id: str, group: str, namespace: str, interval: float) -> None:
         self.name = nacos_url(client.addresses[0], namespace, group, data_id)
@@ -46,7 +51,15 @@ class NacosDocument:
         """See RemoteDocument."""
         before: str | None = None
         while True:
-            text = await self.read()
+            if await self._client.speaks_grpc():
+                async with aclosing(self._told()) as texts:
+                    async for text in texts:
+                        yield text
+            try:
+                text = await self.read()
+            except RegistryError:
+                self._client.try_grpc_again()
+                raise
             is_news, before = text != before, text
             yield text
             # Whatever a server calls changed, nothing new is asked for more often than this.
@@ -54,6 +67,46 @@ class NacosDocument:
                 await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1 + JITTER))
             if self._can_listen:
                 await self._listen(text)
+
+    async def _told(self) -> AsyncGenerator[str | None, None]:
+        """The text at once, then whenever the server says that it has changed. Raises RegistryError."""
+        rpc = self._client.rpc
+        changed = asyncio.Event()
+        config = {"dataId": self._data_id, "group": self._group, "tenant": self._namespace}
+
+        def told(body: JSON) -> None:
+            if body.get("dataId") == self._data_id and body.get("group") == self._group:
+                changed.set()
+
+        rpc.pushed["ConfigChangeNotifyRequest"] = told
+        connection = await rpc.connection()
+        before: str | None = None
+        while True:
+            changed.clear()
+            # Before it is read: a change in between is told of. It is read over the same connection, from the same server.
+            await rpc.request(
+                connection,
+                "ConfigBatchListenRequest",
+                {"listen": True, "configListenContexts": [{**config, "md5": ""}]},
+            )
+            text = await self._query(connection, config)
+            is_news, before = text != before, text
+            yield text
+            if not is_news:
+                await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1 + JITTER))
+            await connection.wait_first(changed, LONG_POLL)
+
+    async def _query(self, connection: Connection, config: JSON) -> str | None:
+        try:
+            response = await self._client.rpc.request(connection, "ConfigQueryRequest", config)
+        except ResponseError as error:
+            if error.code == NOT_FOUND:
+                return None
+            raise
+        text = response.get("content")
+        if not isinstance(text, str) or response.get("md5") not in (None, "", _md5(text)):
+            raise RegistryError("bad_answer", f"{self.name}: the text does not have the MD5 that came with it")
+        return text
 
     async def _listen(self, text: str | None) -> None:
         """Waits until the server says that the text has changed, or that it has waited long enough."""

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.settings.fields import (
+    AddressField,
     BaggageKey,
     Duration,
     FileName,
@@ -197,3 +198,10 @@ class AccessLogSettings(Model):
     """Request headers to log, in JSON."""
     mask: list[Parameter] = Field(default_factory=lambda: ["token", "access_token", "api_key", "password", "secret"])
     """Parameters whose values are replaced by `***`."""
+
+
+class FacadeSettings(Model):
+    """Where a sidecar speaks for registries to its application."""
+
+    nacos: AddressField
+    """Nacos' address for the application (`server-addr`): HTTP there and gRPC 1000 ports above. Keep it on loopback."""

@@ -30,6 +30,7 @@ from gateway.settings.fields import (
     TargetField,
     Weight,
 )
+from gateway.settings.plane import CertificateSettings
 from gateway.tags import BASE
 
 DEFAULT_TAG_KEYS: Final = (
@@ -120,6 +121,10 @@ class EmbeddedRegistrySettings(AnyRegistrySettings):
     no warm-up."""
     data: FolderPath | None = None
     """Directory that keeps published configs, relative to this file. Default: configs are lost at a restart."""
+    users: FolderPath | None = None
+    """File of the users (`gateway registry user`), relative to this file. Default: whoever reaches the registry may use it."""
+    tls: CertificateSettings | None = None
+    """The certificate with which HTTP and gRPC are spoken over TLS. Default: no TLS."""
 
 
 class RemoteRegistrySettings(AnyRegistrySettings):
@@ -131,12 +136,12 @@ class RemoteRegistrySettings(AnyRegistrySettings):
     @property
     def identity(self) -> str:
         """See AnyRegistrySettings."""
-        ways = {"username", "password", "token", "interval", "scheme", "ca", "stale", "watches"}
+        ways = {"username", "password", "token", "interval", "protocol", "scheme", "ca", "stale", "watches"}
         return self.model_dump_json(exclude=ways)
 
 
 class NacosRegistrySettings(RemoteRegistrySettings):
-    """A Nacos server or cluster, or `gateway registry serve`, over HTTP."""
+    """A Nacos server or cluster, or `gateway registry serve`."""
 
     kind: Literal["nacos"]
     address: TargetField | None = None
@@ -155,8 +160,14 @@ class NacosRegistrySettings(RemoteRegistrySettings):
     """The user's password. Take it from the environment."""
     token: Credential = ""
     """An access token instead of a user."""
+    protocol: Literal["auto", "grpc", "http"] = "auto"
+    """`grpc`: the server, 1000 ports above, pushes changes; `http`: it is polled. `auto`: gRPC if the server speaks it."""
+    scheme: Literal["http", "https"] = "http"
+    """Whether the server speaks TLS, over HTTP and gRPC alike."""
+    ca: FileName | None = None
+    """*https:* a PEM file of the authorities to trust, relative to this file. Default: the system's."""
     interval: PositiveDuration = 2.0
-    """How often each service is polled; up to a fifth sooner, so that gateways do not poll in step."""
+    """*HTTP:* how often each service is polled; up to a fifth sooner, so that gateways do not poll in step."""
 
     @model_validator(mode="after")
     def _has_addresses(self) -> NacosRegistrySettings:
@@ -172,6 +183,16 @@ class NacosRegistrySettings(RemoteRegistrySettings):
     def secrets(self) -> tuple[str, ...]:
         """See AnyRegistrySettings."""
         return self.password, self.token
+
+    @property
+    def is_secured(self) -> bool:
+        """See AnyRegistrySettings."""
+        return self.scheme == "https"
+
+    @property
+    def authorities(self) -> str | None:
+        """See AnyRegistrySettings."""
+        return self.ca
 
     @property
     def servers(self) -> list[str]:

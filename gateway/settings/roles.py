@@ -32,6 +32,7 @@ from gateway.settings.plane import (
     AppCheckSettings,
     CarrierSettings,
     EjectionSettings,
+    FacadeSettings,
     LimitSettings,
     ListenTLSSettings,
     RetrySettings,
@@ -40,6 +41,7 @@ from gateway.settings.plane import (
 )
 from gateway.settings.registry import (
     EmbeddedRegistrySettings,
+    NacosRegistrySettings,
     RegistrySettings,
     RemoteRegistrySettings,
     SidecarRegistrySettings,
@@ -320,6 +322,10 @@ class SidecarSettings(ServingSettings):
     without a sidecar. Others get 403."""
     outbound: AddressField
     """What the local service calls others through; keep it on loopback."""
+    outbounds: dict[ServiceName, AddressField] = Field(default_factory=dict)
+    """Addresses that stand for one service each, whatever a request says in `Host`: base URLs for clients that take no proxy."""
+    facade: FacadeSettings | None = None
+    """The sidecar stands in for the registry: the application registers and finds others through it. Left out: it does not."""
     advertise: AdvertisedHost | None = None
     """The address registered; left out: found."""
     weight: Weight = 1.0
@@ -348,7 +354,15 @@ class SidecarSettings(ServingSettings):
 
     def listeners(self) -> dict[Location, Address]:
         """See ServingSettings."""
-        return {("inbound",): self.inbound, ("outbound",): self.outbound, ("admin",): self.admin}
+        found: dict[Location, Address] = {
+            ("inbound",): self.inbound,
+            ("outbound",): self.outbound,
+            ("admin",): self.admin,
+        }
+        found |= {("outbounds", name): address for name, address in self.outbounds.items()}
+        if self.facade is not None:
+            found["facade", "nacos"] = self.facade.nacos
+        return found
 
     @property
     def place_name(self) -> str:
@@ -359,6 +373,18 @@ class SidecarSettings(ServingSettings):
     def _has_registries(self) -> SidecarSettings:
         self._check_registries(self.all_registries)
         return self
+
+    @model_validator(mode="after")
+    def _has_a_nacos(self) -> SidecarSettings:
+        if self.facade is not None and self.facade_registry is None:
+            raise ValueError("facade.nacos: it stands in for a registry of `kind: nacos`, and there is none")
+        return self
+
+    @property
+    def facade_registry(self) -> NacosRegistrySettings | None:
+        """The registry that the façade stands in for."""
+        known = self.all_registries.values()
+        return next((item for item in known if isinstance(item, NacosRegistrySettings)), None)
 
     @model_validator(mode="after")
     def _advertised(self) -> SidecarSettings:

@@ -15,10 +15,10 @@ from gateway.tls.contexts import CertificateError
 class Certificate:
     """A certificate chain with its key. `names` are the DNS names it is for, `expires` is in UTC.
 
-    Raises CertificateError if the two cannot be read or do not belong together.
+    `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError if the two cannot be read or do not belong together.
     """
 
-    def __init__(self, cert: str, key: str) -> None:
+    def __init__(self, cert: str, key: str, alpn: str = "http/1.1") -> None:
         from cryptography import x509  # only who serves TLS pays for it
 
         self.file = cert
@@ -31,7 +31,7 @@ class Certificate:
             leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
         except ValueError as error:
             raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
-        self.context = _server_context()
+        self.context = _server_context(alpn)
         try:
             self.context.load_cert_chain(cert, key, password=_no_password)
         except (ssl.SSLError, ValueError) as error:
@@ -56,9 +56,9 @@ class Certificate:
 class ListenerTLS:
     """What a listener needs: `context` stays the same while `replace` changes the certificates behind it."""
 
-    def __init__(self, certificates: Sequence[Certificate], minimum: str = "1.2") -> None:
+    def __init__(self, certificates: Sequence[Certificate], minimum: str = "1.2", alpn: str = "http/1.1") -> None:
         self._certificates: tuple[Certificate, ...] = tuple(certificates)
-        self.context = _server_context()
+        self.context = _server_context(alpn)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum == "1.3" else ssl.TLSVersion.TLSv1_2
         self.context.sni_callback = self._choose
 
@@ -84,10 +84,10 @@ class ListenerTLS:
         connection.context = chosen.context
 
 
-def _server_context() -> ssl.SSLContext:
+def _server_context(alpn: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([alpn])
     # One request after the other on a connection: renegotiation and compression only help attackers.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     return context

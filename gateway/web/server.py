@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from functools import partial
 
 from aiohttp import web
@@ -29,7 +30,7 @@ class WebServer:
         self.port = port
         self._runner: web.AppRunner | None = None
 
-    async def start(self, sock: socket.socket | None = None) -> None:
+    async def start(self, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None) -> None:
         """Begins to serve, on a socket that listens already or on its own. Raises StartError naming the address."""
         runner = self._runner = web.AppRunner(
             self._app, access_log=None, handle_signals=False, shutdown_timeout=2.0, auto_decompress=False
@@ -38,7 +39,10 @@ class WebServer:
         assert runner.server is not None
         runner.server.request_factory = partial(self._app._make_request, _cls=_Request)
         try:
-            await (web.TCPSite(runner, self._host, self.port) if sock is None else web.SockSite(runner, sock)).start()
+            if sock is None:
+                await web.TCPSite(runner, self._host, self.port, ssl_context=tls).start()
+            else:
+                await web.SockSite(runner, sock, ssl_context=tls).start()
         except OSError as error:
             await runner.cleanup()
             detail = error.strerror or str(error)

@@ -99,8 +99,13 @@ async def test_registers_with_tag_and_metadata_and_deregisters_before_it_drains(
 
 async def test_registers_again_when_the_registry_has_forgotten_it(sidecar: Sidecar, registry: EmbeddedRegistry) -> None:
     key = ServiceKey.of("", "", "b")
-    registry.store.deregister(key, "127.0.0.1", sidecar.inbound, "")
-    await until(lambda: registry.store.instances(key), "the heartbeat to find out")
+    (lease,) = registry.store.instances(key)
+    for connection in registry.grpc_connections:
+        connection.close()
+    await until(lambda: not registry.store.instances(key), "the connection to be gone, and what was registered over it")
+    await until(lambda: registry.store.instances(key), "the sidecar to come back")
+    (again,) = registry.store.instances(key)
+    assert (again.port, again.metadata) == (lease.port, lease.metadata)
 
 
 async def test_the_tag_goes_from_carrier_to_carrier(sidecar: Sidecar, origin: Origin) -> None:

@@ -283,7 +283,7 @@ async def test_a_restart_behind_the_supervisors_socket_fails_no_request(
     [
         (
             ["http"],
-            "LISTEN_FDNAMES: `serve` has no socket 'http' (FileDescriptorName= is one of listen, admin, registry)",
+            "LISTEN_FDNAMES: `serve` has no socket 'http' (FileDescriptorName= is one of listen, admin, registry, registry-grpc)",
         ),
         (["admin", "admin"], "LISTEN_FDNAMES: 'admin' is the name of one socket, not of 2"),
         (["registry"], "LISTEN_FDNAMES: nothing listens on the socket 'registry' with this configuration"),

@@ -53,7 +53,7 @@ class RNacos:
             shutil.rmtree(data, ignore_errors=True)
         settings = {
             "RNACOS_HTTP_PORT": str(self.port),
-            "RNACOS_GRPC_PORT": str(free_port()),
+            "RNACOS_GRPC_PORT": str(self.port + 1000),
             "RNACOS_HTTP_CONSOLE_PORT": "0",
             "RNACOS_DATA_DIR": str(data),
             "RNACOS_ENABLE_OPEN_API_AUTH": str(self._needs_login).lower(),

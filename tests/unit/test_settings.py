@@ -315,7 +315,17 @@ def section(title: str) -> str:
 KINDS = {
     **{
         f"registry.{key}": "nacos"
-        for key in ["namespace", "group", "interval", "addresses", "clusters", "username", "password", "token"]
+        for key in [
+            "namespace",
+            "group",
+            "interval",
+            "protocol",
+            "addresses",
+            "clusters",
+            "username",
+            "password",
+            "token",
+        ]
     },
     **{f"registry.{key}": "consul" for key in ["scheme", "datacenter", "stale", "warning", "watches", "bare_tags"]},
     **{f"registry.{key}": "kubernetes" for key in ["context", "selector", "port", "ports"]},

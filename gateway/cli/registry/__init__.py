@@ -7,7 +7,8 @@ import click
 from gateway.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "serve": "Run the embedded registry on its own (Nacos-compatible HTTP API).",
+    "serve": "Run the embedded registry on its own (Nacos-compatible, HTTP and gRPC).",
+    "user": "Add a user of the embedded registry to a file, or change one.",
     "status": "Show the registries that a running gateway or sidecar uses.",
     "list": "Show the known services, the age of their lists, and their source.",
     "watch": "Print each change as it happens.",

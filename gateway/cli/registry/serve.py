@@ -23,7 +23,7 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
         raise click.BadParameter(f"{error}") from error
 
 
-@click.command("serve", short_help="Run the embedded registry on its own (Nacos-compatible HTTP API).")
+@click.command("serve", short_help="Run the embedded registry on its own (Nacos-compatible, HTTP and gRPC).")
 @click.option(
     "--listen", default="127.0.0.1:8848", show_default=True, metavar="HOST:PORT", help="Address to listen on."
 )
@@ -40,6 +40,19 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     help="Directory that keeps published configs. It also shows a first start, which needs no warm-up.",
 )
 @click.option(
+    "--users",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the users (see `gateway registry user`). Default: whoever reaches it may use it.",
+)
+@click.option(
+    "--cert",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificate in PEM: HTTP and gRPC are spoken over TLS. With --key.",
+)
+@click.option(
+    "--key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key in PEM, without a password."
+)
+@click.option(
     "--allow-host",
     "names",
     multiple=True,
@@ -48,8 +61,16 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
     help="A further host name to accept; *.NAME accepts all names below it; can be repeated.",
 )
 @runs_until_signal
-def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...]) -> Program:
-    """Run the embedded registry on its own (Nacos-compatible HTTP API)."""
+def command(
+    listen: str,
+    warmup: float,
+    data: Path | None,
+    users: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    names: tuple[str, ...],
+) -> Program:
+    """Run the embedded registry on its own (Nacos-compatible, HTTP and gRPC)."""
     from gateway.app.registry import RegistryProgram
     from gateway.registry.embedded.server import EmbeddedRegistry
 
@@ -57,4 +78,8 @@ def command(listen: str, warmup: float, data: Path | None, names: tuple[str, ...
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
     host = host.strip("[]")
-    return RegistryProgram(EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names), host, int(port))
+    if (cert is None) != (key is None):
+        raise click.UsageError("--cert and --key belong together")
+    tls = None if cert is None or key is None else (str(cert), str(key))
+    registry = EmbeddedRegistry(host, int(port), warmup=warmup, data=data, names=names, users=users, tls=tls)
+    return RegistryProgram(registry, host, int(port))

@@ -153,6 +153,9 @@ class ConsulAdapter:
         """See RegistrarAdapter."""
         await self._agent.maintain(registration)
 
+    async def release(self, registration: Registration) -> None:
+        """See RegistrarAdapter. It is registered until its check has been silent for a while."""
+
     async def deregister(self, registration: Registration) -> None:
         """See RegistrarAdapter."""
         await self._agent.deregister(registration)

@@ -10,29 +10,35 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.printable import printable
+from gateway.registry.embedded.access import LOGINS, Access
 from gateway.registry.embedded.parameters import (
     SMALL,
     address,
     config_key,
     flag,
     lease_of,
+    listened,
     of_beat,
     read_parameters,
     required,
     service_key,
     whole,
 )
-from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, Lease, Refused, ServiceKey, Store
+from gateway.registry.embedded.records import record
+from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, PUBLIC, Lease, Refused, Store
+from gateway.registry.embedded.users import Users
+from gateway.registry.nacos.messages import service_info, service_name
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
-from gateway.web.problems import Rejected
+from gateway.web.problems import Rejected, shown
 from gateway.web.work import Work
 
 _log = logging.getLogger("gateway.registry")
@@ -45,15 +51,13 @@ MAX_PUBLISHED: Final = 14 << 20
 """Bytes of a form with a config value: one of 10 MiB, of which some has to be escaped."""
 MAX_LISTENED: Final = 1 << 20
 """Bytes of a form that asks about config values …"""
-MOST_LISTENED: Final = 3000
-"""… and how many: what Nacos' client asks about at a time (ParamUtil.PER_TASK_CONFIG_SIZE)."""
 
 
 class Api:
     """The routes, for who calls by `names`.
 
     `is_warming` says whether lists are not to be believed yet; `saved` returns when what was published is on disk; `clock`
-    gives steady seconds.
+    gives steady seconds; `users` are who may do what, None: everybody everything.
     """
 
     def __init__(
@@ -61,10 +65,13 @@ class Api:
         store: Store,
         names: OwnNames,
         work: Work,
+        *,
         is_warming: Callable[[], bool],
         saved: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.monotonic,
+        users: Users | None = None,
     ) -> None:
+        self._access = Access(users, work)
         self._store = store
         self._names = names
         self._work = work
@@ -76,8 +83,9 @@ class Api:
 
     def app(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[guard(self._names), _shape_errors])
+        app = web.Application(middlewares=[guard(self._names), _shape_errors, self._access.authorise])
         add = app.router.add_route
+        add("GET", "/nacos/v1/ns/instance", self._instance_v1)
         add("POST", "/nacos/v1/ns/instance", self._register_v1)
         add("PUT", "/nacos/v1/ns/instance", self._update_v1)
         add("DELETE", "/nacos/v1/ns/instance", self._deregister_v1)
@@ -91,8 +99,8 @@ class Api:
         add("POST", "/nacos/v1/cs/configs/listener", self._listen_v1)
         add("GET", "/nacos/v1/console/health/liveness", self._ok)
         add("GET", "/nacos/v1/console/health/readiness", self._ok)
-        for path in ("/nacos/v1/auth/login", "/nacos/v1/auth/users/login", "/nacos/v3/auth/user/login"):
-            add("POST", path, self._login)
+        for path in LOGINS:
+            add("POST", path, self._access.log_in)
         add("POST", "/nacos/v3/client/ns/instance", self._register_v3)
         add("DELETE", "/nacos/v3/client/ns/instance", self._deregister_v3)
         add("GET", "/nacos/v3/client/ns/instance/list", self._list_v3)
@@ -144,6 +152,16 @@ class Api:
         interval = int(lease.heartbeat * 1000)
         return web.json_response({"code": 10200, "clientBeatInterval": interval, "lightBeatEnabled": True})
 
+    async def _instance_v1(self, request: web.Request) -> web.Response:
+        parameters = await self._parameters(request)
+        key = service_key(parameters)
+        self._refuse_while_warming()
+        lease = self._store.instance(key, *address(parameters))
+        if lease is None:
+            raise web.HTTPNotFound(text="no matched ip found")
+        name = service_name(key.group, key.name)
+        return web.json_response({**record(lease, name), "service": name})
+
     async def _list_v1(self, request: web.Request) -> web.Response:
         parameters = await self._parameters(request)
         key = service_key(parameters)
@@ -151,25 +169,10 @@ class Api:
         healthy_only = flag(parameters, "healthyOnly", default=False)
         leases = self._store.instances(key, _clusters(parameters.get("clusters", "")))
         name = f"{key.group}@@{key.name}"
-        hosts = [
-            {"instanceId": f"{lease.host}#{lease.port}#{lease.cluster}#{name}", **_record(lease, name)}
-            for lease in leases
-            if lease.enabled and (lease.healthy or not healthy_only)
-        ]
-        return web.json_response(
-            {
-                "name": name,
-                "groupName": key.group,
-                "clusters": parameters.get("clusters", ""),
-                "cacheMillis": 10000,
-                "hosts": hosts,
-                "lastRefTime": int(time.time() * 1000),
-                "checksum": "",
-                "allIps": False,
-                "reachProtectionThreshold": False,
-                "valid": True,
-            }
-        )
+        hosts = [record(lease, name) for lease in leases if lease.enabled and (lease.healthy or not healthy_only)]
+        now, clusters = int(time.time() * 1000), parameters.get("clusters", "")
+        info = service_info(key.group, key.name, hosts, changed_at=now, clusters=clusters, full_name=True)
+        return web.json_response(info)
 
     async def _services_v1(self, request: web.Request) -> web.Response:
         names, total = self._service_page(await self._parameters(request))
@@ -199,7 +202,7 @@ class Api:
         self._refuse_while_warming()
         leases = self._store.instances(key, _clusters(parameters.get("clusterName", "")))
         name = f"{key.group}@@{key.name}"
-        return _success([_record(lease, name) for lease in leases if lease.enabled])
+        return _success([record(lease, name, has_id=False) for lease in leases if lease.enabled])
 
     async def _services_v3(self, request: web.Request) -> web.Response:
         parameters = await self._parameters(request)
@@ -211,11 +214,45 @@ class Api:
     # --- config
 
     async def _config_v1(self, request: web.Request) -> web.Response:
-        config = self._store.config(config_key(await self._parameters(request)))
+        parameters = await self._parameters(request)
+        if parameters.get("search"):
+            return self._search_v1(parameters)
+        config = self._store.config(config_key(parameters))
         if config is None:
             return web.Response(status=404, text="config data not exist")
         headers = {"Content-MD5": config.md5, "Config-Type": config.kind}
         return web.Response(text=config.content, headers=headers)
+
+    def _search_v1(self, parameters: Mapping[str, str]) -> web.Response:
+        """A page of the values whose names match: these very ones, or with `*` for anything (`search=blur`)."""
+        number, size = whole(parameters, "pageNo", 1, 1_000_000), whole(parameters, "pageSize", 100, 500)
+        namespace = parameters.get("tenant") or parameters.get("namespaceId") or PUBLIC
+        names = [parameters.get("group", ""), parameters.get("dataId", "")]
+        if parameters["search"] not in ("accurate", "blur"):
+            raise Refused(f"search {shown(parameters['search'])}: accurate or blur is accepted")
+        is_blurred = parameters["search"] == "blur"
+        found = [
+            (key, config)
+            for key, config in sorted(self._store.configs().items())
+            if key.namespace == namespace
+            and all(map(lambda name, said: _matches(name, said, is_blurred), names, (key.group, key.name)))
+        ]
+        items = [
+            {
+                "id": f"{position}",
+                "dataId": key.name,
+                "group": key.group,
+                "tenant": "" if key.namespace == PUBLIC else key.namespace,
+                "content": config.content,
+                "md5": config.md5,
+                "type": config.kind,
+                "appName": "",
+            }
+            for position, (key, config) in enumerate(found, 1)
+        ][(number - 1) * size : number * size]
+        pages = -(-len(found) // size)
+        page = {"totalCount": len(found), "pageNumber": number, "pagesAvailable": pages, "pageItems": items}
+        return web.json_response(page)
 
     async def _publish_v1(self, request: web.Request) -> web.Response:
         await self._publish(request)
@@ -231,12 +268,12 @@ class Api:
         parameters = await self._parameters(request, MAX_LISTENED)
         wait = whole(request.headers, "Long-Pulling-Timeout", 30_000, 120_000) / 1000
         deadline = self._clock() + min(MAX_POLL, max(0.0, wait - 0.5))
-        listened = _listened(parameters.get("Listening-Configs", ""))
+        wanted = listened(parameters.get("Listening-Configs", ""))
         while True:
             changed = self._config_changed
             stale = [
                 line
-                for line, key, digest in listened
+                for line, key, digest in wanted
                 if (config.md5 if (config := self._store.config(key)) else "") != digest
             ]
             left = deadline - self._clock()
@@ -269,10 +306,6 @@ class Api:
     async def _ok(self, _: web.Request) -> web.Response:
         return web.Response(text="ok")
 
-    async def _login(self, _: web.Request) -> web.Response:
-        """There are no users: whoever reaches the port may use it. SDKs that log in first get on with it."""
-        return web.json_response({"accessToken": "none", "tokenTtl": 18000, "globalAdmin": False})
-
     def _refuse_while_warming(self) -> None:
         if self._is_warming():
             raise web.HTTPServiceUnavailable(text=STARTING, headers={"Retry-After": "1"})
@@ -303,11 +336,7 @@ class Api:
         parameters = await self._parameters(request, MAX_PUBLISHED)
         content = required(parameters, "content")
         expected = request.headers.get("casMd5")
-        known = self._store.config(config_key(parameters))
-        if expected is not None and (known is None or known.md5 != expected):
-            message = "Cas publish fail, server md5 may have changed."
-            raise Refused(message)
-        self._store.publish(config_key(parameters), content, parameters.get("type") or "text")
+        self._store.publish(config_key(parameters), content, parameters.get("type") or "text", expected)
         await self._saved()
 
 
@@ -321,7 +350,9 @@ async def _shape_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Rejected as rejected:
         return _error(request, rejected.status, rejected.status, rejected.detail)
     except web.HTTPException as error:
-        answer = _error(request, error.status, 30000 if error.status == 503 else error.status, error.text or "")
+        answer = _error(
+            request, error.status, {403: 10001, 503: 30000}.get(error.status, error.status), error.text or ""
+        )
         for name in ("Allow", "Retry-After"):
             if name in error.headers:
                 answer.headers[name] = error.headers[name]
@@ -337,39 +368,13 @@ def _error(request: web.Request, status: int, code: int, message: str) -> web.Re
     return web.Response(status=status, text=printable(message))
 
 
-def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:
-    """What a long poll asks about: the key as it is answered, the key, and the MD5 that the client has."""
-    listened: list[tuple[str, ServiceKey, str]] = []
-    text = unquote(text)
-    if text.count("\x01") > MOST_LISTENED:
-        raise Refused(f"Listening-Configs: more than {MOST_LISTENED} config values")
-    for line in text.split("\x01"):
-        if line:
-            parts = line.split("\x02")
-            if len(parts) not in (3, 4):
-                raise Refused("Listening-Configs: expected dataId%02group%02md5[%02tenant]%01")
-            tenant = parts[3] if len(parts) == 4 else ""
-            name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
-            listened.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
-    return listened
-
-
-def _record(lease: Lease, name: str) -> dict[str, Any]:
-    return {
-        "ip": lease.host,
-        "port": lease.port,
-        "weight": lease.weight,
-        "healthy": lease.healthy,
-        "enabled": lease.enabled,
-        "ephemeral": lease.ephemeral,
-        "clusterName": lease.cluster,
-        "serviceName": name,
-        "metadata": lease.metadata,
-        "instanceHeartBeatInterval": int(lease.heartbeat * 1000),
-        "instanceHeartBeatTimeOut": int(lease.unhealthy_after * 1000),
-        "ipDeleteTimeout": int(lease.removed_after * 1000),
-        "instanceIdGenerator": "simple",
-    }
+def _matches(wanted: str, name: str, is_blurred: bool) -> bool:
+    """Whether a name is meant: any is by an empty one; `*` stands for anything in a blurred one."""
+    if not wanted:
+        return True
+    if not is_blurred:
+        return wanted == name
+    return fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]")) if "*" in wanted else wanted in name
 
 
 def _success(data: Any) -> web.Response:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from gateway.registry.embedded.store import Lease, ServiceKey, Store
 
-_LEASE: Final = frozenset(field.name for field in fields(Lease)) - {"renewed_at"}
+_LEASE: Final = frozenset(field.name for field in fields(Lease)) - {"renewed_at", "owner"}
+"""Connections are not handed over: who registered over one registers over a new one, and until then lives by its heartbeats."""
 
 
 def dump(store: Store) -> dict[str, Any]:

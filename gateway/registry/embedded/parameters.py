@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
@@ -23,6 +23,8 @@ from gateway.web.work import Work
 SMALL: Final = 65536
 """Bytes of a form that is about an instance."""
 MOST_PARAMETERS: Final = 64
+MOST_LISTENED: Final = 3000
+"""… and how many: what Nacos' client asks about at a time (ParamUtil.PER_TASK_CONFIG_SIZE)."""
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 _TRUE: Final = frozenset({"true", "on", "yes", "t", "y"})
 _FALSE: Final = frozenset({"false", "off", "no", "f", "n"})
@@ -93,13 +95,16 @@ def lease_of(parameters: Mapping[str, str], known: Lease) -> Lease:
         flag(parameters, "healthy", default=known.healthy),
         {**known.metadata, **_metadata(parameters)},
         flag(parameters, "ephemeral", default=known.ephemeral),
+        known.owner,
     )
 
 
 def of_beat(parameters: Mapping[str, str]) -> dict[str, str]:
     """The parameters with what a heartbeat says of its instance in JSON, where it does. Raises Refused."""
     beat = json_object(parameters.get("beat", ""), "beat")
-    said = {name: _text(beat[name], name) for name in ("ip", "port", "weight", "cluster") if beat.get(name) is not None}
+    said = {
+        name: json_text(beat[name], name) for name in ("ip", "port", "weight", "cluster") if beat.get(name) is not None
+    }
     if "cluster" in said:
         said["clusterName"] = said.pop("cluster")
     if beat.get("metadata") is not None:
@@ -148,11 +153,14 @@ def _metadata(parameters: Mapping[str, str]) -> dict[str, str]:
             raise Refused(f"metadata {shown(text)}: a JSON object is accepted")
         return {key: value for key, _, value in pairs}
     found = json_object(text, "metadata")
-    return {key: _text(value, f"metadata {key}") for key, value in found.items() if value is not None}
+    return {key: json_text(value, f"metadata {key}") for key, value in found.items() if value is not None}
 
 
-def _text(value: Any, name: str) -> str:
-    """A plain JSON value as JSON writes it, a text without its quotes: that is how Nacos' own reader takes it."""
+def json_text(value: Any, name: str) -> str:
+    """A plain JSON value as JSON writes it, a text without its quotes: that is how Nacos' own reader takes it.
+
+    Raises Refused.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
@@ -167,3 +175,20 @@ def _number(parameters: Mapping[str, str], name: str, default: float) -> float:
     if _NUMBER.fullmatch(text) is None:
         raise Refused(f"{name} {printable(text)}: a number is accepted")
     return float(text)
+
+
+def listened(text: str) -> list[tuple[str, ServiceKey, str]]:
+    """What a long poll asks about: the key as it is answered, the key, and the MD5 that the client has."""
+    found: list[tuple[str, ServiceKey, str]] = []
+    text = unquote(text)
+    if text.count("\x01") > MOST_LISTENED:
+        raise Refused(f"Listening-Configs: more than {MOST_LISTENED} config values")
+    for line in text.split("\x01"):
+        if line:
+            parts = line.split("\x02")
+            if len(parts) not in (3, 4):
+                raise Refused("Listening-Configs: expected dataId%02group%02md5[%02tenant]%01")
+            tenant = parts[3] if len(parts) == 4 else ""
+            name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
+            found.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
+    return found

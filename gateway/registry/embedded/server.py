@@ -1,4 +1,4 @@
-"""The embedded registry as a running thing: store, HTTP server, expiry, and what outlives a restart."""
+"""The embedded registry as a running thing: store, HTTP and gRPC servers, expiry, and what outlives a restart."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ import logging
 import socket
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.daemons import keep_running
 from gateway.errors import StartError
 from gateway.files import PRIVATE, make_private, write_file
 from gateway.registry.embedded.api import Api
 from gateway.registry.embedded.configs import ConfigFile
+from gateway.registry.embedded.grpc import GrpcBackend
 from gateway.registry.embedded.handover import restore
+from gateway.registry.embedded.ports import bind_grpc, free_pair
+from gateway.registry.embedded.secured import RegistryTLS
 from gateway.registry.embedded.store import Refused, ServiceKey, Store
+from gateway.registry.embedded.users import Users
+from gateway.registry.nacos.connected import Connected
 from gateway.settings import Address
 from gateway.web.names import OwnNames
 from gateway.web.server import WebServer
 from gateway.web.work import Work
+
+if TYPE_CHECKING:
+    from gateway.registry.nacos.serving import GrpcServer
 
 _log = logging.getLogger("gateway.registry")
 
@@ -36,7 +44,8 @@ USED = "used"
 class EmbeddedRegistry:
     """Serves a registry on `host:port` (port 0: a free one), for who calls it by an address, its own or one of `names`.
 
-    `data` is a directory that keeps config values, and whether this is the first start, which needs no `warmup`.
+    `data` is a directory that keeps config values, and whether this is the first start, which needs no `warmup`. `users` is a
+    file of those who may use it; None: everybody. `tls` are the files of a certificate and its key.
     """
 
     def __init__(
@@ -47,15 +56,21 @@ class EmbeddedRegistry:
         warmup: float = WARMUP,
         data: Path | None = None,
         names: Collection[str] = (),
+        users: Path | None = None,
+        tls: tuple[str, str] | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._warmup = warmup
         self._data = data
         self._names = OwnNames(host, names)
+        self._users = None if users is None else Users(users)
+        self._certificate = tls
+        self._tls: RegistryTLS | None = None
         self._warm_at = 0.0
         self._is_used = False
         self._server: WebServer | None = None
+        self._grpc: GrpcServer | None = None
         self._task: asyncio.Task[None] | None = None
         self._changes: dict[ServiceKey, asyncio.Event] = {}
         self.store = Store()
@@ -78,6 +93,10 @@ class EmbeddedRegistry:
     def open(self) -> None:
         """Begins to keep what is registered, for this process alone. Raises StartError where the data cannot be read."""
         loop = asyncio.get_running_loop()
+        if self._users is not None:
+            self._users.load()
+        if self._certificate is not None:
+            self._tls = RegistryTLS(*self._certificate)
         self._work = Work("registry")
         self._configs: ConfigFile | None = None
         warmup = self._warmup
@@ -94,19 +113,39 @@ class EmbeddedRegistry:
             self._configs = ConfigFile(self.store, self._data / CONFIGS)
             self._configs.load()
         self._warm_at = loop.time() + warmup
-        self._api = Api(self.store, self._names, self._work, lambda: self.is_warming, self._saved, loop.time)
+        self._backend = GrpcBackend(self.store, lambda: self.is_warming, self._saved, loop.time, self._users)
+        self._api = Api(
+            self.store,
+            self._names,
+            self._work,
+            is_warming=lambda: self.is_warming,
+            saved=self._saved,
+            clock=loop.time,
+            users=self._users,
+        )
         self.store.service_changed = self._service_changed
         self.store.config_changed = self._config_changed
         self._task = keep_running("expiring instances", self._expire)
         if warmup:
             _log.info("lists are refused for %g s while instances register again", warmup)
 
-    async def listen(self, sock: socket.socket | None = None) -> None:
-        """Begins to serve others, on a socket that listens already or on its own; raises StartError where it has none."""
+    async def listen(self, sock: socket.socket | None = None, grpc: socket.socket | None = None) -> None:
+        """Begins to serve others, on sockets that listen already or on its own; raises StartError where it has none."""
+        from gateway.registry.nacos.serving import GrpcServer
+
         await self._saved()  # what another process knew
+        if sock is None and not self._port:
+            sock, grpc = free_pair(self._host)
         self._server = WebServer(self._api.app(), self._host, self._port, "the registry")
-        await self._server.start(sock)
+        await self._server.start(sock, None if self._tls is None else self._tls.http)
         self._port = self._server.port
+        try:
+            grpc = grpc or bind_grpc(self._host, self._port)
+        except StartError:
+            await self._server.close()
+            raise
+        self._grpc = GrpcServer(self._backend, self._work, "the registry")
+        await self._grpc.start(grpc, None if self._tls is None else self._tls.grpc)
 
     def know(self, state: Mapping[str, Any]) -> None:
         """Takes what another process knew (`handover.dump`) for what is registered: nothing has to register again.
@@ -121,6 +160,8 @@ class EmbeddedRegistry:
 
     async def stop_listening(self) -> None:
         """Stops serving others."""
+        if self._grpc is not None:
+            await self._grpc.close()
         if self._server is not None:
             self._api.close()
             await self._server.close()
@@ -132,12 +173,23 @@ class EmbeddedRegistry:
         await self.stop_listening()
         self._work.close()
 
+    @property
+    def has_users(self) -> bool:
+        """Whether not everybody may use it."""
+        return self._users is not None
+
+    @property
+    def grpc_connections(self) -> list[Connected]:
+        """Clients that are connected by gRPC."""
+        return [] if self._grpc is None else self._grpc.connections
+
     def next_change(self, key: ServiceKey) -> asyncio.Event:
         """What is set when something about a service changes for the next time. Get it before reading the service."""
         return self._changes.setdefault(key, asyncio.Event())
 
     def _service_changed(self, key: ServiceKey) -> None:
         self._note_use()
+        self._backend.service_changed(key)
         changed = self._changes.pop(key, None)
         if changed is not None:
             changed.set()
@@ -155,10 +207,18 @@ class EmbeddedRegistry:
     async def _expire(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            was_warming = self.is_warming
             await asyncio.sleep(TICK)
             self.store.expire(loop.time())
+            if self._users is not None:
+                self._users.look()
+            if self._tls is not None:
+                self._tls.look()
+            if was_warming and not self.is_warming:
+                self._backend.warmed_up()
 
-    def _config_changed(self, _: ServiceKey) -> None:
+    def _config_changed(self, key: ServiceKey) -> None:
+        self._backend.config_changed(key)
         if self._configs is not None:
             self._configs.changed()
         self._api.config_changed()

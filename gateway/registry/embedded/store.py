@@ -41,6 +41,10 @@ class Refused(Exception):
     """A call with a parameter that is missing or malformed; the text says which and what is accepted."""
 
 
+class Conflict(Refused):
+    """A config value that somebody else has changed meanwhile."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ServiceKey:
     """Where a service or a config value lives."""
@@ -73,6 +77,8 @@ class Lease:
     healthy: bool = True
     metadata: dict[str, str] = field(default_factory=dict)
     ephemeral: bool = True
+    owner: str = ""
+    """The connection whose end is the instance's; empty: it lives by its heartbeats."""
     renewed_at: float = 0.0
 
     @property
@@ -195,7 +201,7 @@ class Store:
             changed = False
             for identity, lease in list(leases.items()):
                 silence = now - lease.renewed_at
-                if not lease.ephemeral or silence < lease.unhealthy_after:
+                if not lease.ephemeral or lease.owner or silence < lease.unhealthy_after:
                     continue
                 if silence >= lease.removed_after:
                     del leases[identity]
@@ -222,13 +228,16 @@ class Store:
         """All of them."""
         return self._configs
 
-    def publish(self, key: ServiceKey, content: str, kind: str = "text") -> None:
-        """Sets a config value. Raises Refused."""
+    def publish(self, key: ServiceKey, content: str, kind: str = "text", expected: str | None = None) -> None:
+        """Sets a config value; `expected` is the MD5 of the one that it may replace. Raises Refused, and Conflict."""
+        known = self._configs.get(key)
+        if expected is not None and (known is None or known.md5 != expected):
+            raise Conflict("Cas publish fail, server md5 may have changed.")
         if not content:
             raise Refused("content: a value must not be empty")
         if _KIND.fullmatch(kind) is None:
             raise Refused(f"type {kind[:80]!r}: 1 to 32 letters, digits and '-' are accepted")
-        config, known = Config(content, kind), self._configs.get(key)
+        config = Config(content, kind)
         size = self._size + config.size - (0 if known is None else known.size)
         if config.size > MAX_CONFIG:
             raise Refused(f"content: more than {MAX_CONFIG} bytes")

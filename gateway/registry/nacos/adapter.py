@@ -6,15 +6,16 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
 from gateway.errors import RegistryError
 from gateway.registry.base import Listing, Registration
-from gateway.registry.nacos.client import LIST_V1, LIST_V3, V1, V3, NacosClient, payload
+from gateway.registry.nacos.client import LIST_V1, LIST_V3, V1, V3, NacosClient, TlsContexts, payload
+from gateway.registry.nacos.naming import Leases, Subscriptions, metadata_of
 from gateway.registry.records import Records
-from gateway.registry.tags import OWN_KEY, TagReader
-from gateway.tags import BASE
+from gateway.registry.tags import TagReader
 
 JITTER: Final = 0.2
 """Share by which a polling interval may be shorter, so that gateways do not ask in step."""
@@ -47,10 +48,16 @@ class NacosAdapter:
         self._interval = interval
         self._tags = tags or TagReader()
         self._look_ups = asyncio.Semaphore(AT_ONCE)
+        self._subscriptions = Subscriptions(client, namespace, group, self._records)
+        self._leases = Leases(client, namespace, group, self._clusters[0] if self._clusters else "")
 
     def describe(self) -> Mapping[str, object]:
         """See RegistryAdapter."""
         return {"kind": self.kind, **self._client.describe()}
+
+    def trust(self, tls: TlsContexts) -> None:
+        """Trusts other authorities from now on."""
+        self._client.trust(tls)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -61,7 +68,15 @@ class NacosAdapter:
     async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """See RegistryAdapter."""
         while True:
-            yield await self.instances(service)
+            if await self._client.speaks_grpc():
+                async with aclosing(self._subscriptions.follow(service)) as listings:
+                    async for listing in listings:
+                        yield listing
+            try:
+                yield await self.instances(service)
+            except RegistryError:
+                self._client.try_grpc_again()
+                raise
             await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1))
 
     async def instances(self, service: str) -> Listing:
@@ -98,6 +113,10 @@ class NacosAdapter:
             body, node = await self._client.ask("GET", LIST_V1, params=keys, elsewhere=elsewhere)
             found = _list(body.get("hosts"))
             is_forced = body.get("reachProtectionThreshold") is True
+        return replace(self._records(found).listing(is_forced), node=node)
+
+    def _records(self, found: Sequence[Any]) -> Records:
+        """What a list holds, however it came."""
         records = Records(self._tags)
         for record in found:
             if not isinstance(record, dict):
@@ -109,19 +128,25 @@ class NacosAdapter:
             weight = record.get("weight", 1.0)
             ip, port, name = record.get("ip"), record.get("port"), record.get("instanceId")
             records.add(ip, port, weight, record.get("metadata"), healthy, enabled, record_id=name)
-        return replace(records.listing(is_forced), node=node)
+        return records
 
     # --- registration
 
     async def register(self, registration: Registration) -> None:
         """See RegistrarAdapter."""
+        if await self._client.speaks_grpc():
+            await self._leases.register(registration)
+            return
+        await self._register_over_http(registration)
+
+    async def _register_over_http(self, registration: Registration) -> None:
         generation = await self._client.detect()
         form = {
             **self._instance(registration, generation),
             "weight": f"{registration.weight:g}",
             "enabled": "true",
             "healthy": "true",
-            "metadata": json.dumps(_metadata(registration)),
+            "metadata": json.dumps(metadata_of(registration)),
         }
         if generation == V3:
             payload(await self._client.call("POST", "/nacos/v3/client/ns/instance", form=form))
@@ -130,6 +155,9 @@ class NacosAdapter:
 
     async def heartbeat(self, registration: Registration) -> bool:
         """See RegistrarAdapter."""
+        if await self._client.speaks_grpc():
+            return await self._leases.renew(registration)
+        self._leases.lose(registration)
         generation = await self._client.detect()
         form = self._instance(registration, generation)
         if generation == V3:
@@ -146,7 +174,7 @@ class NacosAdapter:
             "serviceName": f"{self._group}@@{registration.service}",
             "cluster": form.get("clusterName", "DEFAULT"),
             "weight": registration.weight,
-            "metadata": _metadata(registration),
+            "metadata": metadata_of(registration),
             "scheduled": True,
         }
         body = await self._client.call("PUT", "/nacos/v1/ns/instance/beat", params={**form, "beat": json.dumps(beat)})
@@ -160,8 +188,19 @@ class NacosAdapter:
         """See RegistrarAdapter. There is no maintenance for ephemeral instances: it is taken out."""
         await self.deregister(registration)
 
+    async def release(self, registration: Registration) -> None:
+        """See RegistrarAdapter. What is registered over a connection would go with that; over HTTP it lives by heartbeats."""
+        self._leases.forget(registration)
+        if self._leases.lose(registration):
+            await self._register_over_http(registration)
+
     async def deregister(self, registration: Registration) -> None:
         """See RegistrarAdapter."""
+        self._leases.forget(registration)
+        if self._leases.holds(registration):
+            # Over HTTP it would go on: what is registered over a connection is that connection's.
+            await self._leases.end(registration)
+            return
         generation = await self._client.detect()
         path = "/nacos/v3/client/ns/instance" if generation == V3 else "/nacos/v1/ns/instance"
         await self._client.call("DELETE", path, params=self._instance(registration, generation))
@@ -176,11 +215,6 @@ class NacosAdapter:
         endpoint = {"ip": registration.host, "port": str(registration.port), "ephemeral": "true"}
         cluster = {"clusterName": self._clusters[0]} if self._clusters else {}
         return {**self._keys(registration.service, generation), **endpoint, **cluster}
-
-
-def _metadata(registration: Registration) -> dict[str, str]:
-    tag = {} if registration.tag == BASE else {OWN_KEY: registration.tag}
-    return {**registration.metadata, **tag}
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,18 +1,24 @@
-"""Calls to a Nacos cluster: which generation of its API there is, who we are, and what its answers mean."""
+"""Calls to a Nacos cluster: which protocol and generation of its API there is, who we are, and what its answers mean."""
 
 from __future__ import annotations
 
 import json
 import logging
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import RegistryError
 from gateway.registry.http import Answer, RegistryHttp, refusal
 from gateway.registry.largejson import read_json
+from gateway.registry.nacos.messages import NAMING
 from gateway.registry.singleflight import SingleFlight
+from gateway.tls.contexts import UpstreamTLS
+
+if TYPE_CHECKING:
+    from gateway.registry.nacos.rpc import RpcClient
 
 _log = logging.getLogger("gateway.registry")
 
@@ -24,6 +30,12 @@ REFRESH: Final = 0.9
 """Share of a token's life after which a new one is asked for."""
 LOGIN_PAUSE: Final = 10.0
 """Seconds between two log-ins for refused calls: who may not see one service is refused for ever."""
+GRPC_AGAIN: Final = 30.0
+"""Seconds after which gRPC is tried again where only HTTP is answered."""
+AUTO: Final = "auto"
+GRPC: Final = "grpc"
+HTTP: Final = "http"
+"""Protocols: gRPC where it is answered and HTTP otherwise, or one of the two."""
 LIST_V1: Final = "/nacos/v1/ns/instance/list"
 LIST_V3: Final = "/nacos/v3/client/ns/instance/list"
 _LOGINS: Final = ("/nacos/v3/auth/user/login", "/nacos/v1/auth/login", "/nacos/v1/auth/users/login")
@@ -38,17 +50,54 @@ class Credentials:
     token: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TlsContexts:
+    """Whom to trust: the same authorities, for each of the protocols that connections name when they begin."""
+
+    http: ssl.SSLContext
+    grpc: ssl.SSLContext
+
+    @staticmethod
+    def load(ca: str | None) -> TlsContexts:
+        """Trusts the authorities in a file, the system's where there is none. Raises CertificateError."""
+        return TlsContexts.of(UpstreamTLS.load(ca, "", True).context, ca)
+
+    @staticmethod
+    def of(http: ssl.SSLContext, ca: str | None) -> TlsContexts:
+        """The same, of a context that there is for HTTP. Raises CertificateError."""
+        grpc = UpstreamTLS.load(ca, "", True).context
+        grpc.set_alpn_protocols(["h2"])
+        return TlsContexts(http, grpc)
+
+
+# A method per thing that a Nacos server is asked over HTTP, and what the adapter needs to choose a server.
 class NacosClient:
-    """Calls, with a login where there are credentials. All methods raise RegistryError."""
+    """Calls, with a login where there are credentials. All methods raise RegistryError.
+
+    `module` is what it is for (`naming`, `config`) in `namespace`, as a connection over gRPC says once; `tls` is for `https`.
+    """
 
     def __init__(
         self,
         addresses: Sequence[str],
         credentials: Credentials | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        protocol: str = AUTO,
+        module: str = NAMING,
+        namespace: str = "",
+        tls: TlsContexts | None = None,
     ) -> None:
         self.addresses = tuple(addresses)
-        self._http = RegistryHttp(addresses)
+        self._protocol = protocol
+        self._module = module
+        self._namespace = namespace
+        self._tls = tls
+        self._rpc: RpcClient | None = None
+        self._grpc_again_at = float("-inf")
+        self._http = RegistryHttp(
+            addresses, scheme="http" if tls is None else "https", tls=None if tls is None else tls.http
+        )
         self._credentials = credentials or Credentials()
         self._clock = clock
         self._token = self._credentials.token
@@ -64,7 +113,8 @@ class NacosClient:
     def describe(self) -> dict[str, object]:
         """Where it is and what it speaks, for people."""
         nodes = self._http.nodes
-        return {"address": nodes.current, "addresses": list(self.addresses), "generation": self.generation or None}
+        spoken = GRPC if self._rpc is not None and self._rpc.is_connected else self.generation or None
+        return {"address": nodes.current, "addresses": list(self.addresses), "generation": spoken}
 
     @property
     def node(self) -> str:
@@ -76,9 +126,58 @@ class NacosClient:
         """Whether there are several addresses."""
         return len(self.addresses) > 1
 
+    def trust(self, tls: TlsContexts) -> None:
+        """Makes new connections with these authorities."""
+        if self._tls is not None:
+            self._tls = tls
+            self._http.trust(tls.http)
+            if self._rpc is not None:
+                self._rpc.tls = tls.grpc
+
     def prefer(self, better: str, worse: str) -> None:
         """See Nodes.prefer."""
         self._http.nodes.prefer(better, worse)
+
+    # --- gRPC
+
+    @property
+    def rpc(self) -> RpcClient:
+        """The connection over gRPC, made when it is asked for first."""
+        if self._rpc is None:
+            from gateway.registry.nacos.rpc import RpcClient
+
+            tls = None if self._tls is None else self._tls.grpc
+            self._rpc = RpcClient(self.addresses, self._module, self._namespace, self.token, tls)
+        return self._rpc
+
+    async def speaks_grpc(self) -> bool:
+        """Whether the server is spoken to over gRPC now. It is tried, and after a failure only now and then."""
+        if self._protocol == HTTP:
+            return False
+        if self._protocol == GRPC or self.rpc.is_connected:
+            return True
+        if self._clock() < self._grpc_again_at:
+            return False
+        try:
+            await self.rpc.connection()
+        except RegistryError as error:
+            if self._grpc_again_at == float("-inf"):
+                _log.info("registry %s is asked over HTTP: %s", self.node, error)
+            self._grpc_again_at = self._clock() + GRPC_AGAIN
+            return False
+        return True
+
+    def try_grpc_again(self) -> None:
+        """It is not gRPC alone that was not answered: when the server is back, it may be."""
+        self._grpc_again_at = min(self._grpc_again_at, self._clock())
+
+    async def token(self, refused: str | None = None) -> str:
+        """What to show for who we are, empty for nobody; another one than that which was refused, where there can be."""
+        if refused is None or not self._credentials.username:
+            return await self._current_token()
+        return await self._login(refused, was_refused=True)
+
+    # --- HTTP
 
     async def detect(self) -> str:
         """Which API the server speaks: asked once, and again after it said that what we use is gone."""
@@ -219,6 +318,8 @@ class NacosClient:
 
     async def close(self) -> None:
         """Closes the connections."""
+        if self._rpc is not None:
+            await self._rpc.close()
         await self._http.close()
 
 

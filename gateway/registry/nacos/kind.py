@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -10,11 +12,15 @@ from gateway.registry.tags import OWN_KEY
 from gateway.settings import Address, NacosRegistrySettings
 from gateway.settings.sense import at_own_listener, given_twice
 from gateway.tags import BASE
+from gateway.tls.contexts import CertificateError
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
 if TYPE_CHECKING:
     from gateway.registry.embedded.server import EmbeddedRegistry
+    from gateway.registry.nacos.adapter import NacosAdapter
+
+_log = logging.getLogger("gateway.registry")
 
 MOST_METADATA: Final = 1024
 """Characters of all keys and values that Nacos takes (nacos.naming.service.metadata.length)."""
@@ -30,11 +36,17 @@ class NacosKind(Kind[NacosRegistrySettings]):
     def adapter(self, settings: NacosRegistrySettings, embedded: EmbeddedRegistry | None) -> RegistryAdapter:
         """See Kind."""
         from gateway.registry.nacos.adapter import NacosAdapter
-        from gateway.registry.nacos.client import Credentials, NacosClient
+        from gateway.registry.nacos.client import Credentials, NacosClient, TlsContexts
         from gateway.registry.tags import TagReader
 
         return NacosAdapter(
-            NacosClient(settings.servers, Credentials(settings.username, settings.password, settings.token)),
+            NacosClient(
+                settings.servers,
+                Credentials(settings.username, settings.password, settings.token),
+                protocol=settings.protocol,
+                namespace=settings.namespace,
+                tls=TlsContexts.load(settings.ca) if settings.is_secured else None,
+            ),
             namespace=settings.namespace,
             group=settings.group,
             clusters=settings.clusters,
@@ -42,10 +54,22 @@ class NacosKind(Kind[NacosRegistrySettings]):
             tags=TagReader(settings.tag_keys),
         )
 
+    def reload(self, adapter: NacosAdapter, settings: NacosRegistrySettings, tls: ssl.SSLContext | None) -> None:
+        """See Kind. Authorities may have changed in their file."""
+        from gateway.registry.nacos.client import TlsContexts
+
+        if tls is not None:
+            try:
+                adapter.trust(TlsContexts.of(tls, settings.ca))
+            except CertificateError as error:  # it could be read a moment ago: it is being changed again
+                _log.warning("%s; the authorities in use stay", error.message)
+
     def senseless(
         self, settings: NacosRegistrySettings, listeners: Sequence[tuple[Location, Address]]
     ) -> Iterator[Finding]:
         """See Kind."""
+        if settings.scheme == "http" and settings.ca is not None:
+            yield ("ca",), "no certificate is looked at with `scheme: http`; `scheme: https` is what has one"
         yield from given_twice("addresses", [str(item) for item in settings.addresses])
         yield from given_twice("clusters", settings.clusters)
         for number, address in enumerate(settings.addresses):

@@ -54,6 +54,7 @@ def observed(**others: Any) -> Observed:
         "remote_rules": [source],
         "failures": {"a watch": 1},
         "is_application_up": True,
+        "bypasses": 1,
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
     return cast("Any", Observed)(**{**parts, **others})  # type: ignore[no-any-return]

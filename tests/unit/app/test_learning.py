@@ -74,7 +74,7 @@ async def test_names_that_nobody_has_do_not_pile_up() -> None:
     world.watch("there")
     for number in range(MOST_EMPTY):
         world.watch(f"nobody-{number}")
-    await learner._watch("new")
+    await learner.watch("new")
     assert "nobody-0" not in world.watched
     assert world.watched[:2] == ["there", "nobody-1"]
     assert world.watched[-1] == "new"

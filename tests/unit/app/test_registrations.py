@@ -80,7 +80,7 @@ async def test_a_successor_goes_on_with_what_is_registered(registry: EmbeddedReg
     found = registrations()
     found.start()
     await until(lambda: found.registered_in)
-    await found.fall_silent()
+    await found.hand_over()
     assert len(list(registry.store.instances(KEY))) == 1
 
 

@@ -36,6 +36,9 @@ class Noting:
             raise answer
         return answer
 
+    async def release(self, registration: Registration) -> None:
+        self.told.append("release")
+
     async def suspend(self, registration: Registration) -> None:
         self.told.append("suspend")
 
@@ -118,7 +121,7 @@ async def test_suspending_is_tried_until_the_registry_has_heard_it() -> None:
 
 @pytest.fixture
 async def nacos(registry: EmbeddedRegistry) -> AsyncIterator[NacosAdapter]:
-    adapter = NacosAdapter(NacosClient([registry.address]))
+    adapter = NacosAdapter(NacosClient([registry.address], protocol="http"))
     yield adapter
     await adapter.close()
 
@@ -204,7 +207,7 @@ async def test_the_pauses_between_attempts_grow_to_a_bound(monkeypatch: pytest.M
     registrar = Registrar(Away(), slow)
     registrar.start()
     await until(lambda: len(pauses) >= 7)
-    await registrar.fall_silent()
+    await registrar.hand_over()
     longest = [min(FIRST_RETRY * 2**number, LONGEST_RETRY) for number in range(7)]
     assert longest[-1] == LONGEST_RETRY
     assert longest[2] < LONGEST_RETRY
@@ -242,13 +245,29 @@ async def test_one_that_cannot_leave_says_so_and_ends(caplog: pytest.LogCaptureF
     ]
 
 
-async def test_one_that_falls_silent_leaves_the_instance_registered() -> None:
+async def test_one_that_hands_over_leaves_the_instance_registered() -> None:
     adapter = Noting()
     registrar = Registrar(adapter, ME)
     registrar.start()
     await until(lambda: registrar.registered)
-    await registrar.fall_silent()
-    told = list(adapter.told)
-    await registrar.fall_silent()
+    await registrar.hand_over()
     assert registrar.registered
-    assert adapter.told == told
+    assert adapter.told == ["register", "release"]
+
+
+async def test_what_changes_is_registered_anew() -> None:
+    class Keeping(Noting):
+        last: Registration | None = None
+
+        async def register(self, registration: Registration) -> None:
+            await super().register(registration)
+            self.last = registration
+
+    adapter = Keeping()
+    registrar = Registrar(adapter, ME)
+    registrar.start()
+    await until(lambda: registrar.registered)
+    changed = Registration(ME.service, ME.host, ME.port, ME.tag, metadata={"version": "8"})
+    registrar.change(changed)
+    await until(lambda: adapter.last == changed)
+    await registrar.hand_over()

@@ -26,6 +26,9 @@ class Registrar:
 
     register = suspend = withdraw = deregister = _answer
 
+    async def release(self, registration: Registration) -> None:
+        raise NotImplementedError
+
     async def heartbeat(self, registration: Registration) -> bool:
         await self._answer(registration)
         return self.answer is True

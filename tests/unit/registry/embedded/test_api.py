@@ -38,6 +38,46 @@ def api(registry: EmbeddedRegistry) -> Api:
     return Api(registry)
 
 
+async def test_v1_tells_of_one_instance(api: Api) -> None:
+    where = {"serviceName": "orders", "ip": "10.0.0.1", "port": 80}
+    assert await api.call("GET", V1_INSTANCE, **where) == (404, "no matched ip found")
+    await api.call("POST", V1_INSTANCE, **where, metadata='{"gray.tag": "gray"}', enabled="false")
+    status, found = await api.call("GET", V1_INSTANCE, **where)
+    said = {
+        key: found[key] for key in ("service", "ip", "port", "clusterName", "weight", "healthy", "enabled", "metadata")
+    }
+    assert (status, said) == (
+        200,
+        {
+            "service": "DEFAULT_GROUP@@orders",
+            "ip": "10.0.0.1",
+            "port": 80,
+            "clusterName": "DEFAULT",
+            "weight": 1.0,
+            "healthy": True,
+            "enabled": False,
+            "metadata": {"gray.tag": "gray"},
+        },
+    )
+
+
+async def test_v1_searches_configs(api: Api) -> None:
+    for name, group in (("a.yaml", "G"), ("ab.yaml", "G"), ("a.yaml", "H")):
+        await api.call("POST", "/nacos/v1/cs/configs", dataId=name, group=group, content="x")
+
+    async def search(**params: Any) -> tuple[int, list[str]]:
+        _, page = await api.call("GET", "/nacos/v1/cs/configs", **params)
+        return page["totalCount"], [f"{item['group']}/{item['dataId']}" for item in page["pageItems"]]
+
+    assert await search(search="accurate", dataId="a.yaml", group="") == (2, ["G/a.yaml", "H/a.yaml"])
+    assert await search(search="blur", dataId="a*", group="G") == (2, ["G/a.yaml", "G/ab.yaml"])
+    assert await search(search="blur", dataId="*b*", group="") == (1, ["G/ab.yaml"])
+    assert await search(search="blur", dataId="", group="", pageNo=2, pageSize=2) == (3, ["H/a.yaml"])
+    assert await search(search="blur", dataId="", group="", tenant="other") == (0, [])
+    status, text = await api.call("GET", "/nacos/v1/cs/configs", search="maybe")
+    assert (status, text) == (400, "search 'maybe': accurate or blur is accepted")
+
+
 async def test_v1_register_beat_list_deregister(api: Api) -> None:
     where = {"serviceName": "orders", "ip": "10.0.0.1", "port": 80}
     assert await api.call("POST", V1_INSTANCE, **where, metadata='{"a": "b"}', weight=2) == (200, "ok")

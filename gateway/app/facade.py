@@ -1,0 +1,181 @@
+"""The registry as a sidecar's application is to see it, and what that has registered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gateway import hop
+from gateway.facade.naming import Application, Behind
+from gateway.instance import Instance
+from gateway.registry.base import Registration
+from gateway.registry.embedded.store import ServiceKey
+from gateway.registry.kinds import kind_of
+from gateway.registry.tags import OWN_KEY, TagReader
+from gateway.settings import SidecarSettings
+from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.tags import BASE
+
+if TYPE_CHECKING:
+    from gateway.facade.nacos import NacosFacade
+
+_log = logging.getLogger("gateway")
+
+
+class Facade:
+    """Stands in for the registry, and knows what the application has registered through it.
+
+    `learn` asks for a service, for so many seconds; `told` is called after the application has registered, or has left.
+    """
+
+    def __init__(
+        self,
+        settings: SidecarSettings,
+        instances: Callable[[str], Sequence[Instance] | None],
+        learn: Callable[[str, float], Awaitable[bool]],
+        told: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._instances = instances
+        self._learn = learn
+        self._told = told
+        self._server: NacosFacade | None = None
+        self._asked: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside: set[str] = set()
+        self.application: Application | None = None
+        self.bypasses = 0
+        """How often the application was seen beside its sidecar."""
+
+    async def start(
+        self,
+        http: socket.socket,
+        grpc: socket.socket,
+        open_door: Callable[[str], Awaitable[tuple[str, int]]],
+    ) -> None:
+        """Begins to serve."""
+        from gateway.facade.nacos import NacosFacade
+
+        settings = self._settings
+        registry = settings.facade_registry
+        assert registry is not None
+        assert settings.facade is not None
+        behind = Behind(
+            ServiceKey.of(registry.namespace, registry.group, settings.service),
+            self._is_there,
+            self._ask,
+            open_door,
+            lambda application: next(self._problems(application), ""),
+            self._registered,
+        )
+        self._server = NacosFacade(settings.facade.nacos, registry, behind, settings.allowed_hosts)
+        if self.application is not None:
+            self._server.know(self.application)
+        await self._server.start(http, grpc)
+
+    def know(self, state: Mapping[str, Any]) -> None:
+        """Takes what the process before this one knew of the application (`state`). Before the start."""
+        self.application = Application(**state)
+
+    def service_changed(self, service: str, instances: Sequence[Instance]) -> None:
+        """Takes what the registries say of a service."""
+        if service == self._settings.service:
+            self._look_beside(instances)
+        if self._server is not None and service in self._asked:
+            task = asyncio.get_running_loop().create_task(self._server.changed(service))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The services that the application follows."""
+        return frozenset(self._asked)
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the application wants requests."""
+        return self.application is not None and self.application.enabled
+
+    def registration(self, own: Registration) -> Registration:
+        """The sidecar's registration with what the application has said: address and tag are the sidecar's."""
+        application = self.application
+        if application is None:
+            return own
+        metadata = {**application.metadata, **own.metadata}
+        weight = application.weight if own.weight == 1 else own.weight
+        return Registration(own.service, own.host, own.port, own.tag, weight, metadata)
+
+    def state(self) -> dict[str, Any] | None:
+        """What the next process has to know of the application."""
+        said = self.application
+        if said is None:
+            return None
+        plain = {name: getattr(said, name) for name in ("host", "port", "weight", "enabled")}
+        return {**plain, "metadata": dict(said.metadata)}
+
+    async def close(self) -> None:
+        """Stops serving."""
+        for task in self._tasks:
+            task.cancel()
+        if self._server is not None:
+            await self._server.close()
+
+    def _is_there(self, service: str) -> bool | None:
+        instances = self._instances(service)
+        return None if instances is None else bool(instances)
+
+    async def _ask(self, service: str, timeout: float) -> None:
+        self._asked.add(service)
+        await self._learn(service, timeout)
+
+    def _registered(self, application: Application | None) -> None:
+        if application == self.application:
+            return
+        self.application = application
+        if application is None:
+            _log.info("the application has deregistered")
+        else:
+            _log.info("the application has registered, at %s:%d", application.host, application.port)
+        self._told()
+
+    def _problems(self, application: Application) -> Iterator[str]:
+        """Why an application cannot be registered: its metadata must say of its tag what the sidecar does.
+
+        Else peers would take a gray instance for a baseline one, or the other way round.
+        """
+        settings = self._settings
+        tag = {} if settings.tag == BASE else {OWN_KEY: settings.tag}
+        metadata = {**application.metadata, **settings.metadata, **tag}
+        remote = settings.remote_registries.values()
+        for keys in (DEFAULT_TAG_KEYS, *(tuple(item.tag_keys) for item in remote)):
+            found = TagReader(keys).tag_of(metadata)
+            if found != settings.tag:
+                yield f"its metadata says tag '{found}', its sidecar's `tag` is '{settings.tag}': make them the same"
+        all_of_it = {**application.metadata, **settings.metadata, hop.SIDECAR_KEY: settings.service}
+        said = Registration(settings.service, "", 1, settings.tag, settings.weight, all_of_it)
+        for registry in settings.all_registries.values():
+            for place, message in kind_of(registry).refuses(said):
+                yield f"{place[0]}: {message}"
+
+    def _look_beside(self, instances: Sequence[Instance]) -> None:
+        """Looks whether the application is registered at its own address as well: half of its requests go past the sidecar."""
+        settings = self._settings
+        hosts = {settings.app.host, settings.advertise, None if self.application is None else self.application.host}
+        found = {
+            instance.address
+            for instance in instances
+            if instance.port == settings.app.port
+            and instance.host in hosts
+            and hop.SIDECAR_KEY not in instance.metadata
+        }
+        for address in sorted(found - self._beside):
+            self.bypasses += 1
+            _log.warning(
+                "the application is registered at %s, beside its sidecar: requests go past that, and out of their lane; "
+                "its registry's address must be the façade's only",
+                address,
+            )
+        self._beside = found

@@ -1,0 +1,1 @@
+"""The registry as an application sees it through its sidecar."""

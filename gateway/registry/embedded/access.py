@@ -1,0 +1,55 @@
+"""Who calls the embedded registry over HTTP: logging in, and the token on every other call."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.registry.embedded.parameters import read_parameters
+from gateway.registry.embedded.users import READ_ONLY, TTL, Users
+from gateway.web.problems import shown
+from gateway.web.work import Work
+
+_log = logging.getLogger("gateway.registry")
+
+LOGINS: Final = ("/nacos/v1/auth/login", "/nacos/v1/auth/users/login", "/nacos/v3/auth/user/login")
+_FREE: Final = frozenset({*LOGINS, "/livez", "/nacos/v1/console/health/liveness", "/nacos/v1/console/health/readiness"})
+
+
+class Access:
+    """For `users`; None: everybody may do everything."""
+
+    def __init__(self, users: Users | None, work: Work) -> None:
+        self._users = users
+        self._work = work
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """Without users whoever reaches the port may use it; SDKs that log in first get on with it."""
+        if self._users is None:
+            return web.json_response({"accessToken": "none", "tokenTtl": TTL, "globalAdmin": False})
+        parameters = await read_parameters(request, self._work)
+        name = parameters.get("username", "")
+        token = await self._work.run(self._users.log_in, name, parameters.get("password", ""))
+        if token is None:
+            _log.warning("a log-in as %s from %s was refused", shown(name), request.remote)
+            raise web.HTTPForbidden(text="unknown user, or a wrong password")
+        return web.json_response({"accessToken": token, "tokenTtl": TTL, "globalAdmin": False, "username": name})
+
+    @web.middleware
+    async def authorise(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Nobody gets anywhere without a token, if there are users, but to log in and to see that somebody is there."""
+        if self._users is not None and request.path not in _FREE:
+            changes = request.method != "GET" and not request.path.endswith("/listener")
+            may = self._users.may(_token_of(request), changes)
+            if not may:
+                raise web.HTTPForbidden(text="log in: the token is unknown or expired" if may is None else READ_ONLY)
+        return await handler(request)
+
+
+def _token_of(request: web.Request) -> str:
+    """The token that a request shows, in any of the places that clients of some version put it in."""
+    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return request.headers.get("accessToken") or bearer or request.query.get("accessToken", "")

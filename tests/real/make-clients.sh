@@ -1,0 +1,38 @@
+#!/bin/sh
+# Gets the Nacos clients that the tests marked `real` use, and builds the Spring chain, with their ordinary package managers, into a
+# cache folder outside the checkout: once, some minutes. What there is no toolchain for is said, and left out.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+folder=${GRAY_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/gray-gateway/clients}
+mkdir -p "$folder"
+
+make_one() {  # NAME TOOL COMMAND…: in a folder of its own, which is renamed when it is whole
+	name=$1 tool=$2
+	shift 2
+	[ -d "$folder/$name" ] && { echo "$name: there already"; return; }
+	command -v "$tool" >/dev/null 2>&1 || { echo "$name is not made: \`$tool\` is missing" >&2; return; }
+	echo "$name: into $folder …"
+	rm -rf "$folder/$name.new"
+	mkdir "$folder/$name.new"
+	( cd "$folder/$name.new" && "$@" ) && mv "$folder/$name.new" "$folder/$name"
+}
+
+python_sdk() { python3 -m venv . && bin/pip install -q --disable-pip-version-check "nacos-sdk-python$1"; }
+java_sdk() {
+	cp "$here/clients/java/pom.xml" . && mvn -q -B dependency:copy-dependencies "-Dnacos.version=$1" -DoutputDirectory=lib
+	javac -cp 'lib/*' -d out "$here/clients/java/Client.java"
+}
+go_sdk() { cp "$here"/clients/go/* . && go mod tidy && go build -o client . ; }
+node_sdk() { cp "$here"/clients/node/* . && npm install --silent; }
+spring() { cp -r "$here"/spring/* . && mvn -q -B package; }
+
+make_one sdk-python-3 python3 python_sdk '>=3,<4'
+make_one sdk-python-2 python3 python_sdk '>=2,<3'
+make_one sdk-python-0.1 python3 python_sdk '<0.2'
+make_one sdk-java-3 mvn java_sdk 3.1.0
+make_one sdk-java-2 mvn java_sdk 2.3.2
+make_one sdk-java-1 mvn java_sdk 1.4.7
+make_one sdk-go-2 go go_sdk
+make_one sdk-node npm node_sdk
+make_one spring mvn spring
