@@ -44,10 +44,13 @@ class Setup:
     def __init__(self, network: Asked) -> None:
         self.network = network
         self.told: list[tuple[str, str, bool]] = []
+        self.asked: list[int] = []
+        """How often an instance had been asked each time."""
         self.checks = Checks(self)  # type: ignore[arg-type]
 
     def checked(self, service: str, instance: Instance, passes: bool) -> None:
         self.told.append((service, instance.address, passes))
+        self.asked.append(self.network.count(instance))
 
     def want(self, **check: Any) -> None:
         settings = CheckSettings.model_validate({"path": "/health", "interval": "1ms", "timeout": "7s", **check})
@@ -95,8 +98,9 @@ async def test_it_takes_so_many_failures_in_a_row_to_go_out_and_so_many_passes_t
     setup.network.responses[ONE.address] = [False, False, True, False, False, False, True, False, True, True, False]
     setup.want(failures=3, passes=2)
     setup.checks.look_at("a", (ONE,))
-    await until(lambda: len(setup.network.responses[ONE.address]) == 1)
-    assert setup.told == [("a", ONE.address, False), ("a", ONE.address, True)]
+    await until(lambda: len(setup.told) >= 2)
+    assert setup.told[:2] == [("a", ONE.address, False), ("a", ONE.address, True)]
+    assert setup.asked[:2] == [6, 10]
 
 
 async def test_who_has_left_is_not_asked_any_more(setup: Setup) -> None:
