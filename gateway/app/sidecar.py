@@ -56,7 +56,7 @@ class Sidecar:
         outbound = sockets.one_of("outbound", settings.outbound.host, settings.outbound.port)
         admin_socket = sockets.one_of("admin", settings.admin.host, settings.admin.port)
         inbound_port, outbound_port = inbound.getsockname()[1], outbound.getsockname()[1]
-        # What routes, before the registries that tell it what changed.
+        # What routes, before the registries that report changes to it.
         plane = self._plane = SidecarPlane(settings)
         parts.push_async_callback(plane.close)
         registries = self._registries = make_registries(settings, plane.service_changed)
@@ -112,12 +112,12 @@ class Sidecar:
         return {} if self._plane is None else self._plane.state()
 
     async def hand_over(self) -> State:
-        """See Program. The instance stays registered: it goes on at the same address."""
+        """See Program. The instance stays registered: it keeps serving at the same address."""
         self._life.has_successor = True
         assert self._plane is not None
         await self._registrations.fall_silent()
         await self._admin.close()
-        # Before it is told what is known: what comes now, comes there.
+        # Before it gets what is known, because updates from now on arrive there.
         await self._plane.stop_accepting()
         return self.state()
 

@@ -21,9 +21,9 @@ from gateway.rulesources.documents import ConflictError
 from gateway.settings.sources import nacos_url
 
 JITTER: Final = 0.2
-"""Share by which a polling interval varies, so that gateways do not ask in step."""
+"""Share by which a polling interval varies, so that gateways do not query in step."""
 LONG_POLL: Final = 30.0
-"""Seconds that Nacos may hold back its answer to "tell me when it changes" (its own clients' value)."""
+"""Seconds that Nacos may hold back its response to a request to wait for a change (its own clients' value)."""
 _LISTENING: Final = ClientTimeout(total=LONG_POLL * 1.5, sock_connect=1.0)
 SETTLING: Final = 5.0
 """Seconds within which what was written has to be there to be read: Nacos takes about one."""
@@ -31,7 +31,7 @@ _LOOK_AGAIN: Final = 0.1
 
 
 class NacosDocument:
-    """A Nacos config: v1's long poll or, where the server has that no more, the v3 client API asked every `interval` seconds."""
+    """A Nacos config: v1's long poll or, if the server no longer has that, the v3 client API queried every `interval` seconds."""
 
     def __init__(self, client: NacosClient, data_id: str, group: str, namespace: str, interval: float) -> None:
         self.name = nacos_url(client.addresses[0], namespace, group, data_id)
@@ -112,7 +112,7 @@ class NacosDocument:
     async def publish(self, text: str, before: str | None) -> None:
         """See RemoteDocument. The server compares the MD5 of what it has with that of `before` (`casMd5`).
 
-        Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is.
+        Not every server that speaks this API does (r-nacos does not), so that what is there is queried first.
         """
         if await self.read() != before:
             raise ConflictError(f"{self.name}: it was changed in the meantime")
@@ -133,7 +133,7 @@ class NacosDocument:
         raise refusal(answer, self.name)
 
     async def _settled(self, text: str, before: str | None) -> None:
-        """Waits until the server answers with what was written, or with what somebody has written since."""
+        """Waits until the server returns what was written, or with what somebody has written since."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + SETTLING
         while (found := await self.read()) == before and found != text:
