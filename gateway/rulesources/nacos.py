@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from gateway.registry.nacos.rpc import Connection
 
 JITTER: Final = 0.2
-"""Share by which a polling interval varies, so that gateways do not ask in step."""
+"""Share by which a polling interval varies, so that gateways do not query in step."""
 LONG_POLL: Final = 30.0
-"""Seconds that Nacos may hold back its answer to "tell me when it changes" (its own clients' value)."""
+"""Seconds that Nacos may hold back its response to a request to wait for a change (its own clients' value)."""
 _LISTENING: Final = ClientTimeout(total=LONG_POLL * 1.5, sock_connect=1.0)
 SETTLING: Final = 5.0
 """Seconds within which what was written has to be there to be read: Nacos takes about one."""
@@ -157,7 +157,7 @@ class NacosDocument:
                 return None
             content = body["data"]["content"]
             if not isinstance(content, str):
-                raise TypeError("the content is no text")
+                raise TypeError("the content is not text")
             return content
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise refusal(answer, self.name) from error
@@ -165,10 +165,10 @@ class NacosDocument:
     async def publish(self, text: str, before: str | None) -> None:
         """See RemoteDocument. The server compares the MD5 of what it has with that of `before` (`casMd5`).
 
-        Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is.
+        Not every server that speaks this API does (r-nacos does not), so that what is there is queried first.
         """
         if await self.read() != before:
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
+            raise ConflictError(f"{self.name}: it was changed in the meantime")
         form = {"dataId": self._data_id, "group": self._group, "content": text, "type": "yaml"}
         if self._namespace:
             form["tenant"] = self._namespace
@@ -182,16 +182,16 @@ class NacosDocument:
             await self._settled(text, before)
             return
         if "cas" in said.lower() or said == "false":
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
+            raise ConflictError(f"{self.name}: it was changed in the meantime")
         raise refusal(answer, self.name)
 
     async def _settled(self, text: str, before: str | None) -> None:
-        """Waits until the server answers with what was written, or with what somebody has written since."""
+        """Waits until the server returns what was written, or with what somebody has written since."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + SETTLING
         while (found := await self.read()) == before and found != text:
             if clock() > deadline:
-                message = f"{self.name}: the server has taken the text and does not have it {SETTLING:g} s later"
+                message = f"{self.name}: the server accepted the text but does not have it {SETTLING:g} s later"
                 raise RegistryError("bad_response", message)
             await asyncio.sleep(_LOOK_AGAIN)
 

@@ -59,7 +59,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
 
 
 def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettings | GatewaySettings]:
-    """What a file is, read off its keys (slips of the pen included). Raises ConfigError if that cannot be told."""
+    """What a file is, read off its keys (slips of the pen included). Raises ConfigError if that is unclear."""
     data = document.data
     if data is None:
         return RulesFile  # a file whose lanes are all commented out
@@ -75,7 +75,7 @@ def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSetti
     ):
         if any(difflib.get_close_matches(key, telling, cutoff=0.75) for key in data):
             return kind
-    message = "this is neither a gateway's configuration nor a sidecar's nor lane rules: none of its keys is known"
+    message = "this is not a gateway configuration, a sidecar configuration or lane rules: none of its keys is known"
     raise ConfigError([document.problem((), message)])
 
 

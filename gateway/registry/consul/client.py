@@ -16,7 +16,7 @@ WAIT: Final = 55
 """Seconds that a blocking query waits for a change; the server adds up to a sixteenth."""
 LONG: Final = ClientTimeout(total=WAIT * 17 / 16 + 5, sock_connect=1.0)
 BURST: Final = 3
-"""Answers that may follow one another at once …"""
+"""Responses that may follow one another at once …"""
 PACE: Final = 0.25
 """… before there have to be so many seconds between them: an index that changes all the time must not spin."""
 
@@ -47,7 +47,7 @@ class ConsulClient:
         self._http.trust(tls)
 
     async def request(self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any) -> Answer:
-        """A plain answer, whatever its status."""
+        """A plain response, whatever its status."""
         headers = {**self._headers, **(options.pop("headers", None) or {})}
         return await self._http.call(method, path, timeout=timeout, headers=headers, **options)
 
@@ -64,7 +64,7 @@ class ConsulClient:
         headers = answer.headers
         if headers.get("x-consul-results-filtered-by-acls") == "true":
             raise RegistryError(
-                "auth", f"{path}: the token may not see everything (service:read and node:read are needed)"
+                "auth", f"{path}: the token does not allow reading everything (service:read and node:read are needed)"
             )
         # Without a leader what is known may be old, which is what `stale` is for; that there is nothing may be wrong.
         if headers.get("x-consul-knownleader") == "false" and not (self._is_stale and _has_something(answer)):
@@ -80,7 +80,7 @@ class ConsulClient:
         pace = Pace()
         while True:
             answer, now = await self.query(path, params, index)
-            # An index that goes backward means that the server starts anew: so do we.
+            # An index that goes backward means that the server starts over: so do we.
             index = now if now >= index else 0
             yield answer
             await pace.wait()
@@ -113,7 +113,7 @@ def _has_something(answer: Answer) -> bool:
 
 def _refused(answer: Answer, path: str) -> RegistryError:
     if answer.status == 429:
-        message = f"{path}: the agent takes no more connections from here (limits.http_max_conns_per_client)"
+        message = f"{path}: the agent accepts no more connections from this host (limits.http_max_conns_per_client)"
         return RegistryError("connections", message)
     if answer.status == 500 and ("No cluster leader" in answer.text or "rpc error" in answer.text):
         return RegistryError("warming", f"{path}: {answer.text[:200].strip()}")
