@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -173,3 +174,12 @@ def _number(parameters: Mapping[str, str], name: str, default: float) -> float:
     if _NUMBER.fullmatch(text) is None:
         raise Refused(f"{name} {printable(text)}: a number is accepted")
     return float(text)
+
+
+def is_meant(wanted: str, name: str, is_blurred: bool) -> bool:
+    """Whether a name is meant: any is by an empty one; `*` stands for anything in a blurred one."""
+    if not wanted:
+        return True
+    if not is_blurred:
+        return wanted == name
+    return fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]")) if "*" in wanted else wanted in name
