@@ -15,11 +15,11 @@ demo: $(VENV)/.gateway  ## Run the scenario: gray A and gray C beside the baseli
 test: $(VENV)/.dev  ## Run the tests
 	@$(BIN)/python -m pytest -m 'not real' -q --numprocesses auto --dist worksteal $(ARGS)
 
-test-real: $(VENV)/.dev  ## Run the tests against a real Consul and a real r-nacos
+test-real: $(VENV)/.dev  ## Run the tests against real servers: Consul, r-nacos, Kubernetes
 	@$(BIN)/python -m tests.real.servers
 	@$(BIN)/python -m pytest -m real $(ARGS)
 
-servers:  ## Build these two servers once, in a cache directory outside the checkout
+servers:  ## Build these servers once, in a cache directory outside the checkout
 	@sh tests/real/make-servers.sh
 
 clients:  ## Get Nacos' own clients and a Spring Cloud chain into that folder, once: what `test-real` tries beside the servers

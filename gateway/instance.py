@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway import hop
 from gateway.tags import BASE
+
+UID_KEY: Final = "pod-uid"
+"""Metadata of an instance: what tells it from another one that had its address before, if its registry knows that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +29,19 @@ class Instance:
     enabled: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     address: str = field(init=False, compare=False)
-    """`host:port`, IPv6 hosts in brackets: the instance's identity."""
+    """`host:port`, IPv6 hosts in brackets: one address is one instance at a time."""
     target_line: bytes = field(init=False, compare=False, repr=False)
     """The field line that tells a sidecar there which instance a request is meant for."""
+    identity: bytes = field(init=False, compare=False, repr=False)
+    """Who is meant at the address. Somebody else there has another one: what is known of the former does not hold for it."""
 
     def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
         object.__setattr__(self, "address", f"{host}:{self.port}")
         target = hop.target(self.tag, self.metadata.get(hop.SIDECAR_KEY, ""))
         object.__setattr__(self, "target_line", hop.line(target))
+        uid = self.metadata.get(UID_KEY, "")
+        object.__setattr__(self, "identity", self.target_line + uid.encode("utf-8", "replace"))
 
     def as_row(self) -> tuple[str, int, str, float, bool, bool, dict[str, str]]:
         """The arguments that make it again, as built-in types."""

@@ -16,7 +16,7 @@ from gateway.rulesources.lastgood import KeptRules
 from gateway.rulesources.places import beside
 from gateway.rulesources.reach import Reach
 from gateway.rulesources.remote import Names, copy_path
-from gateway.settings import GatewaySettings, RemoteRules, ServingSettings, SidecarSettings
+from gateway.settings import GatewaySettings, RemoteSource, ServingSettings, SidecarSettings
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -139,7 +139,7 @@ def _sources(config: Config[Any], state: Path | None, problems: list[Problem], f
     """The files and directories of rules that are there; adds what is not to the problems, and all of them to the files."""
     sources: list[Path] = []
     for index, source in enumerate(_rules_of(config.data) if config.settings is None else config.settings.rules):
-        if isinstance(source, RemoteRules):
+        if isinstance(source, RemoteSource):
             # What is not there yet, nobody has answered: there are no lanes until then, and readiness says so.
             copy = copy_path(source, state) if state is not None else None
             if copy is not None:
@@ -171,8 +171,8 @@ def _emptied(sources: Sequence[Path], rules_from: RulesFrom, named: Names) -> li
 def _reach(config: Config[Any], state: Path | None) -> Reach:
     """What copies of remote rules may name: files beside them, and below the directories of this machine's rules."""
     sources = () if config.settings is None or state is None else config.settings.rules
-    copies = [copy_path(source, state) for source in sources if isinstance(source, RemoteRules) and state is not None]
-    local = [beside(config.path, source) for source in sources if not isinstance(source, RemoteRules)]
+    copies = [copy_path(source, state) for source in sources if isinstance(source, RemoteSource) and state is not None]
+    local = [beside(config.path, source) for source in sources if not isinstance(source, RemoteSource)]
     beside_copies = [copy if copy.is_dir() else copy.parent for copy in copies]
     return Reach(copies, [*(source for source in local if source.is_dir()), *beside_copies])
 

@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
-from gateway.settings import GatewaySettings, RemoteRules, ServingSettings, SidecarSettings
+from gateway.kubernetes.access import kubeconfig_problems
+from gateway.settings import (
+    GatewaySettings,
+    KubernetesRules,
+    RemoteRules,
+    RemoteSource,
+    ServingSettings,
+    SidecarSettings,
+)
 from gateway.settings.fields import Model
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
@@ -133,10 +141,17 @@ def _identity(settings: GatewaySettings) -> Iterator[Finding]:
 def _rules(settings: ServingSettings) -> Iterator[Finding]:
     names: list[str] = []
     for number, source in enumerate(settings.rules):
-        name = source.name if isinstance(source, RemoteRules) else source.rstrip("/") or "/"
+        name = source.name if isinstance(source, RemoteSource) else source.rstrip("/") or "/"
         if name in names:
             yield ("rules", number), f"'{name}' is given twice"
         names.append(name)
+        if isinstance(source, KubernetesRules):
+            place = source.kubernetes
+            if place.kubeconfig is None and place.context:
+                message = "a pod's own account has no contexts; name a `kubeconfig`"
+                yield ("rules", number, "kubernetes", "context"), message
+            for problem in () if place.kubeconfig is None else kubeconfig_problems(place.kubeconfig, place.context):
+                yield ("rules", number, "kubernetes", "kubeconfig"), problem
         if not isinstance(source, RemoteRules):
             continue
         if source.consul is not None:

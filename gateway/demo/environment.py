@@ -36,6 +36,7 @@ lane_groups:
 """
 
 
+# The stage of the scenario: what each of its scenes needs of it.
 class Environment:
     """Starts and stops the scenario's parts under `folder`, and waits until everybody has noticed."""
 

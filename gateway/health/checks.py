@@ -45,7 +45,7 @@ class Checks:
             del self._there[service]
         check = self._wanted.get(service)
         checked = () if check is None else [item for item in instances if item.enabled and item.weight > 0]
-        wanted = {(service, item.address, item.target_line): item for item in checked}
+        wanted = {(service, item.address, item.identity): item for item in checked}
         self._stop(service, set(wanted))
         for key, instance in wanted.items():
             if check is not None and key not in self._tasks:

@@ -57,14 +57,14 @@ class EjectionTerms:
 
 
 class _Record:
-    """What is held against one instance. `hop` is who it was: somebody else at its address starts anew."""
+    """What is held against one instance. `identity` is who it was: somebody else at its address starts anew."""
 
     __slots__ = (
         "cause",
         "connect_failures",
         "errors",
         "fails_check",
-        "hop",
+        "identity",
         "is_listed_down",
         "is_other",
         "out_since",
@@ -75,8 +75,8 @@ class _Record:
         "to_ask",
     )
 
-    def __init__(self, hop: bytes) -> None:
-        self.hop = hop
+    def __init__(self, identity: bytes) -> None:
+        self.identity = identity
         self.connect_failures = 0
         self.errors = 0
         self.times = 0
@@ -216,7 +216,7 @@ class Ejector:
             there = {instance.address: instance for instance in instances}
             for key in [key for key in self.records if key[0] == service]:
                 record, instance = self.records[key], there.get(key[1])
-                if instance is None or instance.target_line != record.hop:
+                if instance is None or instance.identity != record.identity:
                     self.records.pop(key).cancel()
                 elif not instance.is_usable:
                     record.is_listed_down = True
@@ -250,10 +250,10 @@ class Ejector:
     def _record(self, service: str, instance: Instance) -> _Record:
         key = (service, instance.address)
         record = self.records.get(key)
-        if record is None or record.hop != instance.target_line:
+        if record is None or record.identity != instance.identity:
             if record is not None:
                 record.cancel()
-            record = self.records[key] = _Record(instance.target_line)
+            record = self.records[key] = _Record(instance.identity)
         return record
 
     def _is_clear(self, record: _Record) -> bool:

@@ -23,26 +23,26 @@ class SlowStart:
     """The ages of one service's instances. Times are seconds on a steady clock."""
 
     def __init__(self) -> None:
-        self._since: dict[str, float] = {}
-        self._gone: dict[str, float] = {}
+        self._since: dict[tuple[str, bytes], float] = {}  # by address and who is there
+        self._gone: dict[tuple[str, bytes], float] = {}
         self._knows = False
 
     def shares(self, instances: Sequence[Instance], window: float, now: float) -> dict[str, float]:
         """The share of its weight for each address that is new: less than `window` seconds old. Notes who is there."""
-        for address in [address for address, since in self._gone.items() if now - since > REMEMBERED]:
-            del self._since[address], self._gone[address]
-        there = {instance.address for instance in instances}
-        for address in there:
-            if address not in self._since:
-                self._since[address] = now if self._knows else float("-inf")
-            self._gone.pop(address, None)
-        for address in self._since.keys() - there:
-            self._gone.setdefault(address, now)
+        for key in [key for key, since in self._gone.items() if now - since > REMEMBERED]:
+            del self._since[key], self._gone[key]
+        there = {(instance.address, instance.identity) for instance in instances}
+        for key in there:
+            if key not in self._since:
+                self._since[key] = now if self._knows else float("-inf")
+            self._gone.pop(key, None)
+        for key in self._since.keys() - there:
+            self._gone.setdefault(key, now)
         self._knows = self._knows or bool(instances)
         shares: dict[str, float] = {}
         seasoned: set[str] = set()
         for instance in instances:
-            age = now - self._since[instance.address]
+            age = now - self._since[instance.address, instance.identity]
             if age >= window:
                 if instance.is_usable:
                     seasoned.add(instance.tag)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from gateway.registry.base import Kind
 from gateway.registry.consul.kind import ConsulKind
 from gateway.registry.embedded.kind import EmbeddedKind
+from gateway.registry.kubernetes.kind import KubernetesKind
 from gateway.registry.nacos.kind import NacosKind
 from gateway.registry.static import StaticKind
 from gateway.settings import AnyRegistrySettings
@@ -22,6 +23,7 @@ KINDS: Final[Mapping[str, Kind[Any]]] = {
     "embedded": EmbeddedKind(),
     "nacos": NacosKind(),
     "consul": ConsulKind(),
+    "kubernetes": KubernetesKind(),
 }
 """By `registry.kind`."""
 

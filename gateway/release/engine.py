@@ -23,6 +23,7 @@ _log = logging.getLogger("gateway.release")
 
 RETRY = 1.0
 """Seconds after which a look that failed is tried again."""
+FAULT = "the release server has a fault here; its log says more"
 ENGINE = "release server"
 """Who did what nobody asked for."""
 
@@ -75,7 +76,7 @@ class Engine:
                 delay = await self.look(number)
             except GatewayError as error:
                 _log.warning("order %d: %s; it is looked at again in %g s", number, error, RETRY)
-            except Exception:  # noqa: BLE001 - a bug in one step must not end the order
+            except Exception:  # noqa: BLE001 - nobody else would begin the loop anew
                 _log.exception("order %d: unexpected; it is looked at again in %g s", number, RETRY)
             if delay != 0.0:
                 with suppress(TimeoutError):
@@ -121,6 +122,9 @@ class Engine:
             if look.elapsed > limit:
                 return Outcome(State.FAILED, f"not done within {limit:g} s: {error}")
             return Outcome(look.task.state, str(error), look.task.progress, RETRY)
+        except Exception:  # noqa: BLE001 - a bug in one step must neither end the order nor hide
+            _log.exception("order %d: %s failed unexpectedly", look.order.id, look.task.name)
+            return Outcome(look.task.state, FAULT, look.task.progress, RETRY)
 
 
 def _begin(change: Change, names: list[str], now: float) -> None:

@@ -333,7 +333,8 @@ class RunStep(Model):
     """Runs any command, once an order."""
 
     command: Annotated[Command, Field(min_length=1)]
-    """What is run, in the folder of the release's files; `ORDER`, `VERSION` and `APPLICATION` are in its environment."""
+    """What is run, in the folder of the release's files. `ORDER` is in its environment, and `VERSION` and `APPLICATION`,
+    which are empty in an order of several applications."""
     timeout: PositiveDuration = 600.0
     """How long it may take."""
 

@@ -14,7 +14,7 @@ from gateway.release.order import TAKE_BACK, Order, Release, Task
 from gateway.release.store import VersionRecord
 from gateway.release.words import is_version
 
-ONCE = frozenset({"approve", "lane", "verify", "pause"})
+ONCE = frozenset({"approve", "lane", "verify", "pause", "run"})
 """Steps that are done once for all applications of an order; the others are done for each."""
 
 Current = Mapping[tuple[str, str], VersionRecord]

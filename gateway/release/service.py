@@ -28,6 +28,7 @@ from gateway.release.targets.base import Place, Target
 from gateway.release.targets.processes import ProcessesTarget
 
 
+# What the API serves: a method per question, each a few lines that go to the room whose work it is.
 class Releases:
     """Everything that the API and the tests ask for. `targets` by name replace those of the settings."""
 
@@ -76,6 +77,7 @@ class Releases:
         self.catalog()
         try:
             self.images.mkdir(parents=True, exist_ok=True)
+            self.config.state.chmod(0o700)  # manifests, logs and the passwords of registries are in it
             self.runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GatewayError(f"cannot write {self.config.state}: {error.strerror or error}") from error

@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
 from gateway.rulesources.files import LoadedRules, load_rules
 from gateway.rulesources.reach import Reach
-from gateway.settings import RemoteRules, ServingSettings
+from gateway.settings import RemoteSource, ServingSettings
 from gateway.state import LAST_GOOD
 
 _log = logging.getLogger("gateway.control")
@@ -82,4 +82,4 @@ class LastGood:
 
 def _sources(settings: ServingSettings) -> Sequence[str]:
     """Where rules come from, as it is written: rules of other sources are not what an operator asks for."""
-    return [source.name if isinstance(source, RemoteRules) else source for source in settings.rules]
+    return [source.name if isinstance(source, RemoteSource) else source for source in settings.rules]

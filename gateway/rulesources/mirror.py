@@ -1,5 +1,6 @@
-"""Copies of remote rules: a document is kept as a file, a prefix of Consul as a directory, and everything else works with these.
+"""Copies of remote rules: a document is kept as a file, a folder (a prefix of Consul, a ConfigMap) as a directory.
 
+Everything else works with these.
 The copy outlives a restart where the configuration has a `state` directory: a gateway that starts while the server is
 down routes by the last rules it knew. A copy is what the server says, sound or not; what was last sound is kept beside it
 (`lastgood.py`).
@@ -21,15 +22,18 @@ from urllib.parse import unquote
 from gateway.daemons import keep_running
 from gateway.errors import RegistryError
 from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
+from gateway.kubernetes.access import open_access
+from gateway.kubernetes.client import ApiClient
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.nacos.client import Credentials, NacosClient
 from gateway.registry.nacos.messages import CONFIG
 from gateway.rulesources.consul import ConsulDocument, ConsulFolder
 from gateway.rulesources.documents import RemoteDocument
 from gateway.rulesources.files import SUFFIXES, yaml_files
+from gateway.rulesources.kubernetes import ConfigMapFolder
 from gateway.rulesources.nacos import NacosDocument
 from gateway.rulesources.remote import copy_path, key_path
-from gateway.settings import RemoteRules
+from gateway.settings import KubernetesRules, RemoteRules, RemoteSource
 
 _log = logging.getLogger("gateway.control")
 
@@ -42,7 +46,7 @@ C_co = TypeVar("C_co", covariant=True)
 
 
 class Watched(Protocol[C_co]):
-    """What is mirrored: see RemoteDocument and ConsulFolder."""
+    """What is mirrored: see RemoteDocument and WrittenFolder."""
 
     name: str
 
@@ -230,12 +234,20 @@ class DocumentMirror(Mirror[str]):
             await self._document.publish(text, before)
 
 
+class WrittenFolder(Watched[Mapping[str, str]], Protocol):
+    """Documents by name, each of which can be written: the keys below a prefix of Consul, or those of a ConfigMap."""
+
+    async def publish(self, name: str, text: str | None, before: str | None) -> None:
+        """Writes one, or deletes it (None), if it still is `before`. Raises ConflictError, and RegistryError."""
+        ...
+
+
 class FolderMirror(Mirror[Mapping[str, str]]):
     """The copy of the documents below a prefix: a directory."""
 
-    NOTHING = f"there is no key below it whose name ends with {' or '.join(SUFFIXES)}"
+    NOTHING = f"there is no key in it whose name ends with {' or '.join(SUFFIXES)}"
 
-    def __init__(self, folder: ConsulFolder, path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, folder: WrittenFolder, path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
         super().__init__(folder, path, changed)
         self._folder = folder
         self._keys: dict[Path, str] = {}
@@ -257,9 +269,15 @@ class FolderMirror(Mirror[Mapping[str, str]]):
         await self._folder.publish(self._keys.get(path) or unquote(path.name), text, before)
 
 
-def make_mirror(source: RemoteRules, folder: Path, changed: Callable[[str], Awaitable[None]]) -> AnyMirror:
+def make_mirror(source: RemoteSource, folder: Path, changed: Callable[[str], Awaitable[None]]) -> AnyMirror:
     """The mirror of a source."""
-    path, address = copy_path(source, folder), str(source.address)
+    path = copy_path(source, folder)
+    if isinstance(source, KubernetesRules):
+        place = source.kubernetes
+        client = ApiClient(open_access(place.kubeconfig, place.context))
+        return FolderMirror(ConfigMapFolder(client, place.namespace, place.name, SUFFIXES), path, changed)
+    assert isinstance(source, RemoteRules)
+    address = str(source.address)
     if source.nacos is not None:
         credentials = Credentials(source.username, source.password, source.token)
         nacos = NacosClient([address], credentials, module=CONFIG, namespace=source.namespace)
@@ -286,7 +304,9 @@ AnyMirror = DocumentMirror | FolderMirror
 class Mirrors:
     """The copies of all remote sources of a configuration."""
 
-    def __init__(self, sources: Sequence[RemoteRules], folder: Path, changed: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, sources: Sequence[RemoteSource], folder: Path, changed: Callable[[str], Awaitable[None]]
+    ) -> None:
         self._mirrors = [make_mirror(source, folder, changed) for source in sources]
 
     async def start(self) -> None:

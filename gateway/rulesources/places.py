@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.rulesources.files import SUFFIXES
-from gateway.rulesources.remote import copy_path, document_name
-from gateway.settings import RemoteRules
+from gateway.rulesources.remote import copy_path
+from gateway.settings import RemoteSource
 from gateway.settings.sources import RulesSource
 
 
@@ -29,10 +29,10 @@ class Places:
         """Those of the configuration in a file, with copies of remote ones in the directory `state`."""
         roots: dict[str, Path] = {}
         for source in sources:
-            if not isinstance(source, RemoteRules):
+            if not isinstance(source, RemoteSource):
                 roots[posixpath.normpath(source)] = beside(config, source)
             elif state is not None:
-                name = document_name(source)
+                name = source.place
                 roots[source.name if name in roots else name] = copy_path(source, state)
         return Places(roots)
 

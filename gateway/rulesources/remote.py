@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from gateway.settings import RemoteRules
+from gateway.settings import RemoteSource
 from gateway.state import REMOTE
 
 LONGEST_NAME: Final = 200
@@ -17,16 +17,10 @@ LONGEST_NAME: Final = 200
 _CUT: Final = LONGEST_NAME // 2
 
 
-def document_name(source: RemoteRules) -> str:
-    """What a source is called wherever its server is: that may be moved, and be copied with all it has."""
-    return f"nacos:{source.group}/{source.nacos}" if source.nacos is not None else f"consul:{source.consul}"
-
-
-def copy_path(source: RemoteRules, folder: Path) -> Path:
+def copy_path(source: RemoteSource, folder: Path) -> Path:
     """The file or directory that holds the copy of a source, in a state directory."""
-    name = document_name(source)
-    plain = re.sub(r"[^0-9A-Za-z._-]", "-", name).removesuffix(".yaml")
-    digest = hashlib.sha256(f"{name}|{source.address}|{source.namespace}".encode()).hexdigest()[:8]
+    plain = re.sub(r"[^0-9A-Za-z._-]", "-", source.place).removesuffix(".yaml")
+    digest = hashlib.sha256(f"{source.place}|{source.server}".encode()).hexdigest()[:8]
     return folder / REMOTE / (f"{plain}-{digest}" if source.is_folder else f"{plain}-{digest}.yaml")
 
 
@@ -43,7 +37,7 @@ class Names:
 
     def __init__(self, sources: Sequence[object] = (), folder: Path | None = None) -> None:
         """`sources` are those of a configuration, `folder` its state directory."""
-        remote = [source for source in sources if isinstance(source, RemoteRules)]
+        remote = [source for source in sources if isinstance(source, RemoteSource)]
         self._names = {} if folder is None else {copy_path(source, folder): source.name for source in remote}
 
     def __call__(self, path: Path) -> str:

@@ -10,6 +10,7 @@ from gateway.settings.registry import (
     AnyRegistrySettings,
     ConsulRegistrySettings,
     EmbeddedRegistrySettings,
+    KubernetesRegistrySettings,
     NacosRegistrySettings,
     RegistrySettings,
     RemoteRegistrySettings,
@@ -18,7 +19,7 @@ from gateway.settings.registry import (
 )
 from gateway.settings.roles import GatewaySettings, ServingSettings, SidecarSettings
 from gateway.settings.routes import RouteSettings
-from gateway.settings.sources import RemoteRules
+from gateway.settings.sources import KubernetesRules, RemoteRules, RemoteSource
 
 __all__ = [
     "Address",
@@ -30,11 +31,14 @@ __all__ = [
     "EjectionSettings",
     "EmbeddedRegistrySettings",
     "GatewaySettings",
+    "KubernetesRegistrySettings",
+    "KubernetesRules",
     "ListenTLSSettings",
     "NacosRegistrySettings",
     "RegistrySettings",
     "RemoteRegistrySettings",
     "RemoteRules",
+    "RemoteSource",
     "RouteSettings",
     "ServiceSettings",
     "ServingSettings",

@@ -173,6 +173,22 @@ def _check_consul_name(text: str) -> str:
     return text
 
 
+def _check_kubernetes_name(text: str) -> str:
+    # RFC 1123 label, as namespaces and services are named.
+    if text and re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text) is None:
+        raise ValueError(f"a name in Kubernetes is up to 63 lower-case letters, digits or '-'; found {text!r}")
+    return text
+
+
+def _check_kubernetes_object(text: str) -> str:
+    # RFC 1123 subdomain, as ConfigMaps are named.
+    if len(text) > 253 or re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", text) is None:
+        raise ValueError(
+            f"an object's name in Kubernetes is 1 to 253 lower-case letters, digits, '-' or '.'; found {text!r}"
+        )
+    return text
+
+
 def _check_tag_key(text: str) -> str:
     if re.fullmatch(r"[!-~]{1,128}", text) is None or re.search(r"[0-9A-Za-z]", text) is None:
         raise ValueError(f"a key of metadata is 1 to 128 printable ASCII characters without spaces; found {text!r}")
@@ -358,6 +374,8 @@ Credential = Annotated[str, AfterValidator(_check_credential)]
 NacosName = Annotated[str, AfterValidator(_check_nacos_name)]
 NacosNamespace = Annotated[str, AfterValidator(_check_namespace)]
 ConsulName = Annotated[str, AfterValidator(_check_consul_name)]
+KubernetesName = Annotated[str, AfterValidator(_check_kubernetes_name)]
+KubernetesObjectName = Annotated[str, AfterValidator(_check_kubernetes_object)]
 TagKey = Annotated[str, AfterValidator(_check_tag_key)]
 AdvertisedHost = Annotated[str, AfterValidator(_check_advertised)]
 Host = Annotated[str, AfterValidator(_check_host)]

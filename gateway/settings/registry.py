@@ -19,6 +19,7 @@ from gateway.settings.fields import (
     Duration,
     FileName,
     FolderPath,
+    KubernetesName,
     Model,
     NacosName,
     NacosNamespace,
@@ -242,12 +243,40 @@ class ConsulRegistrySettings(RemoteRegistrySettings):
         return self.ca
 
 
+class KubernetesRegistrySettings(RemoteRegistrySettings):
+    """A Kubernetes cluster: Services, their EndpointSlices, and the labels of their pods."""
+
+    kind: Literal["kubernetes"]
+    kubeconfig: FileName | None = None
+    """A kubeconfig file, relative to this file; left out: the service account of the pod that this program runs in."""
+    context: str = ""
+    """*with `kubeconfig`:* the context to use; left out: the file's current one."""
+    namespace: KubernetesName = ""
+    """The namespace of services that name none; left out: the context's, or the pod's own."""
+    selector: str = ""
+    """A label selector, as of `kubectl -l`: only Services with these labels count. Left out: all."""
+    port: str = ""
+    """The name or the number of the port that counts; left out: the only one, or the one that is named `http`."""
+    ports: dict[ServiceName, str] = Field(default_factory=dict)
+    """The same for single services."""
+
+    @property
+    def is_secured(self) -> bool:
+        """See AnyRegistrySettings. What is in a kubeconfig is its own affair."""
+        return True
+
+
 RegistrySettings = Annotated[
-    StaticRegistrySettings | EmbeddedRegistrySettings | NacosRegistrySettings | ConsulRegistrySettings,
+    StaticRegistrySettings
+    | EmbeddedRegistrySettings
+    | NacosRegistrySettings
+    | ConsulRegistrySettings
+    | KubernetesRegistrySettings,
     Field(discriminator="kind"),
 ]
 SidecarRegistrySettings = Annotated[
-    StaticRegistrySettings | NacosRegistrySettings | ConsulRegistrySettings, Field(discriminator="kind")
+    StaticRegistrySettings | NacosRegistrySettings | ConsulRegistrySettings | KubernetesRegistrySettings,
+    Field(discriminator="kind"),
 ]
 
 

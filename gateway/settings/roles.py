@@ -49,7 +49,7 @@ from gateway.settings.registry import (
     placed,
 )
 from gateway.settings.routes import RouteSettings
-from gateway.settings.sources import RemoteRules, RulesSources
+from gateway.settings.sources import RemoteSource, RulesSources
 from gateway.tags import BASE
 
 if TYPE_CHECKING:
@@ -170,9 +170,9 @@ class ServingSettings(Model):
         return {name: item for name, item in self.all_registries.items() if isinstance(item, RemoteRegistrySettings)}
 
     @property
-    def remote_rules(self) -> list[RemoteRules]:
+    def remote_rules(self) -> list[RemoteSource]:
         """The rules that are kept on servers."""
-        return [source for source in self.rules if isinstance(source, RemoteRules)]
+        return [source for source in self.rules if isinstance(source, RemoteSource)]
 
     def secrets(self) -> list[str]:
         """Every secret, wherever it came from."""
@@ -180,7 +180,7 @@ class ServingSettings(Model):
         for registry in self.all_registries.values():
             found += registry.secrets
         for source in self.remote_rules:
-            found += [source.password, source.token]
+            found += source.secrets
         return [secret for secret in found if secret]
 
     @property

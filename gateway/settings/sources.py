@@ -8,6 +8,9 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gateway.settings.fields import (
     Credential,
+    FileName,
+    KubernetesName,
+    KubernetesObjectName,
     Model,
     NacosName,
     NacosNamespace,
@@ -27,7 +30,41 @@ def consul_url(address: str, key: str) -> str:
     return f"consul://{address}/{key}"
 
 
-class RemoteRules(Model):
+def config_map_url(namespace: str, name: str) -> str:
+    """The URL that names a ConfigMap; without a namespace it is in the program's own. It ends with `/`, as its keys follow."""
+    return f"kubernetes:{namespace + '/' if namespace else ''}{name}/"
+
+
+class RemoteSource(Model):
+    """Lane rules that a server keeps."""
+
+    @property
+    def name(self) -> str:
+        """Its name in logs and problems: its location, as a URL."""
+        raise NotImplementedError
+
+    @property
+    def place(self) -> str:
+        """What it is called wherever its server is: that may be moved, and be copied with all it has."""
+        raise NotImplementedError
+
+    @property
+    def server(self) -> str:
+        """Which server that is, as text."""
+        raise NotImplementedError
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is several documents."""
+        raise NotImplementedError
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords and tokens, including empty ones."""
+        return ()
+
+
+class RemoteRules(RemoteSource):
     """A document of lane rules: a Nacos config, or a key in Consul's key-value store."""
 
     nacos: str | None = Field(default=None, min_length=1, max_length=256, pattern=r"^[0-9A-Za-z._:\-]+$")
@@ -61,19 +98,76 @@ class RemoteRules(Model):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is several documents."""
+        """See RemoteSource."""
         return self.consul is not None and self.consul.endswith("/")
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """See RemoteSource."""
+        return self.password, self.token
+
+    @property
+    def place(self) -> str:
+        """See RemoteSource."""
+        return f"nacos:{self.group}/{self.nacos}" if self.nacos is not None else f"consul:{self.consul}"
+
+    @property
+    def server(self) -> str:
+        """See RemoteSource."""
+        return f"{self.address}|{self.namespace}"
+
+    @property
     def name(self) -> str:
-        """Its name in logs and problems: its location, as a URL."""
+        """See RemoteSource."""
         address = str(self.address)
         if self.nacos is None:
             return consul_url(address, self.consul or "")
         return nacos_url(address, self.namespace, self.group, self.nacos)
 
 
+class ConfigMapPlace(Model):
+    """Where a ConfigMap is."""
+
+    name: KubernetesObjectName
+    """The ConfigMap's name. Each of its keys that ends with `.yaml` or `.yml` is a file of rules."""
+    namespace: KubernetesName = ""
+    """Its namespace. Default: the context's, or the pod's own."""
+    kubeconfig: FileName | None = None
+    """A kubeconfig file, relative to this file. Default: the service account of the pod that this program runs in."""
+    context: str = ""
+    """The context of the kubeconfig. Default: the file's current one."""
+
+
+class KubernetesRules(RemoteSource):
+    """The files of lane rules in a ConfigMap of a Kubernetes cluster, read through its API."""
+
+    kubernetes: ConfigMapPlace
+    """A ConfigMap."""
+
+    @property
+    def name(self) -> str:
+        """See RemoteSource."""
+        return self.place
+
+    @property
+    def place(self) -> str:
+        """See RemoteSource."""
+        return config_map_url(self.kubernetes.namespace, self.kubernetes.name)
+
+    @property
+    def server(self) -> str:
+        """See RemoteSource. A pod has one cluster, a kubeconfig one a context."""
+        return f"{self.kubernetes.kubeconfig or ''}|{self.kubernetes.context}"
+
+    @property
+    def is_folder(self) -> bool:
+        """See RemoteSource."""
+        return True
+
+
 def _kind(value: Any) -> str:
+    if isinstance(value, KubernetesRules) or (isinstance(value, dict) and "kubernetes" in value):
+        return "kubernetes"
     return "remote" if isinstance(value, dict | RemoteRules) else "path"
 
 
@@ -82,7 +176,10 @@ def _one_or_many(value: Any) -> Any:
 
 
 RulesSource = Annotated[
-    Annotated[SourceName, Tag("path")] | Annotated[RemoteRules, Tag("remote")], Discriminator(_kind)
+    Annotated[SourceName, Tag("path")]
+    | Annotated[RemoteRules, Tag("remote")]
+    | Annotated[KubernetesRules, Tag("kubernetes")],
+    Discriminator(_kind),
 ]
 RulesSources = Annotated[list[RulesSource], BeforeValidator(_one_or_many)]
 """One source, or a list of them."""

@@ -93,6 +93,7 @@ class Series:
         return dict(self.statuses), list(self.durations.counts), self.durations.total, self.received, self.sent
 
 
+# A counter per metric: on the hot path a counter is an attribute, and no look-up by name.
 class Traffic:
     """Counters of the data plane of one process. Keys are label values in the order the attribute's comment gives.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -78,3 +79,68 @@ def test_the_image_is_built_from_what_its_context_lets_in() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert {name for names in copied for name in names.split()} == let_in
     assert {"pyproject.toml", "setup.py", PROJECT["build-system"]["build-backend"] + ".py", "README.md"} <= let_in
+
+
+# --- sizes: a file, a class or a list of arguments that grows asks to be split
+
+MOST_LINES = 400
+MOST_MEMBERS = 15
+MOST_POSITIONAL = 6
+SOURCES = sorted((ROOT / "gateway").rglob("*.py"))
+
+
+def test_no_file_is_longer_than_can_be_read_at_once() -> None:
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: lines for name, lines in long.items() if lines > MOST_LINES} == {}
+
+
+def test_a_class_with_many_public_members_says_why() -> None:
+    """In a comment above it. The fields of a model are no members: a file has as many keys as it has."""
+    silent = []
+    for path in SOURCES:
+        text = path.read_text()
+        lines = text.splitlines()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef) and len(_members(node)) > MOST_MEMBERS:
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                if not lines[first - 2].startswith("#"):
+                    silent.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {len(_members(node))}")
+    assert silent == []
+
+
+def test_no_function_takes_more_arguments_by_their_place_than_can_be_told_apart() -> None:
+    """A command's are passed by name, always."""
+    many = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_command(node):
+                names = [
+                    item.arg for item in (*node.args.posonlyargs, *node.args.args) if item.arg not in ("self", "cls")
+                ]
+                if len(names) > MOST_POSITIONAL:
+                    many.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {len(names)}")
+    assert many == []
+
+
+def _members(node: ast.ClassDef) -> set[str]:
+    """Public methods, and attributes that are made in `__init__` or named in `__slots__`."""
+    found: set[str] = set()
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(item.name)
+            if item.name == "__init__":
+                stores = (inner for inner in ast.walk(item) if isinstance(inner, ast.Attribute))
+                found |= {
+                    inner.attr
+                    for inner in stores
+                    if isinstance(inner.ctx, ast.Store)
+                    and isinstance(inner.value, ast.Name)
+                    and inner.value.id == "self"
+                }
+        elif isinstance(item, ast.Assign) and [ast.unparse(target) for target in item.targets] == ["__slots__"]:
+            found |= {str(name.value) for name in ast.walk(item.value) if isinstance(name, ast.Constant)}
+    return {name for name in found if not name.startswith("_")}
+
+
+def _is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any("click.command" in ast.unparse(decorator) for decorator in node.decorator_list)

@@ -225,7 +225,7 @@ class TestFolder:
         await self.put(consul, "gray/team one/more.yml", None)
         await self.put(consul, "gray/notes.txt", None)
         await self.put(consul, "gray/", None)
-        nothing = "there is no key below it whose name ends with .yaml or .yml"
+        nothing = "there is no key in it whose name ends with .yaml or .yml"
         async with asyncio.timeout(10):
             while (await get_json(gateway.admin, "/api/v1/status"))["rules"][0]["problem"] != nothing:
                 await asyncio.sleep(0.02)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the real registries that the tests marked `real` use, with their ordinary package clients, into a cache folder
-# outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once).
+# outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once), and the control plane of
+# Kubernetes with Go (10 minutes, 5 GB of caches, once).
 set -eu
 
 folder=${GRAY_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/gray-gateway/servers}
@@ -38,5 +39,42 @@ if ! has rnacos "r-nacos" && needs cargo "r-nacos 0.8.8" "Rust, https://rustup.r
 	echo "r-nacos 0.8.8: building into $folder, about 10 minutes, once …"
 	cargo install rnacos --version 0.8.8 --locked --root "$folder"
 	echo "r-nacos 0.8.8: $folder/bin/rnacos"
+fi
+
+kubernetes=1.37.2
+if [ -x "$folder/bin/kwok" ]; then  # the last one that is built
+	echo "Kubernetes: there already, in $folder/bin"
+elif needs go "Kubernetes $kubernetes" "Go 1.26 or later, https://go.dev/dl/"; then
+	echo "Kubernetes $kubernetes: building into $folder, about 10 minutes, once …"
+	build=$(mktemp -d)
+	trap 'rm -rf "$build"' EXIT
+	(
+		cd "$build"
+		export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+		modules=$(go env GOMODCACHE)
+		go mod download "k8s.io/kubernetes@v$kubernetes"
+		# Its own modules are at v0.0.0 in its go.mod, and replaced by folders: published, they have its minor version.
+		awk '/^replace/ { exit } 1' "$modules/cache/download/k8s.io/kubernetes/@v/v$kubernetes.mod" |
+			sed -E "s#^module .*#module tools#; s#(k8s.io/[a-z-]+) v0\.0\.0\$#\1 v0.${kubernetes#1.}#" >go.mod
+		echo "require k8s.io/kubernetes v$kubernetes" >>go.mod
+		cp "$modules/k8s.io/kubernetes@v$kubernetes/go.sum" .
+		chmod u+w go.sum
+		go get sigs.k8s.io/kwok@v0.8.0
+		flags='-s -w'
+		for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+			flags="$flags -X $package.gitVersion=v$kubernetes -X $package.gitMajor=1 -X $package.gitMinor=37"
+		done
+		for program in k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager \
+			k8s.io/kubernetes/cmd/kube-scheduler k8s.io/kubernetes/cmd/kubectl go.etcd.io/etcd/server/v3 \
+			sigs.k8s.io/kwok/cmd/kwok; do
+			echo "  … $program"
+			nice go build -mod=mod -trimpath -ldflags "$flags" -o "$build/bin/" "$program"
+		done
+		mv bin/server bin/etcd  # Debian's etcd 3.4 is too old for it
+	)
+	for program in kube-apiserver kube-controller-manager kube-scheduler kubectl etcd kwok; do
+		mv "$build/bin/$program" "$folder/bin/$program"
+	done
+	echo "Kubernetes $kubernetes: $folder/bin"
 fi
 exit $missing

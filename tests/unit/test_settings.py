@@ -328,6 +328,7 @@ KINDS = {
         ]
     },
     **{f"registry.{key}": "consul" for key in ["scheme", "datacenter", "stale", "warning", "watches", "bare_tags"]},
+    **{f"registry.{key}": "kubernetes" for key in ["context", "selector", "port", "ports"]},
     "registry.services": "static",
 }
 SECTIONS = {GatewaySettings: "The entry gateway", SidecarSettings: "The sidecar"}

@@ -51,6 +51,11 @@ class Events:
                 if seen.get(order.id) != order.revision:
                     seen[order.id] = order.revision
                     await stream.write(_event("order", json.dumps(order.view())))
+            for number in set(seen) - set(self._ledger.active):  # it has ended
+                del seen[number]
+                ended = await self._store.order(number)
+                if ended is not None:
+                    await stream.write(_event("order", json.dumps(ended.view())))
             for line in await self._store.audit(after):
                 after = line.id
                 await stream.write(_event("audit", json.dumps(line.body()), line.id))

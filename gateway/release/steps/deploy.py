@@ -50,6 +50,7 @@ def next_batch(
     end: int,
     wanted: int,
     had: int,
+    *,
     new: Sequence[Replica],
     old: Sequence[Replica],
     known: Collection[str],
@@ -95,7 +96,7 @@ async def deploy(look: Look) -> Outcome:
     number = min(memory["batch"], len(ends) - 1)
     known = await known_ids(world, new)
     had = sum(memory["had"].values())
-    batch = next_batch(strategy, ends[number], wanted, had, new, old, known)
+    batch = next_batch(strategy, ends[number], wanted, had, new=new, old=old, known=known)
     progress = 0.0 if not wanted else round(len(known) / wanted, 2)
     if batch.is_over:
         return await _end_batch(look, strategy, ends, number, memory)
@@ -152,7 +153,8 @@ async def remove(look: Look, place: Place) -> Outcome:
     busy = 0
     for item in staying:
         busy += await world.mesh.in_flight(item.admin)
-    if busy and not look.task.memory.get("drained"):
+    # What never ends, as a tunnel, is left to the sidecar's own drain after a while.
+    if busy and not look.task.memory.get("drained") and look.elapsed <= look.task.spec["timeout"]:
         return running(f"waits for {busy} requests in flight")
     await target.remove(place)
     leaving = sum(item.phase is Phase.LEAVING for item in replicas)

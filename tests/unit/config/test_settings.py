@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.config.load import load_gateway
 from gateway.config.settings import read_config
+from gateway.errors import ConfigError
 from gateway.settings import EmbeddedRegistrySettings, GatewaySettings
 
 CONFIG = """\
@@ -55,6 +57,20 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path, monkeypatch: py
     names = ["var", "access.log", "data", "consul.pem", "a.pem", "cert.pem", "sub/key.pem"]
     wanted = [folder / name if name == "data" else str(folder / name) for name in names]
     assert found == [*wanted, "/etc/jwks.json"]
+
+
+def test_a_kubeconfig_is_beside_the_configuration_and_read_when_that_is_checked(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("registry: {kind: kubernetes, kubeconfig: kube.yaml}\n")
+    with pytest.raises(ConfigError) as error:
+        load_gateway(path, (), {})
+    missing = tmp_path / "kube.yaml"
+    assert str(error.value) == (
+        f"{path}:1:42: registry.kubeconfig: {missing}:1:1: cannot read the file: No such file or directory"
+    )
+    missing.write_text("current-context: none\ncontexts: []\n")
+    with pytest.raises(ConfigError, match=r"kube\.yaml:2:11: there is no context 'none'"):
+        load_gateway(path, (), {})
 
 
 def test_rules_keep_the_names_that_they_are_given(tmp_path: Path) -> None:

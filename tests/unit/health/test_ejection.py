@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.health.ejection import CHECK, CONNECT, ERRORS, MISDIRECTED, UNAVAILABLE, EjectionTerms, Ejector
-from gateway.instance import Instance
+from gateway.instance import UID_KEY, Instance
 from gateway.tags import BASE
 
 
@@ -164,15 +164,19 @@ def test_a_share_of_one_takes_the_whole_baseline_and_a_share_of_none_nobody() ->
     assert bench.out(ONE, gray) == set()
 
 
-def test_another_instance_at_the_address_starts_anew() -> None:
+@pytest.mark.parametrize(
+    "other",
+    [instance(1, "gray"), Instance(ONE.host, ONE.port, metadata={UID_KEY: "another"})],
+    ids=["another tag", "another pod"],
+)
+def test_another_instance_at_the_address_starts_anew(other: Instance) -> None:
     bench = Bench()
     bench.fail(ONE, 2)
-    gray = instance(1, "gray")
-    bench.ejector.retain("orders", (gray,))
-    assert bench.out(gray) == set()
-    bench.fail(gray, 1)
+    bench.ejector.retain("orders", (other,))
+    assert bench.out(other) == set()
+    bench.fail(other, 1)
     bench.fail(ONE, 1)  # an exchange that still had the old list
-    assert bench.out(gray) == bench.out(ONE) == set()
+    assert bench.out(other) == bench.out(ONE) == set()
 
 
 def test_who_refuses_what_is_meant_for_it_is_nobody_for_a_while_and_not_ejected() -> None:

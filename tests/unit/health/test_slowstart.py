@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.health.slowstart import REMEMBERED, SlowStart
-from gateway.instance import Instance
+from gateway.instance import UID_KEY, Instance
 from gateway.tags import BASE
 
 
@@ -45,6 +45,13 @@ def test_who_comes_back_soon_is_not_new() -> None:
     start.shares((OLD,), 10.0, 100.0)
     start.shares((OLD,), 10.0, 101.0 + REMEMBERED)
     assert start.shares((OLD, NEW), 10.0, 102.0 + REMEMBERED) == {NEW.address: 0.1}
+
+
+def test_another_pod_at_the_address_of_one_that_went_is_new() -> None:
+    start = SlowStart()
+    before, after = (Instance(NEW.host, NEW.port, metadata={UID_KEY: uid}) for uid in ("one", "other"))
+    start.shares((OLD, before), 100.0, 0.0)
+    assert start.shares((OLD, after), 100.0, 1.0) == {NEW.address: 0.1}
 
 
 def test_one_that_was_away_for_long_is_new_though_nothing_changed_meanwhile() -> None:

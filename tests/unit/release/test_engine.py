@@ -62,6 +62,20 @@ async def test_cleanup_waits_for_what_is_in_flight(tmp_path: Path) -> None:
         assert bench.mesh.busy == 0
 
 
+async def test_what_never_ends_holds_cleanup_up_for_its_time_only(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        number = await bench.run(a="1")
+        await bench.drive(number)
+        await bench.server.actions.abort(number, "alice", "enough")
+        bench.mesh.busy = 10**9
+        for _ in range(10):
+            await bench.server.engine.look(number)
+        [task] = [task for task in bench.server.ledger.active[number].current() if task.kind == "restore"]
+        assert task.message.startswith("waits for ")
+        bench.clock += 601
+        assert (await bench.drive(number)).state is State.CANCELED
+
+
 async def kills_of(folder: Path) -> int:
     """How often an order writes."""
     async with Bench(folder) as bench:
@@ -321,6 +335,22 @@ async def test_a_database_that_is_away_loses_nothing(tmp_path: Path) -> None:
             await bench.server.actions.abort(number, "alice", "now")
         assert bench.server.ledger.active[number].state is State.RUNNING
         bench.store.is_away = ""
+        assert (await bench.settle(number)).state is State.SUCCESS
+
+
+async def test_a_bug_in_a_step_shows_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Bench(tmp_path) as bench:
+        number = await bench.run(a="1")
+
+        def breaks(_: str) -> None:
+            raise KeyError("oh")
+
+        bench.target.before = breaks
+        for _ in range(5):
+            await bench.server.engine.look(number)
+        order = bench.server.ledger.active[number]
+        assert task_of(order, "deploy").message == "the release server has a fault here; its log says more"
+        bench.target.before = lambda _: None
         assert (await bench.settle(number)).state is State.SUCCESS
 
 

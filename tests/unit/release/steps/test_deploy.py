@@ -42,15 +42,15 @@ def test_where_batches_end(strategy: dict[str, object], wanted: int, ends: list[
 def test_an_old_instance_goes_only_for_a_new_one_that_everybody_knows(
     new: list[Replica], known: set[str], old: list[Replica], expected: Batch
 ) -> None:
-    assert next_batch(Strategy(type="batch", batches=2), 2, 4, 4, new, old, known) == expected
+    assert next_batch(Strategy(type="batch", batches=2), 2, 4, 4, new=new, old=old, known=known) == expected
 
 
 def test_with_max_unavailable_an_old_one_may_go_before() -> None:
     strategy = Strategy(type="batch", batches=2, max_unavailable=1)
-    assert next_batch(strategy, 2, 4, 4, [], replicas(4), set()) == Batch(2, 3, False)
+    assert next_batch(strategy, 2, 4, 4, new=[], old=replicas(4), known=set()) == Batch(2, 3, False)
 
 
 def test_recreate_waits_until_the_old_have_gone() -> None:
     strategy = Strategy(type="recreate")
-    assert next_batch(strategy, 2, 2, 2, [], replicas(2), set()) == Batch(0, 0, False)
-    assert next_batch(strategy, 2, 2, 2, [], [], set()) == Batch(2, 0, False)
+    assert next_batch(strategy, 2, 2, 2, new=[], old=replicas(2), known=set()) == Batch(0, 0, False)
+    assert next_batch(strategy, 2, 2, 2, new=[], old=[], known=set()) == Batch(2, 0, False)

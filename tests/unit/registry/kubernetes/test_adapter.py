@@ -1,0 +1,196 @@
+"""Services of a cluster, through an API server that fails as told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+
+from gateway.errors import RegistryError
+from gateway.kubernetes.client import ApiClient
+from gateway.registry.base import Listing
+from gateway.registry.kubernetes.adapter import KubernetesAdapter
+from tests.support.apiserver import PODS, SLICES, ApiServer, a_pod, a_slice, endpoint, status
+from tests.support.wait import until
+
+A = a_slice("a", endpoint("10.0.0.1", "a-1"))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    server = ApiServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def adapter(server: ApiServer) -> AsyncIterator[KubernetesAdapter]:
+    adapter = KubernetesAdapter(ApiClient(server.access()))
+    yield adapter
+    await adapter.close()
+
+
+def shown(listing: Listing) -> list[tuple[str, str]]:
+    return [(item.address, item.tag) for item in listing.instances if item.is_usable]
+
+
+async def comes(watch: AsyncGenerator[Listing, None], expected: list[tuple[str, str]]) -> None:
+    """Waits for a list; equal ones may be repeated before it."""
+    async with asyncio.timeout(10):
+        while shown(await anext(watch)) != expected:
+            pass
+
+
+async def fails(watch: AsyncGenerator[Listing, None]) -> RegistryError:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await anext(watch)
+            except RegistryError as error:
+                return error
+
+
+async def test_a_change_of_a_slice_and_of_a_label_is_told(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    server.items[SLICES], server.items[PODS] = [A], [a_pod("a-1")]
+    watch = adapter.watch("a")
+    assert shown(await anext(watch)) == [("10.0.0.1:8080", "base")]
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    server.send(PODS, "MODIFIED", a_pod("a-1", lane="gray"))
+    await comes(watch, [("10.0.0.1:8080", "gray")])
+    server.send(PODS, "ADDED", a_pod("a-2"))
+    server.send(SLICES, "MODIFIED", a_slice("a", endpoint("10.0.0.2", "a-2")))
+    await comes(watch, [("10.0.0.2:8080", "base")])
+    server.send(SLICES, "DELETED", a_slice("a", endpoint("10.0.0.2", "a-2")))
+    await comes(watch, [])
+    await watch.aclose()
+
+
+async def test_many_services_share_one_watch(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    server.items[SLICES] = [a_slice(f"s{number}") for number in range(20)]
+    watches = [adapter.watch(f"s{number}") for number in range(20)]
+    await asyncio.gather(*(anext(watch) for watch in watches))
+    assert (server.lists(SLICES), server.lists(PODS)) == (1, 1)
+    for watch in watches:
+        await watch.aclose()
+
+
+async def test_a_service_of_another_namespace(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    other = SLICES.replace("shop", "bank")
+    server.items[other] = [A]
+    server.items[PODS.replace("shop", "bank")] = [a_pod("a-1")]
+    for name in ("a.bank", "a.bank.svc", "a.bank.svc.cluster.local"):
+        watch = adapter.watch(name)
+        assert shown(await anext(watch)) == [("10.0.0.1:8080", "base")]
+        await watch.aclose()
+    with pytest.raises(RegistryError, match=r"'a\.b\.example': `name` or `name\.namespace` is needed"):
+        await anext(adapter.watch("a.b.example"))
+
+
+async def test_rbac_that_refuses_pods_is_said_and_gives_no_list(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    """Without labels every gray pod would be baseline."""
+    server.items[SLICES] = [A]
+    server.refusals[PODS] = [(403, status(403, "Forbidden", "pods is forbidden"))] * 9
+    with pytest.raises(
+        RegistryError, match="pods is forbidden; get, list and watch of endpointslices and pods"
+    ) as error:
+        await anext(adapter.watch("a"))
+    assert error.value.reason == "auth"
+
+
+async def test_a_server_that_goes_and_comes_back_is_told_and_loses_nothing(
+    server: ApiServer, adapter: KubernetesAdapter
+) -> None:
+    server.items[SLICES], server.items[PODS] = [A], [a_pod("a-1")]
+    watch = adapter.watch("a")
+    await anext(watch)
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    await server.stop()
+    assert (await fails(watch)).reason == "unreachable"
+    await server.start()
+
+    async def listed() -> bool:
+        try:
+            return shown(await anext(adapter.watch("a"))) == [("10.0.0.1:8080", "base")]
+        except RegistryError:
+            return False
+
+    while not await listed():
+        await asyncio.sleep(0.02)
+    assert server.lists(SLICES) == 1, "the resource version is as good as before"
+
+
+@pytest.mark.parametrize("way", ["status", "event"])
+async def test_a_resource_version_that_is_too_old_is_followed_by_a_list_and_what_went_is_found(
+    server: ApiServer, adapter: KubernetesAdapter, way: str
+) -> None:
+    server.items[SLICES] = [A, a_slice("b", endpoint("10.0.0.9", "b-1"))]
+    server.items[PODS] = [a_pod("a-1"), a_pod("b-1")]
+    watch = adapter.watch("b")
+    assert shown(await anext(watch)) == [("10.0.0.9:8080", "base")]
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    server.items[SLICES] = [A]
+    if way == "status":
+        server.watch_refusals[SLICES] = [(410, status(410, "Expired"))]
+        server.end_watches()
+    else:
+        server.send(SLICES, "ERROR", status(410, "Expired"))
+    await comes(watch, [])
+    await watch.aclose()
+    assert server.lists(SLICES) == 2
+
+
+async def test_an_external_name_has_no_instances_and_says_so(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    server.refusals["/api/v1/namespaces/shop/services/pay"] = [(200, {"spec": {"type": "ExternalName"}})]
+    with pytest.raises(RegistryError, match="service pay of namespace shop is of type ExternalName"):
+        await anext(adapter.watch("pay"))
+
+
+async def test_a_service_that_is_not_there_has_no_instances(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    watch = adapter.watch("nobody")
+    assert (await anext(watch)).instances == ()
+    await watch.aclose()
+
+
+async def test_lists_come_in_pages(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    server.page = 2
+    server.items[SLICES] = [a_slice("a", endpoint(f"10.0.0.{n}", f"a-{n}"), name=f"a-{n}") for n in range(1, 6)]
+    server.items[PODS] = [a_pod(f"a-{n}") for n in range(1, 6)]
+    watch = adapter.watch("a")
+    assert len((await anext(watch)).instances) == 5
+    await watch.aclose()
+    assert server.lists(SLICES) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((401, status(401, "Unauthorized")), "auth"),
+        ((429, status(429, "TooManyRequests")), "warming"),
+        ((503, status(503, "ServiceUnavailable")), "warming"),
+        ((404, status(404, "NotFound")), "api"),
+        ((200, {"items": []}), "bad_answer"),
+        ((200, [1]), "bad_answer"),
+        ((500, "no status"), "bad_answer"),
+    ],
+)
+async def test_what_else_is_no_list(
+    server: ApiServer, adapter: KubernetesAdapter, answer: tuple[int, object], reason: str
+) -> None:
+    server.refusals[SLICES] = [answer] * 9
+    with pytest.raises(RegistryError) as error:
+        await anext(adapter.watch("a"))
+    assert error.value.reason == reason
+
+
+async def test_events_in_pieces_and_junk(server: ApiServer, adapter: KubernetesAdapter) -> None:
+    server.items[SLICES], server.items[PODS] = [A], [a_pod("a-1")]
+    watch = adapter.watch("a")
+    await anext(watch)
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    server._watches[PODS].put_nowait({"raw": b'{"type": "MODIFIED", "object": {"metadata": {"uid": "uid-'})
+    server._watches[PODS].put_nowait({"raw": b'a-1", "labels": {"lane": "blue"}}}}\n'})
+    await comes(watch, [("10.0.0.1:8080", "blue")])
+    server._watches[PODS].put_nowait({"raw": b"junk\n"})
+    assert "no JSON" in str(await fails(watch))
