@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -42,11 +43,27 @@ class Access:
     async def authorise(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Nobody gets anywhere without a token, if there are users, but to log in and to see that somebody is there."""
         if self._users is not None and request.path not in _FREE:
-            changes = request.method != "GET" and not request.path.endswith("/listener")
-            may = self._users.may(_token_of(request), changes)
-            if not may:
-                raise web.HTTPForbidden(text="log in: the token is unknown or expired" if may is None else READ_ONLY)
+            token = _token_of(request)
+            if token or not _may_show_it_in_a_form(request):
+                self._check(request, token)
         return await handler(request)
+
+    def check_form(self, request: web.Request, parameters: Mapping[str, str]) -> None:
+        """Checks the token in a form, if no other one was shown. Raises HTTPForbidden."""
+        if self._users is not None and not _token_of(request) and _may_show_it_in_a_form(request):
+            self._check(request, parameters.get("accessToken", ""))
+
+    def _check(self, request: web.Request, token: str) -> None:
+        assert self._users is not None
+        changes = request.method != "GET" and not request.path.endswith("/listener")
+        may = self._users.may(token, changes)
+        if not may:
+            raise web.HTTPForbidden(text="log in: the token is unknown or expired" if may is None else READ_ONLY)
+
+
+def _may_show_it_in_a_form(request: web.Request) -> bool:
+    """As clients of version 1 do."""
+    return request.method != "GET" and request.body_exists
 
 
 def _token_of(request: web.Request) -> str:

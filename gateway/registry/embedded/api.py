@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ from gateway.registry.embedded.parameters import (
     address,
     config_key,
     flag,
+    is_meant,
     lease_of,
     listened,
     of_beat,
@@ -235,7 +235,7 @@ class Api:
             (key, config)
             for key, config in sorted(self._store.configs().items())
             if key.namespace == namespace
-            and all(map(lambda name, said: _matches(name, said, is_blurred), names, (key.group, key.name)))
+            and all(map(lambda name, said: is_meant(name, said, is_blurred), names, (key.group, key.name)))
         ]
         items = [
             {
@@ -311,7 +311,9 @@ class Api:
             raise web.HTTPServiceUnavailable(text=STARTING, headers={"Retry-After": "1"})
 
     async def _parameters(self, request: web.Request, limit: int = SMALL) -> dict[str, str]:
-        return await read_parameters(request, self._work, limit)
+        parameters = await read_parameters(request, self._work, limit)
+        self._access.check_form(request, parameters)
+        return parameters
 
     def _register(self, parameters: Mapping[str, str]) -> Lease:
         host, port, cluster = address(parameters)
@@ -366,15 +368,6 @@ def _error(request: web.Request, status: int, code: int, message: str) -> web.Re
     if request.path.startswith("/nacos/v3/"):
         return web.json_response({"code": code, "message": message, "data": None}, status=status)
     return web.Response(status=status, text=printable(message))
-
-
-def _matches(wanted: str, name: str, is_blurred: bool) -> bool:
-    """Whether a name is meant: any is by an empty one; `*` stands for anything in a blurred one."""
-    if not wanted:
-        return True
-    if not is_blurred:
-        return wanted == name
-    return fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]")) if "*" in wanted else wanted in name
 
 
 def _success(data: Any) -> web.Response:

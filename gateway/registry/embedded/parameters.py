@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -192,3 +193,12 @@ def listened(text: str) -> list[tuple[str, ServiceKey, str]]:
             name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
             found.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
     return found
+
+
+def is_meant(wanted: str, name: str, is_blurred: bool) -> bool:
+    """Whether a name is meant: any is by an empty one; `*` stands for anything in a blurred one."""
+    if not wanted:
+        return True
+    if not is_blurred:
+        return wanted == name
+    return fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]")) if "*" in wanted else wanted in name

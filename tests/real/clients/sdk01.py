@@ -30,7 +30,6 @@ def main(address: str, username: str, password: str) -> None:
     client.publish_config("demo", "G", "two")
     say(f"notified {client.get_config('demo', 'G', no_snapshot=True)}")
     client.remove_naming_instance(*where)
-    say(f"left {len(listed())}")
 
 
 main(*sys.argv[1:4])

@@ -51,7 +51,6 @@ public class Client {
     } while ("one".equals(text));
     say("notified " + text);
     naming.deregisterInstance("orders", "10.0.0.1", 8080);
-    say("left " + naming.getAllInstances("orders", false).size());
     System.exit(0);
   }
 

@@ -137,6 +137,12 @@ async def test_every_call_but_the_log_in_needs_a_token(registry: EmbeddedRegistr
     token = said["accessToken"]
     assert (await api.call("GET", "/nacos/v1/ns/service/list", accessToken=token))[0] == 200
     assert await api.call("DELETE", "/nacos/v1/cs/configs", accessToken=token, dataId="a") == (403, module.READ_ONLY)
+    where = {"dataId": "a", "group": "G", "content": "x"}  # clients of version 1 show their token in the form
+    assert await api.call("POST", "/nacos/v1/cs/configs", {**where, "accessToken": token}) == (403, module.READ_ONLY)
+    assert (await api.call("POST", "/nacos/v1/cs/configs", where))[0] == 403
+    _, said = await api.call("POST", login, username="writer", password="w-secret")
+    published = await api.call("POST", "/nacos/v1/cs/configs", {**where, "accessToken": said["accessToken"]})
+    assert published == (200, "true")
 
 
 def test_the_command_writes_the_file(tmp_path: Path) -> None:
