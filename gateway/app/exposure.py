@@ -53,8 +53,8 @@ def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
         except OSError:
             continue  # it was deleted in the meantime
     if settings.admin_token is None and not _is_loopback(settings.admin.host):
-        power = "changes lanes for" if settings.is_entry else "shows what it knows to"
-        yield f"the admin API on {settings.admin} {power} whoever reaches it: set admin_token"
+        power = "change lanes" if settings.is_entry else "see what it knows"
+        yield f"anyone who can reach the admin API on {settings.admin} can {power}: set admin_token"
     if settings.embedded_registry is not None and settings.embedded_registry.users is None:
         listen = settings.embedded_registry.listen
         yield from _of_registry(listen.host, str(listen))
