@@ -34,7 +34,7 @@ def read_file(path: Path, limit: int = MAX_TEXT) -> bytes:
         content = file.read(limit + 1) if 0 < size <= limit else b""
     if max(size, len(content)) > limit:
         most = f"{limit >> 20} MiB" if limit >> 20 else f"{limit >> 10} KiB"
-        raise OSError(errno.EFBIG, f"it has more than {most}", str(path))
+        raise OSError(errno.EFBIG, f"it is larger than {most}", str(path))
     return content
 
 
@@ -65,7 +65,7 @@ def _open_regular(path: Path) -> BufferedReader:
         _require_regular(path.stat(), path)  # before it is opened: that alone does something to some devices
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError as error:  # Python's own for a NUL in a name
-        raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
+        raise OSError(errno.EINVAL, "a file cannot have such a name", str(path)) from error
     try:
         _require_regular(os.fstat(descriptor), path)
         return open(descriptor, "rb")  # noqa: PTH123 - it is open

@@ -134,7 +134,7 @@ class _Formatter(logging.Formatter):
         if left_out := getattr(record, "left_out", 0):
             message += f" ({left_out} records like this one were left out)"
         elif getattr(record, "is_last", False):
-            message += " (more records like this one are left out if they come this fast)"
+            message += " (more records like this one are left out while they come this fast)"
         return message
 
     def _traceback(self, record: logging.LogRecord) -> str:

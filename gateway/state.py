@@ -33,4 +33,4 @@ def open_state(folder: Path) -> None:
         for room in _ROOMS:
             make_private(folder / room)
     except OSError as error:
-        _log.warning("the state directory %s is not its owner's alone: %s", folder, error)
+        _log.warning("cannot make the state directory %s private: %s", folder, error)

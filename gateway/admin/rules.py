@@ -78,9 +78,9 @@ def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Respo
             errors = [asdict(item) for item in error.problems[:MOST_ERRORS]]
             return problem(422, "bad_rules", _summary(error.problems, "\n"), errors=errors)
         except RegistryError as error:
-            return problem(502, "source_unavailable", f"the change is not made: {error}")
+            return problem(502, "source_unavailable", f"the change was not made: {error}")
         except (GatewayError, OSError) as error:
-            return problem(500, "not_written", f"the change is not made: {error}")
+            return problem(500, "not_written", f"the change was not made: {error}")
 
     return handle
 
@@ -177,7 +177,7 @@ class RulesApi:
         """One revision, with its files."""
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
-            raise NotThere(f"revision {request.match_info['revision']} is not kept")
+            raise NotThere(f"revision {request.match_info['revision']} is not in the history")
         return web.json_response(
             {
                 "revision": found.number,
@@ -193,7 +193,7 @@ class RulesApi:
         """The files of a revision in place again."""
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
-            raise NotThere(f"revision {request.match_info['revision']} is not kept")
+            raise NotThere(f"revision {request.match_info['revision']} is not in the history")
         cause = f"rolled back to revision {found.number}"
         change = await self._editor.roll_back(found.files, cause, _author(request), _is_dry(request))
         return _change_response(change, request)
@@ -203,16 +203,16 @@ class RulesApi:
         """What a draft would change."""
         expected = 'expected {"rules": "lane_groups: …", "requests": [{"url": "/A/a"}], "last": 1000}'
         if not isinstance(body, dict) or not isinstance(body.get("rules"), str):
-            raise _bad(f"{expected}: `rules` is YAML")
+            raise _bad(f"{expected}: `rules` must be YAML")
         unknown = set(body) - {"rules", "requests", "last"}
         if unknown:
             raise _bad(f"{expected}: unknown key {shown(min(unknown))}")
         requests = body.get("requests", [])
         if not isinstance(requests, list):
-            raise _bad(f"{expected}: `requests` is a list")
+            raise _bad(f"{expected}: `requests` must be a list")
         last = body.get("last", 0)
         if type(last) is not int or not 0 <= last <= MAX_LAST:
-            raise _bad(f"{expected}: `last` is a whole number from 0 to {MAX_LAST:,}")
+            raise _bad(f"{expected}: `last` must be a whole number from 0 to {MAX_LAST:,}")
         # In a thread: requests go on while a million records are looked at.
         found = await request.app[WORK].run(self._what_if, body["rules"], requests, last)
         return web.json_response(found.as_dict())
@@ -253,7 +253,7 @@ def _author(request: web.Request) -> str:
 def _is_dry(request: web.Request) -> bool:
     value = request.query.get("dry_run", "false")
     if value not in ("true", "false"):
-        raise _bad(f"dry_run is true or false, not {shown(value)}")
+        raise _bad(f"dry_run must be true or false, not {shown(value)}")
     return value == "true"
 
 

@@ -104,4 +104,4 @@ async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return response
     except Exception:  # noqa: BLE001 - a bug; clients get a problem all the same, and the log the rest
         _log.exception("%s %s failed", request.method, request.path)
-        return problem(500, "internal_error", "the gateway has a fault; its log says more")
+        return problem(500, "internal_error", "internal error; see the gateway's log")

@@ -84,7 +84,7 @@ class RuleCopies:
         """Why the program should get no traffic: sources of which nothing is known yet, and old rules, if they are not enough."""
         unknown = [f"rules of {name}: the server has not responded yet" for name in self.mirrors.unknown()]
         if state.runs_old_rules and not settings.ready_with_old_rules:
-            unknown.append(f"the rules have problems, and those of revision {state.revision} are in force")
+            unknown.append(f"the rules have problems; those of revision {state.revision} are in force")
         return unknown
 
     async def close(self) -> None:

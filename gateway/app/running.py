@@ -80,9 +80,9 @@ async def run(program: Program, sockets: Sockets) -> None:
             keep(_show_life())
             await stopping.wait()
             notify("STOPPING=1")
-            _log.info("draining; a second signal ends at once")
+            _log.info("draining; a second signal stops the process at once")
         else:
-            _log.info("told to end while starting")
+            _log.info("received a signal to stop while starting")
     finally:
         sockets.close()
         await _finishes(parts.aclose(), forced)

@@ -76,7 +76,7 @@ class Sockets:
         """The socket of a name that has only one. See `of`."""
         sock, *others = self.of(name, host, port)
         if others:
-            raise StartError(f"LISTEN_FDNAMES: {name!r} is the name of one socket, not of {1 + len(others)}")
+            raise StartError(f"LISTEN_FDNAMES: {name!r} names one socket, not {1 + len(others)}")
         return sock
 
     def beside(self, name: str, first: socket.socket, host: str, purpose: str) -> socket.socket:
@@ -106,7 +106,9 @@ class Sockets:
                 if self._predecessor is None:
                     return
                 pid = self._predecessor.pid
-                raise StartError(f"not ready to take over from process {pid}, which goes on: {'; '.join(reasons)}")
+                raise StartError(
+                    f"not ready to take over from process {pid}, which keeps running: {'; '.join(reasons)}"
+                )
             await asyncio.sleep(LOOK)
 
     async def known(self) -> State:
@@ -126,7 +128,7 @@ class Sockets:
         try:
             know(state)
         except Exception as error:  # noqa: BLE001 - the other process may be of a version that nobody knows here
-            _log.error("what process %d knew last is not taken: %s: %s", predecessor.pid, type(error).__name__, error)
+            _log.error("the state of process %d cannot be used: %s: %s", predecessor.pid, type(error).__name__, error)
 
     async def offer(
         self, state: Callable[[], State], hand_over: Callable[[], Awaitable[State]], left: Callable[[], None]

@@ -18,7 +18,7 @@ FIRST: Final = 3
 def inherited_sockets() -> dict[str, list[socket.socket]]:
     """The listening sockets that this process was started with, by their names; none if it was started without.
 
-    Raises StartError for one that is no listening TCP socket. Processes that this one starts do not get them.
+    Raises StartError for one that is not a listening TCP socket. Processes that this one starts do not get them.
     """
     pid = os.environ.pop("LISTEN_PID", "")
     count = os.environ.pop("LISTEN_FDS", "")
@@ -43,10 +43,10 @@ def _listening(descriptor: int, name: str) -> socket.socket:
         sock = socket.socket(fileno=descriptor)
         is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no socket: {error.strerror}") from error
+        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is not a socket: {error.strerror}") from error
     if not is_listening or sock.family not in (socket.AF_INET, socket.AF_INET6):
         sock.close()
-        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no listening TCP socket")
+        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is not a listening TCP socket")
     sock.set_inheritable(False)
     sock.setblocking(False)
     return sock

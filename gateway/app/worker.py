@@ -74,7 +74,7 @@ class Worker:
                 except ConfigError as error:
                     if not self._is_configured:
                         raise  # with nothing to route by, and no certificate, it must not serve: another try may find them mended
-                    _log.error("revision %d is not applied: %s", revision, error)
+                    _log.error("revision %d was not applied: %s", revision, error)
                 self._is_configured = True
             elif name == "drain":
                 self._drain = values

@@ -160,7 +160,7 @@ def _sources(config: Config[Any], state: Path | None, problems: list[Problem], f
 def _emptied(sources: Sequence[Path], rules_from: RulesFrom, named: Names) -> list[Problem]:
     """Directories that had files of rules, and have none any more."""
     had = {path.parent.absolute() for path in rules_from.in_force}
-    message = "the directory has no *.yaml file any more; to close every lane, leave one that says so in a comment"
+    message = "the directory no longer has a *.yaml file; to close every lane, leave a file with only a comment"
     return [
         Problem(named(source), 1, 1, message)
         for source in sources

@@ -131,7 +131,7 @@ def _tell_of_panic(before: ServiceView | None, after: ServiceView) -> None:
         known = None if before is None else before.pools.get(tag)
         if pool.is_panicking and (known is None or not known.is_panicking):
             _log.warning(
-                "service %s: all %d instances with tag %s are unhealthy, and used all the same",
+                "service %s: all %d instances with tag %s are unhealthy; using them all",
                 after.name,
                 pool.size,
                 tag,

@@ -103,7 +103,7 @@ class Watcher:
         except (OSError, RuntimeError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
-                _log.warning("the system does not tell of changed files (%s): looking every %g s", error, self._poll)
+                _log.warning("the system does not report file changes (%s): checking every %g s", error, self._poll)
 
     async def _unfollow(self) -> None:
         if self._following is not None:

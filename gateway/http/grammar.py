@@ -167,12 +167,14 @@ def _check_request_line(line: bytes) -> None:
     if match is None or match[2] == b"0":
         raise ProtocolError(BAD_REQUEST_LINE, "the request line is not `METHOD target HTTP/1.1`")
     if match[2] != b"1" or match[3] not in b"01":
-        raise ProtocolError(BAD_VERSION, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise ProtocolError(BAD_VERSION, "only HTTP/1.1 and HTTP/1.0 are supported")
 
 
 def _check_fields(lines: list[bytes]) -> None:
     for line in lines:
         if line[:1] in (b" ", b"\t"):
-            raise ProtocolError(OBS_FOLD, "a field line begins with white space: values on several lines are not taken")
+            raise ProtocolError(
+                OBS_FOLD, "a field line begins with white space: values on several lines are not accepted"
+            )
         if _FIELD_LINE.fullmatch(line) is None:
             raise ProtocolError(BAD_FIELD, "a field line is not `name: value`")

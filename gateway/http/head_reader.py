@@ -200,7 +200,7 @@ class HeadReader:
         if len(target) > self._target_bytes:
             raise ProtocolError(TARGET_TOO_LONG, f"the target is longer than {self._target_bytes} bytes")
         if method not in _METHODS and request.method in _REFUSED_METHODS:
-            raise ProtocolError(METHOD_REFUSED, f"{request.method} is not served here")
+            raise ProtocolError(METHOD_REFUSED, f"{request.method} is not supported")
         if plain is not None:
             request.raw_path = plain
             request.path = plain.decode("ascii")
@@ -336,9 +336,9 @@ def build_request(
     if body and "content-length" not in names:
         lines.append(f"Content-Length: {len(body)}")
     if any("\r" in line or "\n" in line for line in lines):
-        raise ProtocolError(BAD_FIELD, "the request has a line break in a line")
+        raise ProtocolError(BAD_FIELD, "a line of the request contains a line break")
     try:
         head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise ProtocolError(BAD_FIELD, "the request holds a lone surrogate, which is no character") from error
+        raise ProtocolError(BAD_FIELD, "the request contains a lone surrogate, which is not a character") from error
     return (reader or HeadReader("x-gray-tag")).read(head)

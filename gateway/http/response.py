@@ -148,7 +148,7 @@ class ResponseReader:
                     raise ProtocolError(BAD_RESPONSE, "the instance's response has more than one Content-Length")
                 length = field.number
                 if length < 0:
-                    raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's response is no number")
+                    raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's response is not a number")
             elif meaning == PLACE:
                 response.has_places = True
             elif meaning == CONNECTION:

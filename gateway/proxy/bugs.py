@@ -19,6 +19,6 @@ def tell_once(error: Exception) -> None:
     if where not in _told:
         _told.add(where)
         _log.error(
-            "unexpected: the program has a bug; counted, and told once for this place",
+            "unexpected: the program has a bug; counted, and logged once for this place",
             exc_info=error,
         )

@@ -88,10 +88,10 @@ class Clients:
         Returns why not, and a sentence, if there is none left.
         """
         if self.tunnels >= limits.tunnels:
-            return OVERLOADED, f"{limits.tunnels} tunnels are open or asked for already"
+            return OVERLOADED, f"{limits.tunnels} tunnels are already open or requested"
         mine = self.tunnels_by_ip.get(peer.ip, 0)
         if mine >= limits.tunnels_per_client and not peer.is_trusted:
-            return TOO_MANY_TUNNELS, f"{peer.ip} has {limits.tunnels_per_client} tunnels open or asked for already"
+            return TOO_MANY_TUNNELS, f"{peer.ip} has {limits.tunnels_per_client} tunnels already open or requested"
         self.tunnels += 1
         self.tunnels_by_ip[peer.ip] = mine + 1
         return None

@@ -45,7 +45,7 @@ def judge_request(service: str, is_whole: bool, is_instance_slow: bool, is_silen
     if is_whole:
         return Delay(LATE.failure, f"service {service} did not respond in time", LATE)
     if is_instance_slow:
-        return Delay(LATE.failure, f"service {service} did not take the request body in time", LATE)
+        return Delay(LATE.failure, f"service {service} did not accept the request body in time", LATE)
     if is_silent:
-        return Delay(BODY_TIMEOUT, "the request body stopped coming")
-    return Delay(BODY_TOO_SLOW, f"the request body came at less than {rate} bytes a second")
+        return Delay(BODY_TIMEOUT, "the request body stopped arriving")
+    return Delay(BODY_TOO_SLOW, f"the request body arrived at less than {rate} bytes a second")

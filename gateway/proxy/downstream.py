@@ -23,7 +23,7 @@ from gateway.routing.peer import Peer
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
-"""Empty lines passed over before a request: some old clients send one after a body."""
+"""Empty lines skipped before a request: some old clients send one after a body."""
 LINGER: Final = 2.0
 """Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would meet that data
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
@@ -173,7 +173,7 @@ class Downstream(ClientConnection):
         if self._is_closing or (exchange is not None and exchange.is_over):
             self.close_now()
             return
-        self._refuse(ProtocolError(INTERNAL_ERROR, "the gateway has met an error of its own"))
+        self._refuse(ProtocolError(INTERNAL_ERROR, "internal error in the gateway"))
 
     # --- requests
 

@@ -57,7 +57,7 @@ class Exchange(Sending):
         traffic.started += 1
         traffic.in_flight += 1
         if traffic.in_flight > context.limits.in_flight:
-            self._fail(OVERLOADED, f"{context.limits.in_flight} requests are in flight already")
+            self._fail(OVERLOADED, f"{context.limits.in_flight} requests are already in flight")
             return at
         if not self.record.decision.error:
             if self._request.upgrade and not self._claim_tunnel():
@@ -124,7 +124,7 @@ class Exchange(Sending):
         if not body.is_done and body.held <= need.limit:
             most = context.limits.inspected_bytes
             if context.inspected > most:
-                self._fail(OVERLOADED, f"bodies of {most} bytes wait for rules already")
+                self._fail(OVERLOADED, f"{most} bytes of request bodies are already held for rules")
             return
         is_whole = body.is_done and body.received <= need.limit
         # What was parsed is many times larger than the body: nobody keeps it.
@@ -167,7 +167,7 @@ class Exchange(Sending):
         elif isinstance(verdict, Refuse):
             self._refuse(verdict)
         else:
-            self._fail(REGISTRY_UNAVAILABLE, f"the registry has not answered for service {need.service} yet")
+            self._fail(REGISTRY_UNAVAILABLE, f"the registry has not reported on service {need.service} yet")
 
     # --- the response, upstream → downstream
 
@@ -326,10 +326,10 @@ class Exchange(Sending):
             self._go_again(again)
             return
         is_whole = self.body is None or self.body.can_replay
-        why = "there is no other one" if is_whole else "the body is too long to be sent again"
+        why = "there is no other instance" if is_whole else "the body is too long to be resent"
         self._fail(
             LANE_UNAVAILABLE if is_whole and decision.pool != BASE else NO_INSTANCES,
-            f"{address} is not the instance of service {decision.service} that was meant, and {why}",
+            f"{address} is not the intended instance of service {decision.service}, and {why}",
         )
 
     def _verdict_after(self, fault: Fault, is_fresh: bool) -> Again | None:

@@ -91,7 +91,7 @@ class ResponseRelay:
                 return SWITCHED
             self._interims += 1
             if self._interims > MAX_INTERIM:
-                raise ProtocolError(BAD_RESPONSE, f"the instance gave more than {MAX_INTERIM} interim responses")
+                raise ProtocolError(BAD_RESPONSE, f"the instance sent more than {MAX_INTERIM} interim responses")
             # RFC 9110 §15.2: 1xx are passed on, but not to HTTP/1.0. We have said 100 ourselves if the client expected it.
             if request.version == 1 and not (response.status == 100 and request.expects_continue):
                 self._client.write(response.head(data, b""))
@@ -131,7 +131,7 @@ class ResponseRelay:
         """Passes 101 on."""
         is_whole = request_body is None or request_body.is_done
         if not self._record.request.upgrade or not response.upgrade or not is_whole:
-            raise ProtocolError(BAD_RESPONSE, "the instance switched protocols unasked")
+            raise ProtocolError(BAD_RESPONSE, "the instance switched protocols without being asked to")
         switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
         self._client.write(response.head(data, switch) + data[response.end :])
 

@@ -154,7 +154,7 @@ class RegistryHttp:
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 if headers.get("content-encoding", "identity").lower() != "identity":
-                    raise RegistryError("bad_response", f"{base} sent a compressed response, which was not asked for")
+                    raise RegistryError("bad_response", f"{base} sent a compressed response, which was not requested")
                 body = bytearray()
                 async for piece in response.content.iter_chunked(65536):
                     body += piece
@@ -184,7 +184,7 @@ def path_segment(text: str) -> str:
     lead to another call than the one that is meant.
     """
     if text in ("", ".", ".."):
-        raise RegistryError("bad_name", f"{text!r} cannot stand in a path")
+        raise RegistryError("bad_name", f"{text!r} cannot be part of a path")
     return quote(text, safe="")
 
 

@@ -138,7 +138,7 @@ class Keeper:
             watch.task = keep_running("watching a service", partial(self._run, watch))
             if self._disk is not None:
                 watch.grace = asyncio.get_running_loop().call_later(
-                    GRACE, self._use_copy, watch, "the registry has not answered yet"
+                    GRACE, self._use_copy, watch, "the registry has not responded yet"
                 )
 
     def unwatch(self, service: str) -> None:
@@ -235,7 +235,7 @@ class Keeper:
         is_news = bool(doubt) and (watch.state != PROTECTED or doubt != watch.doubt)
         watch.doubt = doubt
         has_changed = self._publish(watch)
-        watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances are used" if doubt else ""
+        watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances remain in use" if doubt else ""
         if is_news:
             self.protected[doubt] += 1
         self._enter(watch, PROTECTED if doubt else FRESH, is_news)
@@ -253,7 +253,9 @@ class Keeper:
                 names = f": {', '.join(named)}{', …' if count > len(named) else ''}" if named else ""
                 _log.warning("service %s: %d records left out: %s%s", self._shown(watch), count, reason, names)
         if listing.is_forced and not watch.listing.is_forced:
-            _log.warning("service %s: the registry calls everybody healthy, as too few are", self._shown(watch))
+            _log.warning(
+                "service %s: the registry reports all instances as healthy, because too few are", self._shown(watch)
+            )
 
     def _publish(self, watch: _Watch) -> bool:
         """Tells what is believed, where that is news; returns whether it was."""
@@ -262,7 +264,7 @@ class Keeper:
         watch.flaps.take(watch.belief.instances, now)
         if watch.flaps.count > before:
             self.flapped += watch.flaps.count - before
-            _log.warning("service %s: instances come and go; they get no traffic for a while", self._shown(watch))
+            _log.warning("service %s: instances are flapping and get no traffic for a while", self._shown(watch))
         instances = watch.flaps.damped(watch.belief.instances, now)
         self._schedule_release(watch, now)
         is_first = not watch.known.is_set()
@@ -298,14 +300,14 @@ class Keeper:
         if watch.state != UNKNOWN or not self._restore(watch):
             return False
         self._publish(watch)
-        watch.reason = f"{reason}; {len(watch.instances)} instances are used that were known before the restart"
+        watch.reason = f"{reason}; {len(watch.instances)} instances from before the restart are used"
         self._enter(watch, STALE)
         return True
 
     def _failed(self, watch: _Watch, error: RegistryError, is_first: bool) -> None:
         watch.errors += 1
         watch.belief.interrupted(error.reason in _AWAY)
-        kept = f"; {len(watch.instances)} instances are used" if watch.known.is_set() else ""
+        kept = f"; {len(watch.instances)} instances remain in use" if watch.known.is_set() else ""
         watch.reason = f"{error.reason}: {error}{kept}"
         self.errors[error.reason] = self.errors.get(error.reason, 0) + 1
         if watch.state == UNKNOWN and is_first and self._use_copy(watch, watch.reason):
@@ -329,9 +331,9 @@ class Keeper:
 
 
 _EXPLAINED: Final = {
-    "empty": "an empty list is not believed yet",
-    "returned": "the registry was away; who has not come back yet is kept",
-    "drop": "most of a tag's instances went in one step, which is not believed yet",
+    "empty": "an empty list is not confirmed yet",
+    "returned": "the registry was unreachable; instances that have not come back yet are kept",
+    "drop": "most of a tag's instances disappeared at once, which is not confirmed yet",
 }
 
 

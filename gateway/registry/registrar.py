@@ -124,7 +124,7 @@ class Registrar:
             self.registered = await self._registrar.heartbeat(registration)
             if self.registered:
                 return
-            _log.warning("the registry has forgotten %s", self._shown())
+            _log.warning("the registry no longer knows %s", self._shown())
         # Whole after it was away, too: it may have restarted, and what a heartbeat makes anew has not all of it (in
         # r-nacos no weight). Not else: that would undo what an operator has set there, as to take it out of service.
         await self._registrar.register(registration)

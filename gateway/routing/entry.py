@@ -107,7 +107,7 @@ class EntryRouter(Router):
             is_strict = rules.is_strict(decision.tag)
         view = snapshot.services.get(route.service)
         if view is None:
-            return Refuse(decision, NO_INSTANCES, f"the registry has not answered for service {route.service} yet")
+            return Refuse(decision, NO_INSTANCES, f"the registry has not reported on service {route.service} yet")
         forward = Forward(decision)
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:

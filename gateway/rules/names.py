@@ -156,7 +156,7 @@ def _parse_share(value: Any) -> float | list[str]:
         raise ValueError(f"a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found {found}")
     if share != round(share, 2):
         raise ValueError(
-            f"a share has two decimals at most, as 0.01 is one of the 10,000 buckets that values fall into; found {found}"
+            f"a share has at most two decimals, because 0.01 % is one of the 10,000 buckets; found {found}"
         )
     return float(share)
 
@@ -209,7 +209,7 @@ def _parse_moment(value: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"{form}; found {value!r}") from error
     if moment.tzinfo is None:
-        raise ValueError(f"{form}; {value!r} says no zone: add Z or +08:00")
+        raise ValueError(f"{form}; {value!r} has no time zone: add Z or +08:00")
     return moment
 
 

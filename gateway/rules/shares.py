@@ -150,15 +150,15 @@ def _check_case(key: Key, claimants: dict[str, list[Condition]]) -> None:
 
 
 def _check_sum(key: Key, claims: Sequence[_Claim]) -> None:
-    """Raises OverlapError if lanes ask for more than there is."""
+    """Raises OverlapError if lanes together take more than 100 %."""
     asked = sum(claim.asked for claim in claims)
     if asked > BUCKETS:
         raise OverlapError(
             key,
             claims[-1].lane,
-            f"the lanes {', '.join(claim.lane for claim in claims)} split by the same {_show_key(key)} and ask for "
-            f"{asked / 100:.15g} % together; lanes of a group share 100 %. Lanes that are to draw independently go into "
-            "groups of their own",
+            f"the lanes {', '.join(claim.lane for claim in claims)} split by the same {_show_key(key)} and together take "
+            f"{asked / 100:.15g} %; lanes of a group share 100 %. Put lanes that should draw independently "
+            "into separate groups",
         )
 
 
@@ -193,7 +193,7 @@ def _overlap(key: Key, claims: Sequence[_Claim], first: int, second: int, both: 
         else f"free are {', '.join(show_spans(_free(taken))) or 'none'}"
     )
     names = f"{claims[first].lane} and {claims[second].lane}"
-    message = f"the lanes {names} split by the same {_show_key(key)} and both hold {both}; {hint}"
+    message = f"the lanes {names} split by the same {_show_key(key)} and both take {both}; {hint}"
     return OverlapError(key, claims[second].lane, message, spans)
 
 
@@ -226,7 +226,7 @@ def _grow(owners: bytearray, home: int, count: int) -> Spans:
     while count:
         low = owners.find(b"\0", at, end)
         if low < 0:
-            assert end == BUCKETS, "there are as many free buckets as wanted"
+            assert end == BUCKETS, "there are as many free buckets as needed"
             at, end, home = 0, home, 0
             continue
         high = low

@@ -69,7 +69,7 @@ class ConsulFolder:
             return texts
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RegistryError(
-                "bad_response", f"{self.name}: {key or 'the answer'} cannot be read: {error}"
+                "bad_response", f"{self.name}: {key or 'the response'} cannot be read: {error}"
             ) from error
 
     async def publish(self, name: str, text: str | None, before: str | None) -> None:
@@ -105,7 +105,7 @@ async def _write(client: ConsulClient, key: str, text: str | None, before: str |
     elif answer.status != 404:
         raise refusal(answer, name)
     if now != before:
-        raise ConflictError(f"{name}: somebody else has written it meanwhile")
+        raise ConflictError(f"{name}: it was changed in the meantime")
     if text is None and now is None:
         return  # a deletion bound to index 0 is none
     method, data = ("PUT", text.encode()) if text is not None else ("DELETE", None)
@@ -113,4 +113,4 @@ async def _write(client: ConsulClient, key: str, text: str | None, before: str |
     if written.status != 200:
         raise refusal(written, name)
     if written.text.strip() != "true":
-        raise ConflictError(f"{name}: somebody else has written it meanwhile")
+        raise ConflictError(f"{name}: it was changed in the meantime")

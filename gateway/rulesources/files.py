@@ -75,7 +75,7 @@ def load_rules(
 
 
 def yaml_files(directory: Path) -> list[Path]:
-    """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are passed over."""
+    """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are ignored."""
     return sorted(
         file
         for file in directory.iterdir()
@@ -177,7 +177,7 @@ class _RulesReader:
                     self._segment_texts[segment.name] = path, text
             except SegmentError as error:
                 if self._reach.is_outside(file):
-                    message = f"{dotted(location)}.file: line {error.line} of '{segment.file}' is no value"
+                    message = f"{dotted(location)}.file: line {error.line} of '{segment.file}' is not a value"
                     self._problems.append(document.problem((*location, "file"), message))
                 else:
                     self._problems.append(Problem(str(path), error.line, 1, str(error)))
@@ -228,7 +228,7 @@ def read_segment(path: Path) -> str:
     """What a segment's file says. Raises OSError, and ConfigError for one that is empty (it is being written) or not UTF-8."""
     content = read_file(path, MAX_DATA)
     if not content:
-        message = "the file is empty; a segment without values says so in a comment"
+        message = "the file is empty; for a segment without values, leave a comment"
         raise ConfigError([Problem(str(path), 1, 1, message)])
     try:
         return content.decode("utf-8-sig")

@@ -60,7 +60,7 @@ class LastGood:
         try:
             write_file(self._file, json.dumps(content, ensure_ascii=False), PRIVATE)
         except (OSError, ValueError) as error:
-            _log.warning("revision %d is not kept for a restart: %s", revision, error)
+            _log.warning("cannot save revision %d for a restart: %s", revision, error)
 
     def load(self, settings: ServingSettings) -> KeptRules | None:
         """What was kept of the sources that a configuration has; None if nothing was, or if it was of others."""

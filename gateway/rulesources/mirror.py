@@ -121,7 +121,7 @@ class Mirror(ABC, Generic[C]):
         is_known = isinstance(error, RegistryError | OSError)
         self.failures[error.reason if isinstance(error, RegistryError) else "disk" if is_known else "unexpected"] += 1
         if str(error) != self.reason:
-            _log.warning("rules of %s: %s; what is known stays", self.name, error)
+            _log.warning("rules of %s: %s; keeping the last known rules", self.name, error)
             if not is_known:
                 _log.error("unexpected", exc_info=error)
         self.reason = str(error)
@@ -147,7 +147,7 @@ class Mirror(ABC, Generic[C]):
             # Gone is not the same as empty: nobody closes every lane by deleting a document.
             if self.reason != self.NOTHING:
                 self.failures["absent"] += 1
-                _log.warning("rules of %s: %s; what is known stays", self.name, self.NOTHING)
+                _log.warning("rules of %s: %s; keeping the last known rules", self.name, self.NOTHING)
             self.reason = self.NOTHING
             return False
         self._texts = self._files_of(content)

@@ -157,7 +157,7 @@ class NacosDocument:
                 return None
             content = body["data"]["content"]
             if not isinstance(content, str):
-                raise TypeError("the content is no text")
+                raise TypeError("the content is not text")
             return content
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise refusal(answer, self.name) from error
@@ -168,7 +168,7 @@ class NacosDocument:
         Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is.
         """
         if await self.read() != before:
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
+            raise ConflictError(f"{self.name}: it was changed in the meantime")
         form = {"dataId": self._data_id, "group": self._group, "content": text, "type": "yaml"}
         if self._namespace:
             form["tenant"] = self._namespace
@@ -182,7 +182,7 @@ class NacosDocument:
             await self._settled(text, before)
             return
         if "cas" in said.lower() or said == "false":
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
+            raise ConflictError(f"{self.name}: it was changed in the meantime")
         raise refusal(answer, self.name)
 
     async def _settled(self, text: str, before: str | None) -> None:
@@ -191,7 +191,7 @@ class NacosDocument:
         deadline = clock() + SETTLING
         while (found := await self.read()) == before and found != text:
             if clock() > deadline:
-                message = f"{self.name}: the server has taken the text and does not have it {SETTLING:g} s later"
+                message = f"{self.name}: the server accepted the text but does not have it {SETTLING:g} s later"
                 raise RegistryError("bad_response", message)
             await asyncio.sleep(_LOOK_AGAIN)
 

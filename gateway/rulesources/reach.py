@@ -36,7 +36,7 @@ class Reach:
     def explained(self, file: Path, problem: Problem) -> Problem:
         """A problem of a file of rules, where it is one because of who wrote that."""
         if self.is_outside(file) and problem.message.startswith("environment variable "):
-            return replace(problem, message=f"{problem.message}; rules of servers and drafts see no variable")
+            return replace(problem, message=f"{problem.message}; rules from servers and drafts cannot read variables")
         return problem
 
     def find(self, file: Path, name: str) -> Path | None:

@@ -22,7 +22,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
 
     `${…}` is filled from the environment; GATEWAY_… settings stay out of it: the files are judged, not this shell.
     Lane groups must be unique among the files of one directory, as they are loaded together. Files of other kinds, absolute
-    paths, are passed over, and so are a directory's manifests of Kubernetes.
+    paths, are ignored, and so are a directory's manifests of Kubernetes.
     """
     problems: list[Problem] = []
     rules: dict[Path, list[Path]] = {}
@@ -75,7 +75,7 @@ def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSetti
     ):
         if any(difflib.get_close_matches(key, telling, cutoff=0.75) for key in data):
             return kind
-    message = "this is neither a gateway's configuration nor a sidecar's nor lane rules: none of its keys is known"
+    message = "this is not a gateway configuration, a sidecar configuration or lane rules: none of its keys is known"
     raise ConfigError([document.problem((), message)])
 
 
@@ -89,7 +89,7 @@ def _is_manifest(path: Path) -> bool:
 
 
 def yaml_files_below(directory: Path) -> list[Path]:
-    """All YAML files below a directory, in order; hidden files and directories are passed over, and so are Helm's charts."""
+    """All YAML files below a directory, in order; hidden files and directories are ignored, and so are Helm's charts."""
     found: list[Path] = []
     for folder, folders, names in os.walk(directory):
         if "Chart.yaml" in names:

@@ -130,7 +130,7 @@ class LaneEditor:
 
         async with self._in_force():
             if any(lane["name"] == name for lane in _lanes(_place(self._rules.lanes, group))):
-                raise AlreadyThere(f"there is a lane {group}/{name} already")
+                raise AlreadyThere(f"lane {group}/{name} already exists")
             return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
 
     async def replace(
@@ -200,12 +200,12 @@ class LaneEditor:
         for name, text in files.items():
             path = places.find(name, known)
             if path is None:
-                raise Misplaced(f"the revision has a file {name!r}, and the configuration's `rules` have no such place")
+                raise Misplaced(f"the revision has a file {name!r}, but the configuration's `rules` have no such place")
             then[path] = text
         for path in known:
             if path not in then and places.is_source(path):
                 message = f"the revision is older than {places.name(path)!r} among the configuration's `rules`"
-                raise Misplaced(f"{message}, which cannot be taken away")
+                raise Misplaced(f"{message}, which cannot be removed")
         return then
 
     @asynccontextmanager
@@ -217,7 +217,7 @@ class LaneEditor:
             changed = await self._changed_files()
             if changed:
                 names = ", ".join(map(str, changed))
-                raise NotInForce(f"changed, and not in force: {names}; mend it, or roll back, and then change lanes")
+                raise NotInForce(f"changed but not in force: {names}; fix it or roll back before changing lanes")
             yield
 
     async def _changed_files(self) -> list[Path]:
@@ -229,7 +229,7 @@ class LaneEditor:
         """Which lane of its group it is, and what its file says of it. Raises NotThere and Outdated."""
         view = self.view(group, name)
         if etag and etag != view.etag:
-            raise Outdated(f"lane {group}/{name} is not what it was: its ETag is {view.etag}")
+            raise Outdated(f"lane {group}/{name} has changed: its ETag is now {view.etag}")
         lanes = _lanes(_place(self._rules.lanes, group))
         return next((index, lane) for index, lane in enumerate(lanes) if lane["name"] == name)
 
@@ -266,7 +266,7 @@ class LaneEditor:
             revision = await self._rules.reload(cause, author)
             loaded = self._rules.lanes
             if any(loaded.texts.get(path) != text for path, text in overlay.items()):
-                raise NotInForce("the change is written, and not in force: other files have problems")
+                raise NotInForce("the change is written but not in force: other files have problems")
         return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
 
 
@@ -289,7 +289,7 @@ def _name_in(data: Mapping[str, Any]) -> str:
     """The name that a lane gives itself. Raises Refused."""
     name = data.get("name")
     if not isinstance(name, str):
-        raise Refused([("name", "this key is required, and must be a text")])
+        raise Refused([("name", "this key is required and must be text")])
     return name
 
 

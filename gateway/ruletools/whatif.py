@@ -179,7 +179,5 @@ def _address(text: str) -> str:
 def require_records(comparison: Comparison, source: str) -> None:
     """Raises ConfigError if nothing that was given is a request."""
     if not comparison.total:
-        message = (
-            'no line is a request: an access log in JSON is wanted, or {"method": "GET", "url": "/A/a?group=gray"}'
-        )
+        message = 'no line is a request: expected an access log in JSON, or {"method": "GET", "url": "/A/a?group=gray"}'
         raise ConfigError([Problem(source, 1, 1, message)])

@@ -43,13 +43,13 @@ def guard(names: OwnNames) -> Middleware:
 def check(request: web.Request, names: OwnNames) -> None:
     """Raises Rejected for a request that comes by a foreign name, or from a foreign page."""
     if not request.raw_path.startswith("/"):
-        raise Rejected(400, "bad_request", "the target of a request is a path")
+        raise Rejected(400, "bad_request", "the target of a request must be a path")
     host = _host(request)
     if host and not names.includes(host):
         raise Rejected(
             403,
             "wrong_host",
-            f"nobody here is called {shown(host)}; if that is a name of this machine, add it to allowed_hosts",
+            f"{shown(host)} is not a name of this listener; if it is a name of this machine, add it to allowed_hosts",
         )
     _check_origin(request, host)
     _check_fetch_metadata(request)
@@ -68,7 +68,7 @@ def _check_origin(request: web.Request, host: str) -> None:
         origins = [_origin_of(referer) for referer in request.headers.getall("Referer", [])]
     for origin in origins:
         if not host or origin.lower() not in (f"http://{host}", f"https://{host}"):
-            raise Rejected(403, "wrong_origin", f"web pages of {shown(origin)} are not served here")
+            raise Rejected(403, "wrong_origin", f"requests from web pages of {shown(origin)} are not accepted")
 
 
 def _origin_of(referer: str) -> str:
@@ -90,4 +90,6 @@ def _check_fetch_metadata(request: web.Request) -> None:
         and request.headers.get("Sec-Fetch-Dest") == "document"
     ):
         return
-    raise Rejected(403, "wrong_origin", f"web pages elsewhere ({shown(', '.join(sites))}) are not served here")
+    raise Rejected(
+        403, "wrong_origin", f"requests from web pages elsewhere ({shown(', '.join(sites))}) are not accepted"
+    )

@@ -55,7 +55,7 @@ class _Formatter:
         first = self._tree.first(root) if root.is_block else root.start
         *above, begun = _BREAK.split(self._text[:first])
         if begun.strip():
-            raise Unformattable(first, "the first value stands on the line of the document's marker")
+            raise Unformattable(first, "the first value is on the line of the document's marker")
         self._lines = [line.strip() for line in above]
         if root.is_block:
             self._block(root, 0)
@@ -117,7 +117,7 @@ class _Formatter:
         margin = 0
         if first[:1] in ("|", ">"):
             if re.search("[1-9]", first.partition("#")[0]):
-                raise Unformattable(start, "a text says how far it is indented")
+                raise Unformattable(start, "a block text states its own indentation")
             margin = next((len(line) - len(line.lstrip(" ")) for line in rest if line.strip()), 0)
         for line in rest:
             shown = line[margin:] if margin else line.strip()
@@ -167,7 +167,7 @@ class _Formatter:
     def _key(self, key: Node) -> str:
         text = self._text[key.start : key.end]
         if self._tree.mark(key) != key.start or _BREAK.search(text):
-            raise Unformattable(key.start, "a key is no plain word")
+            raise Unformattable(key.start, "a key is not a plain word")
         return text
 
     def _pair_head(self, key: Node, value: Node) -> str:

@@ -29,7 +29,7 @@ _EXPECTED = {
     "dict_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
     "list_type": "must be a list",
-    "string_type": "must be a text",
+    "string_type": "must be text",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "int_type": "must be a whole number",
@@ -68,7 +68,7 @@ class Document:
     def place(self, location: Location, of_key: bool = False) -> tuple[int, int]:
         """Line and column, from 1, of what stands at a location (keys and indices from the root).
 
-        Parts of the location that the file does not have (a union's tag, a key that is missing) are passed over.
+        Parts of the location that the file does not have (a union's tag, a key that is missing) are ignored.
         """
         known: Location = ()
         for part in location:
@@ -103,7 +103,7 @@ def read_text(path: Path, file: str = "") -> str:
         raise ConfigError([Problem(file, 1, 1, f"cannot read the file: {error.strerror or error}")]) from error
     if not text:
         # Most programs empty a file before they write it anew: taken for what it says, it would close every lane meanwhile.
-        raise ConfigError([Problem(file, 1, 1, "the file is empty; where nothing is wanted, say so in a comment")])
+        raise ConfigError([Problem(file, 1, 1, "the file is empty; if that is intended, leave a comment")])
     return text
 
 

@@ -105,5 +105,5 @@ def _sound(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{text!r} holds a lone surrogate, which is no character") from error
+        raise ValueError(f"{text!r} contains a lone surrogate, which is not a character") from error
     return text

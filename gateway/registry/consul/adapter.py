@@ -94,7 +94,7 @@ class ConsulAdapter:
         fewer = self._waiting // 2
         if fewer < self._max_waiting:
             self._max_waiting = fewer
-            told = "Consul at %s: %s; %d services are waited for, the others share a pair of queries"
+            told = "Consul at %s: %s; %d services have their own blocking queries, the others share two"
             _log.warning(told, self._client.address, error, fewer)
 
     async def instances(self, service: str) -> Listing:

@@ -72,7 +72,7 @@ class Agent:
 
     async def fail(self, registration: Registration) -> None:
         """Fails the check: the instance is listed as critical. Fine if the agent does not know it."""
-        notes = "its application does not take requests"
+        notes = "its application does not accept requests"
         await self._update_check(lambda checks, check_id: checks.ttl_fail(check_id, notes), registration)
 
     async def _update_check(self, update: Callable[[Any, str], Awaitable[Any]], registration: Registration) -> bool:

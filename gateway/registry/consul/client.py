@@ -64,7 +64,7 @@ class ConsulClient:
         headers = answer.headers
         if headers.get("x-consul-results-filtered-by-acls") == "true":
             raise RegistryError(
-                "auth", f"{path}: the token may not see everything (service:read and node:read are needed)"
+                "auth", f"{path}: the token does not allow reading everything (service:read and node:read are needed)"
             )
         # Without a leader what is known may be old, which is what `stale` is for; that there is nothing may be wrong.
         if headers.get("x-consul-knownleader") == "false" and not (self._is_stale and _has_something(answer)):
@@ -113,7 +113,7 @@ def _has_something(answer: Answer) -> bool:
 
 def _refused(answer: Answer, path: str) -> RegistryError:
     if answer.status == 429:
-        message = f"{path}: the agent takes no more connections from here (limits.http_max_conns_per_client)"
+        message = f"{path}: the agent accepts no more connections from this host (limits.http_max_conns_per_client)"
         return RegistryError("connections", message)
     if answer.status == 500 and ("No cluster leader" in answer.text or "rpc error" in answer.text):
         return RegistryError("warming", f"{path}: {answer.text[:200].strip()}")

@@ -56,7 +56,7 @@ def _check(data: object) -> None:
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise FormatError(f"{value!r} holds a lone surrogate, which is no character") from error
+                raise FormatError(f"{value!r} contains a lone surrogate, which is not a character") from error
         elif isinstance(value, Mapping):
             rest += [*value, *value.values()]
         elif isinstance(value, list | tuple):

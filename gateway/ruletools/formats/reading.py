@@ -59,7 +59,7 @@ def unwrapped(
     if data is None:
         return
     if depth > MAX_WRAPPERS:
-        raise wrong(place, f"an object in at most {MAX_WRAPPERS} lists and answers", data)
+        raise wrong(place, f"an object in at most {MAX_WRAPPERS} lists and responses", data)
     if isinstance(data, list | tuple):
         for index, item in enumerate(data):
             yield from unwrapped(item, wrappers, is_one, at(place, index), depth + 1)
@@ -123,7 +123,7 @@ class Fields:
         if value is None and default is not None:
             return default
         if isinstance(value, bool) or not isinstance(value, str | int) or (value == "" and default is None):
-            raise wrong(self.at(key), "a text", value)
+            raise wrong(self.at(key), "text", value)
         return str(value)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -164,7 +164,7 @@ class Fields:
         found = sequence(self.get(key), self.at(key))
         for index, value in enumerate(found):
             if isinstance(value, bool) or not isinstance(value, str | int):
-                raise wrong(at(self.at(key), index), "a text", value)
+                raise wrong(at(self.at(key), index), "text", value)
         return [str(value) for value in found]
 
     def children(self, key: str) -> list[Fields]:

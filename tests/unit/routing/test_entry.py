@@ -338,7 +338,7 @@ def test_a_service_that_the_registry_has_not_answered_for_is_refused() -> None:
     verdict = Entry().route("/B/x")
     assert isinstance(verdict, Refuse)
     assert (verdict.failure.code, verdict.decision.service) == ("no_instances", "unknown")
-    assert verdict.detail == "the registry has not answered for service unknown yet"
+    assert verdict.detail == "the registry has not reported on service unknown yet"
 
 
 def test_where_no_route_leads_is_refused() -> None:
