@@ -1,4 +1,4 @@
-"""Work that goes on beside requests for as long as the process lives, whatever it raises."""
+"""Work that runs beside requests for as long as the process lives, whatever it raises."""
 
 from __future__ import annotations
 

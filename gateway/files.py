@@ -57,7 +57,7 @@ def last_lines(path: Path, count: int) -> Iterator[bytes]:
                 break
             missing -= found
         file.seek(start)
-        yield from islice(file, count)  # the file may be written to meanwhile
+        yield from islice(file, count)  # the file may be written to in the meantime
 
 
 def _open_regular(path: Path) -> BufferedReader:
@@ -84,7 +84,7 @@ def _require_regular(status: os.stat_result, path: Path) -> None:
 def write_file(path: Path, text: str, mode: int | None = None) -> None:
     """Replaces a file by one with this text: with the same mode where none is given, or 0644 where there is none yet.
 
-    Directories above it are made; where it is `PRIVATE`, so are they. Neither asks the umask. Raises OSError.
+    Directories above it are made; where it is `PRIVATE`, so are they. Neither depends on the umask. Raises OSError.
     """
     if mode == PRIVATE:
         _make_folders(path.parent)

@@ -33,7 +33,7 @@ from gateway.web.problems import Rejected, problem, shown
 MAX_LANE: Final = 256 << 10
 """Bytes of a lane: one that names ten thousand users has 200 KiB, and a segment is for more."""
 MOST_ERRORS: Final = 100
-"""Problems that a response tells."""
+"""Problems that a response lists."""
 MAX_DRAFT: Final = 4 << 20
 """Bytes of a draft and its requests, about 30,000. `gateway rules diff` takes any number."""
 MAX_LAST: Final = 1_000_000
@@ -54,7 +54,7 @@ class WhatIf(Protocol):
 
 
 def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Response]]) -> BodyHandler[RulesApi]:
-    """The handler, what it raises told as a problem (RFC 9457)."""
+    """The handler; what it raises becomes a problem response (RFC 9457)."""
 
     @wraps(handler)
     async def handle(api: RulesApi, request: web.Request, body: Any) -> web.Response:
@@ -213,13 +213,13 @@ class RulesApi:
         last = body.get("last", 0)
         if type(last) is not int or not 0 <= last <= MAX_LAST:
             raise _bad(f"{expected}: `last` must be a whole number from 0 to {MAX_LAST:,}")
-        # In a thread: requests go on while a million records are looked at.
+        # In a thread: requests are still served while a million records are looked at.
         found = await request.app[WORK].run(self._what_if, body["rules"], requests, last)
         return web.json_response(found.as_dict())
 
 
 def _summary(problems: Sequence[object], between: str) -> str:
-    """The problems in words, as many as are told."""
+    """The problems in words, as many as are listed."""
     shown = [str(item) for item in problems[:MOST_ERRORS]]
     if len(problems) > MOST_ERRORS:
         shown.append(f"and {len(problems) - MOST_ERRORS} more")

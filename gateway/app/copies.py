@@ -77,7 +77,7 @@ class RuleCopies:
             await asyncio.to_thread(self._last_good.save, settings, lanes, revision)
 
     def deleted(self, path: Path) -> None:
-        """A file of rules was deleted on purpose: that its directory has none then is no surprise."""
+        """A file of rules was deleted on purpose: that its directory has none then is not a surprise."""
         self._in_force.discard(path)
 
     def not_ready(self, settings: ServingSettings, state: ReloadState) -> list[str]:

@@ -20,7 +20,7 @@ _log = logging.getLogger("gateway")
 
 
 def warn_of_exposure(settings: ServingSettings, config: Path) -> None:
-    """Tells the log all of the above, of a configuration and the file that it came from."""
+    """Logs all of the above, of a configuration and the file that it came from."""
     _warn(*_of_process(), *exposures(settings, config))
 
 

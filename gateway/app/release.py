@@ -55,7 +55,7 @@ class ReleaseProgram:
         )
 
     async def reload(self) -> None:
-        """The files are read anew for whatever they are needed for."""
+        """The files are read again for whatever they are needed for."""
 
     def reopen_logs(self) -> None:
         """There is no file to open."""

@@ -92,7 +92,7 @@ class Sockets:
     async def wait_ready(self, not_ready: Callable[[], list[str]]) -> None:
         """Waits until a process that gets connections at once can serve them.
 
-        Raises StartError if it cannot, and another process does so meanwhile.
+        Raises StartError if it cannot, and another process does so in the meantime.
         """
         unused = next(iter(self._given), None)
         if unused is not None:
@@ -118,7 +118,7 @@ class Sockets:
     async def take_over(self, know: Callable[[State], None]) -> None:
         """Has that process give up its place, and gives `know` what it knew at the end.
 
-        From here on nobody else serves: what it knew is a help, and what cannot be made of it is left.
+        From here on nobody else serves: what it knew helps, and what cannot be used of it is dropped.
         """
         predecessor, self._predecessor = self._predecessor, None
         if predecessor is None:
@@ -168,7 +168,7 @@ def _bound(host: str, port: int, count: int) -> list[socket.socket]:
     sock = bind(host, port)
     if count == 1:
         return [sock]
-    # Only the workers are to share the port: the first socket, which shares with nobody, tells that it is free.
+    # Only the workers are to share the port: the first socket, which shares with nobody, shows that it is free.
     port = sock.getsockname()[1]
     sock.close()
     return [bind(host, port, shared=True) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""What systemd gives a service, and what it wants to be told: sockets (sd_listen_fds(3)) and states (sd_notify(3)).
+"""What systemd gives a service, and what it expects to be sent: sockets (sd_listen_fds(3)) and states (sd_notify(3)).
 
 The two protocols are a few environment variables and datagrams; other supervisors speak them too.
 """
@@ -53,7 +53,7 @@ def _listening(descriptor: int, name: str) -> socket.socket:
 
 
 def notify(*states: str) -> None:
-    """Tells the supervisor a state (`READY=1`) and what belongs to it, if there is one that wants to know."""
+    """Reports a state to the supervisor (`READY=1`) and what belongs to it, if there is one that wants to know."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -64,7 +64,7 @@ def notify(*states: str) -> None:
         try:
             sock.sendto("\n".join(states).encode(), address)
         except OSError:
-            return  # nobody is there who could be told
+            return  # nobody is listening
 
 
 def watchdog_interval() -> float:

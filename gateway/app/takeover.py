@@ -6,7 +6,7 @@ The process that runs offers them at a Unix socket, which only its own user can 
    itself (`state`);
 2. makes itself ready, and accepts connections beside the other one: both take them from the same queue, so that none is
    ever refused or lost;
-3. says `go`. The other one gives up its admin API and registry, tells what it knows one last time, and drains.
+3. says `go`. The other one gives up its admin API and registry, sends what it knows one last time, and drains.
 
 One that fails before `go` has changed nothing. After the sockets, which come with a first message, messages are JSON with
 their length before it: the two processes may be of different versions.
@@ -37,7 +37,7 @@ MOST_SOCKETS: Final = 253
 """What one message can carry (SCM_MAX_FD of Linux)."""
 
 State = dict[str, Any]
-"""What one process tells the next: JSON."""
+"""What one process hands to the next: JSON."""
 
 _SIZE: Final = struct.Struct("!I")
 _PEER: Final = struct.Struct("3i")
@@ -132,7 +132,7 @@ class Offer:
         """Raises StartError if nothing can be offered at `path`."""
         self._path = path
         self._role = role
-        # Under another name at first: whoever offers here is replaced in one step, when this process serves.
+        # Under another name at first: the process that offers here is replaced in one step, when this process serves.
         self._own_path = path.with_name(f"{path.name}.{os.getpid()}")
         if path.exists() and not path.is_socket():
             raise StartError(f"cannot offer a takeover at {path}: something else is there and would be replaced")
@@ -161,7 +161,7 @@ class Offer:
     ) -> None:
         """Begins to offer `sockets`, with their names.
 
-        `state` tells what a successor has to know; `hand_over` does too, after it has given up all that two processes
+        `state` returns what a successor has to know; `hand_over` does too, after it has given up all that two processes
         cannot have at once. `left` is called when that is done.
         """
         self._sockets = sockets
@@ -236,7 +236,7 @@ def _problem(first: Mapping[str, Any], role: str, count: int) -> str:
 def _peer_of(sock: socket.socket) -> tuple[int, int]:
     """Who is at the other end of a Unix socket: the numbers of the process and of its user."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return 0, os.geteuid()  # only Linux tells; what keeps others out is the socket's mode
+        return 0, os.geteuid()  # only Linux reports it; what keeps others out is the socket's mode
     pid, user, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return pid, user
 

@@ -1,7 +1,7 @@
 """Keys that check signatures, out of what identity providers publish: JWK sets (RFC 7517), PEM, shared secrets.
 
 A published set holds more than one needs: keys for encryption, keys of other types, types that are not known yet. They are
-ignored, as RFC 7517 §5 asks for; a set of which nothing is left is an error. No message says anything that stands in a
+ignored, as RFC 7517 §5 asks for; a set of which nothing is left is an error. No message says anything that is in a
 key: some are secret.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import jwt
 
 MAX_REASONS: Final = 5
-"""Keys of a set whose reasons are told where none can be used."""
+"""Keys of a set whose reasons are given if none can be used."""
 
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "ES256K": "secp256k1"}
 _TYPES: Final[dict[str, tuple[str, frozenset[str | None]]]] = {
@@ -107,7 +107,7 @@ def _read_jwk(member: Any, algorithm: str | None) -> TokenKey:
 
 
 def _text(value: Any) -> str | None:
-    """A member's text; what is no text is none that is known."""
+    """A member's text; what is not text is none that is known."""
     return value if isinstance(value, str) or value is None else "?"
 
 
@@ -118,5 +118,5 @@ def _default(kind: str | None, curve: str | None) -> str | None:
 
 
 def _public(key: Any) -> Any:
-    """The half of a key that checks signatures: who gave us the private one, too, gets no other answer for it."""
+    """The half of a key that checks signatures: who gave us the private one, too, gets the same result."""
     return key.public_key() if hasattr(key, "public_key") else key

@@ -140,7 +140,7 @@ def _sources(config: Config[Any], state: Path | None, problems: list[Problem], f
     sources: list[Path] = []
     for index, source in enumerate(_rules_of(config.data) if config.settings is None else config.settings.rules):
         if isinstance(source, RemoteSource):
-            # What is not there yet, nobody has answered: there are no lanes until then, and readiness says so.
+            # What is not there yet, no server has sent: there are no lanes until then, and readiness says so.
             copy = copy_path(source, state) if state is not None else None
             if copy is not None:
                 files.append(copy)
@@ -178,7 +178,7 @@ def _reach(config: Config[Any], state: Path | None) -> Reach:
 
 
 def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:
-    """Lanes that ask for what the configuration does not have."""
+    """Lanes that need what the configuration does not have."""
     problems: list[Problem] = []
     if not settings.is_entry:
         return problems  # lanes are matched at the entry

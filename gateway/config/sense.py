@@ -1,4 +1,4 @@
-"""Settings that are well formed, each by itself, and that can never do anything as they stand: slips of the pen.
+"""Settings that are well formed, each by itself, and that can never do anything as they are: slips of the pen.
 
 Each problem says what is accepted. A default never is one: only what somebody wrote can mean something else than it does.
 """

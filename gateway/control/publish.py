@@ -48,7 +48,7 @@ class Publisher:
 
     @property
     def ejector(self) -> Ejector:
-        """What is told how instances respond."""
+        """The parts that learn how instances respond."""
         return self._conditions.ejector
 
     def knows(self, service: str, tag: str) -> bool:
@@ -121,7 +121,7 @@ class Publisher:
                 self._origins.retire(address)
 
     async def close(self) -> None:
-        """Ends what goes on beside requests."""
+        """Ends what runs beside requests."""
         await self._conditions.close()
 
 

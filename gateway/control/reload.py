@@ -1,10 +1,10 @@
 """Reloading: load → validate → compile → swap, and keep the old on failure.
 
-Everything is built in a thread: requests go on while ten thousand lanes are read.
+Everything is built in a thread: requests are still served while ten thousand lanes are read.
 
 Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens if nothing changed, everything is built
 before anything is swapped, and an error leaves the running revision as it was and is shown until a reload succeeds.
-Whatever is wrong, a bug in the loading included, comes out as such an error: what triggers reloads goes on.
+Whatever is wrong, a bug in the loading included, comes out as such an error: what triggers reloads keeps running.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Reloader(Generic[L]):
     ) -> None:
         """`load` runs in a thread, `apply` on the loop.
 
-        `recorded` is told every new revision: what was loaded, its number, the cause and the author. That it waits for the
+        `recorded` is called with every new revision: what was loaded, its number, the cause and the author. That it waits for the
         disk keeps nobody waiting but the next reload.
         """
         self._lock = asyncio.Lock()

@@ -220,7 +220,7 @@ class Workers:
                 worker.statistics = values[0]
                 worker.reported.set()
             elif name == "leaving":
-                # This one was told to end by somebody else: its successor takes the socket while it finishes.
+                # Somebody else stopped this one: its successor takes the socket while it finishes.
                 if not self._is_ending:
                     try:
                         await self._spawn(worker.index)

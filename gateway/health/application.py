@@ -65,7 +65,7 @@ class ApplicationWatch:
             trouble, is_certain = await self._check()
             self.was_checked = True
             failures = failures + 1 if trouble else 0
-            # One slow response takes nobody out; a closed port is no matter of patience.
+            # One slow response takes nobody out; a closed port is not a matter of patience.
             if not trouble:
                 self._found(True, "")
             elif is_certain or failures >= self._settings.failures or not self.is_up:

@@ -57,7 +57,7 @@ class EjectionTerms:
 
 
 class _Record:
-    """What is held against one instance. `identity` is who it was: somebody else at its address starts anew."""
+    """What is held against one instance. `identity` is who it was: another instance at its address starts over."""
 
     __slots__ = (
         "cause",

@@ -42,7 +42,7 @@ REQUEST_LINE: Final = re.compile(
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb"*+)?")
 """Groups: the minor version, the status (RFC 9110 §15: 100 to 599)."""
 
-# What has no place in a head, wherever it stands: line ends that are not CRLF, and control characters but for HTAB.
+# What has no place in a head, wherever it is: line ends that are not CRLF, and control characters but for HTAB.
 _NEVER: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _METHOD: Final = re.compile(TOKEN + rb"++")
 _ANY_REQUEST_LINE: Final = re.compile(TOKEN + rb"++ ([!-~]++) HTTP/([0-9])\.([0-9])")
@@ -62,7 +62,7 @@ def field_pattern(names: bytes) -> re.Pattern[bytes]:
 def check_partial(data: bytes, start: int = 0) -> None:
     """Refuses at once what can never become a request's head, so that it does not sit there until the head timeout.
 
-    Only what stands from `start` on is new: each byte is looked at once, and each line again when it is complete. Raises
+    Only what is from `start` on is new: each byte is looked at once, and each line again when it is complete. Raises
     ProtocolError.
     """
     if start <= MAX_METHOD:

@@ -1,4 +1,4 @@
-"""A deadline has passed: who was it that took too long, and what is the client told, if it can still be told anything?"""
+"""A deadline has passed: who took too long, and what the client gets, if a response is still possible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def judge_response(is_client_slow: bool) -> Delay:
 def judge_request(service: str, is_whole: bool, is_instance_slow: bool, is_silent: bool, rate: int) -> Delay:
     """Of a request without a response. `is_whole`: the instance has all of it.
 
-    `is_instance_slow`: it does not take the body; `is_silent`: no byte of that has come for long; `rate` is what is asked of
+    `is_instance_slow`: it does not take the body; `is_silent`: no byte of that has come for long; `rate` is what is required of
     it, in bytes a second.
     """
     if is_whole:

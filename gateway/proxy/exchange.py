@@ -48,7 +48,7 @@ class Exchange(Sending):
     # --- the request, downstream → upstream
 
     def start(self, data: bytes, at: int) -> int:
-        """Begins with what stands in `data` from `at`, after the head; returns how far it has read.
+        """Begins with what is in `data` from `at`, after the head; returns how far it has read.
 
         Of a body there may be more to read. Raises ProtocolError for a malformed one.
         """
@@ -98,7 +98,7 @@ class Exchange(Sending):
         return at
 
     def _claim_tunnel(self) -> bool:
-        """Whether the client may ask for a tunnel; else it was told that it may not."""
+        """Whether the client may ask for a tunnel; else it got the reason why not."""
         refusal = self._client.clients.claim_tunnel(self._client.peer, self._context.limits)
         if refusal is not None:
             self._fail(*refusal)
@@ -115,7 +115,7 @@ class Exchange(Sending):
         return at
 
     def _inspect(self, need: NeedBody) -> None:
-        """Goes on with a request of which rules want to see the body, as soon as it is whole or longer than they look."""
+        """Continues with a request whose body rules need, as soon as it is whole or longer than they look."""
         context = self._context
         body = self.body
         assert body is not None
@@ -154,7 +154,7 @@ class Exchange(Sending):
             self._refuse(verdict)
 
     async def _learn(self, need: NeedService) -> None:
-        """Asks the registry for a service that the router did not know, and sends the request there."""
+        """Queries the registry for a service that the router did not know, and sends the request there."""
         learn = self._context.learn
         known = learn is not None and await learn(need.service)
         if self.is_over:
@@ -202,7 +202,7 @@ class Exchange(Sending):
         self._relayed(relay, state)
 
     def _relayed(self, relay: ResponseRelay, state: int) -> None:
-        """Goes on by what has become of the response."""
+        """Continues according to the state of the response."""
         if state == ENDED:
             self._response_done(relay, True)
         elif state == ENDED_DIRTY:
@@ -265,7 +265,7 @@ class Exchange(Sending):
         self._lose_upstream(False)
 
     def broken(self) -> None:
-        """This program has met an error of its own."""
+        """This program has hit an internal error."""
         self._client.broken()
 
     # --- trying again

@@ -22,9 +22,9 @@ _CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECAS
 
 # What has become of the response, beside what `response_body` says of a body.
 SWITCHED: Final = 4
-"""The instance has switched protocols, and the client was told."""
+"""The instance has switched protocols, and the client was notified."""
 REFUSED: Final = 5
-"""A sidecar has refused the request unprocessed: see `refused`. The client was told nothing."""
+"""A sidecar has refused the request unprocessed: see `refused`. The client was sent nothing."""
 
 
 class ResponseRelay:
@@ -64,14 +64,14 @@ class ResponseRelay:
 
     @property
     def is_told_by_closing(self) -> bool:
-        """Whether nothing but the close of its connection tells the client that it has the whole response."""
+        """Whether only the close of its connection tells the client that it has the whole response."""
         return self._body is not None and self._body.is_told_by_closing
 
     def receive(self, data: bytes, request_body: RequestBody | None) -> int:
         """Passes on what the instance sent. `request_body` may still be on its way up.
 
         Returns what has become of the response (MORE, ENDED, …, SWITCHED, REFUSED). Raises ProtocolError for what is malformed;
-        if `response` is None then, the client was told nothing of a final response.
+        if `response` is None then, nothing of a final response was sent to the client.
         """
         if self._body is not None:
             return self._body.receive(data)

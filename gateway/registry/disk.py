@@ -30,7 +30,7 @@ MAX_AGE: Final = 24 * 3600.0
 
 
 class Disk:
-    """Copies of one registry's lists in a directory. `key` tells registries apart. Writing is off the loop."""
+    """Copies of one registry's lists in a directory. `key` distinguishes registries. Writing is off the loop."""
 
     def __init__(self, folder: Path, key: str, wall_clock: Callable[[], float] = time.time) -> None:
         self._folder = folder

@@ -20,7 +20,7 @@ TIMEOUT: Final = ClientTimeout(total=3.0, sock_connect=1.0)
 FAILBACK: Final = 30.0
 """Seconds after which the first address is tried again when another one is used."""
 MAX_BODY: Final = 32 << 20
-"""Bytes of an answer: 10,000 instances are some 5 MiB."""
+"""Bytes of a response: 10,000 instances are some 5 MiB."""
 _NODE_TROUBLE: Final = frozenset({500, 502, 503, 504})
 
 
@@ -61,7 +61,7 @@ class Nodes:
         return [(self._current + step) % count for step in range(1, count)]
 
     def prefer(self, better: str, worse: str) -> None:
-        """Asks one node from now on instead of another, whose answers are doubtful, where that is still in use."""
+        """Uses one node from now on instead of another, whose responses are doubtful, if that one is still in use."""
         if self.current == worse:
             self.answered(self.addresses.index(better))
 
@@ -76,7 +76,7 @@ class Nodes:
 class RegistryHttp:
     """Requests to the nodes of one registry over kept-alive connections.
 
-    `tls` is for `https`. Connections are not limited here: whoever waits for changes holds one each.
+    `tls` is for `https`. Connections are not limited here: every blocking query holds one.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class RegistryHttp:
         elsewhere: bool = False,
         **options: Any,
     ) -> Answer:
-        """Asks the node in use, and the others where it is in trouble. Raises RegistryError.
+        """Queries the node in use, and the others if it has a problem. Raises RegistryError.
 
-        `elsewhere`: only the others are asked, and whoever answers is not kept to; there have to be some.
+        `elsewhere`: only the others are queried, and none of them becomes the node in use; there have to be some.
         """
         nodes = self.nodes
         order = nodes.others() if elsewhere else nodes.order()
@@ -142,7 +142,7 @@ class RegistryHttp:
         self, address: str, method: str, path: str, timeout: ClientTimeout, options: dict[str, Any]
     ) -> Answer:
         if self._session is None:
-            # Nothing compressed is asked for, or unpacked: an answer is as large as what was read of it.
+            # Nothing compressed is requested, or unpacked: a response is as large as what was read of it.
             self._session = ClientSession(
                 connector=TCPConnector(limit=0), headers={"Accept-Encoding": "identity"}, auto_decompress=False
             )

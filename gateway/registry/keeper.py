@@ -1,7 +1,7 @@
 """The one keeper of what registries say: it survives what they do to their clients, the same way for each.
 
 * A registry that fails, or cannot be reached, changes nothing: what is known stays, marked `stale`.
-* What goes from a list is not always believed at once (`belief.py`): the service is `protected` until it is.
+* What goes from a list is not always accepted at once (`listguard.py`): the service is `protected` until it is.
 * An instance that comes and goes too often gets no traffic for a while (`flapping.py`).
 * What was known outlives a restart on disk (`disk.py`), for a gateway that starts while its registry is down.
 * A watch never ends silently: whatever it raises is counted, logged once per streak and followed by another try, with
@@ -42,7 +42,7 @@ LONGEST_RETRY: Final = 10.0
 GRACE: Final = 3.0
 """Seconds that a registry has to respond for the first time before the disk copy is used."""
 RECHECK: Final = 2.0
-"""Seconds after which a registry whose answer is doubted is asked again: one that is waited for may have nothing to tell."""
+"""Seconds after which a registry whose response is doubted is queried again: a blocking query may have nothing to report."""
 SAVE_AGAIN: Final = 3600.0
 """Seconds after which the disk copy is written again though nothing has changed: its age says how far it can be trusted."""
 _AWAY: Final = frozenset({"unreachable", "timeout", "warming"})
@@ -67,7 +67,7 @@ class ServiceState:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which records those are, by reason."""
     kept: frozenset[str] = frozenset()
-    """Addresses that are used though the registry does not say so now: it is away, or is not believed."""
+    """Addresses that are used though the registry does not say so now: it is unreachable, or its list is doubted."""
 
 
 class _Watch:
@@ -92,11 +92,11 @@ class _Watch:
 
 
 class Keeper:
-    """Watches services through an adapter and calls `on_change(service, instances)` when what is believed changed.
+    """Watches services through an adapter and calls `on_change(service, instances)` when the accepted list changed.
 
     `is_one_of_many`: what is logged says which registry it is about. `clock` gives seconds on a steady clock, `rng` the
     jitter. `own` are addresses of this gateway itself: an instance there would be a loop. `recheck` is seconds between two
-    looks at a doubtful answer.
+    looks at a doubtful response.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Keeper:
         self._watches: dict[str, _Watch] = {}
         self.errors: dict[str, int] = {}
         self.protected: dict[str, int] = dict.fromkeys(DOUBTS, 0)
-        """How often a response was not believed, by what made it doubtful."""
+        """How often a list was not accepted, by what made it doubtful."""
         self.flapped = 0
         self.skipped: dict[str, int] = {}
         """Records that were left out, by reason, each counted when it was first seen."""
@@ -168,7 +168,7 @@ class Keeper:
         ]
 
     async def wait_known(self, service: str, timeout: float) -> bool:
-        """Waits up to `timeout` seconds for the first answer about a watched service; returns whether there is one."""
+        """Waits up to `timeout` seconds for the first response about a watched service; returns whether there is one."""
         watch = self._watches.get(service)
         if watch is None:
             return False
@@ -258,7 +258,7 @@ class Keeper:
             )
 
     def _publish(self, watch: _Watch) -> bool:
-        """Tells what is believed, where that is news; returns whether it was."""
+        """Publishes the accepted list if it is news; returns whether it was."""
         now = self._clock()
         before = watch.flaps.count
         watch.flaps.take(watch.belief.instances, now)

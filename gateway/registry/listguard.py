@@ -1,12 +1,12 @@
-"""How far the lists of a registry are believed.
+"""How far the lists of a registry are trusted.
 
-What comes is believed at once; what *goes* may be the registry's own trouble. Three things make it doubtful:
+What comes is accepted at once; what *goes* may be the registry's own trouble. Three things make it doubtful:
 
-* the list is empty: a restarted Nacos answers 200 with an empty list until its clients have registered again;
+* the list is empty: a restarted Nacos returns 200 with an empty list until its clients have registered again;
 * the registry was away, or empty, a moment ago: its clients come back one by one;
 * most instances of a tag go in one step.
 
-Then what went is kept until the same answer has stood for a while. A *tag* that goes while its service stays is believed at
+Then what went is kept until the same list has lasted for a while. A *tag* that goes while its service stays is accepted at
 once: closing a gray environment looks just like that.
 """
 
@@ -22,12 +22,12 @@ EMPTY: Final = "empty"
 RETURNED: Final = "returned"
 DROP: Final = "drop"
 DOUBTS: Final = (EMPTY, RETURNED, DROP)
-"""Why a list is not believed (yet)."""
+"""Why a list is not accepted (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many equal answers over how many seconds confirm what is doubtful."""
+    """How many equal lists over how many seconds confirm what is doubtful."""
 
     answers: int = 3
     seconds: float = 15.0
@@ -35,7 +35,7 @@ class Patience:
     drop_answers: int = 2
     drop_seconds: float = 5.0
     longest: float = 60.0
-    """Seconds after which a list that is not empty is believed, though it kept changing."""
+    """Seconds after which a list that is not empty is accepted, though it kept changing."""
     empty_answers: int = 20
     empty_seconds: float = 300.0
     """How often, and for how long, an empty list confirms itself though errors come between."""
@@ -45,7 +45,7 @@ class Patience:
 
 
 class ListGuard:
-    """What is believed of one service. `doubt` is why the last response is not believed whole; empty if it is."""
+    """The accepted list of one service. `doubt` is why the last response is not accepted whole; empty if it is."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -64,12 +64,12 @@ class ListGuard:
         self._was_away = True
 
     def interrupted(self, was_away: bool) -> None:
-        """A look-up failed. `was_away`: the registry may have restarted."""
+        """A lookup failed. `was_away`: the registry may have restarted."""
         self._answers = 0
         self._was_away = self._was_away or was_away
 
     def take(self, found: tuple[Instance, ...], now: float) -> None:
-        """Takes an answer, at a time in seconds."""
+        """Accepts a list, at a time in seconds."""
         addresses = frozenset(instance.address for instance in found)
         missing = tuple(instance for instance in self.instances if instance.address not in addresses)
         doubted = self._doubted(found, missing)

@@ -91,7 +91,7 @@ class Test(Model):
     """Whether texts that differ only in the case of their letters are the same. (Methods and hosts always are.)"""
 
     def operand(self, operator: str) -> Any:
-        """What stands beside an operator, None if it is not given."""
+        """What is beside an operator, None if it is not given."""
         return getattr(self, field_of(operator))
 
     @property
@@ -180,7 +180,7 @@ class TimeTest(Model):
 class Condition(Test):
     """What must hold of one thing in a request, or how other conditions go together.
 
-    A thing that has a name stands beside its operator (`{param: group, equals: gray}`); one that has none takes the
+    A thing that has a name is beside its operator (`{param: group, equals: gray}`); one that has none takes the
     operator inside (`{path: {prefix: /beta}}`).
     """
 
@@ -201,7 +201,7 @@ class Condition(Test):
     method: InnerTest | None = None
     """The request's method; case does not matter."""
     host: InnerTest | None = None
-    """The host asked for, without the port; case does not matter."""
+    """The requested host, without the port; case does not matter."""
     client_ip: InnerTest | None = None
     """The client's address; equals, not_equals, in, not_in and segment also take networks (10.0.0.0/8)."""
     service: InnerTest | None = None

@@ -2,10 +2,10 @@
 
 A share written as one number is the buckets from the lane's *home* upward, around the end. The homes are spread by halving
 (0, 50, 25, 75, 12.5 %, …, in the order in which the lanes stand), so that the first four lanes have a quarter each to grow
-in. Spans that are written out (`percent: [0-5, 20-25]`) are held as they stand.
+in. Spans that are written out (`percent: [0-5, 20-25]`) are held as they are.
 
-So what a lane holds depends on its own share and its place, never on what others ask for: no change of one lane moves
-anybody of another. No dealing can keep that promise for three lanes and more that may ask for anything up to 100 %
+So what a lane holds depends on its own share and its place, never on what others claim: no change of one lane moves
+anybody of another. No dealing can keep that promise for three lanes and more that may claim anything up to 100 %
 together: then each lane's buckets depend on its own size alone, and where two sizes make 100 %, one lane holds exactly what
 the other leaves; the second and the third lane would both hold what the first leaves. Lanes that would meet are therefore
 refused, with the spans to write instead, which move nobody.
@@ -60,7 +60,7 @@ def first_of(spans: Spans, count: int) -> Spans:
 class OverlapError(ValueError):
     """Two lanes of a group want the same buckets.
 
-    `key` is what they split by, `lane` the one that stands later. `spans` are what that can hold instead without taking
+    `key` is what they split by, `lane` the later one. `spans` are what that can hold instead without taking
     from anybody; empty if writing spans does not help.
     """
 
@@ -100,7 +100,7 @@ class GroupShares:
 
 
 class _Claim:
-    """What one lane asks for of one key: spans that are written out, and those that its largest number makes (`grown`)."""
+    """What one lane claims of one key: spans that are written out, and those that its largest number makes (`grown`)."""
 
     def __init__(self, lane: str, order: int, conditions: Iterable[Condition]) -> None:
         self.lane = lane
@@ -124,7 +124,7 @@ class _Claim:
 
     @property
     def asked(self) -> int:
-        """How many buckets it asks for."""
+        """How many buckets it claims."""
         return self.wanted + _painted(self.written).count(1)
 
     def beside(self, others: Iterable[_Claim]) -> Spans:

@@ -52,7 +52,7 @@ class ConsulFolder:
     async def watch(self) -> AsyncGenerator[Mapping[str, str] | None, None]:
         """Yields the texts by key (without the prefix), then whenever they may have changed; None if there are no keys.
 
-        Raises RegistryError if the server does not respond, or a key's value is no text.
+        Raises RegistryError if the server does not respond, or a key's value is not text.
         """
         async for answer in self._client.follow(_kv(self._prefix), {"recurse": ""}):
             yield (self._texts(answer) or None) if answer.status == 200 else None

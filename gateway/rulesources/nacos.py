@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from gateway.registry.nacos.rpc import Connection
 
 JITTER: Final = 0.2
-"""Share by which a polling interval varies, so that gateways do not ask in step."""
+"""Share by which a polling interval varies, so that gateways do not query in step."""
 LONG_POLL: Final = 30.0
-"""Seconds that Nacos may hold back its answer to "tell me when it changes" (its own clients' value)."""
+"""Seconds that Nacos may hold back its response to a request to wait for a change (its own clients' value)."""
 _LISTENING: Final = ClientTimeout(total=LONG_POLL * 1.5, sock_connect=1.0)
 SETTLING: Final = 5.0
 """Seconds within which what was written has to be there to be read: Nacos takes about one."""
@@ -165,7 +165,7 @@ class NacosDocument:
     async def publish(self, text: str, before: str | None) -> None:
         """See RemoteDocument. The server compares the MD5 of what it has with that of `before` (`casMd5`).
 
-        Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is.
+        Not every server that speaks this API does (r-nacos does not), so that what is there is queried first.
         """
         if await self.read() != before:
             raise ConflictError(f"{self.name}: it was changed in the meantime")
@@ -186,7 +186,7 @@ class NacosDocument:
         raise refusal(answer, self.name)
 
     async def _settled(self, text: str, before: str | None) -> None:
-        """Waits until the server answers with what was written, or with what somebody has written since."""
+        """Waits until the server returns what was written, or with what somebody has written since."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + SETTLING
         while (found := await self.read()) == before and found != text:

@@ -59,7 +59,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
 
 
 def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettings | GatewaySettings]:
-    """What a file is, read off its keys (slips of the pen included). Raises ConfigError if that cannot be told."""
+    """What a file is, read off its keys (slips of the pen included). Raises ConfigError if that is unclear."""
     data = document.data
     if data is None:
         return RulesFile  # a file whose lanes are all commented out

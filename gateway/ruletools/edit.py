@@ -1,6 +1,6 @@
 """Changing lanes while the gateway runs: the file is edited, checked as a whole, written, and loaded like any other change.
 
-Only what changes is written anew: every other character of the file stays. A change that does not check leaves everything
+Only what changes is rewritten: every other character of the file stays. A change that does not check leaves everything
 as it was.
 """
 
@@ -55,7 +55,7 @@ class Refused(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """A lane, `data` in plain values, and where it stands. `etag` changes with what its file says of it."""
+    """A lane, `data` in plain values, and where it is. `etag` changes with what its file says of it."""
 
     group: str
     name: str

@@ -50,7 +50,7 @@ def _left_alone(text: str, at: int, file: str, message: str) -> Problem:
 
 
 def written(groups: Iterable[LaneGroup]) -> str:
-    """Lane groups as a person writes them: what says nothing is left out, a plain condition stands on one line.
+    """Lane groups as a person writes them: what says nothing is left out, a plain condition is on one line.
 
     Raises ValueError for a text that no file can hold.
     """

@@ -44,7 +44,7 @@ class History:
     """Revisions in order, the newest last."""
 
     def __init__(self, folder: Path | None = None, limit: int = LIMIT) -> None:
-        """Reads what an earlier run has left in `folder`; a file that is no revision is ignored."""
+        """Reads what an earlier run has left in `folder`; a file that is not a revision is ignored."""
         self._folder = folder
         self._limit = limit
         self._revisions: dict[int, Revision] = {}
@@ -79,7 +79,7 @@ class History:
         return self._revisions.get(number)
 
     def record(self, revision: Revision) -> None:
-        """Keeps a revision, and forgets the oldest beyond the limit. Waits for the disk; others may read meanwhile."""
+        """Keeps a revision, and forgets the oldest beyond the limit. Waits for the disk; others may read in the meantime."""
         revisions = {**self._revisions, revision.number: revision}
         surplus = sorted(revisions)[: -self._limit]
         for number in surplus:

@@ -46,7 +46,7 @@ class Move:
 
 @dataclass(slots=True)
 class Comparison:
-    """Who is where before and after, and who moves. `unread` counts records that are no requests."""
+    """Who is where before and after, and who moves. `unread` counts records that are not requests."""
 
     total: int = 0
     unread: int = 0
@@ -164,14 +164,14 @@ def _recorded(data: Any) -> Recorded:
 
 
 def _text(value: Any) -> str:
-    """The value itself. Raises TypeError if it is no text."""
+    """The value itself. Raises TypeError if it is not text."""
     if not isinstance(value, str):
         raise TypeError
     return value
 
 
 def _address(text: str) -> str:
-    """The text itself. Raises ValueError if it is no address."""
+    """The text itself. Raises ValueError if it is not an address."""
     ip_address(text)
     return text
 

@@ -71,7 +71,7 @@ class Model(BaseModel):
 
 
 class Address(Model):
-    """`host:port`; an IPv6 host stands in brackets."""
+    """`host:port`; an IPv6 host is in brackets."""
 
     host: str
     port: int

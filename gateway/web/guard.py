@@ -3,9 +3,9 @@
 A page of anybody may send a form, an image's GET or a `fetch` without CORS anywhere its browser can reach: loopback, the
 network of the office. It does not see the response, and what it requests is done all the same. Browsers say so:
 
-* `Origin` stands in every request of a page but plain GET and HEAD, `null` for one without an origin of its own (a sandboxed
+* `Origin` is in every request of a page but plain GET and HEAD, `null` for one without its own origin (a sandboxed
   frame, a `data:` URL, a redirect): https://fetch.spec.whatwg.org/#append-a-request-origin-header. Programs send none.
-* `Sec-Fetch-Site` stands in all of them if the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
+* `Sec-Fetch-Site` is in all of them if the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
   ports of this host are `same-site`, and no less strangers.
 * `Referer` is what old browsers had.
 
@@ -27,7 +27,7 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 def guard(names: OwnNames) -> Middleware:
-    """A middleware, the first of an application, that serves nobody but programs and pages of its own."""
+    """A middleware, the first of an application, that serves nobody but programs and its own pages."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -83,7 +83,7 @@ def _check_fetch_metadata(request: web.Request) -> None:
     sites = request.headers.getall("Sec-Fetch-Site", [])
     if all(site in ("same-origin", "none") for site in sites):
         return
-    # A link that a person follows, in a window of its own, is as good as the address typed in.
+    # A link that a person follows, in its own window, is as good as the address typed in.
     if (
         request.method in SAFE
         and request.headers.get("Sec-Fetch-Mode") == "navigate"

@@ -28,7 +28,7 @@ AT_ONCE: Final = 32
 class ConsulAdapter:
     """RegistryAdapter and RegistrarAdapter for one Consul agent.
 
-    `max_waiting` services are waited for by a query of their own (an agent limits its connections); all others are looked
+    `max_waiting` services are waited for by their own query (an agent limits its connections); all others are looked
     up whenever anything has changed.
     """
 
@@ -90,7 +90,7 @@ class ConsulAdapter:
             await self._wake_up.wait(seen)
 
     def _wait_for_fewer(self, error: RegistryError) -> None:
-        """The agent takes fewer connections than there is to wait for, or others have them: room is made for look-ups."""
+        """The agent takes fewer connections than there is to wait for, or others have them: room is made for lookups."""
         fewer = self._waiting // 2
         if fewer < self._max_waiting:
             self._max_waiting = fewer

@@ -126,7 +126,7 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
     from consul import base
 
     class Http(base.HTTPClient):  # type: ignore[misc]
-        """The library's transport, over ours. Its callbacks read a whole answer."""
+        """The library's transport, over ours. Its callbacks read a whole response."""
 
         async def _send(self, method: str, callback: Any, path: str, params: Any, data: Any, headers: Any) -> Any:
             texts = [*((str(key), str(value)) for key, value in params or []), *client.namespace.items()]
@@ -154,7 +154,7 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
 
     host, _, port = client.address.rpartition(":")
     library: Consul = Library(host=host, port=int(port), scheme="http")
-    library.token = token or None  # the library prefers CONSUL_HTTP_TOKEN to what it is told
+    library.token = token or None  # the library prefers CONSUL_HTTP_TOKEN to what it is given
     return library
 
 

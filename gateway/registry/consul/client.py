@@ -16,7 +16,7 @@ WAIT: Final = 55
 """Seconds that a blocking query waits for a change; the server adds up to a sixteenth."""
 LONG: Final = ClientTimeout(total=WAIT * 17 / 16 + 5, sock_connect=1.0)
 BURST: Final = 3
-"""Answers that may follow one another at once …"""
+"""Responses that may follow one another at once …"""
 PACE: Final = 0.25
 """… before there have to be so many seconds between them: an index that changes all the time must not spin."""
 
@@ -47,7 +47,7 @@ class ConsulClient:
         self._http.trust(tls)
 
     async def request(self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any) -> Answer:
-        """A plain answer, whatever its status."""
+        """A plain response, whatever its status."""
         headers = {**self._headers, **(options.pop("headers", None) or {})}
         return await self._http.call(method, path, timeout=timeout, headers=headers, **options)
 
@@ -80,7 +80,7 @@ class ConsulClient:
         pace = Pace()
         while True:
             answer, now = await self.query(path, params, index)
-            # An index that goes backward means that the server starts anew: so do we.
+            # An index that goes backward means that the server starts over: so do we.
             index = now if now >= index else 0
             yield answer
             await pace.wait()

@@ -1,4 +1,4 @@
-"""What the text of foreign rules says, JSON or YAML, before anybody asks what it means."""
+"""What the text of foreign rules says, JSON or YAML, before its meaning is read."""
 
 from __future__ import annotations
 

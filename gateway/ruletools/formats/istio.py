@@ -1,7 +1,7 @@
 """VirtualService and DestinationRule of Istio (networking.istio.io/v1), read.
 
 A route to a subset is a lane with the subset's tag; routes to anything else keep their requests off the lanes behind them.
-The route without a match is the baseline. A subset without instances answers 503 there: the lanes are strict.
+The route without a match is the baseline. A subset without instances returns 503 there: the lanes are strict.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LABELS: Final = ("version", "lane", "tag")
 _COOKIE: Final = re.compile(r"\^\(\.\*\??;(?:\\s\*| \??)?\)\?\(([^=;()\s]+)=(.+)\)\(;\.\*\)\?\$")
 _MESH: Final = "mesh"
 _BOOKKEEPING: Final = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
-"""What a cluster tells of every object."""
+"""What a cluster adds to every object."""
 
 Subsets = dict[tuple[str, str], Mapping[str, str]]
 """Labels by host and subset."""
@@ -46,7 +46,7 @@ class _Found:
 def import_istio(data: object) -> Imported:
     """Groups of ours from VirtualServices and DestinationRules: one object, or a list, as YAML or Kubernetes has it.
 
-    Services whose lanes are the same come into one group. Raises FormatError for what is no such object.
+    Services whose lanes are the same come into one group. Raises FormatError for what is not such an object.
     """
     losses: list[Loss] = []
     services: list[Fields] = []
@@ -126,7 +126,7 @@ def _service(fields: Fields, subsets: Subsets, losses: list[Loss]) -> _Found:
 
 
 class _Routes:
-    """The routes of a VirtualService, in order. `hosts` are those that a request must ask for."""
+    """The routes of a VirtualService, in order. `hosts` are those that a request must name."""
 
     def __init__(self, subsets: Subsets, hosts: Sequence[str], losses: list[Loss]) -> None:
         self.drafts: list[LaneDraft] = []
@@ -170,7 +170,7 @@ class _Routes:
             self._keep_off(fields.place, branches)
 
     def _keep_off(self, place: str, branches: Sequence[Branch]) -> None:
-        """What a route takes that is no open lane does not reach the lanes behind it."""
+        """What a route takes that is not an open lane does not reach the lanes behind it."""
         taken = drafts.combined([drafts.branch_condition(branch) for branch in branches], "any")
         if drafts.NEVER in taken.leaves():
             self._losses.append(
@@ -250,7 +250,7 @@ def _condition(source: str, name: str, fields: Fields, is_caseless: bool, losses
         losses.append(Loss(fields.place, "a port in the authority is ignored here"))
     kind = given[0] if given else ""
     text = fields.text(kind) if kind else ""
-    # An empty text asks for a header only.
+    # An empty text requires only that the header is present.
     if not kind or (kind == "exact" and not text and source == "header"):
         return drafts.condition(fields.place, source, name, {"exists": True})
     if kind == "regex":

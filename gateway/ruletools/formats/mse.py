@@ -26,7 +26,7 @@ _REGEX: Final = ("regex", "=~", "ergular")
 """The last is how the SDKs spell it."""
 _PERCENT: Final = "deterministic_proportional_steaming_division"
 _WRAPPERS: Final = ("Data", "Body", "Result", "Items", "List")
-"""Where the answers of the APIs, and what SDKs make of them, have lanes and groups."""
+"""Where the responses of the APIs, and what SDKs make of them, have lanes and groups."""
 _LAST: Final = 101.0
 """Behind every priority."""
 _OTHERS_DRAWN: Final = "the share has the same size but other clients: the two draw differently"
@@ -36,7 +36,7 @@ _PATH: Final[TypeAdapter[str]] = TypeAdapter(LanePath)
 def import_mse(data: object) -> Imported:
     """Groups of ours from a lane, a list of lanes, `{"Group": …, "Lanes": […]}` or a list of those.
 
-    What the API answers when it is asked for lanes, and for their groups, is read too: lanes come into the group whose `Id`
+    What the API returns for a query for lanes, and for their groups, is read too: lanes come into the group whose `Id`
     is their `GroupId`, or into one for each `GroupId`. Raises FormatError for anything else.
     """
     losses: list[Loss] = []
@@ -51,7 +51,7 @@ def import_mse(data: object) -> Imported:
         elif fields.has("AppIds", "EntryApp") and not fields.has("Tag"):
             named[fields.text("Id") or fields.text("GroupId")] = fields
         else:
-            # Answers have it in two spellings, and their documents show two values.
+            # Responses have it in two spellings, and their documents show two values.
             loose.setdefault(str(fields.first("GroupId") or ""), []).append(fields)
     for name, lanes in loose.items():
         group = named.pop(name, None)
@@ -227,7 +227,7 @@ def _has_routes(fields: Fields, key: str, losses: list[Loss]) -> bool:
 
 
 def _narrowed(limits: list[str], paths: list[str]) -> list[str]:
-    """The paths that are below one of each list; an empty list is no limit."""
+    """The paths that are below one of each list; an empty list is not a limit."""
     if not limits or not paths:
         return limits or paths
     pairs = [(f"{one.rstrip('/')}/", f"{other.rstrip('/')}/") for one in limits for other in paths]

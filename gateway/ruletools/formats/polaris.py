@@ -34,12 +34,12 @@ DEFAULT_NAMESPACE: Final = "default"
 _KINDS: Final = ("EXACT", "REGEX", "NOT_EQUALS", "IN", "NOT_IN", "RANGE")
 _KIND: Final = "LaneGroup"
 _WRAPPERS: Final = ("data", "responses", "lanes", "laneGroups", "configurations", "items")
-"""Where answers have them: those to queries, to changes, and to clients that discover."""
+"""Where responses have them: those to queries, to changes, and to clients that discover."""
 _INTEGER: Final = "[+-]?[0-9]+"
 
 
 def import_polaris(data: object) -> Imported:
-    """Groups of ours from a LaneGroup, a list of them, or what Polaris answers when it is asked for them.
+    """Groups of ours from a LaneGroup, a list of them, or what Polaris returns for a query for them.
 
     Raises FormatError for anything else.
     """

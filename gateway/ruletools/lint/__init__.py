@@ -173,7 +173,7 @@ class _Linter:
         return None if lane is None else self._open[(lane.group, lane.name)]
 
     def _outlives(self, found: _Open, rivals: Sequence[_Open | None]) -> bool:
-        """Whether a lane has its time when one that stands before it has expired."""
+        """Whether a lane has its time when one that is before it has expired."""
         ends = [rival.lane.expires for rival in rivals if rival is not None and rival.lane.expires is not None]
         return bool(ends) and (found.lane.expires is None or found.lane.expires > min(ends))
 
