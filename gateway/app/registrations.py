@@ -55,7 +55,7 @@ class Registrations:
             registrar.change(registration)
 
     async def hand_over(self) -> None:
-        """Leaves the instance registered: a successor goes on with it, at the same address."""
+        """Leaves the instance registered: a successor takes it over, at the same address."""
         await asyncio.gather(*(registrar.hand_over() for registrar in self._registrars))
 
     @property

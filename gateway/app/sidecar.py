@@ -143,7 +143,7 @@ class Sidecar:
         await self._admin.close()
         if self._facade is not None:
             await self._facade.close()
-        # Before it is told what is known: what comes now, comes there.
+        # Before it gets what is known, because updates from now on arrive there.
         await self._plane.stop_accepting()
         return self.state()
 

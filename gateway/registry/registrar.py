@@ -65,7 +65,7 @@ class Registrar:
         await self._leave(self._registrar.deregister, "deregistered")
 
     async def hand_over(self) -> None:
-        """Ends the heartbeat, and leaves the instance registered: somebody else goes on with it."""
+        """Ends the heartbeat, and leaves the instance registered: somebody else takes it over."""
         await self._fall_silent()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):

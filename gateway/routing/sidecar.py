@@ -89,7 +89,7 @@ class OutboundRouter(Router):
     """The service's own calls: the tag comes from the first carrier that has one.
 
     The address connected to (`Peer.callee`), or else the host, names the callee.
-    `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict ask for it.
+    `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
     """
 
     __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "snapshot")

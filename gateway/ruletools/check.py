@@ -93,7 +93,7 @@ def yaml_files_below(directory: Path) -> list[Path]:
     found: list[Path] = []
     for folder, folders, names in os.walk(directory):
         if "Chart.yaml" in names:
-            folders.clear()  # templates are no YAML
+            folders.clear()  # templates are not YAML
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found.extend(Path(folder, name) for name in names if not name.startswith(".") and name.endswith(SUFFIXES))
