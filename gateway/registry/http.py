@@ -25,7 +25,7 @@ _NODE_TROUBLE: Final = frozenset({500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RegistryResponse:
     """Status, text and headers (names in lower case), and the address of the node that gave it."""
 
     status: int
@@ -63,9 +63,9 @@ class Nodes:
     def prefer(self, better: str, worse: str) -> None:
         """Uses one node from now on instead of another, whose responses are doubtful, if that one is still in use."""
         if self.current == worse:
-            self.answered(self.addresses.index(better))
+            self.responded(self.addresses.index(better))
 
-    def answered(self, index: int) -> None:
+    def responded(self, index: int) -> None:
         """Keeps to a node."""
         if index != self._current:
             _log.warning("registry %s is used instead of %s", self.addresses[index], self.current)
@@ -113,34 +113,34 @@ class RegistryHttp:
         timeout: ClientTimeout = TIMEOUT,
         elsewhere: bool = False,
         **options: Any,
-    ) -> Answer:
+    ) -> RegistryResponse:
         """Queries the node in use, and the others if it has a problem. Raises RegistryError.
 
         `elsewhere`: only the others are queried, and none of them becomes the node in use; there have to be some.
         """
         nodes = self.nodes
         order = nodes.others() if elsewhere else nodes.order()
-        trouble: RegistryError | Answer | None = None
+        trouble: RegistryError | RegistryResponse | None = None
         for index in order:
             try:
-                answer = await self._exchange(nodes.addresses[index], method, path, timeout, options)
+                response = await self._exchange(nodes.addresses[index], method, path, timeout, options)
             except RegistryError as error:
                 trouble = error if trouble is None or isinstance(trouble, RegistryError) else trouble
                 continue
-            if answer.status in _NODE_TROUBLE and len(order) > 1:
-                trouble = answer
+            if response.status in _NODE_TROUBLE and len(order) > 1:
+                trouble = response
                 continue
             if not elsewhere:
-                nodes.answered(index)
-            return answer
-        if isinstance(trouble, Answer):
+                nodes.responded(index)
+            return response
+        if isinstance(trouble, RegistryResponse):
             return trouble
         assert trouble is not None
         raise trouble
 
     async def _exchange(
         self, address: str, method: str, path: str, timeout: ClientTimeout, options: dict[str, Any]
-    ) -> Answer:
+    ) -> RegistryResponse:
         if self._session is None:
             # Nothing compressed is requested, or unpacked: a response is as large as what was read of it.
             self._session = ClientSession(
@@ -161,7 +161,7 @@ class RegistryHttp:
                     if len(body) > MAX_BODY:
                         message = f"{base} sent a response of more than {MAX_BODY >> 20} MiB"
                         raise RegistryError("bad_response", message)
-                return Answer(response.status, body.decode(response.charset or "utf-8"), headers, address)
+                return RegistryResponse(response.status, body.decode(response.charset or "utf-8"), headers, address)
         except TimeoutError as error:
             raise RegistryError("timeout", f"{base} did not respond within {timeout.total:g} s") from error
         except ClientResponseError as error:  # whose own text has the whole URL, which may have a token
@@ -188,7 +188,7 @@ def path_segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def refusal(answer: Answer, subject: str = "the registry") -> RegistryError:
+def refusal(response: RegistryResponse, subject: str = "the registry") -> RegistryError:
     """The error for a response with a status of failure."""
-    reason = {401: "auth", 403: "auth", 429: "warming", 503: "warming"}.get(answer.status, "bad_response")
-    return RegistryError(reason, f"{subject} responded {answer.status}: {answer.text[:200].strip()}")
+    reason = {401: "auth", 403: "auth", 429: "warming", 503: "warming"}.get(response.status, "bad_response")
+    return RegistryError(reason, f"{subject} responded {response.status}: {response.text[:200].strip()}")

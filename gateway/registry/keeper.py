@@ -76,11 +76,11 @@ class _Watch:
     def __init__(self, service: str, patience: Patience) -> None:
         self.service = service
         self.state = UNKNOWN
-        self.belief = ListGuard(patience)
+        self.guard = ListGuard(patience)
         self.flaps = Flaps()
         self.instances: tuple[Instance, ...] = ()
         self.listing = Listing(())
-        self.answered_at: float | None = None
+        self.responded_at: float | None = None
         self.saved_at = 0.0
         self.reason = ""
         self.doubt = ""
@@ -156,7 +156,7 @@ class Keeper:
                 self.name,
                 watch.state,
                 watch.instances,
-                0.0 if watch.answered_at is None else now - watch.answered_at,
+                0.0 if watch.responded_at is None else now - watch.responded_at,
                 watch.reason,
                 watch.errors,
                 dict(watch.listing.skipped),
@@ -196,7 +196,7 @@ class Keeper:
                 async with aclosing(self.adapter.watch(watch.service)) as listings:
                     async for listing in listings:
                         failures = 0
-                        self._answered(watch, listing)
+                        self._responded(watch, listing)
                         if watch.state == PROTECTED:
                             break
                     else:
@@ -215,23 +215,23 @@ class Keeper:
             failures = min(failures + 1, 16)
             await asyncio.sleep(self._rng.uniform(FIRST_RETRY / 2, longest))
 
-    def _answered(self, watch: _Watch, listing: Listing) -> None:
+    def _responded(self, watch: _Watch, listing: Listing) -> None:
         now = self._clock()
         self._look_at_records(watch, listing)
-        if watch.answered_at is not None and listing.node != watch.listing.node:
-            watch.belief.interrupted(was_away=True)
+        if watch.responded_at is not None and listing.node != watch.listing.node:
+            watch.guard.interrupted(was_away=True)
         watch.listing = listing
-        watch.answered_at = now
+        watch.responded_at = now
         found = listing.instances
         if self._own:
             found = tuple(instance for instance in found if instance.address not in self._own)
         if self.adapter.is_authoritative:
-            watch.belief.believe(found)
+            watch.guard.accept(found)
         else:
             if watch.state == UNKNOWN and not any(instance.tag == BASE for instance in found):
                 self._restore(watch)  # a registry that restarts with this gateway knows nobody yet, or only some
-            watch.belief.take(found, now)
-        doubt = watch.belief.doubt
+            watch.guard.take(found, now)
+        doubt = watch.guard.doubt
         is_news = bool(doubt) and (watch.state != PROTECTED or doubt != watch.doubt)
         watch.doubt = doubt
         has_changed = self._publish(watch)
@@ -241,7 +241,7 @@ class Keeper:
         self._enter(watch, PROTECTED if doubt else FRESH, is_news)
         if self._disk is not None and not doubt and (has_changed or now - watch.saved_at >= SAVE_AGAIN):
             watch.saved_at = now
-            self._disk.save(watch.service, watch.belief.instances)
+            self._disk.save(watch.service, watch.guard.instances)
 
     def _look_at_records(self, watch: _Watch, listing: Listing) -> None:
         for reason, count in listing.skipped.items():
@@ -261,11 +261,11 @@ class Keeper:
         """Publishes the accepted list if it is news; returns whether it was."""
         now = self._clock()
         before = watch.flaps.count
-        watch.flaps.take(watch.belief.instances, now)
+        watch.flaps.take(watch.guard.instances, now)
         if watch.flaps.count > before:
             self.flapped += watch.flaps.count - before
             _log.warning("service %s: instances are flapping and get no traffic for a while", self._shown(watch))
-        instances = watch.flaps.damped(watch.belief.instances, now)
+        instances = watch.flaps.damped(watch.guard.instances, now)
         self._schedule_release(watch, now)
         is_first = not watch.known.is_set()
         if not is_first and instances == watch.instances:
@@ -292,7 +292,7 @@ class Keeper:
         """Takes the disk copy for what is known; returns whether there is one."""
         known = () if self._disk is None else self._disk.load(watch.service)
         if known:
-            watch.belief.restore(known)
+            watch.guard.restore(known)
         return bool(known)
 
     def _use_copy(self, watch: _Watch, reason: str) -> bool:
@@ -306,7 +306,7 @@ class Keeper:
 
     def _failed(self, watch: _Watch, error: RegistryError, is_first: bool) -> None:
         watch.errors += 1
-        watch.belief.interrupted(error.reason in _AWAY)
+        watch.guard.interrupted(error.reason in _AWAY)
         kept = f"; {len(watch.instances)} instances remain in use" if watch.known.is_set() else ""
         watch.reason = f"{error.reason}: {error}{kept}"
         self.errors[error.reason] = self.errors.get(error.reason, 0) + 1

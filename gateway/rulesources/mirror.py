@@ -77,7 +77,7 @@ class Mirror(ABC, Generic[C]):
         self._changed = changed
         self._texts: dict[Path, str] | None = None
         """What the copy should be; None until the server has said it."""
-        self._answered_at: float | None = None
+        self._responded_at: float | None = None
         self._was_asked = asyncio.Event()
         self._writing = asyncio.Lock()
         self._written = 0
@@ -87,17 +87,17 @@ class Mirror(ABC, Generic[C]):
     @property
     def is_unknown(self) -> bool:
         """Whether the server has never responded, and there is no copy of an earlier time."""
-        return self._answered_at is None and not self.path.exists()
+        return self._responded_at is None and not self.path.exists()
 
     @property
     def is_up(self) -> bool:
         """Whether the server responds, and has rules there."""
-        return self._answered_at is not None and not self.reason
+        return self._responded_at is not None and not self.reason
 
     @property
     def age(self) -> float | None:
         """Seconds since the server last said something; None if it never did. Servers that are waited for say little."""
-        return None if self._answered_at is None else time.monotonic() - self._answered_at
+        return None if self._responded_at is None else time.monotonic() - self._responded_at
 
     def start(self) -> None:
         """Begins to follow the server."""
@@ -129,8 +129,8 @@ class Mirror(ABC, Generic[C]):
     async def _watch(self) -> None:
         """Accepts responses until we have written: one that was under way in the meantime may be older than that."""
         written = self._written
-        async with aclosing(self._remote.watch()) as answers:
-            async for content in answers:
+        async with aclosing(self._remote.watch()) as contents:
+            async for content in contents:
                 self._back_off = FIRST_BACK_OFF
                 async with self._writing:
                     if written != self._written:
@@ -142,7 +142,7 @@ class Mirror(ABC, Generic[C]):
 
     async def _take(self, content: C | None) -> bool:
         """Accepts a response; returns whether the copy was another one."""
-        self._answered_at = time.monotonic()
+        self._responded_at = time.monotonic()
         if content is None:
             # Gone is not the same as empty: nobody closes every lane by deleting a document.
             if self.reason != self.NOTHING:

@@ -1,7 +1,7 @@
 """The console's files: static ES modules that a browser runs as they are, over the public API of the same origin.
 
 They hold nothing that is secret and change nothing, so they are served without a token. What may run in the page is said by
-its Content-Security-Policy: files of this listener, and nothing that stands in a document or comes from elsewhere.
+its Content-Security-Policy: files of this listener, and nothing that is in a document or comes from elsewhere.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ class ConsulAdapter:
         if self._waiting < self._max_waiting:
             self._waiting += 1
             try:
-                async for answer in self._client.follow(_path(service)):
-                    yield await off_loop(answer.text, self._listing)
+                async for response in self._client.follow(_path(service)):
+                    yield await off_loop(response.text, self._listing)
                     if self._waiting > self._max_waiting:
                         break
             except RegistryError as error:
@@ -100,8 +100,8 @@ class ConsulAdapter:
     async def instances(self, service: str) -> Listing:
         """The service's instances now. Raises RegistryError."""
         async with self._look_ups:
-            answer, _ = await self._client.query(_path(service))
-        return await off_loop(answer.text, self._listing)
+            response, _ = await self._client.query(_path(service))
+        return await off_loop(response.text, self._listing)
 
     def _listing(self, text: str) -> Listing:
         records = Records(self._tags)

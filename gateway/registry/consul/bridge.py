@@ -130,8 +130,8 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
 
         async def _send(self, method: str, callback: Any, path: str, params: Any, data: Any, headers: Any) -> Any:
             texts = [*((str(key), str(value)) for key, value in params or []), *client.namespace.items()]
-            answer = await client.request(method, path, params=texts, data=data or None, headers=headers)
-            return callback(base.Response(answer.status, dict(answer.headers), answer.text))
+            response = await client.request(method, path, params=texts, data=data or None, headers=headers)
+            return callback(base.Response(response.status, dict(response.headers), response.text))
 
         def get(self, callback: Any, path: str, params: Any = None, headers: Any = None, raw: bool = False) -> Any:
             return self._send("GET", callback, path, params, None, headers)
