@@ -142,9 +142,12 @@ class LaneEditor:
 
         async with self._in_force():
             index, before = self._find(group, name, etag)
+            # A moment and a number may be spelt in several ways: what is the same value stays as it is spelt.
+            plain = self.view(group, name).data
+            values = {key: value for key, value in named.items() if key not in plain or plain[key] != value}
 
             def put(text: str, lanes: Location) -> str:
-                return _with_values(text, (*lanes, index), before, named, set(before) - set(named))
+                return _with_values(text, (*lanes, index), before, values, set(before) - set(named))
 
             return await self._change(group, new_name, put, f"lane {group}/{name} replaced", author, dry_run)
 
