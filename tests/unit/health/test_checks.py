@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from gateway.health import checks
 from gateway.health.checks import Checks, new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
+from gateway.tls.contexts import UpstreamTLS
 from tests.support.wait import until
 
+CONTEXT = ssl.create_default_context()
 ONE, TWO = Instance("192.0.2.1", 80), Instance("192.0.2.2", 80, "gray")
 
 
@@ -247,3 +250,28 @@ async def test_who_does_not_respond_in_time_is_not_well(server: tuple[Server, In
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b"], ids=["nobody listens", "no name"])
 async def test_who_cannot_be_reached_is_not_well(host: str) -> None:
     assert not await well(Instance(host, 9))
+
+
+@pytest.mark.parametrize(
+    ("tls", "terms"),
+    [
+        (None, ("http://10.0.0.1:80/health", True, None)),
+        (UpstreamTLS(CONTEXT, "", (b"", "", True)), ("https://10.0.0.1:80/health", CONTEXT, "10.0.0.1")),
+        (
+            UpstreamTLS(CONTEXT, "orders.internal", (b"", "", True)),
+            ("https://10.0.0.1:80/health", CONTEXT, "orders.internal"),
+        ),
+    ],
+    ids=["plain", "TLS by the host", "TLS by the service's name"],
+)
+async def test_an_instance_is_asked_under_the_terms_that_requests_have(tls: UpstreamTLS | None, terms: object) -> None:
+    class Session:
+        asked: object = None
+
+        def get(self, url: str, *, ssl: object, server_hostname: object, **_: object) -> Any:
+            self.asked = (url, ssl, server_hostname)
+            raise ClientError
+
+    session: Any = Session()
+    assert not await responds_well(session, "orders", Instance("10.0.0.1", 80), "/health", timeout=1.0, tls=tls)
+    assert session.asked == terms

@@ -348,6 +348,18 @@ def test_where_no_route_leads_is_refused() -> None:
     assert verdict.detail == "no route for /nowhere on host shop.example"
 
 
+def test_a_route_for_the_very_host_counts_first() -> None:
+    routes = RouteTable([Route("/A", "any"), Route("/A", "shop", host="shop.example")])
+    views = {name: ServiceView(name, (BASE,), Turns()) for name in ("any", "shop")}
+    router = EntryRouter(Snapshot(1, compiled([]), routes, views), Carriers(), random.Random(1))
+
+    def service(host: str) -> str:
+        head = f"GET /A HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        return router.route(HeadReader("x-gray-tag").read(head), Peer("192.0.2.1"), 0.0).decision.service
+
+    assert [service(host) for host in ("shop.example", "SHOP.example:80", "other.example")] == ["shop", "shop", "any"]
+
+
 def test_who_is_trusted() -> None:
     router = Entry().router
     assert [router.is_trusted(ip) for ip in ("10.1.2.3", "11.0.0.1", "2001:db8:1::1", "2001:db8:2::1", "", "x")] == [

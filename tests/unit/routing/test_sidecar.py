@@ -228,6 +228,7 @@ def test_a_tag_that_may_not_use_the_service_is_carried_past_it() -> None:
     out = Out(lane({"services": ["c"]}))
     assert decided(out.forward("x-gray-tag: gray")) == ("gray", "header", "base", "not_in_group")
     assert decided(out.forward("x-gray-tag: base")) == ("base", "header", "base", "")
+    assert decided(Out(lane({"services": ["b"]})).forward("x-gray-tag: gray")) == ("gray", "header", "gray", "")
 
 
 @pytest.mark.parametrize("strict", [True, False])
