@@ -209,3 +209,28 @@ async def test_connections_to_one_address_are_counted_together_however_it_is_spo
     assert origins.statistics() == {"192.0.2.10:80": (2, 1, 3, 2)}
     origins.retire("192.0.2.10:80")
     assert origins.statistics() == {"192.0.2.10:80": (0, 0, 8, 0)}
+
+
+async def test_a_service_that_speaks_tls_is_connected_to_under_its_terms_and_another_one_at_the_address_is_not() -> (
+    None
+):
+    asked: list[tuple[str, int, dict[str, Any]]] = []
+
+    class Loop(Connecting):
+        async def create_connection(self, factory: Any, host: str, port: int, **terms: Any) -> None:
+            asked.append((host, port, terms))
+            await super().create_connection(factory, host, port)
+
+    origins = Origins(4)
+    loop: Any = Loop(asyncio.get_running_loop())
+    origins._loop = loop
+    named: Any = SimpleNamespace(fingerprint="x", context="terms", server_name="orders.internal")
+    plain: Any = SimpleNamespace(fingerprint="y", context="others", server_name="")
+    origins.secure({"named": named, "by-host": plain})
+    for service in ("named", "by-host", "open"):
+        await origins.of(Instance("192.0.2.10", 443), service).acquire(1.0)
+    assert asked == [
+        ("192.0.2.10", 443, {"ssl": "terms", "server_hostname": "orders.internal"}),
+        ("192.0.2.10", 443, {"ssl": "others", "server_hostname": "192.0.2.10"}),
+        ("192.0.2.10", 443, {}),
+    ]
