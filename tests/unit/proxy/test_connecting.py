@@ -261,7 +261,9 @@ async def test_what_the_only_sidecar_says_of_its_application_is_the_response() -
     (await served_by(slow)).data_received(UNAVAILABLE)
     slow.wired.turns.settle()
     assert slow.here.written == b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\ngone"
-    assert slow.wired.traffic.in_flight == 0
+    assert (slow.wired.traffic.in_flight, slow.wired.traffic.internal_errors) == (0, 0)
+    assert slow.wired.origins.of(MANY[0], "a").idle == 1
+    assert not slow.here.is_closed
 
 
 async def test_where_the_only_instance_is_somebody_else_nobody_is_there() -> None:

@@ -6,10 +6,14 @@ import random
 from collections.abc import AsyncGenerator
 
 from gateway.errors import RegistryError
+from gateway.instance import Instance
 from gateway.registry import keeper
 from gateway.registry.base import Listing
 from gateway.registry.keeper import Keeper
+from gateway.registry.static import StaticAdapter
 from tests.support.wait import until
+
+INSTANCE = Instance("10.0.0.1", 80)
 
 
 async def test_the_pauses_between_questions_grow_to_a_bound_and_are_short_while_it_warms_up() -> None:
@@ -49,3 +53,34 @@ async def test_the_pauses_between_questions_grow_to_a_bound_and_are_short_while_
         await until(lambda: len(pauses) >= 12)
         await kept.close()
         assert pauses[: len(failures)] == longest(*failures)
+
+
+async def test_a_watch_that_ends_is_begun_again_and_what_it_said_is_kept() -> None:
+    class Ending:
+        kind = "ending"
+        is_authoritative = False
+
+        async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
+            yield Listing((INSTANCE,))
+
+        def describe(self) -> dict[str, object]:
+            return {}
+
+        async def close(self) -> None:
+            pass
+
+    kept = Keeper(Ending(), lambda *_: None)
+    kept.watch("a")
+    await until(lambda: kept.errors)
+    (state,) = kept.states()
+    assert (kept.errors, state.instances) == ({"bad_response": 1}, (INSTANCE,))
+    assert state.reason == "bad_response: the watch ended; 1 instances are used"
+    await kept.close()
+
+
+async def test_of_a_list_that_is_believed_there_is_no_reason_to_tell() -> None:
+    kept = Keeper(StaticAdapter({"a": (INSTANCE,)}), lambda *_: None)
+    kept.watch("a")
+    assert await kept.wait_known("a", 30.0)
+    assert [state.reason for state in kept.states()] == [""]
+    await kept.close()
