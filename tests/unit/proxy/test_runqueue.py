@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.proxy.runqueue import SLICE, RunQueue
-from tests.support.fakes import Wired
-from tests.support.fakes import Turns
+from tests.support.fakes import Turns, Wired
 
 
 class Work:
