@@ -74,7 +74,9 @@ class Sidecar:
         watch = self._watch = ApplicationWatch(settings.service, plane.app, settings.app_check, self._app_changed)
         self._own = _registration(settings, inbound_port)
         registrations = self._registrations = Registrations(registries, self._own, is_usable=self._takes_requests)
-        view = SidecarView(self._life, self._configuration, registries, plane, watch, registrations, self._facade)
+        view = SidecarView(
+            self._life, self._configuration, registries, plane, watch, registrations, facade=self._facade
+        )
         # Admin is there until the last request is: who drains says so.
         admin = self._admin = AdminServer(
             settings.admin.host,

@@ -134,6 +134,7 @@ class SidecarView(_View[SidecarSettings]):
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
+        *,
         facade: Facade | None = None,
     ) -> None:
         super().__init__(life, configuration, registries)

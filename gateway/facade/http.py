@@ -48,7 +48,7 @@ class HttpFacade:
         self._servers = servers
         self._scheme = "http" if tls is None else "https"
         self._tls = True if tls is None else tls.http
-        self._api = Api(store, names, work, lambda: False, _saved, asyncio.get_running_loop().time)
+        self._api = Api(store, names, work, lambda: False, _saved, clock=asyncio.get_running_loop().time)
         self._session: ClientSession | None = None
 
     def app(self) -> web.Application:

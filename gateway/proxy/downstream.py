@@ -19,7 +19,7 @@ from gateway.proxy.descriptors import RESERVE, is_short
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.own_responses import error_response
 from gateway.proxy.response_body import FEW
-from gateway.routing.peer import Peer
+from gateway.routing.peer import Peer, callee_at
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
@@ -74,8 +74,7 @@ class Downstream(ClientConnection):
         name = transport.get_extra_info("peername")
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
-        callee = _callee(context.doors, transport.get_extra_info("sockname")) if context.doors else ""
-        self.peer = Peer(ip, trusted, context.scheme, callee)
+        self.peer = Peer(ip, trusted, context.scheme, callee_at(context.doors, transport.get_extra_info("sockname")))
         mine = self.clients.enter(self, ip)
         context.traffic.connections += 1
         limits = context.limits
@@ -399,8 +398,3 @@ class Downstream(ClientConnection):
         waits = not lingers or transport.get_write_buffer_size() > 0
         self.deadline = self.context.now + (self.context.timeouts.body_idle if waits else LINGER)
         self.watch()
-
-
-def _callee(doors: dict[tuple[str, int], str], address: tuple[str, int]) -> str:
-    """The service that whoever connects to an address calls; empty: any."""
-    return doors.get((address[0], address[1])) or doors.get(("", address[1]), "")

@@ -68,6 +68,7 @@ class Api:
         work: Work,
         is_warming: Callable[[], bool],
         saved: Callable[[], Awaitable[None]],
+        *,
         clock: Callable[[], float] = time.monotonic,
         users: Users | None = None,
     ) -> None:

@@ -115,7 +115,13 @@ class EmbeddedRegistry:
         self._warm_at = loop.time() + warmup
         self._backend = GrpcBackend(self.store, lambda: self.is_warming, self._saved, loop.time, self._users)
         self._api = Api(
-            self.store, self._names, self._work, lambda: self.is_warming, self._saved, loop.time, self._users
+            self.store,
+            self._names,
+            self._work,
+            lambda: self.is_warming,
+            self._saved,
+            clock=loop.time,
+            users=self._users,
         )
         self.store.service_changed = self._service_changed
         self.store.config_changed = self._config_changed

@@ -70,6 +70,7 @@ class TlsContexts:
         return TlsContexts(http, grpc)
 
 
+# Many members: two protocols, and who we are in both, which adapters and documents must share.
 class NacosClient:
     """Calls, with a login where there are credentials. All methods raise RegistryError.
 
