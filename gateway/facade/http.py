@@ -90,7 +90,7 @@ class HttpFacade:
                     while len(content) <= MAX_BODY and (more := await response.content.read(MAX_BODY)):
                         content += more
                     if len(content) > MAX_BODY:
-                        raise Rejected(502, "bad_answer", "the registry's answer is too large")
+                        raise Rejected(502, "bad_response", "the registry's answer is too large")
                     kept = [(n, v) for n, v in response.headers.items() if n.lower() not in _HOP | _OURS]
                     answer = web.Response(status=response.status, body=content, headers=kept)
                     if "content-encoding" in response.headers:
