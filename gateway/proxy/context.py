@@ -175,9 +175,3 @@ class Context:
         self.scheme = scheme
         self.now: float = self.loop.time()
         self.is_draining: bool = False
-
-    def callee_at(self, address: tuple[str, int] | None) -> str:
-        """The service that a connection to this address of ours calls, if it says which: see `doors`. Else empty."""
-        if not self.doors or address is None:
-            return ""
-        return self.doors.get((address[0], address[1])) or self.doors.get(("", address[1]), "")

@@ -19,7 +19,7 @@ from gateway.proxy.descriptors import RESERVE, is_short
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.own_responses import error_response
 from gateway.proxy.response_body import FEW
-from gateway.routing.peer import Peer
+from gateway.routing.peer import Peer, callee_at
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
@@ -74,7 +74,7 @@ class Downstream(ClientConnection):
         name = transport.get_extra_info("peername")
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         trusted = context.router.is_trusted(ip)
-        self.peer = Peer(ip, trusted, context.scheme, context.callee_at(transport.get_extra_info("sockname")))
+        self.peer = Peer(ip, trusted, context.scheme, callee_at(context.doors, transport.get_extra_info("sockname")))
         mine = self.clients.enter(self, ip)
         context.traffic.connections += 1
         limits = context.limits

@@ -21,3 +21,10 @@ class Peer:
         self.forwarded_for: bytes = f"X-Forwarded-For: {ip}\r\n".encode("latin-1")
         self.forwarded_proto: bytes = f"X-Forwarded-Proto: {scheme}\r\n".encode("latin-1")
         self.forwarded: bytes = self.forwarded_for + self.forwarded_proto + b"X-Forwarded-Host: "
+
+
+def callee_at(doors: dict[tuple[str, int], str], address: tuple[str, int] | None) -> str:
+    """The service that whoever connects to an address calls; empty: any. A door whose host is empty is at all hosts."""
+    if not doors or not address:
+        return ""
+    return doors.get((address[0], address[1])) or doors.get(("", address[1]), "")

@@ -105,7 +105,7 @@ class NacosDocument:
             raise
         text = response.get("content")
         if not isinstance(text, str) or response.get("md5") not in (None, "", _md5(text)):
-            raise RegistryError("bad_answer", f"{self.name}: the text does not have the MD5 that came with it")
+            raise RegistryError("bad_response", f"{self.name}: the text does not have the MD5 that came with it")
         return text
 
     async def _listen(self, text: str | None) -> None:

@@ -70,7 +70,7 @@ class TlsContexts:
         return TlsContexts(http, grpc)
 
 
-# A method per thing that a Nacos server is asked over HTTP, and what the adapter needs to choose a server.
+# Many members: two protocols, and who we are in both, which adapters and documents must share.
 class NacosClient:
     """Calls, with a login where there are credentials. All methods raise RegistryError.
 

@@ -128,5 +128,5 @@ class ResponseError(RegistryError):
         self.code = code
         reason = {NO_RIGHT: "auth", 401: "auth", STARTING: "warming"}.get(code)
         if reason is None:
-            reason = "unreachable" if code == UNREGISTERED else "bad_answer"
+            reason = "unreachable" if code == UNREGISTERED else "bad_response"
         super().__init__(reason, message)

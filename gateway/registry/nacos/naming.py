@@ -86,7 +86,7 @@ class Subscriptions:
     def _listing(self, info: Any, connection: Connection, inbox: _Inbox) -> Listing:
         hosts = info.get("hosts") if isinstance(info, dict) else None
         if not isinstance(hosts, list):
-            raise RegistryError("bad_answer", "the instance list is not a list")
+            raise RegistryError("bad_response", "the instance list is not a list")
         inbox.time = _time_of(info)
         is_forced = info.get("reachProtectionThreshold") is True
         return replace(self._records(hosts).listing(is_forced), node=connection.address)

@@ -20,6 +20,7 @@ from grpclib.const import Cardinality
 from gateway import __version__
 from gateway.daemons import keep_running
 from gateway.errors import RegistryError
+from gateway.registry.largejson import read_json
 from gateway.registry.nacos import messages
 from gateway.registry.nacos.messages import BY_REQUEST, JSON, ResponseError
 from gateway.registry.nacos.payload import PORT_OFFSET, STREAM, UNARY, Payload
@@ -149,7 +150,7 @@ class Connection:
             raise RegistryError(
                 reason, f"{self.address} does not answer by gRPC: {str(error) or type(error).__name__}"
             ) from error
-        return _json(answer, self.address)
+        return await _json(answer, self.address)
 
     async def _listen(self, setup: JSON, opened: asyncio.Event) -> None:
         """What the server says on the stream, each acknowledged."""
@@ -165,7 +166,7 @@ class Connection:
                         payload = await self._reader.read(stream)
                     if payload is None:
                         break
-                    body = _json(payload, self.address)
+                    body = await _json(payload, self.address)
                     call_of = BY_REQUEST.get(payload.type)
                     if call_of is None:
                         continue
@@ -302,13 +303,13 @@ def _headers(token: str) -> dict[str, str]:
     return {"accessToken": token} if token else {}
 
 
-def _json(payload: Payload | None, address: str) -> JSON:
+async def _json(payload: Payload | None, address: str) -> JSON:
     try:
-        body: Any = json.loads((payload.body if payload is not None else b"") or b"{}")
+        body: Any = await read_json(((payload.body if payload is not None else b"") or b"{}").decode())
     except (ValueError, RecursionError) as error:
-        raise RegistryError("bad_answer", f"{address} answered with no JSON") from error
+        raise RegistryError("bad_response", f"{address} answered with no JSON") from error
     if not isinstance(body, dict):
-        raise RegistryError("bad_answer", f"{address} answered with no JSON object")
+        raise RegistryError("bad_response", f"{address} answered with no JSON object")
     return body
 
 

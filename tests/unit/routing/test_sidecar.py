@@ -281,3 +281,13 @@ def test_a_call_through_a_proxys_target_reaches_the_service_in_the_plain_form(ta
     assert head.startswith(line)
     assert head.count(b"Host: ") == 1
     assert b"\r\nHost: b\r\n" in head
+
+
+@pytest.mark.parametrize("host", ["127.64.0.1:20201", "nobody", "c"])
+def test_the_address_that_was_connected_to_names_the_callee_whatever_the_host_says(host: str) -> None:
+    out = Out(b=(BASE, GRAY))
+    to_b = Peer("127.0.0.1", True, callee="b")
+    verdict = out.router.route(request("x-gray-tag: gray", host=host), to_b, 1.0)
+    assert isinstance(verdict, Forward)
+    assert (verdict.decision.service, verdict.instance) == ("b", GRAY)
+    assert f"Host: {host}\r\n".encode() in verdict.head

@@ -198,7 +198,7 @@ async def test_grpc_alone_says_where_it_was_looked_for() -> None:
     await adapter.close()
 
 
-@pytest.mark.parametrize(("code", "reason"), [(403, "auth"), (503, "warming"), (500, "bad_answer")])
+@pytest.mark.parametrize(("code", "reason"), [(403, "auth"), (503, "warming"), (500, "bad_response")])
 async def test_a_refusal_has_its_reason(server: ScriptedServer, code: int, reason: str) -> None:
     server.answers["SubscribeServiceRequest"] = Refusal(code, "no")
     adapter = NacosAdapter(NacosClient([server.address], Credentials(token="secret"), protocol="grpc"))
