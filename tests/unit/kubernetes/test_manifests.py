@@ -18,10 +18,11 @@ def deployment() -> Any:
 
 
 def test_the_configuration_passes_the_check_and_agrees_with_the_deployment() -> None:
-    environ = {"ADMIN_TOKEN": "x" * 48}
-    settings = load_gateway(FOLDER / "base" / "gateway.yaml", (), environ).settings
     spec = deployment()
     (container,) = spec["containers"]
+    environ = {item["name"]: "x" * 48 for item in container["env"]}
+    settings = load_gateway(FOLDER / "base" / "gateway.yaml", (), environ).settings
+    assert settings.admin_token == "x" * 48
     assert [port["containerPort"] for port in container["ports"]] == [settings.listen.port, settings.admin.port]
     assert settings.drain.delay + settings.drain.timeout < spec["terminationGracePeriodSeconds"]
     mounts = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]

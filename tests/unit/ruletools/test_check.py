@@ -62,6 +62,15 @@ def test_a_file_of_somebody_else(tmp_path: Path) -> None:
     assert problems_in(tmp_path) == ([f"deployment.yaml:1:1: {message}"], 1)
 
 
+def test_a_directorys_manifests_and_charts_are_for_other_tools(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "k8s" / "deployment.yaml", "# …\napiVersion: apps/v1\nkind: Deployment\n---\na: b\n")
+    write(tmp_path / "chart" / "Chart.yaml", "apiVersion: v2\nname: x\n")
+    write(tmp_path / "chart" / "templates" / "t.yaml", "{{ if .Values.x }}\n")
+    write(tmp_path / "r.yaml", LANE)
+    assert problems_in(tmp_path) == ([], 1)
+    assert len(problems_in(tmp_path, manifest)[0]) == 1, "one that is named is looked at"
+
+
 def test_rules_reached_twice_are_one_file_with_each_problem_once(tmp_path: Path) -> None:
     write(tmp_path / "config" / "gateway.yaml", GATEWAY + "rules: ../rules\n")
     rules = write(tmp_path / "rules" / "r.yaml", LANE)
