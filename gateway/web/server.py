@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from functools import partial
 
 from aiohttp import web
@@ -20,12 +21,15 @@ HEADERS = {
 
 
 class WebServer:
-    """Serves `app` on `host:port` (port 0: a free one). `purpose` names it in errors."""
+    """Serves `app` on `host:port` (port 0: a free one), over TLS if there is a context. `purpose` names it in errors."""
 
-    def __init__(self, app: web.Application, host: str, port: int, purpose: str) -> None:
+    def __init__(
+        self, app: web.Application, host: str, port: int, purpose: str, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._app = app
         self._host = host
         self._purpose = purpose
+        self._tls = tls
         self.port = port
         self._runner: web.AppRunner | None = None
 
@@ -38,7 +42,12 @@ class WebServer:
         assert runner.server is not None
         runner.server.request_factory = partial(self._app._make_request, _cls=_Request)
         try:
-            await (web.TCPSite(runner, self._host, self.port) if sock is None else web.SockSite(runner, sock)).start()
+            site: web.BaseSite
+            if sock is None:
+                site = web.TCPSite(runner, self._host, self.port, ssl_context=self._tls)
+            else:
+                site = web.SockSite(runner, sock, ssl_context=self._tls)
+            await site.start()
         except OSError as error:
             await runner.cleanup()
             detail = error.strerror or str(error)
