@@ -15,6 +15,8 @@ from gateway.tls.certificates import ListenerTLS
 
 TICK = 0.25
 """Seconds between two looks at the deadlines: how late a timeout may be."""
+PAUSE = 1.0
+"""Seconds by which a look is late if the process stood still, rather than was busy."""
 QUIET = 1.0
 """Seconds without a request after which a draining listener closes a client's connection. One that was used a moment
 ago is likely to be used again, and a request that crosses the closing is lost; its response will say `close` instead."""
@@ -57,6 +59,8 @@ class Listener:
         self.clients = Clients()
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._has_paused = False
 
     async def start(self) -> None:
         """Begins to accept."""
@@ -88,8 +92,13 @@ class Listener:
         context = self._context
         now = context.now = context.loop.time()
         self._timer = context.loop.call_later(TICK, self._tick)
-        for connection in [connection for connection in self.clients.connections if connection.deadline < now]:
-            connection.run(connection.deadline_passed)
+        # After a standstill of the process itself, what its peers have sent lies in the kernel: it is read before they are
+        # judged, which takes a tick. One that stands still all the time judges at every other tick.
+        self._has_paused = 0.0 < self._due < now - PAUSE and not self._has_paused
+        self._due = now + TICK
+        if not self._has_paused:
+            for connection in [connection for connection in self.clients.connections if connection.deadline < now]:
+                connection.run(connection.deadline_passed)
         context.origins.close_idle(now - context.timeouts.upstream_idle)
         descriptors.look()
         if context.log is not None:

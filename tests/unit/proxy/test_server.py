@@ -152,3 +152,73 @@ async def test_a_handshake_has_as_long_as_a_head(is_secure: bool) -> None:
         {"ssl": "terms", "ssl_handshake_timeout": 7.0} if is_secure else {"ssl": None, "ssl_handshake_timeout": None}
     )
     assert opened.asked == [{"sock": sock, **terms}]
+
+
+class Ticking:
+    """A listener whose ticks are called by the test, with one client that waits for a response."""
+
+    def __init__(self) -> None:
+        self.wired = Wired(timeouts=Timeouts(response=30.0))
+        self.now = self.wired.context.now
+        self.later: list[Any] = []
+        loop: Any = self
+        self.wired.context.loop = loop
+        self._socket = bind("127.0.0.1", 0)
+        self.listener = Listener(self._socket, self.wired.context)
+        self.listener.clients = self.wired.clients
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, callback: Any) -> Any:
+        self.later.append(callback)
+        return SimpleNamespace(cancel=lambda: None)
+
+    def tick(self, seconds: float) -> None:
+        self.now += seconds
+        if self.later:
+            self.later.pop()()
+        else:
+            self.listener._tick()
+        self.wired.turns.settle()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+async def test_what_came_while_the_process_stood_still_is_read_before_anybody_is_judged() -> None:
+    ticking = Ticking()
+    instance, _ = ticking.wired.instance()
+    client, here = ticking.wired.client()
+    ticking.tick(0.25)
+    client.data_received(GET)
+    ticking.tick(40.0)
+    assert here.written == b""
+    instance.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    ticking.tick(0.25)
+    assert here.written.startswith(b"HTTP/1.1 200 OK\r\n")
+    ticking.close()
+
+
+async def test_a_process_that_stands_still_all_the_time_judges_all_the_same() -> None:
+    ticking = Ticking()
+    ticking.wired.instance()
+    client, here = ticking.wired.client()
+    ticking.tick(0.25)
+    client.data_received(GET)
+    ticking.tick(40.0)
+    ticking.tick(40.0)
+    assert here.written.startswith(b"HTTP/1.1 504 ")
+    ticking.close()
+
+
+async def test_a_response_that_does_not_come_is_judged_at_the_next_look() -> None:
+    ticking = Ticking()
+    ticking.wired.instance()
+    client, here = ticking.wired.client()
+    ticking.tick(0.25)
+    client.data_received(GET)
+    for _ in range(121):
+        ticking.tick(0.25)
+    assert here.written.startswith(b"HTTP/1.1 504 ")
+    ticking.close()
