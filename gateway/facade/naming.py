@@ -105,6 +105,19 @@ class FacadeStore(Store):
         self._behind.registered(None)
         return True
 
+    def forget(self) -> None:
+        """Takes note that the application wants no more requests, wherever it is."""
+        if self._application is not None:
+            self._application = None
+            self._behind.registered(None)
+
+    def enable(self, is_enabled: bool) -> None:
+        """Takes note whether the application, which stays registered, wants requests."""
+        mine = self._application
+        if mine is not None and mine.enabled is not is_enabled:
+            mine.enabled = is_enabled
+            self._behind.registered(Application(mine.host, mine.port, mine.weight, is_enabled, mine.metadata))
+
     def instances(self, key: ServiceKey, clusters: frozenset[str] = frozenset()) -> list[Lease]:
         """A service's one address, whatever clusters are asked for."""
         door = self._doors.get(key.name)

@@ -40,6 +40,7 @@ from gateway.settings.plane import (
     TimeoutSettings,
 )
 from gateway.settings.registry import (
+    ConsulRegistrySettings,
     EmbeddedRegistrySettings,
     NacosRegistrySettings,
     RegistrySettings,
@@ -361,7 +362,7 @@ class SidecarSettings(ServingSettings):
         }
         found |= {("outbounds", name): address for name, address in self.outbounds.items()}
         if self.facade is not None:
-            found["facade", "nacos"] = self.facade.nacos
+            found["facade", "consul" if self.facade.nacos is None else "nacos"] = self.facade.address
         return found
 
     @property
@@ -375,16 +376,19 @@ class SidecarSettings(ServingSettings):
         return self
 
     @model_validator(mode="after")
-    def _has_a_nacos(self) -> SidecarSettings:
+    def _stands_in_for_something(self) -> SidecarSettings:
         if self.facade is not None and self.facade_registry is None:
-            raise ValueError("facade.nacos: it stands in for a registry of `kind: nacos`, and there is none")
+            kind = "consul" if self.facade.nacos is None else "nacos"
+            raise ValueError(f"facade.{kind}: it stands in for a registry of `kind: {kind}`, and there is none")
         return self
 
     @property
-    def facade_registry(self) -> NacosRegistrySettings | None:
+    def facade_registry(self) -> NacosRegistrySettings | ConsulRegistrySettings | None:
         """The registry that the façade stands in for."""
-        known = self.all_registries.values()
-        return next((item for item in known if isinstance(item, NacosRegistrySettings)), None)
+        wanted = (
+            ConsulRegistrySettings if self.facade is not None and self.facade.nacos is None else NacosRegistrySettings
+        )
+        return next((item for item in self.all_registries.values() if isinstance(item, wanted)), None)
 
     @model_validator(mode="after")
     def _advertised(self) -> SidecarSettings:
