@@ -216,6 +216,11 @@ class FacadeSettings(Model):
         return self
 
     @property
+    def kind(self) -> Literal["nacos", "consul"]:
+        """What it stands in for."""
+        return "consul" if self.nacos is None else "nacos"
+
+    @property
     def address(self) -> Address:
         """Where it is."""
         found = self.nacos or self.consul

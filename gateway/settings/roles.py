@@ -362,7 +362,7 @@ class SidecarSettings(ServingSettings):
         }
         found |= {("outbounds", name): address for name, address in self.outbounds.items()}
         if self.facade is not None:
-            found["facade", "consul" if self.facade.nacos is None else "nacos"] = self.facade.address
+            found["facade", self.facade.kind] = self.facade.address
         return found
 
     @property
@@ -378,16 +378,14 @@ class SidecarSettings(ServingSettings):
     @model_validator(mode="after")
     def _stands_in_for_something(self) -> SidecarSettings:
         if self.facade is not None and self.facade_registry is None:
-            kind = "consul" if self.facade.nacos is None else "nacos"
-            raise ValueError(f"facade.{kind}: it stands in for a registry of `kind: {kind}`, and there is none")
+            raise ValueError(f"facade: there is no registry of `kind: {self.facade.kind}` that it could stand in for")
         return self
 
     @property
     def facade_registry(self) -> NacosRegistrySettings | ConsulRegistrySettings | None:
         """The registry that the façade stands in for."""
-        wanted = (
-            ConsulRegistrySettings if self.facade is not None and self.facade.nacos is None else NacosRegistrySettings
-        )
+        kinds = {"nacos": NacosRegistrySettings, "consul": ConsulRegistrySettings}
+        wanted = kinds["nacos" if self.facade is None else self.facade.kind]
         return next((item for item in self.all_registries.values() if isinstance(item, wanted)), None)
 
     @model_validator(mode="after")
