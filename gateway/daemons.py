@@ -1,4 +1,4 @@
-"""Work that goes on beside requests for as long as the process lives, whatever it raises."""
+"""Work that runs beside requests for as long as the process lives, whatever it raises."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ async def _run(what: str, work: Callable[[], Awaitable[None]]) -> None:
             if clock() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             failures[what] += 1
-            _log.exception("%s failed unexpectedly, and begins anew in %g s", what, pause)
+            _log.exception("%s failed unexpectedly; restarting in %g s", what, pause)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

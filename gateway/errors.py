@@ -13,7 +13,7 @@ from gateway.failures import Failure
 class Problem:
     """One thing wrong in what an operator wrote. Lines and columns count from 1, as editors do.
 
-    Line 0 means that `file` is no file but an option or an environment variable.
+    Line 0 means that `file` is not a file but an option or an environment variable.
     """
 
     file: str
@@ -33,7 +33,7 @@ class GatewayError(Exception):
 class ConfigError(GatewayError):
     """Configuration or rules that cannot be used. Carries *every* problem found, in file order.
 
-    `files` are those that were read, or looked for and not there: a change of one of them may mend it.
+    `files` are those that were read, or looked for and not there: a change of one of them may fix it.
     """
 
     def __init__(self, problems: list[Problem], files: Sequence[Path] = ()) -> None:
@@ -47,7 +47,7 @@ class StartError(GatewayError):
 
 
 class RegistryError(GatewayError):
-    """A registry did not give a usable answer. What is known stays in use.
+    """A registry did not give a usable response. What is known stays in use.
 
     `reason` is one of `unreachable`, `timeout`, `warming`, `auth`, `api`, `connections`, `bad_response`, `bad_name`: the label
     of the metric and the word in the admin API.

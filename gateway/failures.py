@@ -1,6 +1,6 @@
 """What can go wrong with a request: one table, an entry a code, and one of what goes wrong with an instance.
 
-`docs/errors.md` explains every code that a client can be told, in the row of that name; a test holds the two together.
+`docs/errors.md` explains every code that a client can get, in the row of that name; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 DOWNSTREAM: Final = "downstream"
-"""The client's doing, or what it asked for."""
+"""The client caused it, or requested it."""
 UPSTREAM: Final = "upstream"
 """The service's doing, or what is known of it."""
 INTERNAL: Final = "internal"
@@ -19,7 +19,7 @@ class Failure:
     """One way in which a request fails.
 
     `code` is its stable name: in the response, the access log and metrics. `status` is the response's, 0 if a response had
-    begun, or nobody is left to be told. `side` says whose doing it is. `blames_instance`: it counts against the instance.
+    begun or the client is gone. `side` says whose doing it is. `blames_instance`: it counts against the instance.
     `closes`: the client's connection closes, because nothing on it can be trusted any more.
     """
 
@@ -67,7 +67,9 @@ HEAD_TIMEOUT: Final[Failure] = Failure("head_timeout", 408, DOWNSTREAM, closes=T
 BODY_TIMEOUT: Final[Failure] = Failure("body_timeout", 408, DOWNSTREAM)
 BODY_TOO_SLOW: Final[Failure] = Failure("body_too_slow", 408, DOWNSTREAM)
 SLOW_CLIENT: Final[Failure] = Failure("slow_client", 0, DOWNSTREAM, closes=True)
-CLIENT_GONE: Final[Failure] = Failure("client_gone", 499, DOWNSTREAM, closes=True)  # nginx's status: nobody is told
+CLIENT_GONE: Final[Failure] = Failure(
+    "client_gone", 499, DOWNSTREAM, closes=True
+)  # nginx's status: there is no client left to respond to
 TUNNEL_IDLE: Final[Failure] = Failure("tunnel_idle", 0, DOWNSTREAM, closes=True)
 TUNNEL_STALLED: Final[Failure] = Failure("tunnel_stalled", 0, DOWNSTREAM, closes=True)
 

@@ -34,7 +34,7 @@ def read_file(path: Path, limit: int = MAX_TEXT) -> bytes:
         content = file.read(limit + 1) if 0 < size <= limit else b""
     if max(size, len(content)) > limit:
         most = f"{limit >> 20} MiB" if limit >> 20 else f"{limit >> 10} KiB"
-        raise OSError(errno.EFBIG, f"it has more than {most}", str(path))
+        raise OSError(errno.EFBIG, f"it is larger than {most}", str(path))
     return content
 
 
@@ -57,7 +57,7 @@ def last_lines(path: Path, count: int) -> Iterator[bytes]:
                 break
             missing -= found
         file.seek(start)
-        yield from islice(file, count)  # the file may be written to meanwhile
+        yield from islice(file, count)  # the file may be written to in the meantime
 
 
 def _open_regular(path: Path) -> BufferedReader:
@@ -65,7 +65,7 @@ def _open_regular(path: Path) -> BufferedReader:
         _require_regular(path.stat(), path)  # before it is opened: that alone does something to some devices
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError as error:  # Python's own for a NUL in a name
-        raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
+        raise OSError(errno.EINVAL, "a file cannot have such a name", str(path)) from error
     try:
         _require_regular(os.fstat(descriptor), path)
         return open(descriptor, "rb")  # noqa: PTH123 - it is open
@@ -84,7 +84,7 @@ def _require_regular(status: os.stat_result, path: Path) -> None:
 def write_file(path: Path, text: str, mode: int | None = None) -> None:
     """Replaces a file by one with this text: with the same mode where none is given, or 0644 where there is none yet.
 
-    Directories above it are made; where it is `PRIVATE`, so are they. Neither asks the umask. Raises OSError.
+    Directories above it are made; where it is `PRIVATE`, so are they. Neither depends on the umask. Raises OSError.
     """
     if mode == PRIVATE:
         _make_folders(path.parent)

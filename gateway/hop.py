@@ -1,4 +1,4 @@
-"""What gateways and sidecars tell each other, and nobody else: the `X-Gray-Hop` field.
+"""What gateways and sidecars send only to each other: the `X-Gray-Hop` field.
 
 A registry's list may be old: the address of a baseline instance may belong to a gray one by now. So each request says which
 instance it is meant for, and a sidecar that is another one refuses it before its application sees a byte. The refusal says
@@ -33,12 +33,12 @@ STATUS_OF: Final[dict[bytes, int]] = {
     MISDIRECTED: failures.MISDIRECTED.status,
     UNAVAILABLE: failures.CONNECT_FAILED.status,
 }
-"""The status of each refusal. The field in any other answer is an application's own: that one may have done something."""
+"""The status of each refusal. The field in any other response is an application's own: that one may have done something."""
 
 
 def target(tag: str, service: str = "") -> str:
     """The value that names an instance: its tag and, if it is known, its service as its own sidecar calls it."""
-    # What is no Unicode (a lone surrogate in JSON) is no name of a sidecar's, and equals none.
+    # What is not Unicode (a lone surrogate in JSON) is not a name of a sidecar's, and equals none.
     return f"{tag};service={quote(service, safe='', errors='replace')}" if 0 < len(service) <= MAX_SERVICE else tag
 
 

@@ -31,7 +31,7 @@ class Instance:
     address: str = field(init=False, compare=False)
     """`host:port`, IPv6 hosts in brackets: one address is one instance at a time."""
     target_line: bytes = field(init=False, compare=False, repr=False)
-    """The field line that tells a sidecar there which instance a request is meant for."""
+    """The field line from which a sidecar there learns which instance a request is meant for."""
     identity: bytes = field(init=False, compare=False, repr=False)
     """Who is meant at the address. Somebody else there has another one: what is known of the former does not hold for it."""
 

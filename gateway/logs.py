@@ -2,7 +2,7 @@
 
 One set-up for all roles and for workers, so that every record has the same fields: when (UTC, ISO 8601), how bad, which
 part of the program, which process, what. A record is one line whatever it holds; only in text, a traceback follows on
-lines of its own, which are indented.
+its own lines, which are indented.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def set_up(level: str = "info", style: str = TEXT, worker: int | None = None) ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # It tells of every change in a directory, ours to it included.
+    # It logs every change in a directory, ours to it included.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     sys.excepthook = _uncaught
@@ -60,7 +60,7 @@ def set_up_worker(worker: int) -> None:
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """Whether a record tells of us: aiohttp writes a traceback for what a client sends that is no HTTP."""
+    """Whether a record is about us: aiohttp writes a traceback for what a client sends that is not HTTP."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__module__ != "aiohttp.http_exceptions"
 
@@ -134,7 +134,7 @@ class _Formatter(logging.Formatter):
         if left_out := getattr(record, "left_out", 0):
             message += f" ({left_out} records like this one were left out)"
         elif getattr(record, "is_last", False):
-            message += " (more records like this one are left out if they come this fast)"
+            message += " (more records like this one are left out while they come this fast)"
         return message
 
     def _traceback(self, record: logging.LogRecord) -> str:

@@ -1,8 +1,8 @@
 """Text from outside made fit for a terminal, a log or a page of plain text.
 
-A registry, an instance, a rules author and a client write texts that people read: metadata, keys, error answers. Printed raw,
+A registry, an instance, a rules author and a client write texts that people read: metadata, keys, error responses. Printed raw,
 a carriage return forges a line, an escape sequence moves the cursor or sets the title, and a bidirectional override shows
-`txt.exe` for `exe.txt` (CVE-2021-42574). Texts are kept as they came; whoever shows one makes it printable there.
+`txt.exe` for `exe.txt` (CVE-2021-42574). Texts are kept as they came; the code that shows one makes it printable.
 JSON needs none of this: it is written in ASCII.
 """
 

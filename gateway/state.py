@@ -1,6 +1,6 @@
 """The state directory: what outlives a restart, and is nobody's business but the gateway's.
 
-Rules say who is in which lane, copies of registries may hold secrets in metadata, and what is written there is believed at
+Rules say who is in which lane, copies of registries may hold secrets in metadata, and what is written there is trusted at
 the next start. So its owner alone may look and write.
 """
 
@@ -25,7 +25,7 @@ def open_state(folder: Path) -> None:
     """Makes the directory with its rooms, and takes from others what they may read there.
 
     One that holds other people's things too keeps its own mode; the rooms are closed all the same. What cannot be changed
-    (a volume that belongs to somebody else) is told in the log: a gateway that cannot remember still routes.
+    (a volume that belongs to somebody else) is logged: a gateway that cannot remember still routes.
     """
     try:
         if not folder.exists() or {path.name for path in folder.iterdir()} <= _ROOMS:
@@ -33,4 +33,4 @@ def open_state(folder: Path) -> None:
         for room in _ROOMS:
             make_private(folder / room)
     except OSError as error:
-        _log.warning("the state directory %s is not its owner's alone: %s", folder, error)
+        _log.warning("cannot make the state directory %s private: %s", folder, error)

@@ -13,7 +13,7 @@ from gateway.yaml.reading import Document, Location, validation_problems
 M = TypeVar("M", bound=Any)
 
 Finding = tuple[Location, str]
-"""Where a setting stands, and what is wrong with it."""
+"""Where a setting is, and what is wrong with it."""
 
 
 def validate(

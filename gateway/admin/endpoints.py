@@ -8,10 +8,13 @@ from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import web
 
+from gateway.admin.lanetext import YAML, read_lane
 from gateway.web.bodies import check_type, read_body
 from gateway.web.work import Work
 
 JSON: Final = frozenset({"application/json"})
+LANE: Final = JSON | {YAML}
+"""A lane, as a file of rules has it or as a program does."""
 ANY: Final[frozenset[str]] = frozenset()
 NONE: Final = 0
 """Of an endpoint that takes no body: whatever comes is left unread."""
@@ -49,7 +52,9 @@ class Endpoint(Generic[H]):
             if self.limit:
                 check_type(request, self.types)
                 content = await read_body(request, self.limit)
-                body = await request.app[WORK].json(content) if content else None
+                work = request.app[WORK]
+                is_yaml = YAML in self.types and request.content_type == YAML
+                body = await (work.parse(read_lane, content) if is_yaml else work.json(content)) if content else None
             return await self.handler(handlers, request, body)
 
         # With `web.get` HEAD is served, too.

@@ -102,7 +102,7 @@ METRICS: Final = (
     ),
     Family(
         "gateway_replies_total", "counter", ("listener", "route", "code"),
-        "requests for which the route itself has a response",
+        "requests that a route responded to itself",
         of_listeners(lambda traffic: (((route, code_of(code)), count) for (route, code), count in traffic.replies.items())),
     ),
     Family(
@@ -235,7 +235,7 @@ METRICS: Final = (
     ),
     Family(
         "gateway_registry_protected_total", "counter", ("registry", "doubt"),
-        "lists that were not applied at once; counted again if the doubt changes",
+        "lists that were not applied at once; counted again if the reason changes",
         registry_table(lambda keeper: keeper.protected),
     ),
     Family(

@@ -34,7 +34,7 @@ class RemoteSource(Protocol):
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """Failed look-ups, by reason."""
+        """Failed lookups, by reason."""
         ...
 
 

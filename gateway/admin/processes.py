@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 
 def process_metrics(processes: Mapping[str, int]) -> Iterator[Metric]:
-    """The metrics of some processes, given by what they are called and their ids. What /proc does not tell is left out."""
+    """The metrics of some processes, given by what they are called and their ids. What /proc does not show is left out."""
     families: dict[str, Metric] = {}
     for name, pid in processes.items():
         for found in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from gateway.admin.endpoints import JSON, WORK, BodyHandler
+from gateway.admin.lanetext import YAML, lane_text
 from gateway.errors import ConfigError, GatewayError, RegistryError
 from gateway.printable import printable
 from gateway.rulesources.documents import ConflictError
@@ -32,7 +33,7 @@ from gateway.web.problems import Rejected, problem, shown
 MAX_LANE: Final = 256 << 10
 """Bytes of a lane: one that names ten thousand users has 200 KiB, and a segment is for more."""
 MOST_ERRORS: Final = 100
-"""Problems that a response tells."""
+"""Problems that a response lists."""
 MAX_DRAFT: Final = 4 << 20
 """Bytes of a draft and its requests, about 30,000. `gateway rules diff` takes any number."""
 MAX_LAST: Final = 1_000_000
@@ -53,7 +54,7 @@ class WhatIf(Protocol):
 
 
 def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Response]]) -> BodyHandler[RulesApi]:
-    """The handler, what it raises told as a problem (RFC 9457)."""
+    """The handler; what it raises becomes a problem response (RFC 9457)."""
 
     @wraps(handler)
     async def handle(api: RulesApi, request: web.Request, body: Any) -> web.Response:
@@ -77,9 +78,9 @@ def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Respo
             errors = [asdict(item) for item in error.problems[:MOST_ERRORS]]
             return problem(422, "bad_rules", _summary(error.problems, "\n"), errors=errors)
         except RegistryError as error:
-            return problem(502, "source_unavailable", f"the change is not made: {error}")
+            return problem(502, "source_unavailable", f"the change was not made: {error}")
         except (GatewayError, OSError) as error:
-            return problem(500, "not_written", f"the change is not made: {error}")
+            return problem(500, "not_written", f"the change was not made: {error}")
 
     return handle
 
@@ -100,8 +101,12 @@ class RulesApi:
 
     @_telling
     async def get(self, request: web.Request, _: Any) -> web.Response:
-        """One lane."""
-        return _lane_response(self._editor.view(*_names(request)))
+        """One lane; as a file of rules has it if YAML is asked for."""
+        lane = self._editor.view(*_names(request))
+        if YAML in request.headers.get("Accept", ""):
+            headers = {"ETag": f'"{lane.etag}"'}
+            return web.Response(text=lane_text(lane.data), content_type=YAML, headers=headers)
+        return _lane_response(lane)
 
     @_telling
     async def create(self, request: web.Request, body: Any) -> web.Response:
@@ -172,7 +177,7 @@ class RulesApi:
         """One revision, with its files."""
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
-            raise NotThere(f"revision {request.match_info['revision']} is not kept")
+            raise NotThere(f"revision {request.match_info['revision']} is not in the history")
         return web.json_response(
             {
                 "revision": found.number,
@@ -188,7 +193,7 @@ class RulesApi:
         """The files of a revision in place again."""
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
-            raise NotThere(f"revision {request.match_info['revision']} is not kept")
+            raise NotThere(f"revision {request.match_info['revision']} is not in the history")
         cause = f"rolled back to revision {found.number}"
         change = await self._editor.roll_back(found.files, cause, _author(request), _is_dry(request))
         return _change_response(change, request)
@@ -198,23 +203,23 @@ class RulesApi:
         """What a draft would change."""
         expected = 'expected {"rules": "lane_groups: …", "requests": [{"url": "/A/a"}], "last": 1000}'
         if not isinstance(body, dict) or not isinstance(body.get("rules"), str):
-            raise _bad(f"{expected}: `rules` is YAML")
+            raise _bad(f"{expected}: `rules` must be YAML")
         unknown = set(body) - {"rules", "requests", "last"}
         if unknown:
             raise _bad(f"{expected}: unknown key {shown(min(unknown))}")
         requests = body.get("requests", [])
         if not isinstance(requests, list):
-            raise _bad(f"{expected}: `requests` is a list")
+            raise _bad(f"{expected}: `requests` must be a list")
         last = body.get("last", 0)
         if type(last) is not int or not 0 <= last <= MAX_LAST:
-            raise _bad(f"{expected}: `last` is a whole number from 0 to {MAX_LAST:,}")
-        # In a thread: requests go on while a million records are looked at.
+            raise _bad(f"{expected}: `last` must be a whole number from 0 to {MAX_LAST:,}")
+        # In a thread: requests are still served while a million records are looked at.
         found = await request.app[WORK].run(self._what_if, body["rules"], requests, last)
         return web.json_response(found.as_dict())
 
 
 def _summary(problems: Sequence[object], between: str) -> str:
-    """The problems in words, as many as are told."""
+    """The problems in words, as many as are listed."""
     shown = [str(item) for item in problems[:MOST_ERRORS]]
     if len(problems) > MOST_ERRORS:
         shown.append(f"and {len(problems) - MOST_ERRORS} more")
@@ -248,7 +253,7 @@ def _author(request: web.Request) -> str:
 def _is_dry(request: web.Request) -> bool:
     value = request.query.get("dry_run", "false")
     if value not in ("true", "false"):
-        raise _bad(f"dry_run is true or false, not {shown(value)}")
+        raise _bad(f"dry_run must be true or false, not {shown(value)}")
     return value == "true"
 
 

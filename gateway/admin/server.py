@@ -1,4 +1,4 @@
-"""The admin API: health, metrics and what is known, over aiohttp, never on the data plane's listeners.
+"""The admin API and the console: health, metrics and what is known, over aiohttp, never on the data plane's listeners.
 
 Loopback by default. It responds to requests for its own names alone and to no web page but its own (`web/guard.py`; Caddy's
 `enforceHost` and `enforceOrigin` do the same), and if it has a token, to nobody without it.
@@ -22,13 +22,14 @@ from gateway.admin.view import Explainer, RoleView
 from gateway.admin.views import Views
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
+from gateway.web.pages import console_paths, console_routes
 from gateway.web.problems import Rejected, problem
 from gateway.web.server import WebServer
 from gateway.web.work import Work
 
 _log = logging.getLogger("gateway.admin")
 
-_FREE: Final = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.is_free)
+_FREE: Final = console_paths() | {endpoint.path for endpoint in ENDPOINTS if endpoint.is_free}
 
 
 class AdminServer:
@@ -57,6 +58,7 @@ class AdminServer:
         app.add_routes([endpoint.route(views) for endpoint in VIEWS])
         if rules is not None:
             app.add_routes([endpoint.route(rules) for endpoint in RULES])
+        app.add_routes(console_routes("admin"))
         self.app = app
         self._server = WebServer(app, host, port, "the admin API")
 
@@ -102,4 +104,4 @@ async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return response
     except Exception:  # noqa: BLE001 - a bug; clients get a problem all the same, and the log the rest
         _log.exception("%s %s failed", request.method, request.path)
-        return problem(500, "internal_error", "the gateway has a fault; its log says more")
+        return problem(500, "internal_error", "internal error; see the gateway's log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.admin.endpoints import ANY, SMALL, Endpoint
+from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
 from gateway.admin.rules import MAX_DRAFT, MAX_LANE, MERGE_PATCH, RulesApi
 from gateway.admin.views import MAX_EXPLAIN, Views
 
@@ -25,9 +25,9 @@ VIEWS: Final[tuple[Endpoint[Views], ...]] = (
 
 RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
     Endpoint("GET", _LANES, RulesApi.list_lanes, "The lanes of a group", limit=SMALL),
-    Endpoint("POST", _LANES, RulesApi.create, "Adds a lane", limit=MAX_LANE),
+    Endpoint("POST", _LANES, RulesApi.create, "Adds a lane", limit=MAX_LANE, types=LANE),
     Endpoint("GET", _LANE, RulesApi.get, "A lane", limit=SMALL),
-    Endpoint("PUT", _LANE, RulesApi.replace, "Puts another lane in its place", limit=MAX_LANE),
+    Endpoint("PUT", _LANE, RulesApi.replace, "Puts another lane in its place", limit=MAX_LANE, types=LANE),
     Endpoint("PATCH", _LANE, RulesApi.patch, "Changes some of its keys", limit=MAX_LANE, types=MERGE_PATCH),
     Endpoint("DELETE", _LANE, RulesApi.delete, "Deletes it", limit=SMALL),
     Endpoint("POST", _LANE + "/enable", RulesApi.enable, "Opens it", limit=SMALL),

@@ -30,7 +30,7 @@ class RoleView(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Fetches what `observed` tells from other processes, if there are any: the only method that waits."""
+        """Fetches from other processes what `observed` returns, if there are any: the only method that waits."""
         ...
 
     def observed(self) -> Observed:

@@ -61,7 +61,7 @@ class Views:
         """The decision for a request."""
         explainer = self._explainer
         if explainer is None:
-            return problem(404, "no_lanes", "a sidecar has no lanes to explain: ask the entry gateway")
+            return problem(404, "no_lanes", "a sidecar has no lanes to explain: query the entry gateway")
 
         def explained() -> dict[str, object]:
             return explainer.explain(*_request_of(body, explainer.reader))
@@ -76,7 +76,7 @@ class Views:
 def _request_of(body: Any, reader: HeadReader) -> tuple[Request, str, bytes]:
     """The request that an explain body describes, its client's address, and its own body. Raises Rejected, and ProtocolError."""
     if not isinstance(body, dict):
-        raise _bad_explain("the body is not an object")
+        raise _bad_explain("the body must be an object")
     unknown = set(body) - {"method", "url", "headers", "client_ip", "body"}
     if unknown:
         raise _bad_explain(f"unknown key {shown(min(unknown))}")
@@ -88,11 +88,11 @@ def _request_of(body: Any, reader: HeadReader) -> tuple[Request, str, bytes]:
     if not isinstance(headers, list) or not all(
         isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in headers
     ):
-        raise _bad_explain("headers is a list of [name, value] pairs")
+        raise _bad_explain("headers must be a list of [name, value] pairs")
     try:
         address = str(ip_address(client_ip))
     except ValueError:
-        raise _bad_explain(f"client_ip {shown(client_ip)} is no IP address") from None
+        raise _bad_explain(f"client_ip {shown(client_ip)} is not an IP address") from None
     data = content.encode()
     return build_request(method, url, headers, reader=reader, body=data), address, data
 
@@ -100,7 +100,7 @@ def _request_of(body: Any, reader: HeadReader) -> tuple[Request, str, bytes]:
 def _text_of(body: dict[str, Any], key: str, default: str | None) -> str:
     value = body.get(key, default)
     if not isinstance(value, str):
-        raise _bad_explain(f"{key} is a text" if key in body else f"{key} is missing")
+        raise _bad_explain(f"{key} must be text" if key in body else f"{key} is missing")
     return value
 
 

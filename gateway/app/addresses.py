@@ -24,7 +24,7 @@ def find_address(listen_host: str) -> str:
         probe.connect(("192.0.2.1", 9))
         host: str = probe.getsockname()[0]
     except OSError as error:
-        raise GatewayError(f"cannot find this host's address, set `advertise`: {error}") from error
+        raise GatewayError(f"cannot find this host's address; set `advertise`: {error}") from error
     finally:
         probe.close()
     return host

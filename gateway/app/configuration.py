@@ -104,7 +104,7 @@ class Configuration(Generic[S]):
 
     @property
     def lanes(self) -> LoadedRules:
-        """The rules in force, with where they stand."""
+        """The rules in force, with where they are."""
         loaded = self._reloader.loaded
         return LoadedRules() if loaded is None else loaded.loaded.lanes
 
@@ -118,7 +118,7 @@ class Configuration(Generic[S]):
         return self._load_from(self.copies.from_now(overlay))
 
     def begin(self) -> None:
-        """Puts the first build in force, and begins to watch the files. What changes meanwhile is taken by `follow`."""
+        """Puts the first build in force, and begins to watch the files. What changes in the meantime is taken by `follow`."""
         self._put_in_force(self._build, self.state.revision)
         self._watcher.watch(self._reloader.files)
 
@@ -126,7 +126,7 @@ class Configuration(Generic[S]):
         """From now on a change is put in force at once, and one that was missed is."""
         self._following = True
         if self._missed:
-            # Not part of the start, which could be told to end: clients are served by now.
+            # Not part of the start, which could be stopped: clients are served by now.
             self._catching_up = keep_running("a reload", partial(self.reload, self._missed))
 
     async def close(self) -> None:
@@ -144,7 +144,7 @@ class Configuration(Generic[S]):
             return
         await self.copies.mirrors.restore()
         await self._reloader.reload(cause, author)
-        # A failed reload may be mended in a file that only now became part of the configuration.
+        # A failed reload may be fixed in a file that only now became part of the configuration.
         if self._following:
             self._watcher.watch(self._reloader.files)
 
@@ -170,7 +170,7 @@ class Configuration(Generic[S]):
         self._expiry.look(build.rules)
 
     async def _compile_again(self) -> None:
-        """A lane has expired: the same revision, built anew."""
+        """A lane has expired: the same revision, rebuilt."""
         build, revision = self._build, self.state.revision
         again = await asyncio.to_thread(Build.of, build.settings, build.rules)
         if self._build is build:  # not a newer one's place

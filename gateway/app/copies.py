@@ -77,14 +77,14 @@ class RuleCopies:
             await asyncio.to_thread(self._last_good.save, settings, lanes, revision)
 
     def deleted(self, path: Path) -> None:
-        """A file of rules was deleted on purpose: that its directory has none then is no surprise."""
+        """A file of rules was deleted on purpose: that its directory has none then is not a surprise."""
         self._in_force.discard(path)
 
     def not_ready(self, settings: ServingSettings, state: ReloadState) -> list[str]:
         """Why the program should get no traffic: sources of which nothing is known yet, and old rules, if they are not enough."""
         unknown = [f"rules of {name}: the server has not responded yet" for name in self.mirrors.unknown()]
         if state.runs_old_rules and not settings.ready_with_old_rules:
-            unknown.append(f"the rules have problems, and those of revision {state.revision} are in force")
+            unknown.append(f"the rules have problems; those of revision {state.revision} are in force")
         return unknown
 
     async def close(self) -> None:

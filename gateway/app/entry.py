@@ -64,7 +64,7 @@ class EntryGateway:
         # What routes: this process, or workers, which this process feeds. Then its own plane only explains.
         fleet = self._fleet = make_fleet(settings)
         parts.push_async_callback(fleet.close)
-        # Registries of all kinds are watched from here, and what changes is told to what routes.
+        # Registries of all kinds are watched from here, and changes are reported to what routes.
         registries = self._registries = make_registries(
             settings, fleet.service_changed, self._embedded, own_addresses(host, port)
         )

@@ -20,7 +20,7 @@ _log = logging.getLogger("gateway")
 
 
 def warn_of_exposure(settings: ServingSettings, config: Path) -> None:
-    """Tells the log all of the above, of a configuration and the file that it came from."""
+    """Logs all of the above, of a configuration and the file that it came from."""
     _warn(*_of_process(), *exposures(settings, config))
 
 
@@ -36,31 +36,31 @@ def _warn(*warnings: str) -> None:
 
 def _of_process() -> Iterator[str]:
     if os.geteuid() == 0:
-        yield "this runs as root: whoever finds a fault in it has the machine; run it as a user of its own"
+        yield "running as root: a vulnerability would give away the whole machine; run it as its own user"
 
 
 def _of_registry(host: str, address: str) -> Iterator[str]:
     if not _is_loopback(host):
-        yield f"the registry on {address} has no users: whoever reaches it may register an instance, and is sent traffic"
+        yield f"the registry on {address} has no users: anyone who can reach it can register an instance and receive traffic"
 
 
 def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
-    """What is to be said of a configuration."""
+    """Warnings about what a configuration exposes."""
     for file in _secret_files(settings, config):
         try:
             if not is_private(file):
-                yield f"{file} holds a secret, and others than its owner may read or write it: chmod 600 {file}"
+                yield f"{file} contains a secret, but users other than its owner can read or write it: chmod 600 {file}"
         except OSError:
-            continue  # it has gone meanwhile
+            continue  # it was deleted in the meantime
     if settings.admin_token is None and not _is_loopback(settings.admin.host):
-        power = "changes lanes for" if settings.is_entry else "shows what it knows to"
-        yield f"the admin API on {settings.admin} {power} whoever reaches it: set admin_token"
+        power = "change lanes" if settings.is_entry else "see what it knows"
+        yield f"anyone who can reach the admin API on {settings.admin} can {power}: set admin_token"
     if settings.embedded_registry is not None and settings.embedded_registry.users is None:
         listen = settings.embedded_registry.listen
         yield from _of_registry(listen.host, str(listen))
     outbound = settings.listeners().get(("outbound",))
     if outbound is not None and not _is_loopback(outbound.host):
-        yield f"outbound on {outbound} calls any service, with any tag, for whoever reaches it: keep it on loopback"
+        yield f"outbound on {outbound} calls any service, with any tag, for anyone who can reach it: keep it on loopback"
 
 
 def _is_loopback(host: str) -> bool:

@@ -43,7 +43,7 @@ class Totals:
 
 
 class Fleet:
-    """This process alone: what it is told, its plane does. `plane` explains, whoever routes."""
+    """This process alone: its plane does what it is asked to do. `plane` explains, no matter which process routes."""
 
     def __init__(self, plane: EntryPlane) -> None:
         self.plane = plane
@@ -77,7 +77,7 @@ class Fleet:
         await self.plane.close()
 
     async def refresh(self) -> None:
-        """Fetches what `totals` tells from other processes, if there are any."""
+        """Fetches from other processes what `totals` returns, if there are any."""
 
     def totals(self) -> Totals:
         """What was counted, and is open now."""
@@ -95,7 +95,7 @@ class Fleet:
 
 
 class WorkerFleet(Fleet):
-    """`count` workers. This process gives each of them whatever it is told itself, and its own plane does not listen."""
+    """`count` workers. This process gives each of them whatever it receives itself, and its own plane does not listen."""
 
     def __init__(self, plane: EntryPlane, count: int) -> None:
         super().__init__(plane)

@@ -83,7 +83,7 @@ class Plane(ABC, Generic[S]):
         self._publisher.service_removed(service)
 
     def reopen_log(self) -> None:
-        """Opens the access log anew, if there is one."""
+        """Reopens the access log, if there is one."""
         if self._log_file is not None:
             self._log_file.reopen()
 

@@ -55,7 +55,7 @@ class Registrations:
             registrar.change(registration)
 
     async def hand_over(self) -> None:
-        """Leaves the instance registered: a successor goes on with it, at the same address."""
+        """Leaves the instance registered: a successor takes it over, at the same address."""
         await asyncio.gather(*(registrar.hand_over() for registrar in self._registrars))
 
     @property
@@ -64,7 +64,7 @@ class Registrations:
         return [name for name, item in self.known.items() if item.state == REGISTERED]
 
     def not_found(self) -> str | None:
-        """Why no peer can find the instance; None if one registry is enough for that: peers go on with what it said."""
+        """Why no peer can find the instance; None if one registry is enough for that: peers keep using what it said."""
         if not self.known or any(item.is_found for item in self.known.values()):
             return None
         return "; ".join(dict.fromkeys(item.reason for item in self.known.values() if item.reason))

@@ -35,7 +35,7 @@ class RegistryProgram:
         self._know(await sockets.known())
         await sockets.wait_ready(list)
         await sockets.take_over(self._know)
-        # Clients last: what they are told has to be whole.
+        # Clients last: what they are sent has to be whole.
         await self._registry.listen(sock, grpc)
         warn_of_registry(self._host, self._registry.address, self._registry.has_users)
         _log.info("registry on %s", self._registry.address)

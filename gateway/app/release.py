@@ -39,7 +39,7 @@ class ReleaseProgram:
         await server.start(sock)
         parts.push_async_callback(server.close)
         if not settings.users and settings.listen.host not in ("127.0.0.1", "::1", "localhost"):
-            _log.warning("the release API on %s obeys whoever reaches it: set users", settings.listen)
+            _log.warning("anyone who can reach the release API on %s can use it: set users", settings.listen)
         _log.info(
             "release server on %s, files in %s", Address(host=settings.listen.host, port=server.port), config.files
         )
@@ -51,11 +51,11 @@ class ReleaseProgram:
     async def hand_over(self) -> State:
         """See Program. Two servers at once are refused: this one ends first."""
         raise StartError(
-            "a release server does not hand over: end it, and start the next; everything else goes on meanwhile"
+            "a release server cannot hand over: stop it and start the new one; everything else keeps running in the meantime"
         )
 
     async def reload(self) -> None:
-        """The files are read anew for whatever they are needed for."""
+        """The files are read again for whatever they are needed for."""
 
     def reopen_logs(self) -> None:
         """There is no file to open."""

@@ -41,14 +41,14 @@ class Program(Protocol):
         """Reads the configuration again."""
 
     def reopen_logs(self) -> None:
-        """Opens log files anew, which somebody has moved."""
+        """Reopens log files that somebody has moved."""
 
 
 async def run(program: Program, sockets: Sockets) -> None:
     """Runs a program until SIGTERM or SIGINT, or until another process has taken its place; then closes its parts.
 
-    A second signal ends it at once. SIGHUP reloads, SIGUSR1 opens logs anew, SIGUSR2 is ignored. A program that is told to
-    end while it starts just ends. Raises what `start` raises, after what it had opened is closed.
+    A second signal ends it at once. SIGHUP reloads, SIGUSR1 reopens logs, SIGUSR2 is ignored. A program that is signaled while
+    it starts just ends. Raises what `start` raises, after what it had opened is closed.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -80,9 +80,9 @@ async def run(program: Program, sockets: Sockets) -> None:
             keep(_show_life())
             await stopping.wait()
             notify("STOPPING=1")
-            _log.info("draining; a second signal ends at once")
+            _log.info("draining; a second signal stops the process at once")
         else:
-            _log.info("told to end while starting")
+            _log.info("received a signal to stop while starting")
     finally:
         sockets.close()
         await _finishes(parts.aclose(), forced)

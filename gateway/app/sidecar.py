@@ -62,7 +62,7 @@ class Sidecar:
         doors = [sockets.one_of(f"outbound {name}", at.host, at.port) for name, at in settings.outbounds.items()]
         facade_sockets = _facade_sockets(settings, sockets)
         inbound_port, outbound_port = inbound.getsockname()[1], outbound.getsockname()[1]
-        # What routes, before the registries that tell it what changed.
+        # What routes, before the registries that report changes to it.
         plane = self._plane = SidecarPlane(settings)
         parts.push_async_callback(plane.close)
         registries = self._registries = make_registries(settings, self._service_changed)
@@ -136,14 +136,14 @@ class Sidecar:
             self._told()
 
     async def hand_over(self) -> State:
-        """See Program. The instance stays registered: it goes on at the same address."""
+        """See Program. The instance stays registered: it keeps serving at the same address."""
         self._life.has_successor = True
         assert self._plane is not None
         await self._registrations.hand_over()
         await self._admin.close()
         if self._facade is not None:
             await self._facade.close()
-        # Before it is told what is known: what comes now, comes there.
+        # Before it gets what is known, because updates from now on arrive there.
         await self._plane.stop_accepting()
         return self.state()
 

@@ -173,7 +173,7 @@ class SidecarPlane(Plane[SidecarSettings]):
 def identities_of(settings: SidecarSettings) -> list[str]:
     """What peers may call an instance, as in `hop`: tags can also be read from metadata, and by other keys than ours.
 
-    One whose metadata marks it is no baseline instance, even if `tag` was left out.
+    One whose metadata marks it is not a baseline instance, even if `tag` was left out.
     """
     metadata = settings.metadata if settings.tag == BASE else {**settings.metadata, OWN_KEY: settings.tag}
     remote = settings.remote_registries.values()

@@ -76,7 +76,7 @@ class Sockets:
         """The socket of a name that has only one. See `of`."""
         sock, *others = self.of(name, host, port)
         if others:
-            raise StartError(f"LISTEN_FDNAMES: {name!r} is the name of one socket, not of {1 + len(others)}")
+            raise StartError(f"LISTEN_FDNAMES: {name!r} names one socket, not {1 + len(others)}")
         return sock
 
     def beside(self, name: str, first: socket.socket, host: str, purpose: str) -> socket.socket:
@@ -92,7 +92,7 @@ class Sockets:
     async def wait_ready(self, not_ready: Callable[[], list[str]]) -> None:
         """Waits until a process that gets connections at once can serve them.
 
-        Raises StartError if it cannot, and another process does so meanwhile.
+        Raises StartError if it cannot, and another process does so in the meantime.
         """
         unused = next(iter(self._given), None)
         if unused is not None:
@@ -106,7 +106,9 @@ class Sockets:
                 if self._predecessor is None:
                     return
                 pid = self._predecessor.pid
-                raise StartError(f"not ready to take over from process {pid}, which goes on: {'; '.join(reasons)}")
+                raise StartError(
+                    f"not ready to take over from process {pid}, which keeps running: {'; '.join(reasons)}"
+                )
             await asyncio.sleep(LOOK)
 
     async def known(self) -> State:
@@ -116,7 +118,7 @@ class Sockets:
     async def take_over(self, know: Callable[[State], None]) -> None:
         """Has that process give up its place, and gives `know` what it knew at the end.
 
-        From here on nobody else serves: what it knew is a help, and what cannot be made of it is left.
+        From here on nobody else serves: what it knew helps, and what cannot be used of it is dropped.
         """
         predecessor, self._predecessor = self._predecessor, None
         if predecessor is None:
@@ -126,7 +128,7 @@ class Sockets:
         try:
             know(state)
         except Exception as error:  # noqa: BLE001 - the other process may be of a version that nobody knows here
-            _log.error("what process %d knew last is not taken: %s: %s", predecessor.pid, type(error).__name__, error)
+            _log.error("the state of process %d cannot be used: %s: %s", predecessor.pid, type(error).__name__, error)
 
     async def offer(
         self, state: Callable[[], State], hand_over: Callable[[], Awaitable[State]], left: Callable[[], None]
@@ -166,7 +168,7 @@ def _bound(host: str, port: int, count: int) -> list[socket.socket]:
     sock = bind(host, port)
     if count == 1:
         return [sock]
-    # Only the workers are to share the port: the first socket, which shares with nobody, tells that it is free.
+    # Only the workers are to share the port: the first socket, which shares with nobody, shows that it is free.
     port = sock.getsockname()[1]
     sock.close()
     return [bind(host, port, shared=True) for _ in range(count)]

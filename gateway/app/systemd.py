@@ -1,4 +1,4 @@
-"""What systemd gives a service, and what it wants to be told: sockets (sd_listen_fds(3)) and states (sd_notify(3)).
+"""What systemd gives a service, and what it expects to be sent: sockets (sd_listen_fds(3)) and states (sd_notify(3)).
 
 The two protocols are a few environment variables and datagrams; other supervisors speak them too.
 """
@@ -18,7 +18,7 @@ FIRST: Final = 3
 def inherited_sockets() -> dict[str, list[socket.socket]]:
     """The listening sockets that this process was started with, by their names; none if it was started without.
 
-    Raises StartError for one that is no listening TCP socket. Processes that this one starts do not get them.
+    Raises StartError for one that is not a listening TCP socket. Processes that this one starts do not get them.
     """
     pid = os.environ.pop("LISTEN_PID", "")
     count = os.environ.pop("LISTEN_FDS", "")
@@ -43,17 +43,17 @@ def _listening(descriptor: int, name: str) -> socket.socket:
         sock = socket.socket(fileno=descriptor)
         is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no socket: {error.strerror}") from error
+        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is not a socket: {error.strerror}") from error
     if not is_listening or sock.family not in (socket.AF_INET, socket.AF_INET6):
         sock.close()
-        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is no listening TCP socket")
+        raise StartError(f"descriptor {descriptor} ({name}) of LISTEN_FDS is not a listening TCP socket")
     sock.set_inheritable(False)
     sock.setblocking(False)
     return sock
 
 
 def notify(*states: str) -> None:
-    """Tells the supervisor a state (`READY=1`) and what belongs to it, if there is one that wants to know."""
+    """Reports a state to the supervisor (`READY=1`) and what belongs to it, if there is one that wants to know."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -64,7 +64,7 @@ def notify(*states: str) -> None:
         try:
             sock.sendto("\n".join(states).encode(), address)
         except OSError:
-            return  # nobody is there who could be told
+            return  # nobody is listening
 
 
 def watchdog_interval() -> float:

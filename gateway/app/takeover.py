@@ -6,7 +6,7 @@ The process that runs offers them at a Unix socket, which only its own user can 
    itself (`state`);
 2. makes itself ready, and accepts connections beside the other one: both take them from the same queue, so that none is
    ever refused or lost;
-3. says `go`. The other one gives up its admin API and registry, tells what it knows one last time, and drains.
+3. says `go`. The other one gives up its admin API and registry, sends what it knows one last time, and drains.
 
 One that fails before `go` has changed nothing. After the sockets, which come with a first message, messages are JSON with
 their length before it: the two processes may be of different versions.
@@ -37,7 +37,7 @@ MOST_SOCKETS: Final = 253
 """What one message can carry (SCM_MAX_FD of Linux)."""
 
 State = dict[str, Any]
-"""What one process tells the next: JSON."""
+"""What one process hands to the next: JSON."""
 
 _SIZE: Final = struct.Struct("!I")
 _PEER: Final = struct.Struct("3i")
@@ -72,7 +72,7 @@ class Predecessor:
             await asyncio.to_thread(sock.connect, str(path))
             pid, user = _peer_of(sock)
             if user not in (0, os.geteuid()):
-                raise ValueError(f"process {pid} there belongs to user {user}, who is not to say where we listen")
+                raise ValueError(f"process {pid} there belongs to user {user}, whose sockets are not trusted")
             first, descriptors = await asyncio.to_thread(_receive_sockets, sock)
         except (FileNotFoundError, ConnectionRefusedError):
             sock.close()
@@ -119,9 +119,9 @@ class Predecessor:
                 await _send(self._writer, {"ask": what})
                 response = await _receive(self._reader)
         except (OSError, ValueError, TimeoutError) as error:
-            raise StartError(f"cannot take over from process {self.pid}: it does not respond any more") from error
+            raise StartError(f"cannot take over from process {self.pid}: it no longer responds") from error
         if not isinstance(response, dict):
-            raise StartError(f"cannot take over from process {self.pid}: it is gone")
+            raise StartError(f"cannot take over from process {self.pid}: it has ended")
         return response
 
 
@@ -132,10 +132,10 @@ class Offer:
         """Raises StartError if nothing can be offered at `path`."""
         self._path = path
         self._role = role
-        # Under another name at first: whoever offers here is replaced in one step, when this process serves.
+        # Under another name at first: the process that offers here is replaced in one step, when this process serves.
         self._own_path = path.with_name(f"{path.name}.{os.getpid()}")
         if path.exists() and not path.is_socket():
-            raise StartError(f"cannot offer a take-over at {path}: there is something else, which would be replaced")
+            raise StartError(f"cannot offer a takeover at {path}: something else is there and would be replaced")
         self._server: asyncio.Server | None = None
         self._is_busy = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -148,7 +148,7 @@ class Offer:
             self._inode = self._own_path.stat().st_ino
         except OSError as error:
             self._socket.close()
-            raise StartError(f"cannot offer a take-over at {path}: {error.strerror or error}") from error
+            raise StartError(f"cannot offer a takeover at {path}: {error.strerror or error}") from error
         finally:
             os.umask(mask)
 
@@ -161,7 +161,7 @@ class Offer:
     ) -> None:
         """Begins to offer `sockets`, with their names.
 
-        `state` tells what a successor has to know; `hand_over` does too, after it has given up all that two processes
+        `state` returns what a successor has to know; `hand_over` does too, after it has given up all that two processes
         cannot have at once. `left` is called when that is done.
         """
         self._sockets = sockets
@@ -199,7 +199,7 @@ class Offer:
             self._is_busy = True
             _log.info("process %d is getting ready to take over", pid)
             if not await self._respond(reader, writer):
-                _log.warning("process %d does not take over: it is gone", pid)
+                _log.warning("process %d did not take over: it has ended", pid)
             self._is_busy = False
         writer.close()
 
@@ -223,7 +223,7 @@ class Offer:
 def _problem(first: Mapping[str, Any], role: str, count: int) -> str:
     """Why a predecessor's place cannot be taken; empty: it can."""
     if first.get("protocol") != PROTOCOL:
-        return f"the process that runs is of another kind (protocol {first.get('protocol')}, not {PROTOCOL}): restart"
+        return f"the running process speaks another protocol version ({first.get('protocol')}, not {PROTOCOL}): restart"
     if "error" in first:
         return str(first["error"])
     if first.get("role") != role:
@@ -236,7 +236,7 @@ def _problem(first: Mapping[str, Any], role: str, count: int) -> str:
 def _peer_of(sock: socket.socket) -> tuple[int, int]:
     """Who is at the other end of a Unix socket: the numbers of the process and of its user."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return 0, os.geteuid()  # only Linux tells; what keeps others out is the socket's mode
+        return 0, os.geteuid()  # only Linux reports it; what keeps others out is the socket's mode
     pid, user, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return pid, user
 
@@ -244,12 +244,12 @@ def _peer_of(sock: socket.socket) -> tuple[int, int]:
 def _receive_sockets(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
     data, descriptors, _, _ = socket.recv_fds(sock, 65536, MOST_SOCKETS)
     if len(data) < _SIZE.size:
-        raise ValueError("the process that runs is just ending")
+        raise ValueError("the running process is stopping")
     (size,) = _SIZE.unpack_from(data)
     while len(data) < _SIZE.size + size:
         more = sock.recv(65536)
         if not more:
-            raise ValueError("the process that runs is just ending")
+            raise ValueError("the running process is stopping")
         data += more
     message = json.loads(data[_SIZE.size :])
     return dict(message), list(descriptors)

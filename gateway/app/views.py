@@ -84,7 +84,7 @@ class EntryView(_View[GatewaySettings]):
     def _missing(self) -> list[str]:
         if not self._life.is_serving:
             return ["starting"]
-        return [f"worker {index} does not serve" for index in self._fleet.not_serving()] + self.waiting()
+        return [f"worker {index} is not serving" for index in self._fleet.not_serving()] + self.waiting()
 
     def status(self) -> dict[str, object]:
         """See RoleView."""

@@ -20,7 +20,7 @@ _log = logging.getLogger("gateway")
 
 
 class Worker:
-    """Follows the messages of the supervisor until told to drain, or until that is gone."""
+    """Follows the messages of the supervisor until it gets the message to drain, or until the supervisor is gone."""
 
     def __init__(self, channel: Channel, sockets: Sequence[socket.socket]) -> None:
         self._channel = channel
@@ -68,13 +68,13 @@ class Worker:
                     self._plane = EntryPlane(settings)
                 self._drain = (0.0, settings.drain.timeout)
                 try:
-                    # In a thread: requests go on meanwhile.
+                    # In a thread: requests are still served.
                     build = await asyncio.to_thread(Build.of, settings, rules)
                     self._plane.configure(revision, build)
                 except ConfigError as error:
                     if not self._is_configured:
-                        raise  # with nothing to route by, and no certificate, it must not serve: another try may find them mended
-                    _log.error("revision %d is not applied: %s", revision, error)
+                        raise  # with nothing to route by, and no certificate, it must not serve: another try may find them fixed
+                    _log.error("revision %d was not applied: %s", revision, error)
                 self._is_configured = True
             elif name == "drain":
                 self._drain = values

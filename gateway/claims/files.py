@@ -32,5 +32,5 @@ def token_problems(settings: ServingSettings, document: Document) -> list[Proble
             message = f"{dotted(location)}: cannot read {key.file}: {error.strerror or error}"
             problems.append(document.problem(location, message))
         except ValueError as error:
-            problems.append(document.problem(location, f"{dotted(location)}: {key.file} holds no usable key: {error}"))
+            problems.append(document.problem(location, f"{dotted(location)}: {key.file} has no usable key: {error}"))
     return problems

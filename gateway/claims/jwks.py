@@ -1,7 +1,7 @@
 """Keys that check signatures, out of what identity providers publish: JWK sets (RFC 7517), PEM, shared secrets.
 
 A published set holds more than one needs: keys for encryption, keys of other types, types that are not known yet. They are
-passed over, as RFC 7517 §5 asks for; a set of which nothing is left is an error. No message says anything that stands in a
+ignored, as RFC 7517 §5 asks for; a set of which nothing is left is an error. No message says anything that is in a
 key: some are secret.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import jwt
 
 MAX_REASONS: Final = 5
-"""Keys of a set whose reasons are told where none can be used."""
+"""Keys of a set whose reasons are given if none can be used."""
 
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "ES256K": "secp256k1"}
 _TYPES: Final[dict[str, tuple[str, frozenset[str | None]]]] = {
@@ -47,12 +47,12 @@ def read_keys(content: bytes, algorithm: str | None) -> list[TokenKey]:
     if content.startswith(b"{"):
         return _read_set(content, algorithm)
     if algorithm is None:
-        raise ValueError("`algorithm` is missing: only a JWK says it itself")
+        raise ValueError("`algorithm` is missing: only a JWK names its own")
     try:
         key = jwt.get_algorithm_by_name(algorithm).prepare_key(content)
     except Exception:  # noqa: BLE001 - of several libraries, and their words may quote the key
         wanted = "a secret" if algorithm.startswith("HS") else "a public key in PEM"
-        raise ValueError(f"for {algorithm} it holds {wanted}, which this is not") from None
+        raise ValueError(f"for {algorithm} {wanted} is needed, and this is not one") from None
     return [TokenKey("", _public(key), algorithm)]
 
 
@@ -60,10 +60,10 @@ def _read_set(content: bytes, algorithm: str | None) -> list[TokenKey]:
     try:
         data = json.loads(content)
     except RecursionError:
-        raise ValueError("it is no JSON: nested too deeply") from None
+        raise ValueError("it is not JSON: nested too deeply") from None
     except ValueError as error:
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValueError(f"it is no JSON{where}") from None
+        raise ValueError(f"it is not JSON{where}") from None
     members = data.get("keys", [data])
     found: list[TokenKey] = []
     reasons: list[str] = []
@@ -74,27 +74,27 @@ def _read_set(content: bytes, algorithm: str | None) -> list[TokenKey]:
             reasons.append(f"key {number}: {error}")
     if not found:
         more = "" if len(reasons) <= MAX_REASONS else f"; and {len(reasons) - MAX_REASONS} more"
-        raise ValueError(f"{'; '.join(reasons[:MAX_REASONS])}{more}" if reasons else "`keys` is no list of keys")
+        raise ValueError(f"{'; '.join(reasons[:MAX_REASONS])}{more}" if reasons else "`keys` is not a list of keys")
     return found
 
 
 def _read_jwk(member: Any, algorithm: str | None) -> TokenKey:
     """A key for signatures. Raises _ForeignKeyError."""
     if not isinstance(member, dict):
-        raise _ForeignKeyError("it is no object")
+        raise _ForeignKeyError("it is not an object")
     if member.get("use", "sig") != "sig":
         raise _ForeignKeyError("its `use` is not `sig`")
     operations = member.get("key_ops", ["verify"])
     if not isinstance(operations, list) or ("verify" not in operations and "sign" not in operations):
-        raise _ForeignKeyError("its `key_ops` have no `verify`")
+        raise _ForeignKeyError("its `key_ops` do not include `verify`")
     kind, curve, stated = (_text(member.get(name)) for name in ("kty", "crv", "alg"))
     if stated is not None and stated not in _TYPES:
-        raise _ForeignKeyError("its `alg` is none for signatures that is known here")
+        raise _ForeignKeyError("its `alg` is not a supported signature algorithm")
     if stated is not None and algorithm is not None and stated != algorithm:
         raise _ForeignKeyError(f"its `alg` is not {algorithm}")
     chosen = algorithm or stated or _default(kind, curve)
     if chosen is None:
-        raise _ForeignKeyError("its `kty` or `crv` is none for signatures that is known here")
+        raise _ForeignKeyError("its `kty` or `crv` is not supported for signatures")
     wanted, curves = _TYPES[chosen]
     if kind != wanted or (curves != {None} and curve not in curves):
         raise _ForeignKeyError(f"its `kty` or `crv` is not one of {chosen}")
@@ -107,7 +107,7 @@ def _read_jwk(member: Any, algorithm: str | None) -> TokenKey:
 
 
 def _text(value: Any) -> str | None:
-    """A member's text; what is no text is none that is known."""
+    """A member's text; what is not text is none that is known."""
     return value if isinstance(value, str) or value is None else "?"
 
 
@@ -118,5 +118,5 @@ def _default(kind: str | None, curve: str | None) -> str | None:
 
 
 def _public(key: Any) -> Any:
-    """The half of a key that checks signatures: who gave us the private one, too, gets no other answer for it."""
+    """The half of a key that checks signatures: who gave us the private one, too, gets the same result."""
     return key.public_key() if hasattr(key, "public_key") else key

@@ -1,4 +1,4 @@
-"""Tokens: how the claims that rules ask for are read out of a request (RFC 7519, signatures checked by PyJWT)."""
+"""Tokens: how the claims that rules need are read out of a request (RFC 7519, signatures checked by PyJWT)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TokenReader:
             token = value
         try:
             return self._claims(token)
-        except Exception:  # noqa: BLE001 - a library reads what a stranger wrote: whatever it makes of that, it is no token
+        except Exception:  # noqa: BLE001 - a library reads what a stranger wrote: whatever it makes of that, it is not a token
             return NO_CLAIMS
 
     def _claims(self, token: str) -> Mapping[str, Any]:

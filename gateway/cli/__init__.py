@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "Run the scenario with real processes on loopback.",
     "check": "Validate configuration and rules without starting anything.",
     "explain": "Show the decision for a request, and why.",
+    "inject": "Add sidecars to Kubernetes manifests, or to pods as they are created.",
     "rules": "Lint, test, format, convert and compare lane rules; show their history and roll back.",
     "schema": "Print the JSON Schema of a file format, for editors.",
     "version": "Show the version and how it was built.",

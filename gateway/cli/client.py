@@ -49,7 +49,7 @@ def ask(
     wants: str,
     what: str = "gateway",
 ) -> dict[str, Any]:
-    """The JSON object that the admin API returns; it has a member `wants`. `what` is asked. Raises GatewayError."""
+    """The JSON object that the admin API returns; it has a member `wants`. `what` names the request. Raises GatewayError."""
     address = server if "://" in server else f"http://{server}"
     headers = {"Content-Type": "application/json"}
     if token:

@@ -48,7 +48,7 @@ def certificate_files(settings: ServingSettings) -> list[str]:
 
 
 def _secured(settings: ServingSettings) -> dict[Location, AnyRegistrySettings]:
-    """The registries that are reached over TLS, by where they stand."""
+    """The registries that are reached over TLS, by where they are."""
     return {place: item for place, item in settings.placed_registries() if item.is_secured}
 
 

@@ -140,7 +140,7 @@ def _sources(config: Config[Any], state: Path | None, problems: list[Problem], f
     sources: list[Path] = []
     for index, source in enumerate(_rules_of(config.data) if config.settings is None else config.settings.rules):
         if isinstance(source, RemoteSource):
-            # What is not there yet, nobody has answered: there are no lanes until then, and readiness says so.
+            # What is not there yet, no server has sent: there are no lanes until then, and readiness says so.
             copy = copy_path(source, state) if state is not None else None
             if copy is not None:
                 files.append(copy)
@@ -160,7 +160,7 @@ def _sources(config: Config[Any], state: Path | None, problems: list[Problem], f
 def _emptied(sources: Sequence[Path], rules_from: RulesFrom, named: Names) -> list[Problem]:
     """Directories that had files of rules, and have none any more."""
     had = {path.parent.absolute() for path in rules_from.in_force}
-    message = "the directory has no *.yaml file any more; to close every lane, leave one that says so in a comment"
+    message = "the directory no longer has a *.yaml file; to close every lane, leave a file with only a comment"
     return [
         Problem(named(source), 1, 1, message)
         for source in sources
@@ -178,7 +178,7 @@ def _reach(config: Config[Any], state: Path | None) -> Reach:
 
 
 def _unmet_needs(settings: ServingSettings, loaded: LoadedRules) -> list[Problem]:
-    """Lanes that ask for what the configuration does not have."""
+    """Lanes that need what the configuration does not have."""
     problems: list[Problem] = []
     if not settings.is_entry:
         return problems  # lanes are matched at the entry

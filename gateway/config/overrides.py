@@ -63,7 +63,7 @@ def overridden(
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue
         if not environ[name] or _is_no_setting(name, environ[name]):
-            _log.debug("%s is passed over: it is empty, or no setting", name)
+            _log.debug("%s is ignored: it is empty or not a setting", name)
             continue
         keys = tuple(name[len(ENVIRONMENT_PREFIX) :].lower().split("__"))
         if keys[0] in model.model_fields:

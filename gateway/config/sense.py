@@ -1,4 +1,4 @@
-"""Settings that are well formed, each by itself, and that can never do anything as they stand: slips of the pen.
+"""Settings that are well formed, each by itself, and that can never do anything as they are: slips of the pen.
 
 Each problem says what is accepted. A default never is one: only what somebody wrote can mean something else than it does.
 """
@@ -42,13 +42,13 @@ def has_been_set(model: Model, name: str) -> bool:
 def _two_listeners_on_one_address(settings: ServingSettings) -> Iterator[Finding]:
     for (first, one), (second, other) in combinations(settings.listeners().items(), 2):
         if one.meets(other):
-            yield second, f"'{other}' is where `{_dotted(first)}` listens ('{one}'): each needs a port of its own"
+            yield second, f"'{other}' conflicts with `{_dotted(first)}` ('{one}'): each needs its own port"
 
 
 def _an_application_that_is_the_sidecar(settings: SidecarSettings) -> Iterator[Finding]:
     for location, address in settings.listeners().items():
         if settings.app.meets(address):
-            message = f"'{settings.app}' is this sidecar's own `{_dotted(location)}`: requests would go in a circle"
+            message = f"'{settings.app}' is this sidecar's own `{_dotted(location)}`: requests would loop"
             yield ("app",), message
 
 
@@ -80,15 +80,15 @@ def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Ite
     if settings.retries.attempts == 1:
         for name in ("share", "minimum"):
             if has_been_set(settings.retries, name):
-                yield ("retries", name), "there are no retries with `attempts: 1`, the first one: 2 to 10 is accepted"
+                yield ("retries", name), "`attempts: 1` means no retries: it must be 2 to 10"
     if settings.limits.body_rate == 0 and has_been_set(settings.timeouts, "body_grace"):
-        yield ("timeouts", "body_grace"), "there is nothing to wait for with `limits.body_rate: 0`"
+        yield ("timeouts", "body_grace"), "has no effect with `limits.body_rate: 0`"
     limits = settings.limits
     if has_been_set(limits, "connections_per_client") and limits.connections_per_client > limits.connections:
         yield ("limits", "connections_per_client"), f"is more than `limits.connections` ({limits.connections})"
     for name, service in settings.services.items():
         if service.tls is not None and not service.tls.verify and service.tls.ca is not None:
-            yield ("services", name, "tls", "ca"), "no certificate is looked at with `verify: false`"
+            yield ("services", name, "tls", "ca"), "has no effect: no certificate is verified with `verify: false`"
 
 
 def _routes(settings: GatewaySettings) -> Iterator[Finding]:
@@ -97,13 +97,13 @@ def _routes(settings: GatewaySettings) -> Iterator[Finding]:
         if route.respond is not None:
             for name in ("strip_prefix", "restore_prefix", "inspect_body"):
                 if has_been_set(route, name):
-                    yield (*here, name), "nothing is forwarded if the route has a response of its own (`respond`)"
+                    yield (*here, name), "has no effect: a route with `respond` forwards nothing"
             if route.respond.status in (204, 205, 304) and route.respond.body:
                 yield (*here, "respond", "body"), f"a response of {route.respond.status} has no body (RFC 9110 §6.4.1)"
         elif route.strip_prefix and route.path == "/":
-            yield (*here, "strip_prefix"), "there is nothing to take off the path '/'"
+            yield (*here, "strip_prefix"), "the path '/' has no prefix to strip"
         elif not route.strip_prefix and has_been_set(route, "restore_prefix"):
-            yield (*here, "restore_prefix"), "nothing is taken off the path without `strip_prefix: true`"
+            yield (*here, "restore_prefix"), "has no effect without `strip_prefix: true`"
     wanted = sorted({route.service for route in settings.routes if route.service is not None})
     for name in settings.services:
         if wanted and name not in wanted:
@@ -118,20 +118,23 @@ def _identity(settings: GatewaySettings) -> Iterator[Finding]:
         if not tokens.verify:
             for name in ("keys", "issuer", "audience", "leeway"):
                 if has_been_set(tokens, name):
-                    yield ("jwt", name), "tokens are believed as they are with `verify: false`: this is not looked at"
+                    yield ("jwt", name), "has no effect: tokens are not verified with `verify: false`"
         for number, key in enumerate(tokens.keys):
             if key in tokens.keys[:number]:
                 yield ("jwt", "keys", number), f"the key '{key.file}' is given twice"
     if debug is not None:
         for what, header in (("carriers.header", settings.carriers.header), ("jwt.header", tokens and tokens.header)):
             if debug.header == header:
-                yield ("debug", "header"), f"'{debug.header}' is `{what}` already: each needs a header of its own"
+                yield ("debug", "header"), f"'{debug.header}' is `{what}` already: each needs its own header"
     if tokens is not None and tokens.header == settings.carriers.header:
-        yield ("jwt", "header"), f"'{tokens.header}' is `carriers.header` already: each needs a header of its own"
+        yield ("jwt", "header"), f"'{tokens.header}' is `carriers.header` already: each needs its own header"
     for number, name in enumerate(() if settings.access_log is None else settings.access_log.headers):
         for what, secret in (("debug.header", debug), ("jwt.header", tokens)):
             if secret is not None and secret.header == name:
-                yield ("access_log", "headers", number), f"'{name}' is `{what}`: it holds a secret and is never logged"
+                yield (
+                    ("access_log", "headers", number),
+                    f"'{name}' is `{what}`: it carries a secret and is never logged",
+                )
     if settings.tls is not None:
         for number, item in enumerate(settings.tls.certificates):
             if item in settings.tls.certificates[:number]:
@@ -157,7 +160,7 @@ def _rules(settings: ServingSettings) -> Iterator[Finding]:
         if source.consul is not None:
             for setting in ("group", "namespace", "username", "password", "interval"):
                 if has_been_set(source, setting):
-                    yield ("rules", number, setting), f"`{setting}` is for `nacos`; a key of Consul has `token`"
+                    yield ("rules", number, setting), f"`{setting}` is for `nacos`; a Consul key is read with `token`"
         embedded = settings.embedded_registry
         for location, address in settings.listeners().items():
             # The embedded registry keeps configs, too.
@@ -165,7 +168,7 @@ def _rules(settings: ServingSettings) -> Iterator[Finding]:
             if source.address.meets(address) and not is_config_server:
                 yield (
                     ("rules", number, "address"),
-                    f"'{address}' is where `{_dotted(location)}` of this program listens",
+                    f"'{address}' is this process's own `{_dotted(location)}`",
                 )
 
 

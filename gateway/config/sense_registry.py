@@ -68,7 +68,10 @@ def _misspelt(keys: Sequence[str]) -> Iterator[Finding]:
     for number, key in enumerate(keys):
         close = difflib.get_close_matches(spelling(key), list(known), n=1, cutoff=0.9)
         if close and spelling(key) not in known:
-            yield ("tag_keys", number), f"nothing has a key '{key}'; did you mean '{known[close[0]]}'?"
+            yield (
+                ("tag_keys", number),
+                f"no known registry client uses the key '{key}'; did you mean '{known[close[0]]}'?",
+            )
 
 
 # --- what a sidecar registers
@@ -81,7 +84,7 @@ def _registration(settings: SidecarSettings) -> Iterator[Finding]:
         kinds = " or ".join(dict.fromkeys(registry.kind for registry in configured))
         for name in ("advertise", "weight", "metadata"):
             if has_been_set(settings, name):
-                yield (name,), f"with a {kinds} registry an instance is not registered anywhere: the list says it"
+                yield (name,), f"with a {kinds} registry an instance is listed, not registered: the list sets this"
         return
     yield from _beats(settings.metadata)
     own = {} if settings.tag == BASE else {OWN_KEY: settings.tag}
@@ -89,7 +92,9 @@ def _registration(settings: SidecarSettings) -> Iterator[Finding]:
         found = TagReader(registry.tag_keys).tag_of({**settings.metadata, **own})
         if found != settings.tag:
             keys = ", ".join(registry.tag_keys)
-            message = f"an instance with it has the tag '{found}' (by the keys {keys}), and `tag` says '{settings.tag}'"
+            message = (
+                f"registries would read the tag '{found}' from it (by the keys {keys}), but `tag` is '{settings.tag}'"
+            )
             yield ("metadata",) if settings.metadata else ("tag",), message
     host, port = settings.advertise or settings.inbound.host, settings.inbound.port
     registration = Registration(settings.service, host, port, settings.tag, settings.weight, settings.metadata)
@@ -108,7 +113,7 @@ def _beats(metadata: Mapping[str, str]) -> Iterator[Finding]:
             continue
         if int(text) <= last:
             where = key if key in metadata else before
-            message = f"an instance is given up by then: `{key}` is {text} ms, and `{before}` {last} ms"
+            message = f"must increase: `{key}` is {text} ms, and `{before}` {last} ms"
             yield ("metadata", where), message
         before, last = key, int(text)
 

@@ -59,7 +59,7 @@ def read_config(
 ) -> Config[S]:
     """Reads a configuration file, with whatever is wrong in it. `variables` fill `${…}`, `environ` may have settings.
 
-    Raises ConfigError if the file cannot be read or is no YAML.
+    Raises ConfigError if the file cannot be read or is not YAML.
     """
     try:
         document = load(path, variables)

@@ -48,7 +48,7 @@ class Publisher:
 
     @property
     def ejector(self) -> Ejector:
-        """What is told how instances respond."""
+        """The parts that learn how instances respond."""
         return self._conditions.ejector
 
     def knows(self, service: str, tag: str) -> bool:
@@ -121,7 +121,7 @@ class Publisher:
                 self._origins.retire(address)
 
     async def close(self) -> None:
-        """Ends what goes on beside requests."""
+        """Ends what runs beside requests."""
         await self._conditions.close()
 
 
@@ -131,7 +131,7 @@ def _tell_of_panic(before: ServiceView | None, after: ServiceView) -> None:
         known = None if before is None else before.pools.get(tag)
         if pool.is_panicking and (known is None or not known.is_panicking):
             _log.warning(
-                "service %s: all %d instances with tag %s are unhealthy, and used all the same",
+                "service %s: all %d instances with tag %s are unhealthy; using them all",
                 after.name,
                 pool.size,
                 tag,

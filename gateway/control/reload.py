@@ -1,10 +1,10 @@
 """Reloading: load → validate → compile → swap, and keep the old on failure.
 
-Everything is built in a thread: requests go on while ten thousand lanes are read.
+Everything is built in a thread: requests are still served while ten thousand lanes are read.
 
 Semantics of Caddy's `changeConfig`: one reload at a time, nothing happens if nothing changed, everything is built
 before anything is swapped, and an error leaves the running revision as it was and is shown until a reload succeeds.
-Whatever is wrong, a bug in the loading included, comes out as such an error: what triggers reloads goes on.
+Whatever is wrong, a bug in the loading included, comes out as such an error: what triggers reloads keeps running.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Reloader(Generic[L]):
     ) -> None:
         """`load` runs in a thread, `apply` on the loop.
 
-        `recorded` is told every new revision: what was loaded, its number, the cause and the author. That it waits for the
+        `recorded` is called with every new revision: what was loaded, its number, the cause and the author. That it waits for the
         disk keeps nobody waiting but the next reload.
         """
         self._lock = asyncio.Lock()
@@ -113,7 +113,7 @@ class Reloader(Generic[L]):
         problems = tuple(str(problem) for problem in error.problems)
         self.state = ReloadState(revision, time.time(), 0, 1, problems, runs_old_rules=True)
         _log.error(
-            "the rules have problems; those of revision %d, the last that had none, are in force: %s",
+            "the rules have problems; revision %d, the last one without, is in force: %s",
             revision,
             "; ".join(problems),
         )
@@ -135,7 +135,7 @@ class Reloader(Generic[L]):
         digest = b"" if self.loaded is None else await asyncio.to_thread(_digest, self.loaded.files)
         if digest and digest == self._digest:
             if state.error:
-                _log.info("the files are those of revision %d again", state.revision)
+                _log.info("the files match revision %d again", state.revision)
                 self.state = replace(state, error=())
                 self._wanted = ()
             return True
@@ -144,7 +144,9 @@ class Reloader(Generic[L]):
             self._swap(loaded, digest)
         except Exception as error:  # a bug; what runs may be half of each, which somebody has to know of
             _log.exception("revision %d cannot be applied", self.state.revision + 1)
-            message = f"cannot be applied: {type(error).__name__}: {error}; restart to be sure of what runs"
+            message = (
+                f"cannot be applied: {type(error).__name__}: {error}; restart to be sure which revision is running"
+            )
             raise ConfigError([Problem("configuration", 0, 0, message)], loaded.files) from error
         await self._record(loaded, cause, author)
         _log.info("reloaded (%s): revision %d", cause, self.state.revision)
@@ -157,7 +159,7 @@ class Reloader(Generic[L]):
         if cause == FILES_CHANGED and problems == state.error:
             return
         self.state = replace(state, failed=state.failed + 1, error=problems)
-        _log.error("reload (%s) failed, revision %d stays: %s", cause, state.revision, "; ".join(problems))
+        _log.error("reload (%s) failed, keeping revision %d: %s", cause, state.revision, "; ".join(problems))
 
     def _read(self) -> tuple[L, bytes]:
         """Loads, and takes the digest of the files as they were *before*: a change in between is seen the next time."""
@@ -188,7 +190,7 @@ class Reloader(Generic[L]):
         try:
             await self._recorded(loaded, self.state.revision, cause, author)
         except Exception:  # noqa: BLE001 - it runs all the same
-            _log.exception("revision %d is not recorded", self.state.revision)
+            _log.exception("revision %d was not recorded in the history", self.state.revision)
 
 
 def _digest(files: Sequence[Path]) -> bytes:

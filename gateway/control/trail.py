@@ -79,7 +79,7 @@ class Scope:
                 folders[folder], on_the_way = trail(folder)
                 entries.update(on_the_way)
             entry = folders[folder] / file.name
-            # Most files are no links: the way to their directory is walked once.
+            # Most files are not links: the way to their directory is walked once.
             end, after = trail(entry) if entry.is_symlink() else (entry, (entry,))
             entries.update(after)
             if end.is_dir():
@@ -92,7 +92,7 @@ class Scope:
         )
 
     def concerns(self, path: str) -> bool:
-        """Whether a change of a directory's entry may matter: not another line in a log that stands beside."""
+        """Whether a change of a directory's entry may matter: not another line in a log next to it."""
         if path in self.entries:
             return True
         folder, _, name = path.rpartition("/")
@@ -111,7 +111,7 @@ def _identity(directory: Path) -> tuple[str, int, int] | None:
 
 
 Signature = tuple[object, ...]
-"""What a look at files finds, to be compared with another one: equal if nothing has changed, as far as can be told."""
+"""What a look at files finds, to be compared with another one: equal if nothing has changed, as far as is known."""
 
 
 def signature(files: Iterable[Path]) -> Signature:
@@ -126,5 +126,5 @@ def _look(file: Path) -> object:
             return (found.st_dev, found.st_ino, *(member.name for member in yaml_files(file)))
     except OSError as error:
         return error.errno
-    # The inode's change time too: who mends a file's mode, or sets an older file's time, has changed it.
+    # The inode's change time too: who fixes a file's mode, or sets an older file's time, has changed it.
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

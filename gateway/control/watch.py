@@ -1,7 +1,7 @@
-"""Watching the files a configuration came from: the system tells of changes, and a slow look of our own is the net under it.
+"""Watching the files a configuration came from: the system reports changes, and a slow look of our own is the net under it.
 
-The system tells nothing on a network file system that another machine writes to, nor where its limit of watches is
-reached. So every look compares what is there with what was there when a change was last told.
+The system reports nothing on a network file system that another machine writes to, nor where its limit of watches is
+reached. So every look compares what is there with what was there when a change was last reported.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from gateway.daemons import keep_running
 _log = logging.getLogger("gateway.control")
 
 POLL: Final = 5.0
-"""Seconds between two looks at the files if the system tells nothing."""
+"""Seconds between two looks at the files if the system reports nothing."""
 SETTLE: Final = 0.1
 MOST_LOOKS: Final = 20
-"""Seconds for which files have to be as they are before a change is told, and how often that is waited for: to replace a
+"""Seconds for which files have to be as they are before a change is reported, and how often that is waited for: to replace a
 directory takes two steps, and to write many files many."""
 
 
@@ -80,9 +80,9 @@ class Watcher:
         return found
 
     async def _follow(self, scope: Scope, anew: bool) -> None:
-        """Has the system tell of changes within a scope, from before this returns."""
+        """Has the system report changes within a scope, from before this returns."""
         is_followed = self._following is not None and not self._following.done()
-        # Anew after a change: a directory that took another one's place may have its inode's number, too.
+        # Again after a change: a directory that took another one's place may have its inode's number, too.
         if is_followed and not anew and scope == self._followed:
             return
         await self._unfollow()
@@ -103,7 +103,7 @@ class Watcher:
         except (OSError, RuntimeError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
-                _log.warning("the system does not tell of changed files (%s): looking every %g s", error, self._poll)
+                _log.warning("the system does not report file changes (%s): checking every %g s", error, self._poll)
 
     async def _unfollow(self) -> None:
         if self._following is not None:

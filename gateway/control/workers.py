@@ -94,7 +94,7 @@ class Workers:
                     await worker.ready.wait()
         except TimeoutError:
             await self.close()
-            raise StartError(f"a worker did not begin to serve within {START_TIMEOUT:g} s; see the log above") from None
+            raise StartError(f"a worker was not serving within {START_TIMEOUT:g} s; see the log above") from None
         self._is_starting = False
         if any(worker.process.returncode is not None for worker in self._workers.values()):
             await self.close()
@@ -202,7 +202,7 @@ class Workers:
         for name, values in self._greeting():
             worker.channel.send(name, *values)
         worker.channel.send("serve")
-        self._keep("listening to a worker", partial(self._listen_to, worker))
+        self._keep("reading from a worker", partial(self._listen_to, worker))
 
     def _keep(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         task = keep_running(what, work)
@@ -220,12 +220,12 @@ class Workers:
                 worker.statistics = values[0]
                 worker.reported.set()
             elif name == "leaving":
-                # This one was told to end by somebody else: its successor takes the socket while it finishes.
+                # Somebody else stopped this one: its successor takes the socket while it finishes.
                 if not self._is_ending:
                     try:
                         await self._spawn(worker.index)
                     except StartError as error:
-                        _log.error("%s; worker %d has a successor when it has ended", error, worker.index)
+                        _log.error("%s; worker %d will be replaced after it has ended", error, worker.index)
                         continue
                 worker.is_leaving = True
             elif name == "drained":
@@ -270,5 +270,5 @@ class Workers:
             silent_since = asyncio.get_running_loop().time() - SILENCE
             for worker in self._workers.values():
                 if worker.heard_at < silent_since and worker.process.returncode is None:
-                    _log.error("worker %d (pid %d) does not respond any more", worker.index, worker.process.pid)
+                    _log.error("worker %d (pid %d) no longer responds", worker.index, worker.process.pid)
                     worker.process.kill()

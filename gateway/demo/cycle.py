@@ -20,7 +20,7 @@ from gateway.demo.traffic import Load, Tally
 LOOK = 0.5
 """Seconds between two looks whether somebody else has agreed."""
 Confirm = Callable[[str], Awaitable[str]]
-"""Asks a person whether to go on, told what with; returns the reason."""
+"""Asks a person to approve what comes next; returns the reason."""
 
 
 class Cycle:

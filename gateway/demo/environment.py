@@ -21,7 +21,7 @@ from gateway.demo.releases import ReleaseClient, tasks_of
 READY_TIMEOUT = 60.0
 """Seconds to wait for anything to come up, to be deployed or to be noticed."""
 DRAIN_DELAY = 1.0
-"""Seconds that a leaving instance goes on serving: longer than its peers need to notice."""
+"""Seconds that a leaving instance keeps serving: longer than its peers need to notice."""
 
 LANE = """\
 # The lane of the demo. The release server opens and closes it by the gateway's admin API; edit it: the gateway notices.
@@ -116,7 +116,7 @@ class Environment:
         await self.releases.act(self.session, order, action, reason)
 
     async def wait_for(self, order: int, what: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Waits until something holds for an order, and returns it. Raises ProcessFailed if the order fails meanwhile."""
+        """Waits until something holds for an order, and returns it. Raises ProcessFailed if the order fails in the meantime."""
         found: dict[str, Any] = {}
 
         async def condition() -> bool:

@@ -82,7 +82,7 @@ class Processes:
     ) -> Process:
         """Starts `<program> <arguments>`, Python by default, in `folder`; its output goes to `<name>.log`.
 
-        `grace` is how many seconds it has to end when it is told to.
+        `grace` is how many seconds it has to end after SIGTERM.
         """
         log = self._logs / f"{name}.log"
         with log.open("ab") as output:

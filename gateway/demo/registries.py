@@ -28,7 +28,7 @@ CONFIG_KEY: Final = "demo"
 """What service A's configuration value is called."""
 CONFIG_VALUE: Final = "base"
 CONFIG_INTERVAL: Final = 1.0
-"""Seconds between two looks at it where the registry cannot tell of changes, or is away."""
+"""Seconds between two looks at it where the registry does not report changes, or is down."""
 POLL: Final = 0.25
 """Seconds between two looks of gateways and sidecars at a Nacos server."""
 PATIENCE: Final = 5.0

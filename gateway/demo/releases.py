@@ -1,4 +1,4 @@
-"""The demo's release server, and how it is asked."""
+"""The demo's release server, and how it is queried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTOR = "demo"
 
 
 class ReleaseClient:
-    """The release server of the demo, on a port of its own. `session` asks it."""
+    """The release server of the demo, on its own port. `session` queries it."""
 
     def __init__(self, processes: Processes, logs: Path) -> None:
         self.port = free_port()
@@ -33,7 +33,7 @@ class ReleaseClient:
         self._process = await self._processes.start("release", "-m", "gateway", "release", "serve", "-c", str(config))
 
     async def kill(self) -> None:
-        """Kills it, as a crash would; what it deployed goes on."""
+        """Kills it, as a crash would; what it deployed keeps running."""
         assert self._process is not None
         await self._process.kill()
         self._processes.forget(self._process)

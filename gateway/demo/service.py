@@ -1,6 +1,6 @@
 """A demo service: a small HTTP service that has never heard of lanes.
 
-It answers with its own name and, where it has somebody to call, that one's answer behind an arrow. Of the request's
+It returns its own name and, where it has somebody to call, that service's response after an arrow. Of the request's
 headers it forwards `traceparent` alone, as any traced application does. Run it with `python -m gateway.demo.service`.
 """
 
@@ -19,7 +19,7 @@ from gateway.errors import RegistryError
 
 @dataclass
 class Service:
-    """What one demo service is told. `next_service` is called through `outbound`, the sidecar's base URL."""
+    """The parameters of one demo service. `next_service` is called through `outbound`, the sidecar's base URL."""
 
     name: str
     address: str

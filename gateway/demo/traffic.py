@@ -35,8 +35,8 @@ class Tally:
 class Load:
     """Sends requests to the entry until closed.
 
-    `expects_gray` is set while the lane is open and the gray instances are up: only then must marked requests be gray. An
-    answer counts only if that did not change while it was under way.
+    `expects_gray` is set while the lane is open and the gray instances are up: only then must marked requests be gray. A
+    response counts only if that did not change while it was under way.
     """
 
     def __init__(self, url: str) -> None:

@@ -17,7 +17,7 @@ MOST: Final = 5_000
 
 
 class Addresses:
-    """Gives each service an address of its own."""
+    """Gives each service its own address."""
 
     def __init__(self) -> None:
         self._by_service: dict[str, str] = {}

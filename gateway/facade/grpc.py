@@ -129,7 +129,7 @@ class ConfigRelay:
             connection.notify("ConfigChangeNotifyRequest", key)
 
     async def _listen_again(self, upstream: Connection) -> None:
-        """Over a new connection: what has changed meanwhile is told."""
+        """Over a new connection: what has changed in the meantime is told."""
         if not self._contexts:
             return
         body = {"listen": True, "configListenContexts": list(self._contexts.values())}

@@ -39,7 +39,8 @@ class HttpFacade:
     ) -> None:
         self._store = store
         self._passing = Passing(servers, None if tls is None else tls.http)
-        self._api = Api(store, names, work, lambda: False, _saved, clock=asyncio.get_running_loop().time)
+        clock = asyncio.get_running_loop().time
+        self._api = Api(store, names, work, is_warming=lambda: False, saved=_saved, clock=clock)
 
     def app(self) -> web.Application:
         """The aiohttp application."""

@@ -18,7 +18,7 @@ _log = logging.getLogger("gateway")
 
 
 class ApplicationWatch:
-    """Finds out again and again whether the application takes requests, and calls `on_change(is_up)` when that changes.
+    """Finds out again and again whether the application accepts requests, and calls `on_change(is_up)` when that changes.
 
     Before the first check `is_up` is False: an application that has yet to start is not to get traffic either.
     `reason` says for people why it is not up.
@@ -65,7 +65,7 @@ class ApplicationWatch:
             trouble, is_certain = await self._check()
             self.was_checked = True
             failures = failures + 1 if trouble else 0
-            # One slow response takes nobody out; a closed port is no matter of patience.
+            # One slow response takes nobody out; a closed port is not a matter of patience.
             if not trouble:
                 self._found(True, "")
             elif is_certain or failures >= self._settings.failures or not self.is_up:
@@ -78,7 +78,7 @@ class ApplicationWatch:
         if not is_news:
             return
         if is_up:
-            _log.info("the application at %s takes requests", self._app.address)
+            _log.info("the application at %s accepts requests", self._app.address)
         else:
             _log.warning("%s; this instance gets no traffic until it does", reason)
         if is_up is not self.is_up:
@@ -102,5 +102,5 @@ class ApplicationWatch:
             if not await responds_well(
                 self._session, self._service, self._app, settings.path, timeout=settings.timeout, tls=self._tls
             ):
-                return f"does not respond well to {settings.path}", False
+                return f"fails the check of {settings.path}", False
         return "", False

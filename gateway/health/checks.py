@@ -1,4 +1,4 @@
-"""Active checks: instances are sent a request of our own, and those that do not respond well get no traffic."""
+"""Active checks: instances are sent our own request, and those that do not respond well get no traffic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.tls.contexts import UpstreamTLS
 
 
 class Checks:
-    """Checks every instance of the services that say so, and tells `ejector` what it found."""
+    """Checks every instance of the services that say so, and reports the results to `ejector`."""
 
     def __init__(self, ejector: Ejector) -> None:
         self._ejector = ejector

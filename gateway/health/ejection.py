@@ -57,7 +57,7 @@ class EjectionTerms:
 
 
 class _Record:
-    """What is held against one instance. `identity` is who it was: somebody else at its address starts anew."""
+    """What is held against one instance. `identity` is who it was: another instance at its address starts over."""
 
     __slots__ = (
         "cause",
@@ -174,7 +174,7 @@ class Ejector:
         record.is_other = True
         record.to_ask = self._call_later(self.terms.time, lambda: self._ask_again(record, service))
         _log.warning(
-            "service %s: %s is not the instance with tag %s that the registry lists: it refuses what is meant for that one",
+            "service %s: %s is not the instance with tag %s that the registry lists: it refuses requests for that instance",
             service, instance.address, instance.tag,
         )  # fmt: skip
         self._on_eject(service, instance, MISDIRECTED)
@@ -273,8 +273,8 @@ class Ejector:
         self._on_change(service)
         if instance.address not in self._out.get(service, ()):
             _log.warning(
-                "service %s: %s %s, and stays: no more than %g of the baseline may be ejected",
-                service, instance.address, _EXPLAINED[cause].removeprefix("it ").removeprefix("its "), self.terms.share,
+                "service %s: %s stays in traffic although %s: no more than %g of the baseline may be ejected",
+                service, instance.address, _EXPLAINED[cause], self.terms.share,
             )  # fmt: skip
 
     def _release(self, record: _Record, service: str, instance: Instance) -> None:
@@ -308,6 +308,6 @@ class Ejector:
 _EXPLAINED: Final = {
     CONNECT: "it does not accept connections",
     UNAVAILABLE: "its application does not accept connections",
-    ERRORS: "it responds with errors only",
-    CHECK: "it does not pass its checks",
+    ERRORS: "it returns only errors",
+    CHECK: "it fails its checks",
 }

@@ -1,6 +1,6 @@
 """The chunked transfer coding (RFC 9112 §7.1), read incrementally and written again in canonical form.
 
-Reading strictly and writing anew is what keeps two parsers from disagreeing: sizes lose leading zeros, extensions and
+Reading strictly and rewriting is what keeps two parsers from disagreeing: sizes lose leading zeros, extensions and
 trailers are dropped (RFC 9110 §6.5.1 lets an intermediary do so; a tag in a trailer is how the gray lane leaks in others).
 """
 
@@ -15,7 +15,7 @@ from gateway.http.grammar import TOKEN, VALUE
 
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\' + VALUE + rb')*+"'
 _EXTENSION: Final = rb"[ \t]*+;[ \t]*+" + TOKEN + rb"++(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"++|" + _QUOTED + rb"))?+"
-# RFC 9112 §7.1.1: white space may stand before the `;` of an extension, and in it. Beside a bare size there is none.
+# RFC 9112 §7.1.1: white space may be before the `;` of an extension, and in it. Beside a bare size there is none.
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+")
 _DIGITS: Final = re.compile(rb"[0-9A-Fa-f]{1,16}+(?![^ \t;\r])")
 _TRAILER: Final = re.compile(TOKEN + rb"++:" + VALUE + rb"*+")

@@ -52,7 +52,7 @@ def read_content(request: Request, body: bytes) -> Any:
 def read_json(data: bytes) -> Any:
     """JSON, whose numbers stay the text that they are.
 
-    Raises ValueError for what is no JSON in UTF-8, is nested too deeply, or may have more than `MAX_VALUES` values.
+    Raises ValueError for what is not JSON in UTF-8, is nested too deeply, or may have more than `MAX_VALUES` values.
     """
     if data.count(b",") + data.count(b"[") + data.count(b"{") >= MAX_VALUES:
         raise ValueError(f"there may be more than {MAX_VALUES} values")
@@ -63,5 +63,5 @@ def read_json(data: bytes) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    """NaN and Infinity, which Python takes, are no JSON (RFC 8259 §6)."""
+    """NaN and Infinity, which Python takes, are not JSON (RFC 8259 §6)."""
     raise ValueError(f"{constant} is not JSON")

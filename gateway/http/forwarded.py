@@ -70,7 +70,7 @@ class Forwarded:
 
     @property
     def path_prefix(self) -> bytes:
-        """What all X-Forwarded-Prefix say together, without a slash at its end; empty if that is no path."""
+        """What all X-Forwarded-Prefix say together, without a slash at its end; empty if that is not a path."""
         parts = [part.strip(b" \t").rstrip(b"/") for part in self.value(FORWARDED_PREFIX).split(b",")]
         prefix = b"".join(parts)
         return prefix if _PREFIX.fullmatch(prefix) else b""

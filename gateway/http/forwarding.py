@@ -1,9 +1,9 @@
 """Fields in which a proxy tells a service about the client and about the request as it was.
 
-Services and their frameworks believe them, whoever sent them. So they pass from trusted peers alone: from anybody else
+Services and their frameworks trust them, no matter who sent them. So they pass from trusted peers alone: from anybody else
 they would be a way to choose one's own address, user, certificate, scheme, host or path (RFC 7239 §8.1, RFC 9440 §4).
 
-A name is in the table because of whoever reads it, beside it. Which of its spellings count is `lines`' business. What a
+A name is in the table because of the reader named beside it. Which of its spellings count is `lines`' business. What a
 client may well say of itself (`X-HTTP-Method-Override`, `X-Request-Id`, fields of an application's own) is not here.
 """
 
@@ -79,7 +79,7 @@ FORWARDING: Final[dict[bytes, str]] = {
     b"x-sendfile-type": "Rack and Symfony, which then tell where files are",
     b"x-middleware-subrequest": "Next.js, which then skips its middleware (CVE-2025-29927)",
 }
-"""By lower-case name: who writes or believes it."""
+"""By lower-case name: who writes or trusts it."""
 
 FAMILIES: Final[dict[bytes, str]] = {
     b"x-forwarded-": "-For, -Proto, -Host, -Port, -Prefix, -Ssl, -Scheme, -Server, -By, -User, -Client-Cert, -Uri and their like",
@@ -117,4 +117,4 @@ FAMILIES: Final[dict[bytes, str]] = {
     b"x-ssl-": "X-SSL-Client-Cert, -Verify and their like: HAProxy, nginx",
     b"x-accel-": "Rack (CVE-2026-34830) and Symfony: X-Accel-Mapping",
 }
-"""By what their names begin with: who writes or believes them."""
+"""By what their names begin with: who writes or trusts them."""

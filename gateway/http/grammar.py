@@ -42,7 +42,7 @@ REQUEST_LINE: Final = re.compile(
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb"*+)?")
 """Groups: the minor version, the status (RFC 9110 §15: 100 to 599)."""
 
-# What has no place in a head, wherever it stands: line ends that are not CRLF, and control characters but for HTAB.
+# What has no place in a head, wherever it is: line ends that are not CRLF, and control characters but for HTAB.
 _NEVER: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _METHOD: Final = re.compile(TOKEN + rb"++")
 _ANY_REQUEST_LINE: Final = re.compile(TOKEN + rb"++ ([!-~]++) HTTP/([0-9])\.([0-9])")
@@ -62,7 +62,7 @@ def field_pattern(names: bytes) -> re.Pattern[bytes]:
 def check_partial(data: bytes, start: int = 0) -> None:
     """Refuses at once what can never become a request's head, so that it does not sit there until the head timeout.
 
-    Only what stands from `start` on is new: each byte is looked at once, and each line again when it is complete. Raises
+    Only what is from `start` on is new: each byte is looked at once, and each line again when it is complete. Raises
     ProtocolError.
     """
     if start <= MAX_METHOD:
@@ -167,12 +167,14 @@ def _check_request_line(line: bytes) -> None:
     if match is None or match[2] == b"0":
         raise ProtocolError(BAD_REQUEST_LINE, "the request line is not `METHOD target HTTP/1.1`")
     if match[2] != b"1" or match[3] not in b"01":
-        raise ProtocolError(BAD_VERSION, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise ProtocolError(BAD_VERSION, "only HTTP/1.1 and HTTP/1.0 are supported")
 
 
 def _check_fields(lines: list[bytes]) -> None:
     for line in lines:
         if line[:1] in (b" ", b"\t"):
-            raise ProtocolError(OBS_FOLD, "a field line begins with white space: values on several lines are not taken")
+            raise ProtocolError(
+                OBS_FOLD, "a field line begins with white space: values on several lines are not accepted"
+            )
         if _FIELD_LINE.fullmatch(line) is None:
             raise ProtocolError(BAD_FIELD, "a field line is not `name: value`")

@@ -1,7 +1,7 @@
 """Reads request heads: judges one once, on the hot path, and refuses what two programs could read in two ways.
 
 One match for the grammar, one scan for the fields that mean something to a proxy. Everything else (parameters, cookies, any
-header a rule names) is looked up when somebody asks the request for it.
+header a rule names) is looked up when it is needed.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class HeadReader:
         if len(target) > self._target_bytes:
             raise ProtocolError(TARGET_TOO_LONG, f"the target is longer than {self._target_bytes} bytes")
         if method not in _METHODS and request.method in _REFUSED_METHODS:
-            raise ProtocolError(METHOD_REFUSED, f"{request.method} is not served here")
+            raise ProtocolError(METHOD_REFUSED, f"{request.method} is not supported")
         if plain is not None:
             request.raw_path = plain
             request.path = plain.decode("ascii")
@@ -265,7 +265,7 @@ class HeadReader:
             request.keep_alive = False
         elif b"keep-alive" in options:
             request.keep_alive = True
-        # h2c would let a client speak HTTP/2 past us inside a tunnel: the request goes on as a plain one instead.
+        # h2c would let a client speak HTTP/2 past us inside a tunnel: the request is forwarded as a plain one instead.
         if b"upgrade" not in options or request.upgrade.lower() != b"websocket":
             request.upgrade = b""
         nominated = {option for option in options - _STANDING if not self._lines.meaning_of(option)}
@@ -295,7 +295,7 @@ class HeadReader:
             raise ProtocolError(BAD_TARGET, "the target is neither a path nor an http URL")
         scheme, authority, rest = absolute.groups()
         if len(scheme) == 5 and not self._takes_https:
-            # RFC 9110 §7.4: what is https is asked for by TLS, or by a proxy that is trusted to have been.
+            # RFC 9110 §7.4: an https request arrives over TLS, or by a proxy that is trusted to have been.
             raise ProtocolError(BAD_TARGET, "the target is an https URL, and this connection is not secure")
         if not authority:
             raise ProtocolError(BAD_HOST, "the target has no host")
@@ -316,10 +316,10 @@ def build_request(
     body: bytes = b"",
     host: str = "localhost",
 ) -> Request:
-    """The request that a client sends for `url`: what stands in a request line, or a whole http or https URL.
+    """The request that a client sends for `url`: what is in a request line, or a whole http or https URL.
 
     It is read by the listener's own reader, to the letter: nothing is escaped, collapsed or left out before. `host` is
-    asked for where neither `headers` nor the URL says who is; where it is empty, by HTTP/1.0. Raises ProtocolError for
+    used if neither `headers` nor the URL names one; where it is empty, by HTTP/1.0. Raises ProtocolError for
     what the gateway would refuse.
     """
     given = list(headers)
@@ -336,9 +336,9 @@ def build_request(
     if body and "content-length" not in names:
         lines.append(f"Content-Length: {len(body)}")
     if any("\r" in line or "\n" in line for line in lines):
-        raise ProtocolError(BAD_FIELD, "the request has a line break in a line")
+        raise ProtocolError(BAD_FIELD, "a line of the request contains a line break")
     try:
         head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise ProtocolError(BAD_FIELD, "the request holds a lone surrogate, which is no character") from error
+        raise ProtocolError(BAD_FIELD, "the request contains a lone surrogate, which is not a character") from error
     return (reader or HeadReader("x-gray-tag")).read(head)

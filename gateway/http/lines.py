@@ -29,7 +29,7 @@ MAX_DIGITS: Final = 18
 """Digits of the largest number taken: it fits 64 bits in whatever language the next program is written in."""
 
 _LINE: Final = re.compile(rb"(" + TOKEN + rb"++):[ \t]*+(" + VALUE + rb"*+)")
-# RFC 3875 §4.1.18 makes `-` an underscore, and servers do the same to whatever else is no letter or digit.
+# RFC 3875 §4.1.18 makes `-` an underscore, and servers do the same to whatever else is not a letter or digit.
 _FOLD: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 
 # Secrets, and what is never the same twice.
@@ -63,7 +63,7 @@ class FieldLines:
     A twin is a name with `_`, `.` or the like for `-`: CGI-like services fold them all into one variable, so that
     `x_gray_tag` would be read as the real field behind us.
 
-    `harmless` and `known` are to be asked first: the lines without a meaning, and what the others mean. `learn` judges a
+    `harmless` and `known` are to be checked first: the lines without a meaning, and what the others mean. `learn` judges a
     line that is in neither.
     """
 

@@ -25,7 +25,7 @@ class Mask:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names: frozenset[bytes] = frozenset([_plain(name.encode("ascii")) for name in names])
-        # Most requests have none of the names, and names without anything that needs reading: one search tells.
+        # Most requests have none of the names, and names without anything that needs reading: one search is enough.
         known = b"".join(re.escape(name) + b"|" for name in sorted(self._names))
         self._hint: re.Pattern[bytes] = re.compile(
             rb"[?&;#](?:(?:" + known + rb"[^=&;#?%+.\[]*+[%+.\[][^=&;#?]*+)=)", re.IGNORECASE

@@ -67,5 +67,5 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"x-gray-explain": DROP,
     b"x-gray-debug": DROP,
 }
-# Names that this program may give a meaning are no client's, whichever version of it stands behind this one.
+# Names that this program may give a meaning are never a client's, whichever version of it is behind this one.
 FAMILY_MEANINGS: Final[dict[bytes, int]] = dict.fromkeys([*FAMILIES, b"x-gray-"], FORWARDED)

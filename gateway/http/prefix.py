@@ -27,7 +27,7 @@ class Prefix:
     __slots__ = ("_hosts", "_prefix", "_whole")
 
     def __init__(self, prefix: bytes, request: Request, is_trusted: bool) -> None:
-        """`is_trusted`: what proxies in front say of the request is believed."""
+        """`is_trusted`: what proxies in front say of the request is trusted."""
         self._prefix = prefix
         self._whole: bytes = prefix
         self._hosts: set[bytes] = {_plain(request.authority)}
@@ -71,7 +71,7 @@ class Prefix:
     def url(self, value: bytes) -> bytes:
         """A URL reference as the client has to see it; the very same object if nothing changes.
 
-        Paths, and URLs of the host that was asked, get the prefix, unless they have it. Other hosts, `//host` and what is
+        Paths, and URLs of the requested host, get the prefix, unless they have it. Other hosts, `//host` and what is
         relative to the request's own path stay.
         """
         origin = b""

@@ -1,4 +1,4 @@
-"""One request's head as it was judged (`head_reader`): what the proxy must know to frame it, and what may be asked of it."""
+"""One request's head as it was judged (`head_reader`): what the proxy must know to frame it, and what may be read from it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CHUNKED: Final = -1
 class Request:
     """A judged request head.
 
-    `host` is the one asked for, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
-    what was sent. `forwarded` is what the fields say in which proxies speak, whoever sent them.
+    `host` is the requested one, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
+    what was sent. `forwarded` is what the fields say in which proxies speak, no matter who sent them.
 
     `ids` are the values of `ID_FIELDS`, in their order; None if there are none.
 
@@ -95,14 +95,14 @@ class Request:
         self._cookies: dict[str, str] | None = None
 
     def note_id(self, number: int, value: bytes) -> None:
-        """Takes the value of one of `ID_FIELDS`. What is given twice is no id: a comma is in no form of one."""
+        """Takes the value of one of `ID_FIELDS`. What is given twice is not an id: a comma is in no form of one."""
         ids = self.ids
         if ids is None:
             ids = self.ids = [b""] * len(ID_FIELDS)
         ids[number] = ids[number] + b"," + value if ids[number] else value
 
     def cut(self, line: bytes) -> None:
-        """Keeps a line of the head from being forwarded. Lines are to be cut in the order in which they stand."""
+        """Keeps a line of the head from being forwarded. Lines must be cut in their order."""
         cuts = self.cuts
         start = self.head.find(b"\r\n" + line + b"\r\n", cuts[-1] if cuts else self.line_end)
         cuts.append(start)

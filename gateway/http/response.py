@@ -74,7 +74,7 @@ class Response:
         self.cuts: list[int] = []
 
     def cut(self, data: bytes, line: bytes) -> None:
-        """Keeps a line of the head from being passed on. Lines are to be cut in the order in which they stand."""
+        """Keeps a line of the head from being passed on. Lines must be cut in their order."""
         cuts = self.cuts
         start = data.find(b"\r\n" + line + b"\r\n", cuts[-1] if cuts else self.line_end)
         cuts.append(start)
@@ -148,7 +148,7 @@ class ResponseReader:
                     raise ProtocolError(BAD_RESPONSE, "the instance's response has more than one Content-Length")
                 length = field.number
                 if length < 0:
-                    raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's response is no number")
+                    raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's response is not a number")
             elif meaning == PLACE:
                 response.has_places = True
             elif meaning == CONNECTION:

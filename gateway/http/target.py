@@ -104,7 +104,7 @@ def parse_query(query: bytes) -> dict[str, str]:
 
 
 def parameter_needle(name: str) -> bytes:
-    """What `find_parameter` looks for, empty where the name can stand in a query only with escapes."""
+    """What `find_parameter` looks for, empty where the name can be in a query only with escapes."""
     return b"&" + name.encode("ascii") if name and name.isascii() and _SPECIAL.isdisjoint(name) else b""
 
 

@@ -1,4 +1,4 @@
-"""Which of a request's trace context goes on (https://www.w3.org/TR/trace-context/ §3.2, §3.3)."""
+"""Which of a request's trace context is forwarded (https://www.w3.org/TR/trace-context/ §3.2, §3.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.telemetry.tracecontext import trace_id_of
 
 
 def judge_trace(lines: Sequence[bytes], start: int) -> tuple[bytes, list[int]]:
-    """The one sound traceparent, empty if there is none, and the spans (start, end, …) of what does not go on.
+    """The one sound traceparent, empty if there is none, and the spans (start, end, …) of what is not forwarded.
 
     `lines` are the head's field lines, which begin at `start` of it. There is one traceparent. Who cannot read it does not
     read tracestate either, and begins a new trace. Of two sound ones nobody knows which is the caller's; the

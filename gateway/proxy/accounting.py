@@ -76,7 +76,7 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
 
 
 def _judge(record: Record, ejector: Ejector) -> None:
-    """Tells how the instance has responded, if it was asked."""
+    """Reports how the instance has responded, if it was sent the request."""
     decision = record.decision
     instance = decision.instance
     status = record.upstream_status

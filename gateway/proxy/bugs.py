@@ -1,4 +1,4 @@
-"""Errors of this program that a peer's bytes set off: told once, counted, and the end of no more than one connection."""
+"""Errors of this program that a peer's bytes set off: logged once, counted, and the end of no more than one connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _told: set[tuple[str, int]] = set()
 
 
 def tell_once(error: Exception) -> None:
-    """Logs an error with its traceback, unless one from the same line was told before: a peer may repeat it at will."""
+    """Logs an error with its traceback, unless one from the same line was logged before: a peer may repeat it at will."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -19,6 +19,6 @@ def tell_once(error: Exception) -> None:
     if where not in _told:
         _told.add(where)
         _log.error(
-            "unexpected: the program has a bug; counted, and told once for this place",
+            "unexpected: the program has a bug; counted, and logged once for this place",
             exc_info=error,
         )

@@ -16,7 +16,7 @@ from gateway.routing.peer import Peer
 
 
 class ClientConnection(Connection):
-    """The side that asks. `deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it.
+    """The client's side. `deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it.
 
     `quiet_since` is since when no request has been under way.
     """
@@ -31,7 +31,7 @@ class ClientConnection(Connection):
         self.deadline: float = context.now + context.timeouts.head
         self.quiet_since: float = context.now
 
-    # --- what an exchange asks for
+    # --- what an exchange needs
 
     def exchange_ended(self, keeps: bool) -> None:
         """The response is written; `keeps`: the connection can take another request."""
@@ -45,7 +45,7 @@ class ClientConnection(Connection):
         """The tunnel is closed at its other end. `may_send_more`: the client has not said that it sends no more."""
         raise NotImplementedError
 
-    # --- what the listener asks for
+    # --- what the listener needs
 
     def deadline_passed(self) -> None:
         """A wait took too long."""
@@ -59,7 +59,7 @@ class ClientConnection(Connection):
 class Clients:
     """The live sets of one listener: connections, by address too, tunnels by address, and tasks of the slow path.
 
-    `tunnels` counts those that are open or asked for.
+    `tunnels` counts those that are open or requested.
     """
 
     __slots__ = ("by_ip", "connections", "tasks", "tunnels", "tunnels_by_ip")
@@ -88,10 +88,10 @@ class Clients:
         Returns why not, and a sentence, if there is none left.
         """
         if self.tunnels >= limits.tunnels:
-            return OVERLOADED, f"{limits.tunnels} tunnels are open or asked for already"
+            return OVERLOADED, f"{limits.tunnels} tunnels are already open or requested"
         mine = self.tunnels_by_ip.get(peer.ip, 0)
         if mine >= limits.tunnels_per_client and not peer.is_trusted:
-            return TOO_MANY_TUNNELS, f"{peer.ip} has {limits.tunnels_per_client} tunnels open or asked for already"
+            return TOO_MANY_TUNNELS, f"{peer.ip} has {limits.tunnels_per_client} tunnels already open or requested"
         self.tunnels += 1
         self.tunnels_by_ip[peer.ip] = mine + 1
         return None

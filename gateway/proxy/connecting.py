@@ -1,6 +1,6 @@
 """The slow path to a connection: making one, waiting for a free one, turning to another instance if that fails.
 
-Each attempt has a deadline of its own, and whoever asked may be gone when it is over.
+Each attempt has its own deadline, and the caller may be gone when it is over.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _unreachable(forward: Forward, record: Record, fault: Fault, why: str) -> Un
     if fault is BUSY:
         return Unreachable(fault.failure, f"every connection to {address} is in use")
     if record.request.meant_instance and not forward.target_line:
-        # One of our own asks for this very instance, and nothing was done: it can go elsewhere. (Who sends a target line of
-        # its own is no sidecar's inbound: what it cannot reach says nothing about this process.)
+        # One of our own proxies meant this very instance, and nothing was done: it can choose another one. (A listener that
+        # sends a target line itself is not a sidecar's inbound: what it cannot reach says nothing about this process.)
         decision.response_fields += hop.refusal(hop.UNAVAILABLE)
     if fault is TLS_ERROR:
         return Unreachable(fault.failure, f"TLS with {address} of service {decision.service} failed: {why}")

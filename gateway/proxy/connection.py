@@ -1,4 +1,4 @@
-"""What both ends of the proxy have in common: writing, in turns; being told to wait; and that no error passes unseen."""
+"""What both ends of the proxy have in common: writing, in turns; flow control; and that no error passes unseen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BULK: Final = 16384
 HIGH_WATER: Final = 65536
 """Bytes that may wait in a transport before the other side is no longer read from; asyncio's default without TLS."""
 LARGE: Final = 131_072
-"""Bytes of a read behind which others have their turn: libuv goes on reading as long as its buffer of 250 KB comes full."""
+"""Bytes of a read behind which others have their turn: libuv keeps reading as long as its buffer of 250 KB comes full."""
 
 
 class Outbox:
@@ -65,7 +65,7 @@ class Connection:
     connection without a word.
 
     `transport` is None before it is connected and after its end; `unsent` waits for the end of the turn. Nothing is read
-    while `is_paused` (whoever takes the bytes is slower than this peer sends them) or `is_resting` (it is others' turn).
+    while `is_paused` (the receiver of the bytes is slower than this peer sends them) or `is_resting` (it is others' turn).
     `writes_paused`: the peer reads more slowly than this program writes.
     """
 
@@ -184,7 +184,7 @@ class Connection:
         """Works on what was read, and not looked at yet."""
 
     def broken(self) -> None:
-        """Takes that this program has met an error of its own, and nothing is certain any more."""
+        """Notes that this program has hit an internal error, and nothing is certain any more."""
 
     def close_now(self) -> None:
         """Closes at once, whatever is unsent."""
@@ -214,7 +214,7 @@ class Connection:
                 self.transport.write(data)
 
     def end_writing(self) -> bool:
-        """Tells the peer, behind all that was written, that no more comes; returns whether that can be told: not in TLS."""
+        """Sends an end of stream after all that was written; returns whether that is possible: not in TLS."""
         transport = self.transport
         if transport is None or not transport.can_write_eof():
             return False
@@ -253,7 +253,7 @@ class Connection:
         return waiting
 
     def pause_reading(self) -> None:
-        """Stops reading: whoever takes the bytes is slower than this peer sends them."""
+        """Stops reading: the receiver of the bytes is slower than this peer sends them."""
         if not self.is_paused and self.transport is not None:
             self.is_paused = True
             if not self.is_resting:

@@ -93,8 +93,8 @@ class Limits:
 class Context:
     """One listener's shared state. `now` is seconds on the loop's clock, at most a tick old.
 
-    `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` asks the registry for a service that the router
-    does not know; `ejector` is told how instances respond; `scheme` is what clients speak here, `http` or `https`.
+    `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` queries the registry for a service that the router
+    does not know; `ejector` learns how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
     `inspected` counts the bytes of bodies that are kept for rules now.
     """

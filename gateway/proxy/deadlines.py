@@ -1,4 +1,4 @@
-"""A deadline has passed: who was it that took too long, and what is the client told, if it can still be told anything?"""
+"""A deadline has passed: who took too long, and what the client gets, if a response is still possible."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def judge_response(is_client_slow: bool) -> Delay:
 def judge_request(service: str, is_whole: bool, is_instance_slow: bool, is_silent: bool, rate: int) -> Delay:
     """Of a request without a response. `is_whole`: the instance has all of it.
 
-    `is_instance_slow`: it does not take the body; `is_silent`: no byte of that has come for long; `rate` is what is asked of
+    `is_instance_slow`: it does not take the body; `is_silent`: no byte of that has come for long; `rate` is what is required of
     it, in bytes a second.
     """
     if is_whole:
         return Delay(LATE.failure, f"service {service} did not respond in time", LATE)
     if is_instance_slow:
-        return Delay(LATE.failure, f"service {service} did not take the request body in time", LATE)
+        return Delay(LATE.failure, f"service {service} did not accept the request body in time", LATE)
     if is_silent:
-        return Delay(BODY_TIMEOUT, "the request body stopped coming")
-    return Delay(BODY_TOO_SLOW, f"the request body came at less than {rate} bytes a second")
+        return Delay(BODY_TIMEOUT, "the request body stopped arriving")
+    return Delay(BODY_TOO_SLOW, f"the request body arrived at less than {rate} bytes a second")

@@ -1,4 +1,4 @@
-"""File descriptors: every connection has one, and some are kept back for what must go on when they run short.
+"""File descriptors: every connection has one, and some are kept back for what must keep running when they run short.
 
 The kernel gives the lowest free number. So a connection's own number says how many are in use at least, and nothing needs to be
 counted.
@@ -56,7 +56,7 @@ def is_short(transport: Transport, reserve: int) -> bool:
 
 
 def look() -> None:
-    """Tells where they have run short for whatever reason: also connections whose TLS handshake goes on have some."""
+    """Warns if they have run short for whatever reason: also connections whose TLS handshake is under way have some."""
     try:
         number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -68,7 +68,7 @@ def look() -> None:
 
 
 def tell() -> None:
-    """Logs that they have run short, unless that was told a moment ago."""
+    """Logs that they have run short, unless that was logged a moment ago."""
     global _told_at  # noqa: PLW0603 - there is one table of descriptors in a process
     now = time.monotonic()
     if now - _told_at >= INTERVAL:

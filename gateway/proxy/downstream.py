@@ -23,9 +23,9 @@ from gateway.routing.peer import Peer, callee_at
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
-"""Empty lines passed over before a request: some old clients send one after a body."""
+"""Empty lines skipped before a request: some old clients send one after a body."""
 LINGER: Final = 2.0
-"""Seconds that a connection to be closed goes on reading what it will not use. Closing earlier would meet that data
+"""Seconds that a connection to be closed keeps reading what it will not use. Closing earlier would meet that data
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
 
 RESETS: Final = struct.pack("ii", 1, 0)
@@ -137,7 +137,7 @@ class Downstream(ClientConnection):
             exchange.client_gone()
 
     def stalled(self) -> None:
-        """The client does not read: neither is what is for it, nor, between two requests, what it asks for next."""
+        """The client does not read: neither is what is for it, nor, between two requests, what it requests next."""
         if self._exchange is not None:
             self._exchange.client_stalled()
         elif not self._is_closing:
@@ -173,7 +173,7 @@ class Downstream(ClientConnection):
         if self._is_closing or (exchange is not None and exchange.is_over):
             self.close_now()
             return
-        self._refuse(ProtocolError(INTERNAL_ERROR, "the gateway has met an error of its own"))
+        self._refuse(ProtocolError(INTERNAL_ERROR, "internal error in the gateway"))
 
     # --- requests
 
@@ -291,7 +291,7 @@ class Downstream(ClientConnection):
             self.context.log.record_refused(self.peer.ip, failure)
         self.write(error_response(failure, error.detail, None, False))
 
-    # --- what an exchange asks for
+    # --- what an exchange needs
 
     def exchange_ended(self, keeps: bool) -> None:
         """The response is written; `keeps`: the connection can take another request."""
@@ -303,7 +303,7 @@ class Downstream(ClientConnection):
         context = self.context
         self.quiet_since = context.now
         if self.writes_paused:
-            # It does not read what it has asked for: let it.
+            # It does not read what it has requested: let it.
             self.deadline = context.now + context.timeouts.body_idle
             self.pause_reading()
             return
@@ -333,7 +333,7 @@ class Downstream(ClientConnection):
         self._close_gently(may_send_more)
 
     def close_now(self) -> None:
-        """Closes both directions at once; what is under way is cut off, and so that the client can tell."""
+        """Closes both directions at once; what is under way is cut off, and so that the client can notice."""
         self._is_closing = True
         exchange = self._exchange
         self._exchange = None

@@ -72,10 +72,10 @@ class Ending(ResponseHandler):
 
     @property
     def is_told_by_closing(self) -> bool:
-        """Whether nothing but the close of its connection tells the client that it has the whole response."""
+        """Whether only the close of its connection tells the client that it has the whole response."""
         return self._relay is not None and self._relay.is_told_by_closing
 
-    # --- with a response of our own
+    # --- with our own response
 
     def _reply_when_done(self, verdict: Reply) -> None:
         """Gives the route's own response, after the body: what it says is nobody's business."""
@@ -94,7 +94,7 @@ class Ending(ResponseHandler):
     def _refuse(self, verdict: Refuse) -> None:
         """Responds to a request that the router did not want to go anywhere."""
         if verdict.failure is NO_ROUTE and self._request.path == "*":
-            # RFC 9110 §9.3.7: `OPTIONS *` asks the server, and that is us.
+            # RFC 9110 §9.3.7: `OPTIONS *` is for the server, and that is us.
             decision = verdict.decision
             decision.error, decision.route = "", "*"
             keeps = self._may_keep()
@@ -118,7 +118,7 @@ class Ending(ResponseHandler):
         self._client.exchange_ended(keeps)
 
     def _may_keep(self) -> bool:
-        """Whether the client's connection takes another request after a response of our own."""
+        """Whether the client's connection takes another request after our own response."""
         return self._request.keep_alive and self.request_done and not self._context.is_draining
 
     # --- with the instance's response
@@ -204,7 +204,7 @@ class Ending(ResponseHandler):
         )
 
     def _is_taken(self) -> bool:
-        """Whether somebody who is slow to read takes bytes all the same, at the rate that is asked of a body."""
+        """Whether somebody who is slow to read takes bytes all the same, at the rate that is required of a body."""
         context = self._context
         client = self._client
         least = int(context.limits.body_rate * context.timeouts.body_idle)

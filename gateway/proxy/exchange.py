@@ -48,7 +48,7 @@ class Exchange(Sending):
     # --- the request, downstream → upstream
 
     def start(self, data: bytes, at: int) -> int:
-        """Begins with what stands in `data` from `at`, after the head; returns how far it has read.
+        """Begins with what is in `data` from `at`, after the head; returns how far it has read.
 
         Of a body there may be more to read. Raises ProtocolError for a malformed one.
         """
@@ -57,7 +57,7 @@ class Exchange(Sending):
         traffic.started += 1
         traffic.in_flight += 1
         if traffic.in_flight > context.limits.in_flight:
-            self._fail(OVERLOADED, f"{context.limits.in_flight} requests are in flight already")
+            self._fail(OVERLOADED, f"{context.limits.in_flight} requests are already in flight")
             return at
         if not self.record.decision.error:
             if self._request.upgrade and not self._claim_tunnel():
@@ -98,7 +98,7 @@ class Exchange(Sending):
         return at
 
     def _claim_tunnel(self) -> bool:
-        """Whether the client may ask for a tunnel; else it was told that it may not."""
+        """Whether the client may ask for a tunnel; else it got the reason why not."""
         refusal = self._client.clients.claim_tunnel(self._client.peer, self._context.limits)
         if refusal is not None:
             self._fail(*refusal)
@@ -115,7 +115,7 @@ class Exchange(Sending):
         return at
 
     def _inspect(self, need: NeedBody) -> None:
-        """Goes on with a request of which rules want to see the body, as soon as it is whole or longer than they look."""
+        """Continues with a request whose body rules need, as soon as it is whole or longer than they look."""
         context = self._context
         body = self.body
         assert body is not None
@@ -124,7 +124,7 @@ class Exchange(Sending):
         if not body.is_done and body.held <= need.limit:
             most = context.limits.inspected_bytes
             if context.inspected > most:
-                self._fail(OVERLOADED, f"bodies of {most} bytes wait for rules already")
+                self._fail(OVERLOADED, f"{most} bytes of request bodies are already held for rules")
             return
         is_whole = body.is_done and body.received <= need.limit
         # What was parsed is many times larger than the body: nobody keeps it.
@@ -154,7 +154,7 @@ class Exchange(Sending):
             self._refuse(verdict)
 
     async def _learn(self, need: NeedService) -> None:
-        """Asks the registry for a service that the router did not know, and sends the request there."""
+        """Queries the registry for a service that the router did not know, and sends the request there."""
         learn = self._context.learn
         known = learn is not None and await learn(need.service)
         if self.is_over:
@@ -167,7 +167,7 @@ class Exchange(Sending):
         elif isinstance(verdict, Refuse):
             self._refuse(verdict)
         else:
-            self._fail(REGISTRY_UNAVAILABLE, f"the registry has not answered for service {need.service} yet")
+            self._fail(REGISTRY_UNAVAILABLE, f"the registry has not reported on service {need.service} yet")
 
     # --- the response, upstream → downstream
 
@@ -202,7 +202,7 @@ class Exchange(Sending):
         self._relayed(relay, state)
 
     def _relayed(self, relay: ResponseRelay, state: int) -> None:
-        """Goes on by what has become of the response."""
+        """Continues according to the state of the response."""
         if state == ENDED:
             self._response_done(relay, True)
         elif state == ENDED_DIRTY:
@@ -265,7 +265,7 @@ class Exchange(Sending):
         self._lose_upstream(False)
 
     def broken(self) -> None:
-        """This program has met an error of its own."""
+        """This program has hit an internal error."""
         self._client.broken()
 
     # --- trying again
@@ -326,10 +326,10 @@ class Exchange(Sending):
             self._go_again(again)
             return
         is_whole = self.body is None or self.body.can_replay
-        why = "there is no other one" if is_whole else "the body is too long to be sent again"
+        why = "there is no other instance" if is_whole else "the body is too long to be resent"
         self._fail(
             LANE_UNAVAILABLE if is_whole and decision.pool != BASE else NO_INSTANCES,
-            f"{address} is not the instance of service {decision.service} that was meant, and {why}",
+            f"{address} is not the intended instance of service {decision.service}, and {why}",
         )
 
     def _verdict_after(self, fault: Fault, is_fresh: bool) -> Again | None:

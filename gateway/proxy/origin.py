@@ -127,7 +127,7 @@ class Origin(UpstreamOwner):
                 connecting.cancel()
                 await asyncio.gather(connecting, return_exceptions=True)
             if upstream.transport is None and not upstream.is_lost:
-                self._give_back(None)  # nothing will tell that it was lost: it never was
+                self._give_back(None)  # nothing will show that it was lost: it never was
             else:
                 upstream.close()
             if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
@@ -238,7 +238,7 @@ class Origins:
         self._tls = dict(tls)
 
     def of(self, instance: Instance, service: str) -> Origin:
-        """The origin of an instance of a service, made when first asked for."""
+        """The origin of an instance of a service, made when first needed."""
         key = instance.address
         tls: UpstreamTLS | None = None
         if self._tls:

@@ -1,6 +1,6 @@
-"""Who gets which connection to one instance, and who may open one: decided at once, acted on by whoever asked.
+"""Who gets which connection to one instance, and who may open one: decided at once, acted on by the caller.
 
-Nothing is decided later, by whoever wakes up first. (Compare httpcore's `_assign_requests_to_connections`.)
+Nothing is decided later, by whichever task wakes up first. (Compare httpcore's `_assign_requests_to_connections`.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Waiter = asyncio.Future[Upstream | None]
 
 
 class Verdict:
-    """What somebody who asks for a connection is to do.
+    """What a caller that needs a connection is to do.
 
     `upstream`: use it. `may_open`: open one, which is counted as open already. Neither: wait. `to_close`: close it first.
     """

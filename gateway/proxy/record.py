@@ -16,7 +16,7 @@ class Record:
     `waited` is what the slow path waited before that. `received` and `sent` count the bytes of the bodies, or of a tunnel;
     `response_head` those of the response's head. `upstream_status` is the instance's, 0 if it has not responded.
     `status` is what the client saw, 0 until the exchange is over; `cause` says why it is not a plain response.
-    `attempts` counts connections that were asked for in the slow path.
+    `attempts` counts connections requested in the slow path.
     """
 
     __slots__ = (

@@ -21,7 +21,7 @@ REPLAY: Final = 65536
 class RequestBody:
     """How much of a body is still to come, what waits to be sent, and since when it has been coming.
 
-    It acts on nobody: whoever has it writes, pauses and sets deadlines. `body` is a length in bytes or CHUNKED. Times are
+    It acts on nothing: its owner writes, pauses and sets deadlines. `body` is a length in bytes or CHUNKED. Times are
     seconds of the loop's clock. `begun` is moved forward by what the client is not to blame for, `heard_at` is when the last
     piece came. `held` counts the bytes that are kept, `inspected` those of them that are counted as kept for rules; once some
     of the body is gone, `can_replay` says that there is no second time.

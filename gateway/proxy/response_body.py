@@ -38,7 +38,7 @@ class ResponseBody:
 
     def __init__(self, body: int, is_old: bool, client: ClientConnection, record: Record) -> None:
         self._is_old = is_old
-        self._left = body  # what is no length stays as it is
+        self._left = body  # what is not a length stays as it is
         self._client = client
         self._record = record
         self._unread: bytes = b""

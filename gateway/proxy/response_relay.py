@@ -22,9 +22,9 @@ _CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECAS
 
 # What has become of the response, beside what `response_body` says of a body.
 SWITCHED: Final = 4
-"""The instance has switched protocols, and the client was told."""
+"""The instance has switched protocols, and the client was notified."""
 REFUSED: Final = 5
-"""A sidecar has refused the request unprocessed: see `refused`. The client was told nothing."""
+"""A sidecar has refused the request unprocessed: see `refused`. The client was sent nothing."""
 
 
 class ResponseRelay:
@@ -64,14 +64,14 @@ class ResponseRelay:
 
     @property
     def is_told_by_closing(self) -> bool:
-        """Whether nothing but the close of its connection tells the client that it has the whole response."""
+        """Whether only the close of its connection tells the client that it has the whole response."""
         return self._body is not None and self._body.is_told_by_closing
 
     def receive(self, data: bytes, request_body: RequestBody | None) -> int:
         """Passes on what the instance sent. `request_body` may still be on its way up.
 
         Returns what has become of the response (MORE, ENDED, …, SWITCHED, REFUSED). Raises ProtocolError for what is malformed;
-        if `response` is None then, the client was told nothing of a final response.
+        if `response` is None then, nothing of a final response was sent to the client.
         """
         if self._body is not None:
             return self._body.receive(data)
@@ -91,7 +91,7 @@ class ResponseRelay:
                 return SWITCHED
             self._interims += 1
             if self._interims > MAX_INTERIM:
-                raise ProtocolError(BAD_RESPONSE, f"the instance gave more than {MAX_INTERIM} interim responses")
+                raise ProtocolError(BAD_RESPONSE, f"the instance sent more than {MAX_INTERIM} interim responses")
             # RFC 9110 §15.2: 1xx are passed on, but not to HTTP/1.0. We have said 100 ourselves if the client expected it.
             if request.version == 1 and not (response.status == 100 and request.expects_continue):
                 self._client.write(response.head(data, b""))
@@ -131,7 +131,7 @@ class ResponseRelay:
         """Passes 101 on."""
         is_whole = request_body is None or request_body.is_done
         if not self._record.request.upgrade or not response.upgrade or not is_whole:
-            raise ProtocolError(BAD_RESPONSE, "the instance switched protocols unasked")
+            raise ProtocolError(BAD_RESPONSE, "the instance switched protocols without being asked to")
         switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
         self._client.write(response.head(data, switch) + data[response.end :])
 

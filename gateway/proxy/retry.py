@@ -11,7 +11,7 @@ from gateway.routing.services import CONNECT_ERROR, MISDIRECTED
 from gateway.routing.verdict import Forward
 from gateway.tags import BASE
 
-# RFC 9110 §9.2.2: only these may be sent a second time without asking the client.
+# RFC 9110 §9.2.2: only these may be sent a second time without the client's consent.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
@@ -75,7 +75,7 @@ class Retry:
         forward = self._forward
         if not is_fresh:
             # A kept-alive connection that the instance had closed, by its own timeout most likely: the request never reached
-            # it. It is sent once more on a connection just made, which is no additional load: no budget.
+            # it. It is sent once more on a connection just made, which is not an additional load: no budget.
             if self._has_met_stale:
                 return None
             self._has_met_stale = True
@@ -97,7 +97,7 @@ class Retry:
     def _fallen_back(self, reason: str) -> Again | None:
         """The baseline behind a tagged pool, for a request that was not processed.
 
-        This is no retry, and costs no budget: the baseline is where it would have gone without the pool.
+        This is not a retry, and costs no budget: the baseline is where it would have gone without the pool.
         """
         other = self._forward.other_in_baseline()
         return None if other is None else self._again(other, reason)

@@ -1,7 +1,7 @@
 """Work that would hold the event loop, a little of it each turn, one connection after the other.
 
 A request that came alone is served when it comes. What one peer piles up (requests behind requests, a body cut into a
-million chunks) has a slice of each turn, which all such peers share, and the rest waits here: others are served meanwhile.
+million chunks) has a slice of each turn, which all such peers share, and the rest waits here: others are served first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RunQueue:
     ) -> None:
         self.call_soon = call_soon
         self._clock = clock
-        self._begun: float = 0.0  # this turn's slice, 0 before anybody has asked for it
+        self._begun: float = 0.0  # this turn's slice, 0 before anyone has needed it
         self._waiting: deque[Callable[[], None]] = deque()
 
     def has_time(self) -> bool:

@@ -78,7 +78,7 @@ class Sending(Ending):
             client.resume_reading()
 
     def _wait(self) -> None:
-        """Holds everything until the slow path has a connection; each of its steps has a deadline of its own."""
+        """Holds everything until the slow path has a connection; each of its steps has its own deadline."""
         self._waits_since = perf_counter()
         self._client.deadline = float("inf")
         if not self.request_done:

@@ -1,7 +1,7 @@
 """A tunnel: what two connections are after the instance has switched protocols (RFC 9110 §7.8), bytes both ways.
 
-Whoever does not read stops the other. A side that ends (half-close) is passed on after what it had sent, and the other one
-goes on; a side that is lost still has what it had sent delivered.
+A side that does not read stops the other. A side that ends (half-close) is passed on after what it had sent, and the other one
+stays open; a side that is lost still has what it had sent delivered.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Tunnel(ResponseHandler):
         self._upstream.close_when_sent(self._client.context.timeouts.body_idle)
 
     def broken(self) -> None:
-        """Takes that this program has met an error of its own."""
+        """Notes that this program has hit an internal error."""
         self._client.broken()
 
     def _someone_stalled(self) -> None:

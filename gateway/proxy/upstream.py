@@ -46,7 +46,7 @@ class ResponseHandler:
         raise NotImplementedError
 
     def broken(self) -> None:
-        """Takes that this program has met an error of its own on the way."""
+        """Notes that this program has hit an internal error on the way."""
         raise NotImplementedError
 
 
@@ -92,7 +92,7 @@ class Upstream(Connection):
         self.is_detached: bool = False
 
     def itself(self) -> Upstream:
-        """The protocol factory that `create_connection` asks for."""
+        """The protocol factory that `create_connection` needs."""
         return self
 
     def opened(self) -> None:
@@ -104,7 +104,7 @@ class Upstream(Connection):
         """Takes what the instance sent."""
         handler = self.handler
         if handler is None:
-            # Bytes nobody asked for would be taken for the next exchange's response.
+            # Bytes that were not requested would be taken for the next exchange's response.
             self.close()
         else:
             handler.response_received(data)
@@ -130,7 +130,7 @@ class Upstream(Connection):
     def _read_rest(self, handler: ResponseHandler) -> None:
         """Reads what came before the connection broke, and was not read yet.
 
-        An instance that refuses a body responds, closes, and resets what goes on coming. A write that meets this breaks off
+        An instance that refuses a body responds, closes, and resets what keeps arriving. A write that meets this breaks off
         the connection with the response still in the kernel, where nobody would look for it any more.
         """
         transport = self.transport
@@ -159,7 +159,7 @@ class Upstream(Connection):
             self.handler.instance_drained()
 
     def broken(self) -> None:
-        """Takes an error of this program: it is the handler's, whoever's bytes set it off."""
+        """Takes an error of this program: it is the handler's, no matter whose bytes caused it."""
         if self.handler is not None:
             self.handler.broken()
         self.close()

@@ -1,6 +1,6 @@
 """The seam between one registry's protocol and everything else.
 
-An adapter only asks, parses and yields complete instance lists, or raises `RegistryError`. It never retries, caches,
+An adapter only queries, parses and yields complete instance lists, or raises `RegistryError`. It never retries, caches,
 protects or logs: `keeper.Keeper` does that once for every registry.
 """
 

@@ -1,7 +1,7 @@
 """The disk copy of what registries said: a gateway that starts while its registry is down routes by what it last knew.
 
 One file a service, replaced whole, readable by its owner alone (metadata may hold secrets). What cannot be read, is of
-another registry or too old is passed over with a line in the log: a copy must never keep a gateway from starting.
+another registry or too old is ignored with a line in the log: a copy must never keep a gateway from starting.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_AGE: Final = 24 * 3600.0
 
 
 class Disk:
-    """Copies of one registry's lists in a directory. `key` tells registries apart. Writing is off the loop."""
+    """Copies of one registry's lists in a directory. `key` distinguishes registries. Writing is off the loop."""
 
     def __init__(self, folder: Path, key: str, wall_clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
@@ -46,9 +46,9 @@ class Disk:
             content = json.loads(read_file(path, MAX_DATA))
             rows = content["instances"]
             if content["schema"] != SCHEMA or content["registry"] != self._key or content["service"] != service:
-                raise ValueError("it is of another registry or version")
+                raise ValueError("it is from another registry or version")
             if content["sha256"] != _digest(rows):
-                raise ValueError("its content does not have the digest that stands in it")
+                raise ValueError("its content does not match its digest")
             age = self._wall_clock() - float(content["saved_at"])
             if age > MAX_AGE:
                 raise ValueError(f"it is {age / 3600:.0f} hours old")
@@ -93,7 +93,7 @@ class Disk:
             try:
                 write_file(self._path(service), json.dumps(content), PRIVATE)
             except OSError as error:
-                _log.warning("no copy of service %s is kept: %s", service, error)
+                _log.warning("cannot save a copy of service %s: %s", service, error)
 
     def _path(self, service: str) -> Path:
         name = quote(service, safe="")

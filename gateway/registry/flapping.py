@@ -25,7 +25,7 @@ class Flaps:
         self.count = 0
 
     def take(self, instances: tuple[Instance, ...], now: float) -> None:
-        """Takes a list that is believed, at a time in seconds."""
+        """Takes an accepted list, at a time in seconds."""
         usable = {instance.address: instance.is_usable for instance in instances}
         flapping: dict[str, float] = {}
         for address in {*usable, *self._usable}:

@@ -20,12 +20,12 @@ TIMEOUT: Final = ClientTimeout(total=3.0, sock_connect=1.0)
 FAILBACK: Final = 30.0
 """Seconds after which the first address is tried again when another one is used."""
 MAX_BODY: Final = 32 << 20
-"""Bytes of an answer: 10,000 instances are some 5 MiB."""
+"""Bytes of a response: 10,000 instances are some 5 MiB."""
 _NODE_TROUBLE: Final = frozenset({500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RegistryResponse:
     """Status, text and headers (names in lower case), and the address of the node that gave it."""
 
     status: int
@@ -61,11 +61,11 @@ class Nodes:
         return [(self._current + step) % count for step in range(1, count)]
 
     def prefer(self, better: str, worse: str) -> None:
-        """Asks one node from now on instead of another, whose answers are doubtful, where that is still in use."""
+        """Uses one node from now on instead of another, whose responses are doubtful, if that one is still in use."""
         if self.current == worse:
-            self.answered(self.addresses.index(better))
+            self.responded(self.addresses.index(better))
 
-    def answered(self, index: int) -> None:
+    def responded(self, index: int) -> None:
         """Keeps to a node."""
         if index != self._current:
             _log.warning("registry %s is used instead of %s", self.addresses[index], self.current)
@@ -76,7 +76,7 @@ class Nodes:
 class RegistryHttp:
     """Requests to the nodes of one registry over kept-alive connections.
 
-    `tls` is for `https`. Connections are not limited here: whoever waits for changes holds one each.
+    `tls` is for `https`. Connections are not limited here: every blocking query holds one.
     """
 
     def __init__(
@@ -113,36 +113,36 @@ class RegistryHttp:
         timeout: ClientTimeout = TIMEOUT,
         elsewhere: bool = False,
         **options: Any,
-    ) -> Answer:
-        """Asks the node in use, and the others where it is in trouble. Raises RegistryError.
+    ) -> RegistryResponse:
+        """Queries the node in use, and the others if it has a problem. Raises RegistryError.
 
-        `elsewhere`: only the others are asked, and whoever answers is not kept to; there have to be some.
+        `elsewhere`: only the others are queried, and none of them becomes the node in use; there have to be some.
         """
         nodes = self.nodes
         order = nodes.others() if elsewhere else nodes.order()
-        trouble: RegistryError | Answer | None = None
+        trouble: RegistryError | RegistryResponse | None = None
         for index in order:
             try:
-                answer = await self._exchange(nodes.addresses[index], method, path, timeout, options)
+                response = await self._exchange(nodes.addresses[index], method, path, timeout, options)
             except RegistryError as error:
                 trouble = error if trouble is None or isinstance(trouble, RegistryError) else trouble
                 continue
-            if answer.status in _NODE_TROUBLE and len(order) > 1:
-                trouble = answer
+            if response.status in _NODE_TROUBLE and len(order) > 1:
+                trouble = response
                 continue
             if not elsewhere:
-                nodes.answered(index)
-            return answer
-        if isinstance(trouble, Answer):
+                nodes.responded(index)
+            return response
+        if isinstance(trouble, RegistryResponse):
             return trouble
         assert trouble is not None
         raise trouble
 
     async def _exchange(
         self, address: str, method: str, path: str, timeout: ClientTimeout, options: dict[str, Any]
-    ) -> Answer:
+    ) -> RegistryResponse:
         if self._session is None:
-            # Nothing compressed is asked for, or unpacked: an answer is as large as what was read of it.
+            # Nothing compressed is requested, or unpacked: a response is as large as what was read of it.
             self._session = ClientSession(
                 connector=TCPConnector(limit=0), headers={"Accept-Encoding": "identity"}, auto_decompress=False
             )
@@ -154,14 +154,14 @@ class RegistryHttp:
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 if headers.get("content-encoding", "identity").lower() != "identity":
-                    raise RegistryError("bad_response", f"{base} sent a compressed response, which was not asked for")
+                    raise RegistryError("bad_response", f"{base} sent a compressed response, which was not requested")
                 body = bytearray()
                 async for piece in response.content.iter_chunked(65536):
                     body += piece
                     if len(body) > MAX_BODY:
                         message = f"{base} sent a response of more than {MAX_BODY >> 20} MiB"
                         raise RegistryError("bad_response", message)
-                return Answer(response.status, body.decode(response.charset or "utf-8"), headers, address)
+                return RegistryResponse(response.status, body.decode(response.charset or "utf-8"), headers, address)
         except TimeoutError as error:
             raise RegistryError("timeout", f"{base} did not respond within {timeout.total:g} s") from error
         except ClientResponseError as error:  # whose own text has the whole URL, which may have a token
@@ -184,11 +184,11 @@ def path_segment(text: str) -> str:
     lead to another call than the one that is meant.
     """
     if text in ("", ".", ".."):
-        raise RegistryError("bad_name", f"{text!r} cannot stand in a path")
+        raise RegistryError("bad_name", f"{text!r} cannot be part of a path")
     return quote(text, safe="")
 
 
-def refusal(answer: Answer, subject: str = "the registry") -> RegistryError:
+def refusal(response: RegistryResponse, subject: str = "the registry") -> RegistryError:
     """The error for a response with a status of failure."""
-    reason = {401: "auth", 403: "auth", 429: "warming", 503: "warming"}.get(answer.status, "bad_response")
-    return RegistryError(reason, f"{subject} responded {answer.status}: {answer.text[:200].strip()}")
+    reason = {401: "auth", 403: "auth", 429: "warming", 503: "warming"}.get(response.status, "bad_response")
+    return RegistryError(reason, f"{subject} responded {response.status}: {response.text[:200].strip()}")

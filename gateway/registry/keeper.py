@@ -1,7 +1,7 @@
 """The one keeper of what registries say: it survives what they do to their clients, the same way for each.
 
 * A registry that fails, or cannot be reached, changes nothing: what is known stays, marked `stale`.
-* What goes from a list is not always believed at once (`belief.py`): the service is `protected` until it is.
+* What goes from a list is not always accepted at once (`listguard.py`): the service is `protected` until it is.
 * An instance that comes and goes too often gets no traffic for a while (`flapping.py`).
 * What was known outlives a restart on disk (`disk.py`), for a gateway that starts while its registry is down.
 * A watch never ends silently: whatever it raises is counted, logged once per streak and followed by another try, with
@@ -42,7 +42,7 @@ LONGEST_RETRY: Final = 10.0
 GRACE: Final = 3.0
 """Seconds that a registry has to respond for the first time before the disk copy is used."""
 RECHECK: Final = 2.0
-"""Seconds after which a registry whose answer is doubted is asked again: one that is waited for may have nothing to tell."""
+"""Seconds after which a registry whose response is doubted is queried again: a blocking query may have nothing to report."""
 SAVE_AGAIN: Final = 3600.0
 """Seconds after which the disk copy is written again though nothing has changed: its age says how far it can be trusted."""
 _AWAY: Final = frozenset({"unreachable", "timeout", "warming"})
@@ -67,7 +67,7 @@ class ServiceState:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which records those are, by reason."""
     kept: frozenset[str] = frozenset()
-    """Addresses that are used though the registry does not say so now: it is away, or is not believed."""
+    """Addresses that are used though the registry does not say so now: it is unreachable, or its list is doubted."""
 
 
 class _Watch:
@@ -76,11 +76,11 @@ class _Watch:
     def __init__(self, service: str, patience: Patience) -> None:
         self.service = service
         self.state = UNKNOWN
-        self.belief = ListGuard(patience)
+        self.guard = ListGuard(patience)
         self.flaps = Flaps()
         self.instances: tuple[Instance, ...] = ()
         self.listing = Listing(())
-        self.answered_at: float | None = None
+        self.responded_at: float | None = None
         self.saved_at = 0.0
         self.reason = ""
         self.doubt = ""
@@ -92,11 +92,11 @@ class _Watch:
 
 
 class Keeper:
-    """Watches services through an adapter and calls `on_change(service, instances)` when what is believed changed.
+    """Watches services through an adapter and calls `on_change(service, instances)` when the accepted list changed.
 
     `is_one_of_many`: what is logged says which registry it is about. `clock` gives seconds on a steady clock, `rng` the
     jitter. `own` are addresses of this gateway itself: an instance there would be a loop. `recheck` is seconds between two
-    looks at a doubtful answer.
+    looks at a doubtful response.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Keeper:
         self._watches: dict[str, _Watch] = {}
         self.errors: dict[str, int] = {}
         self.protected: dict[str, int] = dict.fromkeys(DOUBTS, 0)
-        """How often a response was not believed, by what made it doubtful."""
+        """How often a list was not accepted, by what made it doubtful."""
         self.flapped = 0
         self.skipped: dict[str, int] = {}
         """Records that were left out, by reason, each counted when it was first seen."""
@@ -138,7 +138,7 @@ class Keeper:
             watch.task = keep_running("watching a service", partial(self._run, watch))
             if self._disk is not None:
                 watch.grace = asyncio.get_running_loop().call_later(
-                    GRACE, self._use_copy, watch, "the registry has not answered yet"
+                    GRACE, self._use_copy, watch, "the registry has not responded yet"
                 )
 
     def unwatch(self, service: str) -> None:
@@ -156,7 +156,7 @@ class Keeper:
                 self.name,
                 watch.state,
                 watch.instances,
-                0.0 if watch.answered_at is None else now - watch.answered_at,
+                0.0 if watch.responded_at is None else now - watch.responded_at,
                 watch.reason,
                 watch.errors,
                 dict(watch.listing.skipped),
@@ -168,7 +168,7 @@ class Keeper:
         ]
 
     async def wait_known(self, service: str, timeout: float) -> bool:
-        """Waits up to `timeout` seconds for the first answer about a watched service; returns whether there is one."""
+        """Waits up to `timeout` seconds for the first response about a watched service; returns whether there is one."""
         watch = self._watches.get(service)
         if watch is None:
             return False
@@ -196,7 +196,7 @@ class Keeper:
                 async with aclosing(self.adapter.watch(watch.service)) as listings:
                     async for listing in listings:
                         failures = 0
-                        self._answered(watch, listing)
+                        self._responded(watch, listing)
                         if watch.state == PROTECTED:
                             break
                     else:
@@ -215,33 +215,33 @@ class Keeper:
             failures = min(failures + 1, 16)
             await asyncio.sleep(self._rng.uniform(FIRST_RETRY / 2, longest))
 
-    def _answered(self, watch: _Watch, listing: Listing) -> None:
+    def _responded(self, watch: _Watch, listing: Listing) -> None:
         now = self._clock()
         self._look_at_records(watch, listing)
-        if watch.answered_at is not None and listing.node != watch.listing.node:
-            watch.belief.interrupted(was_away=True)
+        if watch.responded_at is not None and listing.node != watch.listing.node:
+            watch.guard.interrupted(was_away=True)
         watch.listing = listing
-        watch.answered_at = now
+        watch.responded_at = now
         found = listing.instances
         if self._own:
             found = tuple(instance for instance in found if instance.address not in self._own)
         if self.adapter.is_authoritative:
-            watch.belief.believe(found)
+            watch.guard.accept(found)
         else:
             if watch.state == UNKNOWN and not any(instance.tag == BASE for instance in found):
                 self._restore(watch)  # a registry that restarts with this gateway knows nobody yet, or only some
-            watch.belief.take(found, now)
-        doubt = watch.belief.doubt
+            watch.guard.take(found, now)
+        doubt = watch.guard.doubt
         is_news = bool(doubt) and (watch.state != PROTECTED or doubt != watch.doubt)
         watch.doubt = doubt
         has_changed = self._publish(watch)
-        watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances are used" if doubt else ""
+        watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances remain in use" if doubt else ""
         if is_news:
             self.protected[doubt] += 1
         self._enter(watch, PROTECTED if doubt else FRESH, is_news)
         if self._disk is not None and not doubt and (has_changed or now - watch.saved_at >= SAVE_AGAIN):
             watch.saved_at = now
-            self._disk.save(watch.service, watch.belief.instances)
+            self._disk.save(watch.service, watch.guard.instances)
 
     def _look_at_records(self, watch: _Watch, listing: Listing) -> None:
         for reason, count in listing.skipped.items():
@@ -253,17 +253,19 @@ class Keeper:
                 names = f": {', '.join(named)}{', …' if count > len(named) else ''}" if named else ""
                 _log.warning("service %s: %d records left out: %s%s", self._shown(watch), count, reason, names)
         if listing.is_forced and not watch.listing.is_forced:
-            _log.warning("service %s: the registry calls everybody healthy, as too few are", self._shown(watch))
+            _log.warning(
+                "service %s: the registry reports all instances as healthy, because too few are", self._shown(watch)
+            )
 
     def _publish(self, watch: _Watch) -> bool:
-        """Tells what is believed, where that is news; returns whether it was."""
+        """Publishes the accepted list if it is news; returns whether it was."""
         now = self._clock()
         before = watch.flaps.count
-        watch.flaps.take(watch.belief.instances, now)
+        watch.flaps.take(watch.guard.instances, now)
         if watch.flaps.count > before:
             self.flapped += watch.flaps.count - before
-            _log.warning("service %s: instances come and go; they get no traffic for a while", self._shown(watch))
-        instances = watch.flaps.damped(watch.belief.instances, now)
+            _log.warning("service %s: instances are flapping and get no traffic for a while", self._shown(watch))
+        instances = watch.flaps.damped(watch.guard.instances, now)
         self._schedule_release(watch, now)
         is_first = not watch.known.is_set()
         if not is_first and instances == watch.instances:
@@ -290,7 +292,7 @@ class Keeper:
         """Takes the disk copy for what is known; returns whether there is one."""
         known = () if self._disk is None else self._disk.load(watch.service)
         if known:
-            watch.belief.restore(known)
+            watch.guard.restore(known)
         return bool(known)
 
     def _use_copy(self, watch: _Watch, reason: str) -> bool:
@@ -298,14 +300,14 @@ class Keeper:
         if watch.state != UNKNOWN or not self._restore(watch):
             return False
         self._publish(watch)
-        watch.reason = f"{reason}; {len(watch.instances)} instances are used that were known before the restart"
+        watch.reason = f"{reason}; {len(watch.instances)} instances from before the restart are used"
         self._enter(watch, STALE)
         return True
 
     def _failed(self, watch: _Watch, error: RegistryError, is_first: bool) -> None:
         watch.errors += 1
-        watch.belief.interrupted(error.reason in _AWAY)
-        kept = f"; {len(watch.instances)} instances are used" if watch.known.is_set() else ""
+        watch.guard.interrupted(error.reason in _AWAY)
+        kept = f"; {len(watch.instances)} instances remain in use" if watch.known.is_set() else ""
         watch.reason = f"{error.reason}: {error}{kept}"
         self.errors[error.reason] = self.errors.get(error.reason, 0) + 1
         if watch.state == UNKNOWN and is_first and self._use_copy(watch, watch.reason):
@@ -329,9 +331,9 @@ class Keeper:
 
 
 _EXPLAINED: Final = {
-    "empty": "an empty list is not believed yet",
-    "returned": "the registry was away; who has not come back yet is kept",
-    "drop": "most of a tag's instances went in one step, which is not believed yet",
+    "empty": "an empty list is not confirmed yet",
+    "returned": "the registry was unreachable; instances that have not come back yet are kept",
+    "drop": "most of a tag's instances disappeared at once, which is not confirmed yet",
 }
 
 

@@ -1,12 +1,12 @@
-"""How far the lists of a registry are believed.
+"""How far the lists of a registry are trusted.
 
-What comes is believed at once; what *goes* may be the registry's own trouble. Three things make it doubtful:
+What comes is accepted at once; what *goes* may be the registry's own trouble. Three things make it doubtful:
 
-* the list is empty: a restarted Nacos answers 200 with an empty list until its clients have registered again;
+* the list is empty: a restarted Nacos returns 200 with an empty list until its clients have registered again;
 * the registry was away, or empty, a moment ago: its clients come back one by one;
 * most instances of a tag go in one step.
 
-Then what went is kept until the same answer has stood for a while. A *tag* that goes while its service stays is believed at
+Then what went is kept until the same list has lasted for a while. A *tag* that goes while its service stays is accepted at
 once: closing a gray environment looks just like that.
 """
 
@@ -22,21 +22,21 @@ EMPTY: Final = "empty"
 RETURNED: Final = "returned"
 DROP: Final = "drop"
 DOUBTS: Final = (EMPTY, RETURNED, DROP)
-"""Why a list is not believed (yet)."""
+"""Why a list is not accepted (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many equal answers over how many seconds confirm what is doubtful."""
+    """How many equal lists over how many seconds confirm what is doubtful."""
 
-    answers: int = 3
+    lists: int = 3
     seconds: float = 15.0
     """A Nacos client's heartbeat time-out, within which a living instance registers again."""
-    drop_answers: int = 2
+    drop_lists: int = 2
     drop_seconds: float = 5.0
     longest: float = 60.0
-    """Seconds after which a list that is not empty is believed, though it kept changing."""
-    empty_answers: int = 20
+    """Seconds after which a list that is not empty is accepted, though it kept changing."""
+    empty_lists: int = 20
     empty_seconds: float = 300.0
     """How often, and for how long, an empty list confirms itself though errors come between."""
     drop_share: float = 0.6
@@ -45,7 +45,7 @@ class Patience:
 
 
 class ListGuard:
-    """What is believed of one service. `doubt` is why the last response is not believed whole; empty if it is."""
+    """The accepted list of one service. `doubt` is why the last response is not accepted whole; empty if it is."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -55,7 +55,7 @@ class ListGuard:
         self._candidate: frozenset[str] = frozenset()
         self._since = 0.0
         self._doubted_since = 0.0
-        self._answers = 0
+        self._repeats = 0
         self._empties = 0
 
     def restore(self, instances: tuple[Instance, ...]) -> None:
@@ -64,27 +64,27 @@ class ListGuard:
         self._was_away = True
 
     def interrupted(self, was_away: bool) -> None:
-        """A look-up failed. `was_away`: the registry may have restarted."""
-        self._answers = 0
+        """A lookup failed. `was_away`: the registry may have restarted."""
+        self._repeats = 0
         self._was_away = self._was_away or was_away
 
     def take(self, found: tuple[Instance, ...], now: float) -> None:
-        """Takes an answer, at a time in seconds."""
+        """Accepts a list, at a time in seconds."""
         addresses = frozenset(instance.address for instance in found)
         missing = tuple(instance for instance in self.instances if instance.address not in addresses)
         doubted = self._doubted(found, missing)
         if not doubted:
-            self.believe(found)
+            self.accept(found)
             return
         doubt, kept = doubted
         if not self.doubt:
             self._doubted_since = now
-        if addresses != self._candidate or not self._answers:
-            self._candidate, self._since, self._answers = addresses, now, 0
-        self._answers += 1
+        if addresses != self._candidate or not self._repeats:
+            self._candidate, self._since, self._repeats = addresses, now, 0
+        self._repeats += 1
         self._empties = self._empties + 1 if doubt == EMPTY else 0
         if self._is_confirmed(doubt, bool(found), now):
-            self.believe(found)
+            self.accept(found)
             return
         if doubt == EMPTY:
             self._was_away = True  # its clients will come back one by one
@@ -92,12 +92,12 @@ class ListGuard:
         merged = {instance.address: instance for instance in (*found, *kept)}
         self.instances = tuple(merged[address] for address in sorted(merged))
 
-    def believe(self, found: tuple[Instance, ...]) -> None:
+    def accept(self, found: tuple[Instance, ...]) -> None:
         """Takes a list that is beyond doubt."""
         self.instances = found
         self.doubt = ""
         self._was_away = False
-        self._answers = self._empties = 0
+        self._repeats = self._empties = 0
 
     def _doubted(
         self, found: tuple[Instance, ...], missing: tuple[Instance, ...]
@@ -123,12 +123,12 @@ class ListGuard:
 
     def _is_confirmed(self, doubt: str, is_something: bool, now: float) -> bool:
         patience = self._patience
-        answers, seconds = patience.answers, patience.seconds
+        lists, seconds = patience.lists, patience.seconds
         if doubt == DROP:
-            answers, seconds = patience.drop_answers, patience.drop_seconds
-        if self._answers >= answers and now - self._since >= seconds:
+            lists, seconds = patience.drop_lists, patience.drop_seconds
+        if self._repeats >= lists and now - self._since >= seconds:
             return True
         doubted_for = now - self._doubted_since
         if is_something:
             return doubted_for >= patience.longest
-        return self._empties >= patience.empty_answers and doubted_for >= patience.empty_seconds
+        return self._empties >= patience.empty_lists and doubted_for >= patience.empty_seconds

@@ -62,7 +62,7 @@ class Records:
         self._found[instance.address] = instance
 
     def skip(self, reason: str, record: Any) -> None:
-        """Counts a record that is no instance; a text names it, anything else is what it is."""
+        """Counts a record that is not an instance; a text names it, anything else is what it is."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         named = self._left_out.setdefault(reason, [])
         if len(named) < MOST_LEFT_OUT:
@@ -104,7 +104,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    """A value of metadata as text: what is no text in JSON, as JSON has it. Nobody writes Python's `True`."""
+    """A value of metadata as text: what is not text in JSON, as JSON has it. Nobody writes Python's `True`."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -21,7 +21,7 @@ STOP_TIMEOUT = 3.0
 class Registrar:
     """Announces `registration` through `registrar` until stopped. Its failures are logged, never raised.
 
-    `is_usable`: the instance takes requests. For as long as it does not, the registry is told so, or not told of it at all.
+    `is_usable`: the instance takes requests. For as long as it does not, it is registered as unusable, or not at all.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Registrar:
         """What the registry was told last."""
         self._has_news = asyncio.Event()
         self.registered = False
-        """Whether the registry knew the instance when it was last asked."""
+        """Whether the registry knew the instance at the last check."""
 
     def start(self) -> None:
         """Begins, in the background."""
@@ -57,7 +57,7 @@ class Registrar:
             self._has_news.set()
 
     async def withdraw(self) -> None:
-        """Asks for no new traffic, and ends the heartbeat."""
+        """Requests no new traffic, and ends the heartbeat."""
         await self._leave(self._registrar.withdraw, "withdrawn")
 
     async def stop(self) -> None:
@@ -65,7 +65,7 @@ class Registrar:
         await self._leave(self._registrar.deregister, "deregistered")
 
     async def hand_over(self) -> None:
-        """Ends the heartbeat, and leaves the instance registered: somebody else goes on with it."""
+        """Ends the heartbeat, and leaves the instance registered: somebody else takes it over."""
         await self._fall_silent()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
@@ -124,8 +124,8 @@ class Registrar:
             self.registered = await self._registrar.heartbeat(registration)
             if self.registered:
                 return
-            _log.warning("the registry has forgotten %s", self._shown())
-        # Whole after it was away, too: it may have restarted, and what a heartbeat makes anew has not all of it (in
+            _log.warning("the registry no longer knows %s", self._shown())
+        # Whole after it was away, too: it may have restarted, and what a heartbeat recreates does not have all of it (in
         # r-nacos no weight). Not else: that would undo what an operator has set there, as to take it out of service.
         await self._registrar.register(registration)
         self._said = registration

@@ -92,7 +92,7 @@ class KnownRegistration:
 
     async def _tell(self, call: Callable[[Registration], Awaitable[T]], registration: Registration) -> T:
         try:
-            answer = await call(registration)
+            result = await call(registration)
         except Exception as error:
             self.reason = str(error) or type(error).__name__
             if self.state == REGISTERED:
@@ -103,4 +103,4 @@ class KnownRegistration:
             self.reason = ""
             name = f"{registration.service} {registration.host}:{registration.port}"
             _log.info("the registry%s responds again for %s", self._where, name)
-        return answer
+        return result

@@ -1,4 +1,4 @@
-"""Several registries at once: each has a keeper of its own, and a service that is in two has the instances of both.
+"""Several registries at once: each has its own keeper, and a service that is in two has the instances of both.
 
 What one registry says is never touched by the trouble of another.
 """
@@ -133,5 +133,5 @@ class Registries:
 
 
 def _disk(folder: Path | None, name: str, identity: str, adapter: RegistryAdapter) -> Disk | None:
-    # What stands in the configuration, or in this very process, needs no copy.
+    # What is in the configuration, or in this very process, needs no copy.
     return None if folder is None or adapter.is_authoritative else Disk(folder / "registry" / name, identity)

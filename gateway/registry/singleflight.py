@@ -25,7 +25,7 @@ class SingleFlight(Generic[T]):
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(work())
             self._task.add_done_callback(self._ended)
-        # Whoever gives up leaves the work to the others.
+        # A caller that gives up leaves the work to the others.
         return await asyncio.shield(self._task)
 
     def _ended(self, task: asyncio.Task[T]) -> None:

@@ -83,7 +83,7 @@ class StaticKind(Kind[StaticRegistrySettings]):
                 if found not in (BASE, item.tag):
                     yield (
                         (*here, "metadata"),
-                        f"says the tag '{found}', and `tag`, which counts here, says '{item.tag}'",
+                        f"has the tag '{found}', but `tag`, which applies here, is '{item.tag}'",
                     )
                 if any(item.address.meets(address) for address in own):
-                    yield (*here, "address"), f"'{item.address}' is this gateway itself: requests would go in a circle"
+                    yield (*here, "address"), f"'{item.address}' is this gateway itself: requests would loop"

@@ -50,7 +50,7 @@ class TagReader:
         self._bare = frozenset(bare)
 
     def tag_of(self, metadata: Mapping[str, str], words: Sequence[str] = ()) -> str:
-        """The tag: BASE where nothing says one (or an empty one), INVALID where what it says is no tag, or two."""
+        """The tag: BASE where nothing says one (or an empty one), INVALID where what it says is not a tag, or two."""
         if words:
             pairs = (word.partition("=") for word in words)
             metadata = {**{key: value for key, equals, value in pairs if equals}, **metadata}

@@ -27,7 +27,7 @@ _FINISH: Final = (
     'echo $code > "$name.new" && mv "$name.new" "$name.exit"; }'
 )
 """Runs the program, and leaves its exit code."""
-_LOCK: Final = 3
+LOCK: Final = 3
 """The lock's descriptor in the process."""
 
 _ours: set[int] = set()
@@ -96,21 +96,9 @@ class Detached:
             return  # it runs
         try:
             self.forget()
-            script = _FINISH if finishes else _SERVE
-            log = str(self._path("log"))
-            self._started = os.posix_spawn(
-                "/bin/sh",
-                ["sh", "-c", script, "sh", str(self._base), str(folder), *command],
-                {**environment, "PATH": f"{os.path.dirname(sys.executable)}:{environment.get('PATH', os.defpath)}"},  # noqa: PTH120
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                    (os.POSIX_SPAWN_DUP2, descriptor, _LOCK),
-                ],
-                setsid=True,
-                setsigmask=[],  # what this process holds back is not held back there
-            )
+            words = ["sh", "-c", _FINISH if finishes else _SERVE, "sh", str(self._base), str(folder), *command]
+            path = f"{os.path.dirname(sys.executable)}:{environment.get('PATH', os.defpath)}"  # noqa: PTH120 - of this program
+            self._started = spawn(words, {**environment, "PATH": path}, self.log, descriptor)
             _ours.add(self._started)
         finally:
             os.close(descriptor)
@@ -142,6 +130,23 @@ class Detached:
 
     def _path(self, kind: str) -> Path:
         return self._base.with_name(f"{self._base.name}.{kind}")
+
+
+def spawn(words: list[str], environment: Mapping[str, str], log: Path, lock: int) -> int:
+    """Starts a shell that leads a session of its own, says everything to a log, and has a lock; its id. Raises OSError."""
+    return os.posix_spawn(
+        "/bin/sh",
+        words,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, lock, LOCK),
+        ],
+        setsid=True,
+        setsigmask=[],  # what this process holds back is not held back there
+    )
 
 
 def reap() -> None:

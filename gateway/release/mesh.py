@@ -61,19 +61,33 @@ class Mesh:
         if self._http is not None:
             await self._http.close()
 
-    async def not_knowing(self, service: str, address: str, sidecars: Collection[str]) -> list[str]:
-        """Who routes to a service and does not know an instance of it as healthy, as admin addresses. Raises MeshError."""
-        asked = list(dict.fromkeys((*self.gateways, *self.sidecars, *sidecars)))
-        found = await asyncio.gather(*(self._knows(admin, service, address) for admin in asked))
-        return [admin for admin, knows in zip(asked, found, strict=True) if knows is False]
+    async def not_knowing(self, wanted: Mapping[str, str], sidecars: Collection[str]) -> dict[str, list[str]]:
+        """Who routes to a service and does not know an instance of it as healthy: admin addresses, by instance.
 
-    async def _knows(self, admin: str, service: str, address: str) -> bool | None:
-        """Whether somebody would send requests to an instance; None: he does not route to its service."""
-        for item in (await self._get(admin, "/api/v1/services"))["services"]:
-            if item["service"] == service:
-                entries = [entry for pool in item["pools"] for entry in pool["instances"]]
-                return any(entry["address"] == address and entry["healthy"] for entry in entries)
-        return None
+        `wanted` are instances and their services. Everybody is asked once. Raises MeshError.
+        """
+        if not wanted:
+            return {}
+        asked = list(dict.fromkeys((*self.gateways, *self.sidecars, *sidecars)))
+        found = await asyncio.gather(*(self._healthy(admin) for admin in asked))
+        return {
+            address: [
+                admin
+                for admin, healthy in zip(asked, found, strict=True)
+                if service in healthy and address not in healthy[service]
+            ]
+            for address, service in wanted.items()
+        }
+
+    async def _healthy(self, admin: str) -> dict[str, set[str]]:
+        """The instances that somebody would send requests to, by service; only services that he routes to."""
+        services = (await self._get(admin, "/api/v1/services"))["services"]
+        return {
+            item["service"]: {
+                entry["address"] for pool in item["pools"] for entry in pool["instances"] if entry["healthy"]
+            }
+            for item in services
+        }
 
     async def lane_is(self, group: str, lane: str) -> dict[str, bool | None]:
         """Whether each gateway has a lane open; None: it has no such lane. Raises MeshError."""

@@ -16,7 +16,7 @@ _MAX_TAGS: Final = 1024
 
 
 class Carriers:
-    """The names under which the tag travels: a header of its own and a member of the W3C `baggage` header."""
+    """The names under which the tag travels: its own header and a member of the W3C `baggage` header."""
 
     __slots__ = ("_baggage", "_header", "_lines", "_member", "header")
 
@@ -92,7 +92,7 @@ def trace_ids(request: Request, strongest: bool = False) -> list[bytes]:
 def recall_trace(memory: TraceMemory, request: Request, now: float) -> tuple[str, str]:
     """The tag remembered for an outbound request, and how it is known; (`base`, "") if its id is not known.
 
-    Only the strongest id is asked. A weaker one may be shared with other requests, and must not speak for a trace that is
+    Only the strongest id is looked up. A weaker one may be shared with other requests, and must not speak for a trace that is
     unknown here.
     """
     ids = trace_ids(request, strongest=True)

@@ -1,4 +1,4 @@
-"""The debug header: with the secret in it, a person may ask why, and choose a lane that allows it."""
+"""The debug header: with the secret in it, a person may see why, and choose a lane that allows it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DebugAccess:
         self._secret: bytes = secret.encode()
 
     def lane_of(self, value: bytes) -> str | None:
-        """The lane asked for, empty where none is; None where the secret is wrong."""
+        """The requested lane, empty where none is; None where the secret is wrong."""
         secret, _, wish = value.partition(b";")
         if not hmac.compare_digest(secret.strip(b" \t"), self._secret):
             return None

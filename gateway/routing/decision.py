@@ -27,10 +27,10 @@ SOURCE_AMBIGUOUS: Final = "ambiguous"
 class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
-    They differ exactly when `fallback` (the reason) is not empty. `error` is the code of the failure that the client is told,
+    They differ exactly when `fallback` (the reason) is not empty. `error` is the code of the failure that the client gets,
     empty if the request is forwarded.
 
-    `client_ip` is who asks, as far as it is believed. `response_fields` are field lines that the response gets, each led by
+    `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
     """
 

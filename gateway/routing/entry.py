@@ -107,7 +107,7 @@ class EntryRouter(Router):
             is_strict = rules.is_strict(decision.tag)
         view = snapshot.services.get(route.service)
         if view is None:
-            return Refuse(decision, NO_INSTANCES, f"the registry has not answered for service {route.service} yet")
+            return Refuse(decision, NO_INSTANCES, f"the registry has not reported on service {route.service} yet")
         forward = Forward(decision)
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:
@@ -195,7 +195,7 @@ class EntryRouter(Router):
     def _client_of(self, forwarded: Forwarded) -> str:
         """The nearest address that is not a trusted proxy's in what a trusted one says; empty if it says none.
 
-        What stands left of an entry that is no address is only a claim.
+        What is left of an entry that is not an address is only a claim.
         """
         nodes = forwarded.value(FORWARDED_FOR)
         known = self._clients.get(nodes)
@@ -217,14 +217,14 @@ class EntryRouter(Router):
 
 
 def _continued(forwarded: Forwarded, peer: Peer, host: bytes) -> list[bytes]:
-    """The field lines that go on with what a trusted proxy said: its address is new, the rest is added if it is missing."""
+    """The field lines that continue what a trusted proxy said: its address is new, the rest is added if it is missing."""
     lines = [peer.forwarded_for]
     if not forwarded.value(FORWARDED_PROTO):
         lines.append(peer.forwarded_proto)
     if not forwarded.value(FORWARDED_HOST):
         lines += (b"X-Forwarded-Host: ", host, b"\r\n")
     if forwarded.value(FORWARDED_ELEMENTS):
-        # RFC 7239 §4: proxies add an element; §6: an IPv6 address stands in brackets, and so in quotes.
+        # RFC 7239 §4: proxies add an element; §6: an IPv6 address is in brackets, and so in quotes.
         node = f'"[{peer.ip}]"' if ":" in peer.ip else peer.ip
         lines.append(f"Forwarded: for={node}\r\n".encode("latin-1"))
     return lines

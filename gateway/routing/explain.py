@@ -31,9 +31,9 @@ def explain(
 ) -> dict[str, object]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
-    `rules` are what the router's snapshot was compiled from, in this match environment; `client_ip` is who asks, `body` the
+    `rules` are what the router's snapshot was compiled from, in this match environment; `client_ip` is the client's, `body` the
     request's. In the result `decision` is the Decision, `lanes` the evidence of every lane in order, `pools` what the service
-    has per tag. The instance is picked from copies of the pools: asking does not take anybody's turn.
+    has per tag. The instance is picked from copies of the pools: explaining takes nobody's turn.
     """
     live = router.snapshot
     turns = Turns()

@@ -14,13 +14,13 @@ AMBIGUOUS: Final = ""
 class TraceMemory:
     """Which tag the requests with an id have: those under way, and for a while those that are over.
 
-    Under way: counted by tag, so that an id which a marked and an unmarked request share tells nobody's calls apart and
-    says so: also when one of them is over, or both, since calls may follow a response. `ambiguous` counts how often it was
-    asked about.
+    Under way: counted by tag, so that an id which a marked and an unmarked request share distinguishes nobody's calls and says
+    so: also when one of them is over, or both, since calls may follow a response. `ambiguous` counts how often it was
+    looked up.
 
     Over: the latest request decides. Two generations, bounded in entries and in time: entries go into the young one; when
     that holds half the bound, or is half the time to live old, it becomes the old one and the old one is dropped. So an
-    entry lives between half and the whole of `ttl`, every operation is a few look-ups, and nothing ever scans. `now` is
+    entry lives between half and the whole of `ttl`, every operation is a few lookups, and nothing ever scans. `now` is
     seconds on any steady clock.
     """
 

@@ -1,4 +1,4 @@
-"""The seam between the proxy and what decides for it. A native class and no Protocol: it is asked for every request."""
+"""The seam between the proxy and what decides for it. A native class and no Protocol: it is called for every request."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Route:
     Rules may look at the first `inspect_body` bytes of a body.
 
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none. `told` is the
-    field line that tells the service of them, `restored` what responses get back: the prefix, or nothing.
+    field line that names them to the service, `restored` what responses get back: the prefix, or nothing.
     """
 
     __slots__ = (
@@ -79,8 +79,8 @@ class Route:
 class RouteTable:
     """Finds the route with the longest path prefix; a route for the very host beats one for any host.
 
-    One look-up per path segment, however many routes there are. `by_host` is empty where no route names a host: then
-    nobody needs to ask a request for its own.
+    One lookup per path segment, however many routes there are. `by_host` is empty where no route names a host: then
+    nobody needs a request's own.
     """
 
     __slots__ = ("_any_host", "by_host", "routes")

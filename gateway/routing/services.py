@@ -52,7 +52,7 @@ class Turns:
         self._turns: dict[tuple[str, str], Turn] = {}
 
     def of(self, service: str, tag: str) -> Turn:
-        """The turn of a pool, made when first asked for."""
+        """The turn of a pool, made when first needed."""
         key = (service, tag)
         turn = self._turns.get(key)
         if turn is None:
@@ -89,7 +89,7 @@ class Pool:
         kept = tuple(instance for instance in usable if instance.address not in condition.ejected)
         if tag == BASE and not kept:
             kept = usable  # there is nobody else: better tried than refused
-        # For whoever has nobody else.
+        # For callers with no alternative.
         self._ejected: tuple[Instance, ...] = () if kept else usable
         self.lack: str = EJECTED if usable else ALL_UNHEALTHY if members else MISDIRECTED
         self.usable: tuple[Instance, ...] = kept
@@ -103,7 +103,7 @@ class Pool:
         return self._next_of(self.order)
 
     def pick_ejected(self) -> Instance | None:
-        """The next instance of a pool that is ejected whole, for whoever has nobody else; None for other pools."""
+        """The next instance of a pool that is ejected whole, for callers with no alternative; None for other pools."""
         return self._next_of(self._ejected)
 
     def _next_of(self, order: tuple[Instance, ...]) -> Instance | None:

@@ -67,10 +67,10 @@ class InboundRouter(Router):
         if meant:
             if meant not in self._identities:
                 decision.response_fields = hop.refusal(hop.MISDIRECTED)
-                why = f"this is an instance of {self._view.name} with tag {self._tag}, not the one meant"
+                why = f"this is an instance of {self._view.name} with tag {self._tag}, not the intended one"
                 return Refuse(decision, MISDIRECTED, why)
         elif not self._admits_all:
-            return Refuse(decision, NOT_FROM_MESH, "this instance serves requests of gateways and sidecars only")
+            return Refuse(decision, NOT_FROM_MESH, "this instance serves only requests from gateways and sidecars")
         forward = InboundForward(decision)
         refusal = forward.choose(self._view, "")
         if refusal is not None:
@@ -89,7 +89,7 @@ class OutboundRouter(Router):
     """The service's own calls: the tag comes from the first carrier that has one.
 
     The address connected to (`Peer.callee`), or else the host, names the callee.
-    `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict ask for it.
+    `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
     """
 
     __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "snapshot")

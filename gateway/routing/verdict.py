@@ -136,7 +136,7 @@ class Forward(Verdict):
         return self._pool.pick_other(self._tried_too())
 
     def other_in_baseline(self) -> Instance | None:
-        """An instance of the baseline behind a tagged pool, None if that is no way out or was taken already."""
+        """An instance of the baseline behind a tagged pool, None if that is not a way out or was taken already."""
         return self._base.pick_other(self._tried_too())
 
     def turn_to(self, instance: Instance) -> None:

@@ -1,4 +1,4 @@
-"""Conditions that no index decides: they are asked only of rows that are still alive."""
+"""Conditions that no index decides: they are checked only for rows that are still alive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_PATTERN_VALUE: Final = 1024
 
 
 class Check:
-    """`holds` is asked only about values that are there."""
+    """`holds` is checked only for values that are there."""
 
     def holds(self, value: str) -> bool:
         """Whether the condition holds of the value."""

@@ -16,13 +16,13 @@ from gateway.rules.prefilter import SIEVE_FROM, Prefilter, build_prefilter
 NUMBER: Final = "number"
 ADDRESS: Final = "address"
 BUCKET: Final = "bucket:"
-"""The lines on which values have places. Buckets have one for each salt, whose name stands behind."""
+"""The lines on which values have places. Buckets have one for each salt, whose name follows."""
 
 Span = tuple[int, int]
 
 
 class _Needs:
-    """The rows that need a hit in one look-up, and those that die of one."""
+    """The rows that need a hit in one lookup, and those that die of one."""
 
     def __init__(self) -> None:
         self.needing = 0

@@ -91,7 +91,7 @@ class Test(Model):
     """Whether texts that differ only in the case of their letters are the same. (Methods and hosts always are.)"""
 
     def operand(self, operator: str) -> Any:
-        """What stands beside an operator, None if it is not given."""
+        """What is beside an operator, None if it is not given."""
         return getattr(self, field_of(operator))
 
     @property
@@ -105,7 +105,7 @@ class Test(Model):
         if len(given) != 1:
             empty = [name for name in OPERATORS if field_of(name) in self.model_fields_set]
             if not given and empty:
-                raise ValueError(f"{empty[0]}: a value is missing; the empty text is written ''")
+                raise ValueError(f"{empty[0]}: a value is missing; an empty text is written ''")
             found = "none" if not given else " and ".join(given)
             raise ValueError(f"a condition has exactly one operator of {', '.join(OPERATORS)}; found {found}")
 
@@ -136,7 +136,7 @@ def _check_hours(text: str) -> str:
         raise ValueError(f"hours are FROM-UNTIL, such as 09:00-18:00 or 22:00-06:00; found {text!r}")
     opens, closes = (int(match[at]) * 60 + int(match[at + 1]) for at in (1, 3))
     if opens % 1440 == closes % 1440 and (opens, closes) != (0, 1440):
-        raise ValueError(f"hours that begin and end at once are none; the whole day is 00:00-24:00; found {text!r}")
+        raise ValueError(f"the hours begin and end at the same time; the whole day is 00:00-24:00; found {text!r}")
     return text
 
 
@@ -167,7 +167,7 @@ class TimeTest(Model):
         if self.from_ is None and self.until is None and self.days is None and self.hours is None:
             raise ValueError("time: give at least one of from, until, days and hours")
         if self.from_ is not None and self.until is not None and self.from_ >= self.until:
-            raise ValueError("time: `from` is not before `until`")
+            raise ValueError("time: `from` must be before `until`")
         return self
 
     def minutes(self) -> tuple[int, int]:
@@ -180,7 +180,7 @@ class TimeTest(Model):
 class Condition(Test):
     """What must hold of one thing in a request, or how other conditions go together.
 
-    A thing that has a name stands beside its operator (`{param: group, equals: gray}`); one that has none takes the
+    A thing that has a name is beside its operator (`{param: group, equals: gray}`); one that has none takes the
     operator inside (`{path: {prefix: /beta}}`).
     """
 
@@ -201,7 +201,7 @@ class Condition(Test):
     method: InnerTest | None = None
     """The request's method; case does not matter."""
     host: InnerTest | None = None
-    """The host asked for, without the port; case does not matter."""
+    """The requested host, without the port; case does not matter."""
     client_ip: InnerTest | None = None
     """The client's address; equals, not_equals, in, not_in and segment also take networks (10.0.0.0/8)."""
     service: InnerTest | None = None
@@ -241,7 +241,7 @@ class Condition(Test):
             _in_form(source, self)
         elif any(self.operand(name) is not None for name in OPERATORS):
             if source in COMBINATIONS or source == "time":
-                raise ValueError(f"{source} takes no operator beside it")
+                raise ValueError(f"{source} accepts no operator beside it")
             raise ValueError(f"the operator goes inside: {{{source}: {{equals: …}}}}")
         elif self.ignore_case:
             raise ValueError("ignore_case goes beside the operator")
@@ -249,7 +249,7 @@ class Condition(Test):
             raise ValueError("issue goes with the percent of a cookie: {cookie: uid, percent: 10, issue: 30d}")
         if self.issue is not None and self.cookie is not None and not is_token(self.cookie):
             raise ValueError(
-                f"issue: the name of a cookie that is given is a token (RFC 6265 §4.1.1), and {self.cookie!r} is none"
+                f"issue: the name of an issued cookie must be a token (RFC 6265 §4.1.1), and {self.cookie!r} is not"
             )
         if source in COMBINATIONS and self.depth > MAX_DEPTH:
             raise ValueError(f"all, any and not are nested more than {MAX_DEPTH} levels deep")
@@ -302,8 +302,8 @@ def _in_form(source: str, test: _T) -> _T:
     operator, written = OPERATORS[name], test.operand(name)
     if source == "client_ip" and not operator.takes_addresses:
         fit = ", ".join(other for other, entry in OPERATORS.items() if entry.takes_addresses)
-        raise ValueError(f"client_ip: {name} makes no sense of an address; use {fit}")
+        raise ValueError(f"client_ip: {name} does not apply to an address; use {fit}")
     if source == "path" and not operator.takes_paths:
-        raise ValueError(f"path: {name} compares numbers, and a path is none")
+        raise ValueError(f"path: {name} compares numbers, and a path is not a number")
     read = operator.in_form(source, written, test.ignore_case)
     return test if read == written else test.model_copy(update={field_of(name): read})

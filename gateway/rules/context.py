@@ -1,4 +1,4 @@
-"""The match context: what conditions may look at for one request. Made by whoever asks the rules, and only then."""
+"""The match context: what conditions may look at for one request. Made by the caller of the rules, and only then."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gateway.http.request import Request
 class MatchContext:
     """A request and what is known around it.
 
-    `client_ip` is who asks, as far as it is believed; `service` is where the request goes; `caller` and `caller_tag` are who
+    `client_ip` is the client, as far as it is trusted; `service` is where the request goes; `caller` and `caller_tag` are who
     calls, at a sidecar. `content` is the parsed body, None if it was not read; `claims` are those of the request's token, None
-    until somebody asks for them.
+    until they are needed.
     """
 
     __slots__ = ("_given", "caller", "caller_tag", "claims", "client_ip", "content", "request", "service")

@@ -14,7 +14,7 @@ from gateway.rules.model import EVERY_ENTRY, LaneGroup
 
 
 def no_claims(_: MatchContext) -> Mapping[str, Any]:
-    """For a gateway that is told no keys: nobody has a token that is accepted."""
+    """For a gateway without keys: nobody has a token that is accepted."""
     return NO_CLAIMS
 
 

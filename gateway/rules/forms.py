@@ -43,7 +43,7 @@ def check_characters(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{text!r} holds a lone surrogate, which is no character") from None
+        raise ValueError(f"{text!r} contains a lone surrogate, which is not a character") from None
     return text
 
 
@@ -79,7 +79,7 @@ def path(text: str, part: Part) -> str:
         raise ValueError(f"path: a path starts with '/', so {text!r} can never be one")  # OPTIONS * has the asterisk
     if "?" in text:
         raise ValueError(
-            f"path: the query is no part of the path, so {text!r} can never be one; a parameter is `param`"
+            f"path: the query is not part of the path, so {text!r} can never be one; a parameter is `param`"
         )
     raw = quote(text, safe=_VISIBLE).encode("ascii")
     # A letter stands for what may be beside a part: `/.` may begin `/.well-known`, and `..` may end `/a..`.

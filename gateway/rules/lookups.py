@@ -1,4 +1,4 @@
-"""Indices from a value to the rows it keeps, as bit sets: one look-up for all rows that ask the same kind of question.
+"""Indices from a value to the rows it keeps, as bit sets: one lookup for all rows that check the same kind of thing.
 
 A row *needs* a hit where its condition must hold, and *dies* of one where it must not. `narrow` takes the rows still alive
 and returns those that are left. Hot: called for every request; built once, by `compile`.
@@ -33,12 +33,12 @@ class Exact(Lookup):
         self._table = table
 
     def narrow(self, alive: int, value: str) -> int:
-        """One look-up."""
+        """One lookup."""
         return alive & self._table.get(value, self._default)
 
 
 class Prefixes(Lookup):
-    """prefix: a look-up for each different length. `closes` puts a slash behind the value first, for whole segments."""
+    """prefix: a lookup for each different length. `closes` puts a slash behind the value first, for whole segments."""
 
     def __init__(
         self, free: int, lengths: list[tuple[int, dict[str, int], dict[str, int]]], closes: bool = False
@@ -48,7 +48,7 @@ class Prefixes(Lookup):
         self._closes = closes
 
     def narrow(self, alive: int, value: str) -> int:
-        """As many look-ups as there are lengths."""
+        """As many lookups as there are lengths."""
         if self._closes and value[-1:] != "/":
             value += "/"
         hits = self._free
@@ -62,14 +62,14 @@ class Prefixes(Lookup):
 
 
 class Suffixes(Lookup):
-    """suffix: a look-up for each different length."""
+    """suffix: a lookup for each different length."""
 
     def __init__(self, free: int, lengths: list[tuple[int, dict[str, int], dict[str, int]]]) -> None:
         self._free = free
         self._lengths = lengths
 
     def narrow(self, alive: int, value: str) -> int:
-        """As many look-ups as there are lengths."""
+        """As many lookups as there are lengths."""
         hits = self._free
         deaths = 0
         for length, needs, kills in self._lengths:
@@ -81,14 +81,14 @@ class Suffixes(Lookup):
 
 
 class Segments(Lookup):
-    """segment: a look-up for each different segment."""
+    """segment: a lookup for each different segment."""
 
     def __init__(self, free: int, segments: list[tuple[frozenset[str], int, int]]) -> None:
         self._free = free
         self._segments = segments
 
     def narrow(self, alive: int, value: str) -> int:
-        """As many look-ups as there are segments."""
+        """As many lookups as there are segments."""
         hits = self._free
         deaths = 0
         for values, needs, kills in self._segments:

@@ -1,8 +1,8 @@
 """Matching a request against all lanes at once, at a cost that hardly depends on how many there are.
 
 Every open lane becomes one or more *rows*, each a conjunction of conditions (`rows`). A row is one bit of an integer, the
-first lane the lowest. For each *field* that rules look at, look-ups give the rows that a value leaves (`lookups`); a request
-ANDs one integer per look-up, and the lowest bit left is the winner.
+first lane the lowest. For each *field* that rules look at, lookups give the rows that a value leaves (`lookups`); a request
+ANDs one integer per lookup, and the lowest bit left is the winner.
 
 What no index decides are *checks* (`checks`): they run only for rows that are still alive, lowest first. Where many rows
 with patterns are left, a `sieve` first takes out those that cannot match.
@@ -24,7 +24,7 @@ class FieldIndex:
     """Which rows a field's value leaves.
 
     `absent`: those left where the field is absent. `concerned`: those that look at the field at all; a dear field is read
-    only while one of them is alive. Where the look-ups are shares, a sticky cookie holds a client in the rows `wanting`
+    only while one of them is alive. Where the lookups are shares, a sticky cookie holds a client in the rows `wanting`
     them, and keeps it out of those `shunning` them.
     """
 
@@ -80,7 +80,7 @@ class TagRules:
 
 
 class Signer(Protocol):
-    """Tells whose sticky cookie a request has, and makes them."""
+    """Reads whose sticky cookie a request has, and makes them."""
 
     name: str
     """The cookie's name."""

@@ -50,11 +50,11 @@ class Lane(Model):
             rows_of(self.match, self.match_mode)
         except TooManyRows as error:
             raise ValueError(
-                f"match: written out as alternatives the conditions are more than {MAX_ROWS}; "
-                "make several lanes with the same tag of it"
+                f"match: the conditions expand to more than {MAX_ROWS} alternatives; "
+                "split the lane into several with the same tag"
             ) from error
         if self.sticky is not None and not any(leaf.test.percent is not None for leaf in self.leaves()):
-            raise ValueError("sticky: there is no percent condition that it could keep clients in")
+            raise ValueError("sticky: a percent condition is needed to keep clients in")
         return self
 
     def leaves(self) -> list[Condition]:

@@ -28,7 +28,7 @@ from gateway.tags import BASE, is_tag
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUOTED: Final = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
-r"""What RE2 quotes; an escape that stands before it is one for itself: `\\Q` is a backslash and a letter."""
+r"""What RE2 quotes; an escape that is before it is one for itself: `\\Q` is a backslash and a letter."""
 _SPAN: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?- ?([0-9]{1,3}(?:\.[0-9]{1,2})?)")
 _AGE: Final = re.compile(r"([0-9]+)(m|h|d)")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -156,7 +156,7 @@ def _parse_share(value: Any) -> float | list[str]:
         raise ValueError(f"a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found {found}")
     if share != round(share, 2):
         raise ValueError(
-            f"a share has two decimals at most, as 0.01 is one of the 10,000 buckets that values fall into; found {found}"
+            f"a share has at most two decimals, because 0.01 % is one of the 10,000 buckets; found {found}"
         )
     return float(share)
 
@@ -164,7 +164,7 @@ def _parse_share(value: Any) -> float | list[str]:
 def parse_spans(share: float | list[str]) -> tuple[tuple[int, int], ...] | None:
     """The bucket spans (first, behind the last; 0 to 10,000) that a percent operand spells out; None for a plain number.
 
-    Raises ValueError for what is no span.
+    Raises ValueError for what is not a span.
     """
     if not isinstance(share, list):
         return None
@@ -209,7 +209,7 @@ def _parse_moment(value: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"{form}; found {value!r}") from error
     if moment.tzinfo is None:
-        raise ValueError(f"{form}; {value!r} says no zone: add Z or +08:00")
+        raise ValueError(f"{form}; {value!r} has no time zone: add Z or +08:00")
     return moment
 
 

@@ -44,7 +44,7 @@ class Entry:
 
 
 class Operator:
-    """One operator. Its operand is what stands beside it in a condition, as the model has read it."""
+    """One operator. Its operand is what is beside it in a condition, as the model has read it."""
 
     part: Part | None = None
     """What of a value its texts are compared with; None: it compares no texts."""
@@ -55,7 +55,7 @@ class Operator:
     takes_addresses: bool = False
     takes_paths: bool = True
     draws: bool = False
-    """Whether it deals out shares, for which a sticky cookie may stand in."""
+    """Whether it deals out shares, which a sticky cookie may replace."""
     is_pattern: bool = False
     """Whether RE2 compares, which has its own idea of case."""
 

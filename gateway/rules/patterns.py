@@ -1,4 +1,4 @@
-"""Texts that simple patterns match, for whoever needs an example."""
+"""Texts that simple patterns match, for use as examples."""
 
 from __future__ import annotations
 

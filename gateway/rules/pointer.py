@@ -17,8 +17,8 @@ def claim_pointer(name: str) -> str:
 def find_text(value: Any, pointer: str) -> str | None:
     r"""The text of what `pointer` finds, or None if there is nothing, or null.
 
-    A number is as it stands in the document, true and false are these words, a list of such is its items joined by `,`.
-    Any other list, and an object, is there, but empty. For half a character (`"\ud800"`) stands U+FFFD.
+    A number is as it is in the document, true and false are these words, a list of such is its items joined by `,`.
+    Any other list, and an object, is there, but empty. For half a character (`"\ud800"`) there is U+FFFD.
     """
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")

@@ -14,7 +14,7 @@ from gateway.rules.checks import MAX_PATTERN_VALUE
 from gateway.rules.fields import Field
 
 SIEVE_FROM: Final = 8
-"""Rows with patterns on one field, still alive, from which on asking the sieve is cheaper than asking each."""
+"""Rows with patterns on one field, still alive, from which on checking the sieve is cheaper than checking each."""
 
 
 class Prefilter:

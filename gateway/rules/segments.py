@@ -18,7 +18,7 @@ _QUOTED: Final = re.compile(r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)')(?:\s+#.
 
 
 class SegmentError(ValueError):
-    """A line that is no value. `line` counts from 1."""
+    """A line that is not a value. `line` counts from 1."""
 
     def __init__(self, line: int, message: str) -> None:
         self.line = line

@@ -2,10 +2,10 @@
 
 A share written as one number is the buckets from the lane's *home* upward, around the end. The homes are spread by halving
 (0, 50, 25, 75, 12.5 %, …, in the order in which the lanes stand), so that the first four lanes have a quarter each to grow
-in. Spans that are written out (`percent: [0-5, 20-25]`) are held as they stand.
+in. Spans that are written out (`percent: [0-5, 20-25]`) are held as they are.
 
-So what a lane holds depends on its own share and its place, never on what others ask for: no change of one lane moves
-anybody of another. No dealing can keep that promise for three lanes and more that may ask for anything up to 100 %
+So what a lane holds depends on its own share and its place, never on what others claim: no change of one lane moves
+anybody of another. No dealing can keep that promise for three lanes and more that may claim anything up to 100 %
 together: then each lane's buckets depend on its own size alone, and where two sizes make 100 %, one lane holds exactly what
 the other leaves; the second and the third lane would both hold what the first leaves. Lanes that would meet are therefore
 refused, with the spans to write instead, which move nobody.
@@ -60,7 +60,7 @@ def first_of(spans: Spans, count: int) -> Spans:
 class OverlapError(ValueError):
     """Two lanes of a group want the same buckets.
 
-    `key` is what they split by, `lane` the one that stands later. `spans` are what that can hold instead without taking
+    `key` is what they split by, `lane` the later one. `spans` are what that can hold instead without taking
     from anybody; empty if writing spans does not help.
     """
 
@@ -100,7 +100,7 @@ class GroupShares:
 
 
 class _Claim:
-    """What one lane asks for of one key: spans that are written out, and those that its largest number makes (`grown`)."""
+    """What one lane claims of one key: spans that are written out, and those that its largest number makes (`grown`)."""
 
     def __init__(self, lane: str, order: int, conditions: Iterable[Condition]) -> None:
         self.lane = lane
@@ -124,7 +124,7 @@ class _Claim:
 
     @property
     def asked(self) -> int:
-        """How many buckets it asks for."""
+        """How many buckets it claims."""
         return self.wanted + _painted(self.written).count(1)
 
     def beside(self, others: Iterable[_Claim]) -> Spans:
@@ -150,15 +150,15 @@ def _check_case(key: Key, claimants: dict[str, list[Condition]]) -> None:
 
 
 def _check_sum(key: Key, claims: Sequence[_Claim]) -> None:
-    """Raises OverlapError if lanes ask for more than there is."""
+    """Raises OverlapError if lanes together take more than 100 %."""
     asked = sum(claim.asked for claim in claims)
     if asked > BUCKETS:
         raise OverlapError(
             key,
             claims[-1].lane,
-            f"the lanes {', '.join(claim.lane for claim in claims)} split by the same {_show_key(key)} and ask for "
-            f"{asked / 100:.15g} % together; lanes of a group share 100 %. Lanes that are to draw independently go into "
-            "groups of their own",
+            f"the lanes {', '.join(claim.lane for claim in claims)} split by the same {_show_key(key)} and together take "
+            f"{asked / 100:.15g} %; lanes of a group share 100 %. Put lanes that should draw independently "
+            "into separate groups",
         )
 
 
@@ -193,7 +193,7 @@ def _overlap(key: Key, claims: Sequence[_Claim], first: int, second: int, both: 
         else f"free are {', '.join(show_spans(_free(taken))) or 'none'}"
     )
     names = f"{claims[first].lane} and {claims[second].lane}"
-    message = f"the lanes {names} split by the same {_show_key(key)} and both hold {both}; {hint}"
+    message = f"the lanes {names} split by the same {_show_key(key)} and both take {both}; {hint}"
     return OverlapError(key, claims[second].lane, message, spans)
 
 
@@ -226,7 +226,7 @@ def _grow(owners: bytearray, home: int, count: int) -> Spans:
     while count:
         low = owners.find(b"\0", at, end)
         if low < 0:
-            assert end == BUCKETS, "there are as many free buckets as wanted"
+            assert end == BUCKETS, "there are as many free buckets as needed"
             at, end, home = 0, home, 0
             continue
         high = low

@@ -1,7 +1,7 @@
 """The sticky cookie: signed by the gateway, so that nobody walks into a lane by writing one.
 
 The value is `group/lane~expiry~signature`: the expiry in seconds since the epoch (hexadecimal), the signature HMAC-SHA256
-over what stands before it, its first 16 bytes in base64url (RFC 2104, RFC 4648 §5).
+over what is before it, its first 16 bytes in base64url (RFC 2104, RFC 4648 §5).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Source:
     put: Callable[[RequestParts, str, str], object]
     """Gives a name a value in a request that is made up."""
     is_named: bool = False
-    """Whether it stands beside the operator, with a name. One without a name takes the operator inside."""
+    """Whether it is beside the operator, with a name. One without a name takes the operator inside."""
     form: Callable[[str, Part], str] | None = None
     """A rule's text as values have it, raising ValueError for what none can be; None: a value can be any text."""
     check_pattern: Callable[[str, bool], None] | None = None

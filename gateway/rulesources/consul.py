@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.http import Answer, path_segment, refusal
+from gateway.registry.http import RegistryResponse, path_segment, refusal
 from gateway.rulesources.documents import ConflictError
 from gateway.settings.sources import consul_url
 
@@ -23,13 +23,13 @@ class ConsulDocument:
 
     async def watch(self) -> AsyncGenerator[str | None, None]:
         """See RemoteDocument."""
-        async for answer in self._client.follow(_kv(self._key), {"raw": ""}):
-            yield answer.text if answer.status == 200 else None
+        async for response in self._client.follow(_kv(self._key), {"raw": ""}):
+            yield response.text if response.status == 200 else None
 
     async def read(self) -> str | None:
         """See RemoteDocument."""
-        answer, _ = await self._client.query(_kv(self._key), {"raw": ""})
-        return answer.text if answer.status == 200 else None
+        response, _ = await self._client.query(_kv(self._key), {"raw": ""})
+        return response.text if response.status == 200 else None
 
     async def publish(self, text: str, before: str | None) -> None:
         """See RemoteDocument. The write is bound to the index at which the key still was `before`."""
@@ -52,16 +52,16 @@ class ConsulFolder:
     async def watch(self) -> AsyncGenerator[Mapping[str, str] | None, None]:
         """Yields the texts by key (without the prefix), then whenever they may have changed; None if there are no keys.
 
-        Raises RegistryError if the server does not respond, or a key's value is no text.
+        Raises RegistryError if the server does not respond, or a key's value is not text.
         """
-        async for answer in self._client.follow(_kv(self._prefix), {"recurse": ""}):
-            yield (self._texts(answer) or None) if answer.status == 200 else None
+        async for response in self._client.follow(_kv(self._prefix), {"recurse": ""}):
+            yield (self._texts(response) or None) if response.status == 200 else None
 
-    def _texts(self, answer: Answer) -> dict[str, str]:
+    def _texts(self, response: RegistryResponse) -> dict[str, str]:
         key = ""
         try:
             texts: dict[str, str] = {}
-            for entry in json.loads(answer.text):
+            for entry in json.loads(response.text):
                 key = entry["Key"]
                 name = key.removeprefix(self._prefix)
                 if name.endswith(self._suffixes):
@@ -69,7 +69,7 @@ class ConsulFolder:
             return texts
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RegistryError(
-                "bad_response", f"{self.name}: {key or 'the answer'} cannot be read: {error}"
+                "bad_response", f"{self.name}: {key or 'the response'} cannot be read: {error}"
             ) from error
 
     async def publish(self, name: str, text: str | None, before: str | None) -> None:
@@ -94,18 +94,18 @@ def _text(entry: Mapping[str, str | None]) -> str:
 async def _write(client: ConsulClient, key: str, text: str | None, before: str | None) -> None:
     """Writes a key, or deletes it (None), where it still is `before`."""
     name = consul_url(client.address, key)
-    answer = await client.request("GET", _kv(key))
+    response = await client.request("GET", _kv(key))
     index, now = 0, None
-    if answer.status == 200:
+    if response.status == 200:
         try:
-            entry = json.loads(answer.text)[0]
+            entry = json.loads(response.text)[0]
             index, now = int(entry["ModifyIndex"]), _text(entry)
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise refusal(answer, name) from error
-    elif answer.status != 404:
-        raise refusal(answer, name)
+            raise refusal(response, name) from error
+    elif response.status != 404:
+        raise refusal(response, name)
     if now != before:
-        raise ConflictError(f"{name}: somebody else has written it meanwhile")
+        raise ConflictError(f"{name}: it was changed in the meantime")
     if text is None and now is None:
         return  # a deletion bound to index 0 is none
     method, data = ("PUT", text.encode()) if text is not None else ("DELETE", None)
@@ -113,4 +113,4 @@ async def _write(client: ConsulClient, key: str, text: str | None, before: str |
     if written.status != 200:
         raise refusal(written, name)
     if written.text.strip() != "true":
-        raise ConflictError(f"{name}: somebody else has written it meanwhile")
+        raise ConflictError(f"{name}: it was changed in the meantime")

@@ -1,6 +1,6 @@
 """Documents that a registry keeps: a Nacos config (`nacos/document.py`), keys of Consul (`consul/documents.py`).
 
-They are watched for changes, and written with a check that nobody else has written meanwhile.
+They are watched for changes, and written with a check that nobody else has written in the meantime.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class ConflictError(Exception):
-    """Somebody else has written the document meanwhile."""
+    """Somebody else has changed the document in the meantime."""
 
 
 class RemoteDocument(Protocol):
@@ -22,7 +22,7 @@ class RemoteDocument(Protocol):
     def watch(self) -> AsyncGenerator[str | None, None]:
         """Yields the text as it is, then whenever it may have changed; None if there is no document.
 
-        Raises RegistryError if the server does not respond; watching begins anew then.
+        Raises RegistryError if the server does not respond; watching starts over then.
         """
         ...
 

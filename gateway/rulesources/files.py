@@ -1,4 +1,4 @@
-"""Rules from files: lane groups and segments, every problem of them, and where each lane stands."""
+"""Rules from files: lane groups and segments, every problem of them, and where each lane is."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SUFFIXES = (".yaml", ".yml")
 """Of the files that directories are searched for."""
 
 FILES_CHANGED = "files changed"
-"""The cause of a reload that nobody asked for. A failure that is known already is not logged again then."""
+"""The cause of a reload that nobody requested. A failure that is known already is not logged again then."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupPlace:
-    """Where a group stands: the file, what is in it (its `file` is what people call it), and which of its groups it is."""
+    """Where a group is: the file, what is in it (its `file` is what people call it), and which of its groups it is."""
 
     path: Path
     document: Document
@@ -42,7 +42,7 @@ class GroupPlace:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRules:
-    """The rules, the files and directories they came from, and where each group stands.
+    """The rules, the files and directories they came from, and where each group is.
 
     `named` says what people call a file: a copy of remote rules, by its place on the server.
     """
@@ -75,7 +75,7 @@ def load_rules(
 
 
 def yaml_files(directory: Path) -> list[Path]:
-    """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are passed over."""
+    """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are ignored."""
     return sorted(
         file
         for file in directory.iterdir()
@@ -177,7 +177,7 @@ class _RulesReader:
                     self._segment_texts[segment.name] = path, text
             except SegmentError as error:
                 if self._reach.is_outside(file):
-                    message = f"{dotted(location)}.file: line {error.line} of '{segment.file}' is no value"
+                    message = f"{dotted(location)}.file: line {error.line} of '{segment.file}' is not a value"
                     self._problems.append(document.problem((*location, "file"), message))
                 else:
                     self._problems.append(Problem(str(path), error.line, 1, str(error)))
@@ -211,7 +211,7 @@ class _RulesReader:
         if SOURCES[source].form is None or all(is_possible(source, value) for value in self._segments[name]):
             return
         if name not in self._segment_texts or self._reach.is_outside(file):
-            # Not which value: whoever wrote the rule need not be allowed to read the file.
+            # Not which value: the author of the rule need not be allowed to read the file.
             message = f"{user}: segment '{name}' has a value that can never be a {source}"
             self._problems.append(Problem(*at, message))
             return
@@ -228,7 +228,7 @@ def read_segment(path: Path) -> str:
     """What a segment's file says. Raises OSError, and ConfigError for one that is empty (it is being written) or not UTF-8."""
     content = read_file(path, MAX_DATA)
     if not content:
-        message = "the file is empty; a segment without values says so in a comment"
+        message = "the file is empty; for a segment without values, leave a comment"
         raise ConfigError([Problem(str(path), 1, 1, message)])
     try:
         return content.decode("utf-8-sig")

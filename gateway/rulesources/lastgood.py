@@ -1,8 +1,9 @@
 """The last rules that were in force, kept in the state directory for a start that finds others.
 
-A running gateway whose rules get a problem goes on with the revision that it has. So does one that is started again: with
-what is kept here. Only rules are kept. What is wrong with the configuration itself is for whoever starts it to mend:
-they have just deployed it, and other settings might serve on another address, or with a certificate that was withdrawn.
+A running gateway whose rules get a problem keeps the revision that it has. So does one that is started again: with
+what is kept here. Only rules are kept. What is wrong with the configuration itself must be fixed by the person who
+starts it: they have just deployed it, and other settings might serve on another address, or with a certificate that was
+withdrawn.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class KeptRules:
 
 
 class LastGood:
-    """Keeps one revision's rules in a state directory. Never raises: what cannot be kept or read is told in the log."""
+    """Keeps one revision's rules in a state directory. Never raises: what cannot be kept or read is logged."""
 
     def __init__(self, state: Path) -> None:
         self._file = state / LAST_GOOD / "rules.json"
@@ -60,7 +61,7 @@ class LastGood:
         try:
             write_file(self._file, json.dumps(content, ensure_ascii=False), PRIVATE)
         except (OSError, ValueError) as error:
-            _log.warning("revision %d is not kept for a restart: %s", revision, error)
+            _log.warning("cannot save revision %d for a restart: %s", revision, error)
 
     def load(self, settings: ServingSettings) -> KeptRules | None:
         """What was kept of the sources that a configuration has; None if nothing was, or if it was of others."""

@@ -39,7 +39,7 @@ _log = logging.getLogger("gateway.control")
 
 FIRST_BACK_OFF = 0.5
 LONGEST_BACK_OFF = 10.0
-"""Seconds between attempts to reach a server that does not answer."""
+"""Seconds between attempts to reach a server that does not respond."""
 
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
@@ -71,13 +71,13 @@ class Mirror(ABC, Generic[C]):
         self.reason = ""
         """Why the copy may be old; empty if the server has responded with rules."""
         self.failures: Counter[str] = Counter()
-        """How often the server was asked in vain, by reason: that of a RegistryError, `absent` (counted when it begins),
+        """How often a query of the server failed, by reason: that of a RegistryError, `absent` (counted when it begins),
         `disk` or `unexpected`."""
         self._remote = remote
         self._changed = changed
         self._texts: dict[Path, str] | None = None
         """What the copy should be; None until the server has said it."""
-        self._answered_at: float | None = None
+        self._responded_at: float | None = None
         self._was_asked = asyncio.Event()
         self._writing = asyncio.Lock()
         self._written = 0
@@ -87,24 +87,24 @@ class Mirror(ABC, Generic[C]):
     @property
     def is_unknown(self) -> bool:
         """Whether the server has never responded, and there is no copy of an earlier time."""
-        return self._answered_at is None and not self.path.exists()
+        return self._responded_at is None and not self.path.exists()
 
     @property
     def is_up(self) -> bool:
         """Whether the server responds, and has rules there."""
-        return self._answered_at is not None and not self.reason
+        return self._responded_at is not None and not self.reason
 
     @property
     def age(self) -> float | None:
         """Seconds since the server last said something; None if it never did. Servers that are waited for say little."""
-        return None if self._answered_at is None else time.monotonic() - self._answered_at
+        return None if self._responded_at is None else time.monotonic() - self._responded_at
 
     def start(self) -> None:
         """Begins to follow the server."""
         self._task = keep_running("following remote rules", self._follow)
 
     async def asked(self) -> None:
-        """Waits until the server was asked for the first time, and has answered or has failed to."""
+        """Waits until the server was queried for the first time, and has responded or failed."""
         await self._was_asked.wait()
 
     async def _follow(self) -> None:
@@ -121,16 +121,16 @@ class Mirror(ABC, Generic[C]):
         is_known = isinstance(error, RegistryError | OSError)
         self.failures[error.reason if isinstance(error, RegistryError) else "disk" if is_known else "unexpected"] += 1
         if str(error) != self.reason:
-            _log.warning("rules of %s: %s; what is known stays", self.name, error)
+            _log.warning("rules of %s: %s; keeping the last known rules", self.name, error)
             if not is_known:
                 _log.error("unexpected", exc_info=error)
         self.reason = str(error)
 
     async def _watch(self) -> None:
-        """Takes answers until we have written: one that was under way meanwhile may be older than that."""
+        """Accepts responses until we have written: one that was under way in the meantime may be older than that."""
         written = self._written
-        async with aclosing(self._remote.watch()) as answers:
-            async for content in answers:
+        async with aclosing(self._remote.watch()) as contents:
+            async for content in contents:
                 self._back_off = FIRST_BACK_OFF
                 async with self._writing:
                     if written != self._written:
@@ -141,13 +141,13 @@ class Mirror(ABC, Generic[C]):
                 self._was_asked.set()
 
     async def _take(self, content: C | None) -> bool:
-        """Takes an answer; returns whether the copy was another one."""
-        self._answered_at = time.monotonic()
+        """Accepts a response; returns whether the copy was another one."""
+        self._responded_at = time.monotonic()
         if content is None:
             # Gone is not the same as empty: nobody closes every lane by deleting a document.
             if self.reason != self.NOTHING:
                 self.failures["absent"] += 1
-                _log.warning("rules of %s: %s; what is known stays", self.name, self.NOTHING)
+                _log.warning("rules of %s: %s; keeping the last known rules", self.name, self.NOTHING)
             self.reason = self.NOTHING
             return False
         self._texts = self._files_of(content)
@@ -179,7 +179,7 @@ class Mirror(ABC, Generic[C]):
         async with self._writing:
             await self._send(path, text, _read(path))
             self._written += 1
-            if self._texts is None:  # the server has told nothing yet: what is known of the others stays
+            if self._texts is None:  # the server has sent nothing yet: what is known of the others stays
                 self._texts = {copy: known for copy in self._copies() if (known := _read(copy)) is not None}
             self._texts.pop(path, None)
             if text is not None:
@@ -196,11 +196,11 @@ class Mirror(ABC, Generic[C]):
 
     @abstractmethod
     def _files_of(self, content: C) -> dict[Path, str]:
-        """What the copy of an answer is."""
+        """What the copy of a response is."""
 
     @abstractmethod
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
-        """Tells the server."""
+        """Writes to the server."""
 
     async def close(self) -> None:
         """Stops following."""
@@ -265,7 +265,7 @@ class FolderMirror(Mirror[Mapping[str, str]]):
         return {path: content[key] for path, key in files.items()}
 
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
-        # A key of which the server has told nothing was deleted since; only that of a long name is not its file's name.
+        # A key that the server has not sent was deleted since; only that of a long name is not its file's name.
         await self._folder.publish(self._keys.get(path) or unquote(path.name), text, before)
 
 
@@ -310,7 +310,7 @@ class Mirrors:
         self._mirrors = [make_mirror(source, folder, changed) for source in sources]
 
     async def start(self) -> None:
-        """Follows every document, and waits until each server was asked once: the client has time limits of its own."""
+        """Follows every document, and waits until each server was queried once: the client has its own time limits."""
         for mirror in self._mirrors:
             mirror.start()
         await asyncio.gather(*(mirror.asked() for mirror in self._mirrors))
@@ -324,7 +324,7 @@ class Mirrors:
         return [mirror.name for mirror in self._mirrors if mirror.is_unknown]
 
     async def restore(self) -> None:
-        """Puts right copies that somebody has changed or deleted. What cannot be written is told in the log."""
+        """Puts right copies that somebody has changed or deleted. What cannot be written is logged."""
         for mirror in self._mirrors:
             try:
                 await mirror.restore()

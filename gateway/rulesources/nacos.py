@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from gateway.registry.nacos.rpc import Connection
 
 JITTER: Final = 0.2
-"""Share by which a polling interval varies, so that gateways do not ask in step."""
+"""Share by which a polling interval varies, so that gateways do not query in step."""
 LONG_POLL: Final = 30.0
-"""Seconds that Nacos may hold back its answer to "tell me when it changes" (its own clients' value)."""
+"""Seconds that Nacos may hold back its response to a request to wait for a change (its own clients' value)."""
 _LISTENING: Final = ClientTimeout(total=LONG_POLL * 1.5, sock_connect=1.0)
 SETTLING: Final = 5.0
 """Seconds within which what was written has to be there to be read: Nacos takes about one."""
@@ -112,34 +112,34 @@ class NacosDocument:
         """Waits until the server says that the text has changed, or that it has waited long enough."""
         words = [self._data_id, self._group, _md5(text) if text is not None else ""]
         listening = "\x02".join([*words, self._namespace] if self._namespace else words) + "\x01"
-        answer = await self._client.exchange(
+        response = await self._client.exchange(
             "POST",
             "/nacos/v1/cs/configs/listener",
             headers={"Long-Pulling-Timeout": str(int(LONG_POLL * 1000))},
             data={"Listening-Configs": listening},
             timeout=_LISTENING,
         )
-        if answer.status in GONE:
+        if response.status in GONE:
             self._can_listen = False
-        elif answer.status != 200:
-            raise refusal(answer, self.name)
+        elif response.status != 200:
+            raise refusal(response, self.name)
 
     async def read(self) -> str | None:
         """See RemoteDocument."""
         keys = {"dataId": self._data_id, "group": self._group}
         if self._namespace:
             keys["tenant"] = self._namespace
-        answer = await self._client.exchange("GET", "/nacos/v1/cs/configs", params=keys)
-        if answer.status == 200:
+        response = await self._client.exchange("GET", "/nacos/v1/cs/configs", params=keys)
+        if response.status == 200:
             # A proxy's friendly page is 200, too: Nacos says what it sends.
-            expected = answer.headers.get("content-md5")
-            if expected is not None and expected != _md5(answer.text):
+            expected = response.headers.get("content-md5")
+            if expected is not None and expected != _md5(response.text):
                 raise RegistryError("bad_response", f"{self.name}: the text does not have the MD5 that came with it")
-            return answer.text
-        if answer.status == 404 and "config data not exist" in answer.text:
+            return response.text
+        if response.status == 404 and "config data not exist" in response.text:
             return None
-        if answer.status not in GONE:
-            raise refusal(answer, self.name)
+        if response.status not in GONE:
+            raise refusal(response, self.name)
         return await self._read_v3()
 
     async def _read_v3(self) -> str | None:
@@ -148,50 +148,50 @@ class NacosDocument:
             "groupName": self._group,
             "namespaceId": self._namespace or "public",
         }
-        answer = await self._client.exchange("GET", "/nacos/v3/client/cs/config", params=keys)
-        if answer.status not in (200, 404):
-            raise refusal(answer, self.name)
+        response = await self._client.exchange("GET", "/nacos/v3/client/cs/config", params=keys)
+        if response.status not in (200, 404):
+            raise refusal(response, self.name)
         try:
-            body = json.loads(answer.text)
+            body = json.loads(response.text)
             if body.get("code") == 20004:
                 return None
             content = body["data"]["content"]
             if not isinstance(content, str):
-                raise TypeError("the content is no text")
+                raise TypeError("the content is not text")
             return content
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise refusal(answer, self.name) from error
+            raise refusal(response, self.name) from error
 
     async def publish(self, text: str, before: str | None) -> None:
         """See RemoteDocument. The server compares the MD5 of what it has with that of `before` (`casMd5`).
 
-        Not every server that speaks this API does (r-nacos does not), so that it is asked first what there is.
+        Not every server that speaks this API does (r-nacos does not), so that what is there is queried first.
         """
         if await self.read() != before:
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
+            raise ConflictError(f"{self.name}: it was changed in the meantime")
         form = {"dataId": self._data_id, "group": self._group, "content": text, "type": "yaml"}
         if self._namespace:
             form["tenant"] = self._namespace
         headers = {"casMd5": _md5(before)} if before is not None else {}
-        answer = await self._client.exchange("POST", "/nacos/v1/cs/configs", data=form, headers=headers)
-        if answer.status in GONE:
+        response = await self._client.exchange("POST", "/nacos/v1/cs/configs", data=form, headers=headers)
+        if response.status in GONE:
             form["groupName"], form["namespaceId"] = form.pop("group"), form.pop("tenant", "public")
-            answer = await self._client.exchange("POST", "/nacos/v3/admin/cs/config", data=form, headers=headers)
-        said = answer.text.strip()
-        if (answer.status == 200 and said in ("true", "")) or '"data":true' in said.replace(" ", ""):
+            response = await self._client.exchange("POST", "/nacos/v3/admin/cs/config", data=form, headers=headers)
+        said = response.text.strip()
+        if (response.status == 200 and said in ("true", "")) or '"data":true' in said.replace(" ", ""):
             await self._settled(text, before)
             return
         if "cas" in said.lower() or said == "false":
-            raise ConflictError(f"{self.name}: somebody else has written it meanwhile")
-        raise refusal(answer, self.name)
+            raise ConflictError(f"{self.name}: it was changed in the meantime")
+        raise refusal(response, self.name)
 
     async def _settled(self, text: str, before: str | None) -> None:
-        """Waits until the server answers with what was written, or with what somebody has written since."""
+        """Waits until the server returns what was written, or with what somebody has written since."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + SETTLING
         while (found := await self.read()) == before and found != text:
             if clock() > deadline:
-                message = f"{self.name}: the server has taken the text and does not have it {SETTLING:g} s later"
+                message = f"{self.name}: the server accepted the text but does not have it {SETTLING:g} s later"
                 raise RegistryError("bad_response", message)
             await asyncio.sleep(_LOOK_AGAIN)
 

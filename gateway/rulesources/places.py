@@ -2,7 +2,7 @@
 
 A name begins with a source as the configuration spells it, or as its server calls it, so that it does not depend on the
 working directory; behind that comes a file's own name, where the source is a directory. Back from a name leads only to files
-that the configuration's rules may have: what stands in an old revision cannot name any other.
+that the configuration's rules may have: what is in an old revision cannot name any other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What rules that somebody else has written may reach: a document of a server, a draft in a request.
 
-A rules file of this machine was put there by whoever may read its files. Other rules are words from outside: a segment of theirs
-must not read `/etc/passwd` line by line, nor a variable of theirs say what the environment holds.
+A rules file of this machine was put there by someone who may read its files. Other rules come from outside: a segment of
+theirs must not read `/etc/passwd` line by line, nor a variable of theirs say what the environment holds.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Reach:
     def explained(self, file: Path, problem: Problem) -> Problem:
         """A problem of a file of rules, where it is one because of who wrote that."""
         if self.is_outside(file) and problem.message.startswith("environment variable "):
-            return replace(problem, message=f"{problem.message}; rules of servers and drafts see no variable")
+            return replace(problem, message=f"{problem.message}; rules from servers and drafts cannot read variables")
         return problem
 
     def find(self, file: Path, name: str) -> Path | None:
-        """What a file of rules means by a name; None if that is not for it. Nothing tells whether it is there."""
+        """What a file of rules means by a name; None if that is not for it. Nothing reveals whether it is there."""
         if not self.is_outside(file):
             return file.parent / name
         path = (self.base or file.parent) / name

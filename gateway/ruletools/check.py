@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.config.load import check_file
 from gateway.errors import ConfigError, Problem
+from gateway.files import read_file
 from gateway.rules.model import RulesFile
 from gateway.rulesources.files import SUFFIXES, load_rules
 from gateway.ruletools.ruletests import RuleTestFile, load_tests
@@ -21,7 +22,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
 
     `${…}` is filled from the environment; GATEWAY_… settings stay out of it: the files are judged, not this shell.
     Lane groups must be unique among the files of one directory, as they are loaded together. Files of other kinds, absolute
-    paths, are passed over.
+    paths, are ignored, and so are a directory's manifests of Kubernetes.
     """
     problems: list[Problem] = []
     rules: dict[Path, list[Path]] = {}
@@ -31,7 +32,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
         if not members:
             problems.append(Problem(str(path), 1, 1, "the directory has no *.yaml file"))
         for member in members:
-            if member.absolute() in passed_over:
+            if member.absolute() in passed_over or (member != path and _is_manifest(member)):
                 continue
             seen.add(member)
             try:
@@ -58,7 +59,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
 
 
 def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettings | GatewaySettings]:
-    """What a file is, read off its keys (slips of the pen included). Raises ConfigError if that cannot be told."""
+    """What a file is, read off its keys (slips of the pen included). Raises ConfigError if that is unclear."""
     data = document.data
     if data is None:
         return RulesFile  # a file whose lanes are all commented out
@@ -74,14 +75,26 @@ def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSetti
     ):
         if any(difflib.get_close_matches(key, telling, cutoff=0.75) for key in data):
             return kind
-    message = "this is neither a gateway's configuration nor a sidecar's nor lane rules: none of its keys is known"
+    message = "this is not a gateway configuration, a sidecar configuration or lane rules: none of its keys is known"
     raise ConfigError([document.problem((), message)])
 
 
+def _is_manifest(path: Path) -> bool:
+    """Whether a file has objects of Kubernetes: these may be beside ours, and are for its own tools to check."""
+    try:
+        lines = read_file(path).split(b"\n")
+    except OSError:
+        return False
+    return all(any(line.startswith(key) for line in lines) for key in (b"apiVersion:", b"kind:"))
+
+
 def yaml_files_below(directory: Path) -> list[Path]:
-    """All YAML files below a directory, in order; hidden files and directories are passed over."""
+    """All YAML files below a directory, in order; hidden files and directories are ignored, and so are Helm's charts."""
     found: list[Path] = []
     for folder, folders, names in os.walk(directory):
+        if "Chart.yaml" in names:
+            folders.clear()  # templates are not YAML
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found.extend(Path(folder, name) for name in names if not name.startswith(".") and name.endswith(SUFFIXES))
     return sorted(found)

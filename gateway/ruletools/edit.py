@@ -1,6 +1,6 @@
 """Changing lanes while the gateway runs: the file is edited, checked as a whole, written, and loaded like any other change.
 
-Only what changes is written anew: every other character of the file stays. A change that does not check leaves everything
+Only what changes is rewritten: every other character of the file stays. A change that does not check leaves everything
 as it was.
 """
 
@@ -55,7 +55,7 @@ class Refused(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """A lane, `data` in plain values, and where it stands. `etag` changes with what its file says of it."""
+    """A lane, `data` in plain values, and where it is. `etag` changes with what its file says of it."""
 
     group: str
     name: str
@@ -130,7 +130,7 @@ class LaneEditor:
 
         async with self._in_force():
             if any(lane["name"] == name for lane in _lanes(_place(self._rules.lanes, group))):
-                raise AlreadyThere(f"there is a lane {group}/{name} already")
+                raise AlreadyThere(f"lane {group}/{name} already exists")
             return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
 
     async def replace(
@@ -142,9 +142,12 @@ class LaneEditor:
 
         async with self._in_force():
             index, before = self._find(group, name, etag)
+            # A moment and a number may be spelt in several ways: what is the same value stays as it is spelt.
+            plain = self.view(group, name).data
+            values = {key: value for key, value in named.items() if key not in plain or plain[key] != value}
 
             def put(text: str, lanes: Location) -> str:
-                return _with_values(text, (*lanes, index), before, named, set(before) - set(named))
+                return _with_values(text, (*lanes, index), before, values, set(before) - set(named))
 
             return await self._change(group, new_name, put, f"lane {group}/{name} replaced", author, dry_run)
 
@@ -200,12 +203,12 @@ class LaneEditor:
         for name, text in files.items():
             path = places.find(name, known)
             if path is None:
-                raise Misplaced(f"the revision has a file {name!r}, and the configuration's `rules` have no such place")
+                raise Misplaced(f"the revision has a file {name!r}, but the configuration's `rules` have no such place")
             then[path] = text
         for path in known:
             if path not in then and places.is_source(path):
                 message = f"the revision is older than {places.name(path)!r} among the configuration's `rules`"
-                raise Misplaced(f"{message}, which cannot be taken away")
+                raise Misplaced(f"{message}, which cannot be removed")
         return then
 
     @asynccontextmanager
@@ -217,7 +220,7 @@ class LaneEditor:
             changed = await self._changed_files()
             if changed:
                 names = ", ".join(map(str, changed))
-                raise NotInForce(f"changed, and not in force: {names}; mend it, or roll back, and then change lanes")
+                raise NotInForce(f"changed but not in force: {names}; fix it or roll back before changing lanes")
             yield
 
     async def _changed_files(self) -> list[Path]:
@@ -229,7 +232,7 @@ class LaneEditor:
         """Which lane of its group it is, and what its file says of it. Raises NotThere and Outdated."""
         view = self.view(group, name)
         if etag and etag != view.etag:
-            raise Outdated(f"lane {group}/{name} is not what it was: its ETag is {view.etag}")
+            raise Outdated(f"lane {group}/{name} has changed: its ETag is now {view.etag}")
         lanes = _lanes(_place(self._rules.lanes, group))
         return next((index, lane) for index, lane in enumerate(lanes) if lane["name"] == name)
 
@@ -266,7 +269,7 @@ class LaneEditor:
             revision = await self._rules.reload(cause, author)
             loaded = self._rules.lanes
             if any(loaded.texts.get(path) != text for path, text in overlay.items()):
-                raise NotInForce("the change is written, and not in force: other files have problems")
+                raise NotInForce("the change is written but not in force: other files have problems")
         return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
 
 
@@ -289,7 +292,7 @@ def _name_in(data: Mapping[str, Any]) -> str:
     """The name that a lane gives itself. Raises Refused."""
     name = data.get("name")
     if not isinstance(name, str):
-        raise Refused([("name", "this key is required, and must be a text")])
+        raise Refused([("name", "this key is required and must be text")])
     return name
 
 

@@ -34,7 +34,9 @@ def _check_kept(text: str, written: str, data: Any, file: str) -> None:
     except ConfigError:
         is_same = False
     if not is_same:
-        raise ConfigError([Problem(file, 1, 1, "cannot be formatted without changing what it says; it is left alone")])
+        raise ConfigError(
+            [Problem(file, 1, 1, "cannot be formatted without changing its meaning; it is left as it is")]
+        )
     kept = [comment for _, comment in comments_of(written)]
     for at, comment in comments_of(text):
         if comment not in kept:
@@ -44,11 +46,11 @@ def _check_kept(text: str, written: str, data: Any, file: str) -> None:
 
 def _left_alone(text: str, at: int, file: str, message: str) -> Problem:
     before = text[:at]
-    return Problem(file, before.count("\n") + 1, at - before.rfind("\n"), f"{message}; the file is left alone")
+    return Problem(file, before.count("\n") + 1, at - before.rfind("\n"), f"{message}; the file is left as it is")
 
 
 def written(groups: Iterable[LaneGroup]) -> str:
-    """Lane groups as a person writes them: what says nothing is left out, a plain condition stands on one line.
+    """Lane groups as a person writes them: what says nothing is left out, a plain condition is on one line.
 
     Raises ValueError for a text that no file can hold.
     """

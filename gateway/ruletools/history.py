@@ -44,7 +44,7 @@ class History:
     """Revisions in order, the newest last."""
 
     def __init__(self, folder: Path | None = None, limit: int = LIMIT) -> None:
-        """Reads what an earlier run has left in `folder`; a file that is no revision is passed over."""
+        """Reads what an earlier run has left in `folder`; a file that is not a revision is ignored."""
         self._folder = folder
         self._limit = limit
         self._revisions: dict[int, Revision] = {}
@@ -56,14 +56,14 @@ class History:
                 revision = _REVISION.validate_json(content, strict=True)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
-                _log.warning("history: %s is passed over: %s: %s", file, ".".join(map(str, first["loc"])), first["msg"])
+                _log.warning("history: %s is ignored: %s: %s", file, ".".join(map(str, first["loc"])), first["msg"])
             except OSError as error:
-                _log.warning("history: %s is passed over: %s", file, error.strerror or error)
+                _log.warning("history: %s is ignored: %s", file, error.strerror or error)
             else:
                 if self._file(revision.number) == file:
                     self._revisions[revision.number] = revision
                 else:
-                    _log.warning("history: %s is passed over: it is revision %d", file, revision.number)
+                    _log.warning("history: %s is ignored: it is revision %d", file, revision.number)
 
     @property
     def last(self) -> int:
@@ -79,7 +79,7 @@ class History:
         return self._revisions.get(number)
 
     def record(self, revision: Revision) -> None:
-        """Keeps a revision, and forgets the oldest beyond the limit. Waits for the disk; others may read meanwhile."""
+        """Keeps a revision, and forgets the oldest beyond the limit. Waits for the disk; others may read in the meantime."""
         revisions = {**self._revisions, revision.number: revision}
         surplus = sorted(revisions)[: -self._limit]
         for number in surplus:

@@ -83,7 +83,7 @@ class RuleTestFile(Model):
 
 @dataclass(frozen=True, slots=True)
 class PlacedTest:
-    """A test, and where it stands."""
+    """A test, and where it is."""
 
     test: RuleTest
     file: str
@@ -133,7 +133,7 @@ def load_tests(sources: Sequence[Path], environ: Mapping[str, str] | None = None
 
 
 def run_tests(rules: RuleSet, tests: Sequence[PlacedTest], environment: MatchEnvironment) -> list[Outcome]:
-    """Asks the compiled rules what the gateway would do."""
+    """Evaluates the compiled rules as the gateway would."""
     outcomes: list[Outcome] = []
     compiled: dict[datetime | None, tuple[MatchEnvironment, CompiledRules]] = {}
     for placed in tests:

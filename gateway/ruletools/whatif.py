@@ -46,7 +46,7 @@ class Move:
 
 @dataclass(slots=True)
 class Comparison:
-    """Who is where before and after, and who moves. `unread` counts records that are no requests."""
+    """Who is where before and after, and who moves. `unread` counts records that are not requests."""
 
     total: int = 0
     unread: int = 0
@@ -164,14 +164,14 @@ def _recorded(data: Any) -> Recorded:
 
 
 def _text(value: Any) -> str:
-    """The value itself. Raises TypeError if it is no text."""
+    """The value itself. Raises TypeError if it is not text."""
     if not isinstance(value, str):
         raise TypeError
     return value
 
 
 def _address(text: str) -> str:
-    """The text itself. Raises ValueError if it is no address."""
+    """The text itself. Raises ValueError if it is not an address."""
     ip_address(text)
     return text
 
@@ -179,7 +179,5 @@ def _address(text: str) -> str:
 def require_records(comparison: Comparison, source: str) -> None:
     """Raises ConfigError if nothing that was given is a request."""
     if not comparison.total:
-        message = (
-            'no line is a request: an access log in JSON is wanted, or {"method": "GET", "url": "/A/a?group=gray"}'
-        )
+        message = 'no line is a request: expected an access log in JSON, or {"method": "GET", "url": "/A/a?group=gray"}'
         raise ConfigError([Problem(source, 1, 1, message)])

@@ -71,7 +71,7 @@ class Model(BaseModel):
 
 
 class Address(Model):
-    """`host:port`; an IPv6 host stands in brackets."""
+    """`host:port`; an IPv6 host is in brackets."""
 
     host: str
     port: int
@@ -101,7 +101,7 @@ def _parse_address(value: Any) -> Any:
         return value
     host, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     if not colon or _PORT.fullmatch(port) is None or int(port) > 65535 or _HOST.fullmatch(host) is None:
-        found = repr(value) if isinstance(value, str) else "nothing" if value is None else "no text"
+        found = repr(value) if isinstance(value, str) else "nothing" if value is None else "a value that is not text"
         raise ValueError(f"an address is host:port, the port 0 to 65535; found {found}")
     host = host.strip("[]")
     if not _is_host(host):
@@ -228,7 +228,7 @@ def _header_name(text: str) -> str:
 def _check_free_header(text: str, what: str) -> str:
     name = _header_name(text)
     if name in _RESERVED_HEADERS:
-        raise ValueError(f"header {name!r} has a meaning of its own and cannot carry {what}")
+        raise ValueError(f"header {name!r} has its own meaning and cannot carry {what}")
     return name
 
 
@@ -274,7 +274,7 @@ def _check_secret(text: str) -> str:
 
 def _check_reply_header(text: str) -> str:
     if _header_name(text) in ("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"):
-        raise ValueError(f"header {text.lower()!r} is written by the gateway itself")
+        raise ValueError(f"header {text.lower()!r} is set by the gateway itself")
     return text
 
 

@@ -57,7 +57,7 @@ class StickySettings(Model):
 
 
 class DebugSettings(Model):
-    """The header with which authorized people ask for the decision, or choose a lane."""
+    """The header with which authorized people request the decision, or choose a lane."""
 
     secret: Secret
     """The secret that the header must contain: 16 characters or more. Take it from the environment: `${GRAY_DEBUG_SECRET}`."""

@@ -304,7 +304,7 @@ def one_or_several(
 def placed(
     registry: RegistrySettings | None, registries: Mapping[str, RegistrySettings]
 ) -> list[tuple[tuple[str | int, ...], RegistrySettings]]:
-    """The registries, each with where it stands in the file."""
+    """The registries, each with where it is in the file."""
     if registry is not None:
         return [(("registry",), registry)]
     return [(("registries", name), item) for name, item in registries.items()]

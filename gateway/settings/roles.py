@@ -61,7 +61,7 @@ class DrainSettings(Model):
     """How the program ends."""
 
     delay: Duration = 0.0
-    """How long it goes on serving after it said that it leaves, until everybody has noticed."""
+    """How long it keeps serving after it said that it leaves, until everybody has noticed."""
     timeout: Duration = 30.0
     """How long requests in flight may take after that."""
 
@@ -70,11 +70,11 @@ class SidecarDrainSettings(DrainSettings):
     """How a sidecar ends: it deregisters first."""
 
     delay: Duration = 5.0
-    """How long it goes on serving after deregistering: longer than its peers take to notice (their poll interval)."""
+    """How long it keeps serving after deregistering: longer than its peers take to notice (their poll interval)."""
 
 
 class ServingSettings(Model):
-    """What serve and sidecar have in common, and the questions that each answers in its own way.
+    """What serve and sidecar have in common, and the questions that each settles in its own way.
 
     It has more members than a class should have: it is the document that an operator writes, key by key.
     """
@@ -121,7 +121,7 @@ class ServingSettings(Model):
 
     @abstractmethod
     def placed_registries(self) -> list[tuple[Location, RegistrySettings]]:
-        """The registries, each with where it stands in the file."""
+        """The registries, each with where it is in the file."""
 
     @abstractmethod
     def listeners(self) -> dict[Location, Address]:
@@ -154,7 +154,7 @@ class ServingSettings(Model):
 
     @property
     def debug_header(self) -> str:
-        """The header with which authorised people ask why; empty: there is none."""
+        """The header with which authorized people request an explanation; empty: there is none."""
         return ""
 
     # --- what follows for both
@@ -230,7 +230,7 @@ class GatewaySettings(ServingSettings):
     sticky: StickySettings | None = None
     """The cookie of lanes that are `sticky`; left out: no lane may be."""
     debug: DebugSettings | None = None
-    """The header with which authorised people ask why; left out: nobody may."""
+    """The header with which authorized people request an explanation; left out: nobody may."""
     drain: DrainSettings = DrainSettings()
     """How the program ends."""
 

@@ -22,4 +22,4 @@ def at_own_listener(
     """An address to connect to that is one of the program's own."""
     for own, listened in listeners:
         if address.meets(listened):
-            yield location, f"'{address}' is where `{'.'.join(map(str, own))}` of this program listens"
+            yield location, f"'{address}' is this process's own `{'.'.join(map(str, own))}`"

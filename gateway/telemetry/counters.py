@@ -93,7 +93,7 @@ class Series:
         return dict(self.statuses), list(self.durations.counts), self.durations.total, self.received, self.sent
 
 
-# A counter per metric: on the hot path a counter is an attribute, and no look-up by name.
+# A counter per metric: on the hot path a counter is an attribute, and no lookup by name.
 class Traffic:
     """Counters of the data plane of one process. Keys are label values in the order the attribute's comment gives.
 
@@ -197,7 +197,7 @@ class Traffic:
         self.replies[key] = self.replies.get(key, 0) + count
 
     def _series(self, service: str, tag: str) -> Series:
-        """The series of a service and a tag, made when first asked for."""
+        """The series of a service and a tag, made when first needed."""
         service, tag = self._pair(service, tag)
         by_tag = self.exchanges.setdefault(service, {})
         series = by_tag.get(tag)
@@ -245,7 +245,7 @@ class Traffic:
         }
 
     def add(self, dump: dict[str, Any], alive: bool = True) -> None:
-        """Adds another process's dump; of one that is not alive only what was counted, not what was going on."""
+        """Adds another process's dump; of one that is not alive only what was counted, not what was in progress."""
         for service, by_tag in dump["exchanges"].items():
             for tag, counted in by_tag.items():
                 self._series(service, tag).add(*counted)

@@ -1,4 +1,4 @@
-"""A file of lines, written by a thread of its own: a slow disk or a blocked pipe must not hold up a request.
+"""A file of lines, written by its own thread: a slow disk or a blocked pipe must not hold up a request.
 
 What waits to be written is bounded; beyond that lines are dropped, and counted.
 """
@@ -30,7 +30,7 @@ class _Order(Enum):
 class LineFile:
     """Appends lines to the file `path`, or to standard output where that is `stdout`.
 
-    A file that was renamed or removed (logrotate) is opened anew before the next lines, or when `reopen` is called.
+    A file that was renamed or removed (logrotate) is reopened before the next lines, or when `reopen` is called.
     `dropped` counts the lines that were not written.
     """
 
@@ -68,7 +68,7 @@ class LineFile:
             self._buffer = bytearray()
 
     def reopen(self) -> None:
-        """Has the thread open the file anew, once what there is now is written."""
+        """Has the thread reopen the file, once what there is now is written."""
         self.flush()
         self._batches.put(_Order.REOPEN)
 

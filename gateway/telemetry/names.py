@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 OTHER: Final = "_other"
-"""What names without a series of their own are counted under. A tag begins with a letter or a digit: it cannot be one."""
+"""What names without their own series are counted under. A tag begins with a letter or a digit: it cannot be one."""
 MOST: Final = 512
 """Pairs of a service and a tag that are unknown and counted by themselves: the first ones to come."""
 LONGEST: Final = 255

@@ -1,6 +1,6 @@
 """Trace ids: which fields identify a request, and a `traceparent` for requests that have none.
 
-An id is worth remembering only if no other request has it. So each field has a form of its own, and what is not in that
+An id is worth remembering only if no other request has it. So each field has its own form, and what is not in that
 form identifies nothing: a sampling flag, an id cut short, a constant that some client sends with every request.
 
 Own codec, because OpenTelemetry's `propagate.extract` costs 22 µs a request and this costs well under one.
@@ -15,7 +15,7 @@ from binascii import hexlify
 from collections.abc import Callable
 from typing import Final
 
-# W3C Trace Context §3.2.2: version 00 ends after the flags, a later one may go on after a dash, ff is invalid. Neither id
+# W3C Trace Context §3.2.2: version 00 ends after the flags, a later one may continue after a dash, ff is invalid. Neither id
 # may be all zero.
 _IDS: Final = rb"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACEPARENT: Final = re.compile(rb"00" + _IDS)
@@ -59,7 +59,7 @@ def x_b3_trace_id_of(value: bytes) -> bytes:
 
 
 def request_id_of(value: bytes) -> bytes:
-    """The id of an `x-request-id` field as it stands, empty if nothing says that it is one request's own."""
+    """The id of an `x-request-id` field as it is, empty if nothing says that it is one request's own."""
     if _REQUEST_ID.fullmatch(value) is None or len(set(value.lower()).difference(_SIGNS)) < MIN_DISTINCT:
         return b""
     return value

@@ -33,10 +33,10 @@ def check_type(request: web.Request, accepted: Collection[str]) -> None:
     header = ",".join(request.headers.getall("Content-Type", []))
     kind = header.partition(";")[0].strip().lower()
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Rejected(415, "unsupported_media_type", "a body is not compressed here")
+        raise Rejected(415, "unsupported_media_type", "a compressed body is not accepted")
     if accepted and (kind not in accepted if request.can_read_body else kind in _OF_PAGES - set(accepted)):
         found = shown(header) if header else "nothing"
-        message = f"the Content-Type of a body is {' or '.join(sorted(accepted))}; found {found}"
+        message = f"the Content-Type of a body must be {' or '.join(sorted(accepted))}; found {found}"
         raise Rejected(415, "unsupported_media_type", message)
 
 
@@ -75,7 +75,7 @@ def parse_json(content: bytes) -> Any:
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise Rejected(400, "bad_json", "the body holds a lone surrogate, which is no character") from error
+        raise Rejected(400, "bad_json", "the body contains a lone surrogate, which is not a character") from error
     except UnicodeDecodeError as error:
         raise Rejected(400, "bad_json", f"the body is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
@@ -118,7 +118,7 @@ def _integer(text: str) -> int:
 def _number(text: str) -> float:
     value = float(text) if len(text) <= _MOST_DIGITS else float("inf")
     if value in (float("inf"), float("-inf")):
-        raise Rejected(400, "bad_json", f"the number {text[:20]} is larger than any that can be used")
+        raise Rejected(400, "bad_json", f"the number {text[:20]} is too large to be used")
     return value
 
 

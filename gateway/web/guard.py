@@ -3,9 +3,9 @@
 A page of anybody may send a form, an image's GET or a `fetch` without CORS anywhere its browser can reach: loopback, the
 network of the office. It does not see the response, and what it requests is done all the same. Browsers say so:
 
-* `Origin` stands in every request of a page but plain GET and HEAD, `null` for one without an origin of its own (a sandboxed
+* `Origin` is in every request of a page but plain GET and HEAD, `null` for one without its own origin (a sandboxed
   frame, a `data:` URL, a redirect): https://fetch.spec.whatwg.org/#append-a-request-origin-header. Programs send none.
-* `Sec-Fetch-Site` stands in all of them if the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
+* `Sec-Fetch-Site` is in all of them if the address is loopback or https: https://www.w3.org/TR/fetch-metadata/. Other
   ports of this host are `same-site`, and no less strangers.
 * `Referer` is what old browsers had.
 
@@ -27,7 +27,7 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 def guard(names: OwnNames) -> Middleware:
-    """A middleware, the first of an application, that serves nobody but programs and pages of its own."""
+    """A middleware, the first of an application, that serves nobody but programs and its own pages."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -43,13 +43,13 @@ def guard(names: OwnNames) -> Middleware:
 def check(request: web.Request, names: OwnNames) -> None:
     """Raises Rejected for a request that comes by a foreign name, or from a foreign page."""
     if not request.raw_path.startswith("/"):
-        raise Rejected(400, "bad_request", "the target of a request is a path")
+        raise Rejected(400, "bad_request", "the target of a request must be a path")
     host = _host(request)
     if host and not names.includes(host):
         raise Rejected(
             403,
             "wrong_host",
-            f"nobody here is called {shown(host)}; if that is a name of this machine, add it to allowed_hosts",
+            f"{shown(host)} is not a name of this listener; if it is a name of this machine, add it to allowed_hosts",
         )
     _check_origin(request, host)
     _check_fetch_metadata(request)
@@ -68,7 +68,7 @@ def _check_origin(request: web.Request, host: str) -> None:
         origins = [_origin_of(referer) for referer in request.headers.getall("Referer", [])]
     for origin in origins:
         if not host or origin.lower() not in (f"http://{host}", f"https://{host}"):
-            raise Rejected(403, "wrong_origin", f"web pages of {shown(origin)} are not served here")
+            raise Rejected(403, "wrong_origin", f"requests from web pages of {shown(origin)} are not accepted")
 
 
 def _origin_of(referer: str) -> str:
@@ -83,11 +83,13 @@ def _check_fetch_metadata(request: web.Request) -> None:
     sites = request.headers.getall("Sec-Fetch-Site", [])
     if all(site in ("same-origin", "none") for site in sites):
         return
-    # A link that a person follows, in a window of its own, is as good as the address typed in.
+    # A link that a person follows, in its own window, is as good as the address typed in.
     if (
         request.method in SAFE
         and request.headers.get("Sec-Fetch-Mode") == "navigate"
         and request.headers.get("Sec-Fetch-Dest") == "document"
     ):
         return
-    raise Rejected(403, "wrong_origin", f"web pages elsewhere ({shown(', '.join(sites))}) are not served here")
+    raise Rejected(
+        403, "wrong_origin", f"requests from web pages elsewhere ({shown(', '.join(sites))}) are not accepted"
+    )

@@ -45,7 +45,7 @@ class Work:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` returns, or raises. Raises Rejected if too much is waiting already."""
         if self._waiting >= MOST_WAITING:
-            raise Rejected(503, "busy", f"{MOST_WAITING} requests that take long are waiting already")
+            raise Rejected(503, "busy", f"{MOST_WAITING} slow requests are already waiting")
         self._waiting += 1
         try:
             return await asyncio.wrap_future(self._thread.submit(_uncollected, lambda: work(*args, **kwargs)))

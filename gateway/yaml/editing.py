@@ -1,7 +1,7 @@
 """Changes of YAML text: a value is put, added or taken away, and every other character of the file stays as it is.
 
-What is taken away goes with the lines that it stands on; every other comment survives. What is put is written in the manner
-of its place: in braces where braces are, on lines of its own where those are, with the line ends of the file.
+What is taken away goes with the lines that it is on; every other comment survives. What is put is written in the manner
+of its place: in braces where braces are, on its own lines where those are, with the line ends of the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BREAK: Final = re.compile(f"\r\n|[{BREAKS}]")
 _COMMENT_LINE: Final = re.compile(r"([ \t]*)#")
 _COMMA: Final = re.compile(r"\s*,?\s*")
 _INDENT: Final = 2
-"""Columns by which a list stands to the right of its key, where there is none yet to go by."""
+"""Columns by which a list is to the right of its key, where there is none yet to go by."""
 
 Splice = tuple[int, int, str]
 """The characters from the first to before the second are replaced by a text."""
@@ -165,7 +165,7 @@ class _Place:
         return at, at, self._line_break + " " * column + self._lines([item], column)
 
     def _flow_item(self, found: Node, item: Any) -> list[Splice]:
-        """One more item behind the last; on a line of its own where that has one."""
+        """One more item behind the last; on its own line where that has one."""
         last = found.members[-1]
         comma = next((comma for comma in self._tree.commas if last.end <= comma < found.end), None)
         behind = last.end if comma is None else comma + 1
@@ -211,7 +211,7 @@ class _Place:
         return found[-1]
 
     def _lines(self, value: Any, column: int) -> str:
-        """A value on lines of its own, but for the indentation of the first."""
+        """A value on its own lines, but for the indentation of the first."""
         return (self._line_break + " " * column).join(write_yaml(value).removesuffix("\n").split("\n"))
 
     def _is_first_on_line(self, at: int) -> bool:
@@ -274,12 +274,12 @@ def _moved_anchor(tree: Tree, node: Node, going: Sequence[Node]) -> list[Splice]
 
 
 def _is_block(value: Any) -> bool:
-    """Whether it is written on lines of its own."""
+    """Whether it is written on its own lines."""
     return bool(value) and isinstance(value, dict | list) and not isinstance(value, OneLine)
 
 
 def _braced(value: Any, has_variables: bool = True) -> str:
-    """A value in one line, fit to stand inside braces."""
+    """A value in one line, that fits inside braces."""
     return write_yaml([value], has_variables=has_variables, is_flow=True)[1:-1]
 
 

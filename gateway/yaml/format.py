@@ -15,7 +15,7 @@ _BREAK: Final = re.compile(f"\r\n|[{BREAKS}]")
 _SPACE: Final = re.compile(r"\s*")
 
 Levels = tuple[tuple[int, int], ...]
-"""Of collections inside one another: the column in which their members stood, and where they stand now."""
+"""Of collections inside one another: the column in which their members stood, and where they are now."""
 
 
 class Unformattable(Exception):
@@ -29,13 +29,13 @@ class Unformattable(Exception):
 def reformatted(text: str) -> str:
     """A sound document in the one form. Raises Unformattable.
 
-    It is not proved that nothing is lost: whoever keeps it compares.
+    It is not proved that nothing is lost: the caller compares.
     """
     return _Formatter(text).run()
 
 
 class _Formatter:
-    """Writes a tree anew, line by line, with the comments and blank lines between its parts."""
+    """Rewrites a tree, line by line, with the comments and blank lines between its parts."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -55,7 +55,7 @@ class _Formatter:
         first = self._tree.first(root) if root.is_block else root.start
         *above, begun = _BREAK.split(self._text[:first])
         if begun.strip():
-            raise Unformattable(first, "the first value stands on the line of the document's marker")
+            raise Unformattable(first, "the first value is on the line of the document's marker")
         self._lines = [line.strip() for line in above]
         if root.is_block:
             self._block(root, 0)
@@ -66,7 +66,7 @@ class _Formatter:
         return "\n".join(line.rstrip(" \t") for line in self._lines).strip("\n") + "\n"
 
     def _block(self, node: Node, column: int) -> None:
-        """The members of a collection: the first on the line that is begun, the others on lines of their own."""
+        """The members of a collection: the first on the line that is begun, the others on their own lines."""
         keys = [key for key, _ in node.pairs()] if node.kind == "map" else []
         values = node.members[1::2] if keys else node.members
         starts = [self._tree.mark(key) for key in keys] or [self._tree.dash(item) for item in values]
@@ -80,7 +80,7 @@ class _Formatter:
         self._levels = outside
 
     def _value(self, node: Node, behind: int, column: int, is_item: bool) -> None:
-        """What stands behind a colon or a dash in this column."""
+        """What is behind a colon or a dash in this column."""
         inner = column + STEP
         self._last_levels = self._levels
         if not node.is_block:
@@ -106,7 +106,7 @@ class _Formatter:
         self._block(node, inner)
 
     def _inline(self, node: Node, column: int) -> None:
-        """What is no collection on lines of its own; `column` is that of its key or dash."""
+        """What is not a collection on its own lines; `column` is that of its key or dash."""
         if node.kind in ("list", "map"):
             self._flow(node, column + STEP)
             return
@@ -117,7 +117,7 @@ class _Formatter:
         margin = 0
         if first[:1] in ("|", ">"):
             if re.search("[1-9]", first.partition("#")[0]):
-                raise Unformattable(start, "a text says how far it is indented")
+                raise Unformattable(start, "a block text states its own indentation")
             margin = next((len(line) - len(line.lstrip(" ")) for line in rest if line.strip()), 0)
         for line in rest:
             shown = line[margin:] if margin else line.strip()
@@ -167,7 +167,7 @@ class _Formatter:
     def _key(self, key: Node) -> str:
         text = self._text[key.start : key.end]
         if self._tree.mark(key) != key.start or _BREAK.search(text):
-            raise Unformattable(key.start, "a key is no plain word")
+            raise Unformattable(key.start, "a key is not a plain word")
         return text
 
     def _pair_head(self, key: Node, value: Node) -> str:
@@ -176,7 +176,7 @@ class _Formatter:
         return self._key(key) + (": " if key.end <= colon <= max(value.start, key.end) else "")
 
     def _colon(self, key: Node) -> int:
-        """Where the next colon behind a key stands; -1 if there is none."""
+        """Where the next colon behind a key is; -1 if there is none."""
         index = bisect_left(self._starts, key.end)
         return self._starts[index] if index < len(self._starts) and self._text[self._starts[index]] == ":" else -1
 
@@ -202,7 +202,7 @@ class _Formatter:
         return at if found is None else found.end()
 
     def _gap(self, start: int, end: int, column: int) -> None:
-        """Writes the comments and blank lines between two places; what comes next stands in this column."""
+        """Writes the comments and blank lines between two places; what comes next is in this column."""
         breaks = [(found.start(), found.end()) for found in _BREAK.finditer(self._text, start, end)]
         next_column = 0 if end == len(self._text) else self._column(end)
         begins, stops = [start, *(after for _, after in breaks)], [*(before for before, _ in breaks), end]

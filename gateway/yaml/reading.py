@@ -22,14 +22,14 @@ from gateway.errors import ConfigError, Problem
 from gateway.files import read_file
 
 VARIABLE: Final = re.compile(r"(\$+)\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-"""`${NAME}` and `${NAME:-default}` in a value. With more dollars than one it is no variable: the first of them is dropped, so
+"""`${NAME}` and `${NAME:-default}` in a value. With more dollars than one it is not a variable: the first of them is dropped, so
 that `$${NAME}` is the text `${NAME}`."""
 _EXPECTED = {
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
     "list_type": "must be a list",
-    "string_type": "must be a text",
+    "string_type": "must be text",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "int_type": "must be a whole number",
@@ -58,7 +58,7 @@ Location = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML file: its data, and where each part of it stands."""
+    """One YAML file: its data, and where each part of it is."""
 
     file: str
     data: Any
@@ -66,9 +66,9 @@ class Document:
     _key_places: Mapping[Location, tuple[int, int]]
 
     def place(self, location: Location, of_key: bool = False) -> tuple[int, int]:
-        """Line and column, from 1, of what stands at a location (keys and indices from the root).
+        """Line and column, from 1, of what is at a location (keys and indices from the root).
 
-        Parts of the location that the file does not have (a union's tag, a key that is missing) are passed over.
+        Parts of the location that the file does not have (a union's tag, a key that is missing) are ignored.
         """
         known: Location = ()
         for part in location:
@@ -102,8 +102,8 @@ def read_text(path: Path, file: str = "") -> str:
     except OSError as error:
         raise ConfigError([Problem(file, 1, 1, f"cannot read the file: {error.strerror or error}")]) from error
     if not text:
-        # Most programs empty a file before they write it anew: taken for what it says, it would close every lane meanwhile.
-        raise ConfigError([Problem(file, 1, 1, "the file is empty; where nothing is wanted, say so in a comment")])
+        # Most programs empty a file before they rewrite it: taken for what it says, it would close every lane in the meantime.
+        raise ConfigError([Problem(file, 1, 1, "the file is empty; if that is intended, leave a comment")])
     return text
 
 

@@ -37,7 +37,7 @@ class Node:
 
     @property
     def is_block(self) -> bool:
-        """Whether it is a list or a mapping on lines of its own."""
+        """Whether it is a list or a mapping on its own lines."""
         return self.kind in ("list", "map") and not self.is_flow
 
     def spread(self) -> Iterator[Node]:
@@ -68,7 +68,7 @@ class Node:
 class Tree:
     """The tree of a text that is one sound YAML document, not an empty one.
 
-    `dashes` and `commas` are where those stand; `headers` the spans of anchors, tags and the colons behind keys; `marks`
+    `dashes` and `commas` are where those are; `headers` the spans of anchors, tags and the colons behind keys; `marks`
     where keys begin.
     """
 
@@ -93,7 +93,7 @@ class Tree:
         self.root = self._node(next(event for event in self._events if isinstance(event, yaml.NodeEvent)))
 
     def path(self, location: Location) -> list[Node]:
-        """The nodes from the root down to a location, or to the last one on the way that is no alias and is there."""
+        """The nodes from the root down to a location, or to the last one on the way that is not an alias and is there."""
         found = [self.root]
         for part in location:
             inner = None if found[-1].kind == "alias" else found[-1].child(part)
@@ -103,7 +103,7 @@ class Tree:
         return found
 
     def dash(self, item: Node) -> int:
-        """Where the dash before an item of a list stands."""
+        """Where the dash before an item of a list is."""
         return self.dashes[bisect_left(self.dashes, item.start) - 1]
 
     def mark(self, key: Node) -> int:
@@ -111,7 +111,7 @@ class Tree:
         return self.marks[bisect_right(self.marks, key.start) - 1]
 
     def first(self, node: Node) -> int:
-        """Where the first member of a list or mapping on lines of its own begins, behind its anchor and its tag."""
+        """Where the first member of a list or mapping on its own lines begins, behind its anchor and its tag."""
         return self.dash(node.members[0]) if node.kind == "list" else self.mark(node.members[0])
 
     def aliases(self, node: Node) -> list[Node]:
@@ -143,7 +143,7 @@ class Tree:
 
 
 def comments_of(text: str) -> list[tuple[int, str]]:
-    """Every comment, from its `#` to the end of its line, and where it begins. Raises yaml.YAMLError for what is no YAML."""
+    """Every comment, from its `#` to the end of its line, and where it begins. Raises yaml.YAMLError for what is not YAML."""
     found: list[tuple[int, str]] = []
     behind = 0
     for token in _tokens(text):

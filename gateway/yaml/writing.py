@@ -1,6 +1,6 @@
 """Plain data as YAML: what is written is read back as it was, by this program and by every other reader of YAML.
 
-PyYAML's emitter decides how a text is spelt; what it is told here is which texts other readers take for something else.
+PyYAML's emitter decides how a text is spelt; what it learns here is which texts other readers take for something else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 from gateway.yaml.reading import MAX_DEPTH, VARIABLE
 
 WIDTH: Final = 120
-"""Columns after which a value in braces or brackets goes on in the next line."""
+"""Columns after which a value in braces or brackets continues on the next line."""
 
 _FOLDED: Final = re.compile(r"[\n\x85\u2028\u2029]")
 """Characters that end a line: inside single quotes, or none, they would be read as a space or as another of them."""
@@ -28,7 +28,7 @@ class OneLine(dict[str, Any]):
 
 
 class _Dumper(yaml.SafeDumper):
-    """The house style: sequences are indented, one text stands on one line."""
+    """The house style: sequences are indented, one text is on one line."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
@@ -105,5 +105,5 @@ def _sound(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{text!r} holds a lone surrogate, which is no character") from error
+        raise ValueError(f"{text!r} contains a lone surrogate, which is not a character") from error
     return text

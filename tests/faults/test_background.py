@@ -111,10 +111,10 @@ async def test_a_worker_that_leaves_is_followed_though_its_successor_cannot_be_s
     monkeypatch.setattr(supervisor, "_spawn", spawned)
     monkeypatch.setattr(workers, "HASTY", 0.0)
     worker = WorkerProcess(0, cast("asyncio.subprocess.Process", Process()), cast("WorkerChannel", Channel()))
-    supervisor._keep("listening to a worker", partial(supervisor._listen_to, worker))
+    supervisor._keep("reading from a worker", partial(supervisor._listen_to, worker))
     await until(lambda: spawn.calls == 2)
-    assert (gone.calls, failures) == (1, {"listening to a worker": 1})
-    assert "cannot start a worker: no memory; worker 0 has a successor when it has ended" in caplog.messages
+    assert (gone.calls, failures) == (1, {"reading from a worker": 1})
+    assert "cannot start a worker: no memory; worker 0 will be replaced after it has ended" in caplog.messages
     await supervisor.close()
 
 

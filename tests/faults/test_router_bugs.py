@@ -51,7 +51,7 @@ async def test_a_router_that_raises_is_an_answer_of_our_own(
             assert answer.header("connection") == "close"
             assert await client.rest() == b""
     assert [record.getMessage() for record in caplog.records] == [
-        "unexpected: the program has a bug; counted, and told once for this place"
+        "unexpected: the program has a bug; counted, and logged once for this place"
     ]
     assert proxy.traffic.refused["internal_error"] == 3
     assert proxy.traffic.in_flight == 0

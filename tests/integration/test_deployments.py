@@ -214,10 +214,10 @@ async def test_rules_that_are_deleted_stay_in_force_and_that_is_said(gateway: Ga
         said = "gateway.yaml:14:8: rules: there is no file or directory 'rules'"
     else:
         (gateway.folder / "rules" / "gray.yaml").unlink()
-        said = "rules:1:1: the directory has no *.yaml file any more; to close every lane, leave one that says so in a comment"
+        said = "rules:1:1: the directory no longer has a *.yaml file; to close every lane, leave a file with only a comment"
     assert await gateway.wait_reload_error() == [said]
     assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
-    assert f"failed, revision 1 stays: {said}" in gateway.log.read_text()
+    assert f"failed, keeping revision 1: {said}" in gateway.log.read_text()
     gateway.write("rules/gray.yaml", CLOSED)
     status = await gateway.wait_revision(2)
     assert status["last_reload_error"] is None

@@ -123,7 +123,7 @@ async def test_an_instance_that_stops_taking_the_body_is_to_blame_itself(origin:
         client = await proxy.connect()
         client.writer.write(b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n" + b"a" * 50_000_000)
         answer = await client.answer()
-        assert (answer.status, b"did not take the request body" in answer.body) == (504, True)
+        assert (answer.status, b"did not accept the request body" in answer.body) == (504, True)
         assert proxy.traffic.upstream_errors == {("a", "base", "response_timeout"): 1}
         client.writer.transport.abort()
 

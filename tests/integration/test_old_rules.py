@@ -93,7 +93,7 @@ async def test_a_restart_with_rules_that_have_a_problem(
     assert status["last_reload_error"][0].startswith(problem)
     assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
     log = gateway.log.read_text()
-    assert log.count(f": the rules have problems; those of revision 1, the last that had none, are in force: {problem}") == 1  # fmt: skip
+    assert log.count(f": the rules have problems; revision 1, the last one without, is in force: {problem}") == 1  # fmt: skip
     text = await metrics(gateway)
     for sample in ("runs_old_rules 1.0", "last_reload_successful 0.0", "revision 1.0"):
         assert f"gateway_config_{sample}" in text
@@ -113,7 +113,7 @@ async def test_it_is_ready_unless_told_otherwise(gateway: Gateway) -> None:
     text = ""
     while "starting" in (text or "starting"):
         text = await gateway.wait_ok(gateway.admin, status=503)
-    assert text == "not ready: the rules have problems, and those of revision 1 are in force\n"
+    assert text == "not ready: the rules have problems; those of revision 1 are in force\n"
     assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
     gateway.write("rules/gray.yaml", SEGMENTED)
     await gateway.wait_ok(gateway.admin)
@@ -232,7 +232,7 @@ class TestRemote:
             assert told["source"] == name
             assert told["problem"].startswith(problem if is_there else "cannot reach")
             assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
-            assert f"last that had none, are in force: {problem}" in gateway.log.read_text()
+            assert f"last one without, is in force: {problem}" in gateway.log.read_text()
             text = await metrics(gateway)
             assert f'gateway_remote_rules_up{{source="{name}"}} {float(is_there)}' in text
             if not is_there:
@@ -250,7 +250,7 @@ class TestRemote:
         (source,) = (await start(gateway))["rules"]
         name = f"nacos://{server.address}/RULES/grey.yaml"
         assert (source["source"], source["problem"]) == (name, "there is no such document")
-        assert f"rules of {name}: there is no such document; what is known stays" in gateway.log.read_text()
+        assert f"rules of {name}: there is no such document; keeping the last known rules" in gateway.log.read_text()
         text = await metrics(gateway)
         assert f'gateway_remote_rules_up{{source="{name}"}} 0.0' in text
         assert f'gateway_remote_rules_failures_total{{reason="absent",source="{name}"}} 1.0' in text

@@ -94,7 +94,7 @@ async def test_nothing_fails_and_each_step_is_told(scene: Scene) -> None:
 
     await scene.start_registry()
     service = await scene.state(lambda service: service["state"] == "protected")
-    assert service["reason"] == "an empty list is not believed yet; 2 instances are used"
+    assert service["reason"] == "an empty list is not confirmed yet; 2 instances remain in use"
     assert kept(service) == {"base": True, "gray": True}
     await scene.check_both()
     text = await scene.metrics()
@@ -105,7 +105,10 @@ async def test_nothing_fails_and_each_step_is_told(scene: Scene) -> None:
     # Its clients come back one by one.
     await scene.register(only="base")
     service = await scene.state(lambda service: kept(service) == {"base": False, "gray": True})
-    assert service["reason"] == "the registry was away; who has not come back yet is kept; 2 instances are used"
+    assert (
+        service["reason"]
+        == "the registry was unreachable; instances that have not come back yet are kept; 2 instances remain in use"
+    )
     text = await scene.metrics()
     assert 'gateway_registry_protected_total{doubt="returned",registry="nacos"} 1.0' in text
     assert 'gateway_registry_kept_instances{registry="nacos",service="a"} 1.0' in text
@@ -140,7 +143,7 @@ async def test_a_gateway_that_starts_while_its_registry_is_away_routes_by_the_co
     await scene.gateway.start("serve", "-c", "gateway.yaml")
     await scene.gateway.wait_ok(scene.gateway.admin)
     service = await scene.state(lambda service: service["state"] == "stale")
-    assert "2 instances are used that were known before the restart" in service["reason"]
+    assert "2 instances from before the restart are used" in service["reason"]
     await scene.check_both()
 
 
@@ -189,7 +192,7 @@ async def test_where_all_are_unhealthy_marked_requests_fall_back_or_the_unhealth
     assert 'gateway_pool_panicking{service="a",tag="gray"} 0.0' in await scene.metrics()
     await scene.register(healthy="false")
     await scene.state(lambda service: all(pool["panicking"] for pool in service["pools"]))
-    line = "service a: all 1 instances with tag gray are unhealthy, and used all the same"
+    line = "service a: all 1 instances with tag gray are unhealthy; using them all"
     assert line in scene.gateway.log.read_text()
 
 

@@ -70,9 +70,12 @@ async def test_who_knows_an_instance_is_read_off_the_services_it_lists(
     gateway: Gateway, mesh: Mesh, origin: Origin
 ) -> None:
     known = f"127.0.0.1:{origin.ports['gray']}"
-    assert await mesh.not_knowing("a", known, []) == []
-    assert await mesh.not_knowing("a", "127.0.0.1:1", []) == list(mesh.gateways)
-    assert await mesh.not_knowing("never-called", "127.0.0.1:1", []) == []  # who does not route to it need not know it
+    wanted = {known: "a", "127.0.0.1:1": "a", "127.0.0.1:2": "never-called"}
+    assert await mesh.not_knowing(wanted, []) == {
+        known: [],
+        "127.0.0.1:1": list(mesh.gateways),
+        "127.0.0.1:2": [],  # who does not route to it need not know it
+    }
 
 
 async def test_what_gateways_count_is_read_by_tag(gateway: Gateway, mesh: Mesh) -> None:

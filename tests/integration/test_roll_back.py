@@ -132,5 +132,5 @@ async def test_a_state_of_others_does_not_keep_it_from_starting(gateway: Gateway
     (folder / "000000003.json").write_text("\x1b[2J")
     await start(gateway, tmp_path, "there/config/gw.yaml")
     assert (await get_json(gateway.admin, "/api/v1/status"))["revision"] == 1
-    assert "000000003.json is passed over" in gateway.log.read_text()
+    assert "000000003.json is ignored" in gateway.log.read_text()
     assert "\x1b" not in gateway.log.read_text()

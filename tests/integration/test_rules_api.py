@@ -146,7 +146,7 @@ async def test_a_change_leaves_everything_else_in_the_file_as_it_was(admin: Admi
     )
     assert (await admin.ask("GET", lane))[1]["lane"]["match"] == [{"header": "x", "equals": "a\u0085b"}]
     status, body, _ = await admin.ask("PATCH", lane, {"owner": "\ud800"})
-    assert (status, body["detail"]) == (400, "the body holds a lone surrogate, which is no character")
+    assert (status, body["detail"]) == (400, "the body contains a lone surrogate, which is not a character")
     assert (await admin.ask("DELETE", lane))[0] == 200
     assert (
         admin.file == SEVERAL[: SEVERAL.index("      - name: last")] + "      # add lanes above this line\n# the end\n"

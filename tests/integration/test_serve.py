@@ -70,7 +70,7 @@ async def test_a_reload_that_fails_keeps_the_running_revision_and_says_so(gatewa
             assert response.status == 200
     assert "gateway_config_last_reload_successful 0.0" in metrics
     assert 'gateway_config_reloads_total{result="failure"} 1.0' in metrics
-    assert "revision 1 stays" in gateway.log.read_text()
+    assert "keeping revision 1" in gateway.log.read_text()
     gateway.write("rules/gray.yaml", RULES.replace("name: gray", "name: mended"))
     status = await gateway.wait_revision(2)
     assert status["last_reload_error"] is None

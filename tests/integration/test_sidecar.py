@@ -259,7 +259,7 @@ async def test_an_application_with_a_path_to_ask_is_taken_out_while_it_says_no(
     key = ServiceKey.of("", "", "b")
     try:
         await sidecar.start_unready()
-        await until(lambda: "does not respond well to /health" in sidecar.log.read_text())
+        await until(lambda: "fails the check of /health" in sidecar.log.read_text())
         assert not registry.store.instances(key)
         status = b"200 OK"
         await until(lambda: registry.store.instances(key), "the instance to be registered")

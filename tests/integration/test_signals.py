@@ -97,7 +97,7 @@ async def test_what_scripts_send_to_daemons_ends_none(running: Running) -> None:
 async def test_ctrl_c_ends_it_in_order(running: Running) -> None:
     running.program.send(signal.SIGINT)
     assert await running.program.wait() == 0
-    assert "draining; a second signal ends at once" in running.program.log.read_text()
+    assert "draining; a second signal stops the process at once" in running.program.log.read_text()
 
 
 @pytest.mark.parametrize("running", ["serve", "workers", "sidecar"], indirect=True)
@@ -176,7 +176,7 @@ async def test_told_to_end_while_starting_it_just_ends(tmp_path: Path, origin: O
         await until(is_starting, "the start")
         gateway.send(signal.SIGTERM)
         assert await gateway.wait(5) == 0
-        assert "told to end while starting" in gateway.log.read_text()
+        assert "received a signal to stop while starting" in gateway.log.read_text()
         assert "Traceback" not in gateway.log.read_text()
 
 

@@ -209,7 +209,7 @@ async def test_one_that_cannot_take_over_changes_nothing(scene: Scene, origin: O
         assert await wrong.wait() == 3
         await clients.more()
         assert (await get_json(gateway.admin, "/api/v1/status"))["draining"] is False
-    assert "does not take over: it is gone" in scene.log()
+    assert "did not take over: it has ended" in scene.log()
     assert "could not start: cannot take over at takeover.sock: `gateway serve` runs there" in scene.log()
     # Nor has it closed the way for one that can.
     await scene.start("serve", "-c", "gateway.yaml")
@@ -247,11 +247,11 @@ async def test_a_place_that_cannot_be_offered_is_told_at_once(scene: Scene, orig
     gateway.write("rules/gray.yaml", RULES)
     await gateway.start("serve", "-c", "gateway.yaml", "--takeover", "missing/takeover.sock")
     assert await gateway.wait() == 3
-    assert "could not start: cannot offer a take-over at missing/takeover.sock: No such file" in gateway.log.read_text()
+    assert "could not start: cannot offer a takeover at missing/takeover.sock: No such file" in gateway.log.read_text()
     await gateway.start("serve", "-c", "gateway.yaml", "--takeover", "gateway.yaml")
     assert await gateway.wait() == 3
     assert (
-        "could not start: cannot offer a take-over at gateway.yaml: there is something else" in gateway.log.read_text()
+        "could not start: cannot offer a takeover at gateway.yaml: something else is there" in gateway.log.read_text()
     )
     assert (scene.folder / "gateway.yaml").is_file()
 
@@ -285,7 +285,7 @@ async def test_a_restart_behind_the_supervisors_socket_fails_no_request(
             ["http"],
             "LISTEN_FDNAMES: `serve` has no socket 'http' (FileDescriptorName= is one of listen, admin, registry, registry-grpc)",
         ),
-        (["admin", "admin"], "LISTEN_FDNAMES: 'admin' is the name of one socket, not of 2"),
+        (["admin", "admin"], "LISTEN_FDNAMES: 'admin' names one socket, not 2"),
         (["registry"], "LISTEN_FDNAMES: nothing listens on the socket 'registry' with this configuration"),
     ],
 )

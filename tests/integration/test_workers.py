@@ -202,7 +202,7 @@ async def test_one_that_cannot_be_replaced_is_tried_again_with_growing_pauses_an
         (tmp_path / "logs").rename(tmp_path / "away")
         victim = (await workers(gateway))[1]["pid"]
         os.kill(victim, signal.SIGKILL)
-        assert "not ready: worker 1 does not serve" in await gateway.wait_ok(gateway.admin, "/readyz", 503)
+        assert "not ready: worker 1 is not serving" in await gateway.wait_ok(gateway.admin, "/readyz", 503)
         await until(lambda: "starting another in 1 s" in gateway.log.read_text(), "the third try", timeout=60)
         log = gateway.log.read_text()
         assert f"worker 1 (pid {victim}) ended: signal 9; starting another in 0 s" in log

@@ -81,8 +81,8 @@ def test_a_number_is_one_to_every_reader(number: float) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("a\ud800", r"'a\ud800' holds a lone surrogate, which is no character"),
-        ({"\udfff": "x"}, r"'\udfff' holds a lone surrogate, which is no character"),
+        ("a\ud800", r"'a\ud800' contains a lone surrogate, which is not a character"),
+        ({"\udfff": "x"}, r"'\udfff' contains a lone surrogate, which is not a character"),
         ([float("inf")], "a number must be finite; found inf"),
         ({"a": float("nan")}, "a number must be finite; found nan"),
     ],

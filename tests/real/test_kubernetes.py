@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -22,23 +21,6 @@ from gateway.tags import INVALID
 from tests.support.kubernetes import Cluster, needs_kubernetes
 
 pytestmark = [pytest.mark.real, needs_kubernetes]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), users=("gateway",))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
-@pytest.fixture
-def namespace(cluster: Cluster) -> str:
-    name = f"shop-{uuid4().hex[:6]}"
-    cluster.kubectl("create", "namespace", name)
-    return name
 
 
 def deployment(name: str, app: str, replicas: int = 1, **labels: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import gateway
+from gateway.release import detached
 
 RUN: Final = ("gateway.__main__", "gateway.app.worker_process", "gateway.demo.service")
 """What runs as soon as it is loaded, or is loaded anew to be run."""
@@ -45,6 +46,7 @@ HIGH: Final = 500
 """Open files that a process did not ask for have numbers from here on: those it names are low."""
 _NUMBER: Final = struct.Struct("i")
 _really_create = asyncio.create_subprocess_exec
+_really_spawn = detached.spawn
 
 
 class Forked:
@@ -95,6 +97,27 @@ async def fork(
 
     With `ends_with_us` it is told to end when this process has ended.
     """
+    asked = _asked(arguments, files, cwd, env, start_new_session=start_new_session, ends_with_us=ends_with_us)
+    told = socket.socket(socket.AF_UNIX, SEQUENCED)
+    told.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(told, _address())
+    socket.send_fds(told, [asked], list(files.values()))
+    (pid,) = _NUMBER.unpack(await loop.sock_recv(told, _NUMBER.size))
+    return Forked(pid, told)
+
+
+def _asked(
+    arguments: Sequence[str],
+    files: Mapping[int, int],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    *,
+    start_new_session: bool,
+    ends_with_us: bool,
+    pid_file: str = "",
+) -> bytes:
+    """What is sent to ask for a process, which writes its id into a file first if there is a name of one."""
     asked = {
         "arguments": arguments,
         "cwd": str(cwd or Path.cwd()),
@@ -103,14 +126,9 @@ async def fork(
         "limits": resource.getrlimit(resource.RLIMIT_NOFILE),
         "new_session": start_new_session,
         "ends_with_asker": ends_with_us,
+        "pid_file": pid_file,
     }
-    told = socket.socket(socket.AF_UNIX, SEQUENCED)
-    told.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(told, _address())
-    socket.send_fds(told, [json.dumps(asked).encode()], list(files.values()))
-    (pid,) = _NUMBER.unpack(await loop.sock_recv(told, _NUMBER.size))
-    return Forked(pid, told)
+    return json.dumps(asked).encode()
 
 
 @functools.cache
@@ -150,6 +168,29 @@ async def _create(program: str, *arguments: str, **options: Any) -> Any:
         # The one thing that this program has a child do before it becomes another: to ask for its parent's end.
         tied = options.pop("preexec_fn", None) is not None
         return await fork(arguments[arguments.index(modules[0]) :], files, ends_with_us=tied, **options)
+
+
+def _spawn(words: list[str], environment: Mapping[str, str], log: Path, lock: int) -> int:
+    """`gateway.release.detached.spawn` of a forked process: modules of this program are forked."""
+    base, folder, python, option, module = [*words, "", "", ""][4:9]  # sh -c SCRIPT sh BASE FOLDER python -m MODULE
+    if (python, option) != ("python", "-m") or module not in ("gateway", "gateway.demo.service"):
+        return _really_spawn(words, environment, log, lock)
+    with log.open("ab") as output, open(os.devnull, "rb") as nothing:
+        files = {0: nothing.fileno(), 1: output.fileno(), 2: output.fileno(), detached.LOCK: lock}
+        asked = _asked(
+            words[8:],
+            files,
+            Path(folder),
+            environment,
+            start_new_session=True,
+            ends_with_us=False,
+            pid_file=f"{base}.pid",
+        )
+        with socket.socket(socket.AF_UNIX, SEQUENCED) as told:
+            told.connect(_address())
+            socket.send_fds(told, [asked], list(files.values()))
+            pid: int = _NUMBER.unpack(told.recv(_NUMBER.size))[0]
+    return pid
 
 
 def number_of(stack: contextlib.ExitStack, stream: int | IO[Any] | None, own: int) -> int:
@@ -225,6 +266,9 @@ def _become(asked: dict[str, Any], files: list[int]) -> None:
         os.close(file)
     if asked["new_session"]:
         os.setsid()
+    if asked["pid_file"]:
+        Path(f"{asked['pid_file']}.new").write_text(str(os.getpid()))
+        Path(f"{asked['pid_file']}.new").replace(asked["pid_file"])
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -234,6 +278,7 @@ def _become(asked: dict[str, Any], files: list[int]) -> None:
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), errors="backslashreplace", line_buffering=True)
     setattr(asyncio, "create_subprocess_exec", _create)  # noqa: B010 (its many overloads)
+    detached.spawn = _spawn
     module, *arguments = asked["arguments"]
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -140,6 +140,10 @@ class Cluster:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def says(self, *arguments: str) -> str:
+        """What kubectl prints, whether it fails or not."""
+        return self._kubectl(*arguments).stdout.strip()
+
     def refused(self, *arguments: str, text: str | None = None, user: str = "admin") -> str:
         """What kubectl complains of. Fails the test if it does not."""
         done = self._kubectl(*arguments, text=text, user=user)

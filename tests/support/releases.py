@@ -112,9 +112,9 @@ class FakeMesh(Mesh):
         self.counted: list[list[Sample]] = []
         self.before = before
 
-    async def not_knowing(self, service: str, address: str, sidecars: Any) -> list[str]:
+    async def not_knowing(self, wanted: Mapping[str, str], sidecars: Any) -> dict[str, list[str]]:
         self._check()
-        return ["127.0.0.1:9900"] if service in self.unknown else []
+        return {address: ["127.0.0.1:9900"] if service in self.unknown else [] for address, service in wanted.items()}
 
     async def lane_is(self, group: str, lane: str) -> dict[str, bool | None]:
         self._check()

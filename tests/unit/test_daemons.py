@@ -27,7 +27,7 @@ async def test_work_that_raises_is_begun_anew_logged_and_counted(
     await keep_running("a test", work)
     assert (beginnings, failures["a test"] - before) == (4, 3)
     assert [record.getMessage() for record in caplog.records] == [
-        f"a test failed unexpectedly, and begins anew in {pause:g} s" for pause in (0.001, 0.002, 0.004)
+        f"a test failed unexpectedly; restarting in {pause:g} s" for pause in (0.001, 0.002, 0.004)
     ]
     assert all(record.exc_info for record in caplog.records)
 

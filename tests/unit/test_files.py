@@ -28,7 +28,7 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     file.write_bytes(b"x" * 4096)
     assert read_file(file, 4096) == b"x" * 4096
     file.write_bytes(b"x" * 4097)
-    with pytest.raises(OSError, match="it has more than 4 KiB"):
+    with pytest.raises(OSError, match="it is larger than 4 KiB"):
         read_file(file, 4096)
     file.write_bytes(b"")
     assert read_file(file, 4096) == b""
@@ -39,7 +39,9 @@ def test_what_never_ends_never_begins_or_is_no_file_is_refused(tmp_path: Path, n
     os.mkfifo(tmp_path / "fifo")
     os.mknod(tmp_path / "socket", stat.S_IFSOCK | 0o600)
     (tmp_path / "link").symlink_to("/dev/zero")
-    with pytest.raises(OSError, match=r"not a regular file|Is a directory|no file has such a name|No such device"):
+    with pytest.raises(
+        OSError, match=r"not a regular file|Is a directory|a file cannot have such a name|No such device"
+    ):
         read_file(tmp_path / name)
 
 

@@ -97,7 +97,7 @@ def test_what_comes_a_million_times_is_let_through_once_a_second() -> None:
     written = [text.format(made) for made in records if flood.lets_through(made)]
     assert written[: BURST - 1] == [text.format(made) for made in records[: BURST - 1]]
     assert written[BURST - 1 :] == [
-        f"{text.format(record('service x99'))} (more records like this one are left out if they come this fast)"
+        f"{text.format(record('service x99'))} (more records like this one are left out while they come this fast)"
     ]
     assert flood.lets_through(record("something else", line=8))
     now = 1.0

@@ -47,4 +47,4 @@ def test_a_directory_that_holds_others_things_keeps_its_mode(tmp_path: Path) -> 
 def test_one_that_cannot_be_made_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("x")
     open_state(tmp_path / "file" / "state")
-    assert "is not its owner's alone" in caplog.text
+    assert "private" in caplog.text

@@ -1,4 +1,4 @@
-"""What the commands that ask a release server have in common."""
+"""What the commands that query a release server have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Ask = Callable[..., dict[str, Any]]
 
 
 def asks(function: F) -> Callable[..., None]:
-    """A command that asks: gets `ask`, the options that say whom and as whom, and `output`, `text` or `json`."""
+    """A command that sends requests: gets `ask`, the options that say whom and as whom, and `output`, `text` or `json`."""
 
     @click.option(
         "--server", default="127.0.0.1:9910", show_default=True, metavar="HOST:PORT", envvar="GATEWAY_RELEASE_SERVER",

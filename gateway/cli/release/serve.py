@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def command(config: Path) -> Program:
     """Run the release server.
 
-    Orders and what they have deployed go on after a restart, and after a kill -9. Exit code 3: could not start.
+    Orders and what they have deployed continue after a restart, and after a kill -9. Exit code 3: could not start.
     """
     from gateway.cli.release.extra import needs_extra
 

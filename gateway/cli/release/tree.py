@@ -16,6 +16,8 @@ MARKS: Final = {
     "SKIPPED": "↷",
 }
 _BAR: Final = 10
+_FOR_ALL: Final = ("approve", "lane", "pause", "verify")
+"""Steps that are not about one application, even in an order of one."""
 
 
 def tree(order: dict[str, Any], now: float | None = None) -> list[str]:
@@ -53,7 +55,8 @@ def _index_in(order: dict[str, Any]) -> Any:
 
 
 def _task(task: dict[str, Any], now: float) -> str:
-    what = task["kind"] + ("" if task["job"] == "train" else f" {task['job']}")
+    is_for_all = task["job"] == "train" or task["kind"] in _FOR_ALL
+    what = task["kind"] + ("" if is_for_all else f" {task['job']}")
     environment = task["spec"].get("environment")
     if environment:
         what += f" in {environment}"

@@ -28,7 +28,7 @@ AT_ONCE: Final = 32
 class ConsulAdapter:
     """RegistryAdapter and RegistrarAdapter for one Consul agent.
 
-    `max_waiting` services are waited for by a query of their own (an agent limits its connections); all others are looked
+    `max_waiting` services are waited for by their own query (an agent limits its connections); all others are looked
     up whenever anything has changed.
     """
 
@@ -74,8 +74,8 @@ class ConsulAdapter:
         if self._waiting < self._max_waiting:
             self._waiting += 1
             try:
-                async for answer in self._client.follow(_path(service)):
-                    yield await off_loop(answer.text, self._listing)
+                async for response in self._client.follow(_path(service)):
+                    yield await off_loop(response.text, self._listing)
                     if self._waiting > self._max_waiting:
                         break
             except RegistryError as error:
@@ -90,18 +90,18 @@ class ConsulAdapter:
             await self._wake_up.wait(seen)
 
     def _wait_for_fewer(self, error: RegistryError) -> None:
-        """The agent takes fewer connections than there is to wait for, or others have them: room is made for look-ups."""
+        """The agent takes fewer connections than there is to wait for, or others have them: room is made for lookups."""
         fewer = self._waiting // 2
         if fewer < self._max_waiting:
             self._max_waiting = fewer
-            told = "Consul at %s: %s; %d services are waited for, the others share a pair of queries"
+            told = "Consul at %s: %s; %d services have their own blocking queries, the others share two"
             _log.warning(told, self._client.address, error, fewer)
 
     async def instances(self, service: str) -> Listing:
         """The service's instances now. Raises RegistryError."""
         async with self._look_ups:
-            answer, _ = await self._client.query(_path(service))
-        return await off_loop(answer.text, self._listing)
+            response, _ = await self._client.query(_path(service))
+        return await off_loop(response.text, self._listing)
 
     def _listing(self, text: str) -> Listing:
         records = Records(self._tags)

@@ -72,7 +72,7 @@ class Agent:
 
     async def fail(self, registration: Registration) -> None:
         """Fails the check: the instance is listed as critical. Fine if the agent does not know it."""
-        notes = "its application does not take requests"
+        notes = "its application does not accept requests"
         await self._update_check(lambda checks, check_id: checks.ttl_fail(check_id, notes), registration)
 
     async def _update_check(self, update: Callable[[Any, str], Awaitable[Any]], registration: Registration) -> bool:
@@ -126,12 +126,12 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
     from consul import base
 
     class Http(base.HTTPClient):  # type: ignore[misc]
-        """The library's transport, over ours. Its callbacks read a whole answer."""
+        """The library's transport, over ours. Its callbacks read a whole response."""
 
         async def _send(self, method: str, callback: Any, path: str, params: Any, data: Any, headers: Any) -> Any:
             texts = [*((str(key), str(value)) for key, value in params or []), *client.namespace.items()]
-            answer = await client.request(method, path, params=texts, data=data or None, headers=headers)
-            return callback(base.Response(answer.status, dict(answer.headers), answer.text))
+            response = await client.request(method, path, params=texts, data=data or None, headers=headers)
+            return callback(base.Response(response.status, dict(response.headers), response.text))
 
         def get(self, callback: Any, path: str, params: Any = None, headers: Any = None, raw: bool = False) -> Any:
             return self._send("GET", callback, path, params, None, headers)
@@ -154,7 +154,7 @@ def _make_consul(client: ConsulClient, token: str) -> Consul:
 
     host, _, port = client.address.rpartition(":")
     library: Consul = Library(host=host, port=int(port), scheme="http")
-    library.token = token or None  # the library prefers CONSUL_HTTP_TOKEN to what it is told
+    library.token = token or None  # the library prefers CONSUL_HTTP_TOKEN to what it is given
     return library
 
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 from aiohttp import ClientTimeout
 
 from gateway.errors import RegistryError
-from gateway.registry.http import TIMEOUT, Answer, RegistryHttp, refusal
+from gateway.registry.http import TIMEOUT, RegistryHttp, RegistryResponse, refusal
 
 WAIT: Final = 55
 """Seconds that a blocking query waits for a change; the server adds up to a sixteenth."""
 LONG: Final = ClientTimeout(total=WAIT * 17 / 16 + 5, sock_connect=1.0)
 BURST: Final = 3
-"""Answers that may follow one another at once …"""
+"""Responses that may follow one another at once …"""
 PACE: Final = 0.25
 """… before there have to be so many seconds between them: an index that changes all the time must not spin."""
 
@@ -46,43 +46,49 @@ class ConsulClient:
         """Trusts other authorities from now on."""
         self._http.trust(tls)
 
-    async def request(self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any) -> Answer:
-        """A plain answer, whatever its status."""
+    async def request(
+        self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any
+    ) -> RegistryResponse:
+        """A plain response, whatever its status."""
         headers = {**self._headers, **(options.pop("headers", None) or {})}
         return await self._http.call(method, path, timeout=timeout, headers=headers, **options)
 
-    async def query(self, path: str, params: Mapping[str, str] | None = None, index: int = 0) -> tuple[Answer, int]:
+    async def query(
+        self, path: str, params: Mapping[str, str] | None = None, index: int = 0
+    ) -> tuple[RegistryResponse, int]:
         """The response to a query, and its index. With an index it waits for a change."""
         asked = {**self._scope, **(params or {})}
         if self._is_stale:
             asked["stale"] = ""  # survives the loss of a leader
         if index:
             asked |= {"index": str(index), "wait": f"{WAIT}s"}
-        answer = await self.request("GET", path, timeout=LONG if index else TIMEOUT, params=asked)
-        if answer.status not in (200, 404):
-            raise _refused(answer, path)
-        headers = answer.headers
+        response = await self.request("GET", path, timeout=LONG if index else TIMEOUT, params=asked)
+        if response.status not in (200, 404):
+            raise _refused(response, path)
+        headers = response.headers
         if headers.get("x-consul-results-filtered-by-acls") == "true":
             raise RegistryError(
-                "auth", f"{path}: the token may not see everything (service:read and node:read are needed)"
+                "auth", f"{path}: the token does not allow reading everything (service:read and node:read are needed)"
             )
         # Without a leader what is known may be old, which is what `stale` is for; that there is nothing may be wrong.
-        if headers.get("x-consul-knownleader") == "false" and not (self._is_stale and _has_something(answer)):
+        if headers.get("x-consul-knownleader") == "false" and not (self._is_stale and _has_something(response)):
             raise RegistryError("warming", f"{path}: Consul has no leader")
         text = headers.get("x-consul-index", "")
         if not text.isdigit():
             raise RegistryError("bad_response", f"{path}: a response without X-Consul-Index: is this Consul?")
-        return answer, max(1, int(text))
+        return response, max(1, int(text))
 
-    async def follow(self, path: str, params: Mapping[str, str] | None = None) -> AsyncGenerator[Answer, None]:
+    async def follow(
+        self, path: str, params: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[RegistryResponse, None]:
         """The response to a query at once, then whenever it may have changed."""
         index = 0
         pace = Pace()
         while True:
-            answer, now = await self.query(path, params, index)
-            # An index that goes backward means that the server starts anew: so do we.
+            response, now = await self.query(path, params, index)
+            # An index that goes backward means that the server starts over: so do we.
             index = now if now >= index else 0
-            yield answer
+            yield response
             await pace.wait()
 
     async def close(self) -> None:
@@ -107,14 +113,14 @@ class Pace:
             await asyncio.sleep(-self._tokens * PACE)
 
 
-def _has_something(answer: Answer) -> bool:
-    return answer.status == 200 and answer.text.strip() not in ("[]", "{}", "null", "")
+def _has_something(response: RegistryResponse) -> bool:
+    return response.status == 200 and response.text.strip() not in ("[]", "{}", "null", "")
 
 
-def _refused(answer: Answer, path: str) -> RegistryError:
-    if answer.status == 429:
-        message = f"{path}: the agent takes no more connections from here (limits.http_max_conns_per_client)"
+def _refused(response: RegistryResponse, path: str) -> RegistryError:
+    if response.status == 429:
+        message = f"{path}: the agent accepts no more connections from this host (limits.http_max_conns_per_client)"
         return RegistryError("connections", message)
-    if answer.status == 500 and ("No cluster leader" in answer.text or "rpc error" in answer.text):
-        return RegistryError("warming", f"{path}: {answer.text[:200].strip()}")
-    return refusal(answer, path)
+    if response.status == 500 and ("No cluster leader" in response.text or "rpc error" in response.text):
+        return RegistryError("warming", f"{path}: {response.text[:200].strip()}")
+    return refusal(response, path)

@@ -73,28 +73,28 @@ class ConsulKind(Kind[ConsulRegistrySettings]):
     ) -> Iterator[Finding]:
         """See Kind."""
         if settings.scheme == "http" and settings.ca is not None:
-            yield ("ca",), "no certificate is looked at with `scheme: http`; `scheme: https` is what has one"
+            yield ("ca",), "has no effect with `scheme: http`: only `scheme: https` has a certificate to verify"
         yield from given_twice("bare_tags", settings.bare_tags)
         if BASE in settings.bare_tags:
             place: Location = ("bare_tags", settings.bare_tags.index(BASE))
-            yield place, f"'{BASE}' means unmarked, which an instance without any such word is already"
+            yield place, f"'{BASE}' means unmarked, as is every instance without one of these tags"
         yield from at_own_listener(("address",), settings.address, listeners)
 
     def refuses(self, registration: Registration) -> Iterator[Finding]:
         """See Kind."""
         weight, metadata = registration.weight, registration.metadata
         if weight != int(weight) or not 1 <= weight <= MOST_WEIGHT:
-            yield ("weight",), f"Consul takes whole weights from 1 to {MOST_WEIGHT}; found {weight:g}"
+            yield ("weight",), f"Consul accepts whole weights from 1 to {MOST_WEIGHT}; found {weight:g}"
         if len(metadata) > MOST_PAIRS:
-            yield ("metadata",), f"Consul takes {MOST_PAIRS} keys; found {len(metadata)}"
+            yield ("metadata",), f"Consul accepts at most {MOST_PAIRS} keys; found {len(metadata)}"
         written: dict[str, str] = {}
         for key, value in metadata.items():
             here: Location = ("metadata", key)
             name = meta_key(key)
             if not 1 <= len(name) <= MOST_KEY or len(value) > MOST_VALUE:
-                yield here, f"Consul takes keys of 1 to {MOST_KEY} characters and values of {MOST_VALUE} at most"
+                yield here, f"Consul accepts keys of 1 to {MOST_KEY} characters and values of at most {MOST_VALUE}"
             if name.startswith(RESERVED):
-                yield here, f"Consul keeps keys that begin with '{RESERVED}' to itself"
+                yield here, f"Consul reserves keys that begin with '{RESERVED}'"
             if name in written:
-                yield here, f"is `{name}` in Consul, as is `{written[name]}`"
+                yield here, f"becomes `{name}` in Consul, as does `{written[name]}`"
             written[name] = key

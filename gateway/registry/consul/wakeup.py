@@ -1,4 +1,4 @@
-"""One pair of waiting queries for many services: it tells that something changed, not what."""
+"""One pair of waiting queries for many services: it shows that something changed, not what."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LONGEST: Final = 60.0
 """Seconds after which everybody looks again though nothing has changed."""
 RETRY: Final = 1.0
 _QUERIES: Final = (
-    # The filters leave nothing of the answers: only their index counts.
+    # The filters leave nothing of the responses: only their index counts.
     ("/v1/catalog/services", {"filter": 'ServiceName == "-"'}),
     ("/v1/health/state/any", {"filter": 'Status == "-"'}),
 )
 
 
 class WakeUp:
-    """`count` grows whenever a service of the catalog or a check has changed, or the agent did not answer."""
+    """`count` grows whenever a service of the catalog or a check has changed, or the agent did not respond."""
 
     def __init__(self, client: ConsulClient) -> None:
         self._client = client
@@ -54,7 +54,7 @@ class WakeUp:
                 async for _ in self._client.follow(path, params):
                     self._tell()
             except RegistryError as error:
-                # Whoever looks now finds out what is wrong.
+                # The next lookup finds out what is wrong.
                 _log.debug("waiting for changes: %s", error)
                 self._tell()
             await asyncio.sleep(RETRY)

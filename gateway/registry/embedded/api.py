@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -25,6 +25,7 @@ from gateway.registry.embedded.parameters import (
     flag,
     is_meant,
     lease_of,
+    listened,
     of_beat,
     read_parameters,
     required,
@@ -32,7 +33,7 @@ from gateway.registry.embedded.parameters import (
     whole,
 )
 from gateway.registry.embedded.records import record
-from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, PUBLIC, Lease, Refused, ServiceKey, Store
+from gateway.registry.embedded.store import DEFAULT_CLUSTER, DEFAULT_GROUP, PUBLIC, Lease, Refused, Store
 from gateway.registry.embedded.users import Users
 from gateway.registry.nacos.messages import service_info, service_name
 from gateway.web.guard import guard
@@ -50,8 +51,6 @@ MAX_PUBLISHED: Final = 14 << 20
 """Bytes of a form with a config value: one of 10 MiB, of which some has to be escaped."""
 MAX_LISTENED: Final = 1 << 20
 """Bytes of a form that asks about config values …"""
-MOST_LISTENED: Final = 3000
-"""… and how many: what Nacos' client asks about at a time (ParamUtil.PER_TASK_CONFIG_SIZE)."""
 
 
 class Api:
@@ -66,9 +65,9 @@ class Api:
         store: Store,
         names: OwnNames,
         work: Work,
+        *,
         is_warming: Callable[[], bool],
         saved: Callable[[], Awaitable[None]],
-        *,
         clock: Callable[[], float] = time.monotonic,
         users: Users | None = None,
     ) -> None:
@@ -269,12 +268,12 @@ class Api:
         parameters = await self._parameters(request, MAX_LISTENED)
         wait = whole(request.headers, "Long-Pulling-Timeout", 30_000, 120_000) / 1000
         deadline = self._clock() + min(MAX_POLL, max(0.0, wait - 0.5))
-        listened = _listened(parameters.get("Listening-Configs", ""))
+        wanted = listened(parameters.get("Listening-Configs", ""))
         while True:
             changed = self._config_changed
             stale = [
                 line
-                for line, key, digest in listened
+                for line, key, digest in wanted
                 if (config.md5 if (config := self._store.config(key)) else "") != digest
             ]
             left = deadline - self._clock()
@@ -369,23 +368,6 @@ def _error(request: web.Request, status: int, code: int, message: str) -> web.Re
     if request.path.startswith("/nacos/v3/"):
         return web.json_response({"code": code, "message": message, "data": None}, status=status)
     return web.Response(status=status, text=printable(message))
-
-
-def _listened(text: str) -> list[tuple[str, ServiceKey, str]]:
-    """What a long poll asks about: the key as it is answered, the key, and the MD5 that the client has."""
-    listened: list[tuple[str, ServiceKey, str]] = []
-    text = unquote(text)
-    if text.count("\x01") > MOST_LISTENED:
-        raise Refused(f"Listening-Configs: more than {MOST_LISTENED} config values")
-    for line in text.split("\x01"):
-        if line:
-            parts = line.split("\x02")
-            if len(parts) not in (3, 4):
-                raise Refused("Listening-Configs: expected dataId%02group%02md5[%02tenant]%01")
-            tenant = parts[3] if len(parts) == 4 else ""
-            name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
-            listened.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
-    return listened
 
 
 def _success(data: Any) -> web.Response:

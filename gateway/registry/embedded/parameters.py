@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
@@ -24,6 +24,8 @@ from gateway.web.work import Work
 SMALL: Final = 65536
 """Bytes of a form that is about an instance."""
 MOST_PARAMETERS: Final = 64
+MOST_LISTENED: Final = 3000
+"""… and how many: what Nacos' client asks about at a time (ParamUtil.PER_TASK_CONFIG_SIZE)."""
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 _TRUE: Final = frozenset({"true", "on", "yes", "t", "y"})
 _FALSE: Final = frozenset({"false", "off", "no", "f", "n"})
@@ -174,6 +176,23 @@ def _number(parameters: Mapping[str, str], name: str, default: float) -> float:
     if _NUMBER.fullmatch(text) is None:
         raise Refused(f"{name} {printable(text)}: a number is accepted")
     return float(text)
+
+
+def listened(text: str) -> list[tuple[str, ServiceKey, str]]:
+    """What a long poll asks about: the key as it is answered, the key, and the MD5 that the client has."""
+    found: list[tuple[str, ServiceKey, str]] = []
+    text = unquote(text)
+    if text.count("\x01") > MOST_LISTENED:
+        raise Refused(f"Listening-Configs: more than {MOST_LISTENED} config values")
+    for line in text.split("\x01"):
+        if line:
+            parts = line.split("\x02")
+            if len(parts) not in (3, 4):
+                raise Refused("Listening-Configs: expected dataId%02group%02md5[%02tenant]%01")
+            tenant = parts[3] if len(parts) == 4 else ""
+            name = "\x02".join((parts[0], parts[1], *([tenant] if tenant else []))) + "\x01"
+            found.append((name, ServiceKey.of(tenant, parts[1], parts[0]), parts[2]))
+    return found
 
 
 def is_meant(wanted: str, name: str, is_blurred: bool) -> bool:

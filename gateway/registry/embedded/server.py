@@ -118,8 +118,8 @@ class EmbeddedRegistry:
             self.store,
             self._names,
             self._work,
-            lambda: self.is_warming,
-            self._saved,
+            is_warming=lambda: self.is_warming,
+            saved=self._saved,
             clock=loop.time,
             users=self._users,
         )

@@ -19,6 +19,8 @@ from gateway.registry.tags import TagReader
 SERVICE_LABEL: Final = "kubernetes.io/service-name"
 POD_KEY: Final = "pod"
 """Metadata of an instance: its pod's name."""
+INBOUND_LABEL: Final = "gray-gateway.io/inbound-port"
+"""A label of pods with a sidecar: the port of that, which is called in place of the application's."""
 _FAMILIES: Final = {"IPv4": 0, "IPv6": 1}
 
 
@@ -122,7 +124,7 @@ def listing(
             labels = item.labels if pod is None else pod.labels
             records.add(
                 endpoint.address if translate is None else translate(endpoint.address),
-                number,
+                _inbound(labels.get(INBOUND_LABEL), number),
                 1.0,
                 {**labels, **_about(endpoint)},
                 endpoint.is_ready,
@@ -142,6 +144,13 @@ def _about(endpoint: Endpoint) -> dict[str, str]:
     """What people want to know of an endpoint."""
     about = {POD_KEY: endpoint.pod, UID_KEY: endpoint.uid, "node": endpoint.node, "zone": endpoint.zone}
     return {key: value for key, value in about.items() if value}
+
+
+def _inbound(label: str | None, number: int) -> int:
+    """The port of a pod's sidecar, if it has one. What is no port gets no traffic."""
+    if label is None:
+        return number
+    return int(label) if label.isascii() and label.isdigit() else 0
 
 
 def _chosen(ports: tuple[Port, ...], wanted: str) -> tuple[int, str]:

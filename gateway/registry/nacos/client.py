@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import RegistryError
-from gateway.registry.http import Answer, RegistryHttp, refusal
+from gateway.registry.http import RegistryHttp, RegistryResponse, refusal
 from gateway.registry.largejson import read_json
 from gateway.registry.nacos.messages import NAMING
 from gateway.registry.singleflight import SingleFlight
@@ -252,13 +252,13 @@ class NacosClient:
 
     async def exchange(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
-    ) -> Answer:
+    ) -> RegistryResponse:
         """A call's plain answer, whatever its status."""
         return await self._authorised(method, path, {"headers": dict(headers or {}), **options})
 
     # --- who we are
 
-    async def _authorised(self, method: str, path: str, options: dict[str, Any]) -> Answer:
+    async def _authorised(self, method: str, path: str, options: dict[str, Any]) -> RegistryResponse:
         token = await self._current_token()
         answer = await self._http.call(method, path, **self._with_token(options, token))
         if answer.status == 403 and self._credentials.username:
@@ -331,7 +331,7 @@ def payload(body: Mapping[str, Any]) -> Any:
     return body.get("data")
 
 
-def _token_of(answer: Answer) -> tuple[str, float] | None:
+def _token_of(answer: RegistryResponse) -> tuple[str, float] | None:
     """The token of a login's answer, and for how many seconds it is good; None where it has none."""
     try:
         body = json.loads(answer.text)
@@ -342,7 +342,7 @@ def _token_of(answer: Answer) -> tuple[str, float] | None:
         return None
 
 
-def _refused(answer: Answer) -> RegistryError:
+def _refused(answer: RegistryResponse) -> RegistryError:
     error = refusal(answer)
     if error.reason == "auth":
         message = f"{error}; set username and password (or token), and the API's port (8848, not the console's)"

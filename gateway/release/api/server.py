@@ -20,13 +20,14 @@ from gateway.release.states import NotNow
 from gateway.release.store import StoreError
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
+from gateway.web.pages import console_paths, console_routes
 from gateway.web.problems import Rejected, problem
 from gateway.web.server import WebServer
 from gateway.web.work import Work
 
 _log = logging.getLogger("gateway.release")
 
-FREE = frozenset({"/livez", "/readyz", "/openapi.json"})
+FREE = console_paths() | {"/livez", "/readyz", "/openapi.json"}
 """What is served without a token."""
 MOST_ERRORS = 100
 
@@ -54,6 +55,7 @@ class ReleaseServer:
         app = web.Application(middlewares=[guard(names), self._check_user, _answer_errors])
         self.api = Api(releases, self._work)
         app.add_routes(self.api.routes())
+        app.add_routes(console_routes("release"))
         self.app = app
         self._server = WebServer(app, host, port, "the release API")
 

@@ -163,12 +163,10 @@ async def remove(look: Look, place: Place) -> Outcome:
 
 async def known_ids(world: World, replicas: Sequence[Replica]) -> set[str]:
     """Those that are ready, and known to every gateway and sidecar that routes to them."""
-    admins = await world.sidecars()
-    known: set[str] = set()
-    for item in replicas:
-        if item.phase is Phase.READY and not await world.mesh.not_knowing(item.service, item.address, admins):
-            known.add(item.id)
-    return known
+    ready = {item.address: item for item in replicas if item.phase is Phase.READY}
+    wanted = {address: item.service for address, item in ready.items()}
+    unknown = await world.mesh.not_knowing(wanted, await world.sidecars() if ready else ())
+    return {item.id for address, item in ready.items() if not unknown[address]}
 
 
 def revision_of(service: str, record: VersionRecord) -> Revision:

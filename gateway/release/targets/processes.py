@@ -31,6 +31,8 @@ _log = logging.getLogger("gateway.release")
 
 LOOK = 0.1
 """Seconds between two looks."""
+READY_LOOK = 1.0
+"""Seconds between two times that a ready instance is asked whether it still is. That it runs is seen with every look."""
 BROKEN = 3
 """How often an instance ends unexpectedly before it counts as broken."""
 LONGEST = 30.0
@@ -58,6 +60,7 @@ class ProcessesTarget:
         self._images = images
         self._sites: dict[tuple[str, str], _Site] = {}
         self._ready: dict[str, bool] = {}
+        self._asked: dict[str, float] = {}
         self._told: set[str] = set()
         self._loop: asyncio.Task[None] | None = None
         self._http: ClientSession | None = None
@@ -201,6 +204,9 @@ class ProcessesTarget:
                 item.start_sidecar(settings.host, self._registry(), settings.drain.model_dump(), more)
             item.note(next_start=0.0)
             return False
+        if self._ready.get(item.key) and now < self._asked.get(item.key, 0.0) + READY_LOOK:
+            return True
+        self._asked[item.key] = now
         ready = await self._answers(f"http://127.0.0.1:{item.record.ports.admin}/readyz")
         message = "" if ready else item.record.message or "waiting until it serves and is registered"
         item.note(message=message, ready_once=item.record.ready_once or ready)
@@ -229,6 +235,7 @@ class ProcessesTarget:
         if gone:
             item.forget(site.folder / "logs")
             site.instances.pop(item.id, None)
+            self._asked.pop(item.key, None)
             self._told -= {f"{item.key}/sidecar", f"{item.key}/app"}
 
     async def _send_away(self, item: Instance) -> None:

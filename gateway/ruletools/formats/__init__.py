@@ -36,8 +36,8 @@ _CONVERTERS: Final[dict[str, tuple[Callable[[object], Imported], Callable[[Seque
     "istio": (import_istio, export_istio),
 }
 _READ: Final = {
-    "mse": "swimming lanes as CreateOrUpdateSwimmingLane takes them, and QueryAllSwimmingLane answers",
-    "polaris": "LaneGroup objects with rules, alone or as Polaris answers",
+    "mse": "swimming lanes as CreateOrUpdateSwimmingLane accepts and QueryAllSwimmingLane returns them",
+    "polaris": "LaneGroup objects with rules, alone or as Polaris returns them",
     "istio": "routes of VirtualServices that have a match and lead to a subset",
 }
 FORMATS: Final = tuple(_CONVERTERS)
@@ -56,7 +56,7 @@ def require_lanes(form: str, imported: Imported) -> None:
     """Raises FormatError if no lane was read: what is read of the format. `imported.losses` say what became of what there was."""
     if any(group.lanes for group in imported.groups):
         return
-    raise FormatError(f"there is no lane in it; what is read: {_READ[form]}")
+    raise FormatError(f"it has no lane; what can be read: {_READ[form]}")
 
 
 def export_rules(form: str, groups: Sequence[LaneGroup]) -> Exported:

@@ -1,4 +1,4 @@
-"""What the text of foreign rules says, JSON or YAML, before anybody asks what it means."""
+"""What the text of foreign rules says, JSON or YAML, before its meaning is read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _check(data: object) -> None:
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise FormatError(f"{value!r} holds a lone surrogate, which is no character") from error
+                raise FormatError(f"{value!r} contains a lone surrogate, which is not a character") from error
         elif isinstance(value, Mapping):
             rest += [*value, *value.values()]
         elif isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
 """From what a foreign format says to lanes of ours: one way for all formats to be careful.
 
 A condition that cannot be said is replaced by one that never holds, and its lane is closed: it stays so until someone
-has mended it, even where it is opened by mistake.
+has fixed it, even where it is opened by mistake.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def branch_condition(branch: Branch) -> Condition:
 
 
 def lane_of(draft: LaneDraft, taken: set[str], losses: list[Loss]) -> Lane | None:
-    """The lane of a draft, closed where something in it cannot be said; None, with a loss, where its tag is no tag.
+    """The lane of a draft, closed where something in it cannot be said; None, with a loss, where its tag is not a tag.
 
     `taken` are the names that other lanes of the group have; it gets this one's.
     """

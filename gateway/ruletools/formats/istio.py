@@ -1,7 +1,7 @@
 """VirtualService and DestinationRule of Istio (networking.istio.io/v1), read.
 
 A route to a subset is a lane with the subset's tag; routes to anything else keep their requests off the lanes behind them.
-The route without a match is the baseline. A subset without instances answers 503 there: the lanes are strict.
+The route without a match is the baseline. A subset without instances returns 503 there: the lanes are strict.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LABELS: Final = ("version", "lane", "tag")
 _COOKIE: Final = re.compile(r"\^\(\.\*\??;(?:\\s\*| \??)?\)\?\(([^=;()\s]+)=(.+)\)\(;\.\*\)\?\$")
 _MESH: Final = "mesh"
 _BOOKKEEPING: Final = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
-"""What a cluster tells of every object."""
+"""What a cluster adds to every object."""
 
 Subsets = dict[tuple[str, str], Mapping[str, str]]
 """Labels by host and subset."""
@@ -46,7 +46,7 @@ class _Found:
 def import_istio(data: object) -> Imported:
     """Groups of ours from VirtualServices and DestinationRules: one object, or a list, as YAML or Kubernetes has it.
 
-    Services whose lanes are the same come into one group. Raises FormatError for what is no such object.
+    Services whose lanes are the same come into one group. Raises FormatError for what is not such an object.
     """
     losses: list[Loss] = []
     services: list[Fields] = []
@@ -71,7 +71,7 @@ def import_istio(data: object) -> Imported:
             other.services += [service for service in found.services if service not in other.services]
     taken: set[str] = set()
     if len(merged) > 1:
-        losses.append(Loss("", "here a request is on one lane of all groups; there every host decides for itself"))
+        losses.append(Loss("", "here a request is on one lane of all groups; there each host decides by itself"))
     return Imported(tuple(_group(found, taken, losses) for found in merged), tuple(losses))
 
 
@@ -126,7 +126,7 @@ def _service(fields: Fields, subsets: Subsets, losses: list[Loss]) -> _Found:
 
 
 class _Routes:
-    """The routes of a VirtualService, in order. `hosts` are those that a request must ask for."""
+    """The routes of a VirtualService, in order. `hosts` are those that a request must name."""
 
     def __init__(self, subsets: Subsets, hosts: Sequence[str], losses: list[Loss]) -> None:
         self.drafts: list[LaneDraft] = []
@@ -141,7 +141,7 @@ class _Routes:
     def route(self, fields: Fields) -> None:
         """Reads the next route."""
         if self._is_over:
-            self._losses.append(Loss(fields.place, "after the route for everybody: never reached"))
+            self._losses.append(Loss(fields.place, "after the route for all requests: never reached"))
             return
         name = fields.text("name")
         matches = fields.children("match")
@@ -157,7 +157,9 @@ class _Routes:
             branch.conditions += [drafts.combined(self._hosts, "any")] if self._hosts else []
         is_split = len(targets) > 1
         if is_split:
-            message = f"split by weight, drawn anew for each request, so nobody would stay: split by a cookie; {CLOSED}"
+            message = (
+                f"split by weight, drawn for each request, so clients would not stay in it: split by a cookie; {CLOSED}"
+            )
             self._losses.append(Loss(fields.at("route"), message))
         found = [tag for _, tag in tags if tag]
         for tag in found:
@@ -168,10 +170,12 @@ class _Routes:
             self._keep_off(fields.place, branches)
 
     def _keep_off(self, place: str, branches: Sequence[Branch]) -> None:
-        """What a route takes that is no open lane does not reach the lanes behind it."""
+        """What a route takes that is not an open lane does not reach the lanes behind it."""
         taken = drafts.combined([drafts.branch_condition(branch) for branch in branches], "any")
         if drafts.NEVER in taken.leaves():
-            self._losses.append(Loss(place, "whom it takes cannot be said, so every lane after it is imported closed"))
+            self._losses.append(
+                Loss(place, "what it matches cannot be expressed, so every lane after it is imported closed")
+            )
             self._is_shut = True
         self._unless.append(Condition.model_validate({"not": taken}))
 
@@ -193,11 +197,11 @@ class _Routes:
         tag = next((str(labels[key]) for key in _LABELS if key in labels), "") if labels is not None else subset
         if labels is None or not tag:
             tag = subset
-            message = f"no DestinationRule says the {', '.join(_LABELS)} of {subset}: its name is taken for the tag"
+            message = f"no DestinationRule says the {', '.join(_LABELS)} of {subset}: its name is used as the tag"
             self._losses.append(Loss(destination.at("subset"), message))
         elif len(labels) > 1:
             self._losses.append(
-                Loss(destination.at("subset"), f"a tag is one label; left out are others of {dict(labels)}")
+                Loss(destination.at("subset"), f"a tag is one label; the others are left out: {dict(labels)}")
             )
         if tag == BASE:
             return ""
@@ -225,7 +229,7 @@ def _branch(fields: Fields, losses: list[Loss]) -> Branch:
     negative = [(name, value, name in present and not present[name].unread()) for name, value in without.items()]
     conditions += drafts.gathered(negative, lambda item, more: _without(*item, more), losses)
     for key in fields.unread():
-        losses.append(Loss(fields.at(key), f"{key} is nothing that conditions look at; {CLOSED}"))
+        losses.append(Loss(fields.at(key), f"{key} cannot be a condition; {CLOSED}"))
         conditions.append(drafts.NEVER)
     return Branch(conditions, paths=paths or [])
 
@@ -243,10 +247,10 @@ def _condition(source: str, name: str, fields: Fields, is_caseless: bool, losses
     if len(given) > 1 or (given and given[0] not in ("exact", "prefix", "regex")):
         raise wrong(fields.place, "one of exact, prefix and regex", given)
     if source == "host":
-        losses.append(Loss(fields.place, "a port in the authority is not looked at here"))
+        losses.append(Loss(fields.place, "a port in the authority is ignored here"))
     kind = given[0] if given else ""
     text = fields.text(kind) if kind else ""
-    # An empty text asks for a header only.
+    # An empty text requires only that the header is present.
     if not kind or (kind == "exact" and not text and source == "header"):
         return drafts.condition(fields.place, source, name, {"exists": True})
     if kind == "regex":

@@ -46,7 +46,7 @@ def export_istio(groups: Sequence[LaneGroup]) -> Exported:
 def _refused(group: LaneGroup, claimed: set[str]) -> str:
     """Why a group cannot be written at all; empty if it can."""
     if not group.services:
-        return "services: every service cannot be said, a rule is about a host"
+        return "services: `every service` cannot be expressed, a rule is for a host"
     if not group.enabled:
         return "enabled: nothing is switched off there"
     if group.entry != [EVERY_ENTRY]:
@@ -58,7 +58,7 @@ def _refused(group: LaneGroup, claimed: set[str]) -> str:
 def _documents(group: LaneGroup, losses: list[Loss]) -> list[dict[str, Any]]:
     losses += group_losses(group)
     losses.append(Loss(group.name, "requests are not marked there: services must pass on what conditions look at"))
-    message = f"instances without a tag need the label version: {BASE}; a subset cannot ask for no label"
+    message = f"instances without a tag need the label version: {BASE}; a subset cannot select a missing label"
     losses.append(Loss(f"{group.name} baseline", message))
     routes = written(group, ("strict",), _write_lane, losses)
     subsets = {tag: _subset_name(tag, number) for number, tag in enumerate(dict.fromkeys(tag for _, tag, _ in routes))}
@@ -98,7 +98,7 @@ def _write_lane(lane: Lane, losses: list[Loss]) -> tuple[str, str, list[dict[str
     if lane.match_mode == "any":
         branches = [(f"match.{index}", one.all or [one]) for index, one in enumerate(lane.match)]
     if not lane.strict:
-        losses.append(Loss("strict", "a subset without instances answers 503 there, instead of the baseline serving"))
+        losses.append(Loss("strict", "a subset without instances returns 503 there; the baseline does not serve"))
     return lane.name, lane.tag, [_match(place, lane.paths, conditions, losses) for place, conditions in branches]
 
 
@@ -113,7 +113,7 @@ def _match(place: str, paths: Sequence[str], conditions: Sequence[Condition], lo
             fields = match.setdefault(field, {}) if name else match
             key = name or field
             if key in fields:
-                raise Unfit(where, f"Istio takes one match for {key}, and it is given twice")
+                raise Unfit(where, f"Istio accepts one match for {key}, and there are two")
             fields[key] = value
     return match
 

@@ -26,17 +26,17 @@ _REGEX: Final = ("regex", "=~", "ergular")
 """The last is how the SDKs spell it."""
 _PERCENT: Final = "deterministic_proportional_steaming_division"
 _WRAPPERS: Final = ("Data", "Body", "Result", "Items", "List")
-"""Where the answers of the APIs, and what SDKs make of them, have lanes and groups."""
+"""Where the responses of the APIs, and what SDKs make of them, have lanes and groups."""
 _LAST: Final = 101.0
 """Behind every priority."""
-_OTHERS_DRAWN: Final = "the share is as large, but other people are in it: the two draw differently"
+_OTHERS_DRAWN: Final = "the share has the same size but other clients: the two draw differently"
 _PATH: Final[TypeAdapter[str]] = TypeAdapter(LanePath)
 
 
 def import_mse(data: object) -> Imported:
     """Groups of ours from a lane, a list of lanes, `{"Group": …, "Lanes": […]}` or a list of those.
 
-    What the API answers when it is asked for lanes, and for their groups, is read too: lanes come into the group whose `Id`
+    What the API returns for a query for lanes, and for their groups, is read too: lanes come into the group whose `Id`
     is their `GroupId`, or into one for each `GroupId`. Raises FormatError for anything else.
     """
     losses: list[Loss] = []
@@ -51,14 +51,12 @@ def import_mse(data: object) -> Imported:
         elif fields.has("AppIds", "EntryApp") and not fields.has("Tag"):
             named[fields.text("Id") or fields.text("GroupId")] = fields
         else:
-            # Answers have it in two spellings, and their documents show two values.
+            # Responses have it in two spellings, and their documents show two values.
             loose.setdefault(str(fields.first("GroupId") or ""), []).append(fields)
     for name, lanes in loose.items():
         group = named.pop(name, None)
         groups.append(_group(group, lanes, f"mse-{name}" if name else "mse", taken, losses))
-    losses += [
-        Loss(fields.place, "a lane group, and its lanes are not here: ask for them too") for fields in named.values()
-    ]
+    losses += [Loss(fields.place, "a lane group without its lanes: query them too") for fields in named.values()]
     return Imported(tuple(groups), tuple(losses))
 
 
@@ -154,7 +152,7 @@ def _gateway(fields: Fields, draft: LaneDraft, limits: list[str], losses: list[L
     if fields.number("CanaryModel", 0) != 0:
         share = show_number(fields.number("Percentage", 0))
         message = (
-            f"a share of {share} % is drawn without a key, so nobody would stay in it: split by a cookie; {CLOSED}"
+            f"a share of {share} % is drawn without a key, so clients would not stay in it: split by a cookie; {CLOSED}"
         )
         losses.append(Loss(fields.at("Percentage"), message))
         conditions = [drafts.NEVER]
@@ -171,7 +169,7 @@ def _item(fields: Fields, losses: list[Loss]) -> Condition:
     """A rest item, or a condition of a gateway's route. Raises Unfit."""
     source = fields.text("Type", None).lower()
     if source not in _SOURCES:
-        raise Unfit(fields.at("Type"), f"{source} is none of {', '.join(_SOURCES)}")
+        raise Unfit(fields.at("Type"), f"{source} is not one of {', '.join(_SOURCES)}")
     name = fields.text("Name", None)
     operator = fields.text("Operator", "rawvalue").lower() or "rawvalue"
     cond = fields.text("Cond", "==").lower()
@@ -223,13 +221,13 @@ def _has_routes(fields: Fields, key: str, losses: list[Loss]) -> bool:
     """Whether there is a limit to routes of a gateway."""
     routes = sequence(fields.get(key), fields.at(key))
     if routes:
-        message = f"limited to routes of a gateway, which lanes do not know: give the lane paths; {CLOSED}"
+        message = f"limited to routes of a gateway, which lanes cannot be: give the lane paths; {CLOSED}"
         losses.append(Loss(fields.at(key), message))
     return bool(routes)
 
 
 def _narrowed(limits: list[str], paths: list[str]) -> list[str]:
-    """The paths that are below one of each list; an empty list is no limit."""
+    """The paths that are below one of each list; an empty list is not a limit."""
     if not limits or not paths:
         return limits or paths
     pairs = [(f"{one.rstrip('/')}/", f"{other.rstrip('/')}/") for one in limits for other in paths]
@@ -284,7 +282,7 @@ def _write(place: str, condition: Condition, losses: list[Loss]) -> dict[str, An
     texts["contains"] = patterns.ANYTHING + "{}" + patterns.ANYTHING
     if operator in by_operator:
         if operator == "not_equals":
-            losses.append(Loss(place, "MSE does not say whether != holds where the key is absent; here it does not"))
+            losses.append(Loss(place, "MSE does not document whether != holds if the key is absent; here it does not"))
         return item | {"Cond": by_operator[operator], "Value": operand if isinstance(operand, str) else f"{operand:g}"}
     if operator == "in":
         return item | {"Operator": "list", "Cond": "in", "NameList": operand}

@@ -15,7 +15,7 @@ class FormatError(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Something that the other side cannot say. `place` is where it stands in the source, parts joined by dots."""
+    """Something that the other side cannot say. `place` is where it is in the source, parts joined by dots."""
 
     place: str
     message: str
@@ -38,7 +38,7 @@ class Exported:
 
 
 class Unfit(Exception):
-    """A condition that the other side cannot say. `place` is where it stands."""
+    """A condition that the other side cannot say. `place` is where it is."""
 
     def __init__(self, place: str, message: str) -> None:
         self.place = place

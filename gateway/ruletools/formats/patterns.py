@@ -121,7 +121,7 @@ def paths_of(pattern: str) -> list[str] | None:
 
 
 def _has_alternatives(pattern: str) -> bool:
-    """Whether a `|` stands outside all groups and classes. True if that is hard to tell."""
+    """Whether a `|` is outside all groups and classes. True if that is hard to say."""
     if "\\Q" in pattern:
         return True
     depth = 0

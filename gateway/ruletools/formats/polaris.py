@@ -34,12 +34,12 @@ DEFAULT_NAMESPACE: Final = "default"
 _KINDS: Final = ("EXACT", "REGEX", "NOT_EQUALS", "IN", "NOT_IN", "RANGE")
 _KIND: Final = "LaneGroup"
 _WRAPPERS: Final = ("data", "responses", "lanes", "laneGroups", "configurations", "items")
-"""Where answers have them: those to queries, to changes, and to clients that discover."""
+"""Where responses have them: those to queries, to changes, and to clients that discover."""
 _INTEGER: Final = "[+-]?[0-9]+"
 
 
 def import_polaris(data: object) -> Imported:
-    """Groups of ours from a LaneGroup, a list of them, or what Polaris answers when it is asked for them.
+    """Groups of ours from a LaneGroup, a list of them, or what Polaris returns for a query for them.
 
     Raises FormatError for anything else.
     """
@@ -117,7 +117,7 @@ def _draft(fields: Fields, group: str, losses: list[Loss]) -> tuple[tuple[float,
     draft.strict = fields.word("match_mode", ("STRICT", "PERMISSIVE"), "STRICT") == "STRICT"
     order = (fields.number("priority", 0), fields.text("ctime"))
     if fields.text("group_name", group) not in ("", group):
-        losses.append(Loss(fields.at("group_name"), "another group than the one it stands in; left out"))
+        losses.append(Loss(fields.at("group_name"), "a different group from the one it is in; left out"))
     if fields.text("label_key", "lane") not in ("", "lane"):
         losses.append(Loss(fields.at("label_key"), "under which key instances carry their tag is configured elsewhere"))
     match = fields.child("traffic_match_rule")
@@ -150,7 +150,7 @@ def _is_gradual(fields: Fields, losses: list[Loss]) -> bool:
     losses += fields.rest()
     if percent >= 100:
         return False
-    message = f"{show_number(percent)} % are drawn anew for each request, so nobody would stay in: split by a cookie"
+    message = f"{show_number(percent)} % are drawn for each request, so clients would not stay in: split by a cookie"
     losses.append(Loss(fields.at("percentage"), f"{message}; {CLOSED}"))
     return True
 
@@ -176,9 +176,9 @@ def _argument(fields: Fields, losses: list[Loss]) -> Condition:
     operator = value.word("type", _KINDS, "EXACT")
     text = value.text("value")
     if kind not in SOURCES:
-        raise Unfit(fields.at("type"), f"{kind} {name} is nothing that conditions look at")
+        raise Unfit(fields.at("type"), f"{kind} {name} cannot be a condition")
     if value.text("value_type", "TEXT").upper() not in ("", "TEXT", "0"):
-        raise Unfit(value.at("value_type"), "only texts are compared with")
+        raise Unfit(value.at("value_type"), "only texts can be compared")
     losses += fields.rest() + value.rest()
     place = value.at("value")
     source = SOURCES[kind]
@@ -187,7 +187,7 @@ def _argument(fields: Fields, losses: list[Loss]) -> Condition:
     if not text:
         raise Unfit(place, "an empty value")
     if source == "client_ip" and "/" in text:
-        raise Unfit(place, f"{text} is a text to Polaris, and a network here")
+        raise Unfit(place, f"{text} is text to Polaris, and a network here")
     if operator == "RANGE":
         low, _, high = text.partition("~")
         try:

@@ -28,7 +28,7 @@ def _write_group(group: LaneGroup, losses: list[Loss]) -> dict[str, Any]:
     entries = [EVERY if name == EVERY_ENTRY else name for name in group.entry]
     for key, names in (("entry", entries), ("services", services)):
         if EVERY in names:
-            message = "whether Polaris takes * for every service is not documented: name them"
+            message = "whether Polaris accepts * for every service is not documented: name them"
             losses.append(Loss(f"{group.name} {key}", message))
     if entries or group.services:
         message = f"everything is written as a service in the namespace {DEFAULT_NAMESPACE}; change what is not"
@@ -55,7 +55,7 @@ def _write_lane(lane: Lane, losses: list[Loss]) -> dict[str, Any]:
     arguments = []
     if lane.paths:
         if lane.match_mode == "any" and len(lane.match) > 1:
-            raise Unfit("paths", "Polaris cannot say that a path must match, and one of several conditions")
+            raise Unfit("paths", "Polaris cannot express that a path and one of several conditions must match")
         arguments.append(_argument("path", "", "REGEX", patterns.anchored_paths(lane.paths)))
     if list(lane.match) != [drafts.EVERYBODY]:
         arguments += [_write(at("match", index), condition, losses) for index, condition in enumerate(lane.match)]
@@ -85,7 +85,7 @@ def _write(place: str, condition: Condition, losses: list[Loss]) -> dict[str, An
         if [low, high] != test.range:
             raise refusal(place, condition, "Polaris")
         if whole is condition:
-            losses.append(Loss(place, "a range takes whole numbers only there"))
+            losses.append(Loss(place, "a range accepts only whole numbers there"))
         elif condition != integers(place, source, name, low, high):
             raise refusal(place, condition, "Polaris")
         return _argument(source, name, "RANGE", f"{low}~{high}")
@@ -109,7 +109,7 @@ def _compared(test: Test, source: str, place: str, losses: list[Loss]) -> tuple[
         if source not in BARE and "" not in texts:
             losses.append(Loss(place, "an empty value counts as absent there"))
         if not is_caseless:
-            losses.append(Loss(place, "texts that differ in case only are the same there"))
+            losses.append(Loss(place, "texts that differ only in case are the same there"))
         texts = [text for text in texts if text]
         if len(texts) == 1 and (source not in BARE or test.not_equals is not None):
             return "NOT_EQUALS", texts[0]

@@ -1,4 +1,4 @@
-"""Reading foreign objects: wrapped or not, keys in any spelling, values of the right kind, and what nobody asked for."""
+"""Reading foreign objects: wrapped or not, keys in any spelling, values of the right kind, and what nobody reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.ruletools.formats.outcome import FormatError, Loss
 
 MAX_WRAPPERS: Final = 16
-"""Lists and answers inside one another in which an object may be."""
+"""Lists and responses inside one another in which an object may be."""
 
 
 def at(*parts: object) -> str:
@@ -46,10 +46,10 @@ def sequence(value: object, place: str) -> list[Any]:
 def unwrapped(
     data: object, wrappers: Sequence[str], is_one: Callable[[Fields], bool], place: str = "", depth: int = 0
 ) -> Iterator[Fields]:
-    """The objects in `data`, with their places: one, a list of them, JSON in a text, or what an API answers.
+    """The objects in `data`, with their places: one, a list of them, JSON in a text, or what an API returns.
 
-    `wrappers` are the keys under which answers have them; what `is_one` is none. An object that is neither is given too:
-    who reads it says what is wrong with it. Raises FormatError for what is no object.
+    `wrappers` are the keys under which responses have them; what `is_one` is none. An object that is neither is given too:
+    who reads it says what is wrong with it. Raises FormatError for what is not an object.
     """
     if isinstance(data, str):
         try:
@@ -59,7 +59,7 @@ def unwrapped(
     if data is None:
         return
     if depth > MAX_WRAPPERS:
-        raise wrong(place, f"an object in at most {MAX_WRAPPERS} lists and answers", data)
+        raise wrong(place, f"an object in at most {MAX_WRAPPERS} lists and responses", data)
     if isinstance(data, list | tuple):
         for index, item in enumerate(data):
             yield from unwrapped(item, wrappers, is_one, at(place, index), depth + 1)
@@ -76,7 +76,7 @@ class Fields:
     """One object of the source.
 
     A key is found in every spelling that SDKs give it: `RestItems`, `restItems`, `rest_items`. Every value that is asked
-    for counts as read; `rest` tells of the others. All methods raise FormatError for a value of the wrong kind.
+    for counts as read; `rest` lists the others. All methods raise FormatError for a value of the wrong kind.
     """
 
     def __init__(self, data: object, place: str = "") -> None:
@@ -100,7 +100,7 @@ class Fields:
         return any(_plain(key) in self._data for key in keys)
 
     def at(self, key: str) -> str:
-        """Where a key's value stands, as the source spells it."""
+        """Where a key's value is, as the source spells it."""
         return at(self.place, self._spelling.get(_plain(key), key))
 
     def get(self, key: str) -> Any:
@@ -123,7 +123,7 @@ class Fields:
         if value is None and default is not None:
             return default
         if isinstance(value, bool) or not isinstance(value, str | int) or (value == "" and default is None):
-            raise wrong(self.at(key), "a text", value)
+            raise wrong(self.at(key), "text", value)
         return str(value)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -164,7 +164,7 @@ class Fields:
         found = sequence(self.get(key), self.at(key))
         for index, value in enumerate(found):
             if isinstance(value, bool) or not isinstance(value, str | int):
-                raise wrong(at(self.at(key), index), "a text", value)
+                raise wrong(at(self.at(key), index), "text", value)
         return [str(value) for value in found]
 
     def children(self, key: str) -> list[Fields]:
@@ -179,11 +179,11 @@ class Fields:
         return None if value is None else Fields(value, self.at(key))
 
     def unread(self) -> list[str]:
-        """The keys that nobody asked for and that say something, as the source spells them."""
+        """The keys that nobody requested and that say something, as the source spells them."""
         return [self._spelling[key] for key, value in self._data.items() if value and key not in self._read]
 
     def rest(self) -> list[Loss]:
-        """A loss for what nobody asked for and that says something: 0, false and empty values do not."""
+        """A loss for what nobody reads and that says something: 0, false and empty values do not."""
         keys = self.unread()
         return [Loss(at(self.place, keys[0]), f"{', '.join(keys)}: no counterpart; left out")] if keys else []
 

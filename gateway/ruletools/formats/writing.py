@@ -13,11 +13,11 @@ Document = TypeVar("Document")
 
 _GROUP: dict[str, str] = {
     "order": "groups have no order there; the group's place among others is left out",
-    "baseline": "which instances are the baseline is not said there; left out",
+    "baseline": "which instances are the baseline cannot be expressed there; left out",
 }
 _LANE: dict[str, str] = {
     "owner": "lanes have no owner there; left out",
-    "expires": "lanes do not close by themselves there; it stays open until someone closes it",
+    "expires": "lanes do not close automatically there; it stays open until someone closes it",
     "strict": "there is no strict lane there; a service without an instance of the tag is served by its baseline",
     "debug": "there is no debug header there; left out",
     "sticky": "there is no cookie that keeps clients in a share there; left out",
@@ -54,7 +54,7 @@ def written(
 def refusal(place: str, condition: Condition, system: str) -> Unfit:
     """For a condition that a system has no word for."""
     shown = condition.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")
-    return Unfit(place, f"{system} cannot say {shown}")
+    return Unfit(place, f"{system} cannot express {shown}")
 
 
 def show_number(value: float) -> str:

@@ -107,14 +107,16 @@ class _Linter:
         alive = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
         dead = next((reason for reason in reasons if reason), "")
         if dead and not alive:
-            yield Finding("GR102", group.name, lane.name, "match", f"can never hold: {dead}", "nobody is on the lane")
+            yield Finding(
+                "GR102", group.name, lane.name, "match", f"can never hold: {dead}", "no request is on the lane"
+            )
         elif dead:
             message = f"one of {len(rows)} alternatives can never hold: {dead}"
-            yield Finding("GR103", group.name, lane.name, "match", message, "leave it out, or mend it")
+            yield Finding("GR103", group.name, lane.name, "match", message, "remove it or fix it")
         found = _Open(group, lane, whole, alive)
         if self._proves_within([], found):
             hint = "that is how a release is rolled out to all; otherwise add a condition"
-            yield Finding("GR104", group.name, lane.name, "match", "takes every request of its entry", hint)
+            yield Finding("GR104", group.name, lane.name, "match", "matches every request of its entry", hint)
         found.witnesses = [self._confirmed([found], find_request([row])) for row in alive]
         found.texts = [texts_of(row) for row in alive]
         self._open[found.name] = found
@@ -142,8 +144,8 @@ class _Linter:
         rivals = [self._rival(row, witness, earlier) for row, witness in zip(found.rows, found.witnesses, strict=True)]
         if rivals and all(rivals) and not self._outlives(found, rivals):
             names = dict.fromkeys("/".join(rival.name) for rival in rivals if rival is not None)
-            come, take = ("comes", "takes") if len(names) == 1 else ("come", "take")
-            message = f"never wins: {' and '.join(names)} {come} earlier and {take} every request that it would take"
+            come, match = ("comes", "matches") if len(names) == 1 else ("come", "match")
+            message = f"never wins: {' and '.join(names)} {come} earlier and {match} every request that it would match"
             hint = "put it before that lane, or add a condition to that one"
             shown = next((witness[1] for witness in found.witnesses if witness is not None), None)
             yield Finding("GR101", *found.name, "match", message, hint, shown)
@@ -171,7 +173,7 @@ class _Linter:
         return None if lane is None else self._open[(lane.group, lane.name)]
 
     def _outlives(self, found: _Open, rivals: Sequence[_Open | None]) -> bool:
-        """Whether a lane has its time when one that stands before it has expired."""
+        """Whether a lane has its time when one that is before it has expired."""
         ends = [rival.lane.expires for rival in rivals if rival is not None and rival.lane.expires is not None]
         return bool(ends) and (found.lane.expires is None or found.lane.expires > min(ends))
 

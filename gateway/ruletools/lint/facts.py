@@ -65,7 +65,7 @@ class Fact:
         if self.condition is None or entry is None or not entry.lists or self.source == "client_ip":
             return None
         texts = entry.values(self.condition.test.operand(self.operator), segments, self.source)
-        return frozenset(texts) or None  # a segment that is empty may be filled: GR702 tells of it
+        return frozenset(texts) or None  # a segment that is empty may be filled: GR702 reports it
 
     def allows(self, value: str, segments: Segments) -> bool:
         """Whether a value is as the fact wants it."""
@@ -90,7 +90,7 @@ class Fact:
 
 
 def facts_of(lane_row: LaneRow) -> list[Fact]:
-    """What a row asks of a request, with the paths of its lane."""
+    """What a row requires of a request, with the paths of its lane."""
     below = [Fact("path", "", holds=True, may_lack=False, paths=lane_row.paths)] if lane_row.paths else []
     return below + [fact for literal in lane_row.row if (fact := _fact_of(lane_row, literal)) is not None]
 

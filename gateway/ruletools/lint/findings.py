@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 Severity = Literal["error", "warning", "info"]
 
 CODES: Final[dict[str, tuple[Severity, str]]] = {
-    "GR101": ("warning", "an earlier lane takes every request that this one would take"),
+    "GR101": ("warning", "an earlier lane matches every request that this one would match"),
     "GR102": ("error", "the conditions can never hold together"),
     "GR103": ("warning", "one alternative of the conditions can never hold"),
-    "GR104": ("warning", "the lane takes every request of its entry"),
+    "GR104": ("warning", "the lane matches every request of its entry"),
     "GR105": ("info", "the condition holds for every value"),
     "GR106": ("info", "the text has an escape, but values are decoded before they are compared"),
     "GR201": ("warning", "lanes of two groups claim one request; the first wins"),

@@ -34,7 +34,7 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
         values = _everything(leaf)
         if values:
             hint = "say `exists: true` if that is meant, or leave the condition out"
-            yield Finding("GR105", group.name, lane.name, "match", f"{text} holds of every value{values}", hint)
+            yield Finding("GR105", group.name, lane.name, "match", f"{text} holds for every value{values}", hint)
         escaped = _escaped(leaf) if leaf.source in SOURCES and SOURCES[leaf.source].is_unescaped else ""
         if escaped:
             message = f"{text}: values are decoded before they are compared"
@@ -49,7 +49,7 @@ def of_conditions(group: LaneGroup, lane: Lane, known: Knowledge) -> Iterator[Fi
         given = leaf.test.given()
         if given is not None and given[0].negates and leaf.name and not is_covered:
             hint = f"take them too: any: [{{…}}, {{{leaf.source}: {leaf.name}, absent: true}}], or use `not`"
-            message = f"{text} does not hold of requests without {subject}"
+            message = f"{text} does not hold for requests without {subject}"
             yield Finding("GR303", group.name, lane.name, "match", message, hint)
         if leaf.test.percent is not None and leaf.cookie is not None and leaf.issue is None and not is_covered:
             hint = "`issue: 30d` beside the percent gives them one"
@@ -80,7 +80,7 @@ def of_expiry(group: LaneGroup, lane: Lane, known: Knowledge, now: float) -> Ite
     left = lane.expires.timestamp() - now
     owner = f"; its owner is {lane.owner}" if lane.owner else ""
     if left <= 0:
-        message = f"expired at {lane.expires.isoformat()} and takes nothing{owner}"
+        message = f"expired at {lane.expires.isoformat()} and matches nothing{owner}"
         yield Finding("GR601", group.name, lane.name, "expires", message, "delete the lane, or give it more time")
     elif left < known.expiry_warning:
         message = f"expires at {lane.expires.isoformat()}{owner}"

@@ -54,7 +54,7 @@ def _why_no_value(facts: Sequence[Fact], segments: Segments) -> str:
     wanted = [fact for fact in facts if fact.holds]
     shunned = [fact for fact in facts if not fact.holds]
     if any(fact.is_opposite_of(other) for fact in shunned for other in wanted):
-        return "must be something and must not be it"
+        return "must be a value and must not be that value"
     return (
         _why_no_text(facts, segments)
         or _why_no_number(wanted, shunned)
@@ -96,7 +96,7 @@ def _why_no_number(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
     for span in spans[1:]:
         left = left.common(span)
     if left.is_empty:
-        return "would have to be in two ranges that do not meet"
+        return "would have to be in two ranges that do not overlap"
     taken = [span for fact in shunned if (span := _interval(fact)) is not None]
     for _ in taken:
         for span in taken:
@@ -104,7 +104,7 @@ def _why_no_number(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
     if left.is_empty:
         return "would have to be a number that it must not be"
     if any((text := fact.text(*_PARTS)) is not None and not _NUMBERISH.fullmatch(text) for fact in wanted):
-        return "would have to be a number, and no number has such a text in it"
+        return "would have to be a number, and no number contains such text"
     return ""
 
 
@@ -114,14 +114,14 @@ def _interval(fact: Fact) -> Interval | None:
 
 def _why_no_share(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
     if any(fact.operator == "percent" and not fact.spans for fact in wanted):
-        return "falls into no share: it is 0 %"
+        return "matches no value: the share is 0 %"
     left: dict[tuple[str, bool], int] = {}
     for fact in (*wanted, *shunned):
         if fact.operator == "percent":
             key = (fact.salt, fact.folds)
             buckets = _buckets(fact.spans)
             left[key] = left.get(key, (1 << BUCKETS) - 1) & (buckets if fact.holds else ~buckets)
-    return "would have to be in shares that have nobody in common" if 0 in left.values() else ""
+    return "would have to be in shares that do not overlap" if 0 in left.values() else ""
 
 
 def _buckets(spans: Spans) -> int:
@@ -185,7 +185,7 @@ def _why_no_place(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
         texts = _texts(wanted, _PARTS, folds)
         for shun in _texts(shunned, ("inside",), folds, alone=True):
             if not shun or any(shun in text for text in texts):
-                return "must not have in it what it must have in it"
+                return "must not contain what it must contain"
     return ""
 
 
@@ -211,7 +211,7 @@ def _why_not_below(wanted: Sequence[Fact], shunned: Sequence[Fact]) -> str:
     start = max(_texts(wanted, ("start",), folds=False), key=len, default="")
     for number, paths in enumerate(limits):
         if not any(f"{start}/".startswith(path) or path.startswith(start) for path in paths):
-            return "starts outside of the lane's paths"
+            return "starts outside the lane's paths"
         for others in limits[:number]:
             if not any(one.startswith(other) or other.startswith(one) for one in paths for other in others):
                 return "would have to be below two paths that do not meet"
@@ -245,9 +245,9 @@ def _why_never(facts: Sequence[Fact], now: float) -> str:
     starts = [window.from_.timestamp() for window in wanted if window.from_ is not None]
     if min(ends, default=now + 1) <= now:
         last = min((window.until for window in wanted if window.until is not None), key=lambda until: until.timestamp())
-        return f"is over since {last.isoformat()}"
+        return f"has been over since {last.isoformat()}"
     if starts and ends and max(starts) >= min(ends):
-        return "would have to be in two windows that do not meet"
+        return "would have to be in two windows that do not overlap"
     if any(window in wanted or _is_ever(window, now) for window in shunned):
         return "must be and must not be"
     for zone in {window.zone for window in wanted}:
@@ -258,9 +258,9 @@ def _why_never(facts: Sequence[Fact], now: float) -> str:
                 days &= frozenset(window.days or DAYS)
                 minutes &= _minutes(window)
         if not days:
-            return "would have to be on days that are not the same"
+            return "would have to be on days that do not overlap"
         if not minutes:
-            return "would have to be at hours that do not meet"
+            return "would have to be at hours that do not overlap"
     return ""
 
 

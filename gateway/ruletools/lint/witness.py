@@ -1,6 +1,6 @@
 """Witnesses: requests made to satisfy conditions, so that a finding can show one.
 
-A row (a conjunction) asks something of several fields; for each a value is looked for that satisfies all of it. Candidates
+A row (a conjunction) requires something of several fields; for each a value is looked for that satisfies all of it. Candidates
 come from the conditions' own texts; nothing that was found counts before the naive interpreter has confirmed it.
 """
 
@@ -37,7 +37,7 @@ Draw = tuple[Spans, bool]
 
 @dataclass(slots=True)
 class Wish:
-    """What a row asks of one field. `paths` are the lane's own, for the path."""
+    """What a row requires of one field. `paths` are the lane's own, for the path."""
 
     source: str = ""
     positive: list[Condition] = field(default_factory=list)
@@ -65,7 +65,7 @@ class LaneRow:
 
 
 def wishes_of(lane_row: LaneRow) -> dict[Key, Wish]:
-    """What a row asks, by field; `time` is left out."""
+    """What a row requires, by field; `time` is left out."""
     wishes: dict[Key, Wish] = {}
     if lane_row.paths:
         wishes.setdefault(("path", ""), Wish("path")).paths = lane_row.paths
@@ -90,7 +90,7 @@ def wishes_of(lane_row: LaneRow) -> dict[Key, Wish]:
 
 
 def satisfies(lane_row: LaneRow, wish: Wish, value: str) -> bool:
-    """Whether a value that is there is what a row asks for."""
+    """Whether a value that is there is what a row requires."""
     if wish.source == "path" and not value.startswith("/"):
         return False  # no request has such a path
     if wish.must_be_absent or (wish.paths and not is_below(value, wish.paths)):

@@ -177,7 +177,7 @@ async def test_the_history_is_told_the_newest_first(api: Api) -> None:
     }
     for path in ("/api/v1/history/4", "/api/v1/history/4/rollback"):
         status, _, body = await api.send("POST" if "rollback" in path else "GET", path)
-        assert (status, body["detail"]) == (404, "revision 4 is not kept")
+        assert (status, body["detail"]) == (404, "revision 4 is not in the history")
 
 
 async def test_a_what_if_hands_on_its_draft(api: Api) -> None:
@@ -198,9 +198,9 @@ async def test_a_what_if_hands_on_its_draft(api: Api) -> None:
         (Misplaced("no place"), 422, "bad_revision", "no place"),
         (Refused([("tag", "is bad"), ("", "so is all")]), 422, "bad_lane", "tag: is bad; so is all"),
         (ConfigError([Problem("a.yaml", 1, 2, "is bad")]), 422, "bad_rules", "a.yaml:1:2: is bad"),
-        (RegistryError("unreachable", "away"), 502, "source_unavailable", "the change is not made: away"),
-        (OSError("disk"), 500, "not_written", "the change is not made: disk"),
-        (StartError("other"), 500, "not_written", "the change is not made: other"),
+        (RegistryError("unreachable", "away"), 502, "source_unavailable", "the change was not made: away"),
+        (OSError("disk"), 500, "not_written", "the change was not made: disk"),
+        (StartError("other"), 500, "not_written", "the change was not made: other"),
     ],
 )
 async def test_what_is_in_the_way_of_a_change_is_told(
@@ -223,12 +223,12 @@ async def test_of_many_problems_a_hundred_are_told(api: Api) -> None:
     [
         ("POST", LANES, [], "expected a lane"),
         ("PUT", LANE, 3, "expected a lane"),
-        ("POST", LANE + "/enable?dry_run=perhaps", {}, "dry_run is true or false, not 'perhaps'"),
-        ("POST", "/api/v1/whatif", [], "`rules` is YAML"),
+        ("POST", LANE + "/enable?dry_run=perhaps", {}, "dry_run must be true or false, not 'perhaps'"),
+        ("POST", "/api/v1/whatif", [], "`rules` must be YAML"),
         ("POST", "/api/v1/whatif", {"rules": "", "x": 1}, "unknown key 'x'"),
-        ("POST", "/api/v1/whatif", {"rules": "", "requests": {}}, "`requests` is a list"),
-        ("POST", "/api/v1/whatif", {"rules": "", "last": -1}, "`last` is a whole number from 0 to 1,000,000"),
-        ("POST", "/api/v1/whatif", {"rules": "", "last": True}, "`last` is a whole number from 0 to 1,000,000"),
+        ("POST", "/api/v1/whatif", {"rules": "", "requests": {}}, "`requests` must be a list"),
+        ("POST", "/api/v1/whatif", {"rules": "", "last": -1}, "`last` must be a whole number from 0 to 1,000,000"),
+        ("POST", "/api/v1/whatif", {"rules": "", "last": True}, "`last` must be a whole number from 0 to 1,000,000"),
     ],
 )
 async def test_a_bad_request_changes_nothing(api: Api, method: str, path: str, body: Any, detail: str) -> None:

@@ -84,14 +84,14 @@ async def test_a_request_to_explain_has_defaults(port: int, role: ShownRole) -> 
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ([], "the body is not an object"),
+        ([], "the body must be an object"),
         ({"url": "/", "nonsense": 1}, "unknown key 'nonsense'"),
         ({}, "url is missing"),
-        ({"url": 3}, "url is a text"),
-        ({"url": "/", "headers": {"a": "b"}}, "headers is a list of [name, value] pairs"),
-        ({"url": "/", "headers": [["a"]]}, "headers is a list of [name, value] pairs"),
-        ({"url": "/", "headers": [["a", 1]]}, "headers is a list of [name, value] pairs"),
-        ({"url": "/", "client_ip": "nobody"}, "client_ip 'nobody' is no IP address"),
+        ({"url": 3}, "url must be text"),
+        ({"url": "/", "headers": {"a": "b"}}, "headers must be a list of [name, value] pairs"),
+        ({"url": "/", "headers": [["a"]]}, "headers must be a list of [name, value] pairs"),
+        ({"url": "/", "headers": [["a", 1]]}, "headers must be a list of [name, value] pairs"),
+        ({"url": "/", "client_ip": "nobody"}, "client_ip 'nobody' is not an IP address"),
     ],
 )
 async def test_what_is_no_request_is_told(port: int, role: ShownRole, body: Any, problem: str) -> None:

@@ -99,7 +99,7 @@ async def test_old_rules_are_no_way_out_of_other_problems(tmp_path: Path, copies
     [
         ([], True, True, []),
         ([], False, False, []),
-        ([], False, True, ["the rules have problems, and those of revision 4 are in force"]),
+        ([], False, True, ["the rules have problems; those of revision 4 are in force"]),
         ([REMOTE], True, False, ["rules of nacos://127.0.0.1:9/DEFAULT_GROUP/lanes: the server has not responded yet"]),
     ],
 )

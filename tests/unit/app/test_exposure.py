@@ -30,7 +30,7 @@ def warned(folder: Path, mode: int = 0o644, **settings: Any) -> list[str]:
 
 
 def holds(file: Path) -> str:
-    return f"{file} holds a secret, and others than its owner may read or write it: chmod 600 {file}"
+    return f"{file} contains a secret, but users other than its owner can read or write it: chmod 600 {file}"
 
 
 def test_a_plain_configuration_is_fine(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_configuration_with_secrets_in_it_is_its_owners_alone(
 
 def test_listeners_that_ask_nobody_are_told(tmp_path: Path) -> None:
     [warning] = warned(tmp_path, admin="0.0.0.0:9900")
-    assert warning == "the admin API on 0.0.0.0:9900 changes lanes for whoever reaches it: set admin_token"
+    assert warning == "anyone who can reach the admin API on 0.0.0.0:9900 can change lanes: set admin_token"
     assert warned(tmp_path, 0o600, admin="0.0.0.0:9900", admin_token=SECRET) == []
     [warning] = warned(tmp_path, registry={"kind": "embedded", "listen": "10.0.0.5:8848"})
     assert warning.startswith("the registry on 10.0.0.5:8848 has no users")
@@ -109,7 +109,7 @@ def test_listeners_that_ask_nobody_are_told(tmp_path: Path) -> None:
     assert warning.startswith("outbound on 0.0.0.0:3 calls any service")
     sidecar |= {"outbound": "127.0.0.1:3", "admin": "10.0.0.5:9901"}
     [warning] = exposures(SidecarSettings.model_validate(sidecar), tmp_path / "nowhere")
-    assert warning == "the admin API on 10.0.0.5:9901 shows what it knows to whoever reaches it: set admin_token"
+    assert warning == "anyone who can reach the admin API on 10.0.0.5:9901 can see what it knows: set admin_token"
     closed = SidecarSettings.model_validate({**sidecar, "admin_token": SECRET})
     assert list(exposures(closed, tmp_path / "nowhere")) == []
 
@@ -119,10 +119,10 @@ def test_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: p
         monkeypatch.setattr(os, "geteuid", lambda user=user: user)
         caplog.clear()
         warn_of_exposure(GatewaySettings.model_validate(CONFIG), tmp_path / "nowhere")
-        assert ("runs as root" in caplog.text) is is_told
+        assert ("running as root" in caplog.text) is is_told
         caplog.clear()
         warn_of_registry("127.0.0.1", "127.0.0.1:8848")
-        assert ("runs as root" in caplog.text) is is_told
+        assert ("running as root" in caplog.text) is is_told
         assert "has no users" not in caplog.text
         warn_of_registry("::", "[::]:8848")
         assert "has no users" in caplog.text

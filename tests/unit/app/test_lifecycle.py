@@ -274,7 +274,7 @@ async def test_what_is_in_the_way_of_a_start_is_said_and_nothing_is_left_open(
 
 async def test_a_takeover_that_cannot_be_offered_leaves_nothing_open(role: Role) -> None:
     (role.folder / "takeover").write_text("somebody's notes")
-    with pytest.raises(StartError, match="there is something else"):
+    with pytest.raises(StartError, match="something else is there"):
         await role.start(AsyncExitStack(), role.folder / "takeover")
     assert (role.folder / "takeover").read_text() == "somebody's notes"
     assert_nothing_of(role)

@@ -103,7 +103,7 @@ async def test_what_cannot_be_made_of_a_predecessors_last_words_does_not_end_its
     assert heard == [{"registry": "of a version that nobody knows"}]
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.getMessage() == (
-        "what process 7 knew last is not taken: StartError: cannot take over what the registry knows"
+        "the state of process 7 cannot be used: StartError: cannot take over what the registry knows"
     )
 
 

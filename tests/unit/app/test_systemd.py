@@ -87,7 +87,7 @@ def test_what_is_no_listening_socket_is_told(kind: str, monkeypatch: pytest.Monk
         if kind == "nothing":
             os.close(number)
     given(monkeypatch, number, 1, "listen")
-    with pytest.raises(StartError, match=rf"descriptor {number} \(listen\) of LISTEN_FDS is no"):
+    with pytest.raises(StartError, match=rf"descriptor {number} \(listen\) of LISTEN_FDS is not a"):
         inherited_sockets()
     if kind == "no socket":
         os.close(number)

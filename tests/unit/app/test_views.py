@@ -88,7 +88,7 @@ async def test_each_worker_must_serve(tmp_path: Path, entry: Entry) -> None:
     await entry.open(tmp_path, ManyProcesses)
     entry.life.begin()
     await until(lambda: entry.view.waiting() == [])
-    assert entry.view.not_ready() == ["worker 1 does not serve"]
+    assert entry.view.not_ready() == ["worker 1 is not serving"]
 
 
 @pytest.mark.parametrize("without", [True, False])

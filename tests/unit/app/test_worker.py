@@ -124,7 +124,7 @@ async def test_a_build_that_fails_later_leaves_the_one_before(
     plane = supervised.worker._plane
     assert plane is not None
     assert plane.snapshot.revision == 1
-    assert "revision 2 is not applied" in caplog.text
+    assert "revision 2 was not applied" in caplog.text
     assert not supervised.running.done()
 
 

@@ -1,4 +1,4 @@
-"""Key sets as identity providers publish them: what is taken, what is passed over, and that no message quotes a key."""
+"""Key sets as identity providers publish them: what is taken, what is ignored, and that no message quotes a key."""
 
 from __future__ import annotations
 
@@ -101,16 +101,16 @@ def test_a_private_key_serves_for_its_public_half() -> None:
     ("content", "algorithm", "message"),
     [
         (b"", None, "the file is empty"),
-        (b"{", None, "it is no JSON (line 1, column 2)"),
-        (b'{"keys":' + b"[" * 100_000, None, "it is no JSON: nested too deeply"),
-        (b'{"keys": []}', None, "`keys` is no list of keys"),
-        (b'{"keys": 3}', None, "`keys` is no list of keys"),
-        (b"{}", None, "key 1: its `kty` or `crv` is none for signatures that is known here"),
-        (b'{"keys": [1,2,3,4,5,6,7]}', None, "; ".join(f"key {n}: it is no object" for n in range(1, 6)) + "; and 2 more"),
-        (b"hunter2hunter2hunter2hunter2hunter2", None, "`algorithm` is missing: only a JWK says it itself"),
-        (b"hunter2hunter2hunter2hunter2hunter2", "RS256", "for RS256 it holds a public key in PEM, which this is not"),
-        (b"-----BEGIN PUBLIC KEY-----\nhunter2\n-----END PUBLIC KEY-----", "EdDSA", "for EdDSA it holds a public key in PEM, which this is not"),
-        (b"-----BEGIN PUBLIC KEY-----\nhunter2\n-----END PUBLIC KEY-----", "HS256", "for HS256 it holds a secret, which this is not"),
+        (b"{", None, "it is not JSON (line 1, column 2)"),
+        (b'{"keys":' + b"[" * 100_000, None, "it is not JSON: nested too deeply"),
+        (b'{"keys": []}', None, "`keys` is not a list of keys"),
+        (b'{"keys": 3}', None, "`keys` is not a list of keys"),
+        (b"{}", None, "key 1: its `kty` or `crv` is not supported for signatures"),
+        (b'{"keys": [1,2,3,4,5,6,7]}', None, "; ".join(f"key {n}: it is not an object" for n in range(1, 6)) + "; and 2 more"),
+        (b"hunter2hunter2hunter2hunter2hunter2", None, "`algorithm` is missing: only a JWK names its own"),
+        (b"hunter2hunter2hunter2hunter2hunter2", "RS256", "for RS256 a public key in PEM is needed, and this is not one"),
+        (b"-----BEGIN PUBLIC KEY-----\nhunter2\n-----END PUBLIC KEY-----", "EdDSA", "for EdDSA a public key in PEM is needed, and this is not one"),
+        (b"-----BEGIN PUBLIC KEY-----\nhunter2\n-----END PUBLIC KEY-----", "HS256", "for HS256 a secret is needed, and this is not one"),
     ],
     ids=str,
 )  # fmt: skip

@@ -106,6 +106,6 @@ def test_a_file_without_a_key_is_told_at_its_setting_and_quotes_nothing(tmp_path
         load_gateway(config, environ={})
     (problem,) = refusal.value.problems
     assert str(problem) == (
-        f"{config}:3:17: jwt.keys.0.file: {tmp_path}/keys.json holds no usable key: key 1: its members are not those of a "
-        "key of HS256; key 2: its `kty` or `crv` is none for signatures that is known here"
+        f"{config}:3:17: jwt.keys.0.file: {tmp_path}/keys.json has no usable key: key 1: its members are not those of a "
+        "key of HS256; key 2: its `kty` or `crv` is not supported for signatures"
     )

@@ -82,7 +82,7 @@ carriers: {header: Host}
         "gateway.yaml:8:18: timeouts.head: a duration is a number with ms, s, m or h; found '10 parsecs'",
         "gateway.yaml:8:39: timeouts.connect: must be greater than 0 (found '0')",
         "gateway.yaml:9:11: trusted.0: an address or network is accepted (10.0.0.0/8, host bits 0); found '10.0.0.0/33'",
-        "gateway.yaml:10:20: carriers.header: header 'host' has a meaning of its own and cannot carry the tag",
+        "gateway.yaml:10:20: carriers.header: header 'host' has its own meaning and cannot carry the tag",
         "rules/a.yaml:4:24: lane_groups.0.lanes.0.tag: tag 'base' is reserved: it means unmarked",
         "rules/a.yaml:4:49: lane_groups.0.lanes.0.match.0.equls: unknown key 'equls'; did you mean 'equals'?",
         "rules/a.yaml:5:37: lane_groups.0.lanes.1.match: must have at least 1 item, not 0",
@@ -115,19 +115,19 @@ carriers: {header: Host}
         ("{body: x, equals: y}", "'x' is not a JSON pointer"),
         ("{time: {}}", "time: give at least one of"),
         ("{time: {hours: 9-18}}", "hours are FROM-UNTIL"),
-        ("{time: {hours: 09:00-09:00}}", "hours that begin and end at once are none; the whole day is 00:00-24:00"),
-        ("{time: {hours: 24:00-00:00}}", "hours that begin and end at once are none"),
+        ("{time: {hours: 09:00-09:00}}", "the hours begin and end at the same time; the whole day is 00:00-24:00"),
+        ("{time: {hours: 24:00-00:00}}", "the hours begin and end at the same time"),
         ("{time: {zone: Mars/Base, days: [mon]}}", "'Mars/Base' is not the name of a time zone"),
-        ("{time: {from: 2027-01-01T00:00:00}}", "says no zone: add Z or +08:00"),
-        ("{client_ip: {prefix: '10.'}}", "client_ip: prefix makes no sense of an address"),
-        ("{not: {param: a, equals: x}, equals: y}", "not takes no operator beside it"),
+        ("{time: {from: 2027-01-01T00:00:00}}", "has no time zone: add Z or +08:00"),
+        ("{client_ip: {prefix: '10.'}}", "client_ip: prefix does not apply to an address"),
+        ("{not: {param: a, equals: x}, equals: y}", "not accepts no operator beside it"),
         ("{all: []}", "must have at least 1 item"),
         ("{param: a, segment: nobody}", "there is no segment 'nobody' (there are: none)"),
         (
             "{param: a, range: [nan, 1]}",
             "a decimal number is accepted, with at most 30 digits on either side of the point; found 'nan'",
         ),
-        ("{param: a, equals: }", "equals: a value is missing; the empty text is written ''"),
+        ("{param: a, equals: }", "equals: a value is missing; an empty text is written ''"),
         ("{param: '', equals: x}", "the name of a parameter is missing"),
         ("{cookie: 'a=b', equals: x}", "'a=b' is not a cookie's name"),
         ("{path: {in: [/a, b]}}", "path: a path starts with '/', so 'b' can never be one"),
@@ -249,4 +249,4 @@ def test_a_file_that_is_just_being_written_closes_no_lane(tmp_path: Path) -> Non
     """Editors and `>` empty a file first: a reload at that moment is refused, and the running rules stay."""
     write(tmp_path / "rules" / "a.yaml", "")
     problems = gateway_problems(tmp_path, "registry: {kind: embedded}\nrules: rules\n")
-    assert problems == ["rules/a.yaml:1:1: the file is empty; where nothing is wanted, say so in a comment"]
+    assert problems == ["rules/a.yaml:1:1: the file is empty; if that is intended, leave a comment"]

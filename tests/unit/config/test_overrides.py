@@ -122,7 +122,7 @@ def test_what_is_certainly_no_setting_is_passed_over_with_a_line(
     caplog.set_level("DEBUG", "gateway.control")
     assert settings(path, **variables) == settings(path)
     told = [record.getMessage() for record in caplog.records]
-    assert told == [f"{name} is passed over: it is empty, or no setting" for name in sorted(variables)]
+    assert told == [f"{name} is ignored: it is empty or not a setting" for name in sorted(variables)]
 
 
 @pytest.mark.parametrize(

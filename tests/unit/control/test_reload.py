@@ -156,7 +156,7 @@ async def test_a_revision_that_cannot_be_recorded_is_in_force(setup: Setup, capl
     setup.reloader._recorded = fail
     await setup.reloader.start()
     assert setup.reloader.state.error == ()
-    assert [record.getMessage() for record in caplog.records] == ["revision 1 is not recorded"]
+    assert [record.getMessage() for record in caplog.records] == ["revision 1 was not recorded in the history"]
 
 
 async def test_a_start_that_fails_runs_what_there_is_instead_and_says_so(
@@ -171,7 +171,7 @@ async def test_a_start_that_fails_runs_what_there_is_instead_and_says_so(
         7, 0, 1, (problem,), True,
     )  # fmt: skip
     assert setup.applied == [("one", 7)]
-    line = f"the rules have problems; those of revision 7, the last that had none, are in force: {problem}"
+    line = f"the rules have problems; revision 7, the last one without, is in force: {problem}"
     assert [record.getMessage() for record in caplog.records] == [line]
     # What is mended is a new revision, were it the same as the old one.
     setup.path.write_text("one")

@@ -121,5 +121,5 @@ async def test_without_the_systems_word_files_are_looked_at_and_that_is_said_onc
     await watcher.close()
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
-        "the system does not tell of changed files ([Errno 28] OS file watch limit reached): looking every 0.02 s"
+        "the system does not report file changes ([Errno 28] OS file watch limit reached): checking every 0.02 s"
     ]

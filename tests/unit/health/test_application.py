@@ -147,5 +147,5 @@ async def test_one_that_starts_with_a_bad_response_says_why_it_is_not_up(applica
     async with Watched(application, path="/health", failures=3) as watched:
         address = f"127.0.0.1:{application.port}"
         await until(lambda: watched.watch.was_checked)
-        await until(lambda: watched.watch.reason == f"the application at {address} does not respond well to /health")
+        await until(lambda: watched.watch.reason == f"the application at {address} fails the check of /health")
         assert (watched.watch.is_up, watched.changes) == (False, [])

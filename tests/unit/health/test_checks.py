@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from gateway.health import checks
 from gateway.health.checks import Checks, new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
+from gateway.tls.contexts import UpstreamTLS
 from tests.support.wait import until
 
+CONTEXT = ssl.create_default_context()
 ONE, TWO = Instance("192.0.2.1", 80), Instance("192.0.2.2", 80, "gray")
 
 
@@ -44,10 +47,13 @@ class Setup:
     def __init__(self, network: Asked) -> None:
         self.network = network
         self.told: list[tuple[str, str, bool]] = []
+        self.asked: list[int] = []
+        """How often an instance had been asked each time."""
         self.checks = Checks(self)  # type: ignore[arg-type]
 
     def checked(self, service: str, instance: Instance, passes: bool) -> None:
         self.told.append((service, instance.address, passes))
+        self.asked.append(self.network.count(instance))
 
     def want(self, **check: Any) -> None:
         settings = CheckSettings.model_validate({"path": "/health", "interval": "1ms", "timeout": "7s", **check})
@@ -95,8 +101,9 @@ async def test_it_takes_so_many_failures_in_a_row_to_go_out_and_so_many_passes_t
     setup.network.responses[ONE.address] = [False, False, True, False, False, False, True, False, True, True, False]
     setup.want(failures=3, passes=2)
     setup.checks.look_at("a", (ONE,))
-    await until(lambda: len(setup.network.responses[ONE.address]) == 1)
-    assert setup.told == [("a", ONE.address, False), ("a", ONE.address, True)]
+    await until(lambda: len(setup.told) >= 2)
+    assert setup.told[:2] == [("a", ONE.address, False), ("a", ONE.address, True)]
+    assert setup.asked[:2] == [6, 10]
 
 
 async def test_who_has_left_is_not_asked_any_more(setup: Setup) -> None:
@@ -243,3 +250,28 @@ async def test_who_does_not_respond_in_time_is_not_well(server: tuple[Server, In
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b"], ids=["nobody listens", "no name"])
 async def test_who_cannot_be_reached_is_not_well(host: str) -> None:
     assert not await well(Instance(host, 9))
+
+
+@pytest.mark.parametrize(
+    ("tls", "terms"),
+    [
+        (None, ("http://10.0.0.1:80/health", True, None)),
+        (UpstreamTLS(CONTEXT, "", (b"", "", True)), ("https://10.0.0.1:80/health", CONTEXT, "10.0.0.1")),
+        (
+            UpstreamTLS(CONTEXT, "orders.internal", (b"", "", True)),
+            ("https://10.0.0.1:80/health", CONTEXT, "orders.internal"),
+        ),
+    ],
+    ids=["plain", "TLS by the host", "TLS by the service's name"],
+)
+async def test_an_instance_is_asked_under_the_terms_that_requests_have(tls: UpstreamTLS | None, terms: object) -> None:
+    class Session:
+        asked: object = None
+
+        def get(self, url: str, *, ssl: object, server_hostname: object, **_: object) -> Any:
+            self.asked = (url, ssl, server_hostname)
+            raise ClientError
+
+    session: Any = Session()
+    assert not await responds_well(session, "orders", Instance("10.0.0.1", 80), "/health", timeout=1.0, tls=tls)
+    assert session.asked == terms

@@ -139,7 +139,7 @@ def test_only_who_is_out_is_said_to_be(caplog: pytest.LogCaptureFixture) -> None
     bench.fail(ONE, 2)
     assert bench.out(ONE) == set()
     assert bench.causes == []
-    assert "10.0.0.1:1 does not accept connections, and stays" in caplog.text
+    assert "10.0.0.1:1 stays in traffic although it does not accept connections" in caplog.text
     assert "is ejected" not in caplog.text
     # A second one comes: now it is a share.
     assert bench.out(ONE, TWO) == {1}

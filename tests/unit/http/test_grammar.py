@@ -29,7 +29,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
             GET + b"A: b\r\n c\r\n",
             400,
             "obs_fold",
-            "a field line begins with white space: values on several lines are not taken",
+            "a field line begins with white space: values on several lines are not accepted",
         ),
         (
             "GET /ü HTTP/1.1\r\n".encode(),
@@ -44,7 +44,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
             "the target has a character that must be percent-encoded: a space, or one that is not ASCII",
         ),
         (b"GET /\r\n", 400, "bad_request_line", "the request line is not `METHOD target HTTP/1.1`"),
-        (b"PRI * HTTP/2.0\r\n", 505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are spoken here"),
+        (b"PRI * HTTP/2.0\r\n", 505, "bad_version", "only HTTP/1.1 and HTTP/1.0 are supported"),
         (b"M" * (MAX_METHOD + 1), 501, "method_too_long", "the method is longer than 64 bytes"),
     ],
 )

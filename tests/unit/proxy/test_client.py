@@ -33,11 +33,11 @@ def test_tunnels_are_claimed_as_far_as_there_are_some_for_all_and_for_one() -> N
     assert [clients.claim_tunnel(ONE, limits) for _ in range(2)] == [None, None]
     refusal = clients.claim_tunnel(ONE, limits)
     assert refusal is not None
-    assert (refusal[0].code, refusal[1]) == ("too_many_tunnels", "192.0.2.1 has 2 tunnels open or asked for already")
+    assert (refusal[0].code, refusal[1]) == ("too_many_tunnels", "192.0.2.1 has 2 tunnels already open or requested")
     assert clients.claim_tunnel(TWO, limits) is None
     refusal = clients.claim_tunnel(TWO, limits)
     assert refusal is not None
-    assert (refusal[0].code, refusal[1]) == ("overloaded", "3 tunnels are open or asked for already")
+    assert (refusal[0].code, refusal[1]) == ("overloaded", "3 tunnels are already open or requested")
     assert (clients.tunnels, clients.tunnels_by_ip) == (3, {"192.0.2.1": 2, "192.0.2.2": 1})
     clients.give_back_tunnel(ONE)
     clients.give_back_tunnel(TWO)

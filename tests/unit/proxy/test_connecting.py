@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import Any
 
 import pytest
 
 from gateway.instance import Instance
+from gateway.proxy.upstream import Upstream
 from gateway.routing.services import ServiceView, Turns
 from tests.support.fakes import FakeTransport, Wired
 
@@ -158,3 +160,126 @@ async def test_half_a_head_and_then_nothing_is_told_apart() -> None:
     await slow.settle()
     assert b'"code": "upstream_closed"' in slow.here.written
     assert slow.errors == {"closed_in_head": 1}
+
+
+async def test_who_met_a_stale_connection_gets_one_that_was_never_idle() -> None:
+    """The others may be as stale."""
+    slow = Slow()
+    (_, other), (instance, _) = slow.wired.instance(), slow.wired.instance()
+    instance.served = 1
+    slow.client.data_received(GET)
+    instance.connection_lost(None)
+    await slow.settle()
+    assert (slow.wired.connecting.made, other.written) == (1, b"")
+
+
+MANY = tuple(Instance("192.0.2.10", port) for port in range(1, 8))
+
+
+async def test_a_request_is_tried_on_so_many_instances_and_no_more() -> None:
+    """However it fails: the attempts of one request are counted together."""
+    slow = Slow(*MANY)
+    slow.wired.connecting.error = ConnectionRefusedError()
+    here = await slow.ask()
+    assert b'"code": "connect_failed"' in here.written
+    assert slow.errors == {"connect_error": 3}
+    assert slow.wired.traffic.retries == {("a", "connect_error"): 2}
+
+
+class Judge:
+    """Notes what is held against whom."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, int] = {}
+        self.heard: list[tuple[str, int, str]] = []
+
+    def failed(self, service: str, instance: Instance, cause: str) -> None:
+        self.heard.append((service, instance.port, cause))
+
+    def refused(self, service: str, instance: Instance) -> None:
+        self.heard.append((service, instance.port, "refused"))
+
+
+def misses(slow: Slow) -> Judge:
+    judge = Judge()
+    told: Any = judge
+    slow.wired.context.ejector = told
+    return judge
+
+
+async def served_by(slow: Slow) -> Upstream:
+    """The connection that the request under way was sent on, once there is one."""
+    await slow.settle()
+    exchange: Any = slow.client._exchange
+    upstream = exchange.upstream
+    assert isinstance(upstream, Upstream)
+    return upstream
+
+
+async def test_a_new_connection_that_closes_without_a_word_is_held_against_its_instance_alone() -> None:
+    slow = Slow(*MANY)
+    judge = misses(slow)
+    slow.client.data_received(GET)
+    for port in (1, 2):
+        upstream = await served_by(slow)
+        assert judge.heard == [("a", before, "errors") for before in range(1, port)]
+        upstream.connection_lost(None)
+    (await served_by(slow)).connection_lost(None)
+    slow.wired.turns.settle()
+    assert b'"code": "upstream_closed"' in slow.here.written  # the third was the last attempt
+    assert judge.heard == [("a", 1, "errors"), ("a", 2, "errors"), ("a", 3, "errors")]
+
+
+MISDIRECTED = b"HTTP/1.1 421 Misdirected Request\r\nX-Gray-Hop: misdirected\r\nContent-Length: 0\r\n\r\n"
+UNAVAILABLE = b"HTTP/1.1 502 Bad Gateway\r\nX-Gray-Hop: unavailable\r\nContent-Length: 4\r\n\r\ngone"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "held"),
+    [(MISDIRECTED, "misdirected", "refused"), (UNAVAILABLE, "unavailable", "unavailable")],
+)
+@pytest.mark.parametrize("request_", [GET, POST + b"body"], ids=["GET", "POST"])
+async def test_what_a_sidecar_refuses_goes_to_another_instance_whatever_its_method(
+    request_: bytes, refusal: bytes, kind: str, held: str
+) -> None:
+    slow = Slow(*MANY[:2])
+    judge = misses(slow)
+    slow.client.data_received(request_)
+    (await served_by(slow)).data_received(refusal)
+    second = await served_by(slow)
+    assert (slow.here.written, second.owner is slow.wired.origins.of(MANY[1], "a")) == (b"", True)
+    second.data_received(OK)
+    slow.wired.turns.settle()
+    assert slow.here.written == OK
+    assert judge.heard == [("a", 1, held)]
+    assert slow.errors == {kind: 1}
+
+
+async def test_what_the_only_sidecar_says_of_its_application_is_the_response() -> None:
+    slow = Slow(MANY[0])
+    slow.client.data_received(GET)
+    (await served_by(slow)).data_received(UNAVAILABLE)
+    slow.wired.turns.settle()
+    assert slow.here.written == b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\ngone"
+    assert slow.wired.traffic.in_flight == 0
+
+
+async def test_where_the_only_instance_is_somebody_else_nobody_is_there() -> None:
+    slow = Slow(MANY[0])
+    slow.client.data_received(GET)
+    (await served_by(slow)).data_received(MISDIRECTED)
+    slow.wired.turns.settle()
+    assert slow.here.written.startswith(b"HTTP/1.1 503 ")
+    assert b'"code": "no_instances"' in slow.here.written
+    assert (
+        b"192.0.2.10:1 is not the instance of service a that was meant, and there is no other one" in slow.here.written
+    )
+
+
+async def test_a_refusal_with_another_status_is_an_applications_own() -> None:
+    """That one may have done something."""
+    slow = Slow(*MANY[:2])
+    slow.client.data_received(GET)
+    (await served_by(slow)).data_received(MISDIRECTED.replace(b"421 Misdirected Request", b"200 OK"))
+    slow.wired.turns.settle()
+    assert slow.here.written == b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

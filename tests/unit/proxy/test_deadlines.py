@@ -178,7 +178,7 @@ async def test_an_instance_that_takes_a_body_slowly_is_judged_by_its_rate(wired:
         elapse(wired, 21.0)
     assert here.written == b""
     elapse(wired, 21.0)
-    assert (status(here), b"did not take the request body" in here.written) == (b"504", True)
+    assert (status(here), b"did not accept the request body" in here.written) == (b"504", True)
 
 
 async def test_what_an_instance_was_waited_for_is_not_held_against_the_client(wired: Wired) -> None:

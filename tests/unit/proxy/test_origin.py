@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from gateway.failures import BUSY, CONNECT_ERROR
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
-from gateway.proxy.origin import NotConnected, Origin
+from gateway.proxy.origin import NotConnected, Origin, Origins
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from tests.support.fakes import Connecting
@@ -190,3 +191,46 @@ async def test_one_that_was_lost_while_it_was_handed_over_is_not_kept() -> None:
     first.connection_lost(None)
     pool.release(first, 0.0)
     assert pool.state == (0, 0, 0)
+
+
+async def test_connections_to_one_address_are_counted_together_however_it_is_spoken_to() -> None:
+    """One service may speak TLS there and another one not; some may be on their way out."""
+    origins = Origins(4)
+    terms: Any = SimpleNamespace(fingerprint="x", context=None, server_name="")
+    origins.secure({"secret": terms})
+    instance = Instance("192.0.2.10", 80)
+    for service, open_, idle, tunnels in (("plain", 3, 1, 2), ("secret", 2, 2, 1)):
+        origin = origins.of(instance, service)
+        origin._pool.open = open_
+        origin._pool.idle += [Upstream(origin) for _ in range(idle)]
+        origin.tunnels = tunnels
+    assert origins.statistics() == {"192.0.2.10:80": (2, 3, 0, 3)}
+    origins.secure({})  # which retires what was made under those terms
+    assert origins.statistics() == {"192.0.2.10:80": (2, 1, 3, 2)}
+    origins.retire("192.0.2.10:80")
+    assert origins.statistics() == {"192.0.2.10:80": (0, 0, 8, 0)}
+
+
+async def test_a_service_that_speaks_tls_is_connected_to_under_its_terms_and_another_one_at_the_address_is_not() -> (
+    None
+):
+    asked: list[tuple[str, int, dict[str, Any]]] = []
+
+    class Loop(Connecting):
+        async def create_connection(self, factory: Any, host: str, port: int, **terms: Any) -> None:
+            asked.append((host, port, terms))
+            await super().create_connection(factory, host, port)
+
+    origins = Origins(4)
+    loop: Any = Loop(asyncio.get_running_loop())
+    origins._loop = loop
+    named: Any = SimpleNamespace(fingerprint="x", context="terms", server_name="orders.internal")
+    plain: Any = SimpleNamespace(fingerprint="y", context="others", server_name="")
+    origins.secure({"named": named, "by-host": plain})
+    for service in ("named", "by-host", "open"):
+        await origins.of(Instance("192.0.2.10", 443), service).acquire(1.0)
+    assert asked == [
+        ("192.0.2.10", 443, {"ssl": "terms", "server_hostname": "orders.internal"}),
+        ("192.0.2.10", 443, {"ssl": "others", "server_hostname": "192.0.2.10"}),
+        ("192.0.2.10", 443, {}),
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.proxy.runqueue import SLICE, RunQueue
-from tests.support.fakes import Turns
+from tests.support.fakes import Turns, Wired
 
 
 class Work:
@@ -70,3 +70,23 @@ def test_what_takes_little_shares_a_turn() -> None:
         work.turns = Turns()  # its time is not this clock's: it takes none
     turns.next()
     assert (done, turns.is_quiet) == (["a", "b", "c"], True)
+
+
+async def test_who_rests_is_not_read_from_until_its_turn_whatever_else_happens() -> None:
+    wired = Wired()
+    client, here = wired.client()
+    client.rest()
+    client.rest()
+    read = [not here.is_paused]
+    client.pause_reading()
+    client.resume_reading()
+    read.append(not here.is_paused)
+    wired.turns.settle()
+    read.append(not here.is_paused)
+    assert read == [False, False, True]
+    client.rest()
+    client.pause_reading()
+    wired.turns.settle()
+    assert here.is_paused  # its turn has come, but whoever takes its bytes is still slow
+    client.resume_reading()
+    assert not client.is_resting

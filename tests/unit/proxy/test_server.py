@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.proxy.server import QUIET, Listener, bind
+from tests.support.bounds import Timeouts
 from tests.support.fakes import Wired
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -105,3 +107,48 @@ async def test_a_request_that_came_while_it_looked_is_served(draining: Draining)
     await draining.drain()
     draining.wired.turns.settle()
     assert b"HTTP/1.1 200 OK\r\n" in here.written
+
+
+async def test_closing_ends_what_goes_on_beside_connections(draining: Draining) -> None:
+    client, here = draining.wired.client()
+    draining.listener.clients.enter(client, "192.0.2.1")
+    draining.listener.clients.spawn(asyncio.sleep(3600), lambda error: None)
+    await draining.listener.close()
+    assert here.is_aborted
+    assert draining.listener.clients.tasks == set()
+
+
+class Opened:
+    """The part of a loop that a listener starts with; notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def time(self) -> float:
+        return 100.0
+
+    def call_later(self, seconds: float, callback: Any) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(3600.0, lambda: None)
+
+    async def create_server(self, factory: Any, **asked: Any) -> Any:
+        self.asked.append(asked)
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+async def test_a_handshake_has_as_long_as_a_head(is_secure: bool) -> None:
+    wired = Wired(timeouts=Timeouts(head=7.0))
+    opened: Any = Opened()
+    wired.context.loop = opened
+    tls: Any = SimpleNamespace(context="terms") if is_secure else None
+    with bind("127.0.0.1", 0) as sock:
+        listener = Listener(sock, wired.context, tls)
+        await listener.start()
+        await listener.close()
+    terms = (
+        {"ssl": "terms", "ssl_handshake_timeout": 7.0} if is_secure else {"ssl": None, "ssl_handshake_timeout": None}
+    )
+    assert opened.asked == [{"sock": sock, **terms}]

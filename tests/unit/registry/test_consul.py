@@ -197,9 +197,9 @@ async def test_an_agent_that_loses_its_leader_leaves_what_is_known_alone(server:
 async def test_a_callee_whose_name_is_a_step_up_is_asked_nowhere(server: Server, name: str) -> None:
     """`Host: ..` of an application must not become another call than the one for instances."""
     adapter = adapter_of(server)
-    with pytest.raises(RegistryError, match="cannot stand in a path"):
+    with pytest.raises(RegistryError, match="cannot be part of a path"):
         await adapter.instances(name)
-    with pytest.raises(RegistryError, match="cannot stand in a path"):
+    with pytest.raises(RegistryError, match="cannot be part of a path"):
         await anext(adapter.watch(name))
     await adapter.close()
     assert server.paths == []
@@ -218,9 +218,9 @@ async def test_other_names_are_one_segment(server: Server) -> None:
 async def test_a_key_of_the_store_leads_nowhere_else(server: Server) -> None:
     client = ConsulClient(server.address)
     for key in ("gray/../../agent/self", "gray/./x.yaml", ".."):
-        with pytest.raises(RegistryError, match="cannot stand in a path"):
+        with pytest.raises(RegistryError, match="cannot be part of a path"):
             await ConsulDocument(client, key).read()
-        with pytest.raises(RegistryError, match="cannot stand in a path"):
+        with pytest.raises(RegistryError, match="cannot be part of a path"):
             await ConsulFolder(client, "gray/", (".yaml",)).publish(f"../{key}", "x", None)
     server.then("1", "x")
     assert await ConsulDocument(client, "gray/a b%2f?.yaml").read() == "x"

@@ -196,7 +196,7 @@ def test_a_name_is_one_segment_of_a_path(text: str, segment: str) -> None:
 
 @pytest.mark.parametrize("text", ["", ".", ".."])
 def test_a_name_that_leads_elsewhere_is_none(text: str) -> None:
-    with pytest.raises(RegistryError, match="cannot stand in a path") as caught:
+    with pytest.raises(RegistryError, match="cannot be part of a path") as caught:
         path_segment(text)
     assert caught.value.reason == "bad_name"
 
@@ -216,7 +216,7 @@ async def test_an_answer_is_not_unpacked() -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     http = RegistryHttp([f"127.0.0.1:{runner.addresses[0][1]}"])
-    with pytest.raises(RegistryError, match="sent a compressed response, which was not asked for"):
+    with pytest.raises(RegistryError, match="sent a compressed response, which was not requested"):
         await http.call("GET", "/x")
     assert asked == ["identity"]
     await http.close()

@@ -106,7 +106,7 @@ async def test_a_registry_that_fails_changes_nothing(kept: Kept) -> None:
     await kept.give((BASE, GRAY), DOWN)
     assert kept.state == ("stale", 2)
     (state,) = kept.keeper.states()
-    assert state.reason == "unreachable: cannot reach it; 2 instances are used"
+    assert state.reason == "unreachable: cannot reach it; 2 instances remain in use"
     await until(lambda: kept.script.watches == 2, "the next try")
     await kept.give((BASE, GRAY))
     assert kept.state == ("fresh", 2)
@@ -127,7 +127,7 @@ async def test_an_empty_list_is_believed_when_confirmed(kept: Kept) -> None:
     await kept.give((BASE,), ())
     assert kept.state == ("protected", 1)
     (state,) = kept.keeper.states()
-    assert state.reason == "an empty list is not believed yet; 1 instances are used"
+    assert state.reason == "an empty list is not confirmed yet; 1 instances remain in use"
     await kept.give((), seconds=7)
     assert kept.state == ("protected", 1)
     assert kept.changes == [(BASE,)]
@@ -203,8 +203,8 @@ async def test_each_doubt_is_counted_and_told_though_the_state_stays(
     await kept.give((BASE, GRAY), (), (), (BASE,), (BASE,), (BASE, GRAY))
     assert kept.keeper.protected == {"empty": 1, "returned": 1, "drop": 0}
     assert [line for line in caplog.messages if " is " in line and "service a" in line] == [
-        "service a is protected: an empty list is not believed yet; 2 instances are used",
-        "service a is protected: the registry was away; who has not come back yet is kept; 2 instances are used",
+        "service a is protected: an empty list is not confirmed yet; 2 instances remain in use",
+        "service a is protected: the registry was unreachable; instances that have not come back yet are kept; 2 instances remain in use",
         "service a is fresh again",
     ]
 
@@ -268,7 +268,7 @@ class TestDisk:
         assert again.changes == [(BASE, GRAY)]
         assert await again.keeper.wait_known("a", 0)
         (state,) = again.keeper.states()
-        assert "known before the restart" in state.reason
+        assert "from before the restart" in state.reason
         await until(lambda: again.script.watches == 2, "the next try")
         # It comes back, and its clients one by one.
         await again.give((BASE,))
@@ -324,7 +324,7 @@ class TestDisk:
         await kept.give((BASE,))
         await kept.keeper.close()
         assert kept.changes == [(BASE,)]
-        assert any("no copy of service a is kept" in line for line in caplog.messages)
+        assert any("cannot save a copy of service a" in line for line in caplog.messages)
 
     async def test_a_long_name_has_a_file_too(self, tmp_path: Path) -> None:
         disk = Disk(tmp_path, "r")

@@ -338,7 +338,7 @@ def test_a_service_that_the_registry_has_not_answered_for_is_refused() -> None:
     verdict = Entry().route("/B/x")
     assert isinstance(verdict, Refuse)
     assert (verdict.failure.code, verdict.decision.service) == ("no_instances", "unknown")
-    assert verdict.detail == "the registry has not answered for service unknown yet"
+    assert verdict.detail == "the registry has not reported on service unknown yet"
 
 
 def test_where_no_route_leads_is_refused() -> None:
@@ -346,6 +346,18 @@ def test_where_no_route_leads_is_refused() -> None:
     assert isinstance(verdict, Refuse)
     assert (verdict.failure.code, verdict.decision.route) == ("no_route", "")
     assert verdict.detail == "no route for /nowhere on host shop.example"
+
+
+def test_a_route_for_the_very_host_counts_first() -> None:
+    routes = RouteTable([Route("/A", "any"), Route("/A", "shop", host="shop.example")])
+    views = {name: ServiceView(name, (BASE,), Turns()) for name in ("any", "shop")}
+    router = EntryRouter(Snapshot(1, compiled([]), routes, views), Carriers(), random.Random(1))
+
+    def service(host: str) -> str:
+        head = f"GET /A HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        return router.route(HeadReader("x-gray-tag").read(head), Peer("192.0.2.1"), 0.0).decision.service
+
+    assert [service(host) for host in ("shop.example", "SHOP.example:80", "other.example")] == ["shop", "shop", "any"]
 
 
 def test_who_is_trusted() -> None:

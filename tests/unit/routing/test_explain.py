@@ -122,3 +122,14 @@ def test_who_is_ejected_may_be_known_better_elsewhere() -> None:
 def test_a_pool_that_is_used_though_all_are_unhealthy_says_so() -> None:
     view = ServiceView("a", [GRAY], Turns(), condition=Health(uses_unhealthy=True))
     assert [(pool["tag"], pool["usable"], pool["panicking"]) for pool in describe_pools(view)] == [("gray", 1, True)]
+
+
+def test_a_client_without_a_key_is_judged_by_the_one_it_would_be_given() -> None:
+    """The decision and the evidence speak of the same key."""
+    setup = Setup(ONE, match={"cookie": "visitor", "percent": 50, "issue": "30d"})
+    matched = set()
+    for _ in range(20):
+        found = setup.explain("/A")
+        assert found["lanes"][0]["matched"] is (found["decision"]["lane"] == "l")
+        matched.add(found["lanes"][0]["matched"])
+    assert matched == {True, False}

@@ -137,3 +137,17 @@ def test_is_bounded() -> None:
         note(memory, b"%d" % number, "gray", 0.0)
         assert len(memory) <= 1000
     assert memory.recall(b"99999", 0.0) == "gray"
+
+
+def test_an_entry_lives_between_half_and_the_whole_of_its_time() -> None:
+    """A minute unless it is said otherwise."""
+    for arguments, ttl in (({}, 60.0), ({"ttl": 10.0}, 10.0)):
+        memory = TraceMemory(**arguments)  # type: ignore[arg-type]
+        note(memory, b"1", "gray", 0.0)
+        assert memory.recall(b"1", ttl / 2 - 0.1) == "gray"
+        assert memory.recall(b"1", ttl / 2) == "gray"
+        assert memory.recall(b"1", ttl - 0.1) == "gray"
+        assert memory.recall(b"1", ttl) is None
+    memory = TraceMemory(ttl=10.0)
+    note(memory, b"1", "gray", 0.0)
+    assert memory.recall(b"1", 10.0) is None  # nobody asked meanwhile

@@ -44,3 +44,13 @@ def test_root_takes_the_rest() -> None:
     table = RouteTable([Route("/", "web"), Route("/A", "a")])
     assert table.find("any", "/x/y").service == "web"  # type: ignore[union-attr]
     assert table.find("any", "/A/x").service == "a"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("path", "kept", "segments"), [("/A", "/A", 1), ("/A/", "/A", 1), ("/a/b//", "/a/b", 2), ("/", "/", 0)]
+)
+def test_a_path_has_no_slash_at_its_end(path: str, kept: str, segments: int) -> None:
+    route = Route(path, "a", strip_prefix=True)
+    assert (route.path, route.prefix, route.segments) == (kept, kept.encode(), segments)
+    assert route.told == b"X-Forwarded-Prefix: " + kept.encode() + b"\r\n"
+    assert Route(path, "a").segments == 0

@@ -171,3 +171,12 @@ def test_unhealthy_instances_are_used_where_that_is_asked_for_and_nobody_else_is
     assert choose(conditioned(panic, instance(1), sick), "gray") == ("gray", "", "", 2)
     assert choose(conditioned(panic, instance(1), sick, instance(3, "gray")), "gray")[3] == 3
     assert choose(conditioned(panic, instance(1, enabled=False)), BASE)[2] == "no_instances"
+
+
+def test_a_service_that_is_forgotten_begins_with_its_first_instance_and_no_other_does() -> None:
+    turns = Turns()
+    for service in ("a", "b"):
+        for tag in (BASE, "gray"):
+            turns.of(service, tag).count = 7
+    turns.forget("a")
+    assert [turns.of(service, tag).count for service in ("a", "b") for tag in (BASE, "gray")] == [0, 0, 7, 7]

@@ -97,7 +97,7 @@ def test_what_is_meant_for_another_one_is_refused_and_leaves_no_trace(meant: str
     assert isinstance(verdict, Refuse)
     assert (verdict.failure.code, verdict.decision.error) == ("misdirected", "misdirected")
     assert verdict.decision.response_fields == b"\r\nX-Gray-Hop: misdirected"
-    assert verdict.detail == "this is an instance of a with tag gray, not the one meant"
+    assert verdict.detail == "this is an instance of a with tag gray, not the intended one"
     assert inbound.memory.known() == {}
 
 
@@ -115,7 +115,7 @@ def test_strangers_are_let_in_unless_it_says_otherwise() -> None:
     verdict = In(admits_all=False).route()
     assert isinstance(verdict, Refuse)
     assert verdict.failure.code == "not_from_mesh"
-    assert verdict.detail == "this instance serves requests of gateways and sidecars only"
+    assert verdict.detail == "this instance serves only requests from gateways and sidecars"
     assert isinstance(In(admits_all=False).route("X-Gray-Hop: base"), Forward)
 
 
@@ -228,6 +228,7 @@ def test_a_tag_that_may_not_use_the_service_is_carried_past_it() -> None:
     out = Out(lane({"services": ["c"]}))
     assert decided(out.forward("x-gray-tag: gray")) == ("gray", "header", "base", "not_in_group")
     assert decided(out.forward("x-gray-tag: base")) == ("base", "header", "base", "")
+    assert decided(Out(lane({"services": ["b"]})).forward("x-gray-tag: gray")) == ("gray", "header", "gray", "")
 
 
 @pytest.mark.parametrize("strict", [True, False])

@@ -50,7 +50,7 @@ def test_a_line(line: str, values: list[str]) -> None:
         ('"a","b"', "begins with a quote that does not end with the value"),
         ('"a"#b', "begins with a quote that does not end with the value"),
         ('"\\x"', "what follows a backslash in double quotes is as in JSON"),
-        ('"\\ud800"', "holds a lone surrogate"),
+        ('"\\ud800"', "contains a lone surrogate"),
         ("a\rb", "'a\\rb' has a control character; lines end with LF or CRLF"),
         ("a\0b", "has a control character"),
     ],

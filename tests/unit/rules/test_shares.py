@@ -124,7 +124,7 @@ def test_a_lane_that_would_grow_into_another_is_refused() -> None:
     with pytest.raises(ValidationError) as refusal:
         group(40, 25, 25)
     assert (
-        "the lanes l0 and l2 split by the same cookie uid and both hold 25-40; a share that is one number takes nothing "
+        "the lanes l0 and l2 split by the same cookie uid and both take 25-40; a share that is one number takes nothing "
         "from another lane. Write down the spans of the lane that is new or was changed: l0 percent: [0-25, 75-90], "
         "or l2 percent: [40-50, 75-90]"
     ) in str(refusal.value)
@@ -151,7 +151,7 @@ def test_a_lane_at_the_end_moves_nobody(shares: list[float], added: float) -> No
 
 def test_written_spans_are_held_as_they_stand() -> None:
     assert buckets(group(["10-20", "0-2.5"], 15)) == [{*range(250), *range(1000, 2000)}, set(range(5000, 6500))]
-    with pytest.raises(ValidationError, match=r"and both hold 50-60; .*: l1 percent: \[60-90\]"):
+    with pytest.raises(ValidationError, match=r"and both take 50-60; .*: l1 percent: \[60-90\]"):
         group(["40-60"], 30)
 
 
@@ -167,15 +167,15 @@ def test_a_lane_grows_around_the_spans_that_it_has_written_itself() -> None:
 def test_two_lanes_cannot_hold_the_same() -> None:
     with pytest.raises(
         ValidationError,
-        match="the lanes l0 and l1 split by the same cookie uid and both hold 15-20; free are 0-10, 30-100",
+        match="the lanes l0 and l1 split by the same cookie uid and both take 15-20; free are 0-10, 30-100",
     ):
         group(["10-20"], ["15-30"])
-    with pytest.raises(ValidationError, match="both hold 1-2"):
+    with pytest.raises(ValidationError, match="both take 1-2"):
         group(["0-50"], ["1-2"])
-    with pytest.raises(ValidationError, match="ask for 101 % together"):
+    with pytest.raises(ValidationError, match="together take 101 %"):
         group(["0-50"], 51)
     either = {"any": [{"cookie": "uid", "percent": 60}, {"cookie": "uid", "percent": ["0-50"]}]}
-    with pytest.raises(ValidationError, match="ask for 110 % together"):
+    with pytest.raises(ValidationError, match="together take 110 %"):
         LaneGroup.model_validate({"name": "g", "lanes": [{"name": "l", "tag": "t", "match": [either]}]})
 
 
@@ -207,7 +207,7 @@ def test_a_claim_and_the_pointer_to_it_are_one_key() -> None:
 
 @pytest.mark.parametrize("share", ["0.005", "33.333", "1e-3", 0.125, "99.999"])
 def test_a_share_that_buckets_cannot_express_is_refused(share: Any) -> None:
-    with pytest.raises(ValidationError, match="a share has two decimals at most"):
+    with pytest.raises(ValidationError, match="a share has at most two decimals"):
         group(share)
 
 

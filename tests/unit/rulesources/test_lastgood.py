@@ -86,4 +86,4 @@ def test_a_disk_that_does_not_take_it_is_told(
 ) -> None:
     (tmp_path / "file").write_text("no directory")
     LastGood(tmp_path / "file").save(settings("rules"), lanes, 7)
-    assert "revision 7 is not kept for a restart" in caplog.text
+    assert "cannot save revision 7 for a restart" in caplog.text

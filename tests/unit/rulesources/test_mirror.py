@@ -109,7 +109,8 @@ async def test_neither_a_failure_nor_a_missing_document_takes_rules_away(
     assert setup.mirror.failures == {"absent": 1, "unreachable": 1}
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == [
-        f"rules of test:rules: {why}; what is known stays" for why in ("there is no such document", "cannot reach it")
+        f"rules of test:rules: {why}; keeping the last known rules"
+        for why in ("there is no such document", "cannot reach it")
     ]
 
 

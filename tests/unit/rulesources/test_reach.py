@@ -78,7 +78,7 @@ def test_no_problem_tells_what_is_in_a_file(there: Path) -> None:
         "lane demo/gray: segment 'vips' has a value that can never be a client_ip"
     ]
     (there / "rules" / "segments" / "vips.txt").write_text("alice\n'bob\n")
-    assert problems_of(there, "segments/vips.txt") == ["segments.0.file: line 2 of 'segments/vips.txt' is no value"]
+    assert problems_of(there, "segments/vips.txt") == ["segments.0.file: line 2 of 'segments/vips.txt' is not a value"]
 
 
 def test_a_problem_of_ones_own_rules_quotes_the_value(there: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_list_is_bounded(there: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("gateway.rulesources.files.MAX_DATA", 1024)
     (there / "rules" / "long.txt").write_text("x" * 1025)
     [message] = problems_of(there, "long.txt")
-    assert message.endswith("long.txt: it has more than 1 KiB")
+    assert message.endswith("long.txt: it is larger than 1 KiB")
 
 
 def test_the_rules_of_this_machine_may_name_any_file_that_is_one(there: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_rules_of_this_machine_may_name_any_file_that_is_one(there: Path) ->
     with pytest.raises(ConfigError, match="the file is empty"):
         load_rules([file])
     file.write_text(RULES % "a\\0b")
-    with pytest.raises(ConfigError, match="no file has such a name"):
+    with pytest.raises(ConfigError, match="a file cannot have such a name"):
         load_rules([file])
 
 
@@ -145,7 +145,7 @@ def test_a_variable_is_for_the_rules_of_this_machine(there: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_rules([draft], environ, {draft: rules}, reach=Reach((draft,)))
     assert "environment variable SECRET is not set" in str(caught.value)
-    assert "rules of servers and drafts see no variable" in str(caught.value)
+    assert "rules from servers and drafts cannot read variables" in str(caught.value)
     assert "hunter2" not in str(caught.value)
     given = rules.replace("SECRET", "SECRET:-plain")
     assert load_rules([draft], environ, {draft: given}, reach=Reach((draft,))).rules.groups[0].name == "plain"

@@ -58,8 +58,17 @@ def test_a_slip_in_the_only_key_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_file_of_somebody_else(tmp_path: Path) -> None:
     write(tmp_path / "deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\n")
-    message = "this is neither a gateway's configuration nor a sidecar's nor lane rules: none of its keys is known"
+    message = "this is not a gateway configuration, a sidecar configuration or lane rules: none of its keys is known"
     assert problems_in(tmp_path) == ([f"deployment.yaml:1:1: {message}"], 1)
+
+
+def test_a_directorys_manifests_and_charts_are_for_other_tools(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "k8s" / "deployment.yaml", "# …\napiVersion: apps/v1\nkind: Deployment\n---\na: b\n")
+    write(tmp_path / "chart" / "Chart.yaml", "apiVersion: v2\nname: x\n")
+    write(tmp_path / "chart" / "templates" / "t.yaml", "{{ if .Values.x }}\n")
+    write(tmp_path / "r.yaml", LANE)
+    assert problems_in(tmp_path) == ([], 1)
+    assert len(problems_in(tmp_path, manifest)[0]) == 1, "one that is named is looked at"
 
 
 def test_rules_reached_twice_are_one_file_with_each_problem_once(tmp_path: Path) -> None:

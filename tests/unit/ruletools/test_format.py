@@ -116,10 +116,10 @@ def test_what_says_nothing_is_left_alone(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a:\n  ? b\n  : c\n", "f:2:5: cannot be formatted: a key is no plain word; the file is left alone"),
-        ("--- {a: b}\n", "f:1:5: cannot be formatted: the first value stands on the line of the document's marker; the file is left alone"),
-        ("a: |2\n    b\n", "f:1:4: cannot be formatted: a text says how far it is indented; the file is left alone"),
-        ("a: {b: # c\n  d}\n", "f:1:8: cannot be formatted without losing this comment; the file is left alone"),
+        ("a:\n  ? b\n  : c\n", "f:2:5: cannot be formatted: a key is not a plain word; the file is left as it is"),
+        ("--- {a: b}\n", "f:1:5: cannot be formatted: the first value is on the line of the document's marker; the file is left as it is"),
+        ("a: |2\n    b\n", "f:1:4: cannot be formatted: a block text states its own indentation; the file is left as it is"),
+        ("a: {b: # c\n  d}\n", "f:1:8: cannot be formatted without losing this comment; the file is left as it is"),
         ("a: [\n", "f:2:1: not YAML: did not find expected node content"),
     ],
 )  # fmt: skip

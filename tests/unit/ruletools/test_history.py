@@ -52,7 +52,7 @@ def test_a_file_that_is_no_revision_is_passed_over(
     put(tmp_path, "000000003.json", content)
     put(tmp_path, "000000002.json", {**asdict(GOOD), "number": 2})
     assert [revision.number for revision in History(tmp_path).revisions()] == [2]
-    assert "000000003.json is passed over" in caplog.text
+    assert "000000003.json is ignored" in caplog.text
     assert "passwd" not in caplog.text
     assert "secret" not in caplog.text
 

@@ -199,7 +199,7 @@ def test_the_command_names_places_and_exits_by_severity(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["rules", "lint", str(tmp_path)])
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{tmp_path}/r.yaml:5:39: warning GR101: lane g/narrow: never wins: g/wide comes earlier and takes every request that it would take",
+        f"{tmp_path}/r.yaml:5:39: warning GR101: lane g/narrow: never wins: g/wide comes earlier and matches every request that it would match",
         "    hint: put it before that lane, or add a condition to that one",
         "    example: GET http://shop.example/A/b",
     ]

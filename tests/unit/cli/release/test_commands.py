@@ -126,3 +126,18 @@ async def test_nobody_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     result = await release("get", "--server", "127.0.0.1:1")
     assert result.exit_code == 1
     assert result.output.startswith("cannot query 127.0.0.1:1")
+
+
+async def test_the_log_of_a_command_is_read_to_its_end(bench: Bench) -> None:
+    workflow = "stages: [{name: only, steps: [{run: {command: [sh, -c, 'echo one; echo two']}}]}]\n"
+    (bench.config.files / "workflows" / "quick.yaml").write_text(workflow)
+    await release("run", "a=1", "--workflow", "quick", "--image", "backend=shop:1", "--reason", "x")
+    async with asyncio.timeout(20):
+        while 1 in bench.server.ledger.active:
+            await bench.server.engine.look(1)
+            await asyncio.sleep(0.005)
+    assert (await release("logs", "1", "only.1.a")).output == "one\ntwo\n"
+    result = await release("logs", "1", "only.2.a")
+    assert (result.exit_code, result.output.splitlines()[0].endswith("order 1 has no task 'only.2.a'")) == (1, True)
+    assert json.loads((await release("logs", "a", "prod", "-o", "json")).output) == {"logs": []}
+    assert "a has no log in prod yet" in (await release("logs", "a", "prod")).output

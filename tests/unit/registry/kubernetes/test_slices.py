@@ -115,6 +115,15 @@ def test_which_port_counts(ports: Any, wanted: str, number: int, problem: str) -
     assert found.skipped == ({problem: 1} if problem else {})
 
 
+@pytest.mark.parametrize(("label", "number"), [("15080", 15080), ("0", 0), ("x", 0), ("99999", 0)])
+def test_a_pod_with_a_sidecar_is_called_at_the_port_of_that(label: str, number: int) -> None:
+    """Whatever port its Service names. What is no port gets no traffic."""
+    known = pods(a_pod("a-1", **{"gray-gateway.io/inbound-port": label}))
+    found = listing(slices(a_slice("a", endpoint("10.0.0.1", "a-1"))), known, TAGS)
+    assert [instance.port for instance in found.instances] == ([number] if number else [])
+    assert found.skipped == ({} if number else {"bad_port": 1})
+
+
 def test_endpoints_without_a_pod_are_marked_by_the_labels_of_their_slice() -> None:
     item = a_slice("a", {"addresses": ["192.0.2.1"], "conditions": {"ready": True}})
     item["metadata"]["labels"]["lane"] = "gray"

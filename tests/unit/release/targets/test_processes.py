@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from gateway.config.load import load_sidecar
 from gateway.errors import GatewayError
 from gateway.release.detached import clean_environment
 from gateway.release.settings import ProcessesTargetSettings
@@ -172,3 +174,36 @@ async def test_on_a_full_disk_nothing_is_started_and_it_is_said(
 async def test_a_revision_that_was_never_applied_is_not_scaled(target: Target) -> None:
     with pytest.raises(GatewayError, match="revision 9 of shop was never applied in prod"):
         await target.scale(PLACE, "9", 1)
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        {
+            "kind": "nacos",
+            "address": "127.0.0.1:8848",
+            "interval": "250ms",
+            "namespace": "shop",
+            "username": "u",
+            "password": "secret",
+        },
+        {"kind": "nacos", "addresses": ["10.0.0.1:8848", "10.0.0.2:8848"], "group": "SHOP", "clusters": ["A"]},
+        {"kind": "consul", "address": "127.0.0.1:8500", "token": "secret"},
+    ],
+    ids=["nacos", "cluster", "consul"],
+)
+def test_a_sidecar_is_told_of_the_registry_as_it_is_written(tmp_path: Path, registry: Any) -> None:
+    settings = ProcessesTargetSettings(kind="processes", registry=registry)
+    written = yaml.safe_load(yaml.safe_dump(ProcessesTarget(settings, tmp_path, tmp_path)._registry()))
+    (tmp_path / "sidecar.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "service": "a",
+                "app": "127.0.0.1:1",
+                "inbound": "127.0.0.1:2",
+                "outbound": "127.0.0.1:3",
+                "registry": written,
+            }
+        )
+    )
+    assert load_sidecar(tmp_path / "sidecar.yaml", environ={}).settings.registry == settings.registry

@@ -31,7 +31,7 @@ def test_what_no_format_says_is_listed(form: str) -> None:
     ("form", "data", "message"),
     [
         ("mse", 7, "the document: an object is accepted; found 7"),
-        ("mse", {"Name": "x"}, "Tag: a text is accepted; found None"),
+        ("mse", {"Name": "x"}, "Tag: text is accepted; found None"),
         ("mse", {"Tag": "x", "EntryRules": "["}, "EntryRules: JSON is accepted; found '['"),
         ("mse", {"Tag": "x", "EntryRules": {}}, "EntryRules: a list is accepted; found {}"),
         ("mse", {"Tag": "x", "Enable": "maybe"}, "Enable: true or false is accepted; found 'maybe'"),
@@ -41,10 +41,10 @@ def test_what_no_format_says_is_listed(form: str) -> None:
             {"Tag": "x", "EntryRules": [{"Condition": "XOR"}]},
             "EntryRules.0.Condition: AND or OR is accepted; found 'XOR'",
         ),
-        ("polaris", [{"rules": []}], "0.name: a text is accepted; found None"),
+        ("polaris", [{"rules": []}], "0.name: text is accepted; found None"),
         ("polaris", {"name": "x", "rules": [7]}, "rules.0: an object is accepted; found 7"),
         ("istio", "kind: x", "0: an object is accepted; found 'kind: x'"),
-        ("istio", [{"spec": {}}], "0.kind: a text is accepted; found None"),
+        ("istio", [{"spec": {}}], "0.kind: text is accepted; found None"),
     ],
     ids=str,
 )

@@ -100,7 +100,7 @@ def test_lanes_come_into_the_group_that_was_asked_for_beside_them() -> None:
         LaneGroup.model_validate({"name": "shop", "entry": ["gw"], "services": ["a", "b"], "lanes": [lane]}),
     )
     losses = {loss.place: loss.message for loss in found.losses}
-    assert losses["1.Data.1"] == "a lane group, and its lanes are not here: ask for them too"
+    assert losses["1.Data.1"] == "a lane group without its lanes: query them too"
 
 
 def test_what_an_answer_spells_twice_is_read_where_both_say_the_same() -> None:
@@ -131,9 +131,9 @@ def run(form: str, data: object, tmp_path: Path, *options: str) -> Result:
 
 BLANK: list[object] = ["# nothing", [], [[]], "---\n---\n"]
 NOTHING = {
-    "mse": "there is no lane in it; what is read: swimming lanes as CreateOrUpdateSwimmingLane takes them, and QueryAllSwimmingLane answers",
-    "polaris": "there is no lane in it; what is read: LaneGroup objects with rules, alone or as Polaris answers",
-    "istio": "there is no lane in it; what is read: routes of VirtualServices that have a match and lead to a subset",
+    "mse": "it has no lane; what can be read: swimming lanes as CreateOrUpdateSwimmingLane accepts and QueryAllSwimmingLane returns them",
+    "polaris": "it has no lane; what can be read: LaneGroup objects with rules, alone or as Polaris returns them",
+    "istio": "it has no lane; what can be read: routes of VirtualServices that have a match and lead to a subset",
 }
 
 
@@ -144,7 +144,7 @@ NOTHING = {
         ("mse", {**ANSWER, "Data": []}, []),
         ("mse", {**ANSWER, "Data": None}, []),
         ("mse", {"Group": {"Name": "g"}, "Lanes": []}, []),
-        ("mse", {"Data": [{"Name": "g", "Id": 1, "AppIds": "a"}]}, ["Data.0: a lane group, and its lanes are not here: ask for them too"]),
+        ("mse", {"Data": [{"Name": "g", "Id": 1, "AppIds": "a"}]}, ["Data.0: a lane group without its lanes: query them too"]),
         ("mse", {**MSE, "Tag": "base"}, ["tag: tag 'base' is reserved: it means unmarked; found 'base'; the lane is left out"]),
         ("polaris", {"code": 200000, "data": []}, []),
         ("polaris", {**POLARIS, "rules": []}, []),
@@ -163,11 +163,11 @@ def test_what_holds_no_lane_is_an_error(form: str, data: object, reasons: list[s
 @pytest.mark.parametrize(
     ("form", "data", "message"),
     [
-        ("mse", {**ANSWER, "Success": False, "Message": "no permission"}, "Tag: a text is accepted; found None"),
-        ("mse", {"lane_groups": []}, "Tag: a text is accepted; found None"),
-        ("polaris", {"code": 404001, "info": "not found"}, "name: a text is accepted; found None"),
+        ("mse", {**ANSWER, "Success": False, "Message": "no permission"}, "Tag: text is accepted; found None"),
+        ("mse", {"lane_groups": []}, "Tag: text is accepted; found None"),
+        ("polaris", {"code": 404001, "info": "not found"}, "name: text is accepted; found None"),
         ("istio", {"items": 3}, "0.items: an object is accepted; found 3"),
-        ("istio", {"a": "b"}, "0.kind: a text is accepted; found None"),
+        ("istio", {"a": "b"}, "0.kind: text is accepted; found None"),
     ],
 )
 def test_what_is_somebody_elses_is_an_error(form: str, data: object, message: str, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_wrappers_have_an_end() -> None:
     data: Any = MSE
     for _ in range(100):
         data = {"Data": data}
-    with pytest.raises(FormatError, match="an object in at most 16 lists and answers is accepted"):
+    with pytest.raises(FormatError, match="an object in at most 16 lists and responses is accepted"):
         import_rules("mse", data)
 
 
@@ -228,7 +228,7 @@ def test_documents(text: str, value: object) -> None:
         ("a: \0", "neither JSON nor YAML: unacceptable character #x0000: special characters are not allowed"),
         ("[" * 5000, "too deeply nested"),
         ("- " * 5000, "too deeply nested"),
-        ('["\\ud800"]', r"'\ud800' holds a lone surrogate, which is no character"),
+        ('["\\ud800"]', r"'\ud800' contains a lone surrogate, which is not a character"),
         ("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)),
          "with its aliases written out it has more than 250,000 values"),
     ],
