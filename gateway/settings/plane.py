@@ -201,6 +201,15 @@ class AccessLogSettings(Model):
     """Parameters whose values are replaced by `***`."""
 
 
+class TraceMemorySettings(Model):
+    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
+
+    entries: int = Field(default=100_000, ge=2)
+    """How many marked trace ids at most."""
+    ttl: PositiveDuration = 60.0
+    """How long; the first half of it for certain."""
+
+
 class FacadeSettings(Model):
     """Where a sidecar speaks for registries to its application."""
 

@@ -18,7 +18,6 @@ from gateway.settings.fields import (
     FileName,
     Model,
     Network,
-    PositiveDuration,
     RuleName,
     Secret,
     ServiceName,
@@ -38,6 +37,7 @@ from gateway.settings.plane import (
     RetrySettings,
     ServiceSettings,
     TimeoutSettings,
+    TraceMemorySettings,
 )
 from gateway.settings.registry import (
     ConsulRegistrySettings,
@@ -294,15 +294,6 @@ class GatewaySettings(ServingSettings):
         return self
 
 
-class TraceMemorySettings(Model):
-    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
-
-    entries: int = Field(default=100_000, ge=2)
-    """How many marked trace ids at most."""
-    ttl: PositiveDuration = 60.0
-    """How long; the first half of it for certain."""
-
-
 class SidecarSettings(ServingSettings):
     """`config/sidecar.yaml`."""
 
@@ -384,9 +375,10 @@ class SidecarSettings(ServingSettings):
     @property
     def facade_registry(self) -> NacosRegistrySettings | ConsulRegistrySettings | None:
         """The registry that the façade stands in for."""
-        kinds = {"nacos": NacosRegistrySettings, "consul": ConsulRegistrySettings}
-        wanted = kinds["nacos" if self.facade is None else self.facade.kind]
-        return next((item for item in self.all_registries.values() if isinstance(item, wanted)), None)
+        known = self.all_registries.values()
+        if self.facade is not None and self.facade.kind == "consul":
+            return next((item for item in known if isinstance(item, ConsulRegistrySettings)), None)
+        return next((item for item in known if isinstance(item, NacosRegistrySettings)), None)
 
     @model_validator(mode="after")
     def _advertised(self) -> SidecarSettings:
