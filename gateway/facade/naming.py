@@ -151,11 +151,11 @@ class FacadeStore(Store):
 
     async def _show(self, key: ServiceKey) -> None:
         # Nothing known is not nobody there: the sidecar says so itself, or waits, when it is called.
-        if self._behind.is_there(key.name) is False:
-            self._doors.pop(key.name, None)
-        elif key.name not in self._doors:
+        if key.name not in self._doors and self._behind.is_there(key.name) is not False:
             host, port = await self._behind.open(key.name)
-            self._doors[key.name] = Lease(host, port)
+            self._doors.setdefault(key.name, Lease(host, port))
+        if self._behind.is_there(key.name) is False:  # it may have gone meanwhile
+            self._doors.pop(key.name, None)
 
     def _is_ours(self, key: ServiceKey) -> bool:
         return (key.namespace, key.group) == (self._behind.own.namespace, self._behind.own.group)
