@@ -15,11 +15,12 @@ from gateway.registry.base import Registration
 from gateway.registry.embedded.store import ServiceKey
 from gateway.registry.kinds import kind_of
 from gateway.registry.tags import OWN_KEY, TagReader
-from gateway.settings import SidecarSettings
+from gateway.settings import NacosRegistrySettings, SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.tags import BASE
 
 if TYPE_CHECKING:
+    from gateway.facade.consul import ConsulFacade
     from gateway.facade.nacos import NacosFacade
 
 _log = logging.getLogger("gateway")
@@ -42,7 +43,7 @@ class Facade:
         self._instances = instances
         self._learn = learn
         self._told = told
-        self._server: NacosFacade | None = None
+        self._server: NacosFacade | ConsulFacade | None = None
         self._asked: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beside: set[str] = set()
@@ -52,29 +53,37 @@ class Facade:
 
     async def start(
         self,
-        http: socket.socket,
-        grpc: socket.socket,
+        sockets: Sequence[socket.socket],
         open_door: Callable[[str], Awaitable[tuple[str, int]]],
     ) -> None:
         """Begins to serve."""
-        from gateway.facade.nacos import NacosFacade
-
         settings = self._settings
         registry = settings.facade_registry
         assert registry is not None
         assert settings.facade is not None
+        namespace, group = (
+            (registry.namespace, registry.group) if isinstance(registry, NacosRegistrySettings) else ("", "")
+        )
         behind = Behind(
-            ServiceKey.of(registry.namespace, registry.group, settings.service),
+            ServiceKey.of(namespace, group, settings.service),
             self._is_there,
             self._ask,
             open_door,
             lambda application: next(self._problems(application), ""),
             self._registered,
         )
-        self._server = NacosFacade(settings.facade.nacos, registry, behind, settings.allowed_hosts)
+        address, names = settings.facade.address, settings.allowed_hosts
+        if isinstance(registry, NacosRegistrySettings):
+            from gateway.facade.nacos import NacosFacade
+
+            self._server = NacosFacade(address, registry, behind, names)
+        else:
+            from gateway.facade.consul import ConsulFacade
+
+            self._server = ConsulFacade(address, registry, behind, names)
         if self.application is not None:
             self._server.know(self.application)
-        await self._server.start(http, grpc)
+        await self._server.start(*sockets)
 
     def know(self, state: Mapping[str, Any]) -> None:
         """Takes what the process before this one knew of the application (`state`). Before the start."""

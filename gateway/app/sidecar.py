@@ -104,8 +104,8 @@ class Sidecar:
         parts.push_async_callback(self._withdraw)
         await plane.listen(inbound, outbound, learner.learn, doors)
         # The application finds others through it, so that it comes after the outbound listener.
-        if self._facade is not None and facade_sockets is not None:
-            await self._facade.start(*facade_sockets, plane.open_door)
+        if self._facade is not None:
+            await self._facade.start(facade_sockets, plane.open_door)
             registries.watch(settings.service)
         # Registered when both listeners serve; peers come as soon as the application takes requests.
         registrations.start()
@@ -201,13 +201,15 @@ class Sidecar:
         take_settings(self._registries, build)
 
 
-def _facade_sockets(settings: SidecarSettings, sockets: Sockets) -> tuple[socket.socket, socket.socket] | None:
-    """Those of the façade, for HTTP and gRPC. Raises StartError."""
+def _facade_sockets(settings: SidecarSettings, sockets: Sockets) -> list[socket.socket]:
+    """Those of the façade: for HTTP, and of Nacos for gRPC. Raises StartError."""
     if settings.facade is None:
-        return None
-    address = settings.facade.nacos
+        return []
+    address = settings.facade.address
     http = sockets.one_of("facade", address.host, address.port)
-    return http, sockets.beside("facade-grpc", http, address.host, "the façade")
+    if settings.facade.nacos is None:
+        return [http]
+    return [http, sockets.beside("facade-grpc", http, address.host, "the façade")]
 
 
 def _registration(settings: SidecarSettings, port: int) -> Registration:

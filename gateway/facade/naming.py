@@ -105,6 +105,19 @@ class FacadeStore(Store):
         self._behind.registered(None)
         return True
 
+    def forget(self) -> None:
+        """Takes note that the application wants no more requests, wherever it is."""
+        if self._application is not None:
+            self._application = None
+            self._behind.registered(None)
+
+    def enable(self, is_enabled: bool) -> None:
+        """Takes note whether the application, which stays registered, wants requests."""
+        mine = self._application
+        if mine is not None and mine.enabled is not is_enabled:
+            mine.enabled = is_enabled
+            self._behind.registered(Application(mine.host, mine.port, mine.weight, is_enabled, mine.metadata))
+
     def instances(self, key: ServiceKey, clusters: frozenset[str] = frozenset()) -> list[Lease]:
         """A service's one address, whatever clusters are asked for."""
         door = self._doors.get(key.name)
@@ -138,11 +151,11 @@ class FacadeStore(Store):
 
     async def _show(self, key: ServiceKey) -> None:
         # Nothing known is not nobody there: the sidecar says so itself, or waits, when it is called.
-        if self._behind.is_there(key.name) is False:
-            self._doors.pop(key.name, None)
-        elif key.name not in self._doors:
+        if key.name not in self._doors and self._behind.is_there(key.name) is not False:
             host, port = await self._behind.open(key.name)
-            self._doors[key.name] = Lease(host, port)
+            self._doors.setdefault(key.name, Lease(host, port))
+        if self._behind.is_there(key.name) is False:  # it may have gone meanwhile
+            self._doors.pop(key.name, None)
 
     def _is_ours(self, key: ServiceKey) -> bool:
         return (key.namespace, key.group) == (self._behind.own.namespace, self._behind.own.group)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway.settings.fields import (
+    Address,
     AddressField,
     BaggageKey,
     Duration,
@@ -200,8 +201,37 @@ class AccessLogSettings(Model):
     """Parameters whose values are replaced by `***`."""
 
 
+class TraceMemorySettings(Model):
+    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
+
+    entries: int = Field(default=100_000, ge=2)
+    """How many marked trace ids at most."""
+    ttl: PositiveDuration = 60.0
+    """How long; the first half of it for certain."""
+
+
 class FacadeSettings(Model):
     """Where a sidecar speaks for registries to its application."""
 
-    nacos: AddressField
+    nacos: AddressField | None = None
     """Nacos' address for the application (`server-addr`): HTTP there and gRPC 1000 ports above. Keep it on loopback."""
+    consul: AddressField | None = None
+    """The address of a Consul agent for the application, instead. Keep it on loopback."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> FacadeSettings:
+        if (self.nacos is None) == (self.consul is None):
+            raise ValueError("either `nacos` or `consul` is needed")
+        return self
+
+    @property
+    def kind(self) -> Literal["nacos", "consul"]:
+        """What it stands in for."""
+        return "consul" if self.nacos is None else "nacos"
+
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+        found = self.nacos or self.consul
+        assert found is not None
+        return found

@@ -18,7 +18,6 @@ from gateway.settings.fields import (
     FileName,
     Model,
     Network,
-    PositiveDuration,
     RuleName,
     Secret,
     ServiceName,
@@ -38,8 +37,10 @@ from gateway.settings.plane import (
     RetrySettings,
     ServiceSettings,
     TimeoutSettings,
+    TraceMemorySettings,
 )
 from gateway.settings.registry import (
+    ConsulRegistrySettings,
     EmbeddedRegistrySettings,
     NacosRegistrySettings,
     RegistrySettings,
@@ -293,15 +294,6 @@ class GatewaySettings(ServingSettings):
         return self
 
 
-class TraceMemorySettings(Model):
-    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
-
-    entries: int = Field(default=100_000, ge=2)
-    """How many marked trace ids at most."""
-    ttl: PositiveDuration = 60.0
-    """How long; the first half of it for certain."""
-
-
 class SidecarSettings(ServingSettings):
     """`config/sidecar.yaml`."""
 
@@ -361,7 +353,7 @@ class SidecarSettings(ServingSettings):
         }
         found |= {("outbounds", name): address for name, address in self.outbounds.items()}
         if self.facade is not None:
-            found["facade", "nacos"] = self.facade.nacos
+            found["facade", self.facade.kind] = self.facade.address
         return found
 
     @property
@@ -375,15 +367,17 @@ class SidecarSettings(ServingSettings):
         return self
 
     @model_validator(mode="after")
-    def _has_a_nacos(self) -> SidecarSettings:
+    def _stands_in_for_something(self) -> SidecarSettings:
         if self.facade is not None and self.facade_registry is None:
-            raise ValueError("facade.nacos: it stands in for a registry of `kind: nacos`, and there is none")
+            raise ValueError(f"facade: there is no registry of `kind: {self.facade.kind}` that it could stand in for")
         return self
 
     @property
-    def facade_registry(self) -> NacosRegistrySettings | None:
+    def facade_registry(self) -> NacosRegistrySettings | ConsulRegistrySettings | None:
         """The registry that the façade stands in for."""
         known = self.all_registries.values()
+        if self.facade is not None and self.facade.kind == "consul":
+            return next((item for item in known if isinstance(item, ConsulRegistrySettings)), None)
         return next((item for item in known if isinstance(item, NacosRegistrySettings)), None)
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ B, C = ServiceKey.of("", "", "b"), ServiceKey.of("", "", "c")
 class Behind:
     """An application of service `b`, which listens where the origin's `base` port is, and its sidecar."""
 
-    def __init__(self, folder: Path, origin: Origin, registry: EmbeddedRegistry, **settings: Any) -> None:
+    def __init__(self, folder: Path, origin: Origin, registry: EmbeddedRegistry | None, **settings: Any) -> None:
         self.folder = folder
         self.inbound, self.outbound, self.admin, self.facade = (free_port() for _ in range(4))
         self.app = origin.ports["base"]
@@ -45,7 +45,7 @@ class Behind:
             "outbound": f"127.0.0.1:{self.outbound}",
             "admin": f"127.0.0.1:{self.admin}",
             "facade": {"nacos": f"127.0.0.1:{self.facade}"},
-            "registry": {"kind": "nacos", "address": registry.address, "interval": "50ms"},
+            "registry": {"kind": "nacos", "address": registry.address if registry else "", "interval": "50ms"},
             "drain": {"delay": "0s"},
             **settings,
         }

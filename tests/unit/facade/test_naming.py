@@ -24,7 +24,14 @@ class World:
         self.problem = ""
         self.changed: list[str] = []
         self.store = FacadeStore(
-            Behind(OWN, self.there.get, self._learn, self._open, lambda _: self.problem, self.told.append)
+            Behind(
+                OWN,
+                self.there.get,
+                self._learn,
+                lambda service: self._open(service),  # noqa: PLW0108 - which one a test says later
+                lambda _: self.problem,
+                self.told.append,
+            )
         )
         self.store.service_changed = lambda key: self.changed.append(key.name)
 
@@ -65,6 +72,18 @@ async def test_one_of_which_nothing_is_known_is_asked_for_and_listed_all_the_sam
     await world.store.learn(OTHER)
     assert world.asked == ["c"]
     assert world.listed() == ["127.64.0.1"]
+
+
+async def test_one_that_goes_while_its_address_is_made_is_not_listed(world: World) -> None:
+    world.there["c"] = True
+
+    async def slowly(service: str) -> tuple[str, int]:
+        world.there["c"] = False
+        return "127.64.0.1", 20201
+
+    world._open = slowly  # type: ignore[method-assign]
+    await world.store.learn(OTHER)
+    assert world.listed() == []
 
 
 async def test_another_group_or_namespace_is_refused_and_not_confused(world: World) -> None:
