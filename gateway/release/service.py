@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from gateway.errors import ConfigError, GatewayError
+from gateway.kubernetes.access import open_access
+from gateway.kubernetes.client import ApiClient
 from gateway.release.actions import Actions
 from gateway.release.catalog import Catalog, load_catalog
 from gateway.release.engine import Engine
@@ -19,12 +21,13 @@ from gateway.release.mesh import Mesh
 from gateway.release.orchestration import Rendered, render_app
 from gateway.release.order import Order
 from gateway.release.plan import Wish, plan_deploy, plan_release
-from gateway.release.settings import ReleaseConfig
+from gateway.release.settings import KubernetesTargetSettings, ProcessesTargetSettings, ReleaseConfig
 from gateway.release.steps.base import World
 from gateway.release.steps.commands import abandon
 from gateway.release.steps.table import STEPS
 from gateway.release.store import Store, VersionRecord
 from gateway.release.targets.base import Place, Target
+from gateway.release.targets.kubernetes import KubernetesTarget
 from gateway.release.targets.processes import ProcessesTarget
 
 
@@ -52,11 +55,11 @@ class Releases:
             [str(item) for item in settings.sidecars],
             settings.admin_token or "",
         )
-        self._processes: dict[str, ProcessesTarget] = {}
+        self._made: dict[str, ProcessesTarget | KubernetesTarget] = {}
         if targets is None:
             for name, item in settings.targets.items():
-                self._processes[name] = ProcessesTarget(item, config.state / "targets" / name, self.images)
-        self._targets: dict[str, Target] = dict(self._processes) if targets is None else targets
+                self._made[name] = self._make_target(name, item)
+        self._targets: dict[str, Target] = dict(self._made) if targets is None else targets
         self.engine = Engine(self.ledger, STEPS, self.world, partial(abandon, self.runs))
         self._stack = AsyncExitStack()
         self._records: tuple[int, list[VersionRecord]] | None = None
@@ -86,7 +89,7 @@ class Releases:
         self._stack.push_async_callback(self.store.close)
         self._stack.push_async_callback(self.mesh.close)
         await self.ledger.open()
-        for target in self._processes.values():
+        for target in self._made.values():
             await target.start()
             self._stack.push_async_callback(target.close)
         self.engine.start()
@@ -259,8 +262,16 @@ class Releases:
         catalog = self.catalog()
         if app not in catalog.apps or environment not in catalog.apps[app].value.environments:
             raise NotThere(f"there is no application '{app}' in an environment '{environment}'")
-        target = self._processes.get(catalog.environments[environment].value.target)
-        return {} if target is None else target.logs(environment, app)
+        target = self._made.get(catalog.environments[environment].value.target)
+        return target.logs(environment, app) if isinstance(target, ProcessesTarget) else {}
+
+    def _make_target(
+        self, name: str, settings: ProcessesTargetSettings | KubernetesTargetSettings
+    ) -> ProcessesTarget | KubernetesTarget:
+        if isinstance(settings, ProcessesTargetSettings):
+            return ProcessesTarget(settings, self.config.state / "targets" / name, self.images)
+        client = ApiClient(open_access(settings.kubeconfig, settings.context))
+        return KubernetesTarget(client, settings.namespaces)
 
 
 def _state_of(folder: Path) -> frozenset[tuple[str, int, int]]:

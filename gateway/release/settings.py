@@ -10,7 +10,16 @@ from pydantic import Field, model_validator
 
 from gateway.errors import ConfigError
 from gateway.release.words import ReleaseName
-from gateway.settings.fields import Address, AddressField, AllowedHost, FileName, Model, Secret, TargetField
+from gateway.settings.fields import (
+    Address,
+    AddressField,
+    AllowedHost,
+    FileName,
+    KubernetesName,
+    Model,
+    Secret,
+    TargetField,
+)
 from gateway.settings.registry import SidecarRegistrySettings
 from gateway.settings.roles import SidecarDrainSettings
 from gateway.validation import validate
@@ -37,6 +46,21 @@ class ProcessesTargetSettings(Model):
     out: a connection is enough."""
 
 
+class KubernetesTargetSettings(Model):
+    """Instances are pods of a Kubernetes cluster: each revision is a Deployment of its own."""
+
+    kind: Literal["kubernetes"]
+    kubeconfig: FileName | None = None
+    """A kubeconfig file, relative to this file; left out: the service account of the pod that the release server runs in."""
+    context: str = ""
+    """The context of the kubeconfig; left out: the file's current one."""
+    namespaces: list[KubernetesName] = Field(default_factory=list)
+    """Where sidecars are looked for, beside the namespaces of environments that an order was about."""
+
+
+TargetSettings = Annotated[ProcessesTargetSettings | KubernetesTargetSettings, Field(discriminator="kind")]
+
+
 class ReleaseSettings(Model):
     """`config/release.yaml`."""
 
@@ -60,7 +84,7 @@ class ReleaseSettings(Model):
     """The admin API of sidecars that no target runs: they are asked what they know, too."""
     admin_token: Secret | None = None
     """The `admin_token` of the gateways."""
-    targets: Annotated[dict[ReleaseName, ProcessesTargetSettings], Field(min_length=1)]
+    targets: Annotated[dict[ReleaseName, TargetSettings], Field(min_length=1)]
     """Where environments are, by names of your own."""
 
     @model_validator(mode="after")
@@ -86,6 +110,6 @@ def load_release(path: Path) -> ReleaseConfig:
         document = load(path)
     except ConfigError as error:
         raise ConfigError(list(error.problems), [path]) from error
-    settings = validate(ReleaseSettings, document, document.data)
     folder = path.absolute().parent
+    settings = validate(ReleaseSettings, document, document.data, context={"folder": folder})
     return ReleaseConfig(settings, path, folder / settings.state, folder / settings.files)

@@ -21,6 +21,7 @@ from tests.support.samples import ROOT, Newcomer
 MODELS: dict[str, tuple[type[BaseModel], ...]] = {
     "config/release.yaml": (settings.ReleaseSettings,),
     "targets: processes": (settings.ProcessesTargetSettings,),
+    "targets: kubernetes": (settings.KubernetesTargetSettings,),
     "apps/NAME.yaml": (model.Application, model.Source, model.Image, model.AppEnvironment),
     "environments/NAME.yaml": (model.Environment,),
     "variables/NAME.yaml": (model.Variables,),
