@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import RegistryError
 from gateway.kubernetes.client import ApiClient
 from gateway.registry.base import Listing
-from gateway.registry.kubernetes.adapter import KubernetesAdapter
+from gateway.registry.kubernetes.adapter import LARGE, KubernetesAdapter
 from tests.support.apiserver import PODS, SLICES, ApiServer, a_pod, a_slice, endpoint, status
 from tests.support.wait import until
 
@@ -161,6 +161,28 @@ async def test_lists_come_in_pages(server: ApiServer, adapter: KubernetesAdapter
     assert len((await anext(watch)).instances) == 5
     await watch.aclose()
     assert server.lists(SLICES) == 3
+
+
+async def test_many_pods_that_change_one_by_one_are_told_in_few_lists(
+    server: ApiServer, adapter: KubernetesAdapter
+) -> None:
+    """A rollout of thousands: a list of them all for each would take the whole core."""
+    count = 2 * LARGE
+    names = [f"a-{number}" for number in range(count)]
+    endpoints = [endpoint(f"10.1.{number // 250}.{number % 250}", name) for number, name in enumerate(names)]
+    server.items[SLICES] = [a_slice("a", *endpoints)]
+    server.items[PODS] = [a_pod(name) for name in names]
+    watch = adapter.watch("a")
+    assert len((await anext(watch)).instances) == count
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    for name in names:
+        server.send(PODS, "MODIFIED", a_pod(name, lane="gray"))
+    lists = 0
+    async with asyncio.timeout(30):
+        while any(item.tag != "gray" for item in (await anext(watch)).instances):
+            lists += 1
+    await watch.aclose()
+    assert lists < count / 10
 
 
 @pytest.mark.parametrize(
