@@ -57,7 +57,8 @@ class Pods:
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         assert request.transport is not None
         host = request.transport.get_extra_info("sockname")[0]
-        return web.Response(text=self.tags.get(host, "unknown"))
+        await until(lambda: host in self.tags, f"whoever {host} is")  # the gateway may have heard of it first
+        return web.Response(text=self.tags[host])
 
     async def close(self) -> None:
         if self._server is not None:
@@ -152,11 +153,12 @@ async def test_gray_is_released_and_cleaned_up_and_no_request_fails_or_goes_astr
 
     async def ready(place: Place, wanted: dict[str, int]) -> None:
         async with asyncio.timeout(40):
-            found = await target.observe(place)
-            while Counter(item.version for item in found if item.phase is Phase.READY) != wanted:
-                await asyncio.sleep(0.02)
+            while True:
                 found = await target.observe(place)
-        pods.tags.update({mapped(item.address.rpartition(":")[0]): item.tag for item in found})
+                pods.tags.update({mapped(item.address.rpartition(":")[0]): item.tag for item in found if item.address})
+                if Counter(item.version for item in found if item.phase is Phase.READY) == wanted:
+                    return
+                await asyncio.sleep(0.02)
 
     async with AsyncExitStack() as parts:
         await pods.start()
