@@ -163,6 +163,38 @@ async def test_lists_come_in_pages(server: ApiServer, adapter: KubernetesAdapter
     assert server.lists(SLICES) == 3
 
 
+async def test_a_relist_of_thousands_is_one_list_of_each_kind_and_tells_only_those_that_have_changed(
+    server: ApiServer, adapter: KubernetesAdapter
+) -> None:
+    """5,000 endpoints of 50 services, and the resource version is too old: one of them has changed meanwhile."""
+    items = {
+        f"s{service}": [endpoint(f"10.{service}.0.{number}", f"s{service}-{number}") for number in range(1, 101)]
+        for service in range(50)
+    }
+    server.items[SLICES] = [a_slice(name, *endpoints) for name, endpoints in items.items()]
+    server.items[PODS] = [a_pod(str(item["targetRef"]["name"])) for endpoints in items.values() for item in endpoints]
+    lists = dict.fromkeys(items, 0)
+
+    async def follow(name: str) -> None:
+        async for listing in adapter.watch(name):
+            assert len(listing.instances) >= 99
+            lists[name] += 1
+
+    tasks = [asyncio.create_task(follow(name)) for name in items]
+    await until(lambda: all(lists.values()) and server.is_watched(SLICES) and server.is_watched(PODS))
+    before = dict(lists)
+    server.items[SLICES][7] = a_slice("s7", *items["s7"][1:])
+    listed = server.lists(SLICES), server.lists(PODS)
+    server.send(SLICES, "ERROR", status(410, "Expired"))
+    await until(lambda: lists["s7"] > before["s7"])
+    await until(lambda: server.lists(SLICES) == listed[0] + 1)
+    assert server.lists(PODS) == listed[1]
+    assert {name for name in items if lists[name] > before[name]} == {"s7"}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_many_pods_that_change_one_by_one_are_told_in_few_lists(
     server: ApiServer, adapter: KubernetesAdapter
 ) -> None:
