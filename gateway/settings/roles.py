@@ -377,7 +377,7 @@ class SidecarSettings(ServingSettings):
     @model_validator(mode="after")
     def _has_a_nacos(self) -> SidecarSettings:
         if self.facade is not None and self.facade_registry is None:
-            raise ValueError("facade.nacos: it stands in for a registry of `kind: nacos`, and there is none")
+            raise ValueError("facade.nacos: it needs a registry of `kind: nacos`, and there is none")
         return self
 
     @property
