@@ -100,7 +100,7 @@ class _Kubeconfig:
         )
 
     def _named(self, kind: str, key: str, name: str) -> tuple[Location, dict[str, Any]]:
-        """The entry of a list by its name, and where it stands."""
+        """The entry of a list by its name, and where it is."""
         data = self._document.data
         entries = data.get(kind) if isinstance(data, dict) else None
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):

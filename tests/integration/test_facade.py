@@ -174,7 +174,7 @@ async def test_config_is_the_registrys(behind: Behind, registry: EmbeddedRegistr
     assert error.value.code == 300
     await registry.stop()
     assert (await raw.ask("ConfigQueryRequest", **key))["content"] == "two"
-    with pytest.raises(RegistryError, match="away"):
+    with pytest.raises(RegistryError, match="unreachable"):
         await raw.ask("ConfigQueryRequest", **{**key, "dataId": "none"})
     raw.close()
     await document.close()

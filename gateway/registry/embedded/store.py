@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class Conflict(Refused):
-    """A config value that somebody else has changed meanwhile."""
+    """A config value that somebody else has changed in the meantime."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -292,7 +292,7 @@ class NacosClient:
         return self._token
 
     async def _login(self, known: str, was_refused: bool = False) -> str:
-        """A new token, unless another task has got one meanwhile (`known` is the one that was used, and refused)."""
+        """A new token, unless another task has got one in the meantime (`known` is the one that was used, and refused)."""
         if self._token != known and self._clock() < self._renew_at:
             return self._token
         if was_refused and not self._logging_in.is_running:

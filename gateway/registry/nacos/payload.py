@@ -26,7 +26,7 @@ _WIDTHS: Final = {1: 8, 5: 4}
 
 
 class MalformedPayload(Exception):
-    """Bytes that are no Payload."""
+    """Bytes that are not Payload."""
 
 
 @dataclass(frozen=True, slots=True)

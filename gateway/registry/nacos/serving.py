@@ -82,7 +82,7 @@ class GrpcServer:
             self.look(asyncio.get_running_loop().time())
 
     def look(self, now: float) -> None:
-        """Cuts off whoever is not there any more, as far as can be told."""
+        """Cuts off whoever is not there any more, as far as is known."""
         for connection in self.connections:
             silence = now - connection.heard_at
             is_stuck = connection.writing_since is not None and now - connection.writing_since > STUCK

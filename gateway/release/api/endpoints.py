@@ -168,7 +168,9 @@ class Api:
             self._action(
                 order, "suspend", "Starts nothing new", bodies.Why, lambda n, by, body: do.suspend(n, by, body.reason)
             ),
-            self._action(order, "resume", "Resumes the order", bodies.Why, lambda n, by, body: do.resume(n, by, body.reason)),
+            self._action(
+                order, "resume", "Resumes the order", bodies.Why, lambda n, by, body: do.resume(n, by, body.reason)
+            ),
             self._action(
                 order, "retry", "Retries what failed", bodies.Why, lambda n, by, body: do.retry(n, by, body.reason)
             ),
