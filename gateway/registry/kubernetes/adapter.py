@@ -109,7 +109,7 @@ class KubernetesAdapter:
             raise
         spec = found.get("spec")
         if isinstance(spec, dict) and spec.get("type") == "ExternalName":
-            message = f"service {name} of namespace {namespace} is of type ExternalName: it has no instances of its own"
+            message = f"service {name} of namespace {namespace} is of type ExternalName: it has no instances itself"
             raise RegistryError("bad_name", message)
 
 

@@ -224,9 +224,9 @@ async def test_many_pods_that_change_one_by_one_are_told_in_few_lists(
         ((429, status(429, "TooManyRequests")), "warming"),
         ((503, status(503, "ServiceUnavailable")), "warming"),
         ((404, status(404, "NotFound")), "api"),
-        ((200, {"items": []}), "bad_answer"),
-        ((200, [1]), "bad_answer"),
-        ((500, "no status"), "bad_answer"),
+        ((200, {"items": []}), "bad_response"),
+        ((200, [1]), "bad_response"),
+        ((500, "no status"), "bad_response"),
     ],
 )
 async def test_what_else_is_no_list(
@@ -247,4 +247,4 @@ async def test_events_in_pieces_and_junk(server: ApiServer, adapter: KubernetesA
     server._watches[PODS].put_nowait({"raw": b'a-1", "labels": {"lane": "blue"}}}}\n'})
     await comes(watch, [("10.0.0.1:8080", "blue")])
     server._watches[PODS].put_nowait({"raw": b"junk\n"})
-    assert "no JSON" in str(await fails(watch))
+    assert "is not JSON" in str(await fails(watch))
