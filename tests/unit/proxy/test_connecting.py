@@ -272,7 +272,7 @@ async def test_where_the_only_instance_is_somebody_else_nobody_is_there() -> Non
     assert slow.here.written.startswith(b"HTTP/1.1 503 ")
     assert b'"code": "no_instances"' in slow.here.written
     assert (
-        b"192.0.2.10:1 is not the instance of service a that was meant, and there is no other one" in slow.here.written
+        b"192.0.2.10:1 is not the intended instance of service a, and there is no other instance" in slow.here.written
     )
 
 

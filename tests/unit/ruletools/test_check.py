@@ -57,9 +57,9 @@ def test_a_slip_in_the_only_key_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_of_somebody_else(tmp_path: Path) -> None:
-    write(tmp_path / "deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\n")
+    write(tmp_path / "compose.yaml", "apiVersion: apps/v1\n")
     message = "this is not a gateway configuration, a sidecar configuration or lane rules: none of its keys is known"
-    assert problems_in(tmp_path) == ([f"deployment.yaml:1:1: {message}"], 1)
+    assert problems_in(tmp_path) == ([f"compose.yaml:1:1: {message}"], 1)
 
 
 def test_a_directorys_manifests_and_charts_are_for_other_tools(tmp_path: Path) -> None:
