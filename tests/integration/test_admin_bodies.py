@@ -281,5 +281,5 @@ async def test_a_draft_reads_no_file_and_no_variable_of_the_machine(gateway: Gat
     status, found = await what_if(rules % "fifo")
     assert (status, "not a regular file" in found["detail"]) == (422, True)
     status, found = await what_if("lane_groups: [{name: '${HOME}', lanes: []}]")
-    assert (status, "see no variable" in found["detail"]) == (422, True)
+    assert (status, "cannot read variables" in found["detail"]) == (422, True)
     assert (await gateway.ask("/A/x?group=gray")).split()[0] == "gray"

@@ -70,7 +70,7 @@ async def test_a_body_that_is_still_coming_goes_on_to_the_right_instance(mesh: M
     if size < 65536:
         assert (answer.status, received) == (200, [("base", body)])
     elif answer.status == 503:
-        assert (b"too long to be sent again" in answer.body, received) == (True, [])
+        assert (b"too long to be resent" in answer.body, received) == (True, [])
     else:
         # It was refused before more than that had gone out.
         assert (answer.status, received) == (200, [("base", body)])

@@ -225,7 +225,7 @@ async def test_a_change_that_is_not_in_force_is_not_written_over(admin: Admin) -
     broken = RULES.replace("tag: gray", "tga: gray")
     admin.gateway.write("rules/gray.yaml", broken)
     status, body, _ = await admin.ask("POST", "/groups/demo/lanes/gray/disable")
-    assert (status, body["code"], "rules/gray.yaml; mend it" in body["detail"]) == (409, "not_in_force", True)
+    assert (status, body["code"], "rules/gray.yaml; fix it" in body["detail"]) == (409, "not_in_force", True)
     assert admin.file == broken
     assert await pool(admin, "gray") == "gray"
     # Back to what runs: no revision is new, and the change that does not check is gone.

@@ -44,7 +44,7 @@ def test_who_cannot_have_one_is_admitted_with_a_warning() -> None:
 
 @pytest.mark.parametrize("body", [7, {}, {"request": {}}, {"request": {"uid": 1}}, []])
 def test_what_is_no_review_is_refused(body: Any) -> None:
-    with pytest.raises(Rejected, match="no AdmissionReview"):
+    with pytest.raises(Rejected, match="not an AdmissionReview"):
         answer(body, OPTIONS)
 
 
