@@ -121,7 +121,7 @@ async def test_nothing_fails_and_each_step_is_told(scene: Scene) -> None:
     for line in (
         "service a is stale: unreachable",
         "service a is protected: an empty list",
-        "service a is protected: the registry was away",
+        "service a is protected: the registry was unreachable",
         "service a is fresh again",
     ):
         assert log.count(line) == 1
