@@ -33,7 +33,7 @@ class Doors:
             return "127.0.0.1" if _is_unspecified(configured.host) else configured.host, configured.port
         host, port = self._addresses.of(service), listener.port
         if host is None:
-            raise Refused(f"too many services were asked for: '{service}' gets no address")
+            raise Refused(f"too many services were requested: '{service}' gets no address")
         if (host, port) not in self._context.doors:
             if not _is_unspecified(self._settings.outbound.host):
                 await self._listen(service, host, port, listener)

@@ -183,8 +183,8 @@ class Facade:
         for address in sorted(found - self._beside):
             self.bypasses += 1
             _log.warning(
-                "the application is registered at %s, beside its sidecar: requests go past that, and out of their lane; "
-                "its registry's address must be the façade's only",
+                "the application is registered at %s as well as its sidecar: requests bypass the sidecar and leave their lane; "
+                "give the application no registry address but the façade's",
                 address,
             )
         self._beside = found

@@ -90,7 +90,7 @@ class ConfigRelay:
         except RegistryError as error:
             known = self._known.get(config_key(body)) if request == "ConfigQueryRequest" else None
             if known is None:
-                raise Refusal(messages.STARTING, f"the registry is away: {error}") from error
+                raise Refusal(messages.STARTING, f"the registry is unreachable: {error}") from error
             return known
         if request == "ConfigQueryRequest" and len(self._known) < MOST_REMEMBERED:
             self._known[config_key(body)] = response
@@ -136,7 +136,7 @@ class ConfigRelay:
         try:
             response = await upstream.request("ConfigBatchListenRequest", body, self._headers)
         except RegistryError as error:
-            _log.warning("config values are not listened for: %s", error)
+            _log.warning("changes of config values are not followed: %s", error)
             upstream.close()
             return
         changed: Any = response.get("changedConfigs")

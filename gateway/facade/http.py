@@ -55,7 +55,7 @@ class HttpFacade:
                 await self._store.learn(service_key(request.query))
             return await handler(request)
         if "/ns/instance" in request.path:
-            raise Rejected(404, "not_found", f"the sidecar's façade does not answer {request.path}")
+            raise Rejected(404, "not_found", f"the sidecar's façade does not serve {request.path}")
         return await self._passing.on(request)
 
     async def close(self) -> None:

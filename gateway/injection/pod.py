@@ -63,7 +63,7 @@ def inject(metadata: Object, spec: Object, options: Options) -> Outcome:
     if why:
         return Outcome(metadata, spec, why)
     if spec.get("hostNetwork") is True:
-        raise Refused("it has the node's network: a sidecar needs an address of its own")
+        raise Refused("it has the node's network: a sidecar needs its own address")
     labels = _texts(metadata.get("labels"))
     service = next((labels[key] for key in SERVICE_LABELS if labels.get(key)), "")
     if not service:

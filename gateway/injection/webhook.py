@@ -49,7 +49,7 @@ def answer(review: Any, options: Options) -> Object:
     request = review.get("request") if isinstance(review, dict) else None
     pod = request.get("object") if isinstance(request, dict) else None
     if not isinstance(request, dict) or not isinstance(request.get("uid"), str):
-        raise Rejected(400, "bad_review", "the body is no AdmissionReview (admission.k8s.io/v1) with a request")
+        raise Rejected(400, "bad_review", "the body is not an AdmissionReview (admission.k8s.io/v1) with a request")
     response: Object = {"uid": request["uid"], "allowed": True}
     if isinstance(pod, dict) and isinstance(pod.get("spec"), dict):
         metadata = pod.get("metadata")

@@ -64,7 +64,7 @@ def kubeconfig_problems(kubeconfig: str, context: str) -> list[str]:
 def _in_cluster(environ: Mapping[str, str], account: Path) -> Access:
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        message = "this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set): name a `kubeconfig`"
+        message = "this is not a pod of a cluster (KUBERNETES_SERVICE_HOST is not set): name a `kubeconfig`"
         raise ConfigError([Problem("kubernetes", 0, 0, message)])
     try:
         namespace = read_file(account / "namespace").decode().strip()
@@ -90,7 +90,7 @@ class _Kubeconfig:
         at_user, user = ((), {}) if "user" not in context else self._named("users", "user", self._text(where, "user"))
         server = self._text(at_cluster, "server").rstrip("/")
         if urlsplit(server).scheme not in ("http", "https") or not urlsplit(server).hostname:
-            raise self._error((*at_cluster, "server"), f"server {server!r} is no URL; it is like https://10.0.0.1:6443")
+            raise self._error((*at_cluster, "server"), f"server {server!r} is not a URL like https://10.0.0.1:6443")
         namespace = context.get("namespace")
         return Access(
             server,
@@ -100,7 +100,7 @@ class _Kubeconfig:
         )
 
     def _named(self, kind: str, key: str, name: str) -> tuple[Location, dict[str, Any]]:
-        """The entry of a list by its name, and where it stands."""
+        """The entry of a list by its name, and where it is."""
         data = self._document.data
         entries = data.get(kind) if isinstance(data, dict) else None
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -147,7 +147,7 @@ class _Kubeconfig:
         if isinstance(user.get("username"), str):
             return BasicCredentials(user["username"], str(user.get("password") or ""))
         if "auth-provider" in user:
-            raise self._error((*where, "auth-provider"), "auth-provider is gone from Kubernetes since 1.26: use `exec`")
+            raise self._error((*where, "auth-provider"), "auth-provider was removed in Kubernetes 1.26: use `exec`")
         return NoCredentials()
 
     def _exec(self, where: Location, plugin: dict[str, Any]) -> Credentials:
@@ -171,7 +171,7 @@ class _Kubeconfig:
             if isinstance(file, str) and file:
                 return read_file(self._relative(file))
         except binascii.Error as error:
-            raise self._error((*where, f"{key}-data"), "this is no base64") from error
+            raise self._error((*where, f"{key}-data"), "this is not base64") from error
         except OSError as error:
             message = f"cannot read {file}: {error.strerror or error}"
             raise self._error((*where, key), message) from error

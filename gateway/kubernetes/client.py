@@ -135,9 +135,9 @@ async def _content(response: ClientResponse, what: str) -> bytes:
         async for piece in response.content.iter_chunked(65536):
             content += piece
             if len(content) > MAX_BODY:
-                raise ApiError(response.status, "BadResponse", f"{what}: more than {MAX_BODY >> 20} MiB came back")
+                raise ApiError(response.status, "BadResponse", f"{what}: more than {MAX_BODY >> 20} MiB were returned")
     except TimeoutError as error:
-        raise ApiError(0, "Timeout", f"{what}: the response did not come to its end in time") from error
+        raise ApiError(0, "Timeout", f"{what}: the response was not complete in time") from error
     except (ClientError, ClientPayloadError) as error:
         raise ApiError(0, "Unreachable", f"{what}: the response was cut off: {error}") from error
     return bytes(content)
@@ -159,7 +159,7 @@ async def _lines(response: ClientResponse, what: str) -> AsyncGenerator[bytes, N
             if len(rest) > MAX_EVENT:
                 raise ApiError(200, "BadResponse", f"{what}: an event of more than {MAX_EVENT >> 20} MiB")
     except TimeoutError as error:
-        raise ApiError(0, "Timeout", f"{what}: nothing came for long") from error
+        raise ApiError(0, "Timeout", f"{what}: nothing arrived for too long") from error
     except (ClientError, ClientPayloadError) as error:
         raise ApiError(0, "Unreachable", f"{what}: {error}") from error
 
@@ -168,7 +168,7 @@ def _object(content: bytes, what: str) -> Object:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ApiError(200, "BadResponse", f"{what}: what came back is no JSON") from error
+        raise ApiError(200, "BadResponse", f"{what}: the response is not JSON") from error
     if not isinstance(found, dict):
-        raise ApiError(200, "BadResponse", f"{what}: what came back is no object")
+        raise ApiError(200, "BadResponse", f"{what}: the response is not an object")
     return found

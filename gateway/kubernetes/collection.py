@@ -95,7 +95,7 @@ class Collection:
                 failures = 0
             except ApiError as error:
                 if error.is_expired:
-                    version = ""  # too old to go on from: what changed meanwhile is found by comparing
+                    version = ""  # too old to go on from: what changed in the meantime is found by comparing
                     if failures == 0:
                         failures = 1
                         continue
@@ -188,7 +188,7 @@ def _uid(item: Mapping[str, Any]) -> str:
 
 
 def labels_of(item: Object) -> Mapping[str, str]:
-    """The labels of an object; what is no text is left out."""
+    """The labels of an object; what is not text is left out."""
     metadata: Any = item.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, dict) else None
     pairs: Iterable[tuple[Any, Any]] = labels.items() if isinstance(labels, dict) else ()

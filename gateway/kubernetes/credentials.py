@@ -165,6 +165,6 @@ class ExecCredentials:
                 raise ValueError("no token")
             at = None if expires is None else datetime.fromisoformat(expires).astimezone(UTC).timestamp()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            message = f"the credential plugin {self._command[0]} printed no ExecCredential with a token"
+            message = f"the credential plugin {self._command[0]} did not print an ExecCredential with a token"
             raise ApiError(0, "Unauthorized", message) from error
         return token, at

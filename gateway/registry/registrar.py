@@ -71,7 +71,7 @@ class Registrar:
             async with asyncio.timeout(STOP_TIMEOUT):
                 await self._registrar.release(self._registration)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other process is waiting
-            _log.warning("%s may be missing for a moment: %s", self._shown(), str(error) or "no answer")
+            _log.warning("%s may be missing for a moment: %s", self._shown(), str(error) or "no response")
 
     async def _fall_silent(self) -> None:
         if self._task is not None:

@@ -186,7 +186,7 @@ def _check_rule(item: Placeholder, text: str) -> None:
     try:
         follows = re2.fullmatch(item.rule, text) is not None
     except re2.error as error:
-        raise ValueError(f"the rule of '{item.name}' is no regular expression: {error}") from error
+        raise ValueError(f"the rule of '{item.name}' is not a regular expression: {error}") from error
     if not follows:
         raise ValueError(f"the placeholder '{item.name}' has the rule {item.rule!r}, which {text!r} does not follow")
 

@@ -151,7 +151,7 @@ class Releases:
         for name in order.environments:
             entry = catalog.environments.get(name)
             if entry is None:
-                raise NotThere(f"environment '{name}' has no file any more: {self.config.files / 'environments'}")
+                raise NotThere(f"environment '{name}' no longer has a file: {self.config.files / 'environments'}")
             targets[name] = self._targets[entry.value.target]
         return World(
             targets,

@@ -85,7 +85,7 @@ def after(state: State, action: Action) -> State:
         possible = ", ".join(
             sorted(known for at, known in ORDERS if at is state and known not in (Action.FAIL, Action.FINISH))
         )
-        raise NotNow(f"an order that is {state} cannot {action}; it can: {possible or 'nothing any more'}")
+        raise NotNow(f"an order that is {state} cannot {action}; it can: {possible or 'nothing'}")
     return found
 
 

@@ -87,14 +87,14 @@ class ConfigMapFolder:
         metadata = found.get("metadata")
         version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
         if not isinstance(version, str):
-            raise RegistryError("bad_answer", f"{self.name}: a ConfigMap without a resource version")
+            raise RegistryError("bad_response", f"{self.name}: a ConfigMap without a resource version")
         patch = {"metadata": {"resourceVersion": version}, "data": {name: text}}  # RFC 7386: null deletes a key
         await self._client.call(
             "PATCH", f"{self._maps}/{self._called}", body=patch, content_type="application/merge-patch+json"
         )
 
     def _conflict(self, name: str) -> ConflictError:
-        return ConflictError(f"{self.name}{name}: somebody else has written it meanwhile")
+        return ConflictError(f"{self.name}{name}: it was changed in the meantime")
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -36,7 +36,7 @@ class Certificate:
             self.context.load_cert_chain(cert, key, password=_no_password)
         except (ssl.SSLError, ValueError) as error:
             raise CertificateError(
-                key, f"'{key}' is not the key of '{cert}', or is no key in PEM without a password"
+                key, f"'{key}' is not the key of '{cert}', or not a key in PEM without a password"
             ) from error
         self.expires: datetime = leaf.not_valid_after_utc
         try:

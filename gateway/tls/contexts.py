@@ -36,7 +36,7 @@ class UpstreamTLS:
                 content = read_file(Path(ca))
             context = ssl.create_default_context(cafile=ca)
         except (OSError, ssl.SSLError) as error:
-            reason = "it is no PEM file of certificates" if isinstance(error, ssl.SSLError) else error.strerror
+            reason = "it is not a PEM file of certificates" if isinstance(error, ssl.SSLError) else error.strerror
             raise CertificateError(str(ca), f"cannot use the CA file '{ca}': {reason}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])

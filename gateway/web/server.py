@@ -21,15 +21,12 @@ HEADERS = {
 
 
 class WebServer:
-    """Serves `app` on `host:port` (port 0: a free one), over TLS if there is a context. `purpose` names it in errors."""
+    """Serves `app` on `host:port` (port 0: a free one). `purpose` names it in errors."""
 
-    def __init__(
-        self, app: web.Application, host: str, port: int, purpose: str, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, app: web.Application, host: str, port: int, purpose: str) -> None:
         self._app = app
         self._host = host
         self._purpose = purpose
-        self._tls = tls
         self.port = port
         self._runner: web.AppRunner | None = None
 

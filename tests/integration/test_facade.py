@@ -174,7 +174,7 @@ async def test_config_is_the_registrys(behind: Behind, registry: EmbeddedRegistr
     assert error.value.code == 300
     await registry.stop()
     assert (await raw.ask("ConfigQueryRequest", **key))["content"] == "two"
-    with pytest.raises(RegistryError, match="away"):
+    with pytest.raises(RegistryError, match="unreachable"):
         await raw.ask("ConfigQueryRequest", **{**key, "dataId": "none"})
     raw.close()
     await document.close()
@@ -222,7 +222,7 @@ async def test_an_application_beside_its_sidecar_is_told_of(
     await until(lambda: registry.store.instances(B))
     lease = Lease("127.0.0.1", behind.app, owner="the application's own client")
     registry.store.register(B, lease, 0)
-    await until(lambda: f"registered at 127.0.0.1:{behind.app}, beside its sidecar" in caplog.text)
+    await until(lambda: f"registered at 127.0.0.1:{behind.app} as well as its sidecar" in caplog.text)
     async with ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{behind.admin}/metrics") as response:
             assert "gateway_bypass_suspected_total 1.0" in await response.text()

@@ -77,7 +77,7 @@ def _no_segment(root: Path) -> None:
     [
         (_bad_file, "rules/gray.yaml:5:71: lane_groups.0.lanes.0.match.0.equls: unknown key 'equls'"),
         (_no_directory, "gateway.yaml:14:8: rules: there is no file or directory 'rules'"),
-        (_empty_directory, "rules:1:1: the directory has no *.yaml file any more"),
+        (_empty_directory, "rules:1:1: the directory no longer has a *.yaml file"),
         (_bad_segment, "rules/testers.txt:1:1: the line is not UTF-8"),
         (_no_segment, "rules/gray.yaml:6:34: segments.0.file: cannot read rules/testers.txt: No such file"),
     ],

@@ -202,7 +202,7 @@ async def test_a_configuration_with_bad_files_says_which(tmp_path: Path, origin:
     log = gateway.log.read_text()
     assert f"tls.certificates.0: cannot read '{tmp_path}/no.crt': No such file or directory" in log
     assert "services.a.tls.ca: cannot use the CA file" in log
-    assert "it is no PEM file of certificates" in log
+    assert "it is not a PEM file of certificates" in log
 
 
 async def test_the_status_shows_the_revision_of_renewed_certificates(gateway: Gateway) -> None:

@@ -151,6 +151,23 @@ async def test_a_terminating_pod_gets_no_traffic_and_is_listed_until_it_is_gone(
         await watch.aclose()
 
 
+async def test_pods_of_a_drained_node_get_no_traffic(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(service("a"), deployment("a", "a", 2), namespace=namespace)
+    async with adapter_of(cluster, namespace) as adapter:
+        watch = adapter.watch("a")
+        await comes(watch, {"base": 2})
+        pods = (await kubectl(cluster, "-n", namespace, "get", "pod", "-l", "set=a", "-o", "name")).split()
+        for pod in pods:
+            await kubectl(cluster, "-n", namespace, "label", pod, f"drained={namespace}")
+        try:
+            await kubectl(cluster, "drain", "node-1", f"--pod-selector=drained={namespace}", "--timeout=30s")
+            await comes(watch, {})  # there is no other node
+        finally:
+            await kubectl(cluster, "uncordon", "node-1")
+        await comes(watch, {"base": 2})
+        await watch.aclose()
+
+
 async def test_a_port_by_its_name_and_one_that_cannot_be_told(cluster: Cluster, namespace: str) -> None:
     ports = [{"name": "admin", "port": 81, "targetPort": 9000}, {"name": "web", "port": 80, "targetPort": 8081}]
     cluster.apply(service("a", ports), deployment("a", "a"), namespace=namespace)

@@ -42,12 +42,12 @@ def check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -
 @click.option(
     "--users",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the users (see `gateway registry user`). Default: whoever reaches it may use it.",
+    help="File of the users (see `gateway registry user`). Default: anyone who can reach it can use it.",
 )
 @click.option(
     "--cert",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Certificate in PEM: HTTP and gRPC are spoken over TLS. With --key.",
+    help="Certificate in PEM: HTTP and gRPC use TLS. With --key.",
 )
 @click.option(
     "--key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key in PEM, without a password."

@@ -43,7 +43,7 @@ def command(file: Path, name: str, role: str, remove: bool) -> None:
             password = click.prompt("password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else ""
             password = password or sys.stdin.readline().rstrip("\n")
             if not password:
-                raise GatewayError("an empty password is none")
+                raise GatewayError("the password is empty")
             kept.append(User(name, role, hashed(password)).line)
         text = "".join(f"{line}\n" for line in kept)
         try:

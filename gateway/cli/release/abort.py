@@ -8,6 +8,6 @@ from gateway.cli.release.asking import action
 
 command = action(
     "abort",
-    "Take an order back: traffic first, then what was deployed.",
-    click.option("--keep", is_flag=True, help="End a failed order as it is: nothing is taken back."),
+    "Undo an order: traffic first, then what was deployed.",
+    click.option("--keep", is_flag=True, help="End a failed order as it is; undo nothing."),
 )

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gateway.cli.release.asking import action
 
-command = action("approve", "Agree to what waits for approval.")
+command = action("approve", "Approve what waits for approval.")

@@ -8,7 +8,7 @@ from gateway.cli.output import echo_json, print_table
 from gateway.cli.release.asking import Ask, asks
 
 
-@click.command("apps", short_help="Show every application, and what of it runs where.")
+@click.command("apps", short_help="Show every application and where it runs.")
 @asks
 def command(ask: Ask, output: str) -> None:
     """Show every application, the version that runs in each of its environments, and its instances."""

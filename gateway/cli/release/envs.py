@@ -10,7 +10,7 @@ from gateway.cli.output import echo_json, print_table
 from gateway.cli.release.asking import Ask, asks
 
 
-@click.command("envs", short_help="Show every environment, who has locked it, and the order it is a part of.")
+@click.command("envs", short_help="Show every environment, its lock and its order.")
 @asks
 def command(ask: Ask, output: str) -> None:
     """Show every environment: its state, who has locked it and why, and the order that it is a part of."""

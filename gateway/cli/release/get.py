@@ -15,9 +15,11 @@ LOOK = 0.5
 """Seconds between two looks."""
 
 
-@click.command("get", short_help="Show an order as a tree; -w as it goes on.")
+@click.command("get", short_help="Show an order as a tree; -w to follow it.")
 @order_argument
-@click.option("-w", "--watch", is_flag=True, help="Until it ends. Ctrl-C ends the watching; the order goes on.")
+@click.option(
+    "-w", "--watch", is_flag=True, help="Follow the order until it ends. Ctrl-C stops following, not the order."
+)
 @asks
 def command(order: int | None, watch: bool, ask: Ask, output: str) -> None:
     """Show an order as a tree: its steps, what each does now and how long it took, what comes next.

@@ -11,10 +11,10 @@ from gateway.cli.output import echo_json, print_table
 from gateway.cli.release.asking import Ask, asks
 
 
-@click.command("history", short_help="Show what ran where, and who did what.")
+@click.command("history", short_help="Show what ran where and who did what.")
 @click.argument("app", required=False)
-@click.option("--env", "environment", metavar="NAME", help="In one environment.")
-@click.option("--audit", is_flag=True, help="Every action instead: who did what, and why.")
+@click.option("--env", "environment", metavar="NAME", help="Only one environment.")
+@click.option("--audit", is_flag=True, help="Show every action instead: who did what, and why.")
 @asks
 def command(app: str | None, environment: str | None, audit: bool, ask: Ask, output: str) -> None:
     """Show the versions that ran, the newest first; or the audit log, the oldest first."""

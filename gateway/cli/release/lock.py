@@ -8,12 +8,12 @@ from gateway.cli.release.asking import Ask, asks, reason_option
 from gateway.cli.release.envs import show_environments
 
 
-@click.command("lock", short_help="Keep orders from an environment.")
+@click.command("lock", short_help="Lock an environment: no new orders.")
 @click.argument("environment")
 @reason_option
 @asks
 def command(environment: str, reason: str, ask: Ask, output: str) -> None:
-    """Keep orders from an environment."""
+    """Lock an environment: no new orders."""
     from urllib.parse import quote
 
     path = f"/api/v1/environments/{quote(environment, safe='')}/lock"

@@ -19,7 +19,7 @@ LOOK = 0.5
 @click.argument("app")
 @click.argument("environment")
 @click.argument("log", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until Ctrl-C.")
 @asks
 def command(app: str, environment: str, log: str | None, follow: bool, ask: Ask, output: str) -> None:
     """Show a log of an application's instances: LOG, or the newest of an application; -o json lists them.

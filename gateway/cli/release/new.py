@@ -11,7 +11,7 @@ from gateway.cli.output import echo, echo_json
 from gateway.cli.release.options import set_option
 
 
-@click.command("new", short_help="Make the files of a new application from a template.")
+@click.command("new", short_help="Create the files of a new application from a template.")
 @click.argument("apps", metavar="APP...", nargs=-1, required=True)
 @click.option("--template", required=True, metavar="NAME", help="The file in `templates/`.")
 @click.option(
@@ -21,7 +21,7 @@ from gateway.cli.release.options import set_option
 @set_option
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(apps: tuple[str, ...], template: str, config: Path, values: dict[str, str], output: str) -> None:
-    """Make the files of new applications from a template, all or none. Later edits of the template do not touch them.
+    """Create the files of new applications from a template, all or none. Later edits of the template do not touch them.
 
     `--set` gives the template's parameters; `{app}` in a value is the application's name.
     """

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gateway.cli.release.asking import action
 
-command = action("pause", "Begin nothing new; what is under way goes on.", path="suspend")
+command = action("pause", "Pause an order: start nothing new, finish what is running.", path="suspend")

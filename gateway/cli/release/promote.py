@@ -8,6 +8,6 @@ from gateway.cli.release.asking import action
 
 command = action(
     "promote",
-    "Let the next batch begin, or a pause end.",
-    click.option("--full", is_flag=True, help="Through all batches."),
+    "Start the next batch, or end a pause.",
+    click.option("--full", is_flag=True, help="All remaining batches."),
 )

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gateway.cli.release.asking import action
 
-command = action("refuse", "Disagree: the order fails.")
+command = action("refuse", "Refuse approval: the order fails.")

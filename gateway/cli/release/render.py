@@ -17,11 +17,11 @@ from gateway.cli.release.options import image_option, set_option
 @click.argument("environment")
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), default=Path("config/release.yaml"), show_default=True,
-    help="Configuration file; the release's files are read, and no server is asked without --diff.",
+    help="Configuration file; the release's files are read, and no server is queried without --diff.",
 )  # fmt: skip
 @image_option
 @set_option
-@click.option("--diff", is_flag=True, help="Show what differs from what runs, by the release server.")
+@click.option("--diff", is_flag=True, help="Show the difference from what runs, according to the release server.")
 @asks
 def command(
     app: str,

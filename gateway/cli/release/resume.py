@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gateway.cli.release.asking import action
 
-command = action("resume", "Go on.")
+command = action("resume", "Resume an order.")

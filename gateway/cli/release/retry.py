@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gateway.cli.release.asking import action
 
-command = action("retry", "Begin anew what failed.")
+command = action("retry", "Retry what failed.")

@@ -8,12 +8,12 @@ from gateway.cli.release.asking import Ask, asks, reason_option, show
 from gateway.cli.release.options import image_option, set_option
 
 
-@click.command("run", short_help="Begin an order: release one or several applications.")
+@click.command("run", short_help="Start an order: release one or several applications.")
 @click.argument("apps", metavar="APP[=VERSION]...", nargs=-1, required=True)
-@click.option("--workflow", metavar="NAME", help="Another workflow than the applications'.")
+@click.option("--workflow", metavar="NAME", help="A different workflow from the applications'.")
 @image_option
 @set_option
-@click.option("--dry-run", is_flag=True, help="Show what the order would be, and begin none.")
+@click.option("--dry-run", is_flag=True, help="Show what the order would do, but start none.")
 @reason_option
 @asks
 def command(
@@ -26,7 +26,7 @@ def command(
     ask: Ask,
     output: str,
 ) -> None:
-    """Begin an order: release one or several applications together.
+    """Start an order: release one or several applications together.
 
     Without a version an application gets the next number.
     """

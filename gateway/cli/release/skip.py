@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gateway.cli.release.asking import action
 
-command = action("skip", "Leave out what failed, and go on.")
+command = action("skip", "Skip what failed and continue.")

@@ -7,10 +7,12 @@ import click
 from gateway.cli.release.asking import Ask, asks, reason_option, show
 
 
-@click.command("undo", short_help="Bring an earlier version back.")
+@click.command("undo", short_help="Go back to an earlier version.")
 @click.argument("app")
 @click.argument("environment")
-@click.option("--to", "version", metavar="VERSION", help="Which one; left out: the one before. `history` lists them.")
+@click.option(
+    "--to", "version", metavar="VERSION", help="The version; default: the previous one. `history` lists them."
+)
 @reason_option
 @asks
 def command(app: str, environment: str, version: str | None, reason: str, ask: Ask, output: str) -> None:

@@ -8,12 +8,12 @@ from gateway.cli.release.asking import Ask, asks, reason_option
 from gateway.cli.release.envs import show_environments
 
 
-@click.command("unlock", short_help="Let orders on an environment again.")
+@click.command("unlock", short_help="Unlock an environment.")
 @click.argument("environment")
 @reason_option
 @asks
 def command(environment: str, reason: str, ask: Ask, output: str) -> None:
-    """Let orders on an environment again."""
+    """Unlock an environment."""
     from urllib.parse import quote
 
     path = f"/api/v1/environments/{quote(environment, safe='')}/unlock"

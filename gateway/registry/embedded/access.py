@@ -35,7 +35,7 @@ class Access:
         name = parameters.get("username", "")
         token = await self._work.run(self._users.log_in, name, parameters.get("password", ""))
         if token is None:
-            _log.warning("a log-in as %s from %s was refused", shown(name), request.remote)
+            _log.warning("a login as %s from %s was refused", shown(name), request.remote)
             raise web.HTTPForbidden(text="unknown user, or a wrong password")
         return web.json_response({"accessToken": token, "tokenTtl": TTL, "globalAdmin": False, "username": name})
 

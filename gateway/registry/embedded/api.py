@@ -361,7 +361,7 @@ async def _shape_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return answer
     except Exception:  # noqa: BLE001 - a bug; callers get an error in their form all the same, and the log the rest
         _log.exception("%s %s failed", request.method, request.path)
-        return _error(request, 500, 30000, "the registry has a fault; its log says more")
+        return _error(request, 500, 30000, "internal error; see the registry's log")
 
 
 def _error(request: web.Request, status: int, code: int, message: str) -> web.Response:

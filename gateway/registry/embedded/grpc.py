@@ -307,7 +307,7 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Refused(f"{name}: a text is accepted")
+        raise Refused(f"{name}: text is accepted")
     return value
 
 

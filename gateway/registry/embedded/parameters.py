@@ -165,7 +165,7 @@ def json_text(value: Any, name: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
-        raise Refused(f"{printable(name)}: a text is accepted, not {json.dumps(value)[:80]}")
+        raise Refused(f"{printable(name)}: text is accepted, not {json.dumps(value)[:80]}")
     return json.dumps(value)
 
 

@@ -16,7 +16,7 @@ def grpc_port(port: int) -> int:
     """The port for gRPC. Raises StartError where there is none."""
     if port + PORT_OFFSET > 65535:
         raise StartError(
-            f"the registry cannot listen on port {port}: for gRPC its clients take {PORT_OFFSET} more, and ports end at 65535"
+            f"the registry cannot listen on port {port}: for gRPC its clients add {PORT_OFFSET}, and ports end at 65535"
         )
     return port + PORT_OFFSET
 

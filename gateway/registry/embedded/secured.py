@@ -44,7 +44,7 @@ class RegistryTLS:
             self._seen = stamp
             first, second = self._load()
         except (CertificateError, OSError) as error:
-            _log.error("the registry's certificate stays as it was: %s", error)
+            _log.error("keeping the registry's old certificate: %s", error)
             return
         self._http.replace([first])
         self._grpc.replace([second])

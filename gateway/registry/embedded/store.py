@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class Conflict(Refused):
-    """A config value that somebody else has changed meanwhile."""
+    """A config value that somebody else has changed in the meantime."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -135,12 +135,12 @@ class Store:
         leases = self._services.get(key)
         if leases is None:
             if len(self._services) >= MAX_SERVICES:
-                raise Refused(f"the registry holds its limit of {MAX_SERVICES} services")
+                raise Refused(f"the registry has reached its limit of {MAX_SERVICES} services")
             leases = self._services[key] = {}
         identity = (lease.host, lease.port, lease.cluster)
         if identity not in leases:
             if self._count >= MAX_INSTANCES:
-                raise Refused(f"the registry holds its limit of {MAX_INSTANCES} instances")
+                raise Refused(f"the registry has reached its limit of {MAX_INSTANCES} instances")
             self._count += 1
         lease.renewed_at = now
         leases[identity] = lease
@@ -243,7 +243,7 @@ class Store:
             raise Refused(f"content: more than {MAX_CONFIG} bytes")
         if size > MAX_ALL_CONFIGS or (known is None and len(self._configs) >= MAX_CONFIGS):
             raise Refused(
-                f"the registry holds its limit of {MAX_CONFIGS} config values, or of {MAX_ALL_CONFIGS} bytes of them"
+                f"the registry has reached its limit of {MAX_CONFIGS} config values, or of {MAX_ALL_CONFIGS} bytes of them"
             )
         self._configs[key] = config
         self._size = size

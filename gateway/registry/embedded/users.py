@@ -29,7 +29,7 @@ _log = logging.getLogger("gateway.registry")
 READ: Final = "read"
 WRITE: Final = "write"
 """Roles: to look instances, services and config values up, or to change them as well."""
-READ_ONLY: Final = "the user may read, and change nothing"
+READ_ONLY: Final = "the user can only read"
 """Why somebody with the first role is refused."""
 TTL: Final = 18_000
 """Seconds that a token is good for, Nacos' own value."""
@@ -77,7 +77,7 @@ def parse_users(text: str, file: Path) -> dict[str, User]:
                 f"{file}:{number}: NAME:read:HASH or NAME:write:HASH is accepted, as `gateway registry user` writes it"
             )
         if found[1] in users:
-            raise ValueError(f"{file}:{number}: user '{found[1]}' is there twice")
+            raise ValueError(f"{file}:{number}: user '{found[1]}' is defined twice")
         users[found[1]] = User(found[1], found[2], found[3])
     return users
 
@@ -105,10 +105,10 @@ class Users:
         try:
             if self._stamp() != self._seen:
                 self._read()
-                _log.info("the registry's users are read again: there are %d", len(self._users))
+                _log.info("the registry's users were reloaded: %d users", len(self._users))
         except (OSError, ValueError) as error:
             self._seen = (-1, -1) if isinstance(error, OSError) else self._stamp()
-            _log.error("the registry's users stay as they were: %s", error)
+            _log.error("keeping the registry's users as they were: %s", error)
 
     def _stamp(self) -> tuple[int, int]:
         found = self._file.stat()

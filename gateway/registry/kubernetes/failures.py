@@ -15,4 +15,4 @@ def registry_error(error: ApiError, needed: str) -> RegistryError:
     """The same with a registry's reason. `needed` says what an account has to be allowed, for one that is not."""
     reason = _WAYS.get(error.reason) if error.status == 0 else _REASONS.get(error.status)
     hint = f"; {needed} are needed" if error.status == 403 else ""
-    return RegistryError(reason or "bad_answer", f"{error}{hint}")
+    return RegistryError(reason or "bad_response", f"{error}{hint}")

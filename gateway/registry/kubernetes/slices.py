@@ -147,7 +147,7 @@ def _about(endpoint: Endpoint) -> dict[str, str]:
 
 
 def _inbound(label: str | None, number: int) -> int:
-    """The port of a pod's sidecar, if it has one. What is no port gets no traffic."""
+    """The port of a pod's sidecar, if it has one. What is not a port gets no traffic."""
     if label is None:
         return number
     return int(label) if label.isascii() and label.isdigit() else 0

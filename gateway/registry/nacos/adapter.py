@@ -18,7 +18,7 @@ from gateway.registry.records import Records
 from gateway.registry.tags import TagReader
 
 JITTER: Final = 0.2
-"""Share by which a polling interval may be shorter, so that gateways do not ask in step."""
+"""Share by which a polling interval may be shorter, so that gateways do not query in step."""
 AT_ONCE: Final = 32
 """Look-ups at a time: a gateway that starts asks for all of its services."""
 _INSTANCE_NOT_FOUND: Final = 21003

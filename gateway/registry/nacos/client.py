@@ -162,7 +162,7 @@ class NacosClient:
             await self.rpc.connection()
         except RegistryError as error:
             if self._grpc_again_at == float("-inf"):
-                _log.info("registry %s is asked over HTTP: %s", self.node, error)
+                _log.info("registry %s is queried over HTTP: %s", self.node, error)
             self._grpc_again_at = self._clock() + GRPC_AGAIN
             return False
         return True
@@ -239,7 +239,7 @@ class NacosClient:
         if answer.status in GONE:
             self.generation = ""
             message = (
-                f"{method} {path} answers {answer.status}: the API generation has changed, or it is the wrong port"
+                f"{method} {path} returned {answer.status}: the API generation has changed, or it is the wrong port"
             )
             raise RegistryError("api", message)
         if answer.status != 200:
@@ -292,7 +292,7 @@ class NacosClient:
         return self._token
 
     async def _login(self, known: str, was_refused: bool = False) -> str:
-        """A new token, unless another task has got one meanwhile (`known` is the one that was used, and refused)."""
+        """A new token, unless another task has got one in the meantime (`known` is the one that was used, and refused)."""
         if self._token != known and self._clock() < self._renew_at:
             return self._token
         if was_refused and not self._logging_in.is_running:
@@ -313,7 +313,7 @@ class NacosClient:
                 return self._token
             status = answer.status if answer.status not in GONE else status
         self._token = ""
-        message = f"the login of {self._credentials.username!r} was answered {status}: is the password right?"
+        message = f"the login of {self._credentials.username!r} returned {status}: is the password right?"
         raise RegistryError("auth", message)
 
     async def close(self) -> None:

@@ -85,7 +85,7 @@ class Connected:
 def keep(kept: dict[T, Any] | set[T], key: T, value: Any = None) -> None:
     """Keeps something of a connection. Raises Refusal beyond the limit."""
     if key not in kept and len(kept) >= MAX_KEPT:
-        raise Refusal(NO_RIGHT, f"a connection has {MAX_KEPT} subscriptions or instances at the most")
+        raise Refusal(NO_RIGHT, f"a connection has {MAX_KEPT} subscriptions or instances at most")
     if isinstance(kept, dict):
         kept[key] = value
     else:

@@ -62,14 +62,14 @@ class NacosKind(Kind[NacosRegistrySettings]):
             try:
                 adapter.trust(TlsContexts.of(tls, settings.ca))
             except CertificateError as error:  # it could be read a moment ago: it is being changed again
-                _log.warning("%s; the authorities in use stay", error.message)
+                _log.warning("%s; keeping the authorities in use", error.message)
 
     def senseless(
         self, settings: NacosRegistrySettings, listeners: Sequence[tuple[Location, Address]]
     ) -> Iterator[Finding]:
         """See Kind."""
         if settings.scheme == "http" and settings.ca is not None:
-            yield ("ca",), "no certificate is looked at with `scheme: http`; `scheme: https` is what has one"
+            yield ("ca",), "has no effect with `scheme: http`: only `scheme: https` has a certificate to verify"
         yield from given_twice("addresses", [str(item) for item in settings.addresses])
         yield from given_twice("clusters", settings.clusters)
         for number, address in enumerate(settings.addresses):
@@ -80,9 +80,9 @@ class NacosKind(Kind[NacosRegistrySettings]):
     def refuses(self, registration: Registration) -> Iterator[Finding]:
         """See Kind."""
         if registration.weight > MOST_WEIGHT:
-            yield ("weight",), f"Nacos takes weights from 0 to {MOST_WEIGHT}; found {registration.weight:g}"
+            yield ("weight",), f"Nacos accepts weights from 0 to {MOST_WEIGHT}; found {registration.weight:g}"
         own = 0 if registration.tag == BASE else len(OWN_KEY) + len(registration.tag)
         size = own + sum(len(key) + len(value) for key, value in registration.metadata.items())
         if size > MOST_METADATA:
-            message = f"Nacos takes {MOST_METADATA} characters of keys and values, the tag's included; found {size}"
+            message = f"Nacos accepts {MOST_METADATA} characters of keys and values, the tag's included; found {size}"
             yield ("metadata",), message

@@ -1,7 +1,7 @@
 """Instances over gRPC: lists that are pushed, and registrations that live as long as their connection.
 
 A service is subscribed to once; its first list is the response, each later one a push. Whoever follows a service raises when
-the connection is lost, as a poll would, and begins anew: there is nothing to be done again behind anybody's back. Registrations
+the connection is lost, as a poll would, and starts over: there is nothing to be done again behind anybody's back. Registrations
 are: with each new connection, at once, with all there is to know of them. One that came back without its metadata would be
 baseline.
 """
@@ -164,7 +164,7 @@ class Leases:
     async def _redo(self, connection: Connection) -> None:
         for place, registration in list(self._wanted.items()):
             if place not in self._wanted:
-                continue  # it left meanwhile
+                continue  # it left in the meantime
             try:
                 await self._tell(connection, registration)
             except RegistryError as error:  # the registrar's next heartbeat finds that it is not registered

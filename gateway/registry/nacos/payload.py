@@ -26,7 +26,7 @@ _WIDTHS: Final = {1: 8, 5: 4}
 
 
 class MalformedPayload(Exception):
-    """Bytes that are no Payload."""
+    """Bytes that are not Payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def decode(data: bytes) -> Payload:
     try:
         return _decode(data)
     except (IndexError, UnicodeDecodeError) as error:
-        raise MalformedPayload(f"{len(data)} bytes are no Payload") from error
+        raise MalformedPayload(f"{len(data)} bytes are not a Payload") from error
 
 
 def _decode(data: bytes) -> Payload:
@@ -94,7 +94,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
             if place > len(data):
                 raise IndexError(place)
         else:
-            raise MalformedPayload(f"a field of type {wire_type} is none of Payload")
+            raise MalformedPayload(f"a field of type {wire_type} is not one of Payload")
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:

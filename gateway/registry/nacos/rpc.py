@@ -69,7 +69,7 @@ class Connection:
                 await connection._set_up(module, namespace)
         except TimeoutError as error:
             connection.close()
-            raise RegistryError("timeout", f"{grpc} did not answer within {CONNECT:g} s") from error
+            raise RegistryError("timeout", f"{grpc} did not respond within {CONNECT:g} s") from error
         except BaseException:
             connection.close()
             raise
@@ -140,15 +140,17 @@ class Connection:
                     with stream._wrapper:
                         answer = await self._reader.read(stream)
         except TimeoutError as error:
-            raise RegistryError("timeout", f"{self.address} did not answer {request} within {TIMEOUT:g} s") from error
+            raise RegistryError(
+                "timeout", f"{self.address} did not respond to {request} within {TIMEOUT:g} s"
+            ) from error
         except OSError as error:
             raise RegistryError(
-                "unreachable", f"cannot reach {self.address} by gRPC: {error.strerror or error}"
+                "unreachable", f"cannot reach {self.address} over gRPC: {error.strerror or error}"
             ) from error
         except Exception as error:
             reason = "unreachable" if self.lost.is_set() else "api"
             raise RegistryError(
-                reason, f"{self.address} does not answer by gRPC: {str(error) or type(error).__name__}"
+                reason, f"{self.address} does not respond over gRPC: {str(error) or type(error).__name__}"
             ) from error
         return await _json(answer, self.address)
 
@@ -182,7 +184,7 @@ class Connection:
         if request == "SetupAckRequest":
             self._is_set_up.set()
         elif request == "ConnectResetRequest":
-            _log.info("registry %s asks for another connection", self.address)
+            _log.info("registry %s requests another connection", self.address)
             self.close()
         elif request in self._pushed:
             self._pushed[request](body)
@@ -256,7 +258,7 @@ class RpcClient:
             except RegistryError as error:
                 trouble = trouble or error
                 continue
-            _log.info("connected to registry %s by gRPC", address)
+            _log.info("connected to registry %s over gRPC", address)
             await self.connected(connection)
             self._current = connection
             return connection
@@ -307,9 +309,9 @@ async def _json(payload: Payload | None, address: str) -> JSON:
     try:
         body: Any = await read_json(((payload.body if payload is not None else b"") or b"{}").decode())
     except (ValueError, RecursionError) as error:
-        raise RegistryError("bad_response", f"{address} answered with no JSON") from error
+        raise RegistryError("bad_response", f"{address} returned a response that is not JSON") from error
     if not isinstance(body, dict):
-        raise RegistryError("bad_response", f"{address} answered with no JSON object")
+        raise RegistryError("bad_response", f"{address} returned JSON that is not an object")
     return body
 
 

@@ -82,7 +82,7 @@ class GrpcServer:
             self.look(asyncio.get_running_loop().time())
 
     def look(self, now: float) -> None:
-        """Cuts off whoever is not there any more, as far as can be told."""
+        """Cuts off whoever is not there any more, as far as is known."""
         for connection in self.connections:
             silence = now - connection.heard_at
             is_stuck = connection.writing_since is not None and now - connection.writing_since > STUCK
@@ -141,10 +141,10 @@ class GrpcServer:
         try:
             body = await self._work.json(payload.body or b"{}")
             if not isinstance(body, dict):
-                raise Refusal(400, "the body of a request is a JSON object")
+                raise Refusal(400, "the body of a request must be a JSON object")
             request_id = f"{body.get('requestId') or ''}"[:100]
             if kind == "ErrorResponse":
-                raise Refusal(messages.NO_HANDLER, f"nobody here answers {printable(payload.type)[:100]}")
+                raise Refusal(messages.NO_HANDLER, f"there is no handler for {printable(payload.type)[:100]}")
             if payload.type == "ServerCheckRequest":
                 said = {"connectionId": connection.id, "supportAbilityNegotiation": False}
                 return kind, messages.succeeded(request_id, **said)
@@ -161,7 +161,7 @@ class GrpcServer:
             return kind, failed(rejected.status, rejected.detail, request_id)
         except Exception:  # noqa: BLE001 - a bug; the client gets an error in its form all the same, and the log the rest
             _log.exception("%s of %s failed", printable(payload.type)[:100], self._purpose)
-            return kind, failed(messages.FAILURE, "the registry has a fault; its log says more", request_id)
+            return kind, failed(messages.FAILURE, "internal error; see the registry's log", request_id)
 
     async def _talk(self, connection: Connected, stream: Any) -> None:
         """The stream on which a client sets itself up, and is told of changes."""

@@ -61,7 +61,7 @@ class Reader:
             return None
         is_compressed, size = _PREFIX.unpack(prefix)
         if is_compressed:
-            raise MalformedPayload("a compressed message, which was not asked for")
+            raise MalformedPayload("a compressed message, which was not requested")
         if size > MAX_MESSAGE:
             raise MalformedPayload(f"a message of {size} bytes; {MAX_MESSAGE} are accepted")
         async with asyncio.timeout(ARRIVAL):

@@ -166,11 +166,13 @@ class Api:
                 query=("offset",),
             ),
             self._action(
-                order, "suspend", "Begins nothing new", bodies.Why, lambda n, by, body: do.suspend(n, by, body.reason)
+                order, "suspend", "Starts nothing new", bodies.Why, lambda n, by, body: do.suspend(n, by, body.reason)
             ),
-            self._action(order, "resume", "Goes on", bodies.Why, lambda n, by, body: do.resume(n, by, body.reason)),
             self._action(
-                order, "retry", "Begins anew what failed", bodies.Why, lambda n, by, body: do.retry(n, by, body.reason)
+                order, "resume", "Resumes the order", bodies.Why, lambda n, by, body: do.resume(n, by, body.reason)
+            ),
+            self._action(
+                order, "retry", "Retries what failed", bodies.Why, lambda n, by, body: do.retry(n, by, body.reason)
             ),
             self._action(
                 order, "skip", "Leaves out what failed", bodies.Why, lambda n, by, body: do.skip(n, by, body.reason)
@@ -260,7 +262,7 @@ class Api:
                 await self._find(number)  # 404 for one that never was
                 raise NotThere(f"order {number} has ended")
             if if_match not in ("*", _etag(found)):
-                raise Rejected(412, "outdated", f"order {number} has changed meanwhile: its ETag is {_etag(found)}")
+                raise Rejected(412, "outdated", f"order {number} has changed: its ETag is now {_etag(found)}")
             return _order_response(await work(number, call.actor, call.body))
 
         return Endpoint("POST", f"{order}/{name}", f"{name}_order", summary, handle, bodies.OrderBody, takes)

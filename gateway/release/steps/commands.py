@@ -85,7 +85,7 @@ def _follow(look: Look, command: list[str], folder: Path, more: Mapping[str, str
             return failed(f"{command[0]} took more than {timeout:g} s")
         return running(f"{command[0]} runs; its log ends: {program.tail(1)}")
     if program.was_started:
-        return failed(f"{command[0]} ended without an exit code: it was killed, or this machine started anew")
+        return failed(f"{command[0]} ended without an exit code: it was killed, or this machine was restarted")
     version = look.order.releases[look.task.job].version if look.task.job else ""
     known = {"ORDER": str(look.order.id), "VERSION": version, "APPLICATION": look.task.job, **more}
     program.start(command, folder, {**clean_environment(), **known}, finishes=True)
@@ -107,7 +107,7 @@ async def _sources(look: Look, source: Source) -> Path | Outcome:
         return failed(f"git ended with {program.exit_code}: {program.tail(3)}")
     if not program.is_running:
         if program.was_started:
-            return failed("git ended without an exit code: it was killed, or this machine started anew")
+            return failed("git ended without an exit code: it was killed, or this machine was restarted")
         script = 'git clone --quiet -- "$1" "$2" && git -C "$2" checkout --quiet --detach "$3"'
         words = ["sh", "-c", script, "sh", str(source.git), str(clone), source.revision]
         program.start(words, look.world.folder, {**clean_environment(), "GIT_TERMINAL_PROMPT": "0"}, finishes=True)

@@ -148,7 +148,7 @@ async def remove(look: Look, place: Place) -> Outcome:
         gone = VersionRecord(
             place.environment, place.application, order.id, None, {}, {}, "", order.actor, order.reason, world.now()
         )
-        return replace(done("nothing runs there any more"), versions=(gone,))
+        return replace(done("nothing runs there now"), versions=(gone,))
     staying = [item for item in replicas if item.phase is Phase.READY and item.admin]
     busy = 0
     for item in staying:

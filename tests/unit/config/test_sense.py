@@ -124,10 +124,10 @@ def problems(path: Path, text: str) -> list[str]:
         (SIDECAR + "registry: {kind: static}\nweight: 5", "6:9: weight: with a static registry an instance is listed, not registered: the list sets this"),
         (SIDECAR + "registry: {kind: static}\nmetadata: {a: b}", "6:11: metadata: with a static registry an instance is listed, not registered: the list sets this"),
         (SIDECAR + "registry: {kind: static}\nadvertise: 10.0.0.1", "6:12: advertise: with a static registry an instance is listed, not registered: the list sets this"),
-        (SIDECAR + NACOS + "weight: 20000", "6:9: weight: Nacos takes weights from 0 to 10000; found 20000"),
+        (SIDECAR + NACOS + "weight: 20000", "6:9: weight: Nacos accepts weights from 0 to 10000; found 20000"),
         (SIDECAR + CONSUL + "weight: 0", "6:9: weight: Consul accepts whole weights from 1 to 65535; found 0"),
         (SIDECAR + CONSUL + "weight: 1.5", "6:9: weight: Consul accepts whole weights from 1 to 65535; found 1.5"),
-        (SIDECAR + NACOS + f"metadata: {{a: {'x' * 1024}}}", "6:11: metadata: Nacos takes 1024 characters of keys and values, the tag's included; found 1025"),
+        (SIDECAR + NACOS + f"metadata: {{a: {'x' * 1024}}}", "6:11: metadata: Nacos accepts 1024 characters of keys and values, the tag's included; found 1025"),
         (SIDECAR + CONSUL + f"metadata: {{a: {'x' * 513}}}", "6:15: metadata.a: Consul accepts keys of 1 to 128 characters and values of at most 512"),
         (SIDECAR + CONSUL + "metadata: {consul-a: x}", "6:22: metadata.consul-a: Consul reserves keys that begin with 'consul-'"),
         (SIDECAR + CONSUL + "metadata: {a.b: x, a/b: y}", "6:25: metadata.a/b: becomes `a_b` in Consul, as does `a.b`"),
@@ -182,7 +182,7 @@ class TestAuthorities:
 
     def test_a_file_that_is_not_there_or_no_certificate_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "c.yaml").write_text(self.TEXT)
-        for content, reason in ((None, "No such file or directory"), ("x", "it is no PEM file of certificates")):
+        for content, reason in ((None, "No such file or directory"), ("x", "it is not a PEM file of certificates")):
             if content is not None:
                 (tmp_path / "ca.pem").write_text(content)
             ((problem,), _) = check([tmp_path / "c.yaml"])

@@ -39,9 +39,7 @@ def test_who_asks_for_none_is_admitted_as_it_is() -> None:
 def test_who_cannot_have_one_is_admitted_with_a_warning() -> None:
     found = answer(review(hostNetwork=True), OPTIONS)["response"]
     assert found["allowed"] is True
-    assert found["warnings"] == [
-        "gray-gateway: no sidecar: it has the node's network: a sidecar needs an address of its own"
-    ]
+    assert found["warnings"] == ["gray-gateway: no sidecar: it has the node's network: a sidecar needs its own address"]
 
 
 @pytest.mark.parametrize("body", [7, {}, {"request": {}}, {"request": {"uid": 1}}, []])

@@ -96,7 +96,7 @@ async def test_a_pods_own_account(tmp_path: Path) -> None:
 
 
 def test_no_pod_and_no_kubeconfig() -> None:
-    with pytest.raises(ConfigError, match=r"this is no pod of a cluster .* name a `kubeconfig`"):
+    with pytest.raises(ConfigError, match=r"this is not a pod of a cluster .* name a `kubeconfig`"):
         open_access(None, environ={})
 
 
@@ -120,11 +120,11 @@ def test_unverified(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cluster", "user", "context", "message"),
     [
-        ({"server": "10.0.0.1:6443"}, None, "", "server '10.0.0.1:6443' is no URL"),
+        ({"server": "10.0.0.1:6443"}, None, "", "server '10.0.0.1:6443' is not a URL"),
         ({}, None, "", "`server` is missing"),
         ({"server": "https://h"}, None, "stage", "there is no context 'stage'"),
         ({"server": "https://h"}, None, "other", "there is no cluster 'x'"),
-        ({"server": "https://h", "certificate-authority-data": "!"}, None, "", "this is no base64"),
+        ({"server": "https://h", "certificate-authority-data": "!"}, None, "", "this is not base64"),
         ({"server": "https://h", "certificate-authority": "none.pem"}, None, "", "cannot read none.pem: No such file"),
         ({"server": "https://h", "tls-server-name": "x"}, None, "", "tls-server-name is not supported"),
         ({"server": "http://h"}, {"auth-provider": {}}, "", "use `exec`"),

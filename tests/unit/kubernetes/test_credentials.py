@@ -90,9 +90,12 @@ async def test_a_plugin_is_asked_again_when_its_credential_is_about_to_expire(tm
     ("code", "message"),
     [
         ("import sys; sys.exit('no login\\x1b[2J')", r"ended with 1: no login"),
-        ("print('hello')", "printed no ExecCredential with a token"),
-        (f"print({json.dumps(json.dumps({'status': {'token': ''}}))})", "printed no ExecCredential with a token"),
-        (f"print({json.dumps(json.dumps({'status': {'token': 't', 'expirationTimestamp': 'soon'}}))})", "printed no"),
+        ("print('hello')", "did not print an ExecCredential with a token"),
+        (f"print({json.dumps(json.dumps({'status': {'token': ''}}))})", "did not print an ExecCredential with a token"),
+        (
+            f"print({json.dumps(json.dumps({'status': {'token': 't', 'expirationTimestamp': 'soon'}}))})",
+            "did not print",
+        ),
     ],
 )
 async def test_a_plugin_that_gives_none(tmp_path: Path, code: str, message: str) -> None:

@@ -110,7 +110,7 @@ async def test_what_somebody_else_has_changed_is_not_overwritten(
     server: ApiServer, folder: ConfigMapFolder, answers: list[tuple[int, Any]]
 ) -> None:
     server.refusals[MAP] = answers
-    with pytest.raises(ConflictError, match=r"kubernetes:gray/a\.yaml: somebody else has written it meanwhile"):
+    with pytest.raises(ConflictError, match=r"kubernetes:gray/a\.yaml: it was changed in the meantime"):
         await folder.publish("a.yaml", "2", "1")
 
 

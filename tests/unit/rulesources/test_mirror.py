@@ -141,7 +141,7 @@ async def test_a_document_ends_its_lines_as_it_likes(setup: Setup) -> None:
 
 
 async def test_a_failure_ends_the_wait_for_the_first_answer(setup: Setup) -> None:
-    await setup.answer(RegistryError("timeout", "no answer"))
+    await setup.answer(RegistryError("timeout", "no response"))
     await setup.mirror.asked()
     assert setup.mirror.is_unknown
 

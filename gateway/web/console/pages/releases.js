@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../lib.js";
 import { ask, listen, usePoll } from "../api.js";
 import { release } from "../commands.js";
-import { go, link, route, token, unauthorized } from "../state.js";
+import { link, route, token, unauthorized } from "../state.js";
 import { Badge, Command, Confirm, Empty, Facts, Loaded, Time, seconds, say } from "../ui.js";
 import { t } from "../words.js";
 
@@ -48,7 +48,7 @@ function Task({ order, task }) {
     <span class="quiet"> ${took === null ? "" : seconds(Math.max(0, took))}${task.attempts > 1 ? ` · ${t("attempt", { count: task.attempts })}` : ""}</span>
     ${hasLog && task.started_at ? html` <button type="button" class="small" onClick=${show}>${t("log")}</button>` : null}
     ${task.message ? html`<div class=${task.state === "FAILED" ? "trouble" : "quiet"}>${task.message}</div>` : null}
-    ${task.approvals.map((item) => html`<div class="quiet">${Object.values(item).filter((value) => typeof value === "string").join(" · ")}</div>`)}
+    ${task.approvals.map((item) => html`<div><${Badge} kind=${item.agrees ? "good" : "bad"}>${t(item.agrees ? "agrees" : "disagrees")}</${Badge}> ${item.by}: ${item.reason}</div>`)}
     ${log === null ? null : html`<pre class="log" tabindex="0">${log || t("empty_log")}</pre>`}</li>`;
 }
 

@@ -84,8 +84,7 @@ function Live() {
       ${["lane", "service", "status", "path"].map((name) => html`<label>${t(name)}<input type=${name === "path" ? "search" : "text"} name=${name} value=${filters[name]} placeholder=${{ status: "5xx", path: "/A/" }[name]} onChange=${set(name)} /></label>`)}
       <label>${t("fallback")}<select name="fallback" value=${filters.fallback} onChange=${set("fallback")}><option value="">${t("any")}</option><option value="true">${t("yes")}</option><option value="false">${t("no")}</option></select></label>
     </form>
-    <section class="panel"><div class="wide"><table class="live"><thead><tr>${["when", "request", "status", "lane", "pool", "service", "instance", "duration"].map((key) => html`<th scope="col" class=${key === "duration" ? "number" : ""}>${t(key)}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>
-      ${records.length ? null : html`<${Empty}>${t("no_requests")}</${Empty}>`}</section>
+    <section class="panel">${records.length ? html`<div class="wide"><table class="live"><thead><tr>${["when", "request", "status", "lane", "pool", "service", "instance", "duration"].map((key) => html`<th scope="col" class=${key === "duration" ? "number" : ""}>${t(key)}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>` : html`<${Empty}>${t("no_requests")}</${Empty}>`}</section>
     <${Command} text=${gateway(words)} />`;
 }
 

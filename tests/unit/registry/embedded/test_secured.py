@@ -87,7 +87,7 @@ def test_a_certificate_is_replaced_by_one_that_can_be_used(tmp_path: Path, caplo
     Path(authority.cert).write_text("nothing")
     tls.look()
     tls.look()
-    assert caplog.text.count("stays as it was") == 1
+    assert caplog.text.count("keeping the registry's old certificate") == 1
     assert issuer_is(second)
     with pytest.raises(StartError, match=r"the registry's certificate: .*cert\.pem"):
         RegistryTLS(authority.cert, authority.key)

@@ -163,7 +163,7 @@ def test_the_command_writes_the_file(tmp_path: Path) -> None:
     for arguments, said in (
         ([str(file), "a b"], "NAME:read:HASH"),
         ([str(file), "c", "--remove"], "has no user 'c' (it has: a)"),
-        ([str(file), "c"], "an empty password"),
+        ([str(file), "c"], "the password is empty"),
     ):
         refused = run(main, ["registry", "user", *arguments], input="" if "empty" in said else "x\n")
         assert refused.exit_code != 0

@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import RegistryError
 from gateway.kubernetes.client import ApiClient
 from gateway.registry.base import Listing
-from gateway.registry.kubernetes.adapter import KubernetesAdapter
+from gateway.registry.kubernetes.adapter import LARGE, KubernetesAdapter
 from tests.support.apiserver import PODS, SLICES, ApiServer, a_pod, a_slice, endpoint, status
 from tests.support.wait import until
 
@@ -163,6 +163,60 @@ async def test_lists_come_in_pages(server: ApiServer, adapter: KubernetesAdapter
     assert server.lists(SLICES) == 3
 
 
+async def test_a_relist_of_thousands_is_one_list_of_each_kind_and_tells_only_those_that_have_changed(
+    server: ApiServer, adapter: KubernetesAdapter
+) -> None:
+    """5,000 endpoints of 50 services, and the resource version is too old: one of them has changed meanwhile."""
+    items = {
+        f"s{service}": [endpoint(f"10.{service}.0.{number}", f"s{service}-{number}") for number in range(1, 101)]
+        for service in range(50)
+    }
+    server.items[SLICES] = [a_slice(name, *endpoints) for name, endpoints in items.items()]
+    server.items[PODS] = [a_pod(str(item["targetRef"]["name"])) for endpoints in items.values() for item in endpoints]
+    lists = dict.fromkeys(items, 0)
+
+    async def follow(name: str) -> None:
+        async for listing in adapter.watch(name):
+            assert len(listing.instances) >= 99
+            lists[name] += 1
+
+    tasks = [asyncio.create_task(follow(name)) for name in items]
+    await until(lambda: all(lists.values()) and server.is_watched(SLICES) and server.is_watched(PODS))
+    before = dict(lists)
+    server.items[SLICES][7] = a_slice("s7", *items["s7"][1:])
+    listed = server.lists(SLICES), server.lists(PODS)
+    server.send(SLICES, "ERROR", status(410, "Expired"))
+    await until(lambda: lists["s7"] > before["s7"])
+    await until(lambda: server.lists(SLICES) == listed[0] + 1)
+    assert server.lists(PODS) == listed[1]
+    assert {name for name in items if lists[name] > before[name]} == {"s7"}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_many_pods_that_change_one_by_one_are_told_in_few_lists(
+    server: ApiServer, adapter: KubernetesAdapter
+) -> None:
+    """A rollout of thousands: a list of them all for each would take the whole core."""
+    count = 2 * LARGE
+    names = [f"a-{number}" for number in range(count)]
+    endpoints = [endpoint(f"10.1.{number // 250}.{number % 250}", name) for number, name in enumerate(names)]
+    server.items[SLICES] = [a_slice("a", *endpoints)]
+    server.items[PODS] = [a_pod(name) for name in names]
+    watch = adapter.watch("a")
+    assert len((await anext(watch)).instances) == count
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    for name in names:
+        server.send(PODS, "MODIFIED", a_pod(name, lane="gray"))
+    lists = 0
+    async with asyncio.timeout(30):
+        while any(item.tag != "gray" for item in (await anext(watch)).instances):
+            lists += 1
+    await watch.aclose()
+    assert lists < count / 10
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -170,9 +224,9 @@ async def test_lists_come_in_pages(server: ApiServer, adapter: KubernetesAdapter
         ((429, status(429, "TooManyRequests")), "warming"),
         ((503, status(503, "ServiceUnavailable")), "warming"),
         ((404, status(404, "NotFound")), "api"),
-        ((200, {"items": []}), "bad_answer"),
-        ((200, [1]), "bad_answer"),
-        ((500, "no status"), "bad_answer"),
+        ((200, {"items": []}), "bad_response"),
+        ((200, [1]), "bad_response"),
+        ((500, "no status"), "bad_response"),
     ],
 )
 async def test_what_else_is_no_list(
@@ -193,4 +247,4 @@ async def test_events_in_pieces_and_junk(server: ApiServer, adapter: KubernetesA
     server._watches[PODS].put_nowait({"raw": b'a-1", "labels": {"lane": "blue"}}}}\n'})
     await comes(watch, [("10.0.0.1:8080", "blue")])
     server._watches[PODS].put_nowait({"raw": b"junk\n"})
-    assert "no JSON" in str(await fails(watch))
+    assert "is not JSON" in str(await fails(watch))
