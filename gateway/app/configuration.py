@@ -125,9 +125,14 @@ class Configuration(Generic[S]):
     def follow(self) -> None:
         """From now on a change is put in force at once, and one that was missed is."""
         self._following = True
+        # Not part of the start, which could be stopped: clients are served by now.
+        self._catching_up = keep_running("a reload", self._catch_up)
+
+    async def _catch_up(self) -> None:
         if self._missed:
-            # Not part of the start, which could be stopped: clients are served by now.
-            self._catching_up = keep_running("a reload", partial(self.reload, self._missed))
+            await self.reload(self._missed)
+        else:
+            await self.copies.mirrors.report(self.state.error)
 
     async def close(self) -> None:
         """Nothing is put in force any more."""
@@ -144,6 +149,7 @@ class Configuration(Generic[S]):
             return
         await self.copies.mirrors.restore()
         await self._reloader.reload(cause, author)
+        await self.copies.mirrors.report(self.state.error)
         # A failed reload may be fixed in a file that only now became part of the configuration.
         if self._following:
             self._watcher.watch(self._reloader.files)

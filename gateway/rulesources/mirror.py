@@ -31,6 +31,7 @@ from gateway.rulesources.consul import ConsulDocument, ConsulFolder
 from gateway.rulesources.documents import RemoteDocument
 from gateway.rulesources.files import SUFFIXES, yaml_files
 from gateway.rulesources.kubernetes import ConfigMapFolder
+from gateway.rulesources.lanegroups import LaneGroupFolder
 from gateway.rulesources.nacos import NacosDocument
 from gateway.rulesources.remote import copy_path, key_path
 from gateway.settings import KubernetesRules, RemoteRules, RemoteSource
@@ -202,6 +203,9 @@ class Mirror(ABC, Generic[C]):
     async def _send(self, path: Path, text: str | None, before: str | None) -> None:
         """Writes to the server."""
 
+    async def report(self, problems: Sequence[str]) -> None:
+        """Takes the problems of all rules there are now, as text, for a source that shows people how it fared."""
+
     async def close(self) -> None:
         """Stops following."""
         if self._task is not None:
@@ -269,12 +273,33 @@ class FolderMirror(Mirror[Mapping[str, str]]):
         await self._folder.publish(self._keys.get(path) or unquote(path.name), text, before)
 
 
+class LaneGroupMirror(FolderMirror):
+    """The copy of LaneGroup objects, each of which shows how it fared."""
+
+    NOTHING = "there is no LaneGroup in it"
+
+    def __init__(self, folder: LaneGroupFolder, path: Path, changed: Callable[[str], Awaitable[None]]) -> None:
+        super().__init__(folder, path, changed)
+        self._groups = folder
+
+    async def report(self, problems: Sequence[str]) -> None:
+        """See Mirror."""
+        found: dict[str, list[str]] = {}
+        for text in problems:
+            if text.startswith(self.name):
+                name, _, message = text.removeprefix(self.name).partition(":")
+                found.setdefault(name, []).append(message)
+        await self._groups.report(found, not problems)
+
+
 def make_mirror(source: RemoteSource, folder: Path, changed: Callable[[str], Awaitable[None]]) -> AnyMirror:
     """The mirror of a source."""
     path = copy_path(source, folder)
     if isinstance(source, KubernetesRules):
         place = source.kubernetes
         client = ApiClient(open_access(place.kubeconfig, place.context))
+        if place.name is None:
+            return LaneGroupMirror(LaneGroupFolder(client, place.namespace), path, changed)
         return FolderMirror(ConfigMapFolder(client, place.namespace, place.name, SUFFIXES), path, changed)
     assert isinstance(source, RemoteRules)
     address = str(source.address)
@@ -330,6 +355,11 @@ class Mirrors:
                 await mirror.restore()
             except OSError as error:
                 _log.warning("the copy of %s: %s", mirror.name, error)
+
+    async def report(self, problems: Sequence[str]) -> None:
+        """Shows in each source that has room for it how it fared."""
+        for mirror in self._mirrors:
+            await mirror.report(problems)
 
     def __iter__(self) -> Iterator[AnyMirror]:
         return iter(self._mirrors)

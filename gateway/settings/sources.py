@@ -35,6 +35,11 @@ def config_map_url(namespace: str, name: str) -> str:
     return f"kubernetes:{namespace + '/' if namespace else ''}{name}/"
 
 
+def lane_groups_url(namespace: str) -> str:
+    """The URL that names the LaneGroup objects of a namespace. It ends with `/`, as their names follow."""
+    return f"kubernetes:{namespace + '/' if namespace else ''}lanegroups/"
+
+
 class RemoteSource(Model):
     """Lane rules that a server keeps."""
 
@@ -125,24 +130,32 @@ class RemoteRules(RemoteSource):
         return nacos_url(address, self.namespace, self.group, self.nacos)
 
 
-class ConfigMapPlace(Model):
-    """Where a ConfigMap is."""
+class KubernetesPlace(Model):
+    """Where rules are in a cluster."""
 
-    name: KubernetesObjectName
-    """The ConfigMap's name. Each of its keys that ends with `.yaml` or `.yml` is a file of rules."""
+    name: KubernetesObjectName | None = None
+    """A ConfigMap's name. Each of its keys that ends with `.yaml` or `.yml` is a file of rules."""
     namespace: KubernetesName = ""
-    """Its namespace. Default: the context's, or the pod's own."""
+    """The namespace. Default: the context's, or the pod's own."""
+    lane_groups: bool = False
+    """Instead of a ConfigMap: every LaneGroup object of the namespace."""
     kubeconfig: FileName | None = None
     """A kubeconfig file, relative to this file. Default: the service account of the pod that this program runs in."""
     context: str = ""
     """The context of the kubeconfig. Default: the file's current one."""
 
+    @model_validator(mode="after")
+    def _is_one(self) -> KubernetesPlace:
+        if (self.name is None) != self.lane_groups:
+            raise ValueError("either the `name` of a ConfigMap or `lane_groups: true` is needed")
+        return self
+
 
 class KubernetesRules(RemoteSource):
-    """The files of lane rules in a ConfigMap of a Kubernetes cluster, read through its API."""
+    """Lane rules in a Kubernetes cluster, read through its API: the files in a ConfigMap, or LaneGroup objects."""
 
-    kubernetes: ConfigMapPlace
-    """A ConfigMap."""
+    kubernetes: KubernetesPlace
+    """A ConfigMap, or the LaneGroup objects of a namespace."""
 
     @property
     def name(self) -> str:
@@ -152,7 +165,8 @@ class KubernetesRules(RemoteSource):
     @property
     def place(self) -> str:
         """See RemoteSource."""
-        return config_map_url(self.kubernetes.namespace, self.kubernetes.name)
+        name, namespace = self.kubernetes.name, self.kubernetes.namespace
+        return lane_groups_url(namespace) if name is None else config_map_url(namespace, name)
 
     @property
     def server(self) -> str:
