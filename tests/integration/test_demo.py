@@ -11,6 +11,8 @@ import socket
 import sys
 from pathlib import Path
 
+from aiohttp import ClientSession
+
 from tests.support.process import Program
 from tests.support.wait import until
 
