@@ -161,7 +161,13 @@ async def _walk(cycle: Cycle, environment: Environment, once: bool) -> int:
         await cycle.open_lane(await cycle.deploy_gray())
         echo_text(
             f"""
-The lane is open again. Try:
+The lane is open again. Open in a browser:
+
+    http://127.0.0.1:{environment.admin}/    (lanes, services, history)
+    http://127.0.0.1:{environment.admin}/#/explain?url=%2FA%2Fa%3Fgroup%3Dgray    (why ?group=gray goes to gray)
+    http://{environment.releases.address}/    (releases)
+
+Or try:
 
     curl '{environment.url}?group=gray'
     curl '{environment.url}'

@@ -58,6 +58,15 @@ class Console:
         await self.page.goto("about:blank")
         await self.page.goto(f"http://127.0.0.1:{port}/{target}")
 
+    async def follow(self, target: str) -> None:
+        """Goes to a deep link within the page."""
+        script = """(target) => new Promise((done) => {
+            if (location.hash === target) return done();
+            addEventListener("hashchange", () => requestAnimationFrame(() => requestAnimationFrame(done)), {once: true});
+            location.hash = target;
+        })"""
+        await self.page.evaluate(script, target)
+
     async def sees(self, *texts: str) -> None:
         """Waits until the page shows each of the texts."""
         for text in texts:

@@ -11,6 +11,8 @@ import socket
 import sys
 from pathlib import Path
 
+from aiohttp import ClientSession
+
 from tests.support.process import Program
 from tests.support.wait import until
 
@@ -55,6 +57,12 @@ async def test_the_whole_cycle_the_release_server_killed_in_it_and_then_ctrl_c(t
         requests, some_marked, *problems = (int(number) for number in table.groups())
         assert requests > some_marked > 20
         assert problems == [0, 0, 0]
+        pages = re.findall(r"^    (http://\S+/)(?:#\S+)?    \(", output, re.MULTILINE)
+        assert len(pages) == 3
+        async with ClientSession() as session:
+            for page in pages:
+                async with session.get(page) as response:
+                    assert response.content_type == "text/html"
         assert len(processes_of(folder)) > 5
         demo.send(signal.SIGINT)
         assert await demo.wait() == 0

@@ -323,3 +323,16 @@ async def test_strangers_are_kept_out(tmp_path: Path, origin: Origin) -> None:
         async with session.get(url) as response:
             assert response.status == 200
     await gateway.close()
+
+
+async def test_a_value_that_is_the_same_stays_as_it_is_spelt(admin: Admin) -> None:
+    """A moment may be a date in the file, and a number have zeros: what a client read and sends back is no change."""
+    spelt = RULES.replace(
+        "match: [{param: group, equals: gray}]", "expires: 2099-03-31, match: [{cookie: uid, percent: 5.00}]"
+    )
+    admin.gateway.write("rules/gray.yaml", spelt)
+    await admin.gateway.wait_revision(3)
+    _, body, _ = await admin.ask("GET", "/groups/demo/lanes/gray")
+    status, body, _ = await admin.ask("PUT", "/groups/demo/lanes/gray", {**body["lane"], "owner": "alice"})
+    assert status == 200
+    assert admin.file == spelt.replace("]}\n", "], owner: alice}\n")

@@ -1,4 +1,4 @@
-// The frame of every page: navigation, language, colours, token, and what the keyboard does.
+// The frame of every page: navigation, language, colors, token, and what the keyboard does.
 import { html, render, useEffect, useState } from "./lib.js";
 import { applyLook, author, go, language, link, notice, role, route, server, setAuthor, setLanguage, setTheme, setToken, theme, token, unauthorized } from "./state.js";
 import { loadRole } from "./api.js";

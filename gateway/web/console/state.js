@@ -1,4 +1,4 @@
-// What every page shares: where the reader is, in which language and colours, and with which token.
+// What every page shares: where the reader is, in which language and colors, and with which token.
 import { signal } from "./lib.js";
 
 export const server = document.documentElement.dataset.server;

@@ -1,6 +1,6 @@
 // Pieces that the pages are made of. Texts become text nodes and attributes, never markup.
 import { html, useEffect, useRef, useState } from "./lib.js";
-import { language, notice, token } from "./state.js";
+import { language, notice } from "./state.js";
 import { t } from "./words.js";
 
 // The equivalent command of a view, and a button that copies it.
@@ -120,6 +120,8 @@ export function Time({ at }) {
   return html`<time datetime=${date.toISOString()} title=${date.toISOString()}>${date.toLocaleString(locale(), { dateStyle: "medium", timeStyle: "medium" })}</time>`;
 }
 
+// The time of day.
+export const clock = (at) => new Date(at * 1000).toLocaleTimeString(locale());
+
 export const Facts = ({ of }) => html`<dl class="facts">${of.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value ?? "–"}</dd></div>`)}</dl>`;
 
-export const isReadOnly = (isUnauthorized) => isUnauthorized && !token.value;

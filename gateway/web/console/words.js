@@ -3,7 +3,7 @@ import { language } from "./state.js";
 
 export const WORDS = {
   // The frame
-  pages: ["Pages", "页面"], skip: ["Skip to content", "跳到正文"], settings: ["Settings", "设置"], language: ["Language", "语言"], theme: ["Colours", "外观"],
+  pages: ["Pages", "页面"], skip: ["Skip to content", "跳到正文"], settings: ["Settings", "设置"], language: ["Language", "语言"], theme: ["Colors", "外观"],
   theme_auto: ["As the system", "跟随系统"], theme_light: ["Light", "浅色"], theme_dark: ["Dark", "深色"],
   author: ["Your name", "你的名字"], author_hint: ["Kept with every change that you make.", "会随你的每次变更一起记录。"],
   token: ["Token", "令牌"], use_token: ["Use token", "使用令牌"], token_set: ["A token is set. It is forgotten when this tab is closed.", "已设置令牌，关闭本标签页后即失效。"], forget: ["Forget it", "清除"],

@@ -149,6 +149,24 @@ async def test_a_lane_is_told_with_its_etag(api: Api) -> None:
     assert body == {"lanes": [{**described, "etag": '"e1"'}]}
 
 
+async def test_a_lane_is_told_as_yaml_if_that_is_asked_for(api: Api) -> None:
+    status, fields, body = await ask(api.server.port, "GET", LANE, (("Accept", "application/yaml, */*;q=0.1"),))
+    assert (status, fields["etag"], body) == (200, '"e1"', b"name: gray\ntag: gray\n")
+    assert fields["content-type"] == "application/yaml; charset=utf-8"
+
+
+@pytest.mark.parametrize(("method", "path", "call"), [("POST", LANES, "create"), ("PUT", LANE, "replace")])
+async def test_a_whole_lane_may_be_yaml(api: Api, method: str, path: str, call: str) -> None:
+    kind = (("Content-Type", "application/yaml; charset=utf-8"),)
+    status, _, _ = await ask(api.server.port, method, path, kind, b"name: gray\ntag: on")
+    assert status in (200, 201)
+    assert api.editor.log[0][0] == call
+    assert {"name": "gray", "tag": "on"} in api.editor.log[0]
+    for other, where in (("PATCH", LANE), ("DELETE", LANE), ("POST", LANE + "/enable")):
+        status, _, body = await ask(api.server.port, other, where, kind, b"enabled: false")
+        assert (status, json.loads(body)["code"]) == (415, "unsupported_media_type")
+
+
 async def test_a_change_is_told_with_its_revision(api: Api) -> None:
     status, fields, body = await api.send("POST", LANES, SENT)
     assert (status, fields["location"], fields["etag"]) == (201, LANE, '"e1"')

@@ -29,11 +29,11 @@ def test_a_library_is_the_published_file_but_for_the_names_of_its_imports(entry:
     for name, file in MANIFEST["imports"].items():
         text = text.replace(f'from"{file}"', f'from"{name}"')
     assert hashlib.sha256(text.encode()).hexdigest() == entry["sha256"]
-    assert entry["licence"] in ("MIT", "Apache-2.0")
+    assert entry["license"] in ("MIT", "Apache-2.0")
     assert re.fullmatch(r"\d+\.\d+\.\d+", entry["version"])
 
 
-def test_every_library_is_in_the_manifest_with_its_licence() -> None:
+def test_every_library_is_in_the_manifest_with_its_license() -> None:
     assert {path.name for path in VENDOR.glob("*.js")} == {entry["file"] for entry in MANIFEST["files"]}
     packages = {entry["package"].removeprefix("@preact/").removesuffix("-core") for entry in MANIFEST["files"]}
     assert {path.name for path in VENDOR.glob("LICENSE-*")} == {f"LICENSE-{name}" for name in packages}

@@ -9,6 +9,9 @@ import { t } from "../words.js";
 const KIND = { RUNNING: "live", SUCCESS: "good", FAILED: "bad", STOPPING: "warn", SUSPENDED: "warn", CANCELED: "off", SKIPPED: "off", INIT: "off" };
 export const State = ({ of }) => html`<${Badge} kind=${KIND[of]}>${t(`order_${of}`)}</${Badge}>`;
 
+// An order that runs, and in which nothing goes on before somebody says so, waits.
+const stateOf = (order) => (order.state === "RUNNING" && order.jobs.some((job) => job.state === "SUSPENDED") ? "SUSPENDED" : order.state);
+
 // What an order may be told in a state; the server has the last word. [action, its command, danger, body]
 function actions(order) {
   const tasks = order.jobs.flatMap((job) => job.stages.flatMap((stage) => stage.tasks));
@@ -28,7 +31,7 @@ const PATH = { promote_full: "promote", keep: "abort" };
 function Action({ order, etag, name, command, danger, body, done }) {
   const [isAsking, setAsking] = useState(false);
   const flags = body.full ? ["--full"] : body.keep ? ["--keep"] : [];
-  return html`<button type="button" class="small ${danger ? "danger" : ""}" disabled=${unauthorized.value} onClick=${() => setAsking(true)}>${t(`do_${name}`)}</button>
+  return html`<button type="button" class="small ${danger ? "danger" : name === "approve" ? "primary" : ""}" disabled=${unauthorized.value} onClick=${() => setAsking(true)}>${t(`do_${name}`)}</button>
     ${isAsking ? html`<${Confirm} title=${t(`do_${name}`)} danger=${danger} reason text=${t(`do_${name}_text`, { order: order.id })}
       command=${(reason) => release(command, String(order.id), ...flags, "--reason", reason || "…")}
       action=${async (reason) => { await ask("POST", `/api/v1/orders/${order.id}/${PATH[name] || name}`, { body: { reason, ...body }, match: etag }); say(t("done")); done(); }} close=${() => setAsking(false)}>
@@ -65,7 +68,7 @@ function Order({ id }) {
   useEffect(() => listen("/api/v1/events", ({ event, data }) => { if (event === "order" && String(JSON.parse(data).id) === id || event === "audit") found.again(); }, setLive), [id, token.value]);
   return html`<h1><a href=${link("releases")}>${t("page_releases")}</a> / ${id}</h1>
     <${Loaded} of=${found}>${({ body: order, etag }) => html`
-      <section class="panel"><header class="bar"><h2><${State} of=${order.state} /> ${order.reason}</h2><${Badge} kind=${isLive ? "good" : "off"}>${t(isLive ? "live" : "not_live")}</${Badge}></header>
+      <section class="panel"><header class="bar"><h2><${State} of=${stateOf(order)} /> ${order.reason}</h2><${Badge} kind=${isLive ? "good" : "off"}>${t(isLive ? "live" : "not_live")}</${Badge}></header>
         <${Facts} of=${[[t("workflow"), order.workflow], [t("kind"), t(`kind_${order.kind}`)], [t("actor"), order.actor], [t("created_at"), html`<${Time} at=${order.created_at} />`], [t("ended_at"), order.ended_at && html`<${Time} at=${order.ended_at} />`],
           [t("environments"), order.environments.join(", ")], [t("next"), order.next]]} />
         <div class="wide"><table><thead><tr>${["application", "version", "images", "before"].map((key) => html`<th scope="col">${t(key)}</th>`)}</tr></thead><tbody>${Object.entries(order.releases).map(([name, item]) => html`<tr key=${name}>
@@ -83,7 +86,7 @@ export function Releases() {
   if (id) return html`<${Order} key=${id} id=${id} />`;
   return html`<h1>${t("page_releases")}</h1><p class="lead">${t("releases_lead")}</p>
     <${Loaded} of=${found}>${(orders) => orders.length ? html`<section class="panel"><div class="wide"><table><thead><tr>${["order", "state", "applications", "reason", "actor", "created_at", "next"].map((key) => html`<th scope="col">${t(key)}</th>`)}</tr></thead>
-      <tbody>${orders.map((item) => html`<tr key=${item.id}><th scope="row" data-label=${t("order")}><a href=${link("releases", [item.id])}>${item.id}</a></th><td data-label=${t("state")}><${State} of=${item.state} /></td>
+      <tbody>${orders.map((item) => html`<tr key=${item.id}><th scope="row" data-label=${t("order")}><a href=${link("releases", [item.id])}>${item.id}</a></th><td data-label=${t("state")}><${State} of=${stateOf(item)} /></td>
         <td data-label=${t("applications")}>${Object.entries(item.releases).map(([name, release]) => html`<div>${name} <span class="quiet">→ ${release.version}</span></div>`)}</td><td data-label=${t("reason")}>${item.reason}</td><td data-label=${t("actor")}>${item.actor}</td>
         <td data-label=${t("created_at")}><${Time} at=${item.created_at} /></td><td data-label=${t("next")}>${item.next || "–"}</td></tr>`)}</tbody></table></div></section>` : html`<${Empty}>${t("no_orders")}</${Empty}>`}</${Loaded}>
     <${Command} text=${release("get")} />`;

@@ -4,7 +4,7 @@ import { ask, listen, usePoll } from "../api.js";
 import { curl, gateway, quoted } from "../commands.js";
 import { Evidence } from "../evidence.js";
 import { go, link, route, token } from "../state.js";
-import { Badge, Command, Empty, Facts, Time, Trouble, Loaded, copyText, number, say, seconds } from "../ui.js";
+import { Badge, Command, Empty, Facts, Time, Trouble, Loaded, clock, copyText, number, say, seconds } from "../ui.js";
 import { t } from "../words.js";
 
 const MOST = 2000;
@@ -16,7 +16,7 @@ const statusKind = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" :
 
 function Row({ of }) {
   return html`<tr>
-    <td data-label=${t("when")}><a href=${link("requests", [of.id])} aria-label=${t("why_of", { path: of.path })}>${new Date(of.time * 1000).toLocaleTimeString()}</a></td>
+    <td data-label=${t("when")}><a href=${link("requests", [of.id])} aria-label=${t("why_of", { path: of.path })}>${clock(of.time)}</a></td>
     <td data-label=${t("request")} class="path"><strong>${of.method}</strong> ${of.path}</td>
     <td data-label=${t("status")}><${Badge} kind=${statusKind(of.status)} title=${of.cause}>${of.status}</${Badge}></td>
     <td data-label=${t("lane")}>${of.lane ? html`<a href=${link("lanes", [of.group, of.lane])}>${of.lane}</a>` : html`<span class="quiet">–</span>`}</td>
