@@ -35,7 +35,11 @@ class Actions:
 
     async def resume(self, number: int, actor: str, reason: str) -> Order:
         """It goes on."""
-        return await self._do(number, actor, reason, "resume", _to(Action.RESUME))
+
+        def work(order: Order, now: float) -> None:
+            order.state, order.resumed_at = after(order.state, Action.RESUME), now
+
+        return await self._do(number, actor, reason, "resume", work)
 
     async def retry(self, number: int, actor: str, reason: str) -> Order:
         """What failed is begun anew."""
@@ -46,8 +50,9 @@ class Actions:
                 return
             order.state = after(order.state, Action.RETRY)
             for task in _failed(order):
+                # When it was begun stays: taking the order back has to look at it, even before it begins anew.
                 task.state, task.message, task.memory, task.approvals = State.INIT, "", {}, []
-                task.started_at = task.ended_at = None
+                task.ended_at = None
 
         return await self._do(number, actor, reason, "retry", work)
 

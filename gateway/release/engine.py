@@ -119,7 +119,7 @@ class Engine:
         except GatewayError as error:
             # Something is away for now: nothing is lost by asking again. The step's own time-out ends it.
             limit = float(look.task.spec.get("timeout") or 600.0)
-            if look.elapsed > limit:
+            if look.at_work > limit:
                 return Outcome(State.FAILED, f"not done within {limit:g} s: {error}")
             return Outcome(look.task.state, str(error), look.task.progress, RETRY)
         except Exception:  # noqa: BLE001 - a bug in one step must neither end the order nor hide
