@@ -44,9 +44,9 @@ class Actions:
     async def retry(self, number: int, actor: str, reason: str) -> Order:
         """What failed is begun anew."""
 
-        def work(order: Order, _: float) -> None:
+        def work(order: Order, now: float) -> None:
             if any(task.stage == TAKE_BACK for task in order.tasks):
-                stop(order)
+                stop(order, now)
                 return
             order.state = after(order.state, Action.RETRY)
             for task in _failed(order):
@@ -71,13 +71,13 @@ class Actions:
     async def abort(self, number: int, actor: str, reason: str, keep: bool = False) -> Order:
         """Takes everything back: traffic first, then what was deployed. `keep`: a failed order ends as it is."""
 
-        def work(order: Order, _: float) -> None:
+        def work(order: Order, now: float) -> None:
             if keep:
                 order.state = after(order.state, Action.CLOSE)
             elif order.state is State.STOPPING:
                 raise NotNow("the order is being taken back already")
             else:
-                stop(order)
+                stop(order, now)
 
         return await self._do(number, actor, reason, "close" if keep else "stop", work)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.errors import ConfigError
 from gateway.release.actions import NotAllowed
 from gateway.release.ledger import Conflict, Locked
 from gateway.release.states import NotNow, State
+from gateway.release.store import Change, VersionRecord
 from tests.support.release import WORKFLOW
 from tests.support.releases import Bench, Killed, states, task_of
 
@@ -539,3 +541,17 @@ async def test_retried_and_taken_back_at_once_it_leaves_nothing_of_what_failed(t
         await bench.server.actions.abort(number, "alice", "or not")
         assert (await bench.drive(number)).state is State.CANCELED
         assert bench.target.running() == {}
+
+
+async def test_what_runs_is_known_however_much_was_released_since(tmp_path: Path) -> None:
+    """Whoever forgets it takes a failed release back by removing what runs."""
+    async with Bench(tmp_path, batches()) as bench:
+        await bench.settle(await bench.run(b="7"))
+        other = VersionRecord("prod", "a", 0, "1", {}, {}, "", "alice", "why", 1.0)
+        await bench.store.write(Change(versions=[replace(other, order=number) for number in range(100, 1200)]))
+        number = await bench.run(b=None)
+        order = await bench.drive(number, looks=3)
+        assert (order.releases["b"].version, order.releases["b"].before) == ("8", {"prod": "7"})
+        await bench.server.actions.abort(number, "alice", "wrong")
+        assert (await bench.drive(number)).state is State.CANCELED
+        assert bench.target.running() == {"prod b": ["7"] * 4}
