@@ -35,19 +35,24 @@ class Actions:
 
     async def resume(self, number: int, actor: str, reason: str) -> Order:
         """It goes on."""
-        return await self._do(number, actor, reason, "resume", _to(Action.RESUME))
+
+        def work(order: Order, now: float) -> None:
+            order.state, order.resumed_at = after(order.state, Action.RESUME), now
+
+        return await self._do(number, actor, reason, "resume", work)
 
     async def retry(self, number: int, actor: str, reason: str) -> Order:
         """What failed is begun anew."""
 
-        def work(order: Order, _: float) -> None:
+        def work(order: Order, now: float) -> None:
             if any(task.stage == TAKE_BACK for task in order.tasks):
-                stop(order)
+                stop(order, now)
                 return
             order.state = after(order.state, Action.RETRY)
             for task in _failed(order):
+                # When it was begun stays: taking the order back has to look at it, even before it begins anew.
                 task.state, task.message, task.memory, task.approvals = State.INIT, "", {}, []
-                task.started_at = task.ended_at = None
+                task.ended_at = None
 
         return await self._do(number, actor, reason, "retry", work)
 
@@ -66,13 +71,13 @@ class Actions:
     async def abort(self, number: int, actor: str, reason: str, keep: bool = False) -> Order:
         """Takes everything back: traffic first, then what was deployed. `keep`: a failed order ends as it is."""
 
-        def work(order: Order, _: float) -> None:
+        def work(order: Order, now: float) -> None:
             if keep:
                 order.state = after(order.state, Action.CLOSE)
             elif order.state is State.STOPPING:
                 raise NotNow("the order is being taken back already")
             else:
-                stop(order)
+                stop(order, now)
 
         return await self._do(number, actor, reason, "close" if keep else "stop", work)
 

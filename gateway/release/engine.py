@@ -39,7 +39,7 @@ class Engine:
     """
 
     def __init__(
-        self, ledger: Ledger, steps: Steps, world: Around, abandon: Callable[[Order, Task], bool] | None = None
+        self, ledger: Ledger, steps: Steps, world: Around, abandon: Callable[[Order, Task, float], bool] | None = None
     ) -> None:
         self._ledger = ledger
         self._steps = steps
@@ -92,7 +92,7 @@ class Engine:
             return None
         if order.state is State.STOPPING and self._abandon is not None:
             stopped = [task for task in order.tasks if task.state is State.CANCELED and task.started_at is not None]
-            gone = [self._abandon(order, task) for task in stopped]
+            gone = [self._abandon(order, task, self._ledger.now()) for task in stopped]
             if not all(gone):
                 return LOOK
         tasks = order.current()
@@ -119,7 +119,7 @@ class Engine:
         except GatewayError as error:
             # Something is away for now: nothing is lost by asking again. The step's own time-out ends it.
             limit = float(look.task.spec.get("timeout") or 600.0)
-            if look.elapsed > limit:
+            if look.at_work > limit:
                 return Outcome(State.FAILED, f"not done within {limit:g} s: {error}")
             return Outcome(look.task.state, str(error), look.task.progress, RETRY)
         except Exception:  # noqa: BLE001 - a bug in one step must neither end the order nor hide
@@ -175,17 +175,17 @@ def _settle(change: Change, now: float) -> None:
     broken = [task for task in order.tasks if task.state is State.FAILED]
     if order.state is State.RUNNING and any(task.memory.get("take_back") for task in broken):
         change.audit.append(Line(ENGINE, "order.stop", str(order.id), "a verification failed", now, order.id))
-        stop(order)
+        stop(order, now)
         return
     order.state = after(order.state, Action.FAIL)
     change.audit.append(Line(ENGINE, "order.failed", str(order.id), broken[0].message if broken else "", now, order.id))
 
 
-def stop(order: Order) -> None:
+def stop(order: Order, now: float) -> None:
     """Begins to take an order back. Raises NotNow."""
     order.state = after(order.state, Action.STOP)
     order.tasks = [task for task in order.tasks if task.stage != TAKE_BACK]
     for task in order.tasks:
         if task.state not in SETTLED:
-            task.state = State.CANCELED
+            task.state, task.ended_at = State.CANCELED, now if task.started_at is not None else None
     order.tasks += plan_take_back(order)

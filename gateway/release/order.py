@@ -94,6 +94,8 @@ class Order(BaseModel):
     reason: str
     created_at: float
     ended_at: float | None = None
+    resumed_at: float = 0.0
+    """When it last went on after a pause."""
     releases: dict[str, Release]
     """By application."""
     environments: list[str]
@@ -140,7 +142,7 @@ class Order(BaseModel):
     def view(self) -> dict[str, Any]:
         """The order as jobs, their stages, and the tasks of those: plain values for people and programs."""
         jobs = list(dict.fromkeys(task.job for task in self.tasks))
-        body = self.model_dump(mode="json", exclude={"tasks", "releases"})
+        body = self.model_dump(mode="json", exclude={"tasks", "releases", "resumed_at"})
         body["releases"] = {
             name: release.model_dump(exclude={"manifests", "commands"}) for name, release in self.releases.items()
         }

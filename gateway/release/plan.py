@@ -37,8 +37,13 @@ class Wish:
     """Values of placeholders."""
 
 
-def plan_release(catalog: Catalog, wish: Wish, current: Current, past: Sequence[VersionRecord], now: float) -> Order:
-    """The order that a wish comes to. Raises GatewayError, ConfigError if it cannot be."""
+def plan_release(
+    catalog: Catalog, wish: Wish, current: Current, given: Mapping[str, Sequence[str]], now: float
+) -> Order:
+    """The order that a wish comes to. Raises GatewayError, ConfigError if it cannot be.
+
+    `given` are versions that there were already, by application: the next number is above them.
+    """
     if not wish.apps:
         raise GatewayError("an order releases one application at least")
     for app in wish.apps:
@@ -53,7 +58,7 @@ def plan_release(catalog: Catalog, wish: Wish, current: Current, past: Sequence[
     if unknown:
         raise GatewayError(f"an image is given for '{unknown[0]}', which this order does not release")
     releases = {
-        app: _release(catalog, wish, app, environments, builds=builds, current=current, past=past)
+        app: _release(catalog, wish, app, environments, builds=builds, current=current, given=given.get(app, ()))
         for app in catalog.call_chain(wish.apps)
     }
     order = Order(
@@ -131,17 +136,17 @@ def _release(
     *,
     builds: bool,
     current: Current,
-    past: Sequence[VersionRecord],
+    given: Sequence[str],
 ) -> Release:
     value = catalog.apps[app].value
-    version = wish.apps[app] or _next_version(past, app)
+    version = wish.apps[app] or _next_version(given)
     if not is_version(version):
         raise GatewayError(f"a version is 1 to 63 letters, digits, '.', '_' or '-'; found {version!r}")
     images: dict[str, str] = {}
     for name, image in value.images.items():
-        given = wish.images.get((app, name)) or wish.images.get((None, name))
-        if given is not None:
-            images[name] = given
+        there = wish.images.get((app, name)) or wish.images.get((None, name))
+        if there is not None:
+            images[name] = there
         elif builds:
             images[name] = f"{image.repository or f'{app}-{name}'}:{version}"
     release = Release(service=value.service, version=version, images=images)
@@ -153,8 +158,7 @@ def _release(
     return release
 
 
-def _next_version(past: Sequence[VersionRecord], app: str) -> str:
-    versions = (item.version or "" for item in past if item.application == app)
+def _next_version(versions: Sequence[str]) -> str:
     numbers = [int(version) for version in versions if version.isascii() and version.isdigit()]
     return str(max(numbers, default=0) + 1)
 

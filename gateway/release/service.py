@@ -30,6 +30,9 @@ from gateway.release.targets.base import Place, Target
 from gateway.release.targets.kubernetes import KubernetesTarget
 from gateway.release.targets.processes import ProcessesTarget
 
+ORDERS = 100
+"""The newest orders, whose versions are not given once more: one that was taken back before it ran anywhere has images."""
+
 
 # What the API serves: a method per question, each a few lines that go to the room whose work it is.
 class Releases:
@@ -62,7 +65,7 @@ class Releases:
         self._targets: dict[str, Target] = dict(self._made) if targets is None else targets
         self.engine = Engine(self.ledger, STEPS, self.world, partial(abandon, self.runs))
         self._stack = AsyncExitStack()
-        self._records: tuple[int, list[VersionRecord]] | None = None
+        self._records: tuple[int, dict[int | None, list[VersionRecord]]] = (-1, {})
         self._catalog: tuple[frozenset[tuple[str, int, int]], Catalog] | None = None
 
     @property
@@ -170,13 +173,12 @@ class Releases:
     async def current(self, besides: int | None = None) -> dict[tuple[str, str], VersionRecord]:
         """What runs, by environment and application, by the newest order but one. Raises StoreError."""
         generation = self.store.generation
-        if self._records is None or self._records[0] != generation:
-            self._records = generation, await self.store.versions()
-        found: dict[tuple[str, str], VersionRecord] = {}
-        for record in self._records[1]:
-            if record.order != besides:
-                found.setdefault((record.environment, record.application), record)
-        return {place: record for place, record in found.items() if record.version is not None}
+        if self._records[0] != generation:
+            self._records = generation, {}
+        known = self._records[1]
+        if besides not in known:
+            known[besides] = await self.store.newest_versions(besides)
+        return {(item.environment, item.application): item for item in known[besides] if item.version is not None}
 
     async def run(self, wish: Wish) -> Order:
         """Begins an order. Raises GatewayError, ConfigError."""
@@ -184,7 +186,13 @@ class Releases:
 
     async def plan(self, wish: Wish) -> Order:
         """The order that a wish comes to, which is not begun. Raises GatewayError, ConfigError."""
-        return plan_release(self.catalog(), wish, await self.current(), await self.store.versions(), self._now())
+        given: dict[str, list[str]] = {}
+        for app in [app for app, version in wish.apps.items() if version is None]:
+            given[app] = [item.version for item in await self.store.versions(application=app) if item.version]
+        for order in await self.store.orders(ORDERS):
+            for app, release in order.releases.items():
+                given.setdefault(app, []).append(release.version)
+        return plan_release(self.catalog(), wish, await self.current(), given, self._now())
 
     async def undo(self, app: str, environment: str, version: str | None, actor: str, reason: str) -> Order:
         """Brings an earlier version back: the one before the current one, or a named one. Raises GatewayError."""

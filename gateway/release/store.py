@@ -181,6 +181,19 @@ class Store:
             query = query.where(_versions.c.application == application)
         return [VersionRecord(**json.loads(row.body)) for row in await self._rows(query)]
 
+    async def newest_versions(self, besides: int | None = None) -> list[VersionRecord]:
+        """The newest version of each application in each environment, whatever one order did. Raises StoreError."""
+        newest = sa.select(sa.func.max(_versions.c.id)).group_by(_versions.c.environment, _versions.c.application)
+        if besides is not None:
+            newest = newest.where(_versions.c.order_id != besides)
+        query = sa.select(_versions).where(_versions.c.id.in_(newest))
+        return [VersionRecord(**json.loads(row.body)) for row in await self._rows(query)]
+
+    async def last_line(self) -> int:
+        """The number of the newest line of the audit log; 0: there is none. Raises StoreError."""
+        [row] = await self._rows(sa.select(sa.func.max(_audit.c.id)))
+        return row[0] or 0
+
     async def audit(self, after: int = 0, count: int = 1000, order: int | None = None) -> list[Line]:
         """Lines of the audit log after a number, the oldest first. Raises StoreError."""
         query = sa.select(_audit).where(_audit.c.id > after).order_by(_audit.c.id).limit(count)

@@ -30,18 +30,12 @@ class Events:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Lines of the audit log, and each order whenever it changes. `Last-Event-ID` continues after a line."""
         given = request.headers.get("Last-Event-ID", "")
-        after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else await self._last()
+        after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else await self._store.last_line()
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
         with suppress(ConnectionError):  # the client has gone
             await self._write(stream, after)
         return stream
-
-    async def _last(self) -> int:
-        last = 0
-        while lines := await self._store.audit(last):
-            last = lines[-1].id
-        return last
 
     async def _write(self, stream: web.StreamResponse, after: int) -> None:
         seen: dict[int, int] = {}

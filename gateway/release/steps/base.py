@@ -102,6 +102,11 @@ class Look:
         """Seconds since the task was begun."""
         return self.world.now() - (self.task.started_at or self.world.now())
 
+    @property
+    def at_work(self) -> float:
+        """Seconds since it was begun, or since the order was resumed: what a time-out counts, for a pause is nobody's delay."""
+        return min(self.elapsed, self.world.now() - self.order.resumed_at)
+
     def revision(self, environment: str) -> Revision:
         """What is to run in an environment."""
         release = self.release

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 from collections.abc import Mapping
@@ -14,6 +15,10 @@ from gateway.release.order import Order, Task
 from gateway.release.steps.base import Look, Outcome, done, failed, running
 from gateway.release.targets.instance import folder_of
 
+GRACE = 5.0
+"""Seconds that a program has to end after SIGTERM."""
+PATIENCE = 10.0
+"""Seconds after which nobody waits for the end of a program any more."""
 ENGINES = ("docker", "podman")
 """What builds a Dockerfile, the first that is there."""
 
@@ -59,16 +64,25 @@ async def build(look: Look) -> Outcome:
             return outcome
     if spec.dockerfile is None:
         for built in release.images.values():
-            _keep_image(folder, world.images / folder_of(built))
+            # A large one takes a while, in which everything else has to go on.
+            await asyncio.to_thread(_keep_image, folder, world.images / folder_of(built))
     return done(f"built {', '.join(release.images.values())}")
 
 
-def abandon(runs: Path, order: Order, task: Task) -> bool:
-    """Ends the program of a task that was cancelled, if it has one. Returns whether it is gone."""
+def abandon(runs: Path, order: Order, task: Task, now: float) -> bool:
+    """Ends the program of a task that was cancelled, if it has one. Returns whether that is over.
+
+    What even SIGKILL does not reach, because it has left the program's session, holds nothing up for longer than `PATIENCE`.
+    """
     if task.kind not in ("build", "run"):
         return True
-    program = command_of(runs, order, task)
-    program.signal(signal.SIGTERM)
+    since = now - (task.ended_at or now)
+    return _end(command_of(runs, order, task), since) or since > PATIENCE
+
+
+def _end(program: Detached, since: float) -> bool:
+    """Ends a program that was first told so some seconds ago. Returns whether it is gone."""
+    program.signal(signal.SIGTERM if since < GRACE else signal.SIGKILL)
     return not program.is_running
 
 
@@ -80,10 +94,14 @@ def _follow(look: Look, command: list[str], folder: Path, more: Mapping[str, str
     if code is not None:
         return failed(f"{command[0]} ended with {code}; its log ends: {program.tail(3)}")
     if program.is_running:
-        if look.elapsed > timeout:
-            program.signal(signal.SIGTERM)
-            return failed(f"{command[0]} took more than {timeout:g} s")
+        late = look.elapsed - timeout
+        if late > 0:
+            message = f"{command[0]} took more than {timeout:g} s"
+            is_over = _end(program, late) or late > PATIENCE
+            return failed(message) if is_over else running(f"{message}, and is told to end")
         return running(f"{command[0]} runs; its log ends: {program.tail(1)}")
+    if program.was_started and look.elapsed > timeout:
+        return failed(f"{command[0]} took more than {timeout:g} s")
     if program.was_started:
         return failed(f"{command[0]} ended without an exit code: it was killed, or this machine was restarted")
     version = look.order.releases[look.task.job].version if look.task.job else ""

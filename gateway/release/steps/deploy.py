@@ -57,7 +57,8 @@ def next_batch(
 ) -> Batch:
     """What should be there so that a batch comes to its `end`.
 
-    `had` old instances were there at the beginning; `known` are the ids of new ones that everybody knows.
+    `had` instances were there at the beginning, of either version; `known` are the ids of new ones that everybody knows.
+    New ones that are there already, of a deployment that came to half of its way, stay.
     """
     usable = sum(item.phase is Phase.READY and item.id in known for item in new)
     if strategy.type == "recreate":
@@ -67,7 +68,7 @@ def next_batch(
     ready = min(end, usable + strategy.max_unavailable)
     old_end = _share(had, wanted - end, wanted)
     keep = max(old_end, _share(had, wanted - ready, wanted))
-    return Batch(end, keep, usable >= end and len(old) <= old_end)
+    return Batch(max(end, min(len(new), wanted)), keep, usable >= end and len(old) <= old_end)
 
 
 def _share(had: int, part: int, whole: int) -> int:
@@ -88,27 +89,28 @@ async def deploy(look: Look) -> Outcome:
     memory = dict(look.task.memory)
     if "had" not in memory:
         staying = [item.revision for item in old if item.phase is not Phase.LEAVING]
-        memory |= {"had": {name: staying.count(name) for name in staying}, "batch": 0, "batch_at": world.now()}
+        memory |= {"had": {name: staying.count(name) for name in staying}, "batch": 0}
+        memory["there"] = sum(item.phase is Phase.READY for item in new)
         return running("begins", memory=memory, delay=0.0)
     if memory.get("goes_back"):
         return await _go_back(look, place, revision, memory)
     ends = ends_of(strategy, wanted)
     number = min(memory["batch"], len(ends) - 1)
     known = await known_ids(world, new)
-    had = sum(memory["had"].values())
+    had = sum(memory["had"].values()) + memory.get("there", 0)
     batch = next_batch(strategy, ends[number], wanted, had, new=new, old=old, known=known)
     progress = 0.0 if not wanted else round(len(known) / wanted, 2)
     if batch.is_over:
         return await _end_batch(look, strategy, ends, number, memory)
-    late = world.now() - memory["batch_at"]
-    if late > strategy.timeout:
+    began = memory.setdefault("batch_at", world.now())
+    if world.now() - max(began, look.order.resumed_at) > strategy.timeout:
         trouble = _trouble(new) or "it is not ready"
         message = f"batch {number + 1} of {len(ends)} was not done within {strategy.timeout:g} s: {trouble}"
         if strategy.on_timeout == "rollback":
             return running(message, memory=memory | {"goes_back": message})
         return failed(message)
     await target.apply(place, revision, batch.new)
-    await _keep_old(world, place, memory["had"], batch.old, had)
+    await _keep_old(world, place, memory["had"], batch.old)
     return running(_said(number, ends, new, known, batch, old), progress, memory)
 
 
@@ -127,7 +129,11 @@ async def restore(look: Look) -> Outcome:
     await target.apply(place, revision, wanted)
     known = await known_ids(world, old)
     if len(known) < wanted:
-        return running(f"{len(known)} of {wanted} instances of {record.version} are back")
+        message = f"{len(known)} of {wanted} instances of {record.version} are back"
+        limit = look.task.spec["timeout"]
+        if look.at_work > limit:
+            return failed(f"{message} after {limit:g} s: {_trouble(old) or 'the others are not ready'}")
+        return running(message)
     left = [item for item in replicas if item.revision != revision.name]
     for name in {item.revision for item in left}:
         await target.scale(place, name, 0)
@@ -154,7 +160,7 @@ async def remove(look: Look, place: Place) -> Outcome:
     for item in staying:
         busy += await world.mesh.in_flight(item.admin)
     # What never ends, as a tunnel, is left to the sidecar's own drain after a while.
-    if busy and not look.task.memory.get("drained") and look.elapsed <= look.task.spec["timeout"]:
+    if busy and not look.task.memory.get("drained") and look.at_work <= look.task.spec["timeout"]:
         return running(f"waits for {busy} requests in flight")
     await target.remove(place)
     leaving = sum(item.phase is Phase.LEAVING for item in replicas)
@@ -196,6 +202,7 @@ async def _end_batch(look: Look, strategy: Strategy, ends: list[int], number: in
     asks = strategy.confirm == "each" or (strategy.confirm == "first" and number == 0)
     if asks and look.task.promoted <= memory.get("used", 0):
         message = f"batch {number + 1} of {len(ends)} is done: promote to go on"
+        memory.pop("batch_at", None)  # a person may take longer than a batch
         return waiting(message, round(ends[number] / ends[-1], 2), memory)
     if asks and look.task.promoted < 1000:
         memory["used"] = memory.get("used", 0) + 1
@@ -203,10 +210,11 @@ async def _end_batch(look: Look, strategy: Strategy, ends: list[int], number: in
     return running(f"batch {number + 2} of {len(ends)} begins", round(ends[number] / ends[-1], 2), memory, 0.0)
 
 
-async def _keep_old(world: World, place: Place, had: Mapping[str, int], keep: int, whole: int) -> None:
+async def _keep_old(world: World, place: Place, had: Mapping[str, int], keep: int) -> None:
     """Scales the old revisions down to so many together, as they were."""
     target = world.targets[place.environment]
-    left = keep
+    whole = sum(had.values())
+    left = keep = min(keep, whole)
     there = {item.revision for item in await target.observe(place)}
     for name, count in sorted(had.items()):
         mine = min(left, count) if len(had) == 1 else min(left, math.ceil(count * keep / max(1, whole)))
@@ -223,7 +231,7 @@ async def _go_back(look: Look, place: Place, revision: Revision, memory: dict[st
     replicas = await target.observe(place)
     if memory["had"] and record is not None and record.version is not None:
         before = revision_of(look.release.service, record)
-        wanted = sum(memory["had"].values())
+        wanted = await target.replicas_wanted(before)
         await target.apply(place, before, wanted)
         known = await known_ids(world, [item for item in replicas if item.revision == before.name])
         if len(known) < wanted:

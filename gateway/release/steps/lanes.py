@@ -20,7 +20,7 @@ async def lane(look: Look) -> Outcome:
     name, mesh = f"{spec.group}/{spec.lane}", look.world.mesh
     if not mesh.gateways:
         return failed("no gateway is known whose lane could be changed: `gateways` in config/release.yaml")
-    late = look.elapsed > spec.timeout
+    late = look.at_work > spec.timeout
     if spec.action != "close" and (missing := await _not_ready(look)):
         message = f"lane {name} stays closed until its instances are ready: {missing}"
         return failed(f"{message} (waited {spec.timeout:g} s)") if late else running(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.errors import ConfigError
 from gateway.release.actions import NotAllowed
 from gateway.release.ledger import Conflict, Locked
 from gateway.release.states import NotNow, State
+from gateway.release.store import Change, VersionRecord
 from tests.support.release import WORKFLOW
 from tests.support.releases import Bench, Killed, states, task_of
 
@@ -446,3 +448,110 @@ async def test_every_action_is_in_the_audit_log_with_who_and_why(tmp_path: Path)
         assert ("alice", "order.deploy", "a test") in said
         assert ("alice", "order.approve", "looks fine") in said
         assert said[-1] == ("bob", "order.stop", "changed my mind")
+
+
+async def test_retried_halfway_or_released_again_it_never_has_fewer_instances_than_before(tmp_path: Path) -> None:
+    async with Bench(tmp_path, batches()) as bench:
+        least = [4]
+
+        async def watched(number: int) -> State:
+            for _ in range(100):
+                order = bench.server.ledger.active.get(number)
+                if order is None or order.state is State.FAILED:
+                    break
+                await bench.server.engine.look(number)
+                least[0] = min(least[0], len(bench.target.running()["prod a"]))
+            found = await bench.store.order(number)
+            assert found is not None
+            return found.state
+
+        await bench.settle(await bench.run(a="1"))
+        number = await bench.run(a="2")
+        while bench.target.running()["prod a"].count("2") < 4:  # the second batch has begun
+            await bench.server.engine.look(number)
+        bench.mesh.unknown = {"service-a"}
+        await bench.server.engine.look(number)
+        bench.clock += 601
+        assert await watched(number) is State.FAILED
+        bench.mesh.unknown = set()
+        await bench.server.actions.retry(number, "alice", "again")
+        assert await watched(number) is State.SUCCESS
+        assert await watched(await bench.run(a="2")) is State.SUCCESS  # what runs already
+        assert (least, bench.target.running()) == ([4], {"prod a": ["2"] * 4})
+
+
+async def test_while_a_person_is_asked_no_batch_runs_out_of_time(tmp_path: Path) -> None:
+    async with Bench(tmp_path, batches("first", "rollback")) as bench:
+        await bench.settle(await bench.run(a="1"))
+        number = await bench.run(a="2")
+        await bench.drive(number)
+        bench.clock += 3600
+        bench.mesh.unknown = {"service-a"}  # one of them fails for a moment
+        await bench.server.engine.look(number)
+        order = bench.server.ledger.active[number]
+        assert (task_of(order, "deploy").state, "goes_back" in task_of(order, "deploy").memory) == (
+            State.RUNNING,
+            False,
+        )
+        bench.mesh.unknown = set()
+        assert (await bench.settle(number)).state is State.SUCCESS
+
+
+async def test_while_an_order_is_paused_no_batch_runs_out_of_time(tmp_path: Path) -> None:
+    async with Bench(tmp_path, batches()) as bench:
+        bench.mesh.unknown = {"service-a"}
+        number = await bench.run(a="1")
+        for _ in range(10):
+            await bench.server.engine.look(number)
+        await bench.server.actions.suspend(number, "alice", "lunch")
+        bench.clock += 3600
+        await bench.server.actions.resume(number, "alice", "back")
+        await bench.server.engine.look(number)
+        assert task_of(bench.server.ledger.active[number], "deploy").state is State.RUNNING
+        bench.mesh.unknown = set()
+        assert (await bench.drive(number)).state is State.SUCCESS
+
+
+async def test_an_old_version_that_does_not_come_back_fails_the_taking_back_in_time(tmp_path: Path) -> None:
+    async with Bench(tmp_path, batches()) as bench:
+        await bench.settle(await bench.run(a="1"))
+        number = await bench.run(a="2")
+        while "1" in bench.target.running()["prod a"]:
+            await bench.server.engine.look(number)
+        bench.target.broken = {"1"}
+        await bench.server.actions.abort(number, "alice", "wrong")
+        for _ in range(10):
+            await bench.server.engine.look(number)
+        bench.clock += 601
+        order = await bench.drive(number)
+        message = "0 of 4 instances of 1 are back after 600 s: instance 9 (0 restarts): it ended unexpectedly"
+        assert (order.state, order.tasks[-1].message) == (State.FAILED, message)
+        await bench.server.actions.abort(number, "alice", "leave it so", keep=True)
+
+
+async def test_retried_and_taken_back_at_once_it_leaves_nothing_of_what_failed(tmp_path: Path) -> None:
+    async with Bench(tmp_path, batches()) as bench:
+        bench.target.broken = {"1"}
+        number = await bench.run(a="1")
+        for _ in range(10):
+            await bench.server.engine.look(number)
+        bench.clock += 601
+        await bench.drive(number)
+        await bench.server.actions.retry(number, "alice", "again")
+        await bench.server.actions.abort(number, "alice", "or not")
+        assert (await bench.drive(number)).state is State.CANCELED
+        assert bench.target.running() == {}
+
+
+async def test_what_runs_is_known_however_much_was_released_since(tmp_path: Path) -> None:
+    """Whoever forgets it takes a failed release back by removing what runs."""
+    async with Bench(tmp_path, batches()) as bench:
+        await bench.settle(await bench.run(b="7"))
+        other = VersionRecord("prod", "a", 0, "1", {}, {}, "", "alice", "why", 1.0)
+        await bench.store.write(Change(versions=[replace(other, order=number) for number in range(100, 1200)]))
+        number = await bench.run(b=None)
+        order = await bench.drive(number, looks=3)
+        assert (order.releases["b"].version, order.releases["b"].before) == ("8", {"prod": "7"})
+        await bench.server.actions.abort(number, "alice", "wrong")
+        assert (await bench.drive(number)).state is State.CANCELED
+        assert bench.target.running() == {"prod b": ["7"] * 4}

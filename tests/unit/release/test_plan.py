@@ -21,7 +21,7 @@ def wish(*apps: str, **more: object) -> Wish:
 
 
 def test_a_train_does_production_one_after_the_other_and_the_rest_at_once(tmp_path: Path) -> None:
-    order = plan_release(load_catalog(write_files(tmp_path)), wish("a", "c"), {}, [], 1.0)
+    order = plan_release(load_catalog(write_files(tmp_path)), wish("a", "c"), {}, {}, 1.0)
     assert [(task.name, task.kind, task.rank) for task in order.tasks] == [
         ("gray.1.c", "deploy", 0),
         ("gray.1.a", "deploy", 0),
@@ -37,7 +37,9 @@ def test_a_train_does_production_one_after_the_other_and_the_rest_at_once(tmp_pa
 
 
 def test_versions_are_counted_on_and_what_ran_before_is_known(tmp_path: Path) -> None:
-    order = plan_release(load_catalog(write_files(tmp_path)), wish("a"), {("prod", "a"): RECORD}, [RECORD], 1.0)
+    order = plan_release(
+        load_catalog(write_files(tmp_path)), wish("a"), {("prod", "a"): RECORD}, {"a": ["41", "x"]}, 1.0
+    )
     assert (order.releases["a"].version, order.releases["a"].before) == ("42", {"gray": None, "prod": "41"})
 
 
@@ -46,7 +48,7 @@ def test_images_are_called_by_application_and_version_where_they_are_built(tmp_p
         "workflows/release.yaml": WORKFLOW.replace("stages:\n", "stages:\n  - {name: build, steps: [{build: }]}\n"),
         "apps/a.yaml": FILES["apps/a.yaml"].replace("{backend: {", "{backend: {repository: registry.example/a, "),
     }
-    order = plan_release(load_catalog(write_files(tmp_path, changed)), wish("a", "c", images={}), {}, [], 1.0)
+    order = plan_release(load_catalog(write_files(tmp_path, changed)), wish("a", "c", images={}), {}, {}, 1.0)
     assert [item.images for item in order.releases.values()] == [
         {"backend": "c-backend:1"},
         {"backend": "registry.example/a:1"},
@@ -61,12 +63,12 @@ def test_applications_with_different_workflows_want_to_be_told_which(tmp_path: P
     }
     catalog = load_catalog(write_files(tmp_path, changed))
     with pytest.raises(GatewayError, match=r"different workflows \(other, release\): say which one with --workflow"):
-        plan_release(catalog, wish("a", "c"), {}, [], 1.0)
-    assert plan_release(catalog, wish("a", "c", workflow="release"), {}, [], 1.0).workflow == "release"
+        plan_release(catalog, wish("a", "c"), {}, {}, 1.0)
+    assert plan_release(catalog, wish("a", "c", workflow="release"), {}, {}, 1.0).workflow == "release"
 
 
 def test_taking_back_closes_lanes_first_and_then_goes_backwards(tmp_path: Path) -> None:
-    order = plan_release(load_catalog(write_files(tmp_path)), wish("a"), {}, [], 1.0)
+    order = plan_release(load_catalog(write_files(tmp_path)), wish("a"), {}, {}, 1.0)
     assert plan_take_back(order) == []
     for task in order.tasks[:4]:
         task.started_at = 1.0

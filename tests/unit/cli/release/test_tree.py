@@ -16,7 +16,7 @@ RAN = VersionRecord("prod", "a", 1, "1", {}, {}, "", "alice", "why", 1.0)
 
 def test_what_who_why_since_when_what_next_and_the_way_back(tmp_path: Path) -> None:
     wish = Wish({"a": "2", "c": "5"}, "alice", "new prices", images={(None, "backend"): "shop:2"})
-    order = plan_release(load_catalog(write_files(tmp_path)), wish, {("prod", "a"): RAN}, [], 1000.0)
+    order = plan_release(load_catalog(write_files(tmp_path)), wish, {("prod", "a"): RAN}, {}, 1000.0)
     order.id, order.state = 7, State.RUNNING
     gray_c, gray_a, lane = order.tasks[:3]
     gray_c.state, gray_c.started_at, gray_c.ended_at, gray_c.message = State.SUCCESS, 1000.0, 1004.5, "5 runs in gray"

@@ -11,6 +11,7 @@ import pytest
 from gateway.release.order import Order
 from gateway.release.plan import Wish
 from gateway.release.states import State
+from gateway.release.steps.commands import command_of
 from tests.support.release import FILES
 from tests.support.releases import Bench, Killed, task_of
 
@@ -136,4 +137,51 @@ async def test_a_dockerfile_without_an_engine_says_what_to_do(tmp_path: Path, mo
         order = await follow(bench, await begin(bench))
         assert task_of(order, "build").message.startswith(
             "a Dockerfile is built by docker or podman, and neither is here"
+        )
+
+
+STUBBORN = """run: {command: [sh, -c, "trap '' TERM; while :; do sleep 0.05; done"], timeout: 60s}"""
+
+
+async def test_what_does_not_end_when_told_holds_no_abort_up(tmp_path: Path) -> None:
+    async with Bench(tmp_path, workflow(STUBBORN)) as bench:
+        number = await begin(bench)
+        for _ in range(4):
+            await bench.server.engine.look(number)
+        await bench.server.actions.abort(number, "alice", "wrong one")
+        await bench.server.engine.look(number)
+        bench.clock += 6
+        assert (await follow(bench, number)).state is State.CANCELED
+
+
+async def test_what_takes_too_long_is_gone_before_it_can_be_retried(tmp_path: Path) -> None:
+    async with Bench(tmp_path, workflow(STUBBORN)) as bench:
+        number = await begin(bench)
+        for _ in range(4):
+            await bench.server.engine.look(number)
+        bench.clock += 61
+        await bench.server.engine.look(number)
+        order = bench.server.ledger.active[number]
+        assert (order.state, task_of(order, "run").message) == (
+            State.RUNNING,
+            "sh took more than 60 s, and is told to end",
+        )
+        bench.clock += 6
+        order = await follow(bench, number)
+        assert task_of(order, "run").message == "sh took more than 60 s"
+        assert not command_of(bench.server.runs, order, task_of(order, "run")).is_running
+
+
+async def test_a_version_that_was_taken_back_before_it_ran_is_not_given_once_more(tmp_path: Path) -> None:
+    """Its image is there: the next order would run it, and not what has been mended since."""
+    async with Bench(tmp_path, workflow("build:")) as bench:
+        first = await bench.server.run(Wish({"a": None}, "alice", "a test"))
+        assert (await follow(bench, first.id)).state is State.SUCCESS
+        (bench.config.files / "sources" / "shop.py").write_text("print('mended')")
+        second = await bench.server.run(Wish({"a": None}, "alice", "a test"))
+        assert (await follow(bench, second.id)).state is State.SUCCESS
+        image = second.releases["a"].images["backend"].replace(":", "@")
+        assert (second.releases["a"].version, (bench.server.images / image / "shop.py").read_text()) == (
+            "2",
+            "print('mended')",
         )

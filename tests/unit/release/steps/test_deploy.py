@@ -54,3 +54,12 @@ def test_recreate_waits_until_the_old_have_gone() -> None:
     strategy = Strategy(type="recreate")
     assert next_batch(strategy, 2, 2, 2, new=[], old=replicas(2), known=set()) == Batch(0, 0, False)
     assert next_batch(strategy, 2, 2, 2, new=[], old=[], known=set()) == Batch(2, 0, False)
+
+
+def test_new_instances_that_are_there_already_stay() -> None:
+    """A deployment that came to half of its way goes on from there: it never has fewer than there were at its beginning."""
+    strategy = Strategy(type="rolling")
+    new, known = replicas(2), {"0", "1"}
+    assert next_batch(strategy, 1, 4, 4, new=new, old=replicas(2), known=known) == Batch(2, 3, True)
+    assert next_batch(strategy, 2, 4, 4, new=new, old=replicas(2), known=known) == Batch(2, 2, True)
+    assert next_batch(strategy, 3, 4, 4, new=new, old=replicas(2), known=known) == Batch(3, 2, False)
