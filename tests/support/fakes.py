@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from typing import Any
 
 from gateway.instance import Instance
@@ -166,7 +167,13 @@ class Wired:
     beforehand (`instance`), or by `connecting` in the slow path.
     """
 
-    def __init__(self, limits: Limits | None = None, timeouts: Timeouts | None = None, inspect_body: int = 0) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        inspect_body: int = 0,
+        trusted: tuple[IPv4Network, ...] = (),
+    ) -> None:
         self.turns = Turns()
         self.connecting = Connecting(asyncio.get_running_loop())
         self.origins = Origins(4)
@@ -183,7 +190,7 @@ class Wired:
         )
         groups = [LaneGroup.model_validate(BODY_LANE)] if inspect_body else []
         snapshot = Snapshot(1, compiled(groups), routes, {"a": ServiceView("a", [self.address], RoundRobin())})
-        self.router = EntryRouter(snapshot, Carriers(), random.Random(1))
+        self.router = EntryRouter(snapshot, Carriers(), random.Random(1), trusted)
         self.clients = Clients()
         self.context = Context(
             router=self.router,

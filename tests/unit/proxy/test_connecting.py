@@ -264,6 +264,18 @@ async def test_what_the_only_sidecar_says_of_its_application_is_the_response() -
     assert slow.wired.traffic.in_flight == 0
 
 
+async def test_a_refusal_that_is_passed_on_and_malformed_is_502_and_says_what_is_wrong() -> None:
+    slow = Slow(MANY[0])
+    slow.client.data_received(GET)
+    head = UNAVAILABLE.replace(b"Content-Length: 4", b"Transfer-Encoding: chunked").removesuffix(b"gone")
+    (await served_by(slow)).data_received(head + b"zz\r\n")
+    slow.wired.turns.settle()
+    assert slow.here.written.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert b'"code": "bad_response"' in slow.here.written
+    assert b"a chunk size is not 1 to 16 hexadecimal digits" in slow.here.written
+    assert slow.errors == {"unavailable": 1, "bad_response": 1}
+
+
 async def test_where_the_only_instance_is_somebody_else_nobody_is_there() -> None:
     slow = Slow(MANY[0])
     slow.client.data_received(GET)
@@ -271,9 +283,8 @@ async def test_where_the_only_instance_is_somebody_else_nobody_is_there() -> Non
     slow.wired.turns.settle()
     assert slow.here.written.startswith(b"HTTP/1.1 503 ")
     assert b'"code": "no_instances"' in slow.here.written
-    assert (
-        b"192.0.2.10:1 is not the intended instance of service a, and there is no other instance" in slow.here.written
-    )
+    detail = b"192.0.2.10:1 is not the intended instance of service a, and there is no other instance"
+    assert b'"detail": "' + detail + b'"' in slow.here.written
 
 
 async def test_a_refusal_with_another_status_is_an_applications_own() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from gateway.proxy.response_body import FEW
@@ -23,8 +25,8 @@ CLOSE, KEEP = b"Connection: close\r\n", b"Connection: keep-alive\r\n"
 class Case:
     """A request to an instance, and what the client has got of the response."""
 
-    def __init__(self, request: bytes = GET) -> None:
-        self.wired = Wired()
+    def __init__(self, request: bytes = GET, trusted: tuple[IPv4Network, ...] = ()) -> None:
+        self.wired = Wired(trusted=trusted)
         self.instance, self.there = self.wired.instance()
         self.client, self.here = self.wired.client()
         self.client.data_received(request)
@@ -125,6 +127,20 @@ async def test_a_body_that_becomes_malformed_is_cut_short() -> None:
     assert here.written == OK + CODED + b"\r\n5\r\nhello\r\n"
     assert here.has_written_eof or here.is_closed
     assert case.errors == {"bad_response": 1}
+
+
+@pytest.mark.parametrize(
+    ("trusted", "location"),
+    [((IPv4Network("192.0.2.0/24"),), b"http://shop.example/A/y"), ((), b"http://shop.example/y")],
+    ids=["of a proxy that is trusted", "of anybody"],
+)
+async def test_the_host_that_a_proxy_was_called_by_is_this_one_if_the_proxy_is_trusted(
+    trusted: tuple[IPv4Network, ...], location: bytes
+) -> None:
+    """A Location at that host lies under the prefix that was stripped."""
+    case = Case(GET.replace(b"\r\n\r\n", b"\r\nX-Forwarded-Host: shop.example\r\n\r\n"), trusted)
+    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
+    assert case.send(head + b"http://shop.example/y\r\n\r\n").written == head + location + b"\r\n\r\n"
 
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
