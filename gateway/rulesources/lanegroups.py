@@ -101,8 +101,12 @@ class LaneGroupFolder:
     def _spec(self, name: str, text: str) -> Object:
         data: Any = yaml.safe_load(text)
         groups = data.get("lane_groups") if isinstance(data, dict) and set(data) == {"lane_groups"} else None
-        if not isinstance(groups, list) or len(groups) != 1 or groups[0].get("name") != name:
-            raise RegistryError("bad_answer", f"{self.name}{name}: a LaneGroup has exactly one lane group, with the name of the object")
+        names = (
+            [item.get("name") for item in groups or () if isinstance(item, dict)] if isinstance(groups, list) else []
+        )
+        if names != [name] or len(groups) != 1:
+            message = "a LaneGroup has exactly one lane group, with the name of the object"
+            raise RegistryError("bad_answer", f"{self.name}{name}: {message}")
         return {key: value for key, value in groups[0].items() if key != "name"}
 
     async def report(self, problems: Mapping[str, Sequence[str]], in_force: bool) -> None:
