@@ -100,11 +100,9 @@ class LaneGroupFolder:
 
     def _spec(self, name: str, text: str) -> Object:
         data: Any = yaml.safe_load(text)
-        groups = data.get("lane_groups") if isinstance(data, dict) and set(data) == {"lane_groups"} else None
-        names = (
-            [item.get("name") for item in groups or () if isinstance(item, dict)] if isinstance(groups, list) else []
-        )
-        if names != [name] or len(groups) != 1:
+        found = data.get("lane_groups") if isinstance(data, dict) and set(data) == {"lane_groups"} else None
+        groups: list[Any] = found if isinstance(found, list) else []
+        if len(groups) != 1 or not isinstance(groups[0], dict) or groups[0].get("name") != name:
             message = "a LaneGroup has exactly one lane group, with the name of the object"
             raise RegistryError("bad_answer", f"{self.name}{name}: {message}")
         return {key: value for key, value in groups[0].items() if key != "name"}
