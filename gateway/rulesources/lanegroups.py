@@ -100,9 +100,11 @@ class LaneGroupFolder:
 
     def _spec(self, name: str, text: str) -> Object:
         data: Any = yaml.safe_load(text)
-        groups = data.get("lane_groups") if isinstance(data, dict) and set(data) == {"lane_groups"} else None
-        if not isinstance(groups, list) or len(groups) != 1 or groups[0].get("name") != name:
-            raise RegistryError("bad_answer", f"{self.name}{name}: a LaneGroup has one lane group, of its own name")
+        found = data.get("lane_groups") if isinstance(data, dict) and set(data) == {"lane_groups"} else None
+        groups: list[Any] = found if isinstance(found, list) else []
+        if len(groups) != 1 or not isinstance(groups[0], dict) or groups[0].get("name") != name:
+            message = "a LaneGroup has exactly one lane group, with the name of the object"
+            raise RegistryError("bad_answer", f"{self.name}{name}: {message}")
         return {key: value for key, value in groups[0].items() if key != "name"}
 
     async def report(self, problems: Mapping[str, Sequence[str]], in_force: bool) -> None:
@@ -123,7 +125,7 @@ class LaneGroupFolder:
                 return  # it is only for people; the next report tries again
 
     def _conflict(self, name: str) -> ConflictError:
-        return ConflictError(f"{self.name}{name}: somebody else has written it meanwhile")
+        return ConflictError(f"{self.name}{name}: it was changed in the meantime")
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -164,12 +164,12 @@ async def test_what_somebody_else_has_changed_is_not_overwritten(
     server: ApiServer, folder: LaneGroupFolder, answers: list[tuple[int, Any]]
 ) -> None:
     server.refusals[f"{GROUPS}/demo"] = answers
-    with pytest.raises(ConflictError, match="somebody else has written it meanwhile"):
+    with pytest.raises(ConflictError, match="it was changed in the meantime"):
         await folder.publish("demo.yaml", TEXT, TEXT)
 
 
 @pytest.mark.parametrize("text", [TEXT.replace("demo", "other"), TEXT + "segments: []\n", "lane_groups: []\n", "7\n"])
 async def test_an_object_has_one_group_of_its_own_name(server: ApiServer, folder: LaneGroupFolder, text: str) -> None:
     server.refusals[f"{GROUPS}/demo"] = [(200, group())]
-    with pytest.raises(RegistryError, match="a LaneGroup has one lane group, of its own name"):
+    with pytest.raises(RegistryError, match="a LaneGroup has exactly one lane group, with the name of the object"):
         await folder.publish("demo.yaml", text, TEXT)
