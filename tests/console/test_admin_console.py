@@ -40,8 +40,9 @@ async def test_every_page_loads_in_every_look_without_a_complaint_and_fits(serve
         await console.page.evaluate(
             f"localStorage.setItem('language', '{language}'); localStorage.setItem('theme', '{theme}')"
         )
+        await console.page.reload()
         for target in DEEP:
-            await console.open(served.admin, target)
+            await console.follow(target)
             await expect(console.page.locator(".command").first).to_be_visible()
             await expect(console.page.locator("main h1")).to_be_visible()
             await expect(console.page.locator("p.quiet", has_text="Loading")).to_have_count(0)
@@ -270,13 +271,13 @@ async def test_without_the_token_nothing_but_health_and_numbers_is_seen(served: 
 async def test_foreign_texts_stay_texts(served: Served, console: Console) -> None:
     """Owners, values of conditions, metadata, authors, file contents, paths, headers, values seen, errors."""
     console.expected = ["404", "400"]
-    quoted = FOREIGN.replace("'", "''").replace("$", "$$")
     await served.api(
         "PATCH",
         "/api/v1/groups/shop/lanes/gray",
         {"owner": FOREIGN, "match": [{"header": "X-User", "equals": FOREIGN}]},
     )
-    assert quoted.replace("$$", "$$") in served.file or "onerror" in served.file
+    assert "onerror" in served.file
+    await console.open(served.admin)
     for target, parts in (
         ("#/lanes", [FOREIGN]),
         ("#/lanes/shop/gray", [FOREIGN]),
@@ -287,7 +288,7 @@ async def test_foreign_texts_stay_texts(served: Served, console: Console) -> Non
         ("#/services/%3Cimg%20src%3Dx%20onerror%3D%22window.hit%3D1%22%3E", ["<img src=x"]),
         ("#/%3Cimg%20src%3Dx%3E", []),
     ):
-        await console.open(served.admin, target)
+        await console.follow(target)
         await console.sees(*parts)
         await console.is_inert()
     await console.open(served.admin, "#/explain")

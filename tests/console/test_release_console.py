@@ -73,8 +73,9 @@ async def test_every_page_loads_and_fits_in_every_look(desk: Desk, signed: Conso
         await signed.page.evaluate(
             f"localStorage.setItem('language', '{language}'); localStorage.setItem('theme', '{theme}')"
         )
+        await signed.page.reload()
         for target in ("#/releases", f"#/releases/{number}", "#/environments", "#/audit"):
-            await signed.open(desk.port, target)
+            await signed.follow(target)
             await expect(signed.page.locator(".command").first).to_be_visible()
             await expect(signed.page.locator("main .panel").first).to_be_visible()
             assert await signed.page.evaluate("document.documentElement.scrollWidth") <= width, (target, width)
