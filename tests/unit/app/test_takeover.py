@@ -94,7 +94,7 @@ async def test_a_successor_gets_the_very_sockets_and_what_is_known_and_then_the_
 async def test_a_successor_that_ends_before_its_time_has_changed_nothing_and_another_one_may_come(runs: Runs) -> None:
     first = await found(runs)
     assert await first.state() == {"known": 1}
-    with pytest.raises(StartError, match="cannot take over at .*: another process is doing that already"):
+    with pytest.raises(StartError, match=r"cannot take over at .*: another process is doing that already"):
         await Predecessor.find(runs.path, "serve")
     close(first)
     await until(lambda: not runs.offer._is_busy)
