@@ -16,11 +16,20 @@ class NotAllowed(GatewayError):
     """Somebody may not do that."""
 
 
+class Outdated(GatewayError):
+    """An order has changed since whoever wants to change it has seen it."""
+
+
 class Actions:
     """Does what `actor` wants, for a `reason`, to what a ledger keeps. Each raises GatewayError, and then nothing has changed."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, revision: int | None = None) -> None:
         self._ledger = ledger
+        self._revision = revision
+
+    def at(self, revision: int) -> Actions:
+        """The same, but each raises Outdated if its order is not at this revision any more."""
+        return Actions(self._ledger, revision)
 
     async def run(self, order: Order) -> Order:
         """Begins an order."""
@@ -62,6 +71,9 @@ class Actions:
         def work(order: Order, now: float) -> None:
             if any(task.stage == TAKE_BACK for task in order.tasks):
                 raise NotNow("what is taken back is not skipped: retry, or close the order as it is")
+            asked = next((task.name for task in _failed(order) if task.kind == "approve"), None)
+            if asked is not None:
+                raise NotAllowed(f"{asked} is an approval, which nobody skips: retry asks for it anew")
             order.state = after(order.state, Action.SKIP)
             for task in _failed(order):
                 task.state, task.ended_at = State.SKIPPED, now
@@ -89,6 +101,8 @@ class Actions:
             allowed = task.spec.get("by") or []
             if allowed and actor not in allowed:
                 raise NotAllowed(f"{actor} may not approve {task.name}; {', '.join(allowed)} may")
+            if task.started_at is not None and now > task.started_at + float(task.spec["expires"]):
+                raise NotNow(f"{task.name} is not waited for any more: its time is over")
             if any(said.by == actor for said in task.approvals):
                 raise NotNow(f"{actor} has said so already")
             task.approvals.append(Approval(by=actor, agrees=agrees, reason=reason, at=now))
@@ -100,35 +114,39 @@ class Actions:
 
         def work(order: Order, _: float) -> None:
             task = _waiting(order, {"pause", "deploy"})
+            if not full and task.promoted > task.memory.get("used", 0):
+                raise NotNow(f"{task.name} has been promoted already")
             task.promoted += 1_000 if full else 1
 
         return await self._do(number, actor, reason, "promote", work)
 
     async def lock(self, environment: str, actor: str, reason: str) -> Hold:
         """Nobody begins an order on an environment any more; one that is under way goes on."""
-        hold = self._ledger.holds.get(environment, Hold(environment))
-        if hold.locked_by:
-            raise NotNow(f"environment '{environment}' is locked already, by {hold.locked_by}: {hold.locked_why}")
-        now = self._ledger.now()
-        return await self._set(Hold(environment, hold.state, actor, reason, now), "lock", actor, reason)
+
+        def work(hold: Hold, now: float) -> Hold:
+            if hold.locked_by:
+                raise NotNow(f"environment '{environment}' is locked already, by {hold.locked_by}: {hold.locked_why}")
+            return Hold(environment, hold.state, actor, reason, now)
+
+        return await self._ledger.edit_hold(environment, work, actor, "environment.lock", reason)
 
     async def unlock(self, environment: str, actor: str, reason: str) -> Hold:
         """The contrary. Whoever may use the server may unlock: the audit log says who did."""
-        hold = self._ledger.holds.get(environment, Hold(environment))
-        if not hold.locked_by:
-            raise NotNow(f"environment '{environment}' is not locked")
-        return await self._set(Hold(environment, hold.state), "unlock", actor, reason)
 
-    async def _set(self, hold: Hold, action: str, actor: str, reason: str) -> Hold:
-        line = Line(actor, f"environment.{action}", hold.name, reason, self._ledger.now())
-        await self._ledger.set_hold(hold, line)
-        return hold
+        def work(hold: Hold, _: float) -> Hold:
+            if not hold.locked_by:
+                raise NotNow(f"environment '{environment}' is not locked")
+            return Hold(environment, hold.state)
+
+        return await self._ledger.edit_hold(environment, work, actor, "environment.unlock", reason)
 
     async def _do(
         self, number: int, actor: str, reason: str, action: str, work: Callable[[Order, float], None]
     ) -> Order:
         def edit(change: Change, now: float) -> None:
             order = change.orders[0]
+            if self._revision not in (None, order.revision):
+                raise Outdated(f"order {number} has changed meanwhile: it is at revision {order.revision}")
             work(order, now)
             change.audit.append(Line(actor, f"order.{action}", str(number), reason, now, number))
 

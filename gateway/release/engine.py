@@ -103,8 +103,14 @@ class Engine:
         if not tasks:
             await self._ledger.edit(number, _settle)
             return 0.0
-        world = await self._world(order)
-        outcomes = await asyncio.gather(*(self._step(Look(order, task, world)) for task in tasks))
+        try:
+            world = await self._world(order)
+        except StoreError:
+            raise
+        except GatewayError as error:  # said where people look
+            outcomes = [Outcome(task.state, str(error), task.progress, RETRY) for task in tasks]
+        else:
+            outcomes = await asyncio.gather(*(self._step(Look(order, task, world)) for task in tasks))
         found = {task.name: outcome for task, outcome in zip(tasks, outcomes, strict=True)}
         if any(_differs(task, found[task.name]) for task in tasks):
             await self._ledger.edit(number, lambda change, now: _take(change, found, now))

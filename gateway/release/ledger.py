@@ -74,18 +74,29 @@ class Ledger:
                 for name in fresh.environments
                 if name in self.holds and name not in change.forgotten  # one that was forgotten stays so
             ]
+            # Who has locked it still has: an environment of that name may be there again.
+            change.environments += [
+                self._hold(name, state="NEW")
+                for name in change.forgotten
+                if name in self.holds and self.holds[name].locked_by
+            ]
             await self.store.write(change)
-            self._keep(fresh, change.environments)
             for name in change.forgotten:
                 self.holds.pop(name, None)
+            self._keep(fresh, change.environments)
             return fresh
 
-    async def set_hold(self, hold: Hold, line: Line) -> None:
-        """Locks or unlocks an environment. Raises StoreError."""
+    async def edit_hold(
+        self, name: str, work: Callable[[Hold, float], Hold], actor: str, action: str, reason: str
+    ) -> Hold:
+        """Changes who has locked an environment. Raises what `work` raises, and StoreError; then nothing has changed."""
         async with self._lock:
-            await self.store.write(Change(environments=[hold], audit=[line]))
-            self.holds[hold.name] = hold
+            now = self.now()
+            hold = work(self.holds.get(name, Hold(name)), now)
+            await self.store.write(Change(environments=[hold], audit=[Line(actor, action, name, reason, now)]))
+            self.holds[name] = hold
             self._heard.set()
+            return hold
 
     def owner(self, environment: str) -> Order | None:
         """The order that an environment is a part of now."""

@@ -89,14 +89,10 @@ class Mesh:
             for item in services
         }
 
-    async def lane_is(self, group: str, lane: str) -> dict[str, bool | None]:
-        """Whether each gateway has a lane open; None: it has no such lane. Raises MeshError."""
-        found: dict[str, bool | None] = {}
-        for admin in self.gateways:
-            lanes = (await self._get(admin, "/api/v1/lanes"))["lanes"]
-            states = [item["enabled"] for item in lanes if item["group"] == group and item["lane"] == lane]
-            found[admin] = states[0] if states else None
-        return found
+    async def lane_is(self, admin: str, group: str, lane: str) -> bool | None:
+        """Whether a gateway has a lane open; None: it has no such lane. Raises MeshError."""
+        lanes = (await self._get(admin, "/api/v1/lanes"))["lanes"]
+        return next((item["enabled"] for item in lanes if item["group"] == group and item["lane"] == lane), None)
 
     async def switch_lane(self, admin: str, group: str, lane: str, enabled: bool, author: str) -> None:
         """Opens or closes a lane. Raises LaneRefused, MeshError."""

@@ -14,6 +14,7 @@ from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.release.catalog import Catalog, Entry, Script
 from gateway.release.gotemplate import Mishap, render
 from gateway.release.model import Application, Placeholder
+from gateway.release.words import is_image
 from gateway.yaml.reading import Location, parse_verbatim
 
 _TOP: Final = frozenset(
@@ -58,6 +59,11 @@ def render_app(
     missing = sorted(set(entry.value.images) - set(images))
     if missing:
         raise GatewayError(f"application '{app}' has no image for {', '.join(missing)}: give one, or build it")
+    for name, image in images.items():
+        if not is_image(image):  # it goes into the template as it is
+            raise GatewayError(
+                f"image '{name}' of {app}: 1 to 255 letters, digits and ._:/@- without '..' are accepted; found {image!r}"
+            )
     problems: list[Problem] = []
     values = _values(catalog, entry, environment, given or {}, problems)
     if problems:
@@ -114,7 +120,10 @@ def _values(
                 problems.append(_with(blank, f"the orchestration has no placeholder '{key}' (it has: {listed})"))
     for key, value in given.items():
         blank = Problem("--set", 0, 0, f"{key}: ")
-        if key in known:
+        if key in known and known[key].rule is None and not str(value).isprintable():
+            # Another line of the template would be whatever somebody who may only use the API likes.
+            problems.append(_with(blank, f"a value is one line of printable text; found {value!r}"))
+        elif key in known:
             _override(values, known[key], value, blank, problems)
         else:
             problems.append(

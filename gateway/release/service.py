@@ -14,7 +14,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
 from gateway.release.actions import Actions
-from gateway.release.catalog import Catalog, load_catalog
+from gateway.release.catalog import FOLDERS, Catalog, load_catalog
 from gateway.release.engine import Engine
 from gateway.release.ledger import Ledger, NotThere
 from gateway.release.mesh import Mesh
@@ -199,6 +199,9 @@ class Releases:
         catalog = self.catalog()
         if app not in catalog.apps:
             raise NotThere(f"there is no application '{app}' (there are: {', '.join(sorted(catalog.apps)) or 'none'})")
+        if environment not in catalog.environments:
+            known = ", ".join(sorted(catalog.environments)) or "none"
+            raise NotThere(f"there is no environment '{environment}' (there are: {known})")
         records = [item for item in await self.store.versions(environment, app) if item.version is not None]
         now_runs = (await self.current()).get((environment, app))
         others = [item for item in records if now_runs is None or item.version != now_runs.version]
@@ -283,9 +286,9 @@ class Releases:
 
 
 def _state_of(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """What tells whether a file below a folder has changed."""
+    """What tells whether a file of a release has changed. Sources may be below the folder, too: nobody looks at those."""
     found = []
-    for path in folder.rglob("*"):
+    for path in (path for kind in FOLDERS for path in (folder / kind).rglob("*")):
         with suppress(OSError):
             status = path.stat()
             found.append((str(path), status.st_mtime_ns, status.st_size))

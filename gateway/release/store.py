@@ -275,6 +275,9 @@ def _write_order(connection: sa.Connection, order: Order) -> int:
 
 
 def _write_rest(connection: sa.Connection, change: Change, number: int | None) -> None:
+    for name in change.forgotten:
+        connection.execute(sa.delete(_environments).where(_environments.c.name == name))
+        connection.execute(sa.delete(_versions).where(_versions.c.environment == name))
     for hold in change.environments:
         body = json.dumps({name: getattr(hold, name) for name in Hold.__slots__})
         connection.execute(sa.delete(_environments).where(_environments.c.name == hold.name))
@@ -292,9 +295,6 @@ def _write_rest(connection: sa.Connection, change: Change, number: int | None) -
                 environment=record.environment, application=record.application, order_id=record.order, body=body
             )
         )
-    for name in change.forgotten:
-        connection.execute(sa.delete(_environments).where(_environments.c.name == name))
-        connection.execute(sa.delete(_versions).where(_versions.c.environment == name))
     for line in change.audit:
         order = line.order or number
         body = json.dumps({name: getattr(line, name) for name in Line.__slots__ if name != "id"} | {"order": order})

@@ -33,12 +33,6 @@ def _check_version(text: str) -> str:
     return text
 
 
-def _check_reference(text: str) -> str:
-    if _REFERENCE.fullmatch(text) is None or ".." in text:
-        raise ValueError(f"an image is 1 to 255 letters, digits and ._:/@- ; found {text!r}")
-    return text
-
-
 def _check_program(value: Any) -> Any:
     if isinstance(value, str):
         raise ValueError("a command is a list of its words: [make, image]")  # noqa: TRY004 - pydantic shows ValueError
@@ -50,8 +44,6 @@ ReleaseName = Annotated[str, AfterValidator(_check_name)]
 Key = Annotated[str, AfterValidator(_check_key)]
 """Of a value in a template: `.Values.KEY` must be one."""
 Version = Annotated[str, AfterValidator(_check_version)]
-Reference = Annotated[str, AfterValidator(_check_reference)]
-"""Of an image: `registry.example/shop/a:2`, or what the target `processes` calls one."""
 Command = Annotated[
     list[str], BeforeValidator(_check_program), WithJsonSchema({"type": "array", "items": {"type": "string"}})
 ]
@@ -61,6 +53,11 @@ Command = Annotated[
 def is_name(text: str) -> bool:
     """Whether a text may name an application or an environment."""
     return _NAME.fullmatch(text) is not None
+
+
+def is_image(text: str) -> bool:
+    """Whether a text may name an image: `registry.example/shop/a:2`, or what the target `processes` calls one."""
+    return _REFERENCE.fullmatch(text) is not None and ".." not in text
 
 
 def is_version(text: str) -> bool:

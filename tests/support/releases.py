@@ -116,9 +116,9 @@ class FakeMesh(Mesh):
         self._check()
         return {address: ["127.0.0.1:9900"] if service in self.unknown else [] for address, service in wanted.items()}
 
-    async def lane_is(self, group: str, lane: str) -> dict[str, bool | None]:
+    async def lane_is(self, admin: str, group: str, lane: str) -> bool | None:
         self._check()
-        return {"127.0.0.1:9900": self.is_open if (group, lane) == ("demo", "gray") else None}
+        return self.is_open if (group, lane) == ("demo", "gray") else None
 
     async def switch_lane(self, admin: str, group: str, lane: str, enabled: bool, author: str) -> None:
         self._check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from gateway.admin.endpoints import JSON
 from gateway.errors import GatewayError
+from gateway.release.actions import Actions
 from gateway.release.api import bodies
 from gateway.release.api.events import Events
 from gateway.release.api.openapi import Endpoint, openapi
@@ -32,7 +34,7 @@ MAX_LOG = 1 << 20
 MOST = 1000
 """Orders, versions or lines that a response has."""
 
-Do = Callable[[int, str, Any], Awaitable[Order]]
+Do = Callable[[Actions, int, str, Any], Awaitable[Order]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,6 @@ class Api:
         self._releases = releases
         self._work = work
         self._events = Events(releases.store, releases.ledger)
-        do = releases.actions
         order = "/api/v1/orders/{order}"
         self.table: list[Endpoint] = [
             Endpoint(
@@ -166,34 +167,44 @@ class Api:
                 query=("offset",),
             ),
             self._action(
-                order, "suspend", "Starts nothing new", bodies.Why, lambda n, by, body: do.suspend(n, by, body.reason)
+                order,
+                "suspend",
+                "Starts nothing new",
+                bodies.Why,
+                lambda do, n, by, body: do.suspend(n, by, body.reason),
             ),
             self._action(
-                order, "resume", "Resumes the order", bodies.Why, lambda n, by, body: do.resume(n, by, body.reason)
+                order, "resume", "Resumes the order", bodies.Why, lambda do, n, by, body: do.resume(n, by, body.reason)
             ),
             self._action(
-                order, "retry", "Retries what failed", bodies.Why, lambda n, by, body: do.retry(n, by, body.reason)
+                order,
+                "retry",
+                "Retries what failed",
+                bodies.Why,
+                lambda do, n, by, body: do.retry(n, by, body.reason),
             ),
             self._action(
-                order, "skip", "Leaves out what failed", bodies.Why, lambda n, by, body: do.skip(n, by, body.reason)
+                order, "skip", "Leaves out what failed", bodies.Why, lambda do, n, by, body: do.skip(n, by, body.reason)
             ),
-            self._action(order, "approve", "Agrees", bodies.Why, lambda n, by, body: do.vote(n, by, body.reason, True)),
             self._action(
-                order, "refuse", "Disagrees", bodies.Why, lambda n, by, body: do.vote(n, by, body.reason, False)
+                order, "approve", "Agrees", bodies.Why, lambda do, n, by, body: do.vote(n, by, body.reason, True)
+            ),
+            self._action(
+                order, "refuse", "Disagrees", bodies.Why, lambda do, n, by, body: do.vote(n, by, body.reason, False)
             ),
             self._action(
                 order,
                 "promote",
                 "Lets the next batch begin, or a pause end",
                 bodies.Promote,
-                lambda n, by, body: do.promote(n, by, body.reason, body.full),
+                lambda do, n, by, body: do.promote(n, by, body.reason, body.full),
             ),
             self._action(
                 order,
                 "abort",
                 "Takes everything back",
                 bodies.Abort,
-                lambda n, by, body: do.abort(n, by, body.reason, body.keep),
+                lambda do, n, by, body: do.abort(n, by, body.reason, body.keep),
             ),
             Endpoint(
                 "POST",
@@ -256,14 +267,14 @@ class Api:
     def _action(self, order: str, name: str, summary: str, takes: type[BaseModel], work: Do) -> Endpoint:
         async def handle(call: _Call) -> web.Response:
             number = call.number
-            if_match = call.request.headers.get("If-Match", "*").strip()
-            found = self._releases.ledger.active.get(number)
-            if found is None:
+            if number not in self._releases.ledger.active:
                 await self._find(number)  # 404 for one that never was
                 raise NotThere(f"order {number} has ended")
-            if if_match not in ("*", _etag(found)):
-                raise Rejected(412, "outdated", f"order {number} has changed: its ETag is now {_etag(found)}")
-            return _order_response(await work(number, call.actor, call.body))
+            do = self._releases.actions
+            if_match = call.request.headers.get("If-Match", "*").strip()
+            if if_match != "*":
+                do = do.at(_revision_of(if_match))
+            return _order_response(await work(do, number, call.actor, call.body))
 
         return Endpoint("POST", f"{order}/{name}", f"{name}_order", summary, handle, bodies.OrderBody, takes)
 
@@ -370,6 +381,12 @@ def _image_of(name: str) -> tuple[str | None, str]:
 
 def _etag(order: Order) -> str:
     return f'"{order.revision}"'
+
+
+def _revision_of(etag: str) -> int:
+    """The revision that an ETag stands for; -1: there is no such revision."""
+    found = re.fullmatch(r'"([0-9]{1,15})"', etag)
+    return -1 if found is None else int(found[1])
 
 
 def _order_response(order: Order, status: int = 200) -> web.Response:

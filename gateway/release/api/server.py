@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.errors import ConfigError, GatewayError
-from gateway.release.actions import NotAllowed
+from gateway.release.actions import NotAllowed, Outdated
 from gateway.release.api.endpoints import Api
 from gateway.release.api.reading import actor_of
 from gateway.release.ledger import Conflict, Locked, NotThere
@@ -34,6 +34,7 @@ MOST_ERRORS = 100
 CODES: tuple[tuple[type[GatewayError], int, str], ...] = (
     (NotThere, 404, "not_found"),
     (NotAllowed, 403, "not_allowed"),
+    (Outdated, 412, "outdated"),
     (Conflict, 409, "conflict"),
     (Locked, 409, "locked"),
     (NotNow, 409, "not_now"),

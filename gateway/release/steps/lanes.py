@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.release.mesh import LaneRefused
+from collections.abc import Sequence
+
+from gateway.release.mesh import LaneRefused, MeshError
 from gateway.release.model import CleanupStep, LaneStep
 from gateway.release.order import TAKE_BACK
 from gateway.release.states import State
@@ -25,13 +27,14 @@ async def lane(look: Look) -> Outcome:
         message = f"lane {name} stays closed until its instances are ready: {missing}"
         return failed(f"{message} (waited {spec.timeout:g} s)") if late else running(message)
     try:
-        wrong = await _wrong(look, spec)
+        wrong, away = await _wrong(look, spec)
+        if away is not None and (spec.action != "close" or not wrong):
+            raise away
         if wrong:
             # One after the other: those that share their rules follow the first by themselves.
             told, at = look.task.memory.get("told"), look.task.memory.get("told_at", 0.0)
             if told not in wrong or look.world.now() - at > PATIENCE:
-                admin = next((item for item in wrong if item != told), wrong[0])
-                await _change(look, spec, admin)
+                admin = await _change_next(look, spec, sorted(wrong, key=lambda item: item == told))
                 return running(f"changes lane {name} at {admin}", memory={"told": admin, "told_at": look.world.now()})
     except LaneRefused as error:
         return failed(f"lane {name} is not changed: {error}") if late else running(f"{error}", delay=1.0)
@@ -47,11 +50,10 @@ async def cleanup(look: Look) -> Outcome:
     place = look.world.place(spec.environment, look.task.job)
     open_lanes = await _open_lanes(look, spec.environment)
     if open_lanes:
-        for group, name in open_lanes:
-            for admin, is_open in (await look.world.mesh.lane_is(group, name)).items():
-                if is_open:
-                    await look.world.mesh.switch_lane(admin, group, name, False, look.order.actor)
-        return running(f"closes {', '.join(f'{group}/{name}' for group, name in open_lanes)} first")
+        for admin, group, name in open_lanes:
+            await look.world.mesh.switch_lane(admin, group, name, False, look.order.actor)
+        names = dict.fromkeys(f"{group}/{name}" for _, group, name in open_lanes)
+        return running(f"closes {', '.join(names)} first")
     outcome = await remove(look, place)
     if outcome.state is State.SUCCESS and spec.and_environment:
         last = all(
@@ -69,10 +71,28 @@ def _wanted(spec: LaneStep) -> str:
     return " and ".join([*words, *([] if spec.percent is None else [f"at {spec.percent:g} %"])])
 
 
-async def _wrong(look: Look, spec: LaneStep) -> list[str]:
-    """The gateways whose lane is not as it should be. Raises LaneRefused if one has no such lane."""
+async def _states(look: Look, group: str, lane: str) -> tuple[dict[str, bool | None], MeshError | None]:
+    """Whether each gateway has a lane open, None: it has no such lane; and what is wrong with one that cannot be asked."""
+    found: dict[str, bool | None] = {}
+    away: MeshError | None = None
+    for admin in look.world.mesh.gateways:
+        try:
+            found[admin] = await look.world.mesh.lane_is(admin, group, lane)
+        except MeshError as error:
+            away = error
+    return found, away
+
+
+async def _wrong(look: Look, spec: LaneStep) -> tuple[list[str], MeshError | None]:
+    """The gateways whose lane is not as it should be, and what is wrong with one that cannot be asked.
+
+    Raises LaneRefused if one has no such lane. To take an order back it need not be there: nothing goes through it.
+    """
     mesh, wrong = look.world.mesh, []
-    for admin, is_open in (await mesh.lane_is(spec.group, spec.lane)).items():
+    states, away = await _states(look, spec.group, spec.lane)
+    for admin, is_open in states.items():
+        if is_open is None and look.task.stage == TAKE_BACK:
+            continue
         if is_open is None:
             raise LaneRefused(f"{admin} has no lane {spec.group}/{spec.lane}")
         is_right = spec.action is None or is_open is (spec.action == "open")
@@ -80,7 +100,25 @@ async def _wrong(look: Look, spec: LaneStep) -> list[str]:
             is_right = await mesh.percent_of(admin, spec.group, spec.lane) == spec.percent
         if not is_right:
             wrong.append(admin)
-    return wrong
+    return wrong, away
+
+
+async def _change_next(look: Look, spec: LaneStep, admins: Sequence[str]) -> str:
+    """Makes the next change, and says where. Raises MeshError.
+
+    A lane opens at one gateway after the other, or not at all. It closes wherever it can: one that is in trouble must not
+    keep the traffic of the others in the lane.
+    """
+    trouble: MeshError | None = None
+    for admin in admins if spec.action == "close" else admins[:1]:
+        try:
+            await _change(look, spec, admin)
+        except MeshError as error:
+            trouble = trouble or error
+        else:
+            return admin
+    assert trouble is not None
+    raise trouble
 
 
 async def _change(look: Look, spec: LaneStep, admin: str) -> None:
@@ -113,8 +151,11 @@ def _revision_name(look: Look, environment: str, app: str) -> str:
     return Look(look.order, task, look.world).revision(environment).name
 
 
-async def _open_lanes(look: Look, environment: str) -> list[tuple[str, str]]:
-    """Lanes of the order that are open still, and lead to what is to be removed from an environment."""
+async def _open_lanes(look: Look, environment: str) -> list[tuple[str, str, str]]:
+    """Where lanes of the order are open still that lead to what is to be removed from an environment.
+
+    Gateway, group and lane each. Raises MeshError if there are none, and a gateway cannot be asked.
+    """
     if look.task.stage == TAKE_BACK or not look.world.mesh.gateways:
         return []
     tags = {
@@ -122,8 +163,12 @@ async def _open_lanes(look: Look, environment: str) -> list[tuple[str, str]]:
     }
     if tags <= {"base"}:
         return []
-    found = []
+    found: list[tuple[str, str, str]] = []
+    trouble: MeshError | None = None
     for group, name in look.order.lanes:
-        if any((await look.world.mesh.lane_is(group, name)).values()):
-            found.append((group, name))
+        states, away = await _states(look, group, name)
+        found += [(admin, group, name) for admin, is_open in states.items() if is_open]
+        trouble = trouble or away
+    if trouble is not None and not found:
+        raise trouble
     return found

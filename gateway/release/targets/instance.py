@@ -81,11 +81,12 @@ class Instance:
         """Changes the record, and writes it down before anything is done about it. Raises GatewayError."""
         if changes and all(getattr(self.record, name) == value for name, value in changes.items()):
             return
-        self.record = replace(self.record, **changes)
+        record = replace(self.record, **changes)
         try:
-            write_file(self._file, json.dumps(asdict(self.record)), PRIVATE)
+            write_file(self._file, json.dumps(asdict(record)), PRIVATE)
         except OSError as error:
             raise GatewayError(f"cannot write {self._file}: {error.strerror or error}") from error
+        self.record = record
 
     def variables(self, host: str, registry: Mapping[str, str]) -> dict[str, str]:
         """What an application may be told by `$(NAME)`, and finds in its environment."""

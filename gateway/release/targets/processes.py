@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,7 @@ class ProcessesTarget:
         site = self._site(place)
         if site.wanted.get(revision.name) == replicas and revision.name in site.revisions:
             return
-        site.revisions[revision.name] = revision
-        site.wanted[revision.name] = replicas
-        self._write(site)
+        self._want(site, {**site.wanted, revision.name: replicas}, {**site.revisions, revision.name: revision})
 
     async def scale(self, place: Place, revision: str, replicas: int) -> None:
         """See Target."""
@@ -113,15 +111,13 @@ class ProcessesTarget:
         if revision not in site.revisions:
             raise GatewayError(f"revision {revision} of {place.application} was never applied in {place.environment}")
         if site.wanted.get(revision) != replicas:
-            site.wanted[revision] = replicas
-            self._write(site)
+            self._want(site, {**site.wanted, revision: replicas})
 
     async def remove(self, place: Place) -> None:
         """See Target."""
         site = self._site(place)
         if any(site.wanted.values()):
-            site.wanted = dict.fromkeys(site.wanted, 0)
-            self._write(site)
+            self._want(site, dict.fromkeys(site.wanted, 0))
 
     async def admins(self) -> dict[str, str]:
         """See Target."""
@@ -166,15 +162,14 @@ class ProcessesTarget:
             for item in staying[: max(0, len(staying) - count)]:
                 item.note(leaving_since=now)
         await asyncio.gather(*(self._step(site, item, now) for item in list(site.instances.values())))
-        idle = [name for name, count in site.wanted.items() if not count]
-        for name in idle:
-            if not any(item.revision.name == name for item in site.instances.values()):
-                del site.wanted[name], site.revisions[name]
-                self._write(site)
+        runs = {item.revision.name for item in site.instances.values()}
+        needed = {name: count for name, count in site.wanted.items() if count or name in runs}
+        if needed.keys() != site.wanted.keys():
+            self._want(site, needed, {name: site.revisions[name] for name in needed})
 
     def _make(self, site: _Site, revision: Revision) -> None:
         site.made += 1
-        self._write(site)  # its number is taken before there is anything of that number
+        self._write(site, site.wanted, site.revisions)  # its number is taken before there is anything of that number
         folder = site.folder / "instances" / str(site.made)
         instance = Instance(folder, site.place, revision, workload_of(revision))
         self._note_revision(instance)
@@ -314,12 +309,18 @@ class ProcessesTarget:
             site = self._sites[key] = _Site(self._folder / place.environment / place.application, place)
         return site
 
-    def _write(self, site: _Site) -> None:
+    def _want(self, site: _Site, wanted: dict[str, int], revisions: dict[str, Revision] | None = None) -> None:
+        """Changes what should be there: in its file first, so that what cannot be written has not been said."""
+        revisions = site.revisions if revisions is None else revisions
+        self._write(site, wanted, revisions)
+        site.wanted, site.revisions = wanted, revisions
+
+    def _write(self, site: _Site, wanted: Mapping[str, int], revisions: Mapping[str, Revision]) -> None:
         data = {
             "place": asdict(site.place),
             "made": site.made,
-            "wanted": site.wanted,
-            "revisions": {name: asdict(revision) for name, revision in site.revisions.items()},
+            "wanted": wanted,
+            "revisions": {name: asdict(revision) for name, revision in revisions.items()},
         }
         file = site.folder / "site.json"
         try:
@@ -335,7 +336,7 @@ class ProcessesTarget:
         for folder in sorted((file.parent / "instances").glob("*"), key=lambda path: int(path.name)):
             try:
                 revision = revisions[read_file(folder / "revision").decode()]
-            except (OSError, KeyError):
+            except (FileNotFoundError, KeyError):
                 shutil.rmtree(folder)  # nothing was started in it yet: its revision is noted before that
                 continue
             site.instances[folder.name] = Instance(folder, place, revision, workload_of(revision))

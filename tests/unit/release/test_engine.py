@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.release.actions import NotAllowed
-from gateway.release.ledger import Conflict, Locked
+from gateway.release.actions import NotAllowed, Outdated
+from gateway.release.ledger import Conflict, Locked, NotThere
 from gateway.release.states import NotNow, State
-from gateway.release.store import Change, VersionRecord
+from gateway.release.store import Change, Hold, VersionRecord
 from tests.support.release import WORKFLOW
 from tests.support.releases import Bench, Killed, states, task_of
 
@@ -555,3 +556,89 @@ async def test_what_runs_is_known_however_much_was_released_since(tmp_path: Path
         await bench.server.actions.abort(number, "alice", "wrong")
         assert (await bench.drive(number)).state is State.CANCELED
         assert bench.target.running() == {"prod b": ["7"] * 4}
+
+
+async def test_an_approval_is_not_got_round(tmp_path: Path) -> None:
+    """Neither by waiting until it has expired and skipping it, nor by giving it too late."""
+    async with Bench(tmp_path) as bench:
+        number = await bench.run(a="1")
+        await bench.drive(number)
+        await bench.server.actions.suspend(number, "alice", "holidays")
+        bench.clock += 86_401
+        with pytest.raises(NotNow, match=r"production\.1\.a is not waited for any more: its time is over"):
+            await bench.server.actions.vote(number, "alice", "late", True)
+        await bench.server.actions.resume(number, "alice", "back")
+        order = await bench.drive(number, looks=2)
+        await bench.server.engine.look(number)
+        order = await bench.drive(number)
+        assert (order.state, task_of(order, "approve").approvals) == (State.FAILED, [])
+        with pytest.raises(NotAllowed, match=r"production\.1\.a is an approval, which nobody skips"):
+            await bench.server.actions.skip(number, "eve", "it is only a formality")
+        assert bench.server.ledger.active[number].state is State.FAILED
+
+
+async def test_said_twice_promote_lets_one_batch_begin(tmp_path: Path) -> None:
+    async with Bench(tmp_path, batches("each")) as bench:
+        number = await bench.run(a="1")
+        await bench.drive(number)
+        await bench.server.actions.promote(number, "alice", "fine")
+        with pytest.raises(NotNow, match=r"production\.1\.a has been promoted already"):
+            await bench.server.actions.promote(number, "bob", "fine")
+        await bench.server.engine.look(number)
+        assert (await bench.drive(number)).state is State.SUCCESS
+
+
+async def test_of_two_who_lock_at_once_one_is_refused(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        do = bench.server.actions
+        found = await asyncio.gather(
+            do.lock("prod", "alice", "a sale"), do.lock("prod", "eve", "mine"), return_exceptions=True
+        )
+        assert [type(item) for item in found] == [Hold, NotNow]
+        assert bench.server.ledger.holds["prod"].locked_by == "alice"
+
+
+async def test_a_lock_outlives_the_environment_that_an_order_forgets(tmp_path: Path) -> None:
+    changed = {"workflows/release.yaml": WORKFLOW.replace("gray}", "gray, and_environment: true}").replace(
+        "deploy: {environment: gray, and_environment: true}", "deploy: {environment: gray}"
+    )}  # fmt: skip
+    async with Bench(tmp_path, changed) as bench:
+        number = await bench.run(a="1")
+        await bench.drive(number)
+        await bench.server.actions.lock("gray", "alice", "a demo for the customer")
+        assert (await bench.settle(number)).state is State.SUCCESS
+        assert bench.server.ledger.holds["gray"].locked_by == "alice"
+        assert (await bench.store.holds())["gray"].locked_by == "alice"
+
+
+async def test_an_action_at_a_revision_is_refused_if_another_change_is_quicker(tmp_path: Path) -> None:
+    """Also one that is being written while the action comes."""
+    async with Bench(tmp_path) as bench:
+        number = await bench.run(a="1")
+        seen = bench.server.ledger.active[number].revision
+        do = bench.server.actions
+        found = await asyncio.gather(
+            do.suspend(number, "alice", "wait"), do.at(seen).abort(number, "bob", "no"), return_exceptions=True
+        )
+        assert isinstance(found[1], Outdated)
+        assert bench.server.ledger.active[number].state is State.SUSPENDED
+
+
+async def test_an_environment_without_its_file_is_said_and_nothing_is_brought_back_there(tmp_path: Path) -> None:
+    async with Bench(tmp_path, batches()) as bench:
+        await bench.settle(await bench.run(a="1"))
+        await bench.settle(await bench.run(a="2"))
+        number = await bench.run(a="3")
+        files = bench.config.files
+        (files / "environments/prod.yaml").rename(tmp_path / "prod.yaml")
+        (files / "workflows/release.yaml").write_text("stages: [{name: s, steps: [{pause: }]}]\n")
+        for path in files.glob("apps/*.yaml"):
+            path.write_text(path.read_text().replace(", prod: {}", ""))
+        for _ in range(3):
+            await bench.server.engine.look(number)
+        message = task_of(bench.server.ledger.active[number], "deploy").message
+        assert message.startswith("environment 'prod' has no file any more")
+        with pytest.raises(NotThere, match=r"there is no environment 'prod' \(there are: gray\)"):
+            await bench.server.undo("a", "prod", None, "alice", "wrong")
+        (tmp_path / "prod.yaml").rename(files / "environments/prod.yaml")
+        assert (await bench.drive(number)).state is State.SUCCESS

@@ -49,3 +49,24 @@ def test_what_cannot_be_rendered_is_refused(tmp_path: Path, arguments: tuple, me
     with pytest.raises((GatewayError, ConfigError)) as caught:
         render_app(catalog, *arguments)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["a:2\n          command: [sh, -c, id]", "..", "../state", "-v/:/host", "a b", "a:2'", "", "a" * 256],
+)
+def test_an_image_is_a_name_and_nothing_else(tmp_path: Path, image: str) -> None:
+    """It comes from whoever may use the API, and goes into the template as it is: another line there would be a command."""
+    catalog = load_catalog(write_files(tmp_path))
+    with pytest.raises(GatewayError, match="image 'backend' of a: 1 to 255 letters"):
+        render_app(catalog, "a", "prod", {"backend": image})
+
+
+def test_a_value_without_a_rule_is_one_line(tmp_path: Path) -> None:
+    free = "template: app.tpl\nplaceholders: [{name: replicas, value: '1'}]\n"
+    catalog = load_catalog(write_files(tmp_path, {"orchestrations/app.yaml": free}))
+    assert (
+        render_app(catalog, "a", "prod", {"backend": "a:2"}, {"replicas": "3"}).documents[0]["spec"]["replicas"] == "3"
+    )
+    with pytest.raises(ConfigError, match="a value is one line of printable text"):
+        render_app(catalog, "a", "prod", {"backend": "a:2"}, {"replicas": "1\n  paused: true"})

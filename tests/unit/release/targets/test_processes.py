@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -169,6 +170,24 @@ async def test_on_a_full_disk_nothing_is_started_and_it_is_said(
         await target.apply(PLACE, revision("1"), 1)
     assert await target.observe(PLACE) == ()
     monkeypatch.undo()
+
+
+async def test_what_could_not_be_written_on_a_full_disk_is_written_the_next_time(
+    target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Otherwise an old version is back in production after the next start of the server."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await target.apply(PLACE, revision("1"), 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "write_file", full)
+        with pytest.raises(GatewayError, match="No space left"):
+            await target.scale(PLACE, revision("1").name, 0)
+    await target.scale(PLACE, revision("1").name, 0)
+    [file] = tmp_path.glob("targets/*/*/site.json")
+    assert json.loads(file.read_text())["wanted"] in ({revision("1").name: 0}, {})
 
 
 async def test_a_revision_that_was_never_applied_is_not_scaled(target: Target) -> None:
