@@ -15,6 +15,8 @@ COMMANDS = {
     "check": "Validate configuration and rules without starting anything.",
     "explain": "Show the decision for a request, and why.",
     "inject": "Add sidecars to Kubernetes manifests, or to pods as they are created.",
+    "tap": "Follow requests as they are served, or show the path of one.",
+    "top": "Show rates, errors and latencies by service and tag, live.",
     "rules": "Lint, test, format, convert and compare lane rules; show their history and roll back.",
     "schema": "Print the JSON Schema of a file format, for editors.",
     "version": "Show the version and how it was built.",
