@@ -17,6 +17,7 @@ COMMANDS = {
     "inject": "Add sidecars to Kubernetes manifests, or to pods as they are created.",
     "tap": "Follow requests as they are served, or show the path of one.",
     "top": "Show rates, errors and latencies by service and tag, live.",
+    "doctor": "Check that everything is as it has to be, and say what to do if not.",
     "rules": "Lint, test, format, convert and compare lane rules; show their history and roll back.",
     "schema": "Print the JSON Schema of a file format, for editors.",
     "version": "Show the version and how it was built.",
