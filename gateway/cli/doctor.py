@@ -54,7 +54,7 @@ def command(
     from gateway.app.doctor.examine import examine_until
     from gateway.app.doctor.finding import FAILED, OK
 
-    logging.getLogger("gateway").setLevel(logging.CRITICAL)  # what is wrong is a finding, not a record
+    logging.getLogger("gateway").addHandler(logging.NullHandler())  # what is wrong is a finding, not a record
     if config is None and server is None and not sidecars:
         config = DEFAULT
     findings = asyncio.run(examine_until(_seconds(wait), config, server, sidecars, token))

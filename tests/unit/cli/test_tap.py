@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from gateway.admin.server import AdminServer
 from gateway.cli import client, main, tap
+from gateway.errors import GatewayError
 from gateway.live.records import Records
 from gateway.live.store import RecordStore
 from gateway.settings import RecordSettings
@@ -107,6 +108,22 @@ def test_it_goes_on_after_the_server_restarts_and_says_so(
     server.add(record(path="/2"))
     assert next(found) == ("lost", {"count": None})
     assert next(found)[1]["path"] == "/2"
+
+
+def test_a_stream_that_breaks_is_taken_up_after_the_last_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap, "PAUSE", 0.0)
+    cursors = []
+
+    def follow(server: str, path: str, token: str, cursor: str) -> Iterator[tuple[str, str, Any]]:
+        cursors.append(cursor)
+        yield "", "lost", {"count": 1}
+        yield str(len(cursors) + 6), "request", {}
+        raise GatewayError("it is gone")
+
+    monkeypatch.setattr(tap, "follow", follow)
+    found = tap._events("x:1", TOKEN, {}, 0)
+    assert [name for name, _ in (next(found) for _ in range(5))] == ["lost", "request", "lost", "request", "lost"]
+    assert cursors == ["", "7", "8"]
 
 
 def test_a_server_that_is_not_there_or_says_no_is_an_error(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ async def test_a_route_needs_a_baseline(instances: list[Any]) -> None:
 
 async def test_a_registry_that_is_away_is_the_failure_and_not_what_follows_from_it() -> None:
     registry = {"kind": "nacos", "address": "127.0.0.1:9"}
-    assert await found(GROUP, routes=ROUTES, registry=registry, state="/nonexistent/state") == [
+    assert await found(GROUP, routes=ROUTES, registry=registry) == [
         ("registries", "nacos", FAILED),
         ("services", "a", SKIPPED),
         ("services", "b", SKIPPED),
@@ -70,14 +71,18 @@ async def test_a_registry_that_is_away_is_the_failure_and_not_what_follows_from_
     ]
 
 
-async def test_the_embedded_registry_of_a_running_gateway_is_asked_where_it_listens(registry: EmbeddedRegistry) -> None:
+async def test_the_embedded_registry_of_a_running_gateway_is_asked_where_it_listens(
+    registry: EmbeddedRegistry, tmp_path: Path
+) -> None:
     lease = Lease("127.0.0.1", 1, metadata={"preserved.ip.delete.timeout": "100000"})
     registry.store.register(ServiceKey.of("", "", "a"), lease, 1e9)
     embedded = {"kind": "embedded", "listen": registry.address}
-    assert await found([], routes=ROUTES, registry=embedded) == [
+    state = tmp_path / "state"
+    assert await found([], routes=ROUTES, registry=embedded, state=str(state)) == [
         ("registries", "embedded", OK),
         ("services", "a", OK),
     ]
+    assert not state.exists()  # it is the gateway's
 
 
 async def test_lanes_of_all_services_are_looked_for_in_all() -> None:
