@@ -38,6 +38,7 @@ HOT = [
     "gateway/proxy/own_responses.py",
     "gateway/proxy/pool.py",
     "gateway/proxy/record.py",
+    "gateway/proxy/recorder.py",
     "gateway/proxy/request_body.py",
     "gateway/proxy/response_body.py",
     "gateway/proxy/response_relay.py",

@@ -25,7 +25,7 @@ WORK: Final = web.AppKey("work", Work)
 
 H = TypeVar("H")
 
-BodyHandler = Callable[[H, web.Request, Any], Awaitable[web.Response]]
+BodyHandler = Callable[[H, web.Request, Any], Awaitable[web.StreamResponse]]
 """A method of a class of handlers. Its last argument is the JSON value of the body, None if there is no body."""
 
 
@@ -39,6 +39,8 @@ class Endpoint(Generic[H]):
     summary: str
     is_free: bool = False
     """Served without a token: probes and scrapers have none."""
+    takes_delivery_token: bool = False
+    """Served with the token of who delivers records, too."""
     limit: int = NONE
     """Bytes of a body at most."""
     types: Collection[str] = JSON
@@ -47,7 +49,7 @@ class Endpoint(Generic[H]):
     def route(self, handlers: H) -> web.RouteDef:
         """The route that aiohttp serves it by."""
 
-        async def handle(request: web.Request) -> web.Response:
+        async def handle(request: web.Request) -> web.StreamResponse:
             body = None
             if self.limit:
                 check_type(request, self.types)

@@ -106,6 +106,18 @@ METRICS: Final = (
         of_listeners(lambda traffic: (((route, code_of(code)), count) for (route, code), count in traffic.replies.items())),
     ),
     Family(
+        "gateway_request_records_total", "counter", ("listener", "result"),
+        "request records: kept, or skipped because of records.marked_rate and records.unmarked_rate",
+        of_listeners(lambda traffic: [(("kept",), traffic.records_kept), (("skipped",), traffic.records_skipped)]),
+    ),
+    Family(
+        "gateway_request_record_deliveries_total", "counter", ("result",),
+        "request records sent to records.collector: delivered or lost",
+        lambda observed: (
+            None if observed.deliveries is None else [((name,), count) for name, count in observed.deliveries.items()]
+        ),
+    ),
+    Family(
         "gateway_lane_decisions_total", "counter", ("listener", "group", "lane"),
         "requests that a rule put on a lane",
         of_listeners(

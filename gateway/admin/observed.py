@@ -63,5 +63,7 @@ class Observed:
     """How often a sidecar's application was seen beside it; None: nobody looks."""
     is_application_up: bool | None = None
     """Whether a sidecar's application takes requests; None: there is none to watch."""
+    deliveries: Mapping[str, int] | None = None
+    """Request records by what became of their delivery, `delivered` or `lost`; None: none are delivered anywhere."""
     registrations: Mapping[str, KnownRegistration] = field(default_factory=dict)
     """What is known of a sidecar's registration, by registry."""

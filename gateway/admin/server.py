@@ -16,10 +16,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.admin.endpoints import WORK
+from gateway.admin.live import LiveApi
 from gateway.admin.rules import RulesApi
-from gateway.admin.table import ENDPOINTS, RULES, VIEWS
+from gateway.admin.table import ENDPOINTS, LIVE, RULES, VIEWS
 from gateway.admin.view import Explainer, RoleView
 from gateway.admin.views import Views
+from gateway.live.records import Records
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
 from gateway.web.pages import console_paths, console_routes
@@ -30,13 +32,14 @@ from gateway.web.work import Work
 _log = logging.getLogger("gateway.admin")
 
 _FREE: Final = console_paths() | {endpoint.path for endpoint in ENDPOINTS if endpoint.is_free}
+_FOR_DELIVERY: Final = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.takes_delivery_token)
 
 
 class AdminServer:
     """Serves a role on `host:port` (port 0: a free one).
 
-    `explainer` and `rules` are what only an entry gateway has. `names` are further names by which clients may call it;
-    `token` is what they must have, empty: they need none.
+    `explainer` and `rules` are what only an entry gateway has; `records` are the requests to show.
+    `names` are further names by which clients may call it; `token` is what they must have, empty: they need none.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class AdminServer:
         *,
         explainer: Explainer | None = None,
         rules: RulesApi | None = None,
+        records: Records | None = None,
         names: Collection[str] = (),
         token: str = "",
     ) -> None:
@@ -56,6 +60,10 @@ class AdminServer:
         app[WORK] = self._work
         views = Views(view, explainer)
         app.add_routes([endpoint.route(views) for endpoint in VIEWS])
+        self._records = records
+        if records is not None:
+            live = LiveApi(records, explainer)
+            app.add_routes([endpoint.route(live) for endpoint in LIVE])
         if rules is not None:
             app.add_routes([endpoint.route(rules) for endpoint in RULES])
         app.add_routes(console_routes("admin"))
@@ -75,7 +83,9 @@ class AdminServer:
         await self._server.start(sock)
 
     async def close(self) -> None:
-        """Stops listening."""
+        """Stops listening. Who follows the requests is let go first: nothing else ends that."""
+        if self._records is not None:
+            await self._records.close()
         await self._server.close()
         self._work.close()
 
@@ -83,8 +93,11 @@ class AdminServer:
     async def _check_token(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._token and request.path not in _FREE:
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            is_right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token.encode())
-            if scheme.lower() != "bearer" or not is_right:
+            right = [self._token]
+            if request.path in _FOR_DELIVERY and self._records is not None and self._records.settings.token:
+                right.append(self._records.settings.token)
+            candidate = given.strip().encode("utf-8", "surrogateescape")
+            if scheme.lower() != "bearer" or not any(hmac.compare_digest(candidate, item.encode()) for item in right):
                 response = problem(401, "unauthorized", "the admin API needs `Authorization: Bearer TOKEN`")
                 response.headers["WWW-Authenticate"] = "Bearer"
                 return response

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
+from gateway.admin.live import LiveApi
 from gateway.admin.rules import MAX_DRAFT, MAX_LANE, MERGE_PATCH, RulesApi
 from gateway.admin.views import MAX_EXPLAIN, Views
+from gateway.live.delivery import MAX_BODY
 
 _LANES: Final = "/api/v1/groups/{group}/lanes"
 _LANE: Final = _LANES + "/{lane}"
@@ -22,6 +24,24 @@ VIEWS: Final[tuple[Endpoint[Views], ...]] = (
     Endpoint("POST", "/api/v1/explain", Views.explain, "The decision for a request", limit=MAX_EXPLAIN, types=ANY),
 )
 """What every role has."""
+
+_REQUEST: Final = "/api/v1/requests/{id:[0-9]{1,16}}"
+
+LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
+    Endpoint("GET", "/api/v1/requests", LiveApi.list_requests, "The latest requests"),
+    Endpoint("GET", "/api/v1/requests/stream", LiveApi.stream, "Requests as they come, as server-sent events"),
+    Endpoint("GET", _REQUEST + "/explain", LiveApi.explain, "Why a request went where it went"),
+    Endpoint("GET", "/api/v1/chains/{trace_id:[0-9a-f]{32}}", LiveApi.chain, "The path of a request through services"),
+    Endpoint(
+        "POST",
+        "/api/v1/records",
+        LiveApi.take,
+        "Takes the records of another program",
+        takes_delivery_token=True,
+        limit=MAX_BODY,
+    ),
+)
+"""What goes on now: of every role."""
 
 RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
     Endpoint("GET", _LANES, RulesApi.list_lanes, "The lanes of a group", limit=SMALL),
@@ -39,4 +59,4 @@ RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
 )
 """What changes rules: of an entry gateway."""
 
-ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *RULES)
+ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *RULES)

@@ -20,9 +20,11 @@ from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import EntryExplainer, EntryView
+from gateway.live.records import Records
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
+from gateway.telemetry.request_record import Reporter
 
 _log = logging.getLogger("gateway")
 
@@ -70,13 +72,15 @@ class EntryGateway:
         )
         parts.push_async_callback(registries.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
-        view = EntryView(self._life, self._configuration, registries, fleet)
+        records = Records(settings.records, Reporter(settings.name))
+        view = EntryView(self._life, self._configuration, registries, records, fleet)
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,
             view,
             explainer=EntryExplainer(fleet.plane, settings),
             rules=RuleBook(self._configuration, fleet.plane).api(),
+            records=records,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
         )
@@ -93,6 +97,7 @@ class EntryGateway:
         if self._embedded is not None and registry_sockets is not None:
             await self._embedded.listen(*registry_sockets)
         await admin.start(admin_socket)
+        records.start(fleet.take_records)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from gateway.instance import Instance
 from gateway.proxy.origin import Connections
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
+from gateway.telemetry.request_record import RequestRecord
 
 WORKER = "gateway.app.worker_process"
 """What a worker runs."""
@@ -76,6 +77,10 @@ class Fleet:
         """Closes everything at once."""
         await self.plane.close()
 
+    def take_records(self) -> list[RequestRecord]:
+        """The records of requests since the last time."""
+        return self.plane.taker.take()
+
     async def refresh(self) -> None:
         """Fetches from other processes what `totals` returns, if there are any."""
 
@@ -95,16 +100,18 @@ class Fleet:
 
 
 class WorkerFleet(Fleet):
-    """`count` workers. This process gives each of them whatever it receives itself, and its own plane does not listen."""
+    """The workers. This process gives each of them whatever it receives itself, and its own plane does not listen."""
 
-    def __init__(self, plane: EntryPlane, count: int) -> None:
+    def __init__(self, plane: EntryPlane, settings: GatewaySettings) -> None:
         super().__init__(plane)
-        self._count = count
+        self._count = settings.workers
         self._workers: Workers | None = None
         self._revision = 0
         self._build: Build[GatewaySettings] | None = None
         self._gone = Traffic(plane.knows)
         """What workers had counted that are there no more."""
+        self._records: deque[RequestRecord] = deque(maxlen=settings.records.size)
+        """What workers have sent, and nobody has taken yet."""
 
     def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
         """See Fleet."""
@@ -130,7 +137,9 @@ class WorkerFleet(Fleet):
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """See Fleet."""
-        self._workers = Workers(WORKER, dealt(sockets, self._count), self.greeting, self._worker_gone)
+        self._workers = Workers(
+            WORKER, dealt(sockets, self._count), self.greeting, self._worker_gone, self._records.extend
+        )
         await self._workers.start()
 
     async def drain(self, delay: float, timeout: float) -> bool:
@@ -142,6 +151,12 @@ class WorkerFleet(Fleet):
         if self._workers is not None:
             await self._workers.close()
         await super().close()  # it does not listen, but checks instances as the workers do
+
+    def take_records(self) -> list[RequestRecord]:
+        """See Fleet."""
+        taken = sorted(self._records, key=lambda record: record.time)
+        self._records.clear()
+        return taken
 
     async def refresh(self) -> None:
         """See Fleet."""
@@ -207,4 +222,4 @@ class WorkerFleet(Fleet):
 def make_fleet(settings: GatewaySettings) -> Fleet:
     """As many processes as the settings say."""
     plane = EntryPlane(settings)
-    return Fleet(plane) if settings.workers == 1 else WorkerFleet(plane, settings.workers)
+    return Fleet(plane) if settings.workers == 1 else WorkerFleet(plane, settings)

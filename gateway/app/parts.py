@@ -11,6 +11,7 @@ from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.origin import Origins
+from gateway.proxy.recorder import Recorder
 from gateway.routing.router import Router
 from gateway.routing.routes import Route, RouteResponse, RouteTable
 from gateway.settings import RouteSettings, ServingSettings
@@ -29,6 +30,7 @@ def make_context(
     log_file: LineFile | None = None,
     ejector: Ejector | None = None,
     scheme: str = "http",
+    recorder: Recorder | None = None,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -67,6 +69,7 @@ def make_context(
         scheme=scheme,
         debug_header=settings.debug_header,
         ejector=ejector,
+        recorder=recorder,
     )
 
 
@@ -98,6 +101,16 @@ def make_log(settings: ServingSettings, listener: str, file: LineFile | None) ->
     if log is None or file is None:
         return None
     return AccessLog(file, listener, log.format, log.sample, log.headers, log.mask)
+
+
+def make_recorder(settings: ServingSettings, listener: str, traffic: Traffic) -> Recorder | None:
+    """What keeps one listener's requests for people to look at, None if that is off."""
+    records = settings.records
+    if not records.enabled:
+        return None
+    return Recorder(
+        listener, traffic, records.marked_rate, records.unmarked_rate, masked=records.mask, params=records.params
+    )
 
 
 def make_routes(settings: ServingSettings) -> RouteTable:

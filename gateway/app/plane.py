@@ -15,11 +15,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file
+from gateway.app.parts import make_context, make_log_file, make_recorder
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
+from gateway.live.feed import Taker
 from gateway.proxy.origin import Origins
+from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
@@ -39,7 +41,7 @@ S = TypeVar("S", bound=ServingSettings)
 class Plane(ABC, Generic[S]):
     """What the planes of both roles have: a build in force, the snapshot of it, and an access log.
 
-    `origins` and `traffic` are of the instances that are chosen here.
+    `origins` and `traffic` are of the instances that are chosen here. `taker` takes the records of requests.
     """
 
     def __init__(self, settings: S, origins: Origins, traffic: Traffic) -> None:
@@ -48,6 +50,7 @@ class Plane(ABC, Generic[S]):
         self._publisher = Publisher(self._publish, origins, traffic, settings.ejection)
         self._build: Build[S] | None = None
         self._log_file: LineFile | None = None
+        self.taker = Taker()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -98,6 +101,13 @@ class Plane(ABC, Generic[S]):
         """Raises StartError if it cannot be opened."""
         self._log_file = make_log_file(self._settings)
 
+    def _recorder(self, listener: str, traffic: Traffic) -> Recorder | None:
+        """What keeps the requests of a listener for people, None if that is off."""
+        recorder = make_recorder(self._settings, listener, traffic)
+        if recorder is not None:
+            self.taker.recorders.append(recorder)
+        return recorder
+
     @abstractmethod
     def _publish(self, snapshot: Snapshot) -> None:
         """Gives the routers a snapshot."""
@@ -143,6 +153,7 @@ class EntryPlane(Plane[GatewaySettings]):
             log_file=self._log_file,
             ejector=self._publisher.ejector,
             scheme="http" if tls is None else "https",
+            recorder=self._recorder("entry", self.traffic),
         )
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()

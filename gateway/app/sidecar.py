@@ -26,8 +26,10 @@ from gateway.app.takeover import State
 from gateway.app.views import SidecarView
 from gateway.health.application import ApplicationWatch
 from gateway.instance import Instance
+from gateway.live.records import Records
 from gateway.registry.base import Registration
 from gateway.settings import Address, SidecarSettings
+from gateway.telemetry.request_record import Reporter
 
 _log = logging.getLogger("gateway")
 
@@ -74,14 +76,24 @@ class Sidecar:
         watch = self._watch = ApplicationWatch(settings.service, plane.app, settings.app_check, self._app_changed)
         self._own = _registration(settings, inbound_port)
         registrations = self._registrations = Registrations(registries, self._own, is_usable=self._takes_requests)
+        address = Instance(self._own.host, self._own.port).address
+        records = Records(settings.records, Reporter(settings.service, "sidecar", settings.tag, address))
         view = SidecarView(
-            self._life, self._configuration, registries, plane, watch, registrations, facade=self._facade
+            self._life,
+            self._configuration,
+            registries,
+            records,
+            plane=plane,
+            application=watch,
+            registrations=registrations,
+            facade=self._facade,
         )
         # Admin is there until the last request is: who drains says so.
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,
             view,
+            records=records,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
         )
@@ -110,6 +122,7 @@ class Sidecar:
         # Registered when both listeners serve; peers come as soon as the application takes requests.
         registrations.start()
         await admin.start(admin_socket)
+        records.start(plane.taker.take)
         # From here on peers have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()

@@ -84,6 +84,7 @@ class SidecarPlane(Plane[SidecarSettings]):
                 origins=self._app_origins,
                 traffic=self._inbound_traffic,
                 log_file=self._log_file,
+                recorder=self._recorder("inbound", self._inbound_traffic),
             ),
         )
         context = make_context(
@@ -95,6 +96,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             learn=learn,
             log_file=self._log_file,
             ejector=self._publisher.ejector,
+            recorder=self._recorder("outbound", self._outbound_traffic),
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)

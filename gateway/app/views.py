@@ -23,6 +23,7 @@ from gateway.daemons import failures
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
+from gateway.live.records import Records
 from gateway.registry.several import Registries
 from gateway.routing.explain import explain
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
@@ -33,10 +34,11 @@ S = TypeVar("S", bound=ServingSettings)
 class _View(ABC, Generic[S]):
     """What there is to see of both roles. See RoleView."""
 
-    def __init__(self, life: Life, configuration: Configuration[S], registries: Registries) -> None:
+    def __init__(self, life: Life, configuration: Configuration[S], registries: Registries, records: Records) -> None:
         self._life = life
         self._configuration = configuration
         self._registries = registries
+        self._records = records
 
     def not_ready(self) -> list[str]:
         """See RoleView."""
@@ -71,9 +73,14 @@ class EntryView(_View[GatewaySettings]):
     """An entry gateway."""
 
     def __init__(
-        self, life: Life, configuration: Configuration[GatewaySettings], registries: Registries, fleet: Fleet
+        self,
+        life: Life,
+        configuration: Configuration[GatewaySettings],
+        registries: Registries,
+        records: Records,
+        fleet: Fleet,
     ) -> None:
-        super().__init__(life, configuration, registries)
+        super().__init__(life, configuration, registries, records)
         self._fleet = fleet
 
     def waiting(self) -> list[str]:
@@ -120,6 +127,7 @@ class EntryView(_View[GatewaySettings]):
             certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
+            deliveries=self._records.deliveries(),
         )
 
 
@@ -131,13 +139,14 @@ class SidecarView(_View[SidecarSettings]):
         life: Life,
         configuration: Configuration[SidecarSettings],
         registries: Registries,
+        records: Records,
+        *,
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
-        *,
         facade: Facade | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries)
+        super().__init__(life, configuration, registries, records)
         self._facade = facade
         self._plane = plane
         self._application = application
@@ -200,6 +209,7 @@ class SidecarView(_View[SidecarSettings]):
             processes={"main": os.getpid()},
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
+            deliveries=self._records.deliveries(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,

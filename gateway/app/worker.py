@@ -13,8 +13,10 @@ from gateway.app.build import Build
 from gateway.app.plane import EntryPlane
 from gateway.app.signals import obey_signals
 from gateway.control.channel import Channel
+from gateway.daemons import keep_running
 from gateway.errors import ConfigError
 from gateway.instance import Instance
+from gateway.live.feed import INTERVAL
 
 _log = logging.getLogger("gateway")
 
@@ -45,6 +47,8 @@ class Worker:
             parts.callback(following.cancel)
             leaving = loop.create_task(self._leaving.wait())
             parts.callback(leaving.cancel)
+            recording = keep_running("sending request records", self._keep_sending_records)
+            parts.callback(recording.cancel)
             await asyncio.wait((following, leaving), return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 following.result()
@@ -52,6 +56,7 @@ class Worker:
                 self._channel.send("leaving")
             if self._plane is not None:
                 whole = await self._plane.drain(*self._drain)
+                self._send_records()
                 self._channel.send("statistics", self._plane.statistics())
                 self._channel.send("drained", whole)
 
@@ -82,6 +87,16 @@ class Worker:
                 self._leaving.set()
             elif self._plane is not None:
                 await self._obey(self._plane, name, values)
+
+    async def _keep_sending_records(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            self._send_records()
+
+    def _send_records(self) -> None:
+        records = [] if self._plane is None else self._plane.taker.take()
+        if records:
+            self._channel.send("records", records)
 
     def _reopen_log(self) -> None:
         if self._plane is not None:

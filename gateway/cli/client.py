@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any, TypeVar
 
@@ -19,6 +20,14 @@ TIMEOUT = 10.0
 """Seconds."""
 MAX_RESPONSE = 64 << 20
 """Bytes of a response."""
+MAX_LINE = 1 << 20
+"""Bytes of a line of a stream."""
+SILENCE = 60.0
+"""Seconds without anything after which a stream is dead: the server says every 15 that it is alive."""
+
+
+class Refused(GatewayError):
+    """The server is there, and does not want the request: trying again does not help."""
 
 
 def server_options(required: bool) -> Callable[[F], F]:
@@ -50,36 +59,84 @@ def ask(
     what: str = "gateway",
 ) -> dict[str, Any]:
     """The JSON object that the admin API returns; it has a member `wants`. `what` names the request. Raises GatewayError."""
-    address = server if "://" in server else f"http://{server}"
     headers = {"Content-Type": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
     if author:
         headers["X-Author"] = author.encode().decode("latin-1")  # http.client takes bytes in this disguise
     data = None if body is None else json.dumps(body).encode()
-    try:
-        request = urllib.request.Request(f"{address}{path}", data, headers, method=method)  # noqa: S310
-        with _opener().open(request, timeout=TIMEOUT) as response:
-            found = _read(response)
-    except urllib.error.HTTPError as error:
-        try:
-            detail = _read(error).get("detail", "")
-        except (OSError, ValueError, RecursionError, HTTPException):
-            detail = error.reason
-        raise GatewayError(f"{server} returned {error.code}: {detail}") from error
-    except (OSError, ValueError, RecursionError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise GatewayError(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
+    with _trouble(server, what), _open(server, method, path, token, headers, data) as response:
+        found = _read(response)
     if wants not in found:
         raise GatewayError(f"the response of {server} is not that of a {what}; is it the admin address of a {what}?")
     return found
 
 
-def _read(response: Any) -> dict[str, Any]:
-    content = response.read(MAX_RESPONSE + 1)
+def ask_text(server: str, path: str, token: str | None) -> str:
+    """The text that the admin API returns. Raises GatewayError."""
+    with _trouble(server), _open(server, "GET", path, token) as response:
+        return str(_content(response).decode())
+
+
+def follow(server: str, path: str, token: str | None, last: str = "") -> Iterator[tuple[str, str, Any]]:
+    """The server-sent events of an endpoint, from after the event `last`: the id, the event's name, and its data.
+
+    Ends when the server ends the stream. Raises Refused if the request makes no sense to the server, and GatewayError if it
+    cannot be reached, or nothing comes for so long that it must be gone.
+    """
+    headers = {"Last-Event-ID": last} if last else {}
+    with _trouble(server), _open(server, "GET", path, token, headers, timeout=SILENCE) as response:
+        event: dict[str, str] = {}
+        while line := response.readline(MAX_LINE):
+            name, colon, value = line.decode().rstrip("\r\n").partition(":")
+            if name and colon:
+                event[name] = value.removeprefix(" ")
+            elif not name and not colon:
+                if "data" in event:
+                    yield event.get("id", ""), event.get("event", "message"), json.loads(event["data"])
+                event = {}
+
+
+@contextmanager
+def _trouble(server: str, what: str = "gateway") -> Iterator[None]:
+    """Raises GatewayError for what goes wrong inside."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        try:
+            detail = _read(error).get("detail", "")
+        except (OSError, ValueError, RecursionError, HTTPException):
+            detail = error.reason
+        refusal = f"{server} returned {error.code}: {detail}"
+        raise (Refused if 400 <= error.code < 500 else GatewayError)(refusal) from error
+    except (OSError, ValueError, RecursionError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise GatewayError(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
+
+
+def _open(
+    server: str,
+    method: str,
+    path: str,
+    token: str | None,
+    headers: Mapping[str, str] | None = None,
+    data: bytes | None = None,
+    *,
+    timeout: float = TIMEOUT,
+) -> Any:
+    address = server if "://" in server else f"http://{server}"
+    given = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
+    request = urllib.request.Request(f"{address}{path}", data, given, method=method)  # noqa: S310
+    return _opener().open(request, timeout=timeout)
+
+
+def _content(response: Any) -> bytes:
+    content: bytes = response.read(MAX_RESPONSE + 1)
     if len(content) > MAX_RESPONSE:
         raise ValueError(f"the response has more than {MAX_RESPONSE >> 20} MiB")
-    found = json.loads(content)
+    return content
+
+
+def _read(response: Any) -> dict[str, Any]:
+    found = json.loads(_content(response))
     if not isinstance(found, dict):
         raise ValueError("the response is not a JSON object")  # noqa: TRY004 - it is what was read, not what was given
     return found

@@ -172,6 +172,7 @@ Or try:
     curl '{environment.url}?group=gray'
     curl '{environment.url}'
     {program_name()} explain --server 127.0.0.1:{environment.admin} GET '/A/a?group=gray'
+    {program_name()} tap --server 127.0.0.1:{environment.admin} --last 5    (--chain TRACE shows the path of one)
     {program_name()} release get -w --server {environment.releases.address}    (approve, abort, undo, … go on from there)
     curl http://127.0.0.1:{environment.admin}/api/v1/services
     {environment.rules}    (edit it; the gateway reloads it)

@@ -9,11 +9,15 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gateway.printable import printable, printable_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +50,32 @@ def echo_json(value: Any, indent: int | None = 2) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a table to stdout; colours follow the terminal and NO_COLOR. A terminal folds long cells, a pipe does not."""
+    _console().print(_table(columns, rows))
+
+
+@contextmanager
+def live_table(columns: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[object]]], None]]:
+    """Shows a table whose rows change, in place, on a terminal."""
+    from rich.live import Live
+
+    with Live(console=_console(), auto_refresh=False, vertical_overflow="ellipsis") as live:
+        yield lambda rows: live.update(_table(columns, rows), refresh=True)
+
+
+def is_terminal() -> bool:
+    """Whether stdout is one."""
+    return sys.stdout.isatty()
+
+
+def _console() -> Console:
     from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    # Neither `[bold]` nor `:smile:` in a cell means anything.
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
@@ -54,9 +83,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else printable(str(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    # Neither `[bold]` nor `:smile:` in a cell means anything.
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    return table
 
 
 def show_progress(text: str) -> None:

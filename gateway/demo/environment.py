@@ -91,6 +91,7 @@ class Environment:
                         "registry": self.registry.settings,
                         "drain": {"delay": DRAIN_DELAY},
                         "keep_running": False,
+                        "sidecar": {"records": {"collector": f"127.0.0.1:{self.admin}"}},
                     }
                 },
             },

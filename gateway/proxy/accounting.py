@@ -1,4 +1,4 @@
-"""What an exchange leaves behind: counts, what its instance is thought of, and a line of the access log."""
+"""What an exchange leaves behind: counts, what its instance is thought of, a line of the access log, and a request record."""
 
 from __future__ import annotations
 
@@ -73,6 +73,9 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
     log = context.log
     if log is not None and log.record(record, now, overhead):
         traffic.log_lines += 1
+    recorder = context.recorder
+    if recorder is not None:
+        recorder.note(record, now, overhead)
 
 
 def _judge(record: Record, ejector: Ejector) -> None:

@@ -12,6 +12,7 @@ from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
 from gateway.proxy.origin import Origins
+from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
 from gateway.routing.router import Router
 from gateway.telemetry.counters import Traffic
@@ -96,6 +97,7 @@ class Context:
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` queries the registry for a service that the router
     does not know; `ejector` learns how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
+    `recorder` keeps exchanges for people to look at; None: nobody may.
     `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
@@ -115,6 +117,7 @@ class Context:
         "outbox",
         "queue",
         "reader",
+        "recorder",
         "response_reader",
         "router",
         "scheme",
@@ -139,6 +142,7 @@ class Context:
         scheme: str = "http",
         debug_header: str = "",
         ejector: Ejector | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
@@ -171,6 +175,7 @@ class Context:
         self.learn = learn
         self.log = log
         self.doors: dict[tuple[str, int], str] = {}
+        self.recorder = recorder
         self.name = name
         self.scheme = scheme
         self.now: float = self.loop.time()

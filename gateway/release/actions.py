@@ -73,7 +73,7 @@ class Actions:
                 raise NotNow("what is taken back is not skipped: retry, or close the order as it is")
             asked = next((task.name for task in _failed(order) if task.kind == "approve"), None)
             if asked is not None:
-                raise NotAllowed(f"{asked} is an approval, which nobody skips: retry asks for it anew")
+                raise NotAllowed(f"{asked} is an approval, which nobody skips: retry asks for it again")
             order.state = after(order.state, Action.SKIP)
             for task in _failed(order):
                 task.state, task.ended_at = State.SKIPPED, now
@@ -102,7 +102,7 @@ class Actions:
             if allowed and actor not in allowed:
                 raise NotAllowed(f"{actor} may not approve {task.name}; {', '.join(allowed)} may")
             if task.started_at is not None and now > task.started_at + float(task.spec["expires"]):
-                raise NotNow(f"{task.name} is not waited for any more: its time is over")
+                raise NotNow(f"{task.name} is no longer waited for: its time is over")
             if any(said.by == actor for said in task.approvals):
                 raise NotNow(f"{actor} has said so already")
             task.approvals.append(Approval(by=actor, agrees=agrees, reason=reason, at=now))
@@ -146,7 +146,7 @@ class Actions:
         def edit(change: Change, now: float) -> None:
             order = change.orders[0]
             if self._revision not in (None, order.revision):
-                raise Outdated(f"order {number} has changed meanwhile: it is at revision {order.revision}")
+                raise Outdated(f"order {number} has changed in the meantime: it is at revision {order.revision}")
             work(order, now)
             change.audit.append(Line(actor, f"order.{action}", str(number), reason, now, number))
 

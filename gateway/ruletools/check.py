@@ -37,7 +37,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
             seen.add(member)
             try:
                 document = load(member)
-                kind = _kind_of(document)
+                kind = kind_of(document)
                 if kind is RuleTestFile:
                     load_tests([member])
                 elif kind is RulesFile:
@@ -58,7 +58,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
     return sorted(set(problems)), sum(path.is_file() for path in seen)
 
 
-def _kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettings | GatewaySettings]:
+def kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettings | GatewaySettings]:
     """What a file is, read off its keys (slips of the pen included). Raises ConfigError if that is unclear."""
     data = document.data
     if data is None:

@@ -2,7 +2,7 @@
 
 A structural schema has no references, so that what may hold itself (conditions in conditions) is left to the gateway to
 check, which says in the status of an object what it finds. https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/
-`python -m gateway.ruletools.crd > config/kubernetes/lanegroups.yaml`
+`python -m gateway.ruletools.crd config/kubernetes/lanegroups.yaml`
 """
 
 from __future__ import annotations
@@ -96,5 +96,6 @@ def _structural(schema: Mapping[str, Any], known: Mapping[str, Any], above: tupl
 
 if __name__ == "__main__":
     import sys
+    from pathlib import Path
 
-    sys.stdout.write(write_yaml(crd(), has_variables=False))
+    Path(sys.argv[1]).write_text(write_yaml(crd(), has_variables=False))

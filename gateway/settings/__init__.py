@@ -5,7 +5,14 @@ The docstring of each field is its reference: `docs/configuration.md` lists them
 
 from gateway.settings.fields import Address
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
-from gateway.settings.plane import AppCheckSettings, CheckSettings, EjectionSettings, ListenTLSSettings, ServiceSettings
+from gateway.settings.plane import (
+    AppCheckSettings,
+    CheckSettings,
+    EjectionSettings,
+    ListenTLSSettings,
+    RecordSettings,
+    ServiceSettings,
+)
 from gateway.settings.registry import (
     AnyRegistrySettings,
     ConsulRegistrySettings,
@@ -35,6 +42,7 @@ __all__ = [
     "KubernetesRules",
     "ListenTLSSettings",
     "NacosRegistrySettings",
+    "RecordSettings",
     "RegistrySettings",
     "RemoteRegistrySettings",
     "RemoteRules",

@@ -20,6 +20,8 @@ from gateway.settings.fields import (
     Parameter,
     PositiveDuration,
     RuleName,
+    Secret,
+    TargetField,
 )
 
 
@@ -185,6 +187,37 @@ class RetrySettings(Model):
     """Retries per second that are allowed on top, for a quiet gateway."""
 
 
+MASKED = ("token", "access_token", "api_key", "password", "secret")
+"""Parameters whose values nobody is shown."""
+
+
+class RecordSettings(Model):
+    """The requests that the admin API shows."""
+
+    enabled: bool = True
+    """`false`: none are kept."""
+    size: int = Field(default=2_000, ge=1, le=1_000_000)
+    """How many are kept; the oldest make room."""
+    collected: int = Field(default=10_000, ge=1, le=1_000_000)
+    """How many are kept of those that other programs deliver."""
+    max_bytes: int = Field(default=8_388_608, ge=65_536)
+    """Bytes that these and those may take, each."""
+    marked_rate: int = Field(default=100, ge=0, le=10_000)
+    """Marked requests kept per second, by each process and listener."""
+    unmarked_rate: int = Field(default=20, ge=0, le=10_000)
+    """Other requests kept per second, likewise."""
+    params: list[Parameter] = Field(default_factory=list)
+    """Query parameters whose values are shown. Default: none."""
+    mask: list[Parameter] = Field(default_factory=lambda: list(MASKED))
+    """Parameters whose values are replaced by `***`."""
+    collector: TargetField | None = None
+    """The admin address of the gateway that this program delivers its records to, so that it can show whole chains.
+    Default: none."""
+    token: Secret | None = None
+    """The token of deliveries, the same on both sides. It allows nothing else. Default: `admin_token` of the collector, if it
+    has one, is needed."""
+
+
 class AccessLogSettings(Model):
     """One line per request."""
 
@@ -197,7 +230,7 @@ class AccessLogSettings(Model):
     logged."""
     headers: list[LoggedHeader] = Field(default_factory=lambda: ["user-agent"])
     """Request headers to log, in JSON."""
-    mask: list[Parameter] = Field(default_factory=lambda: ["token", "access_token", "api_key", "password", "secret"])
+    mask: list[Parameter] = Field(default_factory=lambda: list(MASKED))
     """Parameters whose values are replaced by `***`."""
 
 

@@ -34,6 +34,7 @@ from gateway.settings.plane import (
     FacadeSettings,
     LimitSettings,
     ListenTLSSettings,
+    RecordSettings,
     RetrySettings,
     ServiceSettings,
     TimeoutSettings,
@@ -106,6 +107,8 @@ class ServingSettings(Model):
     """When an instance gets no traffic for a while."""
     access_log: AccessLogSettings | None = None
     """A line for each request; left out: none."""
+    records: RecordSettings = RecordSettings()
+    """The requests that the admin API shows."""
     allowed_hosts: list[AllowedHost] = Field(default_factory=list)
     """Names by which the admin API and the embedded registry are called, beside addresses, `localhost` and this machine's
     own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""
@@ -177,7 +180,7 @@ class ServingSettings(Model):
 
     def secrets(self) -> list[str]:
         """Every secret, wherever it came from."""
-        found: list[str | None] = [self.admin_token]
+        found: list[str | None] = [self.admin_token, self.records.token]
         for registry in self.all_registries.values():
             found += registry.secrets
         for source in self.remote_rules:

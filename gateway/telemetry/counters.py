@@ -23,7 +23,15 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 
 
 # What `Traffic` counts, by attribute: so it is passed on by processes that end, and added up. `admin.metrics` says what each is.
-_TOTALS: Final = ("started", "ambiguous", "log_lines", "log_dropped", "internal_errors")
+_TOTALS: Final = (
+    "started",
+    "ambiguous",
+    "log_lines",
+    "log_dropped",
+    "records_kept",
+    "records_skipped",
+    "internal_errors",
+)
 _BY_PAIR: Final = ("fallbacks", "upstream_errors", "ejections")
 """Tables by service, tag and why."""
 _TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies")
@@ -119,6 +127,8 @@ class Traffic:
         self.ambiguous: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
+        self.records_kept: int = 0
+        self.records_skipped: int = 0
         self.internal_errors: int = 0  # of this program, set off by what somebody sent
         self.in_flight: int = 0
         self.tunnels: int = 0

@@ -35,6 +35,7 @@ class ShownRole:
         self.log: list[str] = []
         self.reasons: list[str] = []
         self.reader = HeadReader("x-gray-tag")
+        self.decision: Any = "here"
         self.explained: list[tuple[Request, str, bytes]] = []
 
     def not_ready(self) -> list[str]:
@@ -63,4 +64,4 @@ class ShownRole:
     def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:
         self.log.append("explain")
         self.explained.append((request, client_ip, body))
-        return {"decision": "here"}
+        return {"decision": self.decision}

@@ -83,13 +83,18 @@ def attacks(origin: str) -> Iterator[Attack]:
     yield Attack("preflight", (("Origin", EVIL), ("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "content-type")), b"", ("OPTIONS",))  # fmt: skip
 
 
+PLACES = {"group": "demo", "lane": "gray", "revision": "1", "id": "1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+
+
 def routes(app: web.Application) -> list[tuple[str, str]]:
     """Every method and path of an application, the places in paths filled in."""
     found = set()
     for route in app.router.routes():
         resource = route.resource
         assert resource is not None
-        path = resource.canonical.replace("{group}", "demo").replace("{lane}", "gray").replace("{revision}", "1")
+        path = resource.canonical
+        for name, value in PLACES.items():
+            path = path.replace(f"{{{name}}}", value)
         assert "{" not in path
         found.add((route.method, path))
     return sorted(found)

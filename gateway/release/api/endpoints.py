@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -18,6 +16,7 @@ from gateway.release.api import bodies
 from gateway.release.api.events import Events
 from gateway.release.api.openapi import Endpoint, openapi
 from gateway.release.api.reading import actor_of, checked
+from gateway.release.api.responses import created, log_piece, order_response, revision_of
 from gateway.release.ledger import NotThere
 from gateway.release.order import Order
 from gateway.release.plan import Wish
@@ -29,8 +28,6 @@ from gateway.web.work import Work
 
 MAX_BODY = 256 << 10
 """Bytes of a request."""
-MAX_LOG = 1 << 20
-"""Bytes of a log that a response has."""
 MOST = 1000
 """Orders, versions or lines that a response has."""
 
@@ -273,8 +270,8 @@ class Api:
             do = self._releases.actions
             if_match = call.request.headers.get("If-Match", "*").strip()
             if if_match != "*":
-                do = do.at(_revision_of(if_match))
-            return _order_response(await work(do, number, call.actor, call.body))
+                do = do.at(revision_of(if_match))
+            return order_response(await work(do, number, call.actor, call.body))
 
         return Endpoint("POST", f"{order}/{name}", f"{name}_order", summary, handle, bodies.OrderBody, takes)
 
@@ -314,33 +311,33 @@ class Api:
         path = self._releases.logs(info["app"], info["environment"]).get(info["log"])
         if path is None:
             raise NotThere(f"there is no log {shown(info['log'])}")
-        return _text(path, call.query("offset", 0))
+        return log_piece(path, call.query("offset", 0))
 
     async def _task_log(self, call: _Call) -> web.Response:
         order = await self._find(call.number)
         task = order.find(call.request.match_info["task"])
         if task is None:
             raise NotThere(f"order {order.id} has no task {shown(call.request.match_info['task'])}")
-        return _text(command_of(self._releases.runs, order, task).log, call.query("offset", 0))
+        return log_piece(command_of(self._releases.runs, order, task).log, call.query("offset", 0))
 
     async def _orders(self, call: _Call) -> web.Response:
         found = await self._releases.store.orders(min(MOST, call.query("count", 20)))
         return web.json_response({"orders": [order.view() for order in found]})
 
     async def _order(self, call: _Call) -> web.Response:
-        return _order_response(await self._find(call.number))
+        return order_response(await self._find(call.number))
 
     async def _run(self, call: _Call) -> web.Response:
         body: bodies.NewOrder = call.body
         images = {_image_of(name): reference for name, reference in body.images.items()}
         wish = Wish(body.apps, call.actor, body.reason, body.workflow, images, body.values)
         if body.dry_run:
-            return _order_response(await self._releases.plan(wish))
-        return _created(await self._releases.run(wish))
+            return order_response(await self._releases.plan(wish))
+        return created(await self._releases.run(wish))
 
     async def _undo(self, call: _Call) -> web.Response:
         body: bodies.Undo = call.body
-        return _created(await self._releases.undo(body.app, body.environment, body.version, call.actor, body.reason))
+        return created(await self._releases.undo(body.app, body.environment, body.version, call.actor, body.reason))
 
     async def _history(self, call: _Call) -> web.Response:
         query = call.request.query
@@ -377,36 +374,3 @@ class Api:
 def _image_of(name: str) -> tuple[str | None, str]:
     app, dot, image = name.rpartition(".")
     return (app, image) if dot else (None, name)
-
-
-def _etag(order: Order) -> str:
-    return f'"{order.revision}"'
-
-
-def _revision_of(etag: str) -> int:
-    """The revision that an ETag stands for; -1: there is no such revision."""
-    found = re.fullmatch(r'"([0-9]{1,15})"', etag)
-    return -1 if found is None else int(found[1])
-
-
-def _order_response(order: Order, status: int = 200) -> web.Response:
-    return web.json_response(order.view(), status=status, headers={"ETag": _etag(order)})
-
-
-def _created(order: Order) -> web.Response:
-    response = _order_response(order, 201)
-    response.headers["Location"] = f"/api/v1/orders/{order.id}"
-    return response
-
-
-def _text(path: Path, offset: int) -> web.Response:
-    """A piece of a log from an offset on, and where the next one begins."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            file.seek(min(offset, size))
-            body = file.read(MAX_LOG)
-            following = file.tell()
-    except OSError as error:
-        raise NotThere(f"there is no log: {error.strerror or error}") from error
-    return web.json_response({"text": body.decode(errors="replace"), "next": following})

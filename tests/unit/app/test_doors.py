@@ -85,6 +85,6 @@ async def test_of_more_services_than_there_is_room_for_no_address_is_made(
 ) -> None:
     monkeypatch.setattr(addresses, "MOST", 1)
     first = await beside.doors.open("d", beside.listener)
-    with pytest.raises(Refused, match=r"^too many services were asked for: 'e' gets no address$"):
+    with pytest.raises(Refused, match=r"^too many services were requested: 'e' gets no address$"):
         await beside.doors.open("e", beside.listener)
     assert await beside.doors.open("d", beside.listener) == first

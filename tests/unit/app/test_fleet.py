@@ -13,6 +13,7 @@ from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
+from tests.support.records import record
 from tests.support.roles import gateway_build, gateway_settings
 from tests.support.rules import rule_set
 
@@ -33,8 +34,8 @@ ROW = Instance("127.0.0.1", 1).as_row()
 class FakeWorkers:
     """See Workers: remembers what workers are told, and has the statistics that a test gives it."""
 
-    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any) -> None:
-        self.sockets, self.greeting, self.gone = sockets, greeting, gone
+    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any, recorded: Any) -> None:
+        self.sockets, self.greeting, self.gone, self.recorded = sockets, greeting, gone, recorded
         self.log: list[tuple[Any, ...]] = []
         self.sent: list[dict[str, Any]] = []
         self.restarts = 3
@@ -167,8 +168,23 @@ async def test_of_a_service_that_is_gone_nothing_is_kept(workers: tuple[WorkerFl
     await fleet.close()
 
 
+async def test_the_records_of_all_workers_are_taken_in_order_and_once(
+    workers: tuple[WorkerFleet, FakeWorkers],
+) -> None:
+    fleet, made = workers
+    later, earlier = record(time=2.0), record(time=1.0)
+    made.recorded([later])
+    made.recorded([earlier])
+    assert fleet.take_records() == [earlier, later]
+    assert fleet.take_records() == []
+    size = gateway_settings().records.size
+    made.recorded([record(time=float(number)) for number in range(size + 10)])
+    assert len(fleet.take_records()) == size
+    await fleet.close()
+
+
 async def test_what_listens_in_workers_does_not_listen_here() -> None:
-    fleet = WorkerFleet(EntryPlane(gateway_settings(workers=2)), 2)
+    fleet = WorkerFleet(EntryPlane(gateway_settings(workers=2)), gateway_settings(workers=2))
     assert fleet.greeting() == []
     fleet.configure(1, gateway_build())
     assert (fleet.workers(), fleet.not_serving(), fleet.totals().running) == ([], [], 0)

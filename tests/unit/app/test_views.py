@@ -21,9 +21,11 @@ from gateway.app.sidecar_plane import SidecarPlane
 from gateway.app.views import EntryExplainer, EntryView, SidecarView
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import build_request
+from gateway.live.records import Records
 from gateway.registry.base import Registration
 from gateway.settings import GatewaySettings, SidecarSettings
 from gateway.telemetry.counters import Traffic
+from gateway.telemetry.request_record import Reporter
 from gateway.yaml.writing import write_yaml
 from tests.support.roles import SIDECAR, lanes, put_gateway
 from tests.support.wait import until
@@ -64,7 +66,8 @@ class Entry:
         self.parts.push_async_callback(self.configuration.close)
         self.configuration.begin()
         self.registries.watch("a")
-        self.view = EntryView(self.life, self.configuration, self.registries, self.fleet)
+        records = Records(settings.records, Reporter("gateway"))
+        self.view = EntryView(self.life, self.configuration, self.registries, records, self.fleet)
 
 
 @pytest.fixture
@@ -181,7 +184,13 @@ class Beside:
         self.watch = ApplicationWatch("b", self.plane.app, settings.app_check, lambda is_up: None)
         self.registrations = Registrations(self.registries, Registration("b", "127.0.0.1", 5), is_usable=True)
         self.view = SidecarView(
-            self.life, self.configuration, self.registries, self.plane, self.watch, self.registrations
+            self.life,
+            self.configuration,
+            self.registries,
+            Records(settings.records, Reporter("b", "sidecar")),
+            plane=self.plane,
+            application=self.watch,
+            registrations=self.registrations,
         )
 
     def app_is(self, is_up: bool, reason: str = "") -> None:

@@ -87,8 +87,12 @@ async def test_it_serves_what_it_is_told_until_it_is_told_to_drain(supervised: S
     assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
     writer.close()
     channel.send("drain", 0.0, 5.0)
-    name, (statistics,) = await supervised.heard()
-    traffic = Traffic()
+    name, (records,) = await supervised.heard()
+    while name == "records":
+        kept = [(record.path, record.status, record.cause) for record in records]
+        name, (records,) = await supervised.heard()
+    statistics, traffic = records, Traffic()
+    assert kept == [("/nowhere", 404, "no_route")]
     traffic.add(statistics["traffic"])
     assert (name, dict(traffic.refused)) == ("statistics", {"no_route": 1})
     assert await supervised.heard() == ("drained", (True,))

@@ -565,7 +565,7 @@ async def test_an_approval_is_not_got_round(tmp_path: Path) -> None:
         await bench.drive(number)
         await bench.server.actions.suspend(number, "alice", "holidays")
         bench.clock += 86_401
-        with pytest.raises(NotNow, match=r"production\.1\.a is not waited for any more: its time is over"):
+        with pytest.raises(NotNow, match=r"production\.1\.a is no longer waited for: its time is over"):
             await bench.server.actions.vote(number, "alice", "late", True)
         await bench.server.actions.resume(number, "alice", "back")
         order = await bench.drive(number, looks=2)

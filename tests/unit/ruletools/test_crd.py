@@ -13,7 +13,7 @@ FILE = Path(__file__).parents[3] / "config" / "kubernetes" / "lanegroups.yaml"
 
 
 def test_the_committed_definition_is_the_one_written() -> None:
-    """Otherwise: python -m gateway.ruletools.crd > config/kubernetes/lanegroups.yaml."""
+    """Otherwise: python -m gateway.ruletools.crd config/kubernetes/lanegroups.yaml."""
     assert yaml.safe_load(FILE.read_text()) == crd()
 
 

@@ -1,0 +1,117 @@
+"""Checks of programs that run: whether they are ready, run what their files say, and agree with one another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
+
+TIMEOUT: Final = ClientTimeout(total=5.0)
+MAX_SKEW: Final = 5.0
+"""Seconds by which a clock may differ from this machine's: tokens, cookies and lanes that expire depend on it."""
+
+
+@dataclass(slots=True)
+class Running:
+    """What a running program said.
+
+    `error`: why it said nothing. `is_there`: a program of ours listens, whether it says more or not. `skew` is how far its
+    clock is ahead, in seconds.
+    """
+
+    address: str
+    error: str = ""
+    is_there: bool = False
+    reasons: list[str] = field(default_factory=list)
+    status: dict[str, Any] = field(default_factory=dict)
+    lanes: list[Any] = field(default_factory=list)
+    skew: float | None = None
+
+
+async def ask_all(addresses: list[str], token: str | None, now: float) -> list[Running]:
+    """What each of some admin APIs says; `now` is this machine's time."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with ClientSession(timeout=TIMEOUT, headers=headers) as session:
+        return list(await asyncio.gather(*(_ask(session, address, now) for address in addresses)))
+
+
+async def _ask(session: ClientSession, address: str, now: float) -> Running:
+    running = Running(address)
+    base = address if "://" in address else f"http://{address}"
+    try:
+        async with session.get(f"{base}/readyz", allow_redirects=False) as response:
+            running.is_there = response.status in (200, 503)
+            running.reasons = (await response.text()).splitlines() if response.status == 503 else []
+            if not running.is_there:
+                running.error = f"/readyz returned {response.status}"
+            if "Date" in response.headers:
+                running.skew = parsedate_to_datetime(response.headers["Date"]).timestamp() - now
+        for name in ("status", "lanes"):
+            async with session.get(f"{base}/api/v1/{name}", allow_redirects=False) as response:
+                found = json.loads(await response.text())
+                if response.status != 200:
+                    running.error = str(found.get("detail", response.status))
+                elif name == "status":
+                    running.status = dict(found)
+                else:
+                    running.lanes = list(found["lanes"])
+    except (ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError) as error:
+        running.error = running.error or str(error) or type(error).__name__
+    return running
+
+
+def check_running(programs: list[Running]) -> Iterator[Finding]:
+    """Whether each is there, ready, runs what its files say, and has the right time."""
+    for running in programs:
+        role = str(running.status.get("role", "program"))
+        if running.error:
+            hint = "check the address (`admin` of its settings), the token, and that it runs"
+            yield Finding("programs", running.address, FAILED, f"cannot be asked: {running.error}", hint)
+            continue
+        for reason in running.reasons:
+            yield Finding(
+                "programs", running.address, FAILED, reason, "its log says more; --wait waits until it is ready"
+            )
+        for problem in running.status.get("last_reload_error") or ():
+            hint = "correct the file: until then it runs the configuration that it had before"
+            yield Finding("programs", running.address, FAILED, f"the last reload failed: {problem}", hint)
+        if running.status.get("runs_old_rules"):
+            hint = "correct the rules: those of an earlier run are in force"
+            yield Finding("programs", running.address, FAILED, "the rules present at its start had problems", hint)
+        if not running.reasons and not running.status.get("last_reload_error"):
+            revision = running.status.get("revision")
+            yield Finding("programs", running.address, OK, f"{role}, ready, revision {revision}")
+        if running.skew is not None and abs(running.skew) > MAX_SKEW:
+            ahead = "ahead of" if running.skew > 0 else "behind"
+            message = f"its clock is {abs(running.skew):.0f} s {ahead} this machine's"
+            yield Finding(
+                "clock", running.address, FAILED, message, "synchronize both clocks (chrony, systemd-timesyncd)"
+            )
+        elif running.skew is not None:
+            yield Finding("clock", running.address, OK, "agrees with this machine's")
+
+
+def check_in_step(gateway: Running, sidecars: list[Running]) -> Iterator[Finding]:
+    """Whether each sidecar has the lanes of the gateway. One without rules of its own has nothing to agree about."""
+    if gateway.error:
+        return
+    for sidecar in sidecars:
+        if sidecar.error:
+            continue
+        if not sidecar.lanes:
+            message = "has no rules: it does not know which lanes rejoin the baseline"
+            hint = "give it the rules of the gateway if lanes expire or are closed while their instances serve"
+            yield Finding("in step", sidecar.address, WARNING, message, hint)
+        elif sidecar.lanes == gateway.lanes:
+            yield Finding("in step", sidecar.address, OK, f"has the lanes of {gateway.address}")
+        else:
+            message = f"its lanes are not those of {gateway.address}"
+            hint = "compare `rules` of both settings; a file that is copied may not have arrived yet (--wait)"
+            yield Finding("in step", sidecar.address, FAILED, message, hint)

@@ -1,0 +1,119 @@
+"""Checks of programs that run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from gateway.admin.server import AdminServer
+from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
+from gateway.app.doctor.remote import Running, ask_all, check_in_step, check_running
+from tests.support.admin import ShownRole
+
+LANES = [{"lane": "gray"}]
+
+
+def running(**values: Any) -> Running:
+    plain: dict[str, Any] = {"is_there": True, "status": {"role": "entry", "revision": 3}, "lanes": LANES, "skew": 0.4}
+    return Running("g:1", **plain | values)
+
+
+def states(running: Running) -> list[tuple[str, str, str]]:
+    findings = list(check_running([running]))
+    assert all(bool(finding.hint) == (finding.state != OK) for finding in findings)
+    return [(finding.check, finding.state, finding.message) for finding in findings]
+
+
+CLOCK = ("clock", OK, "agrees with this machine's")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, [("programs", OK, "entry, ready, revision 3"), CLOCK]),
+        ({"error": "refused"}, [("programs", FAILED, "cannot be asked: refused")]),
+        ({"reasons": ["not ready: draining"]}, [("programs", FAILED, "not ready: draining"), CLOCK]),
+        (
+            {"status": {"last_reload_error": ["a.yaml:1:1: bad"]}},
+            [("programs", FAILED, "the last reload failed: a.yaml:1:1: bad"), CLOCK],
+        ),
+        (
+            {"status": {"role": "entry", "revision": 3, "runs_old_rules": True}},
+            [
+                ("programs", FAILED, "the rules present at its start had problems"),
+                ("programs", OK, "entry, ready, revision 3"),
+                CLOCK,
+            ],
+        ),
+        (
+            {"skew": 61.0},
+            [
+                ("programs", OK, "entry, ready, revision 3"),
+                ("clock", FAILED, "its clock is 61 s ahead of this machine's"),
+            ],
+        ),
+        (
+            {"skew": -6.0},
+            [("programs", OK, "entry, ready, revision 3"), ("clock", FAILED, "its clock is 6 s behind this machine's")],
+        ),
+    ],
+)
+def test_what_a_program_says_of_itself(values: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
+    assert states(running(**values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("lanes", "error", "state"),
+    [(LANES, "", OK), ([{"lane": "blue"}], "", FAILED), ([], "", WARNING), (LANES, "away", None)],
+)
+def test_sidecars_have_the_lanes_of_the_gateway(lanes: list[Any], error: str, state: str | None) -> None:
+    sidecar = Running("s:1", lanes=lanes, error=error)
+    assert [finding.state for finding in check_in_step(running(), [sidecar])] == ([] if state is None else [state])
+    assert list(check_in_step(running(error="away"), [sidecar])) == []
+
+
+class Role(ShownRole):
+    def status(self) -> dict[str, object]:
+        return {"role": "entry", "revision": 3}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[Role, AdminServer]]:
+    role = Role()
+    server = AdminServer("127.0.0.1", 0, role, token="t" * 16)
+    await server.start()
+    yield role, server
+    await server.close()
+
+
+async def test_programs_are_asked(server: tuple[Role, AdminServer]) -> None:
+    role, admin = server
+    address = f"127.0.0.1:{admin.port}"
+    [found, away] = await ask_all([address, "127.0.0.1:9"], "t" * 16, 0.0)
+    assert found.skew is not None
+    assert found.skew > 1e9  # this machine's time was said to be 0
+    found.skew = None
+    assert found == Running(address, "", True, [], {"role": "entry", "revision": 3}, LANES)
+    assert (away.is_there, bool(away.error)) == (False, True)
+    role.reasons = ["draining"]
+    [found] = await ask_all([address], "t" * 16, 0.0)
+    assert (found.reasons, found.error) == (["not ready: draining"], "")
+
+
+async def test_without_the_token_it_is_there_and_says_why_not_more(server: tuple[Role, AdminServer]) -> None:
+    _, admin = server
+    [found] = await ask_all([f"127.0.0.1:{admin.port}"], None, 0.0)
+    assert (found.is_there, found.error) == (True, "the admin API needs `Authorization: Bearer TOKEN`")
+
+
+def test_a_finding_says_what_to_do() -> None:
+    [found] = check_running([running(error="refused")])
+    assert found == Finding(
+        "programs",
+        "g:1",
+        FAILED,
+        "cannot be asked: refused",
+        "check the address (`admin` of its settings), the token, and that it runs",
+    )
