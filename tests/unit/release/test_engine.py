@@ -637,7 +637,7 @@ async def test_an_environment_without_its_file_is_said_and_nothing_is_brought_ba
         for _ in range(3):
             await bench.server.engine.look(number)
         message = task_of(bench.server.ledger.active[number], "deploy").message
-        assert message.startswith("environment 'prod' has no file any more")
+        assert message.startswith("environment 'prod' no longer has a file")
         with pytest.raises(NotThere, match=r"there is no environment 'prod' \(there are: gray\)"):
             await bench.server.undo("a", "prod", None, "alice", "wrong")
         (tmp_path / "prod.yaml").rename(files / "environments/prod.yaml")

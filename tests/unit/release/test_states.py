@@ -9,7 +9,7 @@ from gateway.release.states import ENDED, ORDERS, Action, NotNow, State, after, 
 
 def test_an_order_that_has_ended_does_nothing_more() -> None:
     assert [pair for pair in ORDERS if pair[0] in ENDED] == []
-    with pytest.raises(NotNow, match="an order that is SUCCESS cannot retry; it can: nothing any more"):
+    with pytest.raises(NotNow, match="an order that is SUCCESS cannot retry; it can: nothing"):
         after(State.SUCCESS, Action.RETRY)
 
 
