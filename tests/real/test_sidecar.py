@@ -68,7 +68,7 @@ async def test_it_starts_by_what_the_injection_says_and_carries_the_tag_to_gray_
         async with asyncio.timeout(30):
             while (await session.get(f"http://127.0.0.1:{ports['admin']}/readyz")).status != 200:
                 await asyncio.sleep(0.02)
-        answers = []
+        answers: list[tuple[int, str]] = []
         for headers in ({"x-gray-tag": "gray"}, {}):
             trace = TRACE.replace("4bf9", f"{len(answers):04}")
             url = f"http://127.0.0.1:{ports['inbound']}/x"
