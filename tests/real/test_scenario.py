@@ -10,60 +10,25 @@ import json
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from aiohttp import ClientError, ClientSession, web
+from aiohttp import ClientError, ClientSession
 
 from gateway.app.entry import EntryGateway
 from gateway.app.sockets import Sockets
 from gateway.demo.processes import free_port
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
-from gateway.registry.kubernetes.adapter import KubernetesAdapter
-from gateway.registry.kubernetes.kind import KubernetesKind
 from gateway.release.targets.base import Phase, Place, Revision
 from gateway.release.targets.kubernetes import KubernetesTarget
 from tests.support.kubernetes import Cluster, needs_kubernetes
+from tests.support.mappedpods import Pods, map_addresses, mapped
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.real, needs_kubernetes]
 
-PODS = [f"10.244.{number // 256}.{number % 256}" for number in range(1, 400)]
-"""Addresses that kwok gives out: from the first one on, and again as soon as one is free."""
 RULES = "lane_groups: [{name: g, lanes: [{name: l, tag: gray, %smatch: [{param: group, equals: gray}]}]}]\n"
-
-
-def mapped(address: str) -> str:
-    return address.replace("10.", "127.", 1)
-
-
-class Pods:
-    """What all pods answer with: who they are, which is the cluster's word."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.tags: dict[str, str] = {}
-        self._runner = web.ServerRunner(web.Server(self._answer))
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        await self._runner.setup()
-        assert self._runner.server is not None
-        hosts = [mapped(address) for address in PODS]
-        self._server = await asyncio.get_running_loop().create_server(self._runner.server, host=hosts, port=self.port)
-
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        assert request.transport is not None
-        host = request.transport.get_extra_info("sockname")[0]
-        await until(lambda: host in self.tags, f"whoever {host} is")  # the gateway may have heard of it first
-        return web.Response(text=self.tags[host])
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        await self._runner.cleanup()
 
 
 class Load:
@@ -114,15 +79,7 @@ def revision(version: str, port: int, **labels: str) -> Revision:
 async def test_gray_is_released_and_cleaned_up_and_no_request_fails_or_goes_astray(
     cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_adapter = KubernetesKind.adapter
-
-    def adapter(self: KubernetesKind, *arguments: Any) -> Any:
-        made = real_adapter(self, *arguments)
-        assert isinstance(made, KubernetesAdapter)
-        made._translate = mapped
-        return made
-
-    monkeypatch.setattr(KubernetesKind, "adapter", adapter)
+    map_addresses(monkeypatch)
     pods, listen = Pods(free_port()), free_port()
     kubeconfig = str(cluster.kubeconfig("admin", namespace))
     config = {
