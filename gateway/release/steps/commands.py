@@ -98,7 +98,7 @@ def _follow(look: Look, command: list[str], folder: Path, more: Mapping[str, str
         if late > 0:
             message = f"{command[0]} took more than {timeout:g} s"
             is_over = _end(program, late) or late > PATIENCE
-            return failed(message) if is_over else running(f"{message}, and is sent to end")
+            return failed(message) if is_over else running(f"{message}, and is being stopped")
         return running(f"{command[0]} runs; its log ends: {program.tail(1)}")
     if program.was_started and look.elapsed > timeout:
         return failed(f"{command[0]} took more than {timeout:g} s")
