@@ -21,6 +21,10 @@ MAX_RESPONSE = 64 << 20
 """Bytes of a response."""
 
 
+class Away(GatewayError):
+    """Nobody is there, or nobody who can say it now: that may be over in a moment."""
+
+
 def server_options(required: bool) -> Callable[[F], F]:
     """The options `--server` and `--token`."""
 
@@ -66,10 +70,12 @@ def ask(
             detail = _read(error).get("detail", "")
         except (OSError, ValueError, RecursionError, HTTPException):
             detail = error.reason
-        raise GatewayError(f"{server} returned {error.code}: {detail}") from error
+        kind = Away if error.code == 503 else GatewayError
+        raise kind(f"{server} returned {error.code}: {detail}") from error
     except (OSError, ValueError, RecursionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise GatewayError(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
+        kind = GatewayError if isinstance(error, (ValueError, RecursionError)) else Away
+        raise kind(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
     if wants not in found:
         raise GatewayError(f"the response of {server} is not that of a {what}; is it the admin address of a {what}?")
     return found
