@@ -30,6 +30,10 @@ class Refused(GatewayError):
     """The server is there, and does not want the request: trying again does not help."""
 
 
+class Away(GatewayError):
+    """Nobody is there, or nobody who can respond now: that may be over in a moment."""
+
+
 def server_options(required: bool) -> Callable[[F], F]:
     """The options `--server` and `--token`."""
 
@@ -106,10 +110,12 @@ def _trouble(server: str, what: str = "gateway") -> Iterator[None]:
         except (OSError, ValueError, RecursionError, HTTPException):
             detail = error.reason
         refusal = f"{server} returned {error.code}: {detail}"
-        raise (Refused if 400 <= error.code < 500 else GatewayError)(refusal) from error
+        kind = Refused if 400 <= error.code < 500 else Away if error.code == 503 else GatewayError
+        raise kind(refusal) from error
     except (OSError, ValueError, RecursionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise GatewayError(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
+        kind = GatewayError if isinstance(error, ValueError | RecursionError) else Away
+        raise kind(f"cannot query {server}: {reason}; is it the admin address of a {what}?") from error
 
 
 def _open(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gateway.cli.client import ask
+from gateway.cli.client import Away, ask
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json
 from gateway.cli.release.tree import tree
@@ -86,6 +86,14 @@ def find_order(ask: Ask, order: int | None) -> int:
         raise GatewayError("there is no order yet")
     active = [item for item in found if item["state"] not in ("SUCCESS", "CANCELED")]
     return int((active or found)[0]["id"])
+
+
+def look_again(ask: Ask, seen: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """An order as it is now; while the server is away as it was seen last, and why that is. Orders go on without a server."""
+    try:
+        return ask("GET", f"/api/v1/orders/{seen['id']}", wants="jobs"), ""
+    except Away as error:
+        return seen, str(error)
 
 
 def show(order: dict[str, Any], output: str) -> None:

@@ -8,7 +8,7 @@ import time
 import click
 
 from gateway.cli.output import echo_json, live_lines
-from gateway.cli.release.asking import Ask, asks, find_order, order_argument, show
+from gateway.cli.release.asking import Ask, asks, find_order, look_again, order_argument, show
 from gateway.cli.release.tree import tree
 
 LOOK = 0.5
@@ -40,10 +40,10 @@ def command(order: int | None, watch: bool, ask: Ask, output: str) -> None:
             if found["state"] in ("SUCCESS", "CANCELED"):
                 return
             time.sleep(LOOK)
-            found = ask("GET", f"/api/v1/orders/{number}", wants="jobs")
+            found, _ = look_again(ask, found)
     with live_lines() as shown:
         shown(tree(found))
         while found["state"] not in ("SUCCESS", "CANCELED"):
             time.sleep(LOOK)
-            found = ask("GET", f"/api/v1/orders/{number}", wants="jobs")
-            shown(tree(found))
+            found, trouble = look_again(ask, found)
+            shown([*tree(found), *([trouble] if trouble else [])])

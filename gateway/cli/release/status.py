@@ -8,7 +8,7 @@ import time
 import click
 
 from gateway.cli.output import echo, echo_json
-from gateway.cli.release.asking import Ask, asks, find_order, order_argument
+from gateway.cli.release.asking import Ask, asks, find_order, look_again, order_argument
 
 LOOK = 0.5
 """Seconds between two looks."""
@@ -22,12 +22,11 @@ def command(order: int | None, timeout: float, ask: Ask, output: str) -> None:
     """Wait for the end of an order, for CI: exit code 0 if it succeeded, 1 if it failed, was taken back, or takes too long."""
     number = find_order(ask, order)
     deadline = time.monotonic() + timeout
-    while True:
-        found = ask("GET", f"/api/v1/orders/{number}", wants="jobs")
-        state = found["state"]
-        if state in ("SUCCESS", "CANCELED", "FAILED") or time.monotonic() >= deadline:
-            break
+    found = ask("GET", f"/api/v1/orders/{number}", wants="jobs")
+    while found["state"] not in ("SUCCESS", "CANCELED", "FAILED") and time.monotonic() < deadline:
         time.sleep(min(LOOK, max(0.0, deadline - time.monotonic())))
+        found, _ = look_again(ask, found)
+    state = found["state"]
     if output == "json":
         echo_json({"order": number, "state": state})
     else:

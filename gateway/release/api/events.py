@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from gateway.release.ledger import Ledger
-from gateway.release.store import Store
+from gateway.release.store import Store, StoreError
 
 KEEP_ALIVE = 15.0
 """Seconds between two comments on an idle stream, so that each end notices if the other has gone."""
@@ -33,7 +33,8 @@ class Events:
         after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else await self._store.last_line()
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
-        with suppress(ConnectionError):  # the client has gone
+        # The client has gone, or the database: then it comes back, and goes on after the last line that it has had.
+        with suppress(ConnectionError, StoreError):
             await self._write(stream, after)
         return stream
 

@@ -43,14 +43,8 @@ async def verify(look: Look) -> Outcome:
     if spec.analysis is not None and "before" not in memory:
         memory["before"] = await _counted(look, services, spec.analysis.tag)
         return running("begins to count", memory=memory, delay=0.0)
-    if not memory.get("probed"):
-        for probe in spec.probes:
-            wrong = await send_probes(look, probe)
-            if wrong:
-                return _broken(spec, wrong, memory)
-        memory["probed"] = True
-        sent = sum(probe.count for probe in spec.probes)
-        return running(f"{sent} probes were as they should be", 0.5, memory, 0.0)
+    if memory.get("probe", 0) < len(spec.probes):
+        return await _probe(look, spec, memory)
     if spec.analysis is not None:
         left = spec.analysis.duration - look.elapsed
         if left > 0:
@@ -74,32 +68,43 @@ async def verify(look: Look) -> Outcome:
     )
 
 
-async def send_probes(look: Look, probe: Probe) -> str:
-    """Sends the requests of one probe. Returns what is wrong with their responses, nothing if they are as they should be."""
-    gate = asyncio.Semaphore(AT_ONCE)
+async def _probe(look: Look, spec: VerifyStep, memory: dict[str, Any]) -> Outcome:
+    """Sends the next few requests: all of them in one look would keep whoever aborts waiting."""
+    at, sent, wrong = memory.get("probe", 0), memory.get("sent", 0), memory.get("wrong", 0)
+    probe = spec.probes[at]
+    found = await _send(look, probe, min(AT_ONCE, probe.count - sent))
+    sent, wrong = sent + len(found), wrong + sum(map(bool, found))
+    memory |= {"sent": sent, "wrong": wrong, "first": memory.get("first") or next(filter(None, found), "")}
+    if wrong > probe.count - math.ceil(probe.count * probe.share):
+        message = f"{wrong} of {sent} requests to {probe.path} were not as they should be; the first: {memory['first']}"
+        return _broken(spec, message, memory)
+    before, whole = sum(item.count for item in spec.probes[:at]), sum(item.count for item in spec.probes)
+    if sent == probe.count:
+        memory |= {"probe": at + 1, "sent": 0, "wrong": 0, "first": ""}
+    share = 0.5 * (before + sent) / whole
+    return running(f"{before + sent} of {whole} probes are sent", round(share, 2), memory, 0.0)
+
+
+async def _send(look: Look, probe: Probe, number: int) -> list[str]:
+    """Sends requests of a probe at once. Returns what is wrong with each response; empty: nothing."""
     entry, session = look.world.entry, look.world.mesh.session
 
     async def send() -> str:
-        async with gate:
-            try:
-                async with session.get(
-                    entry + probe.path, headers=probe.headers, timeout=ClientTimeout(total=10.0), allow_redirects=False
-                ) as response:
-                    text = (await response.read())[: 1 << 20].decode(errors="replace")
-                    status = response.status
-            except (ClientError, OSError, TimeoutError) as error:
-                return f"no response: {str(error) or type(error).__name__}"
+        try:
+            async with session.get(
+                entry + probe.path, headers=probe.headers, timeout=ClientTimeout(total=10.0), allow_redirects=False
+            ) as response:
+                text = (await response.read())[: 1 << 20].decode(errors="replace")
+                status = response.status
+        except (ClientError, OSError, TimeoutError) as error:
+            return f"no response: {str(error) or type(error).__name__}"
         if status != probe.status:
             return f"status {status}, not {probe.status}: {text[:200]}"
         if probe.body is not None and re2.search(probe.body, text) is None:
             return f"the body is not as expected ({probe.body}): {text[:200]}"
         return ""
 
-    found = await asyncio.gather(*(send() for _ in range(probe.count)))
-    wrong = [item for item in found if item]
-    if probe.count - len(wrong) >= math.ceil(probe.count * probe.share):
-        return ""
-    return f"{len(wrong)} of {probe.count} requests to {probe.path} were not as they should be; the first: {wrong[0]}"
+    return await asyncio.gather(*(send() for _ in range(number)))
 
 
 def judge(analysis: Analysis, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, str]:

@@ -390,7 +390,7 @@ async def test_a_verification_that_fails_asks_or_takes_everything_back(tmp_path:
     async with Bench(tmp_path, {"workflows/release.yaml": workflow}) as bench:
         order = await bench.drive(await bench.run(a="1"))  # nobody listens at the entry
         assert task_of(order, "verify").message.startswith(
-            "20 of 20 requests to / were not as they should be; the first: no"
+            "10 of 10 requests to / were not as they should be; the first: no"
         )
         if on_failure == "ask":
             assert (order.state, bench.target.running(), bench.mesh.is_open) == (State.FAILED, {"gray a": ["1"]}, True)

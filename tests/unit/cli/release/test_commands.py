@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from gateway.cli.client import Away, ask
+from gateway.cli.release import asking
 from gateway.release.api.server import ReleaseServer
 from tests.support.release import FILES
 from tests.support.releases import Bench
@@ -106,6 +109,29 @@ async def test_watching_ends_with_the_order(bench: Bench) -> None:
     watching = asyncio.create_task(release("get", "-w", "1"))
     await bench.settle(1)
     assert "✔ order 1" in (await watching).output
+
+
+@pytest.mark.parametrize("command", [("status", "1", "--timeout", "30"), ("get", "-w", "1")])
+async def test_a_release_server_that_starts_anew_meanwhile_ends_no_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    await release(*RUN)
+    asked: list[str] = []
+
+    def restarting(server: str, method: str, path: str, *more: Any, **wants: Any) -> dict[str, Any]:
+        asked.append(path)
+        if len(asked) in (2, 3):
+            raise Away(f"cannot query {server}: Connection refused")
+        return ask(server, method, path, *more, **wants)
+
+    monkeypatch.setattr(asking, "ask", restarting)
+    waiting = asyncio.create_task(release(*command))
+    async with asyncio.timeout(30):
+        while len(asked) < 3:
+            await asyncio.sleep(0.01)
+    await bench.settle(1)
+    result = await waiting
+    assert (result.exit_code, len(asked) > 3) == (0, True), result.output
 
 
 async def test_new_applications_from_a_template(bench: Bench) -> None:

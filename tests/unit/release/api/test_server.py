@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 from jsonschema import Draft202012Validator
 
 from gateway.release.api.server import ReleaseServer
+from gateway.release.store import StoreError
 from tests.support.release import FILES, WORKFLOW
 from tests.support.releases import Bench
 
@@ -199,6 +200,21 @@ async def test_events_tell_of_changes_and_go_on_where_they_were(bench: Bench, cl
         assert seen == ["RUNNING", "order.deploy"]
         seen = await events({"Last-Event-ID": "0"}, abort, "CANCELED")
         assert [seen[0], seen[1]] == ["RUNNING", "order.deploy"]
+
+
+async def test_events_end_well_when_the_database_is_away(
+    bench: Bench, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second response in the middle of the first is what nobody can read."""
+
+    async def away(*_: Any) -> Any:
+        raise StoreError("the database of the release server: disk I/O error")
+
+    await bench.run(a="1")
+    monkeypatch.setattr(bench.store, "audit", away)
+    async with asyncio.timeout(20):
+        async with client.session.get(client.base + "/api/v1/events", headers=ALICE) as response:
+            assert (response.status, (await response.read())[:12]) == (200, b"event: order")
 
 
 async def test_a_web_page_of_elsewhere_is_not_answered(client: Client) -> None:

@@ -164,7 +164,7 @@ async def test_what_takes_too_long_is_gone_before_it_can_be_retried(tmp_path: Pa
         order = bench.server.ledger.active[number]
         assert (order.state, task_of(order, "run").message) == (
             State.RUNNING,
-            "sh took more than 60 s, and is told to end",
+            "sh took more than 60 s, and is being stopped",
         )
         bench.clock += 6
         order = await follow(bench, number)

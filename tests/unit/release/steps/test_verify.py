@@ -108,3 +108,31 @@ async def test_prometheus_is_asked_for_one_value(tmp_path: Path, value: str, sta
         workflow = f"stages:\n  - name: only\n    steps:\n      - {step}\n"
         async with Bench(tmp_path, {"workflows/release.yaml": workflow}) as bench:
             assert (await bench.drive(await bench.run(a="1"))).state is state
+
+
+async def test_an_abort_waits_for_a_few_probes_only(tmp_path: Path) -> None:
+    """However many there are: an entry that hangs must not keep the traffic in the lane."""
+    asked: list[str] = []
+
+    async def shop(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=500 if len(asked) == 1 else 200)
+
+    app = web.Application()
+    app.router.add_get("/shop", shop)
+    async with TestServer(app) as server:
+        step = "verify: {probes: [{path: /shop, count: 35, share: 0.9}]}"
+        workflow = f"stages:\n  - name: only\n    steps:\n      - {step}\n"
+        async with Bench(tmp_path, {"workflows/release.yaml": workflow}) as bench:
+            entry = str(server.make_url("")).rstrip("/")
+            bench.server.config.settings.__dict__["entry"] = entry
+            number = await bench.run(a="1")
+            counts = []
+            while number in bench.server.ledger.active:
+                before = len(asked)
+                await bench.server.engine.look(number)
+                counts.append(len(asked) - before)
+            order = await bench.store.order(number)
+            assert order is not None
+            assert ([item for item in counts if item], order.state) == ([10, 10, 10, 5], State.SUCCESS)
+            assert task_of(order, "verify").message == "35 probes were as they should be"
