@@ -59,7 +59,7 @@ def explain_record(stored: Stored, judge: Judge, masked: Sequence[str]) -> dict[
     if decision["revision"] != record.revision:
         missing.append(f"revision {record.revision} of the rules: revision {decision['revision']} is in force now")
     if record.tag_source in ("header", "baggage") or _FORWARDED.search(record.head) is not None:
-        missing.append("the proxy that it came through: what it says of itself is not trusted here")
+        missing.append("the proxy that it came through: what it added to the request is not trusted here")
     return {
         **found,
         "id": stored.id,
