@@ -198,7 +198,7 @@ class RecordSettings(Model):
     """`false`: none are kept."""
     size: int = Field(default=2_000, ge=1, le=1_000_000)
     """How many are kept; the oldest make room."""
-    collected: int = Field(default=10_000, ge=1, le=1_000_000)
+    collected: int = Field(default=5_000, ge=1, le=1_000_000)
     """How many are kept of those that other programs deliver."""
     max_bytes: int = Field(default=8_388_608, ge=65_536)
     """Bytes that these and those may take, each."""

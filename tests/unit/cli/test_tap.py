@@ -6,14 +6,16 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from gateway.admin.server import AdminServer
-from gateway.cli import client, main, tap
+from gateway.cli import client, main, tap, top
 from gateway.errors import GatewayError
+from gateway.live.rates import Picture
 from gateway.live.records import Records
 from gateway.live.store import RecordStore
 from gateway.settings import RecordSettings
@@ -195,3 +197,34 @@ def test_what_is_no_gateway_is_told(server: Server) -> None:
     server.role.services = lambda: [{"service": "a"}]  # type: ignore[method-assign]
     code, _, err = invoke(server, "top", "--interval", "0.1")
     assert (code, err) == (1, f"the response of 127.0.0.1:{server.port} cannot be read: 'pools'\n")
+
+
+def test_on_a_terminal_top_goes_on_after_the_server_was_away(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[list[list[str]]] = []
+    labels = 'listener="entry",service="a",tag="gray",code="200"'
+    looks: list[Any] = [
+        Picture("", []),
+        GatewayError("it is away"),
+        GatewayError("it is away"),
+        Picture(f"# TYPE gateway_requests counter\ngateway_requests_total{{{labels}}} 5\n", []),
+        KeyboardInterrupt(),
+    ]
+
+    def look(*_: object) -> Picture:
+        found = looks.pop(0)
+        if isinstance(found, BaseException):
+            raise found
+        assert isinstance(found, Picture)
+        return found
+
+    @contextmanager
+    def table(_: object) -> Iterator[Any]:
+        yield shown.append
+
+    monkeypatch.setattr(top, "is_terminal", lambda: True)
+    monkeypatch.setattr(top, "live_table", table)
+    monkeypatch.setattr(top, "_look", look)
+    code, out, err = invoke(server, "top", "--interval", "0.1")
+    assert (code, out, err) == (1, "", "it is away; waiting for it\n\nAborted!\n")  # Ctrl-C
+    [[row]] = shown
+    assert row[:3] == ["entry", "a", "gray"]

@@ -33,7 +33,7 @@ async def test_bytes_are_bounded_too_and_counted_down() -> None:
     for _ in range(50):
         store.add(GATEWAY, [record(path="/" + "x" * 2000)])
         assert store.bytes <= 10_000
-    assert len(store) == 3
+    assert len(store) == 3  # of some 3,200 bytes each
     store.add(GATEWAY, [record(head=b"x" * 20_000)])
     assert (len(store), store.bytes) == (0, 0)
 
