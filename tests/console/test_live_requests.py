@@ -229,7 +229,7 @@ async def test_a_row_leads_to_why_and_to_the_whole_chain(live: Live, console: Co
         "A gray → B → C gray",
         "tag lost",
         TRACE,
-        "By the rules of now",
+        "By the current rules",
         "the body: …",
         FOREIGN,
     )

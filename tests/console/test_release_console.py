@@ -127,6 +127,9 @@ async def test_a_reason_is_wanted_and_the_command_has_it(desk: Desk, signed: Con
     dialog = signed.page.get_by_role("dialog")
     await dialog.locator("footer").get_by_role("button", name="Approve").click()
     await expect(dialog).to_be_visible()
+    box = await dialog.bounding_box()
+    assert box is not None
+    assert abs(box["x"] * 2 + box["width"] - 1440) < 20  # in the middle, whatever it was opened from
     await dialog.get_by_label("Reason").fill("it's fine")
     await expect(dialog.locator(".command code")).to_have_text(
         f"gateway release approve {number} --reason 'it'\\''s fine' --server 127.0.0.1:{desk.port} --as alice"

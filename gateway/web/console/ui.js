@@ -110,7 +110,7 @@ const locale = () => (language.value === "zh" ? "zh-CN" : "en-GB");
 export const number = (value) => (value === null || value === undefined ? "–" : new Intl.NumberFormat(locale()).format(value));
 export const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(part && part / all < 0.1 ? 2 : 1)} %` : "–");
 export const seconds = (value) =>
-  value === null || value === undefined ? "–" : value < 1 ? `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms` : value < 90 ? `${value.toFixed(1)} s` : value < 5400 ? `${Math.round(value / 60)} min` : `${number(Math.round(value / 3600))} h`;
+  value === null || value === undefined ? "–" : value > 0 && value < 0.001 ? `${Math.round(value * 1e6)} µs` : value < 1 ? `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms` : value < 90 ? `${value.toFixed(1)} s` : value < 5400 ? `${Math.round(value / 60)} min` : `${number(Math.round(value / 3600))} h`;
 
 // A moment of seconds since 1970, or an ISO text; exact on hover.
 export function Time({ at }) {
