@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -50,9 +49,3 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     yield gateway
     await gateway.close()
     await origin.close()
-
-
-with warnings.catch_warnings():
-    # Imported once here, where its own warnings are nobody's failure.
-    warnings.simplefilter("ignore")
-    import playwright._impl._driver  # noqa: F401
