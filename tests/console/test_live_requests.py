@@ -38,6 +38,7 @@ class Live:
 
     def __init__(self) -> None:
         self.records = [record(1)]
+        self.role = "entry"
         self.asked: list[tuple[str, str]] = []
         self.streams: list[asyncio.Queue[str | None]] = []
         self.server = self._server(0)
@@ -80,7 +81,7 @@ class Live:
             self.send(f"id: {item['id']}\nevent: request\ndata: {json.dumps(item)}\n\n")
 
     async def _status(self, _: web.Request) -> web.Response:
-        return web.json_response({"role": "entry"})
+        return web.json_response({"role": self.role})
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response(
@@ -270,6 +271,13 @@ async def test_foreign_texts_stay_texts_in_every_field(live: Live, console: Cons
     await console.page.locator("tbody a").first.click()
     await console.sees("A gray", FOREIGN)
     await console.is_inert()
+
+
+async def test_a_sidecar_has_the_pages_of_what_it_can_do(live: Live, console: Console) -> None:
+    live.role = "sidecar"
+    await console.open(live.server.port)
+    await expect(console.page.locator("nav a")).to_have_text(["Requests", "Services", "Status"])
+    await console.sees("/A/1")
 
 
 async def test_five_thousand_records_are_taken_without_a_stall(live: Live, console: Console) -> None:

@@ -80,7 +80,7 @@ export function usePoll(load, dependencies, period = 2000) {
 
 export async function loadRole() {
   if (server === "release") return;
-  try { role.value = (await ask("GET", "/api/v1/status")).body.role; } catch { /* the page says so */ }
+  try { role.value = (await ask("GET", "/api/v1/status")).body.role; } catch { role.value ||= ""; /* the page says so */ }
 }
 
 // Server-sent events by fetch, since EventSource sends no token. Calls `heard({event, data, id})`, `changed(isConnected)`.

@@ -88,7 +88,7 @@ function App() {
       ${unauthorized.value
         ? html`<section class="panel warn"><h2>${token.value ? t("token_wrong") : t("token_wanted")}</h2><p>${t("token_hint")}</p><${TokenForm} /></section>`
         : null}
-      <${Page} key=${name} />
+      ${role.value === null ? null : html`<${Page} key=${name} />`}
     </main>
     <div class="notice" role="status" aria-live="polite">${notice.value}</div>
     ${isOpen ? html`<${Settings} close=${() => setOpen(false)} />` : null}`;

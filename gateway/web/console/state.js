@@ -15,7 +15,7 @@ export const theme = signal(stored("theme", "auto"));
 export const token = signal((() => { try { return sessionStorage.getItem("token") || ""; } catch { return ""; } })());
 export const author = signal(stored("author", ""));
 export const unauthorized = signal(false);
-export const role = signal("");
+export const role = signal(server === "release" ? "" : null);  // null: not known yet
 export const notice = signal(null);
 
 export function setLanguage(value) { language.value = value; keep(localStorage, "language", value); applyLook(); }
