@@ -106,6 +106,11 @@ async def test_a_port_in_use_is_told_by_its_address() -> None:
         await server.close()
 
 
+async def test_it_listens_on_its_host_alone(make: Make) -> None:
+    server = await make()
+    bind("127.0.0.2", server.port).close()
+
+
 async def test_it_listens_on_a_socket_that_is_there(make: Make) -> None:
     sock = bind("127.0.0.1", 0)
     server = AdminServer("127.0.0.1", 1, ShownRole())

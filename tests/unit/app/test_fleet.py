@@ -105,6 +105,19 @@ async def test_one_worker_is_this_process() -> None:
     await fleet.close()
 
 
+async def test_one_process_drains_as_it_is_told() -> None:
+    """Notice first, so that clients go elsewhere: then what is in flight has its time."""
+
+    class Plane(EntryPlane):
+        async def drain(self, delay: float, timeout: float) -> bool:
+            return (delay, timeout) == (3.0, 7.0)
+
+    fleet = Fleet(Plane(gateway_settings()))
+    assert await fleet.drain(3.0, 7.0)
+    assert not await fleet.drain(7.0, 3.0)
+    await fleet.close()
+
+
 async def test_a_new_worker_is_told_all_that_there_is(workers: tuple[WorkerFleet, FakeWorkers]) -> None:
     fleet, made = workers
     assert made.sockets == [["first", "third"], ["second"]]

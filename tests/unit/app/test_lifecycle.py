@@ -272,6 +272,43 @@ async def test_what_is_in_the_way_of_a_start_is_said_and_nothing_is_left_open(
     assert_nothing_of(role)
 
 
+NAMES = {
+    "entry": ["listen", "admin", "registry", "registry-grpc"],
+    "sidecar": ["inbound", "outbound", "admin"],
+    "registry": ["listen", "grpc"],
+}
+"""The sockets that a supervisor may give a role."""
+
+
+async def test_a_supervisors_sockets_are_the_ones_that_a_role_listens_on(
+    role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is known by its setting's name, and no other address is listened on."""
+    given = {name: [bind("127.0.0.1", 0)] for name in NAMES[role.name]}
+    names = {name: sock.getsockname() for name, [sock] in given.items()}
+    monkeypatch.setattr("gateway.app.sockets.inherited_sockets", lambda: given)
+    monkeypatch.setattr("gateway.app.sockets.GRACE", 0.0)
+    sockets = Sockets()
+    async with AsyncExitStack() as parts:
+        await role.program().start(parts, sockets)
+        assert {name: sock.getsockname() for name, sock in sockets._used} == names
+        assert_nothing_of(role)
+        for where in names.values():
+            _, writer = await asyncio.open_connection(*where)
+            writer.close()
+    sockets.close()
+    assert [sock.fileno() for _, sock in sockets._used] == [-1] * len(names)
+
+
+async def test_a_socket_that_a_role_has_not_is_told(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bind("127.0.0.1", 0) as stray:
+        monkeypatch.setattr("gateway.app.sockets.inherited_sockets", lambda: {"stray": [stray]})
+        with pytest.raises(StartError, match="has no socket 'stray'") as raised:
+            await role.start(AsyncExitStack())
+    for name in NAMES[role.name]:
+        assert name in str(raised.value)
+
+
 async def test_a_takeover_that_cannot_be_offered_leaves_nothing_open(role: Role) -> None:
     (role.folder / "takeover").write_text("somebody's notes")
     with pytest.raises(StartError, match="something else is there"):

@@ -29,6 +29,10 @@ async def test_before_the_first_build_there_is_nothing(plane: EntryPlane) -> Non
     assert (plane.snapshot.revision, plane.rules, dict(plane.snapshot.services)) == (0, RuleSet(), {})
 
 
+async def test_before_it_listens_there_is_nothing_to_drain(plane: EntryPlane) -> None:
+    assert await plane.drain(5.0, 5.0)
+
+
 async def test_a_build_is_what_is_routed_by_and_explained(plane: EntryPlane) -> None:
     build = gateway_build(rule_set(GROUPS), name="shop")
     plane.configure(7, build)

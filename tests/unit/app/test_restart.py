@@ -28,6 +28,7 @@ def several(**registries: Any) -> dict[str, Any]:
         ({}, {"registry": STATIC}, ""),
         ({}, {"registry": NACOS}, "registry"),
         ({"registry": NACOS}, {"registry": {**NACOS, "interval": 5}}, "registry"),
+        (several(a=STATIC), several(a={**STATIC, "services": {"a": [{"address": "127.0.0.1:1"}]}}), ""),
         (several(a=STATIC, b=NACOS), several(b=NACOS, a=STATIC), "registry"),
         (several(a=STATIC), several(a=STATIC, b=NACOS), "registry"),
         ({"tls": CERTIFICATES}, {"tls": {"certificates": [{"cert": "c", "key": "d"}]}}, ""),
