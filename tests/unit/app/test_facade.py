@@ -86,7 +86,8 @@ def test_a_successor_knows_the_application_as_its_predecessor_did(beside: Beside
 async def test_a_service_that_is_asked_for_is_followed(beside: Beside) -> None:
     assert beside.facade._is_there("c") is None
     await beside.facade._ask("c", 1.5)
-    assert (beside.learned, set(beside.facade.asked)) == ([("c", 1.5)], {"c"})
+    assert beside.learned == [("c", 1.5)]
+    assert beside.facade.asked == {"c"}
 
 
 @pytest.mark.parametrize(("instances", "is_there"), [([], False), ([Instance("127.0.0.1", 1)], True)])
@@ -111,8 +112,8 @@ def test_an_application_that_marks_itself_beside_a_baseline_sidecar_cannot() -> 
         assert list(facade._problems(said)) == [problem], key
 
 
-def at(host: str, port: int = 8080, **metadata: str) -> Instance:
-    return Instance(host, port, metadata=metadata)
+def at(host: str, port: int = 8080, metadata: dict[str, str] | None = None) -> Instance:
+    return Instance(host, port, metadata=metadata or {})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def at(host: str, port: int = 8080, **metadata: str) -> Instance:
         (at("10.0.0.7"), True),
         (at("10.0.0.8"), False),
         (at("127.0.0.1", 8081), False),
-        (at("127.0.0.1", 8080, **{hop.SIDECAR_KEY: "b"}), False),
+        (at("127.0.0.1", metadata={hop.SIDECAR_KEY: "b"}), False),
     ],
     ids=["its address", "its sidecar's", "that it registered", "another host", "another port", "a sidecar"],
 )
@@ -134,7 +135,7 @@ def test_an_application_that_is_registered_past_its_sidecar_is_told(
     facade._registered(SAID)
     caplog.clear()
     facade.service_changed("b", [instance])
-    expected = [f"the application is registered at {instance.address} as well as its sidecar"] if is_past else []
+    expected = [f"the application is registered at {instance.address}, beside its sidecar"] if is_past else []
     assert [record.getMessage().partition(": ")[0] for record in caplog.records] == expected
     assert facade.bypasses == len(expected)
 

@@ -27,6 +27,7 @@ async def plane() -> AsyncIterator[EntryPlane]:
 
 async def test_before_the_first_build_there_is_nothing(plane: EntryPlane) -> None:
     assert (plane.snapshot.revision, plane.rules, dict(plane.snapshot.services)) == (0, RuleSet(), {})
+    assert plane.router.snapshot is plane.snapshot
 
 
 async def test_before_it_listens_there_is_nothing_to_drain(plane: EntryPlane) -> None:

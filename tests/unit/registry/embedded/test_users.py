@@ -168,3 +168,12 @@ def test_the_command_writes_the_file(tmp_path: Path) -> None:
         refused = run(main, ["registry", "user", *arguments], input="" if "empty" in said else "x\n")
         assert refused.exit_code != 0
         assert said in refused.output
+
+
+@pytest.mark.parametrize("cost", ["09", "21"])
+def test_a_hash_that_takes_too_little_or_too_long_is_none(tmp_path: Path, cost: str) -> None:
+    """Too little is guessed quickly; too long, and one log-in takes the machine."""
+    line = User("writer", "write", hashed("secret")).line.replace("$10$", f"${cost}$")
+    with pytest.raises(ValueError, match=r"users:1: NAME:read:HASH or NAME:write:HASH is accepted"):
+        module.parse_users(line, tmp_path / "users")
+    assert list(module.parse_users(line.replace(f"${cost}$", "$20$"), tmp_path / "users")) == ["writer"]
