@@ -64,5 +64,5 @@ def test_a_file_that_is_being_changed_is_a_problem_of_the_configuration(files: d
         services={"a": {"tls": {"ca": files["ca"]}}},
     )
     Path(files[gone]).unlink()
-    with pytest.raises(ConfigError, match=f"{gone}.pem"):
+    with pytest.raises(ConfigError, match=rf"^configuration: .*{gone}\.pem"):
         Build.of(settings, RuleSet())

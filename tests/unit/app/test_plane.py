@@ -10,8 +10,11 @@ import trustme
 
 from gateway.app.plane import EntryPlane
 from gateway.errors import StartError
+from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance
 from gateway.proxy.server import bind
+from gateway.routing.peer import Peer
+from gateway.routing.verdict import Forward
 from gateway.rules.ruleset import RuleSet
 from tests.support.roles import GROUPS, gateway_build, gateway_settings
 from tests.support.rules import rule_set
@@ -43,6 +46,25 @@ async def test_a_build_is_what_is_routed_by_and_explained(plane: EntryPlane) -> 
     assert plane.snapshot.routes is build.routes
     assert (plane.rules, plane.around) == (build.rules, build.around)
     assert plane.knows("a", "") is False
+
+
+async def test_requests_are_read_and_marked_as_the_settings_say() -> None:
+    """A client that is trusted may send its tag, and it goes on in the fields that are configured."""
+    settings = gateway_settings(trusted=["192.0.2.0/24"], carriers={"header": "x-lane", "baggage": "lane"})
+    plane = EntryPlane(settings)
+    plane.configure(1, gateway_build())
+    there = Instance("127.0.0.1", 1, tag="gray")
+    plane.service_changed("a", (Instance("127.0.0.1", 2), there))
+    reader = HeadReader("x-lane")
+    for ip, instance in (("192.0.2.1", there), ("198.51.100.1", Instance("127.0.0.1", 2))):
+        request = reader.read(b"GET /A HTTP/1.1\r\nHost: x\r\nX-Lane: gray\r\n\r\n")
+        assert request is not None
+        verdict = plane.router.route(request, Peer(ip, plane.router.is_trusted(ip)), 0.0)
+        assert isinstance(verdict, Forward)
+        assert verdict.instance == instance
+        is_marked = instance is there
+        assert (b"\r\nx-lane: gray\r\n" in verdict.head, b"lane=gray" in verdict.head) == (is_marked, is_marked)
+    await plane.close()
 
 
 async def test_what_registries_say_is_routed_by(plane: EntryPlane) -> None:
