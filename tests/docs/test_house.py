@@ -32,11 +32,13 @@ def test_every_room_has_its_layer() -> None:
     assert named == rooms - {"__init__"}
 
 
-def test_ci_runs_the_linters_and_the_tests_and_nothing_else() -> None:
+def test_ci_gets_a_browser_if_it_can_and_runs_the_linters_and_the_tests_and_nothing_else() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     commands = [line for line in lines if line and not line.startswith("#")]
-    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make lint", "make test", "make test-real"]
+    assert commands[:2] == ["set -euo pipefail", 'cd "$(dirname "$0")/.."']
+    assert (commands[2].endswith("command -v chromium >/dev/null; then"), commands[-4]) == (True, "fi")
+    assert commands[-3:] == ["make lint", "make test", "make test-real"]
 
 
 def test_documented_make_targets_exist() -> None:

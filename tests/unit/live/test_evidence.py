@@ -73,13 +73,13 @@ def test_the_very_request_is_judged_again() -> None:
             {"tag_source": "header"},
             {"tag_source": "header"},
             True,
-            ["the proxy that it came through: what it says of itself is not trusted here"],
+            ["the proxy that it came through: what it added to the request is not trusted here"],
         ),
         (
             {},
             {"head": HEAD[:-2] + b"X-Forwarded-For: 192.0.2.8\r\n\r\n"},
             True,
-            ["the proxy that it came through: what it says of itself is not trusted here"],
+            ["the proxy that it came through: what it added to the request is not trusted here"],
         ),
     ],
 )
