@@ -22,7 +22,9 @@ LOOK = 0.5
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until Ctrl-C.")
 @asks
 def command(app: str, environment: str, log: str | None, follow: bool, ask: Ask, output: str) -> None:
-    """Show a log of an application's instances: LOG, or the newest of an application; -o json lists them.
+    """Show a log of an application's instances: LOG, or the newest of an application.
+
+    -o json lists them if no LOG is given; else each piece of a log is one line of JSON, with its `text`.
 
     A number as APP and a task as ENVIRONMENT show what a command of an order says: `logs 3 build.1.a`.
     """
@@ -31,7 +33,7 @@ def command(app: str, environment: str, log: str | None, follow: bool, ask: Ask,
     else:
         folder = f"/api/v1/apps/{quote(app, safe='')}/{quote(environment, safe='')}/logs"
         names = ask("GET", folder, wants="logs")["logs"]
-        if output == "json":
+        if output == "json" and log is None:
             echo_json({"logs": names})
             return
         mine = [name for name in names if name.endswith("app")]
@@ -42,7 +44,10 @@ def command(app: str, environment: str, log: str | None, follow: bool, ask: Ask,
     offset = 0
     while True:
         found = ask("GET", f"{base}?offset={offset}", wants="text")
-        echo_text(found["text"])
+        if output == "text":
+            echo_text(found["text"])
+        elif found["text"] or not (offset or follow):
+            echo_json(found, None)
         moved, offset = found["next"] != offset, found["next"]
         if not follow and not moved:
             return

@@ -129,12 +129,11 @@ class ProcessesTarget:
         }
 
     def logs(self, environment: str, app: str) -> dict[str, Path]:
-        """The logs of an application's instances, of those that are gone too, by name."""
+        """The logs of an application's instances, of those that are gone too, by name; those of the newest are the last."""
         folder = self._folder / environment / app
-        return {
-            f"{path.parent.name}.{path.stem}" if path.parent.parent.name == "instances" else path.stem: path
-            for path in sorted([*folder.glob("instances/*/*.log"), *folder.glob("logs/*.log")])
-        }
+        found = {f"{path.parent.name}.{path.stem}": path for path in folder.glob("instances/*/*.log")}
+        found |= {path.stem: path for path in folder.glob("logs/*.log")}
+        return dict(sorted(found.items(), key=lambda item: (int(item[0].partition(".")[0]), item[0])))
 
     # --- bringing the two together
 

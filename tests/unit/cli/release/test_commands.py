@@ -163,6 +163,8 @@ async def test_the_log_of_a_command_is_read_to_its_end(bench: Bench) -> None:
             await bench.server.engine.look(1)
             await asyncio.sleep(0.005)
     assert (await release("logs", "1", "only.1.a")).output == "one\ntwo\n"
+    pieces = (await release("logs", "1", "only.1.a", "-o", "json")).output.splitlines()
+    assert [json.loads(piece) for piece in pieces] == [{"text": "one\ntwo\n", "next": 8}]
     result = await release("logs", "1", "only.2.a")
     assert (result.exit_code, result.output.splitlines()[0].endswith("order 1 has no task 'only.2.a'")) == (1, True)
     assert json.loads((await release("logs", "a", "prod", "-o", "json")).output) == {"logs": []}

@@ -143,6 +143,15 @@ async def test_logs_stay_when_an_instance_has_gone(target: Target) -> None:
     assert target.logs("prod", "shop")["1.app"].read_text() == "hello\n"
 
 
+def test_the_logs_of_the_newest_instance_are_the_last(tmp_path: Path) -> None:
+    target = make(tmp_path)
+    folder = tmp_path / "targets" / "prod" / "shop"
+    for name in ("instances/10/app.log", "instances/9/app.log", "logs/2.app.log", "logs/11.app.log"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert list(target.logs("prod", "shop")) == ["2.app", "9.app", "10.app", "11.app"]
+
+
 async def test_with_keep_running_false_nothing_is_left_and_everything_comes_back(tmp_path: Path) -> None:
     first = make(tmp_path)
     await first.start()
