@@ -11,6 +11,7 @@ import pytest
 from gateway.admin.server import AdminServer
 from gateway.errors import ProtocolError
 from gateway.failures import HEAD_TOO_LARGE
+from gateway.http.head_reader import HeadReader
 from tests.support.admin import ShownRole
 from tests.support.strangers import ask
 
@@ -73,6 +74,15 @@ async def test_a_request_to_explain_is_read_whole(port: int, role: ShownRole) ->
     [(request, client_ip, content)] = role.explained
     assert (request.method, request.host, request.path, client_ip) == ("PUT", "shop.example", "/A/a", "::1")
     assert content == "ü".encode()
+
+
+async def test_a_request_to_explain_is_read_as_the_gateway_reads_its_own(port: int, role: ShownRole) -> None:
+    """The field that carries the tag has the name that is configured."""
+    role.reader = HeadReader("x-lane")
+    body = {"url": "/A", "headers": [["X-Lane", "gray"], ["X-Gray-Tag", "blue"]]}
+    assert (await explained(port, body))[0] == 200
+    [(request, _, _)] = role.explained
+    assert request.tag == b"gray"
 
 
 async def test_a_request_to_explain_has_defaults(port: int, role: ShownRole) -> None:
