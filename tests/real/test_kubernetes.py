@@ -20,7 +20,12 @@ from gateway.rulesources.kubernetes import ConfigMapFolder
 from gateway.tags import INVALID
 from tests.support.kubernetes import Cluster, needs_kubernetes
 
-pytestmark = [pytest.mark.real, needs_kubernetes]
+pytestmark = [
+    pytest.mark.real,
+    needs_kubernetes,
+    # A watch that is cut off while it opens is closed by aiohttp, over TLS: that waits for the server, and the test's loop does not.
+    pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def deployment(name: str, app: str, replicas: int = 1, **labels: str) -> dict[str, Any]:
