@@ -135,7 +135,7 @@ def test_an_application_that_is_registered_past_its_sidecar_is_told(
     facade._registered(SAID)
     caplog.clear()
     facade.service_changed("b", [instance])
-    expected = [f"the application is registered at {instance.address}, beside its sidecar"] if is_past else []
+    expected = [f"the application is registered at {instance.address} as well as its sidecar"] if is_past else []
     assert [record.getMessage().partition(": ")[0] for record in caplog.records] == expected
     assert facade.bypasses == len(expected)
 
