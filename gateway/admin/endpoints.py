@@ -9,10 +9,9 @@ from typing import Any, Final, Generic, TypeVar
 from aiohttp import web
 
 from gateway.admin.lanetext import YAML, read_lane
-from gateway.web.bodies import check_type, read_body
+from gateway.web.bodies import JSON, check_type, read_body
 from gateway.web.work import Work
 
-JSON: Final = frozenset({"application/json"})
 LANE: Final = JSON | {YAML}
 """A lane, as a file of rules has it or as a program does."""
 ANY: Final[frozenset[str]] = frozenset()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.admin.endpoints import JSON, WORK, BodyHandler
+from gateway.admin.endpoints import WORK, BodyHandler
 from gateway.admin.lanetext import YAML, lane_text
 from gateway.errors import ConfigError, GatewayError, RegistryError
 from gateway.printable import printable
@@ -28,6 +28,7 @@ from gateway.ruletools.edit import (
 )
 from gateway.ruletools.history import History
 from gateway.ruletools.whatif import Comparison
+from gateway.web.bodies import JSON
 from gateway.web.problems import Rejected, problem, shown
 
 MAX_LANE: Final = 256 << 10

@@ -19,6 +19,7 @@ TIME: Final = 30.0
 MAX_DEPTH: Final = 64
 """Values inside one another, as in a file of rules."""
 FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = frozenset({"application/json"})
 _OF_PAGES: Final = frozenset({FORM, "multipart/form-data", "text/plain"})
 """What a web page sends without a preflight request: https://fetch.spec.whatwg.org/#cors-safelisted-request-header"""
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")

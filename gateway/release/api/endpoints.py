@@ -9,7 +9,6 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.admin.endpoints import JSON
 from gateway.errors import GatewayError
 from gateway.release.actions import Actions
 from gateway.release.api import bodies
@@ -22,7 +21,7 @@ from gateway.release.order import Order
 from gateway.release.plan import Wish
 from gateway.release.service import Releases
 from gateway.release.steps.commands import command_of
-from gateway.web.bodies import check_type, read_body
+from gateway.web.bodies import JSON, check_type, read_body
 from gateway.web.problems import Rejected, shown
 from gateway.web.work import Work
 

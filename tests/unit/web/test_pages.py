@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 import gateway.web.pages
+from gateway.routing import decision
 from gateway.web.pages import POLICY, console_files, console_paths, console_routes
 from gateway.web.server import WebServer
 from tests.support.strangers import ask
@@ -94,3 +95,10 @@ async def test_files_are_served_with_their_type_and_policy_and_sent_once() -> No
             assert (await ask(server.port, "GET", path))[0] == 404
     finally:
         await server.close()
+
+
+def test_every_source_of_a_tag_has_its_word() -> None:
+    words = (HERE / "words.js").read_text()
+    sources = [value for name, value in vars(decision).items() if name.startswith("SOURCE_")]
+    assert len(sources) > 5
+    assert [source for source in sources if f" source_{source}: [" not in words] == []
