@@ -83,10 +83,9 @@ export async function loadRole() {
   try { role.value = (await ask("GET", "/api/v1/status")).body.role; } catch { role.value ||= ""; /* the page says so */ }
 }
 
-// Server-sent events by fetch, since EventSource sends no token. Calls `heard({event, data, id})`, `changed(isConnected)`.
-export function listen(path, heard, changed) {
+// Server-sent events by fetch, since EventSource sends no token: those after `last`. Calls `heard({event, data, id})`, `changed(isConnected)`.
+export function listen(path, heard, changed, last = "") {
   const stop = new AbortController();
-  let last = "";
   let wait = 500;
   const read = async () => {
     while (!stop.signal.aborted) {

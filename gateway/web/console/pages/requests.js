@@ -67,7 +67,7 @@ function Live() {
         const { body } = await ask("GET", `/api/v1/requests${search ? "?" + search : ""}`);
         if (stopped) return;
         setRecords(body.requests);
-        close = listen(`/api/v1/requests/stream${search ? "?" + search : ""}`, heard, (isConnected, error = null) => setState({ isConnected, error }));
+        close = listen(`/api/v1/requests/stream${search ? "?" + search : ""}`, heard, (isConnected, error = null) => setState({ isConnected, error }), `${body.last ?? ""}`);
       } catch (error) { if (!stopped) setState({ isConnected: false, error }); }
     })();
     return () => { stopped = true; close(); clearTimeout(timer); };
