@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,6 +30,24 @@ SLOW = ("tests/console/", "tests/integration/", "tests/faults/", "tests/docs/", 
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores: tests of processes wait much of the time."""
     return (os.cpu_count() or 1) + 1
+
+
+_crashed: set[str] = set()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+    """A test whose process died under it runs once more, and that is said; a second time it fails.
+
+    CPython 3.11.7 was seen to die of a segmentation fault in its garbage collector, under tests that have nothing in common, in
+    about one run of three. No assertion is tried twice: a test that fails has failed.
+    """
+    if crashitem in _crashed:
+        return
+    _crashed.add(crashitem)
+    print(f"\n!!! the interpreter died under {crashitem}: it runs again in another process", file=sys.stderr)
+    sched.mark_test_pending(crashitem)
+    report.outcome = "rerun"  # type: ignore[assignment]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
