@@ -25,7 +25,7 @@ from gateway.live.records import Records
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
 from gateway.web.pages import console_paths, console_routes
-from gateway.web.problems import Rejected, problem
+from gateway.web.problems import Rejected, problem, problem_of, unauthorized
 from gateway.web.server import WebServer
 from gateway.web.work import Work
 
@@ -98,9 +98,7 @@ class AdminServer:
                 right.append(self._records.settings.token)
             candidate = given.strip().encode("utf-8", "surrogateescape")
             if scheme.lower() != "bearer" or not any(hmac.compare_digest(candidate, item.encode()) for item in right):
-                response = problem(401, "unauthorized", "the admin API needs `Authorization: Bearer TOKEN`")
-                response.headers["WWW-Authenticate"] = "Bearer"
-                return response
+                return unauthorized("the admin API needs `Authorization: Bearer TOKEN`")
         return await handler(request)
 
 
@@ -111,10 +109,7 @@ async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except Rejected as rejected:
         return rejected.response()
     except web.HTTPException as error:
-        response = problem(error.status, error.reason.lower().replace(" ", "_"), f"{request.method} {request.path}")
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
+        return problem_of(request, error)
     except Exception:  # noqa: BLE001 - a bug; clients get a problem all the same, and the log the rest
         _log.exception("%s %s failed", request.method, request.path)
         return problem(500, "internal_error", "internal error; see the gateway's log")

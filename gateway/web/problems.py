@@ -17,6 +17,21 @@ def problem(status: int, code: str, detail: str, **more: Any) -> web.Response:
     return web.Response(status=status, text=json.dumps(body) + "\n", content_type="application/problem+json")
 
 
+def problem_of(request: web.Request, error: web.HTTPException) -> web.Response:
+    """A refusal of aiohttp's own (no such path, no such method) as a problem."""
+    response = problem(error.status, error.reason.lower().replace(" ", "_"), f"{request.method} {request.path}")
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def unauthorized(detail: str) -> web.Response:
+    """401, with the challenge that it must have (RFC 9110 §15.5.2)."""
+    response = problem(401, "unauthorized", detail)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
 def shown(text: str) -> str:
     """A text that somebody sent, quoted, and not all of it if it is long."""
     return repr(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…")

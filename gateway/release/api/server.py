@@ -21,7 +21,7 @@ from gateway.release.store import StoreError
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
 from gateway.web.pages import console_paths, console_routes
-from gateway.web.problems import Rejected, problem
+from gateway.web.problems import Rejected, problem, problem_of, unauthorized
 from gateway.web.server import WebServer
 from gateway.web.work import Work
 
@@ -78,10 +78,7 @@ class ReleaseServer:
     @web.middleware
     async def _check_user(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._users and request.path not in FREE and not actor_of(request, self._users):
-            detail = "the release API wants `Authorization: Bearer TOKEN` of one of its users"
-            response = problem(401, "unauthorized", detail)
-            response.headers["WWW-Authenticate"] = "Bearer"
-            return response
+            return unauthorized("the release API wants `Authorization: Bearer TOKEN` of one of its users")
         return await handler(request)
 
 
@@ -98,10 +95,7 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         status, code = next((status, code) for kind, status, code in CODES if isinstance(error, kind))
         return problem(status, code, str(error))
     except web.HTTPException as error:
-        response = problem(error.status, error.reason.lower().replace(" ", "_"), f"{request.method} {request.path}")
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
+        return problem_of(request, error)
     except Exception:  # noqa: BLE001 - a bug; callers get a problem all the same, and the log the rest
         _log.exception("%s %s failed", request.method, request.path)
         return problem(500, "internal_error", "the release server has a fault; its log says more")
