@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.machine import Missing, start, tool, wait_listening
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 
 CONFIGS = Path(__file__).parent / "configs"
 LARGE_BYTES = 8 * 2**20

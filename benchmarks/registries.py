@@ -23,8 +23,9 @@ import yaml
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
 from gateway.cli.output import print_table
-from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+from gateway.demo.processes import Process, Processes, ProcessFailed
 from gateway.demo.registries import ConsulRegistry, DemoRegistry, NacosRegistry
+from gateway.release.ports import free_port
 
 PROBES = 20
 """Instances whose first request is waited for."""

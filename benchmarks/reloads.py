@@ -23,7 +23,7 @@ import yaml
 from aiohttp import ClientSession
 
 from gateway.cli.output import print_table
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 
 CONNECTIONS = 16
 LANES = 100

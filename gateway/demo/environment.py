@@ -14,9 +14,10 @@ import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.demo.files import copy_files
-from gateway.demo.processes import Processes, ProcessFailed, free_port
+from gateway.demo.processes import Processes, ProcessFailed
 from gateway.demo.registries import DemoRegistry
 from gateway.demo.releases import ReleaseClient, tasks_of
+from gateway.release.ports import free_port
 
 READY_TIMEOUT = 60.0
 """Seconds to wait for anything to come up, to be deployed or to be noticed."""

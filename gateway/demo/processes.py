@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.errors import GatewayError
-from gateway.release.ports import free_port
-
-__all__ = ["Process", "ProcessFailed", "Processes", "free_port", "program_name"]
 
 STOP_TIMEOUT = 15.0
 """Seconds between SIGTERM and SIGKILL."""

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+from gateway.demo.processes import Process, Processes, ProcessFailed
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.nacos.client import NacosClient
 from gateway.registry.nacos.messages import CONFIG
 from gateway.registry.nacos.payload import PORT_OFFSET
+from gateway.release.ports import free_port
 from gateway.rulesources.consul import ConsulDocument
 from gateway.rulesources.documents import ConflictError, RemoteDocument
 from gateway.rulesources.nacos import NacosDocument

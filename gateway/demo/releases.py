@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from gateway.demo.processes import Process, Processes, ProcessFailed, free_port
+from gateway.demo.processes import Process, Processes, ProcessFailed
+from gateway.release.ports import free_port
 
 ACTOR = "demo"
 

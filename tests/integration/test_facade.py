@@ -15,7 +15,6 @@ from aiohttp import ClientSession
 
 from gateway.app.sidecar import Sidecar
 from gateway.app.sockets import Sockets
-from gateway.demo.processes import free_port
 from gateway.errors import RegistryError
 from gateway.registry.base import Registration
 from gateway.registry.embedded.server import EmbeddedRegistry
@@ -23,6 +22,7 @@ from gateway.registry.embedded.store import Lease, ServiceKey
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import NacosClient
 from gateway.registry.nacos.messages import ResponseError
+from gateway.release.ports import free_port
 from gateway.rulesources.nacos import NacosDocument
 from tests.support.nacosgrpc import RawClient
 from tests.support.origin import Origin

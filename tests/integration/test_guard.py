@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.demo.processes import free_port
 from gateway.health.checks import Checks
 from gateway.hop import SIDECAR_KEY
 from gateway.instance import Instance
+from gateway.release.ports import free_port
 from gateway.settings import CheckSettings
 from gateway.tags import BASE
 from tests.support.bounds import RetryBudget

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from aiohttp import ClientResponse, ClientSession, DummyCookieJar
 
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 from tests.support.gateway import Gateway
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json

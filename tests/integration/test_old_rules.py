@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.demo.processes import free_port
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.release.ports import free_port
 from tests.support.gateway import RULES, Gateway
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 from tests.support.process import Program, get_json
 from tests.support.release import write_files
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from gateway.demo.processes import free_port
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.release.ports import free_port
 from tests.support.consul import Consul, needs_consul
 from tests.support.gateway import Gateway
 from tests.support.origin import Origin

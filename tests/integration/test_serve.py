@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 from tests.support.gateway import RULES, Gateway
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json, run

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.demo.processes import free_port
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
+from gateway.release.ports import free_port
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json
 from tests.support.wait import until

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.processes import free_port
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.release.ports import free_port
 from tests.support.gateway import RULES, Gateway
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json

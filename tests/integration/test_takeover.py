@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.demo.processes import free_port
 from gateway.proxy.server import bind
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
+from gateway.release.ports import free_port
 from tests.support.gateway import RULES, Gateway
 from tests.support.load import Load
 from tests.support.origin import Origin

@@ -13,9 +13,9 @@ import yaml
 
 from gateway.app.entry import EntryGateway
 from gateway.app.sockets import Sockets
-from gateway.demo.processes import free_port
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
+from gateway.release.ports import free_port
 from gateway.rulesources.documents import ConflictError
 from gateway.rulesources.lanegroups import LaneGroupFolder
 from tests.real.make_chart import FOLDER

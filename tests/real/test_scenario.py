@@ -17,9 +17,9 @@ from aiohttp import ClientError, ClientSession
 
 from gateway.app.entry import EntryGateway
 from gateway.app.sockets import Sockets
-from gateway.demo.processes import free_port
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
+from gateway.release.ports import free_port
 from gateway.release.targets.base import Phase, Place, Revision
 from gateway.release.targets.kubernetes import KubernetesTarget
 from tests.support.kubernetes import Cluster, needs_kubernetes

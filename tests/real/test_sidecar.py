@@ -10,8 +10,8 @@ from aiohttp import ClientSession, web
 
 from gateway.app.sidecar import Sidecar
 from gateway.app.sockets import Sockets
-from gateway.demo.processes import free_port
 from gateway.injection.pod import Options, inject
+from gateway.release.ports import free_port
 from tests.real.make_chart import FOLDER
 from tests.real.test_kubernetes import deployment, service
 from tests.support.kubernetes import Cluster, needs_kubernetes

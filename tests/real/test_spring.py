@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 from tests.real.test_nacos_clients import clients_folder
 from tests.support.process import Program
 from tests.support.rnacos import RNacos, needs_rnacos

@@ -14,11 +14,11 @@ from aiohttp import ClientError, ClientSession
 
 from gateway.app.entry import EntryGateway
 from gateway.app.sockets import Sockets
-from gateway.demo.processes import free_port
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
 from gateway.release.mesh import Mesh
 from gateway.release.plan import Wish
+from gateway.release.ports import free_port
 from gateway.release.service import Releases
 from gateway.release.settings import load_release
 from gateway.release.states import State

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json
 

@@ -19,8 +19,8 @@ import pytest
 import trustme
 import yaml
 
-from gateway.demo.processes import free_port
 from gateway.demo.registries import servers_folder
+from gateway.release.ports import free_port
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "kubectl")
 FOUND = {program: shutil.which(program, path=servers_folder()) or shutil.which(program) for program in PROGRAMS}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from gateway.demo.processes import free_port
 from gateway.demo.registries import find_server
+from gateway.release.ports import free_port
 
 RNACOS = find_server("rnacos")
 

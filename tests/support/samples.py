@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 from tests.support.forks import Forked, fork
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,10 @@ from gateway.app.registry import RegistryProgram
 from gateway.app.running import Program
 from gateway.app.sidecar import Sidecar
 from gateway.app.sockets import Sockets
-from gateway.demo.processes import free_port
 from gateway.errors import ConfigError, GatewayError, StartError
 from gateway.proxy.server import bind
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.release.ports import free_port
 from gateway.yaml.writing import write_yaml
 from tests.support.wait import until
 

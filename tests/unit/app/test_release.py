@@ -10,9 +10,9 @@ import pytest
 
 from gateway.app.release import ReleaseProgram
 from gateway.app.sockets import Sockets
-from gateway.demo.processes import free_port
 from gateway.errors import GatewayError, StartError
 from gateway.proxy.server import bind
+from gateway.release.ports import free_port
 from tests.support.release import write_files
 from tests.support.strangers import ask
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.demo.processes import free_port
+from gateway.release.ports import free_port
 
 RULES = "lane_groups: [{name: g, services: [a], lanes: [{name: l, tag: t, match: [{param: p, equals: x}]}]}]\n"
 FORMATTED = """\

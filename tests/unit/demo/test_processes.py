@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.processes import free_port, program_name
+from gateway.demo.processes import program_name
+from gateway.release.ports import free_port
 
 
 @pytest.fixture
