@@ -6,7 +6,6 @@ Loopback by default. It responds to requests for its own names alone and to no w
 
 from __future__ import annotations
 
-import hmac
 import logging
 import socket
 from collections.abc import Collection
@@ -27,6 +26,7 @@ from gateway.web.names import OwnNames
 from gateway.web.pages import console_paths, console_routes
 from gateway.web.problems import Rejected, problem, problem_of, unauthorized
 from gateway.web.server import WebServer
+from gateway.web.tokens import bearer, is_token
 from gateway.web.work import Work
 
 _log = logging.getLogger("gateway.admin")
@@ -92,12 +92,11 @@ class AdminServer:
     @web.middleware
     async def _check_token(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._token and request.path not in _FREE:
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             right = [self._token]
             if request.path in _FOR_DELIVERY and self._records is not None and self._records.settings.token:
                 right.append(self._records.settings.token)
-            candidate = given.strip().encode("utf-8", "surrogateescape")
-            if scheme.lower() != "bearer" or not any(hmac.compare_digest(candidate, item.encode()) for item in right):
+            given = bearer(request)
+            if not any(is_token(given, item) for item in right):
                 return unauthorized("the admin API needs `Authorization: Bearer TOKEN`")
         return await handler(request)
 

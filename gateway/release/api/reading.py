@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +10,15 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.printable import printable
 from gateway.web.problems import Rejected
+from gateway.web.tokens import bearer, is_token
 
 
 def actor_of(request: web.Request, users: Mapping[str, str]) -> str:
     """Who asks: the user whose token it is, or, if there are no users, whoever he says that he is; empty: nobody."""
     if not users:
         return printable(request.headers.get("X-Author", "")[:200]).strip()
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    token = given.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
-    right = [name for name, known in users.items() if hmac.compare_digest(token, known.encode())]
+    token = bearer(request)
+    right = [name for name, known in users.items() if is_token(token, known)]
     return right[0] if right else ""
 
 
