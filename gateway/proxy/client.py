@@ -59,12 +59,14 @@ class ClientConnection(Connection):
 class Clients:
     """The live sets of one listener: connections, by address too, tunnels by address, and tasks of the slow path.
 
+    `arriving` are connections that are accepted and not open yet: their first callback, or their handshake, is still to come.
     `tunnels` counts those that are open or requested.
     """
 
-    __slots__ = ("by_ip", "connections", "tasks", "tunnels", "tunnels_by_ip")
+    __slots__ = ("arriving", "by_ip", "connections", "tasks", "tunnels", "tunnels_by_ip")
 
     def __init__(self) -> None:
+        self.arriving: set[ClientConnection] = set()
         self.connections: set[ClientConnection] = set()
         self.by_ip: dict[str, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +75,7 @@ class Clients:
 
     def enter(self, connection: ClientConnection, ip: str) -> int:
         """Takes in a connection; returns how many this address has now."""
+        self.arriving.discard(connection)
         self.connections.add(connection)
         self.by_ip[ip] = mine = self.by_ip.get(ip, 0) + 1
         return mine

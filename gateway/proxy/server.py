@@ -81,12 +81,22 @@ class Listener:
     async def _accept(self, sock: socket.socket) -> None:
         context = self._context
         server = await context.loop.create_server(
-            lambda: Downstream(context, self.clients),  # type: ignore[arg-type,return-value]
+            self._arrive,  # type: ignore[arg-type]
             sock=sock,
             ssl=self._ssl,
             ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
         )
         self._servers.append(server)
+
+    def _arrive(self) -> Downstream:
+        """What a connection that was just accepted is told to; it opens a turn of the loop later, or after its handshake."""
+        connection = Downstream(self._context, self.clients)
+        self.clients.arriving.add(connection)
+        return connection
+
+    def _forget_failed(self, now: float) -> None:
+        """Of a handshake that fails nobody is told: it is over when its time is."""
+        self.clients.arriving -= {connection for connection in self.clients.arriving if connection.deadline < now}
 
     def _tick(self) -> None:
         context = self._context
@@ -99,6 +109,8 @@ class Listener:
         if not self._has_paused:
             for connection in [connection for connection in self.clients.connections if connection.deadline < now]:
                 connection.run(connection.deadline_passed)
+        if self.clients.arriving:
+            self._forget_failed(now)
         context.origins.close_idle(now - context.timeouts.upstream_idle)
         descriptors.look()
         if context.log is not None:
@@ -118,7 +130,7 @@ class Listener:
         deadline = context.loop.time() + timeout
         while True:
             await self._close_quiet()
-            if not self.clients.connections:
+            if not self.clients.connections and not self.clients.arriving:
                 return True
             if context.loop.time() >= deadline:
                 return False
@@ -156,7 +168,7 @@ class Listener:
         for sock in accepted:
             sock.setblocking(False)
             await context.loop.connect_accepted_socket(
-                lambda: Downstream(context, self.clients),  # type: ignore[type-var]
+                self._arrive,  # type: ignore[type-var]
                 sock,
                 ssl=self._ssl,
                 ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.proxy.server import QUIET, Listener, bind
 from tests.support.bounds import Timeouts
-from tests.support.fakes import Wired
+from tests.support.fakes import FakeTransport, Wired
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 GET = b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -222,3 +222,61 @@ async def test_a_response_that_does_not_come_is_judged_at_the_next_look() -> Non
         ticking.tick(0.25)
     assert here.written.startswith(b"HTTP/1.1 504 ")
     ticking.close()
+
+
+class Accepting(Opened):
+    """Notes what makes the protocol of a connection that is accepted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+        self.arrive: Any = None
+        self.later: Any = None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, callback: Any) -> asyncio.TimerHandle:
+        self.later = callback
+        return super().call_later(seconds, callback)
+
+    async def create_server(self, factory: Any, **asked: Any) -> Any:
+        self.arrive = factory
+        return await super().create_server(factory, **asked)
+
+
+@pytest.fixture
+async def accepting() -> AsyncIterator[tuple[Wired, Accepting, Listener]]:
+    wired = Wired(timeouts=Timeouts(head=7.0))
+    loop: Any = Accepting()
+    loop.now = wired.context.now
+    wired.context.loop = loop
+    with bind("127.0.0.1", 0) as sock:
+        listener = Listener(sock, wired.context)
+        await listener.start()
+        yield wired, loop, listener
+        await listener.close()
+
+
+async def test_a_connection_that_was_accepted_and_is_not_open_yet_is_waited_for(
+    accepting: tuple[Wired, Accepting, Listener],
+) -> None:
+    """Otherwise a listener without any other would be gone before it has opened, and its client's request with it."""
+    _, loop, listener = accepting
+    connection = loop.arrive()
+    assert not await listener.drain(0.0, 0.0)
+    connection.connection_made(FakeTransport())
+    assert (listener.clients.arriving, listener.clients.connections) == (set(), {connection})
+    connection.connection_lost(None)
+    assert await listener.drain(0.0, 0.0)
+
+
+async def test_a_handshake_that_failed_is_waited_for_no_longer_than_one_may_take(
+    accepting: tuple[Wired, Accepting, Listener],
+) -> None:
+    _, loop, listener = accepting
+    loop.arrive()
+    for seconds, is_over in ((7.0, False), (0.25, True)):
+        loop.now += seconds
+        loop.later()
+        assert await listener.drain(0.0, 0.0) is is_over
