@@ -8,8 +8,9 @@ from gateway.errors import StartError
 from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.bounds import Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Limits, Timeouts
+from gateway.proxy.context import Context
 from gateway.proxy.origin import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.routing.router import Router

@@ -8,7 +8,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.chunked import ChunkedReader
 from gateway.http.response import CHUNKED, UNTIL_CLOSE
-from gateway.proxy.client import ClientConnection
+from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.request_body import PIECE
 
@@ -36,7 +36,7 @@ class ResponseBody:
 
     __slots__ = ("_chunks", "_client", "_is_old", "_left", "_record", "_unread", "is_begun")
 
-    def __init__(self, body: int, is_old: bool, client: ClientConnection, record: Record) -> None:
+    def __init__(self, body: int, is_old: bool, client: Client, record: Record) -> None:
         self._is_old = is_old
         self._left = body  # what is not a length stays as it is
         self._client = client

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.proxy.connection import HIGH_WATER, Connection, Outbox
+from gateway.proxy.request_body import RequestBody
 from gateway.proxy.runqueue import RunQueue
 
 PIECE: Final = 65536
@@ -99,6 +100,14 @@ class Upstream(Connection):
         """Begins."""
         if self.is_encrypted and self.transport is not None:
             self.transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    def send_request(self, head: bytes, body: RequestBody | None) -> None:
+        """Sends a request's head, and what there is of its body."""
+        self.write(head if body is None else head + body.framed(body.kept))
+
+    def send_body(self, body: RequestBody, payload: bytes) -> None:
+        """Sends what has just come of a body."""
+        self.write(body.framed(payload))
 
     def received(self, data: bytes) -> None:
         """Takes what the instance sent."""
