@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.http2.terms import Terms
+
 
 class Timeouts:
     """Seconds that the proxy waits: see `docs/limits.md`. The defaults stand in the settings."""
@@ -73,3 +75,18 @@ class Limits:
         self.inspected_bytes = inspected_bytes
         self.tunnels = tunnels
         self.tunnels_per_client = tunnels_per_client
+
+
+class Http2:
+    """How HTTP/2 is spoken with clients. Times are in seconds; 0: never.
+
+    After `max_age`, give or take a tenth, a connection takes no new streams; a client that has been silent for `ping` while
+    it has streams is asked whether it is there.
+    """
+
+    __slots__ = ("max_age", "ping", "terms")
+
+    def __init__(self, terms: Terms, *, max_age: float, ping: float) -> None:
+        self.terms = terms
+        self.max_age = max_age
+        self.ping = ping

@@ -9,7 +9,7 @@ from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
 from gateway.http.response import ResponseReader
 from gateway.proxy.access_log import AccessLog
-from gateway.proxy.bounds import Limits, Timeouts
+from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
 from gateway.proxy.origin import Origins
@@ -27,13 +27,14 @@ class Context:
     does not know; `ejector` learns how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
     `recorder` keeps exchanges for people to look at; None: nobody may.
-    `inspected` counts the bytes of bodies that are kept for rules now.
+    `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
     __slots__ = (
         "budget",
         "doors",
         "ejector",
+        "http2",
         "inspected",
         "is_draining",
         "learn",
@@ -72,10 +73,12 @@ class Context:
         debug_header: str = "",
         ejector: Ejector | None = None,
         recorder: Recorder | None = None,
+        http2: Http2 | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
         self.queue: RunQueue = origins.queue
+        self.http2 = http2
         self.inspected: int = 0
         self.router = router
         self.origins = origins

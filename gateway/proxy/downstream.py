@@ -16,6 +16,7 @@ from gateway.proxy.admission import admit
 from gateway.proxy.client import ClientConnection, Clients
 from gateway.proxy.context import Context
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.http2_downstream import chose_http2, is_preface, speak_http2
 from gateway.proxy.own_responses import error_response
 from gateway.proxy.record import Record
 from gateway.proxy.relay import Relay
@@ -38,7 +39,7 @@ class Downstream(ClientConnection):
     `_buffer` holds what was read and is not its turn yet: the rest of a body, or requests after the one under way.
     """
 
-    __slots__ = ("_blanks", "_buffer", "_exchange", "_is_serving", "_reader", "_searched")
+    __slots__ = ("_blanks", "_buffer", "_exchange", "_has_served", "_is_serving", "_reader", "_searched")
 
     def __init__(self, context: Context, clients: Clients) -> None:
         super().__init__(context, clients)
@@ -47,6 +48,7 @@ class Downstream(ClientConnection):
         self._buffer: bytes = b""
         self._searched: int = 0
         self._blanks: int = 0
+        self._has_served: bool = False
         self._is_serving: bool = False
 
     @property
@@ -68,6 +70,7 @@ class Downstream(ClientConnection):
         if self.peer.is_trusted:
             self._reader = self.context.trusted_reader
         if refused is None:
+            self.is_closing = self.is_encrypted and chose_http2(self.transport) and speak_http2(self, b"")
             return
         if not refused.at_once:
             self._refuse(refused.error)
@@ -159,6 +162,13 @@ class Downstream(ClientConnection):
             return
         self._refuse(ProtocolError(INTERNAL_ERROR, "internal error in the gateway"))
 
+    def _speaks_http2(self, data: bytes) -> bool:
+        """Whether the first bytes are those of a client that knows that HTTP/2 is spoken here: then it is from now on."""
+        if self._has_served or not is_preface(data) or not speak_http2(self, data):
+            return False
+        self.is_closing = True
+        return True
+
     # --- requests
 
     def _keep(self, data: bytes) -> None:
@@ -205,7 +215,8 @@ class Downstream(ClientConnection):
                     self._take_body(exchange, data, at)
                     return
             except ProtocolError as error:
-                self._refuse(error)
+                if not self._speaks_http2(data[at:]):
+                    self._refuse(error)
                 break
         self._is_serving = False
         if self.is_closing:
@@ -248,7 +259,8 @@ class Downstream(ClientConnection):
             if len(data) > self.context.limits.head_bytes:
                 raise self._too_large(data)
         except ProtocolError as error:
-            self._refuse(error)
+            if not self._speaks_http2(data):
+                self._refuse(error)
             return
         if not self._searched:
             self.deadline = self.context.now + self.context.timeouts.head
@@ -297,6 +309,7 @@ class Downstream(ClientConnection):
         """The response is written; `keeps`: the connection can take another request."""
         exchange = self._exchange
         self._exchange = None
+        self._has_served = True
         if not keeps:
             self.close_gently(exchange is None or not exchange.request_done or bool(self._buffer))
             return

@@ -114,12 +114,7 @@ class ResponseBody:
 
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         """Passes on some chunks. `is_all`: nothing else has come after them."""
-        try:
-            payload, rest = chunks.feed(data)
-        except ProtocolError as error:
-            raise ProtocolError(
-                BAD_RESPONSE, f"the body of the instance's response is malformed: {error.detail}"
-            ) from None
+        payload, rest = self._feed(chunks, data)
         self._record.sent += len(payload)
         if head or payload:
             self._client.write(head + payload if head else payload)
@@ -127,6 +122,15 @@ class ResponseBody:
         if not chunks.is_done:
             return MORE
         return ENDED if is_all and not rest else ENDED_DIRTY
+
+    def _feed(self, chunks: ChunkedReader, data: bytes) -> tuple[bytes, bytes]:
+        """Reads chunks: see `ChunkedReader.feed`."""
+        try:
+            return chunks.feed(data)
+        except ProtocolError as error:
+            raise ProtocolError(
+                BAD_RESPONSE, f"the body of the instance's response is malformed: {error.detail}"
+            ) from None
 
     def _read_chunks(
         self, chunks: ChunkedReader, data: bytes, head: bytes, *, may_rest: bool, is_its_turn: bool = False

@@ -116,6 +116,16 @@ class ResponseRelay(Relay):
         switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
         self._client.write(response.head(data, switch) + data[response.end :])
 
+    def _added(self, response: Response, data: bytes) -> bytes:
+        """The field lines, each led by CRLF, that are added to the response's."""
+        record = self._record
+        decision = record.decision
+        added = decision.response_lines() if decision.explains or decision.response_fields else b""
+        stripped = self._forward.stripped
+        if stripped and response.has_places:
+            added = Prefix(stripped, record.request, self._client.peer.is_trusted).restore(response, data) + added
+        return added
+
     def _pass_head(self, response: Response, data: bytes, request_body: RequestBody | None) -> int:
         """Passes on a final head, and what came after it."""
         client = self._client
@@ -130,11 +140,7 @@ class ResponseRelay(Relay):
         )
         end = response.end
         size = len(data) - end
-        decision = record.decision
-        added = decision.response_lines() if decision.explains or decision.response_fields else b""
-        stripped = self._forward.stripped
-        if stripped and response.has_places:
-            added = Prefix(stripped, request, client.peer.is_trusted).restore(response, data) + added
+        added = self._added(response, data)
         self.response = response
         record.upstream_status = response.status
         record.response_head = end
