@@ -7,7 +7,7 @@ from gateway.failures import INTERNAL_ERROR
 from gateway.http.request import Request
 from gateway.http2.blocks import response_block, trailers_block
 from gateway.http2.endpoint import Endpoint
-from gateway.http2.errors import CANCEL, NO_ERROR
+from gateway.http2.errors import CANCEL, NO_ERROR, PROTOCOL_ERROR
 from gateway.http2.errors import INTERNAL_ERROR as INTERNAL
 from gateway.http2.stream import Stream
 from gateway.proxy.client import Client, ClientConnection
@@ -130,12 +130,27 @@ class ClientStream(Client):
         exchange = self.exchange
         if exchange is not None:
             exchange.stop(error.failure, error.detail)
-            return
+        else:
+            self.respond(self._refusal(error))
+            self._finish()
+
+    def refuse_malformed(self, error: ProtocolError) -> None:
+        """Says what is wrong with something that is no message, and resets the stream (RFC 9113 §8.1.1)."""
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.stop(error.failure, error.detail)
+        else:
+            head, _, body = self._refusal(error).partition(b"\r\n\r\n")
+            self.send_head(head + b"\r\n\r\n", False)
+            self.send_data(body, False)
+        self._endpoint.reset(self.stream, PROTOCOL_ERROR)
+        self._owner.over(self)
+
+    def _refusal(self, error: ProtocolError) -> bytes:
         self.context.traffic.count_refused(error.failure.code)
         if self.context.log is not None:
             self.context.log.record_refused(self.peer.ip, error.failure)
-        self.respond(error_response(error.failure, error.detail, None, True))
-        self._finish()
+        return error_response(error.failure, error.detail, None, True)
 
     def deadline_passed(self) -> None:
         """A wait took too long."""
