@@ -48,6 +48,7 @@ class ClientStream(Client):
 
     __slots__ = (
         "_ahead",
+        "_code",
         "_endpoint",
         "_has_ended",
         "_has_ended_ahead",
@@ -66,6 +67,7 @@ class ClientStream(Client):
         self._owner = owner
         self._endpoint: Endpoint = owner.endpoint
         self._has_ended_ahead: bool = False
+        self._code: int = NO_ERROR  # §8.1: a client that has its response need not send the rest
         self._has_ended: bool = False
         self._is_connect: bool = False
         self._owed: int = 0
@@ -137,6 +139,7 @@ class ClientStream(Client):
     def refuse_malformed(self, error: ProtocolError) -> None:
         """Says what is wrong with something that is no message, and resets the stream (RFC 9113 §8.1.1)."""
         exchange = self.exchange
+        self._code = PROTOCOL_ERROR
         if exchange is not None:
             exchange.stop(error.failure, error.detail)
         else:
@@ -305,7 +308,7 @@ class ClientStream(Client):
             if not self._has_ended:
                 self._endpoint.reset(stream, INTERNAL)
             elif stream.is_local_done:
-                self._endpoint.reset(stream, NO_ERROR)  # RFC 9113 §8.1: it need not send the rest
+                self._endpoint.reset(stream, self._code)
             else:
                 self.deadline = self.context.now + self.context.timeouts.body_idle
                 self.watch()
