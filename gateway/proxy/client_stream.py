@@ -52,6 +52,7 @@ class ClientStream(Client):
         "_endpoint",
         "_has_ended",
         "_has_ended_ahead",
+        "_has_responded",
         "_is_connect",
         "_owed",
         "_owner",
@@ -69,6 +70,7 @@ class ClientStream(Client):
         self._has_ended_ahead: bool = False
         self._code: int = NO_ERROR  # §8.1: a client that has its response need not send the rest
         self._has_ended: bool = False
+        self._has_responded: bool = False
         self._is_connect: bool = False
         self._owed: int = 0
         self._ahead: bytes = b""
@@ -181,10 +183,10 @@ class ClientStream(Client):
         """Takes an error of this program: 500 if no response has begun, and otherwise the stream is cut off."""
         self.context.traffic.internal_errors += 1
         exchange = self.exchange
-        if exchange is None or exchange.is_over:
+        if self._has_responded or (exchange is not None and exchange.is_over):
             self.close_now()
         else:
-            exchange.stop(INTERNAL_ERROR, "internal error in the gateway")
+            self.refuse(ProtocolError(INTERNAL_ERROR, "internal error in the gateway"))
 
     # --- what an exchange needs
 
@@ -210,6 +212,7 @@ class ClientStream(Client):
     def send_head(self, head: bytes, ends: bool) -> None:
         """Sends the head of the final response."""
         self._has_ended = ends
+        self._has_responded = True
         self._endpoint.send_head(self.stream, response_block(head), ends)
 
     def send_data(self, data: bytes, ends: bool) -> None:
