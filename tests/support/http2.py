@@ -17,6 +17,7 @@ from gateway.http2.events import Event
 from gateway.http2.frames import (
     END_HEADERS,
     END_STREAM,
+    HEAD_SIZE,
     PREFACE,
     SETTINGS_ACK,
     head,
@@ -165,13 +166,18 @@ class H2Client:
         return next(number for number, found in self.responses.items() if found is response)
 
     def receive(self, written: bytes) -> None:
-        """Takes what the server sent."""
-        for event in self.connection.receive_data(written) if written else []:
-            self._take(event)
+        """Takes what the server sent, whole frames."""
+        while written:
+            length = HEAD_SIZE + int.from_bytes(written[:3], "big")
+            for event in self.connection.receive_data(written[:length]):
+                self._take(event)
+            written = written[length:]
 
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ConnectionTerminated):
             self.goaways.append((event.last_stream_id or 0, int(event.error_code or 0)))
+            # The library takes any GOAWAY for the end of everything, which it is not (RFC 9113 §6.8).
+            self.connection.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
             return
         found = self.responses.get(getattr(event, "stream_id", 0) or 0, Response())
         if isinstance(event, h2.events.ResponseReceived):
