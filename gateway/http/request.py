@@ -96,6 +96,31 @@ class Request:
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
 
+    def again(self) -> Request:
+        """The same request once more, for a head that comes again: nothing is shared that a router changes."""
+        other = Request(self.head, self.method, self.target, self.version)
+        other.rewrites_length = self.rewrites_length
+        other.rewrites_host = self.rewrites_host
+        other.raw_path = self.raw_path
+        other.query = self.query
+        other.path = self.path
+        other.authority = self.authority
+        other.host = self.host
+        other.line_end = self.line_end
+        other.keep_alive = self.keep_alive
+        other.body = self.body
+        other.expects_continue = self.expects_continue
+        other.upgrade = self.upgrade
+        other.tag = self.tag
+        other.baggage = self.baggage
+        other.traceparent = self.traceparent
+        other.ids = self.ids
+        other.meant_instance = self.meant_instance
+        other.forwarded = self.forwarded
+        other.cuts = self.cuts.copy()
+        other.debug = self.debug
+        return other
+
     def note_id(self, number: int, value: bytes) -> None:
         """Takes the value of one of `ID_FIELDS`. What is given twice is not an id: a comma is in no form of one."""
         ids = self.ids

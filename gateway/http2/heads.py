@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from gateway.http.grammar import TOKEN, VALUE
+from gateway.http.request import Request
 from gateway.http2.errors import Malformed
 from gateway.http2.hpack import SECRETS, Field
 
@@ -53,7 +54,7 @@ class RequestHead:
     """A request's head. `lines` are its field lines, each led by CRLF: all but Host, with one Cookie (§8.2.3).
 
     `length` is that of its Content-Length, or NO_LENGTH. `protocol` is that of an extended CONNECT (RFC 8441), else empty.
-    `is_plain`: it holds no secrets, and may be remembered.
+    `is_plain`: it holds no secrets, and may be remembered. `judged` is what its text has been judged to be, by what else matters.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class RequestHead:
         "_open",
         "authority",
         "is_plain",
+        "judged",
         "length",
         "lines",
         "method",
@@ -78,6 +80,7 @@ class RequestHead:
         self.lines: bytes = b""
         self.length: int = NO_LENGTH
         self.is_plain: bool = True
+        self.judged: dict[int, Request] = {}
         self._ended: bytes = b""
         self._open: bytes = b""
 

@@ -221,15 +221,20 @@ class Http2Downstream(StreamOwner):
             client.caught(error)
 
     def _judge(self, head: RequestHead, ends: bool) -> Request:
-        """The request that a head is, judged as any other. Raises ProtocolError."""
+        """The request that a head is, judged as any other, or as it was before. Raises ProtocolError."""
         if head.method != b"CONNECT":
-            text = head.text(ends)
-        elif head.protocol.lower() == b"websocket":
-            text = head.upgrade_text(b64encode(os.urandom(16)))
-        elif head.protocol:
+            number = (1 if ends else 0) + (2 if self.peer.is_trusted else 0)
+            known = head.judged.get(number)
+            if known is None:
+                known = head.judged[number] = self._read_text(head.text(ends))
+            return known.again() if head.is_plain else known
+        if head.protocol.lower() == b"websocket":
+            return self._read_text(head.upgrade_text(b64encode(os.urandom(16))))
+        if head.protocol:
             raise ProtocolError(UNKNOWN_PROTOCOL, "CONNECT is only supported for WebSockets")
-        else:
-            raise ProtocolError(METHOD_REFUSED, "CONNECT is not supported")
+        raise ProtocolError(METHOD_REFUSED, "CONNECT is not supported")
+
+    def _read_text(self, text: bytes) -> Request:
         most = self.context.limits.head_bytes
         if len(text) > most:
             raise ProtocolError(HEAD_TOO_LARGE, f"the head is longer than {most} bytes")
