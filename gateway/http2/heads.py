@@ -239,7 +239,7 @@ def _read(fields: list[Field], head: RequestHead | ResponseHead) -> tuple[dict[b
     if not _is_all(_VALUES, values):
         raise Malformed("a field's value has a control character, or white space around it")
     if cookies:
-        lines.append(b"\r\ncookie: " + b"; ".join(cookies))
+        lines.append(b"\r\ncookie: " + b"; ".join([cookie for cookie in cookies if cookie]))
     head.lines = b"".join(lines)
     return pseudo, hosts
 
