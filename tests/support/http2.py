@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,3 +197,107 @@ class H2Client:
             found.is_done = True
         elif isinstance(event, h2.events.StreamReset):
             found.reset = int(event.error_code or 0)
+
+
+class SocketClient(H2Client):
+    """The same over a socket: what comes is read as it comes, and a new connection is made when the server asks for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_closed = False
+        self._changed = asyncio.Event()
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    async def connect(self, port: int, **options: Any) -> SocketClient:
+        reader, self._writer = await asyncio.open_connection("127.0.0.1", port, **options)
+        self._reading = asyncio.create_task(self._read(reader))
+        self.flush()
+        return self
+
+    def flush(self) -> None:
+        """Sends what there is."""
+        if self._writer is not None and not self.is_closed:
+            self._writer.write(self.send())
+
+    @property
+    def has_to_leave(self) -> bool:
+        """Whether the server takes no new requests."""
+        return self.is_closed or bool(self.goaways)
+
+    async def ask(self, fields: list[Field] | None = None, body: bytes | None = None) -> Response:
+        """A request, and its whole response. A body is sent as its windows let it."""
+        found = self.request(
+            fields or (GET if body is None else POST), None if body is None else b"", ends=body is None
+        )
+        number = self.number(found)
+        self.flush()
+        async with asyncio.timeout(30):
+            while body:
+                room = min(self.connection.local_flow_control_window(number), 16384, len(body))
+                if room:
+                    self.connection.send_data(number, body[:room], end_stream=room == len(body))
+                    self.flush()
+                    body = body[room:]
+                else:
+                    await self._wait()
+            while not found.is_done and found.reset < 0 and not self.is_closed:
+                await self._wait()
+        return found
+
+    async def _wait(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readexactly(HEAD_SIZE)
+                self.receive(head + await reader.readexactly(int.from_bytes(head[:3], "big")))
+                self.flush()
+                self._changed.set()
+        self.is_closed = True
+        self._changed.set()
+
+    def close(self) -> None:
+        self.is_closed = True
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Caller:
+    """Asks on one connection, again and again, and on a new one as soon as it is to leave. `failed` is what nobody may see."""
+
+    def __init__(self, port: int, fields: list[Field] | None = None) -> None:
+        self.port = port
+        self.answered = 0
+        self.connections = 0
+        self.failed: list[str] = []
+        self._fields = fields
+
+    async def run(self) -> None:
+        """Until nobody listens any more."""
+        while True:
+            client = SocketClient()
+            try:
+                await client.connect(self.port)
+            except ConnectionError:
+                return
+            self.connections += 1
+            pending: set[asyncio.Task[None]] = set()
+            while not client.has_to_leave:
+                pending = {task for task in pending if not task.done()}
+                while len(pending) < 4:
+                    pending.add(asyncio.create_task(self._ask(client)))
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(*pending)
+            client.close()
+
+    async def _ask(self, client: SocketClient) -> None:
+        found = await client.ask(self._fields)
+        if found.status == 200 and found.is_done:
+            self.answered += 1
+        elif not client.goaways or client.number(found) <= client.goaways[-1][0]:
+            self.failed.append(f"{found} on a connection that said {client.goaways}")
