@@ -23,6 +23,9 @@ _LINE: Final = "X-Gray-Hop: "
 SIDECAR_KEY: Final = "gray-sidecar"
 """Metadata of an instance behind a sidecar: the service's name as that sidecar knows it. (Consul's keys have no dots.)"""
 
+PROTOCOL_KEY: Final = "gray-protocol"
+"""Metadata of such an instance: `h2c` if its sidecar speaks HTTP/2 on its plain port, beside HTTP/1.1."""
+
 MAX_SERVICE: Final = 256
 """Characters of a service's name that is sent along: a registry may hold anything."""
 

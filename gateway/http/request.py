@@ -6,6 +6,7 @@ import re
 from collections.abc import Container
 from typing import Final
 
+from gateway.grpc.call import is_call
 from gateway.http.forwarded import Forwarded
 from gateway.http.grammar import field_pattern
 from gateway.http.lines import (
@@ -116,6 +117,11 @@ class Request:
     def trace_id(self) -> bytes:
         """The trace id of `traceparent`, empty if there is none. Only a sound one is kept there: nobody need judge it again."""
         return self.traceparent[3:35]
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it is a gRPC call."""
+        return is_call(self.method, self.head, self.line_end)
 
     def param(self, name: str, needle: bytes = b"") -> str | None:
         """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""

@@ -165,6 +165,9 @@ class ServiceSettings(Model):
 
     tls: UpstreamTLSSettings | None = None
     """Its instances use TLS. Default: they do not."""
+    protocol: Literal["auto", "http1", "h2", "h2c"] = "auto"
+    """What its instances speak: HTTP/1.1, HTTP/2 in TLS, or HTTP/2 without. `auto`: what their metadata says, what TLS
+    negotiates (ALPN), and for gRPC requests HTTP/2."""
     registry: RuleName | None = None
     """The one of `registries` that has the service. Default: all of them."""
     slow_start: Duration = 0.0
