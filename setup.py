@@ -10,6 +10,7 @@ HOT = [
     "gateway/health/ejection.py",
     "gateway/health/slowstart.py",
     *glob("gateway/http/[a-z]*.py"),
+    *glob("gateway/http2/[a-z]*.py"),
     "gateway/instance.py",
     *glob("gateway/routing/[a-z]*.py"),
     "gateway/rules/checks.py",
