@@ -28,7 +28,7 @@ from gateway.admin.families import (
     table,
 )
 from gateway.admin.observed import Observed
-from gateway.proxy.origin import STATES
+from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
 
 

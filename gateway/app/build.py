@@ -10,6 +10,7 @@ from gateway.app.parts import make_routes
 from gateway.config.certificates import listener_certificates, registry_tls, upstream_tls
 from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
+from gateway.protocols import AUTO
 from gateway.routing.routes import RouteTable
 from gateway.rules.compile import compile_rules
 from gateway.rules.environment import MatchEnvironment
@@ -35,6 +36,8 @@ class Build(Generic[S]):
     """The listener's, in order; empty without TLS."""
     secured: dict[str, UpstreamTLS]
     """How services are spoken to that speak TLS, by name."""
+    protocols: dict[str, str]
+    """What services speak for which that is set, by name."""
     registry_tls: dict[str, ssl.SSLContext]
     """How registries are spoken to that speak TLS, by name."""
 
@@ -61,5 +64,6 @@ class Build(Generic[S]):
             routes=make_routes(settings),
             certificates=certificates,
             secured=secured,
+            protocols={name: item.protocol for name, item in settings.services.items() if item.protocol != AUTO},
             registry_tls=registries,
         )

@@ -10,7 +10,7 @@ from gateway.http.head_reader import HeadReader
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Timeouts
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.routing.router import Router
 from gateway.routing.routes import Route, RouteResponse, RouteTable

@@ -13,7 +13,7 @@ from gateway.app.parts import make_context
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections, Origins
+from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.carriers import Carriers
@@ -160,10 +160,11 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._outbound_router.snapshot = snapshot
 
     def _secure(self, build: Build[SidecarSettings]) -> Mapping[str, UpstreamTLS]:
-        self._app_origins.secure(build.secured)
+        self._app_origins.agree(build.secured, build.protocols)
         # Other instances of this service are reached through their sidecars.
-        peers = {name: tls for name, tls in build.secured.items() if name != build.settings.service}
-        self._peer_origins.secure(peers)
+        own = build.settings.service
+        peers = {name: tls for name, tls in build.secured.items() if name != own}
+        self._peer_origins.agree(peers, {name: item for name, item in build.protocols.items() if name != own})
         return peers
 
     async def _close_listeners(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.errors import Problem
+from gateway.protocols import HTTP1
 from gateway.settings import AnyRegistrySettings, ListenTLSSettings, ServingSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
@@ -23,7 +24,9 @@ def listener_certificates(tls: ListenTLSSettings) -> list[Certificate]:
 def upstream_tls(settings: ServingSettings) -> dict[str, UpstreamTLS]:
     """How services that speak TLS are spoken to, by name. Raises CertificateError."""
     return {
-        name: UpstreamTLS.load(service.tls.ca, service.tls.server_name or "", service.tls.verify)
+        name: UpstreamTLS.load(
+            service.tls.ca, service.tls.server_name or "", service.tls.verify, is_multiplexed=service.protocol != HTTP1
+        )
         for name, service in settings.services.items()
         if service.tls is not None
     }

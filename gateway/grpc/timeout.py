@@ -18,7 +18,10 @@ def parse_timeout(value: bytes) -> float | None:
 
 
 def format_timeout(seconds: float) -> bytes:
-    """Seconds in the finest unit that has room for them, rounded down: nobody is to be given more time. Less than none is none."""
+    """Seconds in the finest unit that has room for them, rounded down: nobody is to be given more time.
+
+    Less than none is none.
+    """
     for unit, per_second in _SMALLEST_FIRST:
         count = int(seconds * per_second)
         if count <= _MOST:

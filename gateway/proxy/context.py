@@ -11,7 +11,7 @@ from gateway.http.response import ResponseReader
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
 from gateway.routing.router import Router

@@ -119,6 +119,11 @@ class ResponseRelay:
         """Passes on what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
         return MORE if self._body is None else self._body.proceed(has_ended)
 
+    def take_trailers(self, lines: bytes) -> None:
+        """Takes the trailers of a response: field lines, each led by CRLF."""
+        if self._body is not None:
+            self._body.trailers = self._client.context.response_reader.passed_trailers(lines)
+
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
         body = self._body

@@ -28,7 +28,7 @@ class Sending(Ending):
         decision = forward.decision
         instance = decision.instance
         assert instance is not None
-        upstream = self._context.origins.of(instance, decision.service).acquire_nowait()
+        upstream = self._context.origins.of(instance, decision.service, self._request).acquire_nowait()
         if upstream is None:
             self._connect(False)
         else:
@@ -62,7 +62,7 @@ class Sending(Ending):
         # Before the write: it wakes the instance, which may well take this very core.
         record.sent_at = perf_counter()
         body = self.body
-        upstream.write(forward.head if body is None else forward.head + body.kept)
+        upstream.send(self._request, forward.head, b"" if body is None else body.kept)
         if self._waits_since:
             waited = record.sent_at - self._waits_since
             record.waited += waited

@@ -117,7 +117,7 @@ async def behind_tls(
     authority = trustme.CA()
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    proxy.origins.secure({"a": UpstreamTLS(context, "", (b"", "", True))})
+    proxy.origins.agree({"a": UpstreamTLS(context, "", (b"", "", True))}, {})
     port = stack.enter_context(speaking_tls(authority, end, size))
     proxy.router.snapshot = proxy.snapshot([Instance("127.0.0.1", port)])
 

@@ -13,7 +13,7 @@ from gateway.proxy.client import Clients
 from gateway.proxy.connection import Outbox
 from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.downstream import Downstream
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.instance import Instance
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.context import Context
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
@@ -106,13 +106,16 @@ class Proxy:
         self._clients: list[Client] = []
 
     async def start(self, origin: OriginServer) -> None:
-        instances = [
+        await self.serve(
             Instance("127.0.0.1", origin.ports["base"]),
             Instance("127.0.0.1", origin.ports["gray"], tag="gray"),
-        ]
+        )
+
+    async def serve(self, *instances: Instance) -> None:
+        """Starts in front of these instances of service `a`."""
         self.traffic = Traffic()
         self.origins = Origins(self.connections_per_origin)
-        self.router = EntryRouter(self.snapshot(instances), Carriers(), random.Random(1), self.trusted)
+        self.router = EntryRouter(self.snapshot(list(instances)), Carriers(), random.Random(1), self.trusted)
         self.context = Context(
             router=self.router,
             origins=self.origins,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 
 from gateway.grpc.status import NAMES, is_fault, read_status, status_of_http
@@ -13,7 +13,8 @@ def test_the_codes_are_grpcs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(b"0", 0), (b"14", 14), (b"16", 16), (b"17", 2), (b"-1", 2), (b"", 2), (b"014", 2), (b"x", 2)]
+    ("value", "expected"),
+    [(b"0", 0), (b"14", 14), (b"16", 16), (b"17", 2), (b"-1", 2), (b"", 2), (b"014", 2), (b"x", 2)],
 )
 def test_what_is_not_a_code_is_unknown(value: bytes, expected: int) -> None:
     assert read_status(value) == expected
