@@ -197,6 +197,16 @@ METRICS: Final = (
         number(lambda traffic: traffic.log_dropped),
     ),
     Family(
+        "gateway_http2_requests_total", "counter", ("listener",),
+        "requests that came by HTTP/2",
+        number(lambda traffic: traffic.http2_started),
+    ),
+    Family(
+        "gateway_http2_failures_total", "counter", ("listener", "reason"),
+        "HTTP/2 connections closed by a fault of the client, and requests refused because of a limit of HTTP/2",
+        table(lambda traffic: traffic.http2_failures),
+    ),
+    Family(
         "gateway_internal_errors_total", "counter", ("listener",),
         "errors of this program that a message triggered. Each is a bug, returned as 500 internal_error and"
         " logged",

@@ -50,7 +50,7 @@ class Build(Generic[S]):
         try:
             around = make_environment(settings)
             tls = settings.listener_tls
-            certificates = [] if tls is None else listener_certificates(tls)
+            certificates = [] if tls is None else listener_certificates(tls, settings.http2.enabled)
             secured = upstream_tls(settings)
             registries = registry_tls(settings)
         except (CertificateError, OSError, ValueError) as error:

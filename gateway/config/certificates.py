@@ -16,9 +16,10 @@ from gateway.yaml.reading import Document, Location, dotted
 T = TypeVar("T")
 
 
-def listener_certificates(tls: ListenTLSSettings) -> list[Certificate]:
-    """The listener's certificates in order. Raises CertificateError."""
-    return [Certificate(item.cert, item.key) for item in tls.certificates]
+def listener_certificates(tls: ListenTLSSettings, has_http2: bool = False) -> list[Certificate]:
+    """The listener's certificates in order. `has_http2`: it speaks that, too. Raises CertificateError."""
+    alpn = "h2,http/1.1" if has_http2 else "http/1.1"
+    return [Certificate(item.cert, item.key, alpn) for item in tls.certificates]
 
 
 def upstream_tls(settings: ServingSettings) -> dict[str, UpstreamTLS]:

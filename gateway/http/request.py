@@ -28,6 +28,8 @@ CHUNKED: Final = -1
 class Request:
     """A judged request head.
 
+    `version` is 0 or 1 of HTTP/1.0 and HTTP/1.1, or 2; the head is as HTTP/1.1 has it in any case.
+
     `host` is the requested one, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
     what was sent. `forwarded` is what the fields say in which proxies speak, no matter who sent them.
 

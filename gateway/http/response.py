@@ -192,13 +192,12 @@ class ResponseReader:
             response.keep_alive = False
         return response
 
-    def passed_trailers(self, lines: bytes) -> bytes:
-        """Trailers as they are passed on (field lines, each led by CRLF): what means something to a proxy is left out.
+    def passed_trailers(self, lines: list[bytes]) -> bytes:
+        """Trailers as they are passed on: field lines, each led by CRLF. What means something to a proxy is left out.
 
         A tag in a trailer is how the lane leaks in others; what frames a message cannot come after it (RFC 9110 §6.5.1).
         """
-        kept = [line for line in lines.split(b"\r\n")[1:] if not self._lines.learn(line).meaning]
-        return b"".join([b"\r\n" + line for line in kept])
+        return b"".join([b"\r\n" + line for line in lines if not self._lines.learn(line).meaning])
 
     def _too_large(self) -> ProtocolError:
         most = f"{self._head_bytes} bytes or {self._header_count} fields"

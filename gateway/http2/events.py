@@ -24,7 +24,7 @@ MALFORMED: Final = 6
 
 `code` is 1 if the head is only too large."""
 DRAINED: Final = 7
-"""What waited on the stream was sent."""
+"""What waited on the stream was sent, or hardly anything of it still waits."""
 GOAWAY: Final = 8
 """The peer takes no new streams, because of the error `code`; those that it does not process have been RESET."""
 PONG: Final = 9

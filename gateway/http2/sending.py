@@ -26,6 +26,8 @@ from gateway.http2.hpack import NO_TABLE
 from gateway.http2.stream import Stream
 from gateway.http2.terms import DEFAULT_WINDOW, PeerSettings, Terms
 
+LOW_WATER: Final = 16384
+"""Bytes of a stream that may wait when its owner is told to go on."""
 REMEMBERED: Final = 1024
 """Streams that were reset by us and may still be sent to: the peer did not know yet."""
 
@@ -98,6 +100,11 @@ class SendingEndpoint:
             first = PREFACE + first
         more = terms.connection_window - DEFAULT_WINDOW
         self._write(first + window_update_frame(0, more) if more else first)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits for the peer than there may, over all streams."""
+        return self.pending > self.terms.pending
 
     # --- streams
 
@@ -249,6 +256,7 @@ class SendingEndpoint:
                 if not sent:
                     self._write(head(0, DATA, END_STREAM, stream.id))
                 self._local_done(stream)
+        if stream.pending_size <= LOW_WATER:
             self._events.append(Event(DRAINED, stream))
         return sent
 

@@ -31,6 +31,7 @@ MAX_DECISIONS: Final = 1024
 QUOTE: Final = 0x22
 BACKSLASH: Final = 0x5C
 
+_VERSIONS: Final = ("1.0", "1.1", "2")
 _UNSAFE: Final = re.compile(rb"[^ !#-\[\]-~]")
 _REFERER: Final = field_pattern(rb"referer")
 _USER_AGENT: Final = field_pattern(rb"user-agent")
@@ -127,7 +128,7 @@ class AccessLog:
         return (
             f'{{"ts":"{self._time()}","listener":"{self._listener}","client":"{record.decision.client_ip}",'
             f'"method":"{request.method}","host":"{request.authority.decode("ascii")}",'
-            f'"target":"{self._target(request)}","version":"1.{request.version}",'
+            f'"target":"{self._target(request)}","version":"{_VERSIONS[request.version]}",'
             f'"status":{record.status},"upstream_status":{record.upstream_status or "null"},'
             f'"cause":{"null" if cause is None else _name(cause.code)},'
             f'"bytes_in":{record.received},"bytes_out":{record.sent},'
@@ -171,7 +172,7 @@ class AccessLog:
         mask = self._mask
         return (
             f"{record.decision.client_ip} - - [{_clf(self._time())}] "
-            f'"{request.method} {self._target(request)} HTTP/1.{request.version}" {record.status} {record.sent} '
+            f'"{request.method} {self._target(request)} HTTP/{_VERSIONS[request.version]}" {record.status} {record.sent} '
             f'"{"-" if referer is None else _escaped(mask.text(referer[2]))}" '
             f'"{"-" if agent is None else _escaped(mask.text(agent[2]))}"\n'
         )

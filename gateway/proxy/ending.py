@@ -8,12 +8,12 @@ from typing import Final
 from gateway.failures import CLIENT_GONE, NO_ROUTE, SHUTDOWN, Failure, Fault
 from gateway.http.request import Request
 from gateway.proxy.accounting import note_fault, settle
-from gateway.proxy.client import ClientConnection
+from gateway.proxy.client import Client
 from gateway.proxy.deadlines import Delay, judge_request, judge_response, judge_tunnel
 from gateway.proxy.own_responses import error_response, options_response, route_response
 from gateway.proxy.record import Record
+from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
-from gateway.proxy.response_relay import ResponseRelay
 from gateway.proxy.retry import Retry
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import ResponseHandler, Upstream
@@ -45,17 +45,17 @@ class Ending(ResponseHandler):
         "upstream",
     )
 
-    def __init__(self, client: ClientConnection, request: Request) -> None:
+    def __init__(self, client: Client, request: Request) -> None:
         started = perf_counter()
         context = self._context = client.context
         self._client = client
         self._request = request
         self._verdict: Verdict = context.router.route(request, client.peer, context.now)
         self.record = Record(request, self._verdict.decision, started)
-        self.body: RequestBody | None = RequestBody(request.body, context.now) if request.body else None
+        self.body: RequestBody | None = client.request_body(request) if request.body else None
         self.upstream: Upstream | None = None
         self.tunnel: Tunnel | None = None
-        self._relay: ResponseRelay | None = None
+        self._relay: Relay | None = None
         self._retry: Retry | None = None
         self._has_claim: bool = False
         self._waits_since: float = 0.0
@@ -88,7 +88,7 @@ class Ending(ResponseHandler):
         record = self.record
         record.sent = len(response.body) if self._request.method != "HEAD" else 0
         self._over(response.status)
-        self._client.write(route_response(response, self._request, keeps, verdict.decision.response_lines()))
+        self._client.respond(route_response(response, self._request, keeps, verdict.decision.response_lines()))
         self._client.exchange_ended(keeps)
 
     def _refuse(self, verdict: Refuse) -> None:
@@ -99,7 +99,7 @@ class Ending(ResponseHandler):
             decision.error, decision.route = "", "*"
             keeps = self._may_keep()
             self._over(204)
-            self._client.write(options_response(keeps))
+            self._client.respond(options_response(keeps))
             self._client.exchange_ended(keeps)
         else:
             self._fail(verdict.failure, verdict.detail)
@@ -114,7 +114,7 @@ class Ending(ResponseHandler):
         decision.refuse(failure.code, detail)
         self._over(failure.status)
         lines = decision.response_lines()
-        self._client.write(error_response(failure, detail, self._request, keeps, lines))
+        self._client.respond(error_response(failure, detail, self._request, keeps, lines))
         self._client.exchange_ended(keeps)
 
     def _may_keep(self) -> bool:
@@ -123,7 +123,7 @@ class Ending(ResponseHandler):
 
     # --- with the instance's response
 
-    def _response_done(self, relay: ResponseRelay, is_clean: bool) -> None:
+    def _response_done(self, relay: Relay, is_clean: bool) -> None:
         """The response is complete. `is_clean`: nothing followed it on the upstream connection."""
         response = relay.response
         assert response is not None

@@ -31,9 +31,10 @@ from gateway.failures import (
 from gateway.http.content import read_content
 from gateway.proxy.accounting import note_left
 from gateway.proxy.own_responses import CONTINUE
+from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
-from gateway.proxy.response_relay import SWITCHED, ResponseRelay
+from gateway.proxy.response_relay import SWITCHED
 from gateway.proxy.retry import Again
 from gateway.proxy.sending import Sending
 from gateway.proxy.tunnel import Tunnel
@@ -82,7 +83,7 @@ class Exchange(Sending):
         upstream = self.upstream
         verdict = self._verdict
         if upstream is not None:
-            upstream.write(payload)
+            upstream.send_body(body, payload)
             body.passed(payload)
             if self.record.upstream_status:
                 self._client.deadline = context.now + context.timeouts.body_idle
@@ -114,7 +115,7 @@ class Exchange(Sending):
         if not body.is_done:
             self._expect_body(body)
             if self._request.expects_continue:
-                self._client.write(CONTINUE)
+                self._client.send_interim(CONTINUE)
         return at
 
     def _inspect(self, need: NeedBody) -> None:
@@ -131,7 +132,7 @@ class Exchange(Sending):
             return
         is_whole = body.is_done and body.received <= need.limit
         # What was parsed is many times larger than the body: nobody keeps it.
-        self._route_again(read_content(self._request, body.kept) if is_whole else None)
+        self._route_again(read_content(self._request, body.kept, body.is_framed) if is_whole else None)
         self._stop_inspecting(body)
         self._carry_out()
 
@@ -181,7 +182,7 @@ class Exchange(Sending):
             self.record.responded_at = perf_counter()
             verdict = self._verdict
             assert isinstance(verdict, Forward)
-            relay = self._relay = ResponseRelay(self._client, self.record, verdict)
+            relay = self._relay = self._client.relay(self.record, verdict)
         try:
             state = relay.receive(data, self.body)
         except ProtocolError as error:
@@ -204,7 +205,7 @@ class Exchange(Sending):
             return
         self._relayed(relay, state)
 
-    def _relayed(self, relay: ResponseRelay, state: int) -> None:
+    def _relayed(self, relay: Relay, state: int) -> None:
         """Continues according to the state of the response."""
         if state == ENDED:
             self._response_done(relay, True)
@@ -319,7 +320,7 @@ class Exchange(Sending):
             note_left(self._context, forward.decision.service, instance, fault)
         self._go_again(again)
 
-    def _turned_away(self, relay: ResponseRelay) -> None:
+    def _turned_away(self, relay: Relay) -> None:
         """A sidecar has refused the request unprocessed: it goes elsewhere, or there is nobody else."""
         refused = relay.refused
         assert refused is not None

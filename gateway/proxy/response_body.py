@@ -8,7 +8,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.chunked import ChunkedReader
 from gateway.http.response import CHUNKED, UNTIL_CLOSE
-from gateway.proxy.client import ClientConnection
+from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.request_body import PIECE
 
@@ -36,7 +36,7 @@ class ResponseBody:
 
     __slots__ = ("_chunks", "_client", "_is_old", "_left", "_record", "_unread", "is_begun", "trailers")
 
-    def __init__(self, body: int, is_old: bool, client: ClientConnection, record: Record) -> None:
+    def __init__(self, body: int, is_old: bool, client: Client, record: Record) -> None:
         self._is_old = is_old
         self._left = body  # what is not a length stays as it is
         self._client = client
@@ -115,12 +115,7 @@ class ResponseBody:
 
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         """Passes on some chunks. `is_all`: nothing else has come after them."""
-        try:
-            payload, rest = chunks.feed(data)
-        except ProtocolError as error:
-            raise ProtocolError(
-                BAD_RESPONSE, f"the body of the instance's response is malformed: {error.detail}"
-            ) from None
+        payload, rest = self._feed(chunks, data)
         self._record.sent += len(payload)
         if head or payload:
             self._client.write(head + payload if head else payload)
@@ -128,6 +123,15 @@ class ResponseBody:
         if not chunks.is_done:
             return MORE
         return ENDED if is_all and not rest else ENDED_DIRTY
+
+    def _feed(self, chunks: ChunkedReader, data: bytes) -> tuple[bytes, bytes]:
+        """Reads chunks: see `ChunkedReader.feed`."""
+        try:
+            return chunks.feed(data)
+        except ProtocolError as error:
+            raise ProtocolError(
+                BAD_RESPONSE, f"the body of the instance's response is malformed: {error.detail}"
+            ) from None
 
     def _read_chunks(
         self, chunks: ChunkedReader, data: bytes, head: bytes, *, may_rest: bool, is_its_turn: bool = False

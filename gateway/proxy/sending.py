@@ -62,7 +62,7 @@ class Sending(Ending):
         # Before the write: it wakes the instance, which may well take this very core.
         record.sent_at = perf_counter()
         body = self.body
-        upstream.send(self._request, forward.head, b"" if body is None else body.kept)
+        upstream.send_request(self._request, forward.head, body)
         if self._waits_since:
             waited = record.sent_at - self._waits_since
             record.waited += waited

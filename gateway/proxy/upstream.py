@@ -12,6 +12,7 @@ from typing import Final
 from gateway.failures import Fault
 from gateway.http.request import Request
 from gateway.proxy.connection import HIGH_WATER, Connection, Outbox
+from gateway.proxy.request_body import RequestBody
 from gateway.proxy.runqueue import RunQueue
 
 PIECE: Final = 65536
@@ -112,9 +113,13 @@ class Upstream(Connection):
         if self.is_encrypted and self.transport is not None:
             self.transport.set_write_buffer_limits(high=HIGH_WATER)
 
-    def send(self, request: Request, head: bytes, body: bytes) -> None:
-        """Sends a request's head, and what there is of its body, both as HTTP/1.1 has them."""
-        self.write(head + body if body else head)
+    def send_request(self, request: Request, head: bytes, body: RequestBody | None) -> None:
+        """Sends a request with this head, and what there is of its body."""
+        self.write(head if body is None else head + body.framed(body.kept))
+
+    def send_body(self, body: RequestBody, payload: bytes) -> None:
+        """Sends what has just come of a body."""
+        self.write(body.framed(payload))
 
     def received(self, data: bytes) -> None:
         """Takes what the instance sent."""

@@ -23,6 +23,7 @@ from gateway.http2.heads import ResponseHead
 from gateway.http2.hpack import encode_field
 from gateway.http2.stream import Stream
 from gateway.proxy.connection import HIGH_WATER
+from gateway.proxy.request_body import RequestBody
 from gateway.proxy.upstream import Upstream, UpstreamOwner
 
 LINGER: Final = 2.0
@@ -66,7 +67,6 @@ class UpstreamStream(Upstream):
         "_is_over",
         "_is_tunnel",
         "_key",
-        "_left",
         "_parts",
         "_request",
         "_trailers",
@@ -84,7 +84,6 @@ class UpstreamStream(Upstream):
         self.stream: Stream | None = None
         self._request: Request | None = None
         self._chunks: ChunkedReader | None = None
-        self._left: int = 0
         self._head: ResponseHead | None = None
         self._parts: list[bytes] = []
         self._trailers: bytes = b""
@@ -96,8 +95,8 @@ class UpstreamStream(Upstream):
 
     # --- the request
 
-    def send(self, request: Request, head: bytes, body: bytes) -> None:
-        """Sends a request's head, and what there is of its body."""
+    def send_request(self, request: Request, head: bytes, body: RequestBody | None) -> None:
+        """Sends a request with this head, and what there is of its body."""
         self._request = request
         session = self.session
         endpoint = session.endpoint
@@ -120,32 +119,29 @@ class UpstreamStream(Upstream):
         block = request_block(head, b"https" if session.is_encrypted else b"http", protocol)
         if request.is_grpc:
             block += _TE
-        size = request.body
-        if size == CHUNKED:
-            self._chunks = ChunkedReader(decode=True)
-        self._left = size
-        endpoint.send_head(stream, block, not size and not protocol)
-        if body:
-            self.write(body)
+        endpoint.send_head(stream, block, body is None and not protocol)
+        if body is not None:
+            if body.is_framed and request.body == CHUNKED:
+                self._chunks = ChunkedReader(decode=True)
+            self.send_body(body, body.kept)
+
+    def send_body(self, body: RequestBody, payload: bytes) -> None:
+        """Sends what has just come of a body."""
+        if self._chunks is not None:
+            payload, _ = self._chunks.feed(payload)
+        self._send_data(payload, body.is_done)
 
     def write(self, data: bytes) -> None:
-        """Sends more of the request's body, as it is framed in HTTP/1.1."""
+        """Sends bytes of a tunnel."""
+        self._send_data(data, False)
+
+    def _send_data(self, data: bytes, ends: bool) -> None:
         endpoint, stream = self.session.endpoint, self.stream
-        if endpoint is None or stream is None:
+        if endpoint is None or stream is None or not (data or ends):
             return
-        ends = False
-        if self._is_tunnel:
-            pass
-        elif self._chunks is not None:
-            data, _ = self._chunks.feed(data)
-            ends = self._chunks.is_done
-        else:
-            self._left -= len(data)
-            ends = not self._left
-        if data or ends:
-            endpoint.send_data(stream, data, ends)
-            if stream.pending_size > HIGH_WATER and not self.writes_paused:
-                self.pause_writing()
+        endpoint.send_data(stream, data, ends)
+        if stream.pending_size > HIGH_WATER and not self.writes_paused:
+            self.pause_writing()
 
     def _cannot(self, fault: Fault) -> None:
         """The request cannot be sent here. Its exchange, which is just sending it, is told a turn later."""

@@ -32,6 +32,7 @@ from gateway.settings.plane import (
     CarrierSettings,
     EjectionSettings,
     FacadeSettings,
+    Http2Settings,
     LimitSettings,
     ListenTLSSettings,
     RecordSettings,
@@ -101,6 +102,8 @@ class ServingSettings(Model):
     """How long the data plane waits."""
     limits: LimitSettings = LimitSettings()
     """What the data plane accepts."""
+    http2: Http2Settings = Http2Settings()
+    """HTTP/2 with clients."""
     retries: RetrySettings = RetrySettings()
     """When a request is tried again."""
     ejection: EjectionSettings = EjectionSettings()

@@ -31,10 +31,11 @@ _TOTALS: Final = (
     "records_kept",
     "records_skipped",
     "internal_errors",
+    "http2_started",
 )
 _BY_PAIR: Final = ("fallbacks", "upstream_errors", "ejections")
 """Tables by service, tag and why."""
-_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies")
+_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "http2_failures")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
 """What goes on: of a process that has ended there is nothing."""
 
@@ -122,6 +123,7 @@ class Traffic:
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
         self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
+        self.http2_failures: dict[str, int] = {}  # the limit that was passed, or the error's name
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
         self.ambiguous: int = 0
@@ -130,6 +132,7 @@ class Traffic:
         self.records_kept: int = 0
         self.records_skipped: int = 0
         self.internal_errors: int = 0  # of this program, set off by what somebody sent
+        self.http2_started: int = 0
         self.in_flight: int = 0
         self.tunnels: int = 0
         self.connections: int = 0
@@ -198,6 +201,10 @@ class Traffic:
     def count_refused(self, code: str, count: int = 1) -> None:
         """Counts one request that was refused with an error before it had a route."""
         self.refused[code] = self.refused.get(code, 0) + count
+
+    def count_http2_failure(self, reason: str, count: int = 1) -> None:
+        """Counts a connection of HTTP/2 that ended by a fault of the client, or a stream that was refused because of a limit."""
+        self.http2_failures[reason] = self.http2_failures.get(reason, 0) + count
 
     def count_reply(self, route: str, status: int, count: int = 1) -> None:
         """Counts a request that its route replied to without a service."""
@@ -272,6 +279,8 @@ class Traffic:
             self.count_retry_denied(service, count)
         for code, count in tables["refused"].items():
             self.count_refused(code, count)
+        for reason, count in tables["http2_failures"].items():
+            self.count_http2_failure(reason, count)
         for (route, status), count in tables["replies"].items():
             self.count_reply(route, status, count)
         self.overhead.add(*dump["overhead"])

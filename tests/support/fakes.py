@@ -9,9 +9,10 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from gateway.instance import Instance
+from gateway.proxy.bounds import Limits, Timeouts
 from gateway.proxy.client import Clients
 from gateway.proxy.connection import Outbox
-from gateway.proxy.context import Context, Limits, Timeouts
+from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.origins import Origins
 from gateway.proxy.runqueue import RunQueue

@@ -19,7 +19,7 @@ from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
-from tests.support.bounds import Limits, RetryBudget, Timeouts
+from tests.support.bounds import Http2, Limits, RetryBudget, Timeouts
 from tests.support.origin import Origin as OriginServer
 from tests.support.rules import compiled
 
@@ -99,6 +99,7 @@ class Proxy:
         self.trusted: tuple[Any, ...] = ()
         self.limits = Limits()
         self.budget = RetryBudget()
+        self.http2 = Http2()
         self.log: AccessLog | None = None
         self.connections_per_origin = 256
         self.host = "127.0.0.1"
@@ -126,6 +127,7 @@ class Proxy:
             budget=self.budget,
             log=self.log,
             scheme=self.scheme,
+            http2=self.http2,
         )
         self.listener = Listener(bind(self.host, 0), self.context)
         await self.listener.start()
