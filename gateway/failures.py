@@ -59,6 +59,7 @@ UPSTREAM_CLOSED: Final[Failure] = Failure("upstream_closed", 502, UPSTREAM, blam
 # What else that service sends for this client cannot be trusted either.
 BAD_RESPONSE: Final[Failure] = Failure("bad_response", 502, UPSTREAM, blames_instance=True, closes=True)
 RESPONSE_TIMEOUT: Final[Failure] = Failure("response_timeout", 504, UPSTREAM, blames_instance=True)
+DEADLINE_EXCEEDED: Final[Failure] = Failure("deadline_exceeded", 504, DOWNSTREAM)
 RESPONSE_STALLED: Final[Failure] = Failure("response_stalled", 0, UPSTREAM, blames_instance=True, closes=True)
 TRUNCATED: Final[Failure] = Failure("truncated", 0, UPSTREAM, blames_instance=True, closes=True)
 

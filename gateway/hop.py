@@ -19,6 +19,8 @@ from gateway import failures
 FIELD: Final = b"x-gray-hop"
 """The field's name in lower case."""
 _LINE: Final = "X-Gray-Hop: "
+LINE: Final = b"X-Gray-Hop: "
+"""What a line of this module begins with."""
 
 SIDECAR_KEY: Final = "gray-sidecar"
 """Metadata of an instance behind a sidecar: the service's name as that sidecar knows it. (Consul's keys have no dots.)"""
@@ -58,4 +60,4 @@ def fields(line: bytes) -> dict[str, str]:
 
 def refusal(reason: bytes) -> bytes:
     """The line of a response that refuses a request unprocessed, led by CRLF."""
-    return b"\r\n" + _LINE.encode("ascii") + reason
+    return b"\r\n" + LINE + reason

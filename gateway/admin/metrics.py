@@ -144,6 +144,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
+        "gRPC calls that ended with a status",
+        table(lambda traffic: traffic.calls),
+    ),
+    Family(
         "gateway_retries_total", "counter", ("listener", "service", "reason"),
         "retries",
         table(lambda traffic: traffic.retries),

@@ -37,6 +37,8 @@ class Request:
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
 
+    `grpc_timeout` is what a gRPC call gives itself, as it was sent.
+
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
     """
 
@@ -50,6 +52,7 @@ class Request:
         "debug",
         "expects_continue",
         "forwarded",
+        "grpc_timeout",
         "head",
         "host",
         "ids",
@@ -92,6 +95,7 @@ class Request:
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
         self.forwarded: Forwarded | None = None
+        self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None

@@ -77,6 +77,12 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
+    def take_trailers(self, lines: list[bytes]) -> None:
+        """Takes the trailers, which follow the body: field lines."""
+        self.trailers, status = self._client.context.response_reader.read_trailers(lines)
+        if status >= 0:
+            self._record.grpc_status = status
+
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""
         if not self.is_told_by_closing:

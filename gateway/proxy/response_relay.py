@@ -102,8 +102,9 @@ class ResponseRelay(Relay):
 
     def take_trailers(self, lines: bytes) -> None:
         """See `Relay`."""
-        if self._body is not None:
-            self._body.trailers = self._client.context.response_reader.passed_trailers(lines.split(b"\r\n")[1:])
+        body = self._body
+        if body is not None:
+            body.take_trailers(lines.split(b"\r\n")[1:])
 
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
@@ -124,6 +125,7 @@ class ResponseRelay(Relay):
     def _added(self, response: Response, data: bytes) -> bytes:
         """The field lines, each led by CRLF, that are added to the response's."""
         record = self._record
+        record.grpc_status = response.grpc_status
         decision = record.decision
         added = decision.response_lines() if decision.explains or decision.response_fields else b""
         stripped = self._forward.stripped

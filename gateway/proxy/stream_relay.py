@@ -98,9 +98,9 @@ class StreamResponseBody(ResponseBody):
 
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         payload, rest = self._feed(chunks, data)
-        trailers = b""
         if chunks.is_done and chunks.trailers:
-            trailers = self._client.context.response_reader.passed_trailers(chunks.trailers)
+            self.take_trailers(chunks.trailers)
+        trailers = self.trailers
         self._send(payload, head, chunks.is_done and not trailers)
         if not chunks.is_done:
             return MORE

@@ -33,7 +33,7 @@ _TOTALS: Final = (
     "internal_errors",
     "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "upstream_errors", "ejections")
+_BY_PAIR: Final = ("fallbacks", "upstream_errors", "ejections", "calls")
 """Tables by service, tag and why."""
 _TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "http2_failures")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
@@ -119,6 +119,7 @@ class Traffic:
         self.fallbacks: dict[tuple[str, str, str], int] = {}  # service, tag, reason
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
+        self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
@@ -184,6 +185,10 @@ class Traffic:
     def count_ejection(self, service: str, tag: str, cause: str) -> None:
         """Counts one instance that gets no traffic for a while."""
         self._count(self.ejections, service, tag, cause)
+
+    def count_call(self, service: str, tag: str, status: str) -> None:
+        """Counts one gRPC call that ended with a status."""
+        self._count(self.calls, service, tag, status)
 
     def count_retry(self, service: str, reason: str, count: int = 1) -> None:
         """Counts one more attempt at the same request."""
@@ -297,6 +302,7 @@ class Traffic:
         self.fallbacks = {key: count for key, count in self.fallbacks.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
+        self.calls = {key: count for key, count in self.calls.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
         self.retries_denied.pop(service, None)
 

@@ -138,6 +138,8 @@ class Proxy:
             [
                 Route("/A", "a", strip_prefix=True),
                 Route("/empty", "nobody"),
+                Route("/shop.Orders", "a"),
+                Route("/shop.Nobody", "nobody"),
                 Route("/hello", "", response=RouteResponse(200, b"hello", {"Content-Type": "text/plain"})),
             ]
         )
