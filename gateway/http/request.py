@@ -6,7 +6,7 @@ import re
 from collections.abc import Container
 from typing import Final
 
-from gateway.grpc.call import is_call
+from gateway.grpc.call import is_call, split_call
 from gateway.http.forwarded import Forwarded
 from gateway.http.grammar import field_pattern
 from gateway.http.lines import (
@@ -128,6 +128,11 @@ class Request:
     def is_grpc(self) -> bool:
         """Whether it is a gRPC call."""
         return is_call(self.method, self.head, self.line_end)
+
+    @property
+    def call(self) -> tuple[str, str] | None:
+        """The service and the method of a gRPC call; None for any other request."""
+        return split_call(self.path) if self.is_grpc else None
 
     def param(self, name: str, needle: bytes = b"") -> str | None:
         """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""

@@ -11,7 +11,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pytest
 
-from gateway.health.ejection import Ejector
+from gateway.health.ejection import ERRORS, Ejector
 from gateway.instance import Instance
 from gateway.proxy.access_log import AccessLog
 from gateway.telemetry.linefile import LineFile
@@ -77,11 +77,26 @@ async def test_a_unary_call_with_metadata_of_both_kinds_and_both_ways(
     await until(lambda: proxy.traffic.calls == {("a", "base", "OK"): 1})
 
 
-async def test_a_call_of_a_lane_goes_there_and_carries_its_tag(proxy: Proxy, channel: Any, gray: GrpcService) -> None:
-    """Conditions match as on any request; here it is a query parameter, which a path of gRPC may have."""
-    call = channel.unary_unary(f"/{SERVICE}/Get?group=gray")(b"x", metadata=(TRACE,))
-    assert await call.code() == grpc.StatusCode.UNIMPLEMENTED or gray.calls == []
-    await until(lambda: ("demo", "gray") in [(g, lane) for g, lanes in proxy.traffic.decisions.items() for lane in lanes])
+async def test_a_call_of_a_lane_goes_there_and_carries_its_tag_and_its_trace(
+    proxy: Proxy, channel: Any, service: GrpcService, gray: GrpcService
+) -> None:
+    """The tag is the gateway's to give: what a client says of one does not arrive."""
+    proxy.group = {
+        "name": "orders",
+        "lanes": [{"name": "put", "tag": "gray", "match": [{"grpc_method": {"equals": "Put"}}]}],
+    }
+    proxy.router.snapshot = proxy.snapshot(
+        [Instance("127.0.0.1", service.port), Instance("127.0.0.1", gray.port, tag="gray")]
+    )
+    claims = (TRACE, ("x-gray-tag", "blue"), ("baggage", "x-gray-tag=blue,mine=1"))
+    assert await of(channel, "unary_unary", "Get")(b"", metadata=claims) == b"base "
+    assert await of(channel, "stream_unary", "Put")(iter([b"abc"]), metadata=claims) == b"gray 3"
+    (_, plain, _), (_, marked, _) = *service.calls, *gray.calls
+    assert ("x-gray-tag" in plain, plain["baggage"]) == (False, "mine=1")
+    assert (marked["x-gray-tag"], marked["baggage"]) == ("gray", "mine=1,x-gray-tag=gray")
+    for metadata in (plain, marked):
+        assert metadata["traceparent"] == TRACE[1]
+    assert proxy.traffic.decisions == {"orders": {"put": 1}}
 
 
 async def test_streams_of_all_kinds(channel: Any, service: GrpcService) -> None:
@@ -169,7 +184,7 @@ async def test_a_deadline_that_nobody_keeps_ends_the_call_here(proxy: Proxy, ser
     try:
         response = await proxy.ask(
             b"POST /shop.Orders/Get HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\nTE: trailers\r\n"
-            b"grpc-timeout: 50m\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0"
+            b"grpc-timeout: 50m\r\ngrpc-trace-bin: AAE=\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0"
         )
         assert (response.status, response.header("grpc-status")) == (200, "4")
         assert response.header("grpc-message") == "deadline_exceeded: the call had 50m"
@@ -178,7 +193,7 @@ async def test_a_deadline_that_nobody_keeps_ends_the_call_here(proxy: Proxy, ser
         assert said is not None
         assert said.endswith("u")
         assert 0 < int(said[:-1]) < 50_000
-        assert origin.calls[0].header("te") == "trailers"
+        assert (origin.calls[0].header("te"), origin.calls[0].header("grpc-trace-bin")) == ("trailers", "AAE=")
         await until(lambda: origin.calls[0].reset is not None)
     finally:
         await origin.close()
@@ -208,11 +223,29 @@ async def test_calls_are_balanced_one_by_one(service: GrpcService, gray: GrpcSer
         await proxy.close()
 
 
-async def test_an_instance_whose_calls_fail_is_ejected(service: GrpcService, gray: GrpcService) -> None:
-    """By statuses that are its own fault; a client that calls what is not there does it no harm."""
-    changed: list[str] = []
-    ejector = Ejector(asyncio.get_running_loop().call_later, changed.append) if False else None
-    assert ejector is None
+@pytest.mark.parametrize(("code", "is_ejected"), [("UNAVAILABLE", True), ("INTERNAL", True), ("UNIMPLEMENTED", False)])
+async def test_an_instance_is_thought_of_by_the_statuses_of_its_calls(
+    service: GrpcService, code: str, is_ejected: bool
+) -> None:
+    """Those that are its own fault; a client that calls what is not there does it no harm."""
+    proxy = Proxy()
+    found: list[tuple[Instance, str]] = []
+
+    class Notes(Ejector):
+        def failed(self, service: str, instance: Instance, cause: str) -> None:
+            found.append((instance, cause))
+
+    proxy.ejector = Notes.__new__(Notes)
+    proxy.ejector.records = {}
+    instance = Instance("127.0.0.1", service.port)
+    await proxy.serve(instance)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{proxy.listener.port}") as channel:
+            await error(of(channel, "unary_unary", "Fail")(code.encode()))
+        await until(lambda: not proxy.traffic.in_flight)
+        assert found == ([(instance, ERRORS)] if is_ejected else [])
+    finally:
+        await proxy.close()
 
 
 async def test_the_log_has_the_status(service: GrpcService, tmp_path: Path) -> None:

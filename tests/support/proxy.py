@@ -7,6 +7,7 @@ import random
 from ipaddress import ip_network
 from typing import Any
 
+from gateway.health.ejection import Ejector
 from gateway.instance import Instance
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.context import Context
@@ -101,8 +102,10 @@ class Proxy:
         self.budget = RetryBudget()
         self.http2 = Http2()
         self.log: AccessLog | None = None
+        self.ejector: Ejector | None = None
         self.connections_per_origin = 256
         self.host = "127.0.0.1"
+        self.group: dict[str, Any] = LANE
         self.scheme = "http"
         self._clients: list[Client] = []
 
@@ -126,6 +129,7 @@ class Proxy:
             limits=self.limits,
             budget=self.budget,
             log=self.log,
+            ejector=self.ejector,
             scheme=self.scheme,
             http2=self.http2,
         )
@@ -133,7 +137,7 @@ class Proxy:
         await self.listener.start()
 
     def snapshot(self, instances: list[Instance], service: str = "a") -> Snapshot:
-        rules = compiled([LaneGroup.model_validate(LANE)])
+        rules = compiled([LaneGroup.model_validate(self.group)])
         routes = RouteTable(
             [
                 Route("/A", "a", strip_prefix=True),

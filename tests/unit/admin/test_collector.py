@@ -24,6 +24,7 @@ def busy() -> Traffic:
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
     traffic.count_retry("a", "closed")
+    traffic.count_call("a", "base", "OK")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_http2_failure("resets")
