@@ -256,7 +256,7 @@ class SendingEndpoint:
                 if not sent:
                     self._write(head(0, DATA, END_STREAM, stream.id))
                 self._local_done(stream)
-        if stream.pending_size <= LOW_WATER:
+        if stream.pending_size <= LOW_WATER and (sent or not stream.pending):
             self._events.append(Event(DRAINED, stream))
         return sent
 

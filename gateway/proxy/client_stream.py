@@ -7,7 +7,7 @@ from gateway.failures import INTERNAL_ERROR
 from gateway.http.request import Request
 from gateway.http2.blocks import response_block, trailers_block
 from gateway.http2.endpoint import Endpoint
-from gateway.http2.errors import CANCEL, NO_ERROR
+from gateway.http2.errors import CANCEL, NO_ERROR, PROTOCOL_ERROR
 from gateway.http2.errors import INTERNAL_ERROR as INTERNAL
 from gateway.http2.stream import Stream
 from gateway.proxy.client import Client, ClientConnection
@@ -48,9 +48,11 @@ class ClientStream(Client):
 
     __slots__ = (
         "_ahead",
+        "_code",
         "_endpoint",
         "_has_ended",
         "_has_ended_ahead",
+        "_has_responded",
         "_is_connect",
         "_owed",
         "_owner",
@@ -66,7 +68,9 @@ class ClientStream(Client):
         self._owner = owner
         self._endpoint: Endpoint = owner.endpoint
         self._has_ended_ahead: bool = False
+        self._code: int = NO_ERROR  # §8.1: a client that has its response need not send the rest
         self._has_ended: bool = False
+        self._has_responded: bool = False
         self._is_connect: bool = False
         self._owed: int = 0
         self._ahead: bytes = b""
@@ -130,12 +134,28 @@ class ClientStream(Client):
         exchange = self.exchange
         if exchange is not None:
             exchange.stop(error.failure, error.detail)
-            return
+        else:
+            self.respond(self._refusal(error))
+            self._finish()
+
+    def refuse_malformed(self, error: ProtocolError) -> None:
+        """Says what is wrong with something that is no message, and resets the stream (RFC 9113 §8.1.1)."""
+        exchange = self.exchange
+        self._code = PROTOCOL_ERROR
+        if exchange is not None:
+            exchange.stop(error.failure, error.detail)
+        else:
+            head, _, body = self._refusal(error).partition(b"\r\n\r\n")
+            self.send_head(head + b"\r\n\r\n", False)
+            self.send_data(body, False)
+        self._endpoint.reset(self.stream, PROTOCOL_ERROR)
+        self._owner.over(self)
+
+    def _refusal(self, error: ProtocolError) -> bytes:
         self.context.traffic.count_refused(error.failure.code)
         if self.context.log is not None:
             self.context.log.record_refused(self.peer.ip, error.failure)
-        self.respond(error_response(error.failure, error.detail, None, True))
-        self._finish()
+        return error_response(error.failure, error.detail, None, True)
 
     def deadline_passed(self) -> None:
         """A wait took too long."""
@@ -163,10 +183,10 @@ class ClientStream(Client):
         """Takes an error of this program: 500 if no response has begun, and otherwise the stream is cut off."""
         self.context.traffic.internal_errors += 1
         exchange = self.exchange
-        if exchange is None or exchange.is_over:
+        if self._has_responded or (exchange is not None and exchange.is_over):
             self.close_now()
         else:
-            exchange.stop(INTERNAL_ERROR, "internal error in the gateway")
+            self.refuse(ProtocolError(INTERNAL_ERROR, "internal error in the gateway"))
 
     # --- what an exchange needs
 
@@ -192,6 +212,7 @@ class ClientStream(Client):
     def send_head(self, head: bytes, ends: bool) -> None:
         """Sends the head of the final response."""
         self._has_ended = ends
+        self._has_responded = True
         self._endpoint.send_head(self.stream, response_block(head), ends)
 
     def send_data(self, data: bytes, ends: bool) -> None:
@@ -290,7 +311,7 @@ class ClientStream(Client):
             if not self._has_ended:
                 self._endpoint.reset(stream, INTERNAL)
             elif stream.is_local_done:
-                self._endpoint.reset(stream, NO_ERROR)  # RFC 9113 §8.1: it need not send the rest
+                self._endpoint.reset(stream, self._code)
             else:
                 self.deadline = self.context.now + self.context.timeouts.body_idle
                 self.watch()

@@ -15,7 +15,7 @@ from gateway.http.request import Request
 from gateway.http2 import events
 from gateway.http2.budget import BUFFERED
 from gateway.http2.endpoint import Endpoint
-from gateway.http2.errors import INTERNAL_ERROR, PROTOCOL_ERROR, ConnectionFailure, name_of
+from gateway.http2.errors import INTERNAL_ERROR, ConnectionFailure, name_of
 from gateway.http2.events import Event
 from gateway.http2.frames import PREFACE
 from gateway.http2.heads import RequestHead
@@ -197,9 +197,7 @@ class Http2Downstream(StreamOwner):
             self.over(client)
             client.gone()
         elif kind == events.MALFORMED:
-            client.refuse(ProtocolError(BAD_REQUEST, event.payload.decode()))
-            self.endpoint.reset(client.stream, PROTOCOL_ERROR)
-            self.over(client)
+            client.refuse_malformed(ProtocolError(BAD_REQUEST, event.payload.decode()))
 
     def _open(self, event: Event) -> None:
         """Begins an exchange for a stream, or refuses its request."""
@@ -213,22 +211,14 @@ class Http2Downstream(StreamOwner):
         self.context.traffic.http2_started += 1
         try:
             if event.request is None:
-                self._refuse_malformed(client, event)
+                failure = HEAD_TOO_LARGE if event.code else BAD_REQUEST
+                client.refuse_malformed(ProtocolError(failure, event.payload.decode()))
                 return
             client.start(self._judge(event.request, event.ends))
         except ProtocolError as error:
             client.refuse(error)
         except Exception as error:
             client.caught(error)
-
-    def _refuse_malformed(self, client: ClientStream, event: Event) -> None:
-        """Says why, and resets the stream (§8.1.1)."""
-        if event.code:
-            client.refuse(ProtocolError(HEAD_TOO_LARGE, event.payload.decode()))
-            return
-        client.refuse(ProtocolError(BAD_REQUEST, event.payload.decode()))
-        self.endpoint.reset(client.stream, PROTOCOL_ERROR)
-        self.over(client)
 
     def _judge(self, head: RequestHead, ends: bool) -> Request:
         """The request that a head is, judged as any other. Raises ProtocolError."""
