@@ -17,8 +17,8 @@ _PATH: Final = "/%*!$&'()+,;=:@~"
 class RequestParts:
     """The parts of a request, to be filled by sources; decoded, but for the path.
 
-    `plain` may have `method`, `host` and `path`, and `call` what makes it a gRPC call: `service` and `method`. `around` is what is
-    known beside the request: `client_ip`, `service`, `caller`, `caller_tag`.
+    `plain` may have `method`, `host` and `path`, and `call` what makes it a gRPC call: `service` and `method`. `around` is
+    what is known beside the request: `client_ip`, `service`, `caller`, `caller_tag`.
     """
 
     def __init__(self) -> None:
