@@ -44,7 +44,7 @@ class SidecarPlane(Plane[SidecarSettings]):
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory
         self._memory = TraceMemory(memory.entries, memory.ttl, asyncio.get_running_loop().time())
-        carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+        carriers = Carriers(settings.carriers.header, settings.carriers.baggage, settings.carriers.ids)
         self._inbound_router = InboundRouter(
             self.snapshot,
             carriers,
@@ -61,7 +61,9 @@ class SidecarPlane(Plane[SidecarSettings]):
             self._memory,
             settings.tag,
             settings.service,
-            EscapeDetector(self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)),
+            EscapeDetector(
+                carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
+            ),
         )
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None

@@ -9,7 +9,7 @@ from gateway import hop
 from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
 from gateway.http.request import Request
 from gateway.instance import Instance
-from gateway.routing.carriers import Carriers, recall_trace, trace_ids
+from gateway.routing.carriers import Carriers
 from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.forward import forward_head
@@ -78,7 +78,7 @@ class InboundRouter(Router):
             return refusal
         tag, source = self._carriers.read(request)
         # What reaches a gray instance unmarked comes from outside the mesh, and what follows from it starts here.
-        forward.remember(self._memory.enter(trace_ids(request), tag if source else self._tag, now))
+        forward.remember(self._memory.enter(self._carriers.trace_ids(request), tag if source else self._tag, now))
         if source:
             decision.tag = tag
             decision.tag_source = source
@@ -140,7 +140,7 @@ class OutboundRouter(Router):
     def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> str:
         tag, source = self._carriers.read(request)
         if not source:
-            tag, source = recall_trace(self._memory, request, now)
+            tag, source = self._carriers.recall(self._memory, request, now)
         if not source and self._own_tag != BASE:
             # Traffic that starts at a gray instance (a timer, a queue consumer) is gray.
             tag, source = self._own_tag, SOURCE_INSTANCE

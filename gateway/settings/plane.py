@@ -14,6 +14,7 @@ from gateway.settings.fields import (
     FileName,
     HeaderName,
     Host,
+    IdFieldName,
     LogFileName,
     LoggedHeader,
     Model,
@@ -23,6 +24,7 @@ from gateway.settings.fields import (
     Secret,
     TargetField,
 )
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 
 class CarrierSettings(Model):
@@ -32,6 +34,8 @@ class CarrierSettings(Model):
     """The tag header."""
     baggage: BaggageKey = "x-gray-tag"
     """The member of the W3C baggage header; case-sensitive."""
+    ids: list[IdFieldName] = Field(default_factory=lambda: [field.name.decode("ascii") for field in ID_FIELDS])
+    """By which ids, beside that of `traceparent`, a sidecar remembers requests."""
 
 
 class TimeoutSettings(Model):
