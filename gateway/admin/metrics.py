@@ -171,6 +171,11 @@ METRICS: Final = (
         number(lambda traffic: traffic.ambiguous),
     ),
     Family(
+        "gateway_inferred_tags_total", "counter", ("listener",),
+        "outbound calls that carried nothing known and took the tag of all requests in flight",
+        number(lambda traffic: traffic.inferred),
+    ),
+    Family(
         "gateway_lane_lost_total", "counter", ("from", "to", "tag", "why"),
         "on a sidecar: calls of its application that lost the tag of the request they belong to",
         _escapes,

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from random import Random
 
 from gateway import hop
 from gateway.app.build import Build
@@ -54,6 +55,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             app=self.app,
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
+            random_source=Random() if memory.request_id else None,
         )
         self._outbound_router = OutboundRouter(
             self.snapshot,
@@ -64,6 +66,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             EscapeDetector(
                 carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
             ),
+            infers=memory.in_flight,
         )
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None
@@ -156,6 +159,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
         self._outbound_traffic.ambiguous = self._memory.ambiguous
+        self._outbound_traffic.inferred = self._outbound_router.inferred
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
     def connections(self) -> Connections:

@@ -12,7 +12,7 @@ from gateway.http.lines import (
     spans_named,
 )
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
-from gateway.telemetry.tracecontext import ID_FIELDS
+from gateway.telemetry.tracecontext import ID_FIELDS, IdField
 
 _COOKIE: Final = field_pattern(rb"cookie")
 
@@ -100,6 +100,11 @@ class Request:
         if ids is None:
             ids = self.ids = [b""] * len(ID_FIELDS)
         ids[number] = ids[number] + b"," + value if ids[number] else value
+
+    def has_id(self, field: IdField) -> bool:
+        """Whether one of `ID_FIELDS` was given, of use or not."""
+        ids = self.ids
+        return ids is not None and ids[ID_FIELDS.index(field)] != b""
 
     def cut(self, line: bytes) -> None:
         """Keeps a line of the head from being forwarded. Lines must be cut in their order."""

@@ -19,6 +19,8 @@ SOURCE_HEADER: Final = "header"
 SOURCE_BAGGAGE: Final = "baggage"
 SOURCE_TRACE: Final = "trace"
 SOURCE_INSTANCE: Final = "instance"
+SOURCE_IN_FLIGHT: Final = "in_flight"
+"""All requests that the application was serving had this tag: it is inferred, and carried by nothing."""
 SOURCE_AMBIGUOUS: Final = "ambiguous"
 """The request's only id is shared, at this moment, by requests with different tags: it is treated as unmarked."""
 

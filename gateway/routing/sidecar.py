@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from random import Random
 from typing import Any
 
 from gateway import hop
@@ -10,7 +11,7 @@ from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
 from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
-from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
+from gateway.routing.decision import SOURCE_IN_FLIGHT, SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.forward import forward_head
 from gateway.routing.memory import TraceMemory
@@ -21,6 +22,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.routing.verdict import Forward, InboundForward, NeedService, Refuse, Verdict
 from gateway.rules.context import MatchContext
 from gateway.tags import BASE
+from gateway.telemetry.tracecontext import REQUEST_ID, new_request_id
 
 
 class InboundRouter(Router):
@@ -29,10 +31,10 @@ class InboundRouter(Router):
     A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means (see
     `hop`); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
     this instance is `service` with `tag`. `admits_all`: requests of callers that do not say so, as probes and people with
-    curl, are let through.
+    curl, are let through. `random_source`: requests without an `x-request-id` get one, made of its bits.
     """
 
-    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_view", "snapshot")
+    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_random", "_tag", "_view", "snapshot")
 
     def __init__(
         self,
@@ -45,8 +47,10 @@ class InboundRouter(Router):
         app: Instance,
         identities: Collection[str] = (),
         admits_all: bool = True,
+        random_source: Random | None = None,
     ) -> None:
         self.snapshot = snapshot
+        self._random = random_source
         self._carriers = carriers
         self._memory = memory
         self._tag = tag
@@ -78,11 +82,16 @@ class InboundRouter(Router):
             return refusal
         tag, source = self._carriers.read(request)
         # What reaches a gray instance unmarked comes from outside the mesh, and what follows from it starts here.
-        forward.remember(self._memory.enter(self._carriers.trace_ids(request), tag if source else self._tag, now))
+        ids = self._carriers.trace_ids(request)
+        request_id = b""
+        if self._random is not None and not request.has_id(REQUEST_ID):
+            request_id = new_request_id(self._random.getrandbits(128))
+            ids.append(REQUEST_ID.space + request_id)
+        forward.remember(self._memory.enter(ids, tag if source else self._tag, now))
         if source:
             decision.tag = tag
             decision.tag_source = source
-        _write_head(forward, request, self._carriers)
+        _write_head(forward, request, self._carriers, request_id)
         return forward
 
 
@@ -91,9 +100,11 @@ class OutboundRouter(Router):
 
     The address connected to (`Peer.callee`), or else the host, names the callee.
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
+
+    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
     """
 
-    __slots__ = ("_carriers", "_escapes", "_memory", "_own_service", "_own_tag", "snapshot")
+    __slots__ = ("_carriers", "_escapes", "_infers", "_memory", "_own_service", "_own_tag", "inferred", "snapshot")
 
     def __init__(
         self,
@@ -103,8 +114,12 @@ class OutboundRouter(Router):
         own_tag: str,
         own_service: str = "",
         escapes: EscapeDetector | None = None,
+        *,
+        infers: bool = False,
     ) -> None:
         self._escapes = escapes
+        self._infers = infers
+        self.inferred: int = 0
         self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
@@ -141,6 +156,11 @@ class OutboundRouter(Router):
         tag, source = self._carriers.read(request)
         if not source:
             tag, source = self._carriers.recall(self._memory, request, now)
+        if not source and self._infers:
+            tag = self._memory.common_tag()
+            if tag != BASE:
+                source = SOURCE_IN_FLIGHT
+                self.inferred += 1
         if not source and self._own_tag != BASE:
             # Traffic that starts at a gray instance (a timer, a queue consumer) is gray.
             tag, source = self._own_tag, SOURCE_INSTANCE
@@ -174,8 +194,10 @@ def _callee(snapshot: Snapshot, request: Request) -> str:
     return name if view is not None and view.instances else snapshot.spelled(host) or name
 
 
-def _write_head(forward: Forward, request: Request, carriers: Carriers) -> None:
+def _write_head(forward: Forward, request: Request, carriers: Carriers, request_id: bytes = b"") -> None:
     lines: list[bytes] = [forward.target_line] if forward.target_line else []
+    if request_id:
+        lines.append(b"X-Request-Id: " + request_id + b"\r\n")
     decision = forward.decision
     carriers.write(request, decision.tag, lines)
     if request.rewrites_host:

@@ -239,12 +239,16 @@ class AccessLogSettings(Model):
 
 
 class TraceMemorySettings(Model):
-    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
+    """What a sidecar remembers of inbound requests, for services that forward only a trace id, or not even that."""
 
     entries: int = Field(default=100_000, ge=2)
     """How many marked trace ids at most."""
     ttl: PositiveDuration = 60.0
     """How long; the first half of it for certain."""
+    request_id: bool = False
+    """Whether inbound requests without an `x-request-id` get one, for applications that pass that on and no trace."""
+    in_flight: bool = False
+    """Whether a call that carries nothing known takes the tag that all requests in flight have in common."""
 
 
 class FacadeSettings(Model):

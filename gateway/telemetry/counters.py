@@ -26,6 +26,7 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 _TOTALS: Final = (
     "started",
     "ambiguous",
+    "inferred",
     "log_lines",
     "log_dropped",
     "records_kept",
@@ -126,6 +127,7 @@ class Traffic:
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
         self.ambiguous: int = 0
+        self.inferred: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
         self.records_kept: int = 0

@@ -143,6 +143,8 @@ class IdField:
         self.space = space
 
 
+REQUEST_ID: Final = IdField(b"x-request-id", request_id_of, b"request ")
+
 ID_FIELDS: Final = (
     IdField(b"b3", b3_trace_id_of),
     IdField(b"x-b3-traceid", x_b3_trace_id_of),
@@ -150,7 +152,7 @@ ID_FIELDS: Final = (
     IdField(b"x-datadog-trace-id", datadog_trace_id_of),
     IdField(b"x-amzn-trace-id", xray_trace_id_of),
     IdField(b"sw8", skywalking_trace_id_of, b"skywalking "),
-    IdField(b"x-request-id", request_id_of, b"request "),
+    REQUEST_ID,
     IdField(b"x-correlation-id", request_id_of, b"correlation "),
 )
 """The strongest first: the last two anybody may have made up. A new carrier of this sort is an entry here, and a row in
@@ -161,3 +163,9 @@ def new_traceparent_line(bits: int, sampled: bool) -> bytes:
     """A `traceparent` field line from 192 random bits: 128 for the trace id, 64 for the parent id."""
     digits = hexlify(bits.to_bytes(24, "big"))
     return b"".join((b"traceparent: 00-", digits[:32], b"-", digits[32:], b"-01\r\n" if sampled else b"-00\r\n"))
+
+
+def new_request_id(bits: int) -> bytes:
+    """An `x-request-id` from 128 random bits."""
+    digits = b"%032x" % bits
+    return digits if request_id_of(digits) else new_request_id(bits ^ 0x0123456789ABCDEF0123456789ABCDEF)
