@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from gateway import hop
 from gateway.app.build import Build
 from gateway.app.doors import Doors
-from gateway.app.parts import make_context
+from gateway.app.parts import make_context, make_tracing
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
@@ -51,8 +51,11 @@ class SidecarPlane(Plane[SidecarSettings]):
             app=self.app,
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
+            tracing=make_tracing(settings),
         )
-        self._outbound_router = OutboundRouter(self.snapshot, carriers, self._memory, settings.tag, settings.service)
+        self._outbound_router = OutboundRouter(
+            self.snapshot, carriers, self._memory, settings.tag, settings.service, tracing=make_tracing(settings)
+        )
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None
         self._doors: Doors | None = None
@@ -85,6 +88,7 @@ class SidecarPlane(Plane[SidecarSettings]):
                 traffic=self._inbound_traffic,
                 log_file=self._log_file,
                 recorder=self._recorder("inbound", self._inbound_traffic),
+                spans=self._span_recorder("inbound", self._inbound_traffic),
             ),
         )
         context = make_context(
@@ -97,6 +101,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             log_file=self._log_file,
             ejector=self._publisher.ejector,
             recorder=self._recorder("outbound", self._outbound_traffic),
+            spans=self._span_recorder("outbound", self._outbound_traffic),
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)

@@ -17,6 +17,7 @@ from gateway.routing.peer import Peer
 from gateway.routing.router import UNREAD, Router
 from gateway.routing.services import NOT_IN_GROUP, ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.tracing import Tracing, traceparent_line
 from gateway.routing.verdict import Forward, InboundForward, NeedService, Refuse, Verdict
 from gateway.rules.context import MatchContext
 from gateway.tags import BASE
@@ -31,7 +32,7 @@ class InboundRouter(Router):
     curl, are let through.
     """
 
-    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_view", "snapshot")
+    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_tracing", "_view", "snapshot")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class InboundRouter(Router):
         app: Instance,
         identities: Collection[str] = (),
         admits_all: bool = True,
+        tracing: Tracing | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._carriers = carriers
@@ -52,6 +54,7 @@ class InboundRouter(Router):
         names = identities or (hop.target(tag), hop.target(tag, service))
         self._identities: frozenset[bytes] = frozenset([name.encode("ascii") for name in names])
         self._admits_all = admits_all
+        self._tracing = tracing
         # Seen from inside there is one place to go, whatever the tag: the instance's own tag matters to its peers.
         self._view = ServiceView(service, (app,), Turns())
 
@@ -61,6 +64,8 @@ class InboundRouter(Router):
 
     def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one inbound request. Never raises, never waits."""
+        if self._tracing is not None:
+            self._tracing.join(request)
         decision = Decision(self.snapshot.revision, peer.ip)
         decision.service = self._view.name
         meant = request.meant_instance
@@ -92,11 +97,18 @@ class OutboundRouter(Router):
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
     """
 
-    __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "snapshot")
+    __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "_tracing", "snapshot")
 
     def __init__(
-        self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, own_tag: str, own_service: str = ""
+        self,
+        snapshot: Snapshot,
+        carriers: Carriers,
+        memory: TraceMemory,
+        own_tag: str,
+        own_service: str = "",
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
@@ -110,6 +122,9 @@ class OutboundRouter(Router):
     def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one outbound request. Never raises, never waits."""
         snapshot = self.snapshot
+        # Not again after the callee had to be learned.
+        if self._tracing is not None and not request.span_id:
+            self._tracing.join(request)
         decision = Decision(snapshot.revision, peer.ip)
         service = peer.callee or _callee(snapshot, request)
         decision.service = service
@@ -168,6 +183,8 @@ def _write_head(forward: Forward, request: Request, carriers: Carriers) -> None:
     lines: list[bytes] = [forward.target_line] if forward.target_line else []
     decision = forward.decision
     carriers.write(request, decision.tag, lines)
+    if request.span_id:
+        lines.append(traceparent_line(request))
     if request.rewrites_host:
         lines.append(b"Host: " + (request.authority or decision.service.encode("latin-1")) + b"\r\n")
     target = request.target
