@@ -126,7 +126,7 @@ def test_a_sidecar_continues_what_is_sampled_if_it_traces(tracing: Tracing | Non
     inbound = InboundRouter(
         snapshot, Carriers(), TraceMemory(), service="a", tag="base", app=Instance("127.0.0.1", 1), tracing=tracing
     )
-    outbound = OutboundRouter(snapshot, Carriers(), TraceMemory(), "base", "a", tracing)
+    outbound = OutboundRouter(snapshot, Carriers(), TraceMemory(), "base", "a", tracing=tracing)
     for router in (inbound, outbound):
         head = f"GET /A/x HTTP/1.1\r\nHost: b\r\n{traceparent()}\r\n\r\n".encode()
         request = HeadReader("x-gray-tag", is_traced=tracing is not None).read(head)
@@ -138,7 +138,7 @@ def test_a_sidecar_continues_what_is_sampled_if_it_traces(tracing: Tracing | Non
 
 def test_a_call_that_waits_until_its_callee_is_known_keeps_its_span() -> None:
     empty = Snapshot(1, compiled([]), RouteTable(()), {})
-    router = OutboundRouter(empty, Carriers(), TraceMemory(), "base", "a", Tracing(random.Random(1), 0.0))
+    router = OutboundRouter(empty, Carriers(), TraceMemory(), "base", "a", tracing=Tracing(random.Random(1), 0.0))
     request = read(traceparent())
     assert isinstance(router.route(request, PEER, 0.0), NeedService)
     span = request.span_id
