@@ -47,6 +47,14 @@ def _bypasses(observed: Observed) -> Iterable[Sample] | None:
     return None if observed.bypasses is None else [((), observed.bypasses)]
 
 
+def _spans(observed: Observed) -> Iterable[Sample] | None:
+    if observed.spans is None:
+        return None
+    counts = {**observed.spans}
+    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
+    return [((result,), count) for result, count in counts.items()]
+
+
 def _escapes(observed: Observed) -> Iterable[Sample] | None:
     service = observed.service
     if service is None:
@@ -127,6 +135,12 @@ METRICS: Final = (
         lambda observed: (
             None if observed.deliveries is None else [((name,), count) for name, count in observed.deliveries.items()]
         ),
+    ),
+    Family(
+        "gateway_spans_total", "counter", ("result",),
+        "spans of sampled traces: exported, dropped because of their number, or failed because the collector did"
+        " not take them",
+        _spans,
     ),
     Family(
         "gateway_lane_decisions_total", "counter", ("listener", "group", "lane"),

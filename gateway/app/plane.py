@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file, make_recorder
+from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
@@ -23,6 +23,7 @@ from gateway.live.feed import Taker
 from gateway.proxy.origin import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
+from gateway.proxy.spans import SpanRecorder
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
@@ -108,6 +109,17 @@ class Plane(ABC, Generic[S]):
             self.taker.recorders.append(recorder)
         return recorder
 
+    def _span_recorder(self, listener: str, traffic: Traffic, scheme: str = "http") -> SpanRecorder | None:
+        """What keeps the requests of a listener for traces, None if they are not traced."""
+        recorder = make_span_recorder(self._settings, listener, traffic, scheme, self._is_secured)
+        if recorder is not None:
+            self.taker.span_recorders.append(recorder)
+        return recorder
+
+    def _is_secured(self, service: str) -> bool:
+        """Whether the instances of a service speak TLS."""
+        return self._build is not None and service in self._build.secured
+
     @abstractmethod
     def _publish(self, snapshot: Snapshot) -> None:
         """Gives the routers a snapshot."""
@@ -135,6 +147,7 @@ class EntryPlane(Plane[GatewaySettings]):
             tuple(settings.trusted),
             settings.trace_sampled,
             None if settings.debug is None else DebugAccess(settings.debug.secret),
+            tracing=make_tracing(settings, settings.trace_sampled),
         )
         self._listener: Listener | None = None
         self._tls: ListenerTLS | None = None
@@ -144,6 +157,7 @@ class EntryPlane(Plane[GatewaySettings]):
         settings = self._settings
         self._open_log()
         tls = self._tls if settings.tls is not None else None
+        scheme = "http" if tls is None else "https"
         context = make_context(
             settings,
             "entry",
@@ -152,8 +166,9 @@ class EntryPlane(Plane[GatewaySettings]):
             traffic=self.traffic,
             log_file=self._log_file,
             ejector=self._publisher.ejector,
-            scheme="http" if tls is None else "https",
+            scheme=scheme,
             recorder=self._recorder("entry", self.traffic),
+            spans=self._span_recorder("entry", self.traffic, scheme),
         )
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()

@@ -12,7 +12,7 @@ from gateway import hop
 from gateway.app.build import Build
 from gateway.app.doors import Doors
 from gateway.app.escapes import warn_of_escape
-from gateway.app.parts import make_context
+from gateway.app.parts import make_context, make_tracing
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
@@ -56,6 +56,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
             random_source=Random() if memory.request_id else None,
+            tracing=make_tracing(settings),
         )
         self._outbound_router = OutboundRouter(
             self.snapshot,
@@ -67,6 +68,7 @@ class SidecarPlane(Plane[SidecarSettings]):
                 carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
             ),
             infers=memory.in_flight,
+            tracing=make_tracing(settings),
         )
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None
@@ -100,6 +102,7 @@ class SidecarPlane(Plane[SidecarSettings]):
                 traffic=self._inbound_traffic,
                 log_file=self._log_file,
                 recorder=self._recorder("inbound", self._inbound_traffic),
+                spans=self._span_recorder("inbound", self._inbound_traffic),
             ),
         )
         context = make_context(
@@ -112,6 +115,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             log_file=self._log_file,
             ejector=self._publisher.ejector,
             recorder=self._recorder("outbound", self._outbound_traffic),
+            spans=self._span_recorder("outbound", self._outbound_traffic),
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)

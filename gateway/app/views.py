@@ -25,6 +25,7 @@ from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.several import Registries
 from gateway.routing.explain import explain
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
@@ -35,11 +36,14 @@ S = TypeVar("S", bound=ServingSettings)
 class _View(ABC, Generic[S]):
     """What there is to see of both roles. See RoleView."""
 
-    def __init__(self, life: Life, configuration: Configuration[S], registries: Registries, records: Records) -> None:
+    def __init__(
+        self, life: Life, configuration: Configuration[S], registries: Registries, records: Records, spans: Spans
+    ) -> None:
         self._life = life
         self._configuration = configuration
         self._registries = registries
         self._records = records
+        self._spans = spans
 
     def not_ready(self) -> list[str]:
         """See RoleView."""
@@ -79,9 +83,10 @@ class EntryView(_View[GatewaySettings]):
         configuration: Configuration[GatewaySettings],
         registries: Registries,
         records: Records,
+        spans: Spans,
         fleet: Fleet,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, spans)
         self._fleet = fleet
 
     def waiting(self) -> list[str]:
@@ -129,6 +134,7 @@ class EntryView(_View[GatewaySettings]):
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
         )
 
 
@@ -141,13 +147,14 @@ class SidecarView(_View[SidecarSettings]):
         configuration: Configuration[SidecarSettings],
         registries: Registries,
         records: Records,
+        spans: Spans,
         *,
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
         facade: Facade | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, spans)
         self._facade = facade
         self._plane = plane
         self._application = application
@@ -213,6 +220,7 @@ class SidecarView(_View[SidecarSettings]):
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,

@@ -19,6 +19,7 @@ from gateway.routing.peer import Peer
 from gateway.routing.router import UNREAD, Router
 from gateway.routing.services import NOT_IN_GROUP, ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.tracing import Tracing, traceparent_line
 from gateway.routing.verdict import Forward, InboundForward, NeedService, Refuse, Verdict
 from gateway.rules.context import MatchContext
 from gateway.tags import BASE
@@ -34,7 +35,17 @@ class InboundRouter(Router):
     curl, are let through. `random_source`: requests without an `x-request-id` get one, made of its bits.
     """
 
-    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_random", "_tag", "_view", "snapshot")
+    __slots__ = (
+        "_admits_all",
+        "_carriers",
+        "_identities",
+        "_memory",
+        "_random",
+        "_tag",
+        "_tracing",
+        "_view",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -48,6 +59,7 @@ class InboundRouter(Router):
         identities: Collection[str] = (),
         admits_all: bool = True,
         random_source: Random | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._random = random_source
@@ -57,6 +69,7 @@ class InboundRouter(Router):
         names = identities or (hop.target(tag), hop.target(tag, service))
         self._identities: frozenset[bytes] = frozenset([name.encode("ascii") for name in names])
         self._admits_all = admits_all
+        self._tracing = tracing
         # Seen from inside there is one place to go, whatever the tag: the instance's own tag matters to its peers.
         self._view = ServiceView(service, (app,), Turns())
 
@@ -66,6 +79,8 @@ class InboundRouter(Router):
 
     def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one inbound request. Never raises, never waits."""
+        if self._tracing is not None:
+            self._tracing.join(request)
         decision = Decision(self.snapshot.revision, peer.ip)
         decision.service = self._view.name
         meant = request.meant_instance
@@ -104,7 +119,17 @@ class OutboundRouter(Router):
     `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
     """
 
-    __slots__ = ("_carriers", "_escapes", "_infers", "_memory", "_own_service", "_own_tag", "inferred", "snapshot")
+    __slots__ = (
+        "_carriers",
+        "_escapes",
+        "_infers",
+        "_memory",
+        "_own_service",
+        "_own_tag",
+        "_tracing",
+        "inferred",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -116,10 +141,12 @@ class OutboundRouter(Router):
         escapes: EscapeDetector | None = None,
         *,
         infers: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
         self._escapes = escapes
         self._infers = infers
         self.inferred: int = 0
+        self._tracing = tracing
         self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
@@ -133,6 +160,9 @@ class OutboundRouter(Router):
     def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one outbound request. Never raises, never waits."""
         snapshot = self.snapshot
+        # Not again after the callee had to be learned.
+        if self._tracing is not None and not request.span_id:
+            self._tracing.join(request)
         decision = Decision(snapshot.revision, peer.ip)
         service = peer.callee or _callee(snapshot, request)
         decision.service = service
@@ -200,6 +230,8 @@ def _write_head(forward: Forward, request: Request, carriers: Carriers, request_
         lines.append(b"X-Request-Id: " + request_id + b"\r\n")
     decision = forward.decision
     carriers.write(request, decision.tag, lines)
+    if request.span_id:
+        lines.append(traceparent_line(request))
     if request.rewrites_host:
         lines.append(b"Host: " + (request.authority or decision.service.encode("latin-1")) + b"\r\n")
     target = request.target

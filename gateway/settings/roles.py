@@ -109,6 +109,9 @@ class ServingSettings(Model):
     """A line for each request; left out: none."""
     records: RecordSettings = RecordSettings()
     """The requests that the admin API shows."""
+    tracing: bool = False
+    """Whether requests of sampled traces get spans, which are sent to an OpenTelemetry collector. Where it is, and the rest,
+    is said by the environment variables `OTEL_…`. Needs the extra `gray-gateway[otel]`."""
     allowed_hosts: list[AllowedHost] = Field(default_factory=list)
     """Names by which the admin API and the embedded registry are called, beside addresses, `localhost` and this machine's
     own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""

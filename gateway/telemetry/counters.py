@@ -31,6 +31,7 @@ _TOTALS: Final = (
     "log_dropped",
     "records_kept",
     "records_skipped",
+    "spans_dropped",
     "internal_errors",
 )
 _BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections")
@@ -132,6 +133,7 @@ class Traffic:
         self.log_dropped: int = 0
         self.records_kept: int = 0
         self.records_skipped: int = 0
+        self.spans_dropped: int = 0
         self.internal_errors: int = 0  # of this program, set off by what somebody sent
         self.in_flight: int = 0
         self.tunnels: int = 0

@@ -25,6 +25,8 @@ _IDS: Final = rb"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACEPARENT: Final = re.compile(rb"00" + _IDS)
 _LATER_TRACEPARENT: Final = re.compile(rb"(?!00|ff)[0-9a-f]{2}" + _IDS + rb"(?:-.*)?")
 
+_ODD: Final = frozenset({b"1", b"3", b"5", b"7", b"9", b"b", b"d", b"f"})
+
 # B3: 64 or 128 bits in hexadecimal. The single field has the span's id behind the trace's; alone, `0`, `1` and `d` only
 # say whether to sample. 64 bits are 128 with zeros in front: so OpenTelemetry reads them, and writes them in a traceparent.
 _B3_TRACE_ID: Final = re.compile(rb"(?!0+\Z)(?:[0-9a-fA-F]{16}){1,2}")
@@ -69,6 +71,16 @@ def trace_id_of(traceparent: bytes) -> bytes:
         return b""
     trace_id: bytes = match[1]
     return trace_id
+
+
+def is_sampled(traceparent: bytes) -> bool:
+    """Whether a sound `traceparent` says that its trace is recorded: the lowest bit of its flags."""
+    return traceparent[54:55] in _ODD
+
+
+def continued(traceparent: bytes, span_id: bytes) -> bytes:
+    """The `traceparent` of what is called from within a span, in the version that we know (§4.3)."""
+    return b"".join((b"00-", traceparent[3:36], span_id, traceparent[52:55]))
 
 
 def b3_trace_id_of(value: bytes) -> bytes:

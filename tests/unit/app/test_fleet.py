@@ -34,8 +34,8 @@ ROW = Instance("127.0.0.1", 1).as_row()
 class FakeWorkers:
     """See Workers: remembers what workers are told, and has the statistics that a test gives it."""
 
-    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any, recorded: Any) -> None:
-        self.sockets, self.greeting, self.gone, self.recorded = sockets, greeting, gone, recorded
+    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any, recorded: Any, traced: Any) -> None:
+        self.sockets, self.greeting, self.gone, self.recorded, self.traced = sockets, greeting, gone, recorded, traced
         self.log: list[tuple[Any, ...]] = []
         self.sent: list[dict[str, Any]] = []
         self.restarts = 3
