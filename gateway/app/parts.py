@@ -17,6 +17,7 @@ from gateway.routing.routes import Route, RouteResponse, RouteTable
 from gateway.settings import RouteSettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
+from gateway.tls.mesh import Reception
 
 
 def make_context(
@@ -31,6 +32,7 @@ def make_context(
     ejector: Ejector | None = None,
     scheme: str = "http",
     recorder: Recorder | None = None,
+    reception: Reception | None = None,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -70,6 +72,7 @@ def make_context(
         debug_header=settings.debug_header,
         ejector=ejector,
         recorder=recorder,
+        reception=reception,
     )
 
 

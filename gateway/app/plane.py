@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
@@ -33,7 +33,7 @@ from gateway.settings import GatewaySettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
 from gateway.tls.certificates import ListenerTLS
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -113,7 +113,7 @@ class Plane(ABC, Generic[S]):
         """Gives the routers a snapshot."""
 
     @abstractmethod
-    def _secure(self, build: Build[S]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[S]) -> Secured:
         """Takes how services are spoken to; returns how those are that are chosen here."""
 
     @abstractmethod
@@ -176,7 +176,7 @@ class EntryPlane(Plane[GatewaySettings]):
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot
 
-    def _secure(self, build: Build[GatewaySettings]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[GatewaySettings]) -> Secured:
         if build.settings.tls is not None:
             if self._tls is None:
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)

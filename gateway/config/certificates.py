@@ -7,9 +7,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.errors import Problem
-from gateway.settings import AnyRegistrySettings, ListenTLSSettings, ServingSettings
+from gateway.settings import (
+    AnyRegistrySettings,
+    ListenTLSSettings,
+    ServingSettings,
+    SidecarMeshSettings,
+    SidecarSettings,
+)
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
+from gateway.tls.mesh import Mesh, Secured, Use
 from gateway.yaml.reading import Document, Location, dotted
 
 T = TypeVar("T")
@@ -38,12 +45,30 @@ def registry_tls(settings: ServingSettings) -> dict[str, ssl.SSLContext]:
     }
 
 
+def mesh_of(settings: ServingSettings) -> Mesh | None:
+    """This program as a member of its mesh, if there is one. Raises CertificateError."""
+    mesh = settings.mesh
+    if mesh is None:
+        return None
+    peers = mesh.peers if isinstance(mesh, SidecarMeshSettings) else ()
+    return Mesh(cert=mesh.cert, key=mesh.key, ca=mesh.ca, identity=mesh.identity, peers=peers)
+
+
+def secured(settings: ServingSettings, mesh: Mesh | None) -> Secured:
+    """How instances are spoken to. Raises CertificateError."""
+    use: dict[str, Use] = {name: item.mtls for name, item in settings.services.items() if item.mtls is not None}
+    default: Use = "announced" if settings.mesh is None else settings.mesh.outbound
+    return Secured(upstream_tls(settings), mesh, use, default)
+
+
 def certificate_files(settings: ServingSettings) -> list[str]:
     """Every file that the above read."""
     files = [service.tls.ca for service in settings.services.values() if service.tls is not None and service.tls.ca]
     files += [item.authorities for item in _secured(settings).values() if item.authorities is not None]
     for item in () if settings.listener_tls is None else settings.listener_tls.certificates:
         files += [item.cert, item.key]
+    if settings.mesh is not None:
+        files += [settings.mesh.cert, settings.mesh.key, settings.mesh.ca]
     return files
 
 
@@ -64,6 +89,7 @@ def certificate_problems(settings: ServingSettings, document: Document) -> list[
 
     for index, item in enumerate(() if settings.listener_tls is None else settings.listener_tls.certificates):
         attempt(lambda item=item: Certificate(item.cert, item.key), ("tls", "certificates", index))  # type: ignore[misc]
+    attempt(lambda: _checked(mesh_of(settings), settings), ("mesh",))
     if settings.embedded_registry is not None and settings.embedded_registry.tls is not None:
         pair = settings.embedded_registry.tls
         place = next(place for place, item in settings.placed_registries() if item is settings.embedded_registry)
@@ -75,3 +101,16 @@ def certificate_problems(settings: ServingSettings, document: Document) -> list[
         if tls is not None and (tls.verify or tls.ca is None):
             attempt(lambda tls=tls: UpstreamTLS.load(tls.ca, "", tls.verify), ("services", name, "tls", "ca"))  # type: ignore[misc]
     return problems
+
+
+def _checked(mesh: Mesh | None, settings: ServingSettings) -> None:
+    """Raises CertificateError if nobody would take this program for what it is."""
+    if mesh is None:
+        return
+    file, names = mesh.certificate.file, ", ".join(mesh.certificate.identities) or "nobody that has a name"
+    if not mesh.name:
+        raise CertificateError(file, f"'{file}' is of {names}, which is outside the trust domain of `mesh.identity`")
+    if isinstance(settings, SidecarSettings) and not mesh.is_of(settings.service):
+        expected = mesh.towards(settings.service).expected
+        text = "" if expected is None else expected.text
+        raise CertificateError(file, f"'{file}' is of {names}; peers expect {text} (`mesh.identity`)")

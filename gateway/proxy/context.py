@@ -16,6 +16,7 @@ from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
 from gateway.routing.router import Router
 from gateway.telemetry.counters import Traffic
+from gateway.tls.mesh import Reception
 
 
 class Timeouts:
@@ -98,6 +99,7 @@ class Context:
     does not know; `ejector` learns how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
     `recorder` keeps exchanges for people to look at; None: nobody may.
+    `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
     `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
@@ -117,6 +119,7 @@ class Context:
         "outbox",
         "queue",
         "reader",
+        "reception",
         "recorder",
         "response_reader",
         "router",
@@ -143,6 +146,7 @@ class Context:
         debug_header: str = "",
         ejector: Ejector | None = None,
         recorder: Recorder | None = None,
+        reception: Reception | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
@@ -176,6 +180,7 @@ class Context:
         self.log = log
         self.doors: dict[tuple[str, int], str] = {}
         self.recorder = recorder
+        self.reception = reception
         self.name = name
         self.scheme = scheme
         self.now: float = self.loop.time()

@@ -9,6 +9,7 @@ from gateway import hop
 from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
 from gateway.http.request import Request
 from gateway.instance import Instance
+from gateway.routing.admission import Admission
 from gateway.routing.carriers import Carriers, recall_trace, trace_ids
 from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
@@ -28,10 +29,10 @@ class InboundRouter(Router):
     A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means (see
     `hop`); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
     this instance is `service` with `tag`. `admits_all`: requests of callers that do not say so, as probes and people with
-    curl, are let through.
+    curl, are let through. `admission` says what is needed of TLS; None: nothing.
     """
 
-    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_view", "snapshot")
+    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_view", "admission", "snapshot")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class InboundRouter(Router):
         admits_all: bool = True,
     ) -> None:
         self.snapshot = snapshot
+        self.admission: Admission | None = None
         self._carriers = carriers
         self._memory = memory
         self._tag = tag
@@ -63,6 +65,11 @@ class InboundRouter(Router):
         """Decides for one inbound request. Never raises, never waits."""
         decision = Decision(self.snapshot.revision, peer.ip)
         decision.service = self._view.name
+        admission = self.admission
+        if admission is not None:
+            unwelcome = admission.refuses(peer)
+            if unwelcome:
+                return Refuse(decision, NOT_FROM_MESH, unwelcome)
         meant = request.meant_instance
         if meant:
             if meant not in self._identities:
@@ -81,7 +88,10 @@ class InboundRouter(Router):
         if source:
             decision.tag = tag
             decision.tag_source = source
-        _write_head(forward, request, self._carriers)
+        lines: list[bytes] = []
+        if admission is not None:
+            admission.introduce(request, peer, lines)
+        _write_head(forward, request, self._carriers, lines)
         return forward
 
 
@@ -124,7 +134,7 @@ class OutboundRouter(Router):
         if refusal is not None:
             return refusal
         forward.target_line = forward.instance.target_line
-        _write_head(forward, request, self._carriers)
+        _write_head(forward, request, self._carriers, [forward.target_line])
         return forward
 
     def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> str:
@@ -164,8 +174,7 @@ def _callee(snapshot: Snapshot, request: Request) -> str:
     return name if view is not None and view.instances else snapshot.spelled(host) or name
 
 
-def _write_head(forward: Forward, request: Request, carriers: Carriers) -> None:
-    lines: list[bytes] = [forward.target_line] if forward.target_line else []
+def _write_head(forward: Forward, request: Request, carriers: Carriers, lines: list[bytes]) -> None:
     decision = forward.decision
     carriers.write(request, decision.tag, lines)
     if request.rewrites_host:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.errors import ConfigError, Problem
 from gateway.files import read_file
+from gateway.identity import IdentityPattern, first_match, identities
 
 
 class CertificateError(ConfigError):
@@ -24,8 +27,19 @@ class UpstreamTLS:
 
     context: ssl.SSLContext
     server_name: str
-    fingerprint: tuple[bytes, str, bool]
+    fingerprint: tuple[bytes | str | bool, ...]
     """Equal if nothing that matters has changed."""
+    expected: IdentityPattern | None = None
+    """Who has to be there, if that is not verified by the host's name."""
+
+    def verify_peer(self, certificate: Mapping[str, Any] | None) -> None:
+        """Checks who has responded, as `getpeercert` describes it, before anything is sent. Raises SSLCertVerificationError."""
+        if self.expected is None:
+            return
+        names = identities(certificate)
+        if not first_match((self.expected,), names):
+            found = ", ".join(names) or "nobody that has a name"
+            raise ssl.SSLCertVerificationError(f"the certificate is of {found}, not of {self.expected.text}")
 
     @staticmethod
     def load(ca: str | None, server_name: str, verify: bool) -> UpstreamTLS:

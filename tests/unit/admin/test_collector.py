@@ -27,6 +27,7 @@ def busy() -> Traffic:
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_reply("/hello", 204)
+    traffic.mesh_requests = {"mtls": 2, "plain": 1}
     return traffic
 
 
