@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -17,7 +16,7 @@ from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import ServingSettings
 from gateway.tls.certificates import Certificate
-from gateway.tls.contexts import CertificateError
+from gateway.tls.contexts import CertificateError, UpstreamTLS
 from gateway.tls.mesh import Mesh, Secured
 
 S = TypeVar("S", bound=ServingSettings)
@@ -38,7 +37,7 @@ class Build(Generic[S]):
     """This program in its mesh."""
     secured: Secured
     """How instances are spoken to."""
-    registry_tls: dict[str, ssl.SSLContext]
+    registry_tls: dict[str, UpstreamTLS]
     """How registries are spoken to that speak TLS, by name."""
 
     @property

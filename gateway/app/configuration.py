@@ -172,6 +172,7 @@ class Configuration(Generic[S]):
     def _put_in_force(self, build: Build[S], revision: int) -> None:
         self._build = build
         self._install(build, revision)
+        self.copies.mirrors.renew()
         _warn_of_certificates(build)
         self._expiry.look(build.rules)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.files import read_file
 from gateway.identity import identities
-from gateway.tls.contexts import CertificateError
+from gateway.tls.contexts import CertificateError, show_certificate
 
 
 class Certificate:
@@ -26,17 +26,12 @@ class Certificate:
 
         self.file = cert
         self._key = key
-        for file in (cert, key):
-            try:
-                read_file(Path(file))
-            except OSError as error:
-                raise CertificateError(file, f"cannot read '{file}': {error.strerror or error}") from error
+        self.context = server_context(alpn)
+        self.install(self.context)
         try:
             leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
         except ValueError as error:
             raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
-        self.context = server_context(alpn)
-        self.install(self.context)
         self.expires: datetime = leaf.not_valid_after_utc
         try:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -49,13 +44,7 @@ class Certificate:
 
     def install(self, context: ssl.SSLContext) -> None:
         """Has a context show it. Raises CertificateError if the two do not belong together."""
-        try:
-            context.load_cert_chain(self.file, self._key, password=_no_password)
-        except (ssl.SSLError, ValueError) as error:
-            raise CertificateError(
-                self._key,
-                f"'{self._key}' is not the key of '{self.file}', or not a key in PEM without a password",
-            ) from error
+        show_certificate(context, self.file, self._key)
 
     def is_for(self, name: str) -> bool:
         """Whether it is for a DNS name; `*` stands for one label (RFC 9525 §6.3)."""
@@ -104,8 +93,3 @@ def server_context(alpn: str) -> ssl.SSLContext:
     # One request after the other on a connection: renegotiation and compression only help attackers.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     return context
-
-
-def _no_password() -> str:
-    """Instead of a prompt on the terminal, which is what OpenSSL does by itself."""
-    return ""

@@ -1,4 +1,4 @@
-"""TLS to upstreams: what is trusted, and which name is verified."""
+"""TLS to upstreams and registries: what is trusted, which name is verified, and which certificate is shown."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class CertificateError(ConfigError):
     """A certificate, key or CA file cannot be used."""
 
     def __init__(self, file: str, message: str) -> None:
+        self.file = file
         self.message = message
         super().__init__([Problem(file, 0, 0, message)])
 
@@ -42,8 +43,19 @@ class UpstreamTLS:
             raise ssl.SSLCertVerificationError(f"the certificate is of {found}, not of {self.expected.text}")
 
     @staticmethod
-    def load(ca: str | None, server_name: str, verify: bool) -> UpstreamTLS:
-        """Trusts the CA file, or the system's CAs if there is none. Raises CertificateError."""
+    def load(
+        ca: str | None,
+        server_name: str,
+        verify: bool,
+        *,
+        cert: str | None = None,
+        key: str | None = None,
+        alpn: str = "http/1.1",
+    ) -> UpstreamTLS:
+        """Trusts the CA file, or the system's CAs if there is none; shows a certificate if one is given.
+
+        `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError.
+        """
         content = b""
         try:
             if ca is not None:
@@ -53,8 +65,29 @@ class UpstreamTLS:
             reason = "it is not a PEM file of certificates" if isinstance(error, ssl.SSLError) else error.strerror
             raise CertificateError(str(ca), f"cannot use the CA file '{ca}': {reason}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([alpn])
+        if cert is not None and key is not None:
+            show_certificate(context, cert, key)
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return UpstreamTLS(context, server_name, (content, server_name, verify))
+
+
+def show_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
+    """Has a context show a certificate. Raises CertificateError if it cannot be read, or the key is not its own."""
+    for file in (cert, key):
+        try:
+            read_file(Path(file))
+        except OSError as error:
+            raise CertificateError(file, f"cannot read '{file}': {error.strerror or error}") from error
+    try:
+        context.load_cert_chain(cert, key, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        message = f"'{key}' is not the key of '{cert}', or not a key in PEM without a password"
+        raise CertificateError(key, message) from error
+
+
+def _no_password() -> str:
+    """Instead of a prompt on the terminal, which is what OpenSSL does by itself."""
+    return ""

@@ -52,7 +52,7 @@ def problems(path: Path, text: str) -> list[str]:
         ("registry: {kind: static, services: {a: [{address: '127.0.0.1:8080'}]}}", "1:51: registry.services.a.0.address: '127.0.0.1:8080' is this gateway itself: requests would loop"),
         ("registry: {kind: embedded}\nrules: {nacos: x, address: '127.0.0.1:9900'}", "2:28: rules.0.address: '127.0.0.1:9900' is this process's own `admin`"),
         # One registry's settings at another, or where they have nothing to do.
-        ("registry: {kind: consul, ca: ca.pem}", "1:30: registry.ca: has no effect with `scheme: http`: only `scheme: https` has a certificate to verify"),
+        ("registry: {kind: consul, ca: ca.pem}", "1:30: registry.ca: has no effect with `scheme: http`: only `scheme: https` uses TLS"),
         ("registry: {kind: consul, group: x}", "1:26: registry.consul.group: unknown key 'group'"),
         ("registry: {kind: static, token: x}", "1:26: registry.static.token: unknown key 'token'"),
         ("registry: {kind: embedded}\nrules: {consul: x, address: 'n:1', group: g}", "2:43: rules.0.group: `group` is for `nacos`; a Consul key is read with `token`"),
@@ -217,9 +217,9 @@ IDENTITY = "spiffe://mesh.example/{service}"
     ("text", "name", "more", "expected"),
     [
         (SIDECAR + NACOS, "spiffe://mesh.example/a", "", []),
-        (SIDECAR + NACOS, "spiffe://mesh.example/b", "", ["mesh: '{cert}' is of spiffe://mesh.example/b; peers expect spiffe://mesh.example/a (`mesh.identity`)"]),
+        (SIDECAR + NACOS, "spiffe://mesh.example/b", "", ["mesh.cert: '{cert}' is of spiffe://mesh.example/b; peers expect spiffe://mesh.example/a (`mesh.identity`)"]),
         (GATEWAY, "spiffe://mesh.example/gateway", "", []),
-        (GATEWAY, "spiffe://other.example/gateway", "", ["mesh: '{cert}' is of spiffe://other.example/gateway, which is outside the trust domain of `mesh.identity`"]),
+        (GATEWAY, "spiffe://other.example/gateway", "", ["mesh.cert: '{cert}' is of spiffe://other.example/gateway, which is outside the trust domain of `mesh.identity`"]),
         (GATEWAY, "spiffe://mesh.example/gateway", "\nservices: {a: {mtls: required, tls: {}}}", ["services.a.mtls: has no effect: `tls` says how these instances are called"]),
         (GATEWAY, "spiffe://mesh.example/gateway", ", inbound: permissive", ["mesh.inbound: unknown key 'inbound'; did you mean 'outbound'?"]),
     ],
