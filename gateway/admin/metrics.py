@@ -120,6 +120,16 @@ METRICS: Final = (
         table(lambda traffic: traffic.refused),
     ),
     Family(
+        "gateway_mesh_requests_total", "counter", ("listener", "kind"),
+        "requests by how the caller came, with mesh: mtls, plain, or stranger (a certificate that mesh.peers does not admit)",
+        table(lambda traffic: traffic.mesh_requests),
+    ),
+    Family(
+        "gateway_mesh_handshakes_failed_total", "counter", ("listener",),
+        "handshakes of mutual TLS that failed, with mesh",
+        of_listeners(lambda traffic: [((), traffic.handshakes_failed)] if traffic.mesh_requests else []),
+    ),
+    Family(
         "gateway_replies_total", "counter", ("listener", "route", "code"),
         "requests that a route responded to itself",
         of_listeners(lambda traffic: (((route, code_of(code)), count) for (route, code), count in traffic.replies.items())),
@@ -254,7 +264,7 @@ METRICS: Final = (
     ),
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
-        "when a certificate of the listener expires",
+        "when a certificate of the listener, or of the mesh, expires",
         lambda observed: [((file,), when) for file, when in observed.certificates.items()],
     ),
     Family(

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
+from gateway.instance import Instance
 from gateway.live.otel_environment import read_environment
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.budget import RetryBudget
@@ -22,6 +23,7 @@ from gateway.routing.tracing import Tracing
 from gateway.settings import RouteSettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
+from gateway.tls.mesh import Reception
 
 
 def make_context(
@@ -37,6 +39,7 @@ def make_context(
     scheme: str = "http",
     recorder: Recorder | None = None,
     spans: SpanRecorder | None = None,
+    reception: Reception | None = None,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -77,6 +80,7 @@ def make_context(
         ejector=ejector,
         recorder=recorder,
         spans=spans,
+        reception=reception,
     )
 
 
@@ -120,7 +124,7 @@ def make_recorder(settings: ServingSettings, listener: str, traffic: Traffic) ->
 
 
 def make_span_recorder(
-    settings: ServingSettings, listener: str, traffic: Traffic, scheme: str, is_secured: Callable[[str], bool]
+    settings: ServingSettings, listener: str, traffic: Traffic, scheme: str, is_secured: Callable[[str, Instance], bool]
 ) -> SpanRecorder | None:
     """What keeps one listener's requests of sampled traces, None if requests are not traced."""
     if not is_traced(settings):

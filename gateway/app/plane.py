@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
@@ -34,7 +34,7 @@ from gateway.settings import GatewaySettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
 from gateway.tls.certificates import ListenerTLS
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -116,16 +116,16 @@ class Plane(ABC, Generic[S]):
             self.taker.span_recorders.append(recorder)
         return recorder
 
-    def _is_secured(self, service: str) -> bool:
-        """Whether the instances of a service speak TLS."""
-        return self._build is not None and service in self._build.secured
+    def _is_secured(self, service: str, instance: Instance) -> bool:
+        """Whether an instance of a service speaks TLS."""
+        return self._build is not None and self._build.secured.of(service, instance) is not None
 
     @abstractmethod
     def _publish(self, snapshot: Snapshot) -> None:
         """Gives the routers a snapshot."""
 
     @abstractmethod
-    def _secure(self, build: Build[S]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[S]) -> Secured:
         """Takes how services are spoken to; returns how those are that are chosen here."""
 
     @abstractmethod
@@ -191,7 +191,7 @@ class EntryPlane(Plane[GatewaySettings]):
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot
 
-    def _secure(self, build: Build[GatewaySettings]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[GatewaySettings]) -> Secured:
         if build.settings.tls is not None:
             if self._tls is None:
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)

@@ -240,4 +240,6 @@ def _registration(settings: SidecarSettings, port: int) -> Registration:
     """
     host = settings.advertise or find_address(settings.inbound.host)
     metadata = {**settings.metadata, hop.SIDECAR_KEY: settings.service}
+    if settings.mesh is not None:
+        metadata[hop.MTLS_KEY] = "true"
     return Registration(settings.service, host, port, settings.tag, settings.weight, metadata)

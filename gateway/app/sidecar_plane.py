@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import Random
 
@@ -19,6 +19,7 @@ from gateway.instance import Instance
 from gateway.proxy.origin import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
+from gateway.routing.admission import Admission
 from gateway.routing.carriers import Carriers
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.memory import TraceMemory
@@ -29,6 +30,7 @@ from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Reception, Secured
 
 
 class SidecarPlane(Plane[SidecarSettings]):
@@ -58,6 +60,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             random_source=Random() if memory.request_id else None,
             tracing=make_tracing(settings),
         )
+        self._reception: Reception | None = None
         self._outbound_router = OutboundRouter(
             self.snapshot,
             carriers,
@@ -77,7 +80,7 @@ class SidecarPlane(Plane[SidecarSettings]):
     @property
     def app_tls(self) -> UpstreamTLS | None:
         """How the application is spoken to, if that is TLS."""
-        return None if self._build is None else self._build.secured.get(self._settings.service)
+        return None if self._build is None else self._build.secured.services.get(self._settings.service)
 
     async def listen(
         self,
@@ -103,6 +106,7 @@ class SidecarPlane(Plane[SidecarSettings]):
                 log_file=self._log_file,
                 recorder=self._recorder("inbound", self._inbound_traffic),
                 spans=self._span_recorder("inbound", self._inbound_traffic),
+                reception=None if settings.mesh is None else self._reception,
             ),
         )
         context = make_context(
@@ -179,11 +183,21 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._inbound_router.snapshot = snapshot
         self._outbound_router.snapshot = snapshot
 
-    def _secure(self, build: Build[SidecarSettings]) -> Mapping[str, UpstreamTLS]:
-        self._app_origins.secure(build.secured)
+    def _secure(self, build: Build[SidecarSettings]) -> Secured:
+        service, terms = build.settings.service, build.secured
+        self._app_origins.secure(Secured(terms.services))
         # Other instances of this service are reached through their sidecars.
-        peers = {name: tls for name, tls in build.secured.items() if name != build.settings.service}
+        peers = terms.without(service)
         self._peer_origins.secure(peers)
+        mesh = build.settings.mesh
+        if build.mesh is not None and mesh is not None:
+            tells = mesh.forward_client_cert
+            counts = self._inbound_traffic.mesh_requests
+            self._inbound_router.admission = Admission(counts, mesh.inbound == "required", tells)
+            if self._reception is None:
+                self._reception = Reception(build.mesh, tells)
+            else:
+                self._reception.replace(build.mesh, tells)
         return peers
 
     async def _close_listeners(self) -> None:

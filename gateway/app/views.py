@@ -217,6 +217,7 @@ class SidecarView(_View[SidecarSettings]):
             reload=self._configuration.state,
             failures=dict(failures),
             processes={"main": os.getpid()},
+            certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
@@ -245,5 +246,5 @@ class EntryExplainer:
         return explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
 
 
-def _expiries(build: Build[GatewaySettings]) -> dict[str, float]:
-    return {certificate.file: certificate.expires.timestamp() for certificate in build.certificates}
+def _expiries(build: Build[S]) -> dict[str, float]:
+    return {certificate.file: certificate.expires.timestamp() for certificate in build.own_certificates}

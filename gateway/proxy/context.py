@@ -17,6 +17,7 @@ from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.spans import SpanRecorder
 from gateway.routing.router import Router
 from gateway.telemetry.counters import Traffic
+from gateway.tls.mesh import Reception
 
 
 class Timeouts:
@@ -100,6 +101,7 @@ class Context:
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
     `recorder` keeps exchanges for people to look at; None: nobody may. `spans` keeps those of sampled traces; None: requests
     are not traced.
+    `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
     `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
@@ -119,6 +121,7 @@ class Context:
         "outbox",
         "queue",
         "reader",
+        "reception",
         "recorder",
         "response_reader",
         "router",
@@ -147,6 +150,7 @@ class Context:
         ejector: Ejector | None = None,
         recorder: Recorder | None = None,
         spans: SpanRecorder | None = None,
+        reception: Reception | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
@@ -183,6 +187,7 @@ class Context:
         self.doors: dict[tuple[str, int], str] = {}
         self.recorder = recorder
         self.spans = spans
+        self.reception = reception
         self.name = name
         self.scheme = scheme
         self.now: float = self.loop.time()

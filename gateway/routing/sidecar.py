@@ -10,6 +10,7 @@ from gateway import hop
 from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
 from gateway.http.request import Request
 from gateway.instance import Instance
+from gateway.routing.admission import Admission
 from gateway.routing.carriers import Carriers
 from gateway.routing.decision import SOURCE_IN_FLIGHT, SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.escapes import EscapeDetector
@@ -33,6 +34,7 @@ class InboundRouter(Router):
     `hop`); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
     this instance is `service` with `tag`. `admits_all`: requests of callers that do not say so, as probes and people with
     curl, are let through. `random_source`: requests without an `x-request-id` get one, made of its bits.
+    `admission` says what is needed of TLS; None: nothing.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class InboundRouter(Router):
         "_tag",
         "_tracing",
         "_view",
+        "admission",
         "snapshot",
     )
 
@@ -63,6 +66,7 @@ class InboundRouter(Router):
     ) -> None:
         self.snapshot = snapshot
         self._random = random_source
+        self.admission: Admission | None = None
         self._carriers = carriers
         self._memory = memory
         self._tag = tag
@@ -83,6 +87,11 @@ class InboundRouter(Router):
             self._tracing.join(request)
         decision = Decision(self.snapshot.revision, peer.ip)
         decision.service = self._view.name
+        admission = self.admission
+        if admission is not None:
+            unwelcome = admission.refuses(peer)
+            if unwelcome:
+                return Refuse(decision, NOT_FROM_MESH, unwelcome)
         meant = request.meant_instance
         if meant:
             if meant not in self._identities:
@@ -106,7 +115,12 @@ class InboundRouter(Router):
         if source:
             decision.tag = tag
             decision.tag_source = source
-        _write_head(forward, request, self._carriers, request_id)
+        lines: list[bytes] = []
+        if request_id:
+            lines.append(b"X-Request-Id: " + request_id + b"\r\n")
+        if admission is not None:
+            admission.introduce(request, peer, lines)
+        _write_head(forward, request, self._carriers, lines)
         return forward
 
 
@@ -179,7 +193,7 @@ class OutboundRouter(Router):
         if refusal is not None:
             return refusal
         forward.target_line = forward.instance.target_line
-        _write_head(forward, request, self._carriers)
+        _write_head(forward, request, self._carriers, [forward.target_line])
         return forward
 
     def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> str:
@@ -224,10 +238,7 @@ def _callee(snapshot: Snapshot, request: Request) -> str:
     return name if view is not None and view.instances else snapshot.spelled(host) or name
 
 
-def _write_head(forward: Forward, request: Request, carriers: Carriers, request_id: bytes = b"") -> None:
-    lines: list[bytes] = [forward.target_line] if forward.target_line else []
-    if request_id:
-        lines.append(b"X-Request-Id: " + request_id + b"\r\n")
+def _write_head(forward: Forward, request: Request, carriers: Carriers, lines: list[bytes]) -> None:
     decision = forward.decision
     carriers.write(request, decision.tag, lines)
     if request.span_id:

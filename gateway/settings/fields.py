@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gateway.identity import check_pattern
 from gateway.tags import is_tag
 from gateway.telemetry.linefile import STDOUT
 from gateway.telemetry.tracecontext import ID_FIELDS
@@ -387,5 +388,6 @@ KubernetesObjectName = Annotated[str, AfterValidator(_check_kubernetes_object)]
 TagKey = Annotated[str, AfterValidator(_check_tag_key)]
 AdvertisedHost = Annotated[str, AfterValidator(_check_advertised)]
 Host = Annotated[str, AfterValidator(_check_host)]
+IdentityText = Annotated[str, AfterValidator(check_pattern)]
 AllowedHost = Annotated[str, AfterValidator(check_allowed_host)]
 RoutePath = Annotated[str, AfterValidator(_check_path)]

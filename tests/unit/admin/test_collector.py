@@ -28,6 +28,7 @@ def busy() -> Traffic:
     traffic.count_refused("no_route")
     traffic.count_reply("/hello", 204)
     traffic.inferred = 15
+    traffic.mesh_requests = {"mtls": 2, "plain": 1}
     traffic.count_lost("a", "gray", "no_id")
     return traffic
 
