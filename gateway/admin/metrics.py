@@ -170,12 +170,6 @@ METRICS: Final = (
         _bypasses,
     ),
     Family(
-        "gateway_lane_lost_total", "counter", ("service", "reason"),
-        "on a sidecar: calls to a service that carried no tag and no known id while a marked request was in flight;"
-        " they may have lost its tag",
-        lambda observed: None if observed.losses is None else observed.losses.items(),
-    ),
-    Family(
         "gateway_endpoints", "gauge", ("service", "tag", "usable"),
         "known instances",
         of_pools(

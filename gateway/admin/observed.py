@@ -61,8 +61,6 @@ class Observed:
     remote_rules: Iterable[RemoteSource] = ()
     bypasses: int | None = None
     """How often a sidecar's application was seen beside it; None: nobody looks."""
-    losses: Mapping[tuple[str, str], int] | None = None
-    """Outbound calls that may have lost their tag, by service called and reason; None: nobody calls out here."""
     is_application_up: bool | None = None
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     deliveries: Mapping[str, int] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -14,12 +13,10 @@ from gateway.app.parts import make_context
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
-from gateway.printable import printable
 from gateway.proxy.origin import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.carriers import Carriers
-from gateway.routing.losses import NO_ID, Losses
 from gateway.routing.memory import TraceMemory
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
 from gateway.routing.snapshot import Snapshot
@@ -28,8 +25,6 @@ from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
 from gateway.tls.contexts import UpstreamTLS
-
-_log = logging.getLogger("gateway")
 
 
 class SidecarPlane(Plane[SidecarSettings]):
@@ -57,10 +52,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
         )
-        self.losses = Losses(_warn_of_loss)
-        self._outbound_router = OutboundRouter(
-            self.snapshot, carriers, self._memory, self.losses, settings.tag, settings.service
-        )
+        self._outbound_router = OutboundRouter(self.snapshot, carriers, self._memory, settings.tag, settings.service)
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None
         self._doors: Doors | None = None
@@ -178,16 +170,6 @@ class SidecarPlane(Plane[SidecarSettings]):
         for listener in (self._inbound, self._outbound):
             if listener is not None:
                 await listener.close()
-
-
-def _warn_of_loss(service: str, reason: str) -> None:
-    what = "no trace id" if reason == NO_ID else "a trace id that no request has had"
-    _log.warning(
-        "a call to service %s carried %s while a marked request was in flight: if that caused it, its tag is lost. "
-        "The client that makes these calls must forward traceparent",
-        printable(service),
-        what,
-    )
 
 
 def identities_of(settings: SidecarSettings) -> list[str]:

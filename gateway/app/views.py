@@ -182,10 +182,6 @@ class SidecarView(_View[SidecarSettings]):
                 "reason": self._application.reason or None,
             },
             "registered_beside": [] if self._facade is None else self._facade.beside,
-            "lost_tags": [
-                {"service": service, "reason": reason, "calls": count}
-                for (service, reason), count in sorted(self._plane.losses.counts.items())
-            ],
             "registered": bool(registered_in),
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),
@@ -217,7 +213,6 @@ class SidecarView(_View[SidecarSettings]):
             deliveries=self._records.deliveries(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
-            losses=self._plane.losses.counts,
             registrations=self._registrations.known,
         )
 

@@ -16,7 +16,7 @@ class TraceMemory:
 
     Under way: counted by tag, so that an id which a marked and an unmarked request share distinguishes nobody's calls and says
     so: also when one of them is over, or both, since calls may follow a response. `ambiguous` counts how often it was
-    looked up. `marked` is how many have a tag, with an id or without.
+    looked up.
 
     Over: the latest request decides. Two generations, bounded in entries and in time: entries go into the young one; when
     that holds half the bound, or is half the time to live old, it becomes the old one and the old one is dropped. So an
@@ -24,7 +24,7 @@ class TraceMemory:
     seconds on any steady clock.
     """
 
-    __slots__ = ("_born", "_half", "_half_ttl", "_old", "_present", "_young", "ambiguous", "marked")
+    __slots__ = ("_born", "_half", "_half_ttl", "_old", "_present", "_young", "ambiguous")
 
     def __init__(self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0) -> None:
         self._half: int = max(1, entries // 2)
@@ -34,19 +34,13 @@ class TraceMemory:
         self._born: float = now
         self._present: dict[bytes, dict[str, int]] = {}
         self.ambiguous: int = 0
-        self.marked: int = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
     def enter(self, ids: Sequence[bytes], tag: str, now: float) -> Visit | None:
-        """Takes in a request with these ids; the visit is to be left when it is over.
-
-        None if it has no id, and no tag.
-        """
-        if tag != BASE:
-            self.marked += 1
-        elif not ids:
+        """Takes in a request with these ids; the visit is to be left when it is over. None if it has no id."""
+        if not ids:
             return None
         self._age(now)
         for name in ids:
@@ -65,8 +59,6 @@ class TraceMemory:
 
     def leave(self, ids: Sequence[bytes], tag: str) -> None:
         """Takes out what `enter` took in."""
-        if tag != BASE:
-            self.marked -= 1
         for name in ids:
             tags = self._present[name]
             tags[tag] -= 1

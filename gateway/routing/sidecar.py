@@ -10,9 +10,8 @@ from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
 from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers, recall_trace, trace_ids
-from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_NONE, SOURCE_RULE, Decision
+from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
-from gateway.routing.losses import Losses
 from gateway.routing.memory import TraceMemory
 from gateway.routing.peer import Peer
 from gateway.routing.router import UNREAD, Router
@@ -91,21 +90,13 @@ class OutboundRouter(Router):
 
     The address connected to (`Peer.callee`), or else the host, names the callee.
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
-    `losses` counts the calls that may have lost their tag.
     """
 
-    __slots__ = ("_carriers", "_losses", "_memory", "_own_service", "_own_tag", "snapshot")
+    __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "snapshot")
 
     def __init__(
-        self,
-        snapshot: Snapshot,
-        carriers: Carriers,
-        memory: TraceMemory,
-        losses: Losses,
-        own_tag: str,
-        own_service: str = "",
+        self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, own_tag: str, own_service: str = ""
     ) -> None:
-        self._losses = losses
         self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
@@ -128,8 +119,6 @@ class OutboundRouter(Router):
         view = snapshot.services.get(service)
         if view is None:
             return NeedService(decision, service)
-        if decision.tag_source == SOURCE_NONE and self._memory.marked:
-            self._losses.add(service, bool(trace_ids(request, strongest=True)))
         forward = Forward(decision)
         refusal = forward.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
         if refusal is not None:

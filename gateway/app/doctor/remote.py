@@ -13,7 +13,6 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
 from gateway.printable import printable
-from gateway.routing.losses import NO_ID
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
 MAX_SKEW: Final = 5.0
@@ -100,8 +99,8 @@ def check_running(programs: list[Running]) -> Iterator[Finding]:
             yield Finding("clock", running.address, OK, "agrees with this machine's")
 
 
-def check_in_lane(sidecars: list[Running]) -> Iterator[Finding]:
-    """Whether requests bypass a sidecar, and whether calls of its application have lost their tag."""
+def check_beside(sidecars: list[Running]) -> Iterator[Finding]:
+    """Whether requests bypass a sidecar."""
     for running in sidecars:
         if running.error:
             continue
@@ -109,16 +108,7 @@ def check_in_lane(sidecars: list[Running]) -> Iterator[Finding]:
         for address in running.status.get("registered_beside") or ():
             message = f"{service} is registered at {printable(str(address))} as well as its sidecar: requests bypass the sidecar"
             hint = "point the application's registry address at the façade alone, or switch its own registration off"
-            yield Finding("in lane", running.address, WARNING, message, hint)
-        for lost in running.status.get("lost_tags") or ():
-            called, reason, count = (printable(str(lost.get(name))) for name in ("service", "reason", "calls"))
-            carried = "no trace id" if reason == NO_ID else "an unknown trace id"
-            message = f"{service} called {called} {count} times with {carried} while a marked request was in flight"
-            hint = (
-                f"instrument the HTTP client that calls {called}, so that it forwards traceparent; "
-                "the OpenTelemetry agent does that without code"
-            )
-            yield Finding("in lane", running.address, WARNING, message, hint)
+            yield Finding("bypass", running.address, WARNING, message, hint)
 
 
 def check_in_step(gateway: Running, sidecars: list[Running]) -> Iterator[Finding]:

@@ -88,7 +88,7 @@ def check_bypasses(known: Mapping[str, tuple[Instance, ...]]) -> Iterator[Findin
                     f"{service} is registered at {item.address} without a sidecar, and at {behind[item.host]} with one"
                 )
                 hint = "if both are one application, requests to the former bypass its sidecar: let only the sidecar register"
-                yield Finding("in lane", service, WARNING, message, hint)
+                yield Finding("bypass", service, WARNING, message, hint)
 
 
 def _registries(states: Mapping[str, list[ServiceState]]) -> Iterator[Finding]:

@@ -55,7 +55,6 @@ def observed(**others: Any) -> Observed:
         "failures": {"a watch": 1},
         "is_application_up": True,
         "bypasses": 1,
-        "losses": {("spring-cloud-b", "no_id"): 2},
         "deliveries": {"delivered": 3, "lost": 1},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
@@ -86,7 +85,6 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_replies_total", [(("entry", "/hello", "204"), 1)]),
         ("gateway_retries_denied_total", [(("entry", "a"), 1)]),
         ("gateway_endpoints", [(("a", "gray", "true"), 2), (("a", "gray", "false"), 3)]),
-        ("gateway_lane_lost_total", [(("spring-cloud-b", "no_id"), 2)]),
         ("gateway_workers", [((), 2)]),
         ("gateway_worker_restarts_total", [((), 1)]),
         ("gateway_config_reloads_total", [(("success",), 5), (("failure",), 1)]),

@@ -236,9 +236,7 @@ async def test_the_status_of_a_sidecar(tmp_path: Path, beside: Beside) -> None:
     beside.registrations.known["nacos"].state = "registered"
     status = beside.view.status()
     assert (status["registered"], status["registered_in"]) == (True, ["nacos"])
-    assert (status["registered_beside"], status["lost_tags"]) == ([], [])
-    beside.plane.losses.add("c", has_id=False)
-    assert beside.view.status()["lost_tags"] == [{"service": "c", "reason": "no_id", "calls": 1}]
+    assert status["registered_beside"] == []
 
 
 async def test_what_the_metrics_of_a_sidecar_are_made_of(tmp_path: Path, beside: Beside) -> None:

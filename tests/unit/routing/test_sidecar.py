@@ -10,7 +10,6 @@ from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
-from gateway.routing.losses import Losses
 from gateway.routing.memory import TraceMemory
 from gateway.routing.peer import Peer
 from gateway.routing.routes import RouteTable
@@ -59,9 +58,7 @@ class Out:
 
     def __init__(self, *groups: dict[str, Any], tag: str = "base", b: tuple[Instance, ...] = (BASE, GRAY)) -> None:
         self.memory = TraceMemory()
-        self.seen: list[tuple[str, str]] = []
-        self.losses = Losses(lambda service, reason: self.seen.append((service, reason)))
-        self.router = OutboundRouter(snapshot(*groups, b=b), Carriers(), self.memory, self.losses, tag, "a")
+        self.router = OutboundRouter(snapshot(*groups, b=b), Carriers(), self.memory, tag, "a")
 
     def route(self, *fields: str, **request_: Any) -> Verdict:
         return self.router.route(request(*fields, **request_), PEER, 1.0)
@@ -201,35 +198,6 @@ def test_of_requests_that_nothing_tells_apart_the_calls_are_unmarked() -> None:
     for tag in ("gray", "base"):
         out.memory.enter([TRACE.encode()], tag, 1.0)
     assert decided(out.forward(TRACEPARENT, "X-User: alice")) == ("base", "ambiguous", "base", "")
-
-
-def test_a_call_that_nothing_is_known_of_may_have_lost_the_tag_of_a_marked_request_in_flight() -> None:
-    out = Out()
-    out.forward()
-    assert out.losses.counts == {}
-    visit = out.memory.enter([], "gray", 1.0)
-    assert visit is not None
-    out.forward()
-    out.forward()
-    out.forward(TRACEPARENT)
-    assert out.losses.counts == {("b", "no_id"): 2, ("b", "unknown_id"): 1}
-    assert out.seen == [("b", "no_id"), ("b", "unknown_id")]
-    visit.leave()
-    out.forward()
-    assert sum(out.losses.counts.values()) == 3
-
-
-def test_a_call_whose_request_is_known_has_lost_nothing() -> None:
-    """Neither an unmarked request's, nor one that carries its tag, nor one of a gray instance, whose own tag it gets."""
-    out = Out()
-    out.memory.enter([], "gray", 1.0)
-    out.memory.enter([TRACE.encode()], "base", 1.0)
-    out.forward(TRACEPARENT)
-    out.forward("x-gray-tag: gray")
-    gray = Out(tag="gray")
-    gray.memory.enter([], "gray", 1.0)
-    gray.forward()
-    assert (out.losses.counts, gray.losses.counts) == ({}, {})
 
 
 def test_traffic_that_starts_here_is_matched() -> None:

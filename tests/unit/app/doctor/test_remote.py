@@ -9,7 +9,7 @@ import pytest
 
 from gateway.admin.server import AdminServer
 from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
-from gateway.app.doctor.remote import Running, ask_all, check_in_lane, check_in_step, check_running
+from gateway.app.doctor.remote import Running, ask_all, check_beside, check_in_step, check_running
 from tests.support.admin import ShownRole
 
 LANES = [{"lane": "gray"}]
@@ -119,24 +119,8 @@ def test_a_finding_says_what_to_do() -> None:
     )
 
 
-def test_what_leaves_its_lane_is_warned_of() -> None:
-    status = {
-        "service": "b",
-        "registered_beside": ["10.0.0.7:8080"],
-        "lost_tags": [
-            {"service": "c\x1b", "reason": "no_id", "calls": 3},
-            {"service": "d", "reason": "unknown_id", "calls": 1},
-        ],
-    }
-    findings = list(check_in_lane([running(status=status), running(error="refused"), running()]))
-    assert all(finding.hint for finding in findings)
-    assert [(finding.check, finding.subject, finding.state, finding.message) for finding in findings] == [
-        (
-            "in lane",
-            "g:1",
-            WARNING,
-            "b is registered at 10.0.0.7:8080 as well as its sidecar: requests bypass the sidecar",
-        ),
-        ("in lane", "g:1", WARNING, "b called c\\x1b 3 times with no trace id while a marked request was in flight"),
-        ("in lane", "g:1", WARNING, "b called d 1 times with an unknown trace id while a marked request was in flight"),
-    ]
+def test_an_application_that_is_registered_beside_its_sidecar_is_warned_of() -> None:
+    status = {"service": "b", "registered_beside": ["10.0.0.7:8080\x1b"]}
+    [finding] = check_beside([running(status=status), running(error="refused"), running()])
+    assert (finding.check, finding.subject, finding.state) == ("bypass", "g:1", WARNING)
+    assert finding.message == "b is registered at 10.0.0.7:8080\\x1b as well as its sidecar: requests bypass the sidecar"

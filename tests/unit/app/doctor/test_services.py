@@ -95,5 +95,5 @@ def test_an_instance_beside_a_sidecar_may_be_the_application_behind_it() -> None
     behind = Instance("10.0.0.7", 20101, metadata={"gray-sidecar": "b"})
     beside, elsewhere = Instance("10.0.0.7", 8080), Instance("10.0.0.8", 8080)
     [finding] = check_bypasses({"b": (behind, beside, elsewhere), "c": (beside, elsewhere)})
-    assert (finding.check, finding.subject, finding.state) == ("in lane", "b", WARNING)
+    assert (finding.check, finding.subject, finding.state) == ("bypass", "b", WARNING)
     assert finding.message == "b is registered at 10.0.0.7:8080 without a sidecar, and at 10.0.0.7:20101 with one"
