@@ -47,6 +47,17 @@ def _bypasses(observed: Observed) -> Iterable[Sample] | None:
     return None if observed.bypasses is None else [((), observed.bypasses)]
 
 
+def _escapes(observed: Observed) -> Iterable[Sample] | None:
+    service = observed.service
+    if service is None:
+        return None
+    return [
+        ((service, callee, tag, why), count)
+        for traffic in observed.traffic.values()
+        for (callee, tag, why), count in traffic.lost.items()
+    ]
+
+
 METRICS: Final = (
     Family(
         "gateway_build_info", "gauge", ("version",),
@@ -158,6 +169,11 @@ METRICS: Final = (
         "outbound calls treated as unmarked, because marked and unmarked requests in flight at the same time"
         " shared the only id that the calls carry",
         number(lambda traffic: traffic.ambiguous),
+    ),
+    Family(
+        "gateway_lane_lost_total", "counter", ("from", "to", "tag", "why"),
+        "on a sidecar: calls of its application that lost the tag of the request they belong to",
+        _escapes,
     ),
     Family(
         "gateway_application_up", "gauge", (),

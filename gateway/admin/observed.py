@@ -59,6 +59,8 @@ class Observed:
     lane_expiries: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When lanes expire, likewise, by group and name."""
     remote_rules: Iterable[RemoteSource] = ()
+    service: str | None = None
+    """The service that a sidecar stands in front of; None: there is none."""
     bypasses: int | None = None
     """How often a sidecar's application was seen beside it; None: nobody looks."""
     is_application_up: bool | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from gateway import hop
 from gateway.app.build import Build
 from gateway.app.doors import Doors
+from gateway.app.escapes import warn_of_escape
 from gateway.app.parts import make_context
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
@@ -17,6 +19,7 @@ from gateway.proxy.origin import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.carriers import Carriers
+from gateway.routing.escapes import EscapeDetector
 from gateway.routing.memory import TraceMemory
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
 from gateway.routing.snapshot import Snapshot
@@ -52,7 +55,14 @@ class SidecarPlane(Plane[SidecarSettings]):
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
         )
-        self._outbound_router = OutboundRouter(self.snapshot, carriers, self._memory, settings.tag, settings.service)
+        self._outbound_router = OutboundRouter(
+            self.snapshot,
+            carriers,
+            self._memory,
+            settings.tag,
+            settings.service,
+            EscapeDetector(self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)),
+        )
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None
         self._doors: Doors | None = None

@@ -11,6 +11,7 @@ from gateway.admin.observed import Observed
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
+from gateway.app.escapes import describe_escapes
 from gateway.app.facade import Facade
 from gateway.app.fleet import Fleet
 from gateway.app.life import Life
@@ -185,6 +186,7 @@ class SidecarView(_View[SidecarSettings]):
             "registered": bool(registered_in),
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),
+            "lost_tags": describe_escapes(self._plane.traffic()["outbound"]),
         }
 
     def services(self) -> list[dict[str, object]]:
@@ -202,6 +204,7 @@ class SidecarView(_View[SidecarSettings]):
         """See RoleView."""
         return Observed(
             traffic=self._plane.traffic(),
+            service=self._configuration.settings.service,
             upstream_connections=self._plane.connections(),
             registries=self._registries,
             snapshot=self._plane.snapshot,

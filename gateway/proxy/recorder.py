@@ -109,6 +109,7 @@ class Recorder:
             tag_source=decision.tag_source,
             pool=decision.pool,
             fallback=decision.fallback,
+            lost=decision.lost,
             instance="" if decision.instance is None else decision.instance.address,
             duration_us=int((ended - record.started) * 1e6),
             upstream_us=int((responded - record.sent_at) * 1e6) if responded else None,

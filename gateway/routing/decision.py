@@ -27,8 +27,9 @@ SOURCE_AMBIGUOUS: Final = "ambiguous"
 class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
-    They differ exactly when `fallback` (the reason) is not empty. `error` is the code of the failure that the client gets,
-    empty if the request is forwarded.
+    They differ exactly when `fallback` (the reason) is not empty. `lost` says how the application lost the tag of the
+    request that this call belongs to, empty if it did not (`routing/escapes.py`). `error` is the code of the failure that
+    the client gets, empty if the request is forwarded.
 
     `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
@@ -43,6 +44,7 @@ class Decision:
         "group",
         "instance",
         "lane",
+        "lost",
         "pool",
         "response_fields",
         "revision",
@@ -65,6 +67,7 @@ class Decision:
         self.tag_source: str = SOURCE_NONE
         self.pool: str = BASE
         self.fallback: str = ""
+        self.lost: str = ""
         self.instance: Instance | None = None
         self.error: str = ""
         self.detail: str = ""
@@ -80,6 +83,7 @@ class Decision:
             "tag_source": self.tag_source,
             "pool": self.pool,
             "fallback": self.fallback or None,
+            "lost": self.lost or None,
             "instance": None if self.instance is None else self.instance.address,
             "error": self.error or None,
             "detail": self.detail or None,

@@ -11,6 +11,7 @@ from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers, recall_trace, trace_ids
 from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
+from gateway.routing.escapes import EscapeDetector
 from gateway.routing.forward import forward_head
 from gateway.routing.memory import TraceMemory
 from gateway.routing.peer import Peer
@@ -92,11 +93,18 @@ class OutboundRouter(Router):
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
     """
 
-    __slots__ = ("_carriers", "_memory", "_own_service", "_own_tag", "snapshot")
+    __slots__ = ("_carriers", "_escapes", "_memory", "_own_service", "_own_tag", "snapshot")
 
     def __init__(
-        self, snapshot: Snapshot, carriers: Carriers, memory: TraceMemory, own_tag: str, own_service: str = ""
+        self,
+        snapshot: Snapshot,
+        carriers: Carriers,
+        memory: TraceMemory,
+        own_tag: str,
+        own_service: str = "",
+        escapes: EscapeDetector | None = None,
     ) -> None:
+        self._escapes = escapes
         self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
@@ -119,6 +127,8 @@ class OutboundRouter(Router):
         view = snapshot.services.get(service)
         if view is None:
             return NeedService(decision, service)
+        if self._escapes is not None:
+            decision.lost = self._escapes.check(request, decision, now)
         forward = Forward(decision)
         refusal = forward.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
         if refusal is not None:

@@ -32,7 +32,7 @@ _TOTALS: Final = (
     "records_skipped",
     "internal_errors",
 )
-_BY_PAIR: Final = ("fallbacks", "upstream_errors", "ejections")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections")
 """Tables by service, tag and why."""
 _TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
@@ -116,6 +116,7 @@ class Traffic:
         self.exchanges: dict[str, dict[str, Series]] = {}  # service, tag
         self.decisions: dict[str, dict[str, int]] = {}  # lane group, lane
         self.fallbacks: dict[tuple[str, str, str], int] = {}  # service, tag, reason
+        self.lost: dict[tuple[str, str, str], int] = {}  # service, tag, why
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
@@ -174,6 +175,10 @@ class Traffic:
         """Counts one request that another pool than the wanted one served."""
         self._count(self.fallbacks, service, tag, reason)
 
+    def count_lost(self, service: str, tag: str, why: str) -> bool:
+        """Counts one call that left the lane of the request it belongs to. Returns whether it is the first of its kind."""
+        return self._count(self.lost, service, tag, why) == 1
+
     def count_upstream_error(self, service: str, tag: str, kind: str) -> None:
         """Counts one failure of an upstream connection or response."""
         self._count(self.upstream_errors, service, tag, kind)
@@ -215,11 +220,12 @@ class Traffic:
             series = by_tag[tag] = Series()
         return series
 
-    def _count(self, table: dict[tuple[str, str, str], int], service: str, tag: str, why: str, count: int = 1) -> None:
+    def _count(self, table: dict[tuple[str, str, str], int], service: str, tag: str, why: str, count: int = 1) -> int:
         key = (service, tag, why)
         if key not in table:
             key = (*self._pair(service, tag), why)
-        table[key] = table.get(key, 0) + count
+        table[key] = counted = table.get(key, 0) + count
+        return counted
 
     def _pair(self, service: str, tag: str) -> tuple[str, str]:
         """What a service and a tag are counted under, of which nothing was counted yet."""
@@ -286,6 +292,7 @@ class Traffic:
         self.names.forget(service)
         self.exchanges.pop(service, None)
         self.fallbacks = {key: count for key, count in self.fallbacks.items() if key[0] != service}
+        self.lost = {key: count for key, count in self.lost.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}

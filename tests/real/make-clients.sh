@@ -31,7 +31,8 @@ go_sdk_1() {  # the same program: it differs in one type
 	go mod tidy && go build -o client .
 }
 node_sdk() { cp "$here"/clients/node/* . && npm install --silent; }
-spring() { cp -r "$here"/spring/* . && mvn -q -B package; }
+spring() { cp -r "$here"/spring/* . && mvn -q -B package && mvn -q -B package -Pmicrometer; }
+spring_gateway() { cp -r "$here"/springgateway/* . && mvn -q -B package; }
 
 make_one sdk-python-3 python3 python_sdk '>=3,<4'
 make_one sdk-python-2 python3 python_sdk '>=2,<3'
@@ -43,3 +44,4 @@ make_one sdk-go-2 go go_sdk
 make_one sdk-go-1 go go_sdk_1
 make_one sdk-node npm node_sdk
 make_one spring mvn spring
+make_one spring-gateway mvn spring_gateway

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
+from gateway.app.escapes import REASONS, REMEDIES
 from gateway.printable import printable
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
@@ -97,6 +98,22 @@ def check_running(programs: list[Running]) -> Iterator[Finding]:
             )
         elif running.skew is not None:
             yield Finding("clock", running.address, OK, "agrees with this machine's")
+
+
+def check_lost_tags(programs: list[Running]) -> Iterator[Finding]:
+    """Whether applications pass on what keeps their calls in the lane of the request; a sidecar sees if one does not."""
+    for running in programs:
+        found = running.status.get("lost_tags")
+        if found is None:
+            continue
+        service = str(running.status.get("service"))
+        if not found:
+            yield Finding("lost tags", service, OK, f"its sidecar at {running.address} has seen none")
+        for lost in found:
+            why = str(lost.get("why"))
+            message = f"calls lost tag {lost.get('tag')}, {lost.get('count')} so far: {REASONS.get(why, why)}"
+            hint = REMEDIES.get(why, "see the log of its sidecar").format(header="x-gray-tag")
+            yield Finding("lost tags", f"{service} → {lost.get('to')}", WARNING, message, hint)
 
 
 def check_beside(sidecars: list[Running]) -> Iterator[Finding]:

@@ -154,6 +154,7 @@ class Config:
         object.__setattr__(self, "size", len(content))
 
 
+# Many members: all that both protocols do with instances and config values, and that the façade does otherwise.
 class Store:
     """All services and config values. `changed(key)` is called after a service's or a config value's change."""
 

@@ -27,6 +27,7 @@ def busy() -> Traffic:
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_reply("/hello", 204)
+    traffic.count_lost("a", "gray", "no_id")
     return traffic
 
 
@@ -55,6 +56,7 @@ def observed(**others: Any) -> Observed:
         "failures": {"a watch": 1},
         "is_application_up": True,
         "bypasses": 1,
+        "service": "front",
         "deliveries": {"delivered": 3, "lost": 1},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
@@ -72,6 +74,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
 @pytest.mark.parametrize(
     ("name", "samples"),
     [
+        ("gateway_lane_lost_total", [(("front", "a", "gray", "no_id"), 1)]),
         ("gateway_open_connections", [(("entry",), 7)]),
         ("gateway_tunnels", [(("entry",), 2)]),
         ("gateway_requests_in_flight", [(("entry",), 3)]),
