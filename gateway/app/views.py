@@ -189,6 +189,7 @@ class SidecarView(_View[SidecarSettings]):
                 "up": self._application.is_up,
                 "reason": self._application.reason or None,
             },
+            "registered_beside": [] if self._facade is None else self._facade.beside,
             "registered": bool(registered_in),
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),

@@ -22,7 +22,7 @@ MOST_BYTES: Final = 16 << 20
 
 
 class SpanRecorder:
-    """Of one listener. `scheme` is what its clients speak; `is_secured` says of a service and an instance whether that speaks TLS.
+    """Of one listener. `scheme` is what its clients speak; `is_secured` says of a service and an instance if it speaks TLS.
 
     `random_source` supplies ids.
     """

@@ -239,6 +239,7 @@ async def test_the_status_of_a_sidecar(tmp_path: Path, beside: Beside) -> None:
     beside.registrations.known["nacos"].state = "registered"
     status = beside.view.status()
     assert (status["registered"], status["registered_in"]) == (True, ["nacos"])
+    assert status["registered_beside"] == []
 
 
 async def test_what_the_metrics_of_a_sidecar_are_made_of(tmp_path: Path, beside: Beside) -> None:
