@@ -17,15 +17,16 @@ from tests.support.kubernetes import FOUND
 
 FOLDER: Final = Path(__file__).parents[2] / "config" / "kubernetes"
 CHART: Final = FOLDER / "chart"
+PRODUCTION: Final = FOLDER / "overlays" / "production"
 VALUES: Final = {"Deployment": ["image"], "HorizontalPodAutoscaler": ["minReplicas", "maxReplicas"]}
 """The fields of each kind that are values of the chart."""
 
 
-def rendered(overlay: str) -> str:
-    """What Kustomize makes of an overlay."""
+def rendered(folder: Path = PRODUCTION) -> str:
+    """What Kustomize makes of a folder."""
     program = FOUND["kubectl"]
     assert program is not None
-    command = [program, "kustomize", str(FOLDER / "overlays" / overlay)]
+    command = [program, "kustomize", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
@@ -59,7 +60,7 @@ def values_text(values: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    made, defaults = templates(rendered("production"))
+    made, defaults = templates(rendered())
     for old in (CHART / "templates").glob("*.yaml"):
         old.unlink()
     for name, content in made.items():

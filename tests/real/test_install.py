@@ -9,8 +9,10 @@ import pytest
 import yaml
 from gotpl import Environment
 
-from tests.real.make_chart import CHART, rendered, templates, values_text
+from tests.real.make_chart import CHART, FOLDER, rendered, templates, values_text
 from tests.support.kubernetes import Cluster, needs_kubernetes
+
+OVERLAYS = FOLDER / "overlays"
 
 pytestmark = [pytest.mark.real, needs_kubernetes]
 
@@ -26,7 +28,7 @@ def test_an_overlay_is_applied_where_pods_are_restricted_and_rolls_out(
 ) -> None:
     """By the real admission plugin: `pod-security.kubernetes.io/enforce: restricted`."""
     cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    text = rendered(overlay).replace("namespace: default", f"namespace: {namespace}")
+    text = rendered(OVERLAYS / overlay).replace("namespace: default", f"namespace: {namespace}")
     cluster.kubectl("apply", "--server-side", "-f", "-", text=text)
     cluster.kubectl("-n", namespace, "rollout", "status", "deployment/gray-gateway", "--timeout=30s")
     again = cluster.kubectl("apply", "--server-side", "-f", "-", text=text)
@@ -34,7 +36,7 @@ def test_an_overlay_is_applied_where_pods_are_restricted_and_rolls_out(
 
 
 def test_the_account_may_see_instances_and_change_the_lanes_and_nothing_else(cluster: Cluster, namespace: str) -> None:
-    text = rendered("minimal").replace("namespace: default", f"namespace: {namespace}")
+    text = rendered(OVERLAYS / "minimal").replace("namespace: default", f"namespace: {namespace}")
     cluster.kubectl("apply", "--server-side", "-f", "-", text=text)
     account = f"--as=system:serviceaccount:{namespace}:gray-gateway"
 
@@ -56,7 +58,7 @@ def test_the_account_may_see_instances_and_change_the_lanes_and_nothing_else(clu
 
 
 def test_the_chart_is_made_from_the_overlay_for_production() -> None:
-    files, values = templates(rendered("production"))
+    files, values = templates(rendered())
     assert {path.name: path.read_text() for path in (CHART / "templates").glob("*.yaml")} == files
     assert (CHART / "values.yaml").read_text() == values_text(values)
 
@@ -65,7 +67,7 @@ def test_the_chart_renders_the_same_objects() -> None:
     environment = Environment(functions={"toJson": json.dumps}, missing_key="error")
     data = {"Values": yaml.safe_load((CHART / "values.yaml").read_text()), "Release": {"Namespace": "default"}}
     parts = [environment.from_string(path.read_text()).render(data) for path in (CHART / "templates").glob("*.yaml")]
-    assert objects("\n---\n".join(parts)) == objects(rendered("production"))
+    assert objects("\n---\n".join(parts)) == objects(rendered())
 
 
 def test_the_rules_are_created_as_they_are(cluster: Cluster, namespace: str) -> None:
