@@ -24,18 +24,18 @@ OWN = "gray-gateway-injection"
     "--cert",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Certificate in PEM; followed. Left out: it makes its own.",
+    help="Certificate in PEM; followed. Left out: it makes certificates itself.",
 )
 @click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="Its private key in PEM.")
 @click.option(
-    "--secret", default=OWN, show_default=True, metavar="NAME", help="Secret that keeps its own certificates."
+    "--secret", default=OWN, show_default=True, metavar="NAME", help="Secret that keeps the certificates that it makes."
 )
 @click.option(
     "--webhook",
     default=OWN,
     show_default=True,
     metavar="NAME",
-    help="MutatingWebhookConfiguration whose `caBundle` has the authorities of its own certificates.",
+    help="MutatingWebhookConfiguration whose `caBundle` it keeps for these.",
 )
 @click.option(
     "--kubeconfig", metavar="FILE", help="How to reach the API server for that. Left out: by the account of this pod."
@@ -60,7 +60,7 @@ def command(
     """Run the webhook that adds sidecars to pods as they are created.
 
     The API server calls it at /inject, over TLS. A certificate that is replaced in its file is used within seconds. Without
-    --cert and --key, it makes certificates of its own and replaces them in time.
+    --cert and --key, it makes certificates itself and replaces them in time.
     """
     from gateway.app.injection import InjectionProgram
     from gateway.injection.certificates import Certificates, FileCertificates, OwnCertificates
