@@ -83,7 +83,6 @@ class _Watch:
         self.responded_at: float | None = None
         self.saved_at = 0.0
         self.reason = ""
-        self.doubt = ""
         self.errors = 0
         self.failures = 0
         """In a row."""
@@ -235,6 +234,7 @@ class Keeper:
         found = listing.instances
         if self._own:
             found = tuple(instance for instance in found if instance.address not in self._own)
+        doubted = watch.guard.doubt
         if self.adapter.is_authoritative:
             watch.guard.accept(found)
         else:
@@ -242,8 +242,7 @@ class Keeper:
                 self._restore(watch)  # a registry that restarts with this gateway knows nobody yet, or only some
             watch.guard.take(found, now, listing.is_gone)
         doubt = watch.guard.doubt
-        is_news = bool(doubt) and (watch.state != PROTECTED or doubt != watch.doubt)
-        watch.doubt = doubt
+        is_news = bool(doubt) and (watch.state != PROTECTED or doubt != doubted)
         has_changed = self._publish(watch)
         watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances remain in use" if doubt else ""
         if is_news:
