@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the real registries that the tests marked `real` use, with their ordinary package clients, into a cache folder
 # outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once), the control plane of
-# Kubernetes with Go (10 minutes, 5 GB of caches, once), and, to look at traces, Jaeger with Go (10 minutes, once).
+# Kubernetes with Go (10 minutes, 5 GB of caches, once), Helm with Go (4 minutes, once), and, to look at traces, Jaeger with
+# Go (10 minutes, once).
 set -eu
 
 folder=${GRAY_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/gray-gateway/servers}
@@ -96,5 +97,20 @@ elif needs go "Kubernetes $kubernetes" "Go 1.26 or later, https://go.dev/dl/"; t
 		mv "$build/bin/$program" "$folder/bin/$program"
 	done
 	echo "Kubernetes $kubernetes: $folder/bin"
+fi
+
+if ! has helm "Helm" && needs go "Helm 4.3.2" "Go 1.26 or later, https://go.dev/dl/"; then
+	echo "Helm 4.3.2: building into $folder, about 4 minutes, once …"
+	build=$(mktemp -d)
+	trap 'chmod -R u+w "$build"; rm -rf "$build"' EXIT
+	(
+		cd "$build"
+		export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+		go mod init tools
+		go get -tool helm.sh/helm/v4/cmd/helm@v4.3.2
+		nice go build -trimpath -ldflags '-s -w' -o helm helm.sh/helm/v4/cmd/helm
+	)
+	mv "$build/helm" "$folder/bin/helm"
+	echo "Helm 4.3.2: $folder/bin/helm"
 fi
 exit $missing
