@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
@@ -12,8 +12,10 @@ from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context, Limits, Timeouts
 from gateway.proxy.origin import Origins
 from gateway.proxy.recorder import Recorder
+from gateway.routing.plans import RoutePlan, make_route
+from gateway.routing.replies import RouteResponse
 from gateway.routing.router import Router
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.routes import Route, RouteTable
 from gateway.settings import RouteSettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
@@ -113,9 +115,9 @@ def make_recorder(settings: ServingSettings, listener: str, traffic: Traffic) ->
     )
 
 
-def make_routes(settings: ServingSettings) -> RouteTable:
-    """The route table that the settings describe."""
-    return RouteTable([_make_route(route) for route in settings.served_routes])
+def make_routes(settings: ServingSettings, attached: Sequence[RoutePlan] = ()) -> RouteTable:
+    """The route table that the settings describe, and the plans of what is attached from elsewhere."""
+    return RouteTable([*map(_make_route, settings.served_routes), *map(make_route, attached)])
 
 
 def _make_route(route: RouteSettings) -> Route:

@@ -50,7 +50,7 @@ def explain(
         content = read_content(request, body)
         verdict = observer.route(request, peer, 0.0, content)
     decision = verdict.decision
-    route = live.routes.find(request.host, request.path)
+    route = live.routes.find(request.host, request.path, request)
     service = "" if route is None else route.service
     context = MatchContext(request, decision.client_ip, service=service, content=content)
     for name, _ in live.rules.issues:
