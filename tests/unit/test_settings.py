@@ -361,7 +361,7 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
                 "debug.",
                 "rules.",
                 "gateway_api.",
-            )  # fmt: skip
+            )
         )
     ],
 )
