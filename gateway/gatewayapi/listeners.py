@@ -6,7 +6,7 @@ https://gateway-api.sigs.k8s.io/concepts/api-overview/#route-summary-table
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.gatewayapi.conditions import Condition
@@ -18,28 +18,30 @@ HTTP_ROUTE: Final = (GROUP, "HTTPRoute")
 
 @dataclass(frozen=True, slots=True)
 class JudgedListener:
-    """A listener, and what is wrong with it: `reason` is the API's word, empty if it is served."""
+    """A listener, and what is wrong with it: `reason` is the API's word, empty if it is served.
+
+    `takes_routes`: whether HTTPRoutes attach to it, be it served or not. `bad_ref` is a reason and a message, if it refers to
+    something that is not there for us.
+    """
 
     listener: Listener
-    reason: str
-    message: str
-    bad_kinds: tuple[str, ...]
-    """The kinds of routes that it allows and that nobody here serves."""
     takes_routes: bool
+    reason: str = ""
+    message: str = ""
+    bad_ref: tuple[str, str] | None = None
 
     def conditions(self) -> list[Condition]:
         """What the status says of it."""
-        kinds = ("InvalidRouteKinds", f"only HTTPRoute is served, not {', '.join(self.bad_kinds)}")
-        served = not self.reason and self.takes_routes
-        why_not = (self.reason, self.message) if self.reason else kinds
-        return [
-            Condition("Accepted", not self.reason, self.reason or "Accepted", self.message),
-            Condition("Programmed", served, "Programmed" if served else "Invalid", "" if served else why_not[1]),
-            Condition("ResolvedRefs", False, *kinds)
-            if self.bad_kinds
-            else Condition("ResolvedRefs", True, "ResolvedRefs"),
-            Condition("Conflicted", False, "NoConflicts"),
-        ]
+        accepted = Condition("Accepted", not self.reason, self.reason or "Accepted", self.message)
+        resolved, programmed = (
+            Condition("ResolvedRefs", True, "ResolvedRefs"),
+            Condition("Programmed", True, "Programmed"),
+        )
+        if self.bad_ref is not None:
+            resolved = Condition("ResolvedRefs", False, *self.bad_ref)
+        if self.reason or not self.takes_routes:
+            programmed = Condition("Programmed", False, "Invalid", self.message or resolved.message)
+        return [accepted, programmed, resolved, Condition("Conflicted", False, "NoConflicts")]
 
     def supported_kinds(self) -> list[Object]:
         """The kinds of routes that can attach."""
@@ -47,19 +49,27 @@ class JudgedListener:
 
 
 def judge(gateway: Gateway) -> list[JudgedListener]:
-    """The listeners of a Gateway: plain HTTP, all on one port."""
-    judged = []
+    """The listeners of a Gateway: served are those for plain HTTP, all on one port."""
     port = next((listener.port for listener in gateway.listeners if listener.protocol == "HTTP"), 0)
-    for listener in gateway.listeners:
-        reason = message = ""
-        if listener.protocol != "HTTP":
-            reason = "UnsupportedProtocol"
-            message = f"only HTTP is served, not {listener.protocol}: end TLS in front of the gateway"
-        elif listener.port != port:
-            reason, message = "PortUnavailable", f"all listeners have one port, and the first one has {port}"
-        kinds = listener.kinds if listener.kinds is not None else (HTTP_ROUTE,)
-        bad = tuple(kind[1] for kind in kinds if kind != HTTP_ROUTE)
-        judged.append(JudgedListener(listener, reason, message, bad, HTTP_ROUTE in kinds))
+    return [_judge(listener, port) for listener in gateway.listeners]
+
+
+def _judge(listener: Listener, port: int) -> JudgedListener:
+    if listener.protocol not in ("HTTP", "HTTPS"):
+        message = f"only HTTP is served, not {listener.protocol}"
+        return JudgedListener(listener, False, "UnsupportedProtocol", message)
+    kinds = listener.kinds if listener.kinds is not None else (HTTP_ROUTE,)
+    bad = [name for kind, name in kinds if (kind, name) != HTTP_ROUTE]
+    judged = JudgedListener(listener, HTTP_ROUTE in kinds)
+    if bad:
+        judged = replace(judged, bad_ref=("InvalidRouteKinds", f"only HTTPRoute is served, not {', '.join(bad)}"))
+    if listener.protocol == "HTTPS":
+        message = "certificates in Secrets are not read: end TLS in front of the gateway"
+        bad_ref = judged.bad_ref or ("InvalidCertificateRef", message)
+        return replace(judged, reason="UnsupportedProtocol", message=message, bad_ref=bad_ref)
+    if listener.port != port:
+        message = f"all listeners have one port, and the first one has {port}"
+        return replace(judged, reason="PortUnavailable", message=message)
     return judged
 
 
@@ -96,13 +106,11 @@ def attach(
         names = ", ".join(item.listener.name for item in named)
         what = f"HTTPRoutes of namespace {route.meta.namespace}"
         return Attachment({}, "NotAllowedByListeners", f"{what} are not allowed by listener {names}")
-    served = [item for item in allowed if not item.reason]
-    if not served:
-        return Attachment({}, "NoMatchingParent", allowed[0].message)
-    hosts = {item.listener.name: common_hosts(item.listener.hostname, route.hostnames) for item in served}
+    # Whether a listener is served does not matter here: so the API has it.
+    hosts = {item.listener.name: common_hosts(item.listener.hostname, route.hostnames) for item in allowed}
     hosts = {name: found for name, found in hosts.items() if found}
     if not hosts:
-        names = ", ".join(item.listener.hostname for item in served)
+        names = ", ".join(item.listener.hostname for item in allowed)
         return Attachment({}, "NoMatchingListenerHostname", f"none of the route's hostnames is one of {names}")
     return Attachment(hosts)
 

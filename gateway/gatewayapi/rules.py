@@ -145,7 +145,8 @@ def _values(items: Any, what: str, *, folds: bool) -> tuple[ValuePlan, ...]:
                 check_pattern(value)
             except ValueError as error:
                 raise Unsupported(f"{what} {name}: {error}") from error
-        found.setdefault(name.lower() if folds else name, ValuePlan(name, value, kind != "Exact"))
+        key = name.lower() if folds else name
+        found.setdefault(key, ValuePlan(key, value, kind != "Exact"))
     return tuple(found.values())
 
 

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
 from gateway.daemons import keep_running
 from gateway.gatewayapi.objects import (
+    GROUP,
     Gateway,
     Namespace,
     Service,
@@ -32,6 +34,9 @@ from gateway.printable import printable
 from gateway.routing.plans import RoutePlan
 
 _log = logging.getLogger("gateway.kubernetes")
+
+GRANTS: Final = f"/apis/{GROUP}/v1beta1/referencegrants"
+"""In the version that older clusters have, too."""
 
 
 class GatewayApiSource:
@@ -57,7 +62,7 @@ class GatewayApiSource:
             "services": collect(path=f"/api/v1/{wide}services", keep=read_service),
         }
         if here.sees_all:
-            self._collections["grants"] = collect(path=f"{VERSION}/referencegrants", keep=read_grant)
+            self._collections["grants"] = collect(path=GRANTS, keep=read_grant)
             self._collections["namespaces"] = collect(
                 path="/api/v1/namespaces", keep=read_namespace, only_metadata=True
             )

@@ -30,7 +30,6 @@ FEATURES: Final = (
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",
-    "HTTPRouteParentRefPort",
     "HTTPRoutePathRedirect",
     "HTTPRoutePathRewrite",
     "HTTPRoutePortRedirect",
@@ -84,6 +83,7 @@ def translate(world: World, here: Here) -> Translation:
     if gateway is None:
         return Translation((), classes, None, [])
     listeners = judge(gateway)
+    served = [item.listener.name for item in listeners if not item.reason and item.takes_routes]
     attached: Counter[str] = Counter()
     ordered: list[tuple[tuple[Any, ...], RoutePlan]] = []
     reports = []
@@ -98,7 +98,7 @@ def translate(world: World, here: Here) -> Translation:
             parents.append((ref, conditions))
             if conditions[0].holds:
                 attached.update(attachment.hosts.keys())
-                hosts.update(dict.fromkeys(host for found in attachment.hosts.values() for host in found))
+                hosts.update(dict.fromkeys(host for name in served for host in attachment.hosts.get(name, ())))
         ordered += _ordered(route, results, list(hosts))
         reports.append(RouteReport(route, parents))
     ordered.sort(key=lambda item: item[0])

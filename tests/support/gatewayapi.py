@@ -57,3 +57,26 @@ def with_header(name: str, value: str, **more: Any) -> dict[str, Any]:
 
 def _head(kind: str, name: str) -> dict[str, Any]:
     return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
+
+
+def placed(item: dict[str, Any], namespace: str = "shop", **metadata: Any) -> dict[str, Any]:
+    """An object as the API server has it."""
+    name = item["metadata"]["name"]
+    own = {"uid": f"uid-{item['kind']}-{namespace}-{name}", "generation": 1, "resourceVersion": "7"}
+    space = {} if item["kind"] == "GatewayClass" else {"namespace": namespace}
+    created = {"creationTimestamp": "2026-11-01T00:00:00Z"}
+    return {**item, "metadata": {**item["metadata"], **space, **own, **created, **metadata}}
+
+
+def a_service(name: str, *ports: dict[str, Any], kind: str = "ClusterIP", **labels: str) -> dict[str, Any]:
+    """A Service as the API server has it. `selector` is its selector."""
+    chosen = list(ports) or [{"port": 80, "protocol": "TCP"}]
+    item = {"kind": "Service", "metadata": {"name": name, "labels": labels}, "spec": {"type": kind, "ports": chosen}}
+    return placed(item)
+
+
+def a_grant(namespace: str, of: str, name: str | None = None) -> dict[str, Any]:
+    """Lets HTTPRoutes of a namespace use Services of another one."""
+    source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": of}
+    target = {"group": "", "kind": "Service", **({} if name is None else {"name": name})}
+    return placed({**_head("ReferenceGrant", "grant"), "spec": {"from": [source], "to": [target]}}, namespace)
