@@ -14,6 +14,7 @@ from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
+from gateway.app.gatewayapi import make_source
 from gateway.app.life import Life
 from gateway.app.parts import is_traced
 from gateway.app.registries import make_registries, take_settings
@@ -25,6 +26,7 @@ from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.routing.plans import RoutePlan
 from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
 from gateway.telemetry.request_record import Reporter
 
@@ -76,9 +78,13 @@ class EntryGateway:
             settings, fleet.service_changed, self._embedded, own_addresses(host, port)
         )
         parts.push_async_callback(registries.close)
+        # Routes that are objects of a cluster come in beside those of the configuration.
+        self._gateway_api = make_source(settings, self._attach)
+        if self._gateway_api is not None:
+            parts.push_async_callback(self._gateway_api.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
         records = Records(settings.records, Reporter(settings.name))
-        view = EntryView(self._life, self._configuration, registries, records, spans, fleet)
+        view = EntryView(self._life, self._configuration, registries, records, spans, fleet, self._gateway_api)
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,
@@ -93,6 +99,8 @@ class EntryGateway:
         # Now there is all that a configuration is installed in. Files are watched until the last request is done.
         parts.push_async_callback(self._configuration.close)
         self._configuration.begin()
+        if self._gateway_api is not None:
+            self._gateway_api.start()
         # Clients come in when requests can be served; beside the process whose place this one takes, if there is one.
         await sockets.wait_ready(view.waiting)
         parts.push_async_callback(self._drain)
@@ -149,9 +157,21 @@ class EntryGateway:
     def _install(self, build: Build[GatewaySettings], revision: int) -> None:
         assert self._fleet is not None
         self._fleet.configure(revision, build)
+        take_settings(self._registries, build)
+        self._watch_services(build)
+
+    def _attach(self, plans: tuple[RoutePlan, ...]) -> None:
+        """Routes from elsewhere have changed."""
+        assert self._fleet is not None
+        self._fleet.attach(plans)
+        self._watch_services(self._configuration.build)
+
+    def _watch_services(self, build: Build[GatewaySettings]) -> None:
+        """Watches the services that there are routes to, and no others."""
+        assert self._fleet is not None
         registries = self._registries
-        take_settings(registries, build)
         wanted = {route.service for route in build.settings.routes if route.service is not None}
+        wanted.update(service for plan in self._fleet.plane.attached for service in plan.services)
         for service in wanted:
             registries.watch(service)
         for service in registries.watched:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
+from gateway.app.parts import make_context, make_log_file, make_recorder, make_routes, make_span_recorder, make_tracing
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
@@ -27,6 +27,8 @@ from gateway.proxy.spans import SpanRecorder
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
+from gateway.routing.plans import RoutePlan
+from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
@@ -76,7 +78,7 @@ class Plane(ABC, Generic[S]):
         """Puts a build in force, as far as it can change while running."""
         self._build = build
         secured = self._secure(build)
-        self._publisher.configure(revision, build.compiled, build.routes, build.settings.services, secured)
+        self._publisher.configure(revision, build.compiled, self._routes(build), build.settings.services, secured)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Takes what the registry says of one service now."""
@@ -120,6 +122,10 @@ class Plane(ABC, Generic[S]):
         """Whether an instance of a service speaks TLS."""
         return self._build is not None and self._build.secured.of(service, instance) is not None
 
+    def _routes(self, build: Build[S]) -> RouteTable:
+        """The routes that a build is put in force with."""
+        return build.routes
+
     @abstractmethod
     def _publish(self, snapshot: Snapshot) -> None:
         """Gives the routers a snapshot."""
@@ -149,8 +155,23 @@ class EntryPlane(Plane[GatewaySettings]):
             None if settings.debug is None else DebugAccess(settings.debug.secret),
             tracing=make_tracing(settings, settings.trace_sampled),
         )
+        self._attached: tuple[RoutePlan, ...] = ()
         self._listener: Listener | None = None
         self._tls: ListenerTLS | None = None
+
+    @property
+    def attached(self) -> tuple[RoutePlan, ...]:
+        """The routes that are attached from elsewhere."""
+        return self._attached
+
+    def attach(self, plans: tuple[RoutePlan, ...]) -> None:
+        """Routes by these beside those of the configuration, from now on."""
+        self._attached = plans
+        if self._build is not None:
+            self._publisher.route_by(self._routes(self._build))
+
+    def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
+        return make_routes(build.settings, self._attached) if self._attached else build.routes
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""

@@ -21,6 +21,7 @@ from gateway.app.registrations import Registrations
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
+from gateway.gatewayapi.source import GatewayApiSource
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
@@ -85,12 +86,18 @@ class EntryView(_View[GatewaySettings]):
         records: Records,
         spans: Spans,
         fleet: Fleet,
+        gateway_api: GatewayApiSource | None = None,
     ) -> None:
         super().__init__(life, configuration, registries, records, spans)
         self._fleet = fleet
+        self._gateway_api = gateway_api
 
     def waiting(self) -> list[str]:
         """What is not known yet that requests need."""
+        missing = [] if self._gateway_api is None else self._gateway_api.missing()
+        return missing + self._waiting_for_services()
+
+    def _waiting_for_services(self) -> list[str]:
         is_needed = not self._configuration.settings.ready_without_registry
         return self._old_rules() + (unheard_of(self._registries) if is_needed else [])
 
@@ -102,7 +109,12 @@ class EntryView(_View[GatewaySettings]):
     def status(self) -> dict[str, object]:
         """See RoleView."""
         registries = describe_registries(self._registries)
-        return {**self._status("entry"), "registries": registries, "workers": self._fleet.workers()}
+        return {
+            **self._status("entry"),
+            "registries": registries,
+            "workers": self._fleet.workers(),
+            "gateway_api": None if self._gateway_api is None else self._gateway_api.describe(),
+        }
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""

@@ -79,6 +79,12 @@ class Publisher:
         self._lane_tags = frozenset(lane.tag for lane in rules.lanes)
         self._traffic.retain_lanes({(lane.group, lane.name) for lane in rules.lanes})
 
+    def route_by(self, routes: RouteTable) -> None:
+        """Publishes other routes; everything else stays as it is."""
+        snapshot = self.snapshot
+        self.snapshot = Snapshot(snapshot.revision, snapshot.rules, routes, snapshot.services)
+        self._publish(self.snapshot)
+
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Publishes what a registry says of one service now; the other services' views are shared, not rebuilt."""
         before = self.snapshot.services.get(service)

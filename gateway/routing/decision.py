@@ -14,6 +14,7 @@ from gateway.tags import BASE
 # Where a request's tag came from.
 SOURCE_NONE: Final = "none"
 SOURCE_RULE: Final = "rule"
+SOURCE_ROUTE: Final = "route"
 SOURCE_DEBUG: Final = "debug"
 SOURCE_HEADER: Final = "header"
 SOURCE_BAGGAGE: Final = "baggage"

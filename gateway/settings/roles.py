@@ -24,6 +24,7 @@ from gateway.settings.fields import (
     TargetField,
     Weight,
 )
+from gateway.settings.gatewayapi import GatewayApiSettings
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import (
     AccessLogSettings,
@@ -215,6 +216,8 @@ class GatewaySettings(ServingSettings):
     """Whether the gateway is ready before the registry has said anything of a service, whose requests get 503 until then."""
     routes: list[RouteSettings] = Field(default_factory=list)
     """Which requests go to which service."""
+    gateway_api: GatewayApiSettings | None = None
+    """Routes are read from the Kubernetes Gateway API, beside those above; left out: they are not."""
     trusted: list[Network] = Field(default_factory=list)
     """Clients that may send carriers and forwarding fields: proxies of your own in front of this one."""
     trace_sampled: float = Field(default=1.0, ge=0, le=1)

@@ -125,6 +125,7 @@ async def test_the_status_of_an_entry_gateway(tmp_path: Path, entry: Entry) -> N
         "workers": [{"worker": 0}, {"worker": 1}],
         "rules": [],
         "draining": False,
+        "gateway_api": None,
     }
 
 
