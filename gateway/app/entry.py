@@ -20,6 +20,7 @@ from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import EntryExplainer, EntryView
+from gateway.daemons import keep_running
 from gateway.live.records import Records
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
@@ -79,7 +80,7 @@ class EntryGateway:
             settings.admin.port,
             view,
             explainer=EntryExplainer(fleet.plane, settings),
-            rules=RuleBook(self._configuration, fleet.plane).api(),
+            rules=RuleBook(self._configuration, fleet.plane, records.own).api(),
             records=records,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
@@ -98,6 +99,7 @@ class EntryGateway:
             await self._embedded.listen(*registry_sockets)
         await admin.start(admin_socket)
         records.start(fleet.take_records)
+        parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()
