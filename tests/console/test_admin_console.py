@@ -15,7 +15,7 @@ from tests.console.support import FOREIGN, RULES, Console, Served, becomes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PAGES = ["lanes", "requests", "explain", "services", "history", "status"]
+PAGES = ["lanes", "requests", "topology", "explain", "services", "history", "status"]
 DEEP = ["#/lanes/shop/gray", "#/lanes/shop/gray/edit", "#/lanes/shop?new=1", "#/history/1", "#/services/a",
         "#/explain?method=GET&url=%2FA%2Fx%3Fgroup%3Dgray", *(f"#/{name}" for name in PAGES)]  # fmt: skip
 
@@ -259,7 +259,9 @@ async def test_services_show_instances_and_are_found(served: Served, console: Co
     await console.sees("Nothing fits.")
 
 
-async def test_a_request_is_seen_as_it_comes_and_explained(served: Served, console: Console) -> None:
+async def test_a_request_is_seen_as_it_comes_and_explained_and_its_call_is_in_the_topology(
+    served: Served, console: Console
+) -> None:
     await console.open(served.admin, "#/requests")
     await expect(console.page.locator(".badge", has_text="live")).to_be_visible()
     await served.ask("/A/seen?group=gray")
@@ -268,6 +270,9 @@ async def test_a_request_is_seen_as_it_comes_and_explained(served: Served, conso
     await console.sees(
         "Lane shop/gray takes it; gray serves it.", "param group equals 'gray'", "Path through the services", "a gray"
     )
+    await console.open(served.admin, "#/topology?lane=shop%2Fgray")
+    await expect(console.page.locator(".way title")).to_have_text(re.compile(r"gateway → a, gray: 0\.\d/s · 0\.0 % · "))
+    await expect(console.page.locator("tbody tr")).to_have_text(re.compile("gateway.*a.*gray.*gray"))
 
 
 async def test_status_tells_of_a_reload_that_failed(served: Served, console: Console) -> None:
@@ -280,7 +285,7 @@ async def test_status_tells_of_a_reload_that_failed(served: Served, console: Con
 async def test_the_keyboard_is_enough(served: Served, console: Console) -> None:
     await console.open(served.admin)
     await console.sees("Baseline")
-    await console.page.keyboard.press("4")
+    await console.page.keyboard.press("5")
     await expect(console.page.get_by_role("heading", level=1)).to_have_text("Services")
     await console.page.keyboard.press(",")
     await expect(console.page.get_by_role("dialog")).to_be_visible()
