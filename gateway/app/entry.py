@@ -22,6 +22,7 @@ from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import EntryExplainer, EntryView
+from gateway.daemons import keep_running
 from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.registry.embedded.handover import dump
@@ -90,7 +91,7 @@ class EntryGateway:
             settings.admin.port,
             view,
             explainer=EntryExplainer(fleet.plane, settings),
-            rules=RuleBook(self._configuration, fleet.plane).api(),
+            rules=RuleBook(self._configuration, fleet.plane, records.own).api(),
             records=records,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
@@ -112,6 +113,7 @@ class EntryGateway:
         await admin.start(admin_socket)
         records.start(fleet.take_records)
         spans.start(fleet.take_traced)
+        parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()

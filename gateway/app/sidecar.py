@@ -25,6 +25,7 @@ from gateway.app.sidecar_plane import SidecarPlane
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import SidecarView
+from gateway.daemons import keep_running
 from gateway.health.application import ApplicationWatch
 from gateway.instance import Instance
 from gateway.live.records import Records
@@ -131,6 +132,7 @@ class Sidecar:
         await admin.start(admin_socket)
         records.start(plane.taker.take)
         spans.start(plane.taker.take_traced)
+        parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on peers have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from gateway import __version__
@@ -25,10 +28,12 @@ from gateway.gatewayapi.source import GatewayApiSource
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
+from gateway.live.hits import INTERVAL, LaneHits
 from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.registry.several import Registries
 from gateway.routing.explain import explain
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
 
 S = TypeVar("S", bound=ServingSettings)
@@ -45,12 +50,40 @@ class _View(ABC, Generic[S]):
         self._registries = registries
         self._records = records
         self._spans = spans
+        self._hits = LaneHits()
 
     def not_ready(self) -> list[str]:
         """See RoleView."""
         if self._life.is_draining:
             return ["draining"]
         return self._missing()
+
+    def lanes(self) -> list[dict[str, object]]:
+        """See RoleView."""
+        self._look_at_hits()
+        return describe_lanes(self._rules(), self._hits)
+
+    async def follow_hits(self) -> None:
+        """Notes when lanes take requests. Never returns."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self.refresh()
+            self._look_at_hits()
+
+    def _look_at_hits(self) -> None:
+        self._hits.look(self._decisions(), time.time())
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """See RoleView."""
+
+    @abstractmethod
+    def _rules(self) -> RuleSet:
+        """Those in force."""
+
+    @abstractmethod
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        """How often each lane has decided, by group and name."""
 
     @abstractmethod
     def _missing(self) -> list[str]:
@@ -120,9 +153,11 @@ class EntryView(_View[GatewaySettings]):
         """See RoleView."""
         return describe_services(self._registries, self._fleet.plane.snapshot, self._fleet.totals().ejected)
 
-    def lanes(self) -> list[dict[str, object]]:
-        """See RoleView."""
-        return describe_lanes(self._fleet.plane.rules)
+    def _rules(self) -> RuleSet:
+        return self._fleet.plane.rules
+
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        return self._fleet.totals().traffic.decisions
 
     async def refresh(self) -> None:
         """See RoleView."""
@@ -212,9 +247,11 @@ class SidecarView(_View[SidecarSettings]):
         """See RoleView."""
         return describe_services(self._registries, self._plane.snapshot)
 
-    def lanes(self) -> list[dict[str, object]]:
-        """See RoleView."""
-        return describe_lanes(self._plane.rules)
+    def _rules(self) -> RuleSet:
+        return self._plane.rules
+
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        return self._plane.traffic()["outbound"].decisions
 
     async def refresh(self) -> None:
         """There is no other process."""
