@@ -53,6 +53,7 @@ HOT = [
     "gateway/proxy/retry.py",
     "gateway/proxy/runqueue.py",
     "gateway/proxy/sending.py",
+    "gateway/proxy/spans.py",
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
     "gateway/proxy/upstream_session.py",

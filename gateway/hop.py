@@ -24,6 +24,8 @@ LINE: Final = b"X-Gray-Hop: "
 
 SIDECAR_KEY: Final = "gray-sidecar"
 """Metadata of an instance behind a sidecar: the service's name as that sidecar knows it. (Consul's keys have no dots.)"""
+MTLS_KEY: Final = "gray-mtls"
+"""Metadata of an instance that takes mutual TLS: `true`."""
 
 PROTOCOL_KEY: Final = "gray-protocol"
 """Metadata of such an instance: `h2c` if its sidecar speaks HTTP/2 on its plain port, beside HTTP/1.1."""

@@ -157,6 +157,8 @@ class Origin(UpstreamOwner):
                 ssl=self._context(tls),
                 server_hostname=tls.server_name or self.host,
             )
+            if tls.expected is not None and not upstream.is_lost:
+                tls.verify_peer(upstream.peer_certificate())
 
     def release(self, upstream: Upstream, now: float) -> None:
         """Takes back a connection whose exchange ended cleanly."""

@@ -15,6 +15,7 @@ from gateway.proxy.multiplexing import MultiplexedOrigin
 from gateway.proxy.origin import Origin
 from gateway.proxy.runqueue import RunQueue
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 STATES: Final = ("active", "idle", "draining", "tunnel")
 Connections = dict[str, tuple[int, int, int, int]]
@@ -38,9 +39,9 @@ class Origins:
         "_loop",
         "_others",
         "_protocols",
+        "_secured",
         "_streams",
         "_terms",
-        "_tls",
         "outbox",
         "queue",
     )
@@ -56,26 +57,25 @@ class Origins:
         self._by_address: dict[str, Origin] = {}
         self._others: dict[_Key, Origin] = {}
         self._leaving: list[Origin] = []
-        self._tls: dict[str, UpstreamTLS] = {}
+        self._secured: Secured | None = None
         self._protocols: dict[str, str] = {}
         self._common_tls: UpstreamTLS | None = None
 
-    def agree(self, tls: Mapping[str, UpstreamTLS], protocols: Mapping[str, str]) -> None:
-        """Says which services are spoken to in TLS, and which protocol is set for some, both by name.
+    def secure(self, secured: Secured, protocols: Mapping[str, str] | None = None) -> None:
+        """Says which instances are spoken to in TLS, and which protocol is set for some services, by name.
 
         Connections made under other terms are retired.
         """
-        for service in self._tls.keys() | tls.keys():
-            old, new = self._tls.get(service), tls.get(service)
-            if old is None or new is None or old.fingerprint != new.fingerprint:
-                self._retire_others([key for key in self._others if key[2] == service])
-        self._tls = dict(tls)
-        self._protocols = dict(protocols)
+        old, new = self._secured or Secured(), secured
+        changed = {key[2] for key in self._others if key[2] and old.fingerprint(key[2]) != new.fingerprint(key[2])}
+        self._retire_others([key for key in self._others if key[2] in changed])
+        self._secured = secured if secured.is_used else None
+        self._protocols = dict(protocols or {})
 
     def of(self, instance: Instance, service: str, request: Request | None = None) -> Origin:
         """The origin of an instance of a service that can take a request (None: any ordinary one), made when first needed."""
         is_grpc = request is not None and request.is_grpc  # which is HTTP/2, whatever else there is
-        if is_grpc or not instance.is_plain or self._tls or self._protocols:
+        if is_grpc or not instance.is_plain or self._secured is not None or self._protocols:
             return self._other(instance, service, is_grpc, request is not None and bool(request.upgrade))
         origin = self._by_address.get(instance.address)
         if origin is None:
@@ -84,7 +84,7 @@ class Origins:
         return origin
 
     def _other(self, instance: Instance, service: str, is_grpc: bool, is_tunnel: bool) -> Origin:
-        tls = self._tls.get(service)
+        tls = None if self._secured is None else self._secured.of(service, instance)
         protocol = self._protocols.get(service, AUTO)
         is_set = protocol != AUTO
         if not is_set:
@@ -94,6 +94,8 @@ class Origins:
             protocol = HTTP1  # a tunnel is a connection of its own where it can be
         if tls is not None and tls.multiplexed is None:
             protocol = HTTP1
+        elif is_secure and protocol == H2C:
+            protocol = AUTO  # in TLS it is agreed on, whatever was announced
         if not is_secure:
             if protocol == AUTO:
                 protocol = H2C if is_grpc else HTTP1

@@ -11,7 +11,7 @@ from gateway.failures import Failure
 from gateway.grpc.message import encode_message
 from gateway.grpc.status import status_of_http
 from gateway.http.request import Request
-from gateway.routing.routes import RouteResponse
+from gateway.routing.replies import RouteResponse
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 

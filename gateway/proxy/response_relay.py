@@ -131,6 +131,10 @@ class ResponseRelay(Relay):
         stripped = self._forward.stripped
         if stripped and response.has_places:
             added = Prefix(stripped, record.request, self._client.peer.is_trusted).restore(response, data) + added
+        edit = self._forward.response_edit
+        if edit is not None:
+            response.cut_named(data[response.line_end + 2 : response.end - 4].split(b"\r\n"), edit.names)
+            added += edit.led
         return added
 
     def _pass_head(self, response: Response, data: bytes, request_body: RequestBody | None) -> int:

@@ -6,8 +6,8 @@ An exchange and a tunnel are handlers. What is said here of connections is true 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from gateway.failures import Fault
 from gateway.http.request import Request
@@ -107,6 +107,10 @@ class Upstream(Connection):
     def itself(self) -> Upstream:
         """The protocol factory that `create_connection` needs."""
         return self
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """The certificate that the instance has shown, as `getpeercert` describes it; None if there is none."""
+        return None if self.transport is None else self.transport.get_extra_info("peercert")
 
     def opened(self) -> None:
         """Begins."""

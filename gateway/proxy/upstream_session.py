@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from gateway.http2 import events
 from gateway.http2.endpoint import Endpoint
@@ -119,6 +120,10 @@ class Session(Carrier):
             self._settle(False)
             return
         self.endpoint = Endpoint(self.terms, self.write, is_server=False, now=asyncio.get_running_loop().time())
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """See Upstream."""
+        return super().peer_certificate() if self.other is None else self.other.peer_certificate()
 
     def received(self, data: bytes) -> None:
         """Takes what the instance sent."""

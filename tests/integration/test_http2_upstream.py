@@ -16,6 +16,7 @@ import trustme
 
 from gateway.instance import Instance
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 from tests.support.bounds import RetryBudget, Timeouts
 from tests.support.h2origin import Answer, Call, H2Origin, echo
 from tests.support.proxy import Proxy
@@ -454,7 +455,7 @@ async def test_where_http2_is_set_an_instance_that_does_not_speak_it_is_not_reac
     assert isinstance(origin, Origin)
     proxy = Proxy()
     await proxy.serve(Instance("127.0.0.1", origin.ports["base"]))
-    proxy.origins.agree({}, {"a": "h2c"})
+    proxy.origins.secure(Secured(), {"a": "h2c"})
     try:
         response = await proxy.get("/A/x")
         assert (response.status, b"connect_failed" in response.body) == (502, True)
@@ -491,7 +492,7 @@ async def test_in_tls_it_is_agreed_on(offered: list[str], tmp_path: Path) -> Non
         origin.port = server.sockets[0].getsockname()[1]
     proxy = Proxy()
     await proxy.serve(Instance("127.0.0.1", origin.port))
-    proxy.origins.agree({"a": UpstreamTLS.load(str(tmp_path / "ca.pem"), "", True, is_multiplexed=True)}, {})
+    proxy.origins.secure(Secured({"a": UpstreamTLS.load(str(tmp_path / "ca.pem"), "", True, is_multiplexed=True)}))
     try:
         for _ in range(3):
             response = await proxy.get("/A/x")

@@ -15,7 +15,8 @@ from gateway.proxy.origins import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.replies import RouteResponse
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup

@@ -107,6 +107,7 @@ def test_everything_there_is_to_say() -> None:
         "tag_source": "rule",
         "pool": "base",
         "fallback": "absent",
+        "lost": None,
         "instance": "10.0.0.1:80",
         "revision": 7,
         "attempts": 2,
