@@ -85,7 +85,9 @@ class EntryGateway:
             parts.push_async_callback(self._gateway_api.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
         records = Records(settings.records, Reporter(settings.name))
-        view = EntryView(self._life, self._configuration, registries, records, spans, fleet, self._gateway_api)
+        view = EntryView(
+            self._life, self._configuration, registries, records, spans, fleet, gateway_api=self._gateway_api
+        )
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,

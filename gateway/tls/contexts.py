@@ -84,8 +84,19 @@ def show_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
     try:
         context.load_cert_chain(cert, key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
+        # OpenSSL's error is the same for either file.
+        if not _has_certificates(cert):
+            raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
         message = f"'{key}' is not the key of '{cert}', or not a key in PEM without a password"
         raise CertificateError(key, message) from error
+
+
+def _has_certificates(file: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def _no_password() -> str:
