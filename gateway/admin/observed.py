@@ -67,5 +67,7 @@ class Observed:
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     deliveries: Mapping[str, int] | None = None
     """Request records by what became of their delivery, `delivered` or `lost`; None: none are delivered anywhere."""
+    spans: Mapping[str, int] | None = None
+    """Spans by what became of them in this process; None: requests are not traced."""
     registrations: Mapping[str, KnownRegistration] = field(default_factory=dict)
     """What is known of a sidecar's registration, by registry."""

@@ -26,15 +26,18 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 _TOTALS: Final = (
     "started",
     "ambiguous",
+    "inferred",
     "log_lines",
     "log_dropped",
     "records_kept",
     "records_skipped",
+    "spans_dropped",
     "internal_errors",
+    "handshakes_failed",
 )
 _BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections")
 """Tables by service, tag and why."""
-_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies")
+_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "mesh_requests")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
 """What goes on: of a process that has ended there is nothing."""
 
@@ -123,14 +126,18 @@ class Traffic:
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
         self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
+        self.mesh_requests: dict[str, int] = {}  # how the caller came: only if there is a mesh
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
         self.ambiguous: int = 0
+        self.inferred: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
         self.records_kept: int = 0
         self.records_skipped: int = 0
+        self.spans_dropped: int = 0
         self.internal_errors: int = 0  # of this program, set off by what somebody sent
+        self.handshakes_failed: int = 0  # of mutual TLS
         self.in_flight: int = 0
         self.tunnels: int = 0
         self.connections: int = 0
@@ -280,6 +287,8 @@ class Traffic:
             self.count_refused(code, count)
         for (route, status), count in tables["replies"].items():
             self.count_reply(route, status, count)
+        for kind, count in tables["mesh_requests"].items():
+            self.mesh_requests[kind] = self.mesh_requests.get(kind, 0) + count
         self.overhead.add(*dump["overhead"])
         for name, count in dump["numbers"].items():
             setattr(self, name, getattr(self, name) + count)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from grpclib.client import Channel
+from grpclib.config import Configuration
 from grpclib.const import Cardinality
 
 from gateway import __version__
@@ -27,6 +27,7 @@ from gateway.registry.nacos.messages import BY_REQUEST, JSON, ResponseError
 from gateway.registry.nacos.payload import PORT_OFFSET, STREAM, UNARY, Payload
 from gateway.registry.nacos.wire import Codec, Reader
 from gateway.registry.singleflight import SingleFlight
+from gateway.tls.contexts import UpstreamTLS
 
 _log = logging.getLogger("gateway.registry")
 
@@ -44,6 +45,11 @@ _SETTLING: Final = 0.02
 Push = Callable[[JSON], None]
 
 
+def _named(tls: UpstreamTLS | None) -> Configuration | None:
+    """The name that a server's certificate has to be for, if it is not that of its address."""
+    return None if tls is None or not tls.server_name else Configuration(ssl_target_name_override=tls.server_name)
+
+
 class Connection:
     """A connection that is set up. `lost` is set when it is over."""
 
@@ -58,12 +64,18 @@ class Connection:
 
     @staticmethod
     async def open(
-        address: str, module: str, namespace: str, pushed: Mapping[str, Push], tls: ssl.SSLContext | None
+        address: str, module: str, namespace: str, pushed: Mapping[str, Push], tls: UpstreamTLS | None
     ) -> Connection:
         """Connects to `host:port`, the server's address for HTTP, and sets up. Raises RegistryError."""
         host, _, port = address.rpartition(":")
         grpc = f"{address} (gRPC on port {int(port) + PORT_OFFSET})"
-        channel = Channel(host.strip("[]"), int(port) + PORT_OFFSET, ssl=tls, codec=Codec())
+        channel = Channel(
+            host.strip("[]"),
+            int(port) + PORT_OFFSET,
+            ssl=None if tls is None else tls.context,
+            codec=Codec(),
+            config=_named(tls),
+        )
         connection = Connection(address, channel, pushed)
         try:
             async with asyncio.timeout(CONNECT):
@@ -226,14 +238,14 @@ class RpcClient:
         module: str,
         namespace: str,
         token: Callable[[str | None], Awaitable[str]],
-        tls: ssl.SSLContext | None = None,
+        tls: UpstreamTLS | None = None,
     ) -> None:
         self._addresses = tuple(addresses)
         self._module = module
         self._namespace = namespace
         self._token = token
         self.tls = tls
-        """Whom new connections trust; None: they are in the clear."""
+        """The terms of new connections; None: they are in plain text."""
         self._connecting = SingleFlight[Connection]()
         self._current: Connection | None = None
         self._keeping: asyncio.Task[None] | None = None

@@ -27,6 +27,8 @@ def busy() -> Traffic:
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_reply("/hello", 204)
+    traffic.inferred = 15
+    traffic.mesh_requests = {"mtls": 2, "plain": 1}
     traffic.count_lost("a", "gray", "no_id")
     return traffic
 
@@ -74,6 +76,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
 @pytest.mark.parametrize(
     ("name", "samples"),
     [
+        ("gateway_inferred_tags_total", [(("entry",), 15)]),
         ("gateway_lane_lost_total", [(("front", "a", "gray", "no_id"), 1)]),
         ("gateway_open_connections", [(("entry",), 7)]),
         ("gateway_tunnels", [(("entry",), 2)]),
