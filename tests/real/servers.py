@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.demo.registries import find_server, servers_folder
 from tests.support.given import GIVEN
+from tests.support.javanacos import FOLDER
 
 PROGRAMS = {
     "consul": "Consul 1.20.1",
@@ -22,5 +23,9 @@ if __name__ == "__main__":
             print(
                 f"!!! NOT TESTED against {title}: no `{program}` on the PATH or in {servers_folder()}: `make servers`"
             )
+    if (FOLDER / "out").exists():
+        print(f"Nacos 2.2.4: {FOLDER}")
+    else:
+        print(f"!!! NOT TESTED against Nacos 2.2.4: not in {FOLDER}: `make servers`")
     for server in GIVEN.values():
         print(f"{server.kind} at {server.address}, as the environment says")
