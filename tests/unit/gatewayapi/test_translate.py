@@ -244,7 +244,7 @@ def a_filter(kind: str, **content: Any) -> list[dict[str, Any]]:
         (
             {"backendRefs": [backend("a", filters=a_filter("URLRewrite", hostname="x"))]},
             "UnsupportedValue",
-            "of the filters of a backendRef, only RequestHeaderModifier is supported",
+            "of the filters of a backendRef, only those that change headers are supported",
         ),
     ],
 )
