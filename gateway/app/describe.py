@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from gateway.live.hits import LaneHits
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
@@ -91,7 +92,7 @@ def unheard_of(registries: Registries) -> list[str]:
     return reasons
 
 
-def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:
+def describe_lanes(rules: RuleSet, hits: LaneHits) -> list[dict[str, object]]:
     """Every lane in the order it is tried, as plain values."""
     return [
         {
@@ -102,6 +103,8 @@ def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:
             "services": list(group.services),
             "owner": lane.owner or None,
             "expires": None if lane.expires is None else lane.expires.isoformat(),
+            "hits": hits.of(group.name, lane.name).count,
+            "last_hit": hits.of(group.name, lane.name).last,
         }
         for group in rules.groups
         for lane in group.lanes

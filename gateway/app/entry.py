@@ -16,12 +16,15 @@ from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
 from gateway.app.gatewayapi import make_source
 from gateway.app.life import Life
+from gateway.app.parts import is_traced
 from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import EntryExplainer, EntryView
+from gateway.daemons import keep_running
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.routing.plans import RoutePlan
@@ -65,6 +68,9 @@ class EntryGateway:
             self._embedded = _open_registry(settings.embedded_registry, settings.allowed_hosts)
             parts.push_async_callback(self._embedded.stop)
         self._know(await sockets.known())
+        # Spans before all that makes some: with its last part gone, those of the last requests are exported.
+        spans = Spans(is_traced(settings), Reporter(settings.name))
+        parts.push_async_callback(spans.close)
         # What routes: this process, or workers, which this process feeds. Then its own plane only explains.
         fleet = self._fleet = make_fleet(settings)
         parts.push_async_callback(fleet.close)
@@ -79,13 +85,13 @@ class EntryGateway:
             parts.push_async_callback(self._gateway_api.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
         records = Records(settings.records, Reporter(settings.name))
-        view = EntryView(self._life, self._configuration, registries, records, fleet, self._gateway_api)
+        view = EntryView(self._life, self._configuration, registries, records, spans, fleet, self._gateway_api)
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,
             view,
             explainer=EntryExplainer(fleet.plane, settings),
-            rules=RuleBook(self._configuration, fleet.plane).api(),
+            rules=RuleBook(self._configuration, fleet.plane, records.own).api(),
             records=records,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
@@ -106,6 +112,8 @@ class EntryGateway:
             await self._embedded.listen(*registry_sockets)
         await admin.start(admin_socket)
         records.start(fleet.take_records)
+        spans.start(fleet.take_traced)
+        parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()

@@ -21,6 +21,7 @@ from gateway.routing.plans import RoutePlan
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import RequestRecord
+from gateway.telemetry.traced_request import TracedRequest
 
 WORKER = "gateway.app.worker_process"
 """What a worker runs."""
@@ -86,6 +87,10 @@ class Fleet:
         """The records of requests since the last time."""
         return self.plane.taker.take()
 
+    def take_traced(self) -> list[TracedRequest]:
+        """The requests of sampled traces since the last time."""
+        return self.plane.taker.take_traced()
+
     async def refresh(self) -> None:
         """Fetches from other processes what `totals` returns, if there are any."""
 
@@ -116,6 +121,7 @@ class WorkerFleet(Fleet):
         self._gone = Traffic(plane.knows)
         """What workers had counted that are there no more."""
         self._records: deque[RequestRecord] = deque(maxlen=settings.records.size)
+        self._traced: list[TracedRequest] = []
         """What workers have sent, and nobody has taken yet."""
 
     def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
@@ -148,7 +154,7 @@ class WorkerFleet(Fleet):
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """See Fleet."""
         self._workers = Workers(
-            WORKER, dealt(sockets, self._count), self.greeting, self._worker_gone, self._records.extend
+            WORKER, dealt(sockets, self._count), self.greeting, self._worker_gone, self._records.extend, self._take_in
         )
         await self._workers.start()
 
@@ -167,6 +173,14 @@ class WorkerFleet(Fleet):
         taken = sorted(self._records, key=lambda record: record.time)
         self._records.clear()
         return taken
+
+    def take_traced(self) -> list[TracedRequest]:
+        """See Fleet."""
+        taken, self._traced = self._traced, []
+        return taken
+
+    def _take_in(self, traced: list[TracedRequest]) -> None:
+        self._traced += traced
 
     async def refresh(self) -> None:
         """See Fleet."""

@@ -11,11 +11,11 @@ import random
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file, make_recorder, make_routes
+from gateway.app.parts import make_context, make_log_file, make_recorder, make_routes, make_span_recorder, make_tracing
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
@@ -23,6 +23,7 @@ from gateway.live.feed import Taker
 from gateway.proxy.origin import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
+from gateway.proxy.spans import SpanRecorder
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
@@ -35,7 +36,7 @@ from gateway.settings import GatewaySettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
 from gateway.tls.certificates import ListenerTLS
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -110,6 +111,17 @@ class Plane(ABC, Generic[S]):
             self.taker.recorders.append(recorder)
         return recorder
 
+    def _span_recorder(self, listener: str, traffic: Traffic, scheme: str = "http") -> SpanRecorder | None:
+        """What keeps the requests of a listener for traces, None if they are not traced."""
+        recorder = make_span_recorder(self._settings, listener, traffic, scheme, self._is_secured)
+        if recorder is not None:
+            self.taker.span_recorders.append(recorder)
+        return recorder
+
+    def _is_secured(self, service: str, instance: Instance) -> bool:
+        """Whether an instance of a service speaks TLS."""
+        return self._build is not None and self._build.secured.of(service, instance) is not None
+
     def _routes(self, build: Build[S]) -> RouteTable:
         """The routes that a build is put in force with."""
         return build.routes
@@ -119,7 +131,7 @@ class Plane(ABC, Generic[S]):
         """Gives the routers a snapshot."""
 
     @abstractmethod
-    def _secure(self, build: Build[S]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[S]) -> Secured:
         """Takes how services are spoken to; returns how those are that are chosen here."""
 
     @abstractmethod
@@ -141,6 +153,7 @@ class EntryPlane(Plane[GatewaySettings]):
             tuple(settings.trusted),
             settings.trace_sampled,
             None if settings.debug is None else DebugAccess(settings.debug.secret),
+            tracing=make_tracing(settings, settings.trace_sampled),
         )
         self._attached: tuple[RoutePlan, ...] = ()
         self._listener: Listener | None = None
@@ -165,6 +178,7 @@ class EntryPlane(Plane[GatewaySettings]):
         settings = self._settings
         self._open_log()
         tls = self._tls if settings.tls is not None else None
+        scheme = "http" if tls is None else "https"
         context = make_context(
             settings,
             "entry",
@@ -173,8 +187,9 @@ class EntryPlane(Plane[GatewaySettings]):
             traffic=self.traffic,
             log_file=self._log_file,
             ejector=self._publisher.ejector,
-            scheme="http" if tls is None else "https",
+            scheme=scheme,
             recorder=self._recorder("entry", self.traffic),
+            spans=self._span_recorder("entry", self.traffic, scheme),
         )
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()
@@ -197,7 +212,7 @@ class EntryPlane(Plane[GatewaySettings]):
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot
 
-    def _secure(self, build: Build[GatewaySettings]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[GatewaySettings]) -> Secured:
         if build.settings.tls is not None:
             if self._tls is None:
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from gateway import __version__
@@ -11,6 +14,7 @@ from gateway.admin.observed import Observed
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
+from gateway.app.escapes import describe_escapes
 from gateway.app.facade import Facade
 from gateway.app.fleet import Fleet
 from gateway.app.life import Life
@@ -24,9 +28,12 @@ from gateway.gatewayapi.source import GatewayApiSource
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
+from gateway.live.hits import INTERVAL, LaneHits
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.several import Registries
 from gateway.routing.explain import explain
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
 
 S = TypeVar("S", bound=ServingSettings)
@@ -35,17 +42,48 @@ S = TypeVar("S", bound=ServingSettings)
 class _View(ABC, Generic[S]):
     """What there is to see of both roles. See RoleView."""
 
-    def __init__(self, life: Life, configuration: Configuration[S], registries: Registries, records: Records) -> None:
+    def __init__(
+        self, life: Life, configuration: Configuration[S], registries: Registries, records: Records, spans: Spans
+    ) -> None:
         self._life = life
         self._configuration = configuration
         self._registries = registries
         self._records = records
+        self._spans = spans
+        self._hits = LaneHits()
 
     def not_ready(self) -> list[str]:
         """See RoleView."""
         if self._life.is_draining:
             return ["draining"]
         return self._missing()
+
+    def lanes(self) -> list[dict[str, object]]:
+        """See RoleView."""
+        self._look_at_hits()
+        return describe_lanes(self._rules(), self._hits)
+
+    async def follow_hits(self) -> None:
+        """Notes when lanes take requests. Never returns."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self.refresh()
+            self._look_at_hits()
+
+    def _look_at_hits(self) -> None:
+        self._hits.look(self._decisions(), time.time())
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """See RoleView."""
+
+    @abstractmethod
+    def _rules(self) -> RuleSet:
+        """Those in force."""
+
+    @abstractmethod
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        """How often each lane has decided, by group and name."""
 
     @abstractmethod
     def _missing(self) -> list[str]:
@@ -79,10 +117,11 @@ class EntryView(_View[GatewaySettings]):
         configuration: Configuration[GatewaySettings],
         registries: Registries,
         records: Records,
+        spans: Spans,
         fleet: Fleet,
         gateway_api: GatewayApiSource | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, spans)
         self._fleet = fleet
         self._gateway_api = gateway_api
 
@@ -114,9 +153,11 @@ class EntryView(_View[GatewaySettings]):
         """See RoleView."""
         return describe_services(self._registries, self._fleet.plane.snapshot, self._fleet.totals().ejected)
 
-    def lanes(self) -> list[dict[str, object]]:
-        """See RoleView."""
-        return describe_lanes(self._fleet.plane.rules)
+    def _rules(self) -> RuleSet:
+        return self._fleet.plane.rules
+
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        return self._fleet.totals().traffic.decisions
 
     async def refresh(self) -> None:
         """See RoleView."""
@@ -140,6 +181,7 @@ class EntryView(_View[GatewaySettings]):
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
         )
 
 
@@ -152,13 +194,14 @@ class SidecarView(_View[SidecarSettings]):
         configuration: Configuration[SidecarSettings],
         registries: Registries,
         records: Records,
+        spans: Spans,
         *,
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
         facade: Facade | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, spans)
         self._facade = facade
         self._plane = plane
         self._application = application
@@ -193,18 +236,22 @@ class SidecarView(_View[SidecarSettings]):
                 "up": self._application.is_up,
                 "reason": self._application.reason or None,
             },
+            "registered_beside": [] if self._facade is None else self._facade.beside,
             "registered": bool(registered_in),
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),
+            "lost_tags": describe_escapes(self._plane.traffic()["outbound"]),
         }
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
         return describe_services(self._registries, self._plane.snapshot)
 
-    def lanes(self) -> list[dict[str, object]]:
-        """See RoleView."""
-        return describe_lanes(self._plane.rules)
+    def _rules(self) -> RuleSet:
+        return self._plane.rules
+
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        return self._plane.traffic()["outbound"].decisions
 
     async def refresh(self) -> None:
         """There is no other process."""
@@ -213,15 +260,18 @@ class SidecarView(_View[SidecarSettings]):
         """See RoleView."""
         return Observed(
             traffic=self._plane.traffic(),
+            service=self._configuration.settings.service,
             upstream_connections=self._plane.connections(),
             registries=self._registries,
             snapshot=self._plane.snapshot,
             reload=self._configuration.state,
             failures=dict(failures),
             processes={"main": os.getpid()},
+            certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,
@@ -246,5 +296,5 @@ class EntryExplainer:
         return explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
 
 
-def _expiries(build: Build[GatewaySettings]) -> dict[str, float]:
-    return {certificate.file: certificate.expires.timestamp() for certificate in build.certificates}
+def _expiries(build: Build[S]) -> dict[str, float]:
+    return {certificate.file: certificate.expires.timestamp() for certificate in build.own_certificates}

@@ -97,6 +97,9 @@ class Worker:
         records = [] if self._plane is None else self._plane.taker.take()
         if records:
             self._channel.send("records", records)
+        traced = [] if self._plane is None else self._plane.taker.take_traced()
+        if traced:
+            self._channel.send("traced", traced)
 
     def _reopen_log(self) -> None:
         if self._plane is not None:

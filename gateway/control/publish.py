@@ -17,7 +17,7 @@ from gateway.rules.match import CompiledRules
 from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 _log = logging.getLogger("gateway")
 
@@ -66,7 +66,7 @@ class Publisher:
         rules: CompiledRules,
         routes: RouteTable,
         special: Mapping[str, ServiceSettings],
-        secured: Mapping[str, UpstreamTLS],
+        secured: Secured,
     ) -> None:
         """Publishes a new configuration with the services there are. `special` is what is special about some."""
         self._conditions.configure(special, secured)

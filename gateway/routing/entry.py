@@ -29,6 +29,7 @@ from gateway.routing.routes import Route
 from gateway.routing.services import NOT_IN_GROUP
 from gateway.routing.snapshot import Snapshot
 from gateway.routing.split import Backend
+from gateway.routing.tracing import Tracing, traceparent_line
 from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledLane
@@ -43,9 +44,12 @@ _HOST: Final = frozenset({b"host"})
 
 
 class EntryRouter(Router):
-    """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids."""
+    """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids.
 
-    __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_trusted", "snapshot")
+    `tracing`: requests are forwarded from within spans; None: they are not.
+    """
+
+    __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_tracing", "_trusted", "snapshot")
 
     def __init__(
         self,
@@ -55,6 +59,8 @@ class EntryRouter(Router):
         trusted: tuple[IPv4Network | IPv6Network, ...] = (),
         trace_sampled: float = 1.0,
         debug: DebugAccess | None = None,
+        *,
+        tracing: Tracing | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._carriers = carriers
@@ -62,6 +68,7 @@ class EntryRouter(Router):
         self._trusted = trusted
         self._sampled = trace_sampled
         self._debug = debug
+        self._tracing = tracing
         self._clients: dict[bytes, str] = {}
 
     def with_snapshot(self, snapshot: Snapshot) -> EntryRouter:
@@ -82,6 +89,8 @@ class EntryRouter(Router):
         """Decides for one request. Never raises, never waits."""
         snapshot = self.snapshot
         rules = snapshot.rules
+        if self._tracing is not None and content is UNREAD:
+            self._tracing.join(request)
         decision = Decision(snapshot.revision, peer.ip)
         if peer.is_trusted and request.forwarded is not None:
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
@@ -193,9 +202,12 @@ class EntryRouter(Router):
         elif route.segments and forwarded is not None:
             request.cut_named(_PREFIX)
             lines.append(b"X-Forwarded-Prefix: " + forwarded.path_prefix + route.prefix + b"\r\n")
-        if not request.traceparent:
+        if request.span_id:
+            lines.append(traceparent_line(request))
+        elif not request.traceparent:
             bits = self._random.getrandbits(192)
-            sampled = self._sampled >= 1.0 or self._random.random() < self._sampled
+            # If we trace, requests that are to be sampled have a trace by now.
+            sampled = self._tracing is None and (self._sampled >= 1.0 or self._random.random() < self._sampled)
             line = new_traceparent_line(bits, sampled)
             request.traceparent = line[13:68]
             lines.append(line)

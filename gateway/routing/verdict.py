@@ -168,7 +168,7 @@ class Forward(Verdict):
 
 
 class InboundForward(Forward):
-    """A request that is remembered by its ids for as long as it is under way."""
+    """A request that is remembered for as long as it is under way."""
 
     __slots__ = ("_visit",)
 
@@ -176,8 +176,8 @@ class InboundForward(Forward):
         super().__init__(decision)
         self._visit: Visit | None = None
 
-    def remember(self, visit: Visit | None) -> None:
-        """Takes the visit that is to be left at the end; None if the request has no id."""
+    def remember(self, visit: Visit) -> None:
+        """Takes the visit that is to be left at the end."""
         self._visit = visit
 
     def ended(self) -> None:

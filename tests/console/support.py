@@ -122,6 +122,10 @@ class Served(Gateway):
             async with session.request(method, f"http://127.0.0.1:{self.admin}{path}", json=body) as response:
                 return await response.json()
 
+    async def has_records(self, count: int) -> bool:
+        """Whether so many requests have their records."""
+        return len((await self.api("GET", "/api/v1/requests"))["requests"]) == count
+
 
 async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:
     """Waits for something outside the browser."""

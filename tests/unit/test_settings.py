@@ -360,6 +360,7 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
                 "sticky.",
                 "debug.",
                 "rules.",
+                "mesh.",
                 "gateway_api.",
             )
         )

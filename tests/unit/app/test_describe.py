@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
 from gateway.instance import Instance
+from gateway.live.hits import LaneHits
 from gateway.registry.keeper import ServiceState
 from gateway.registry.several import Registries
 from gateway.routing.routes import RouteTable
@@ -108,7 +109,9 @@ def test_a_registry_says_how_its_services_fare() -> None:
 
 
 def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
-    first, second = describe_lanes(rule_set(GROUPS))
+    hits = LaneHits()
+    hits.look({"g": {"entry": 3}}, 100.0)
+    first, second = describe_lanes(rule_set(GROUPS), hits)
     assert first == {
         "group": "g",
         "lane": "entry",
@@ -117,5 +120,7 @@ def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
         "services": ["a"],
         "owner": None,
         "expires": None,
+        "hits": 3,
+        "last_hit": 100.0,
     }
-    assert (second["group"], second["lane"]) == ("h", "sidecar")
+    assert (second["group"], second["lane"], second["hits"], second["last_hit"]) == ("h", "sidecar", 0, None)

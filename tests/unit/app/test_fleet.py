@@ -36,8 +36,8 @@ PLAN = RoutePlan(source="shop/a[0]", backends=(BackendPlan("a"),))
 class FakeWorkers:
     """See Workers: remembers what workers are told, and has the statistics that a test gives it."""
 
-    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any, recorded: Any) -> None:
-        self.sockets, self.greeting, self.gone, self.recorded = sockets, greeting, gone, recorded
+    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any, recorded: Any, traced: Any) -> None:
+        self.sockets, self.greeting, self.gone, self.recorded, self.traced = sockets, greeting, gone, recorded, traced
         self.log: list[tuple[Any, ...]] = []
         self.sent: list[dict[str, Any]] = []
         self.restarts = 3

@@ -22,6 +22,7 @@ from gateway.app.views import EntryExplainer, EntryView, SidecarView
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import build_request
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.base import Registration
 from gateway.settings import GatewaySettings, SidecarSettings
 from gateway.telemetry.counters import Traffic
@@ -67,7 +68,8 @@ class Entry:
         self.configuration.begin()
         self.registries.watch("a")
         records = Records(settings.records, Reporter("gateway"))
-        self.view = EntryView(self.life, self.configuration, self.registries, records, self.fleet)
+        spans = Spans(False, Reporter("gateway"))
+        self.view = EntryView(self.life, self.configuration, self.registries, records, spans, self.fleet)
 
 
 @pytest.fixture
@@ -189,6 +191,7 @@ class Beside:
             self.configuration,
             self.registries,
             Records(settings.records, Reporter("b", "sidecar")),
+            Spans(False, Reporter("b", "sidecar")),
             plane=self.plane,
             application=self.watch,
             registrations=self.registrations,
@@ -237,6 +240,7 @@ async def test_the_status_of_a_sidecar(tmp_path: Path, beside: Beside) -> None:
     beside.registrations.known["nacos"].state = "registered"
     status = beside.view.status()
     assert (status["registered"], status["registered_in"]) == (True, ["nacos"])
+    assert status["registered_beside"] == []
 
 
 async def test_what_the_metrics_of_a_sidecar_are_made_of(tmp_path: Path, beside: Beside) -> None:
