@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 from gateway.demo.registries import find_server, servers_folder
 from tests.support.given import GIVEN
 
+INSTALLED = {"prometheus": "Prometheus", "promtool": "Prometheus' promtool"}
+"""What distributions have."""
 PROGRAMS = {
     "consul": "Consul 1.20.1",
     "rnacos": "r-nacos 0.8.8",
@@ -21,5 +25,8 @@ if __name__ == "__main__":
             print(
                 f"!!! NOT TESTED against {title}: no `{program}` on the PATH or in {servers_folder()}: `make servers`"
             )
+    for program, title in INSTALLED.items():
+        where = shutil.which(program)
+        print(f"{title}: {where}" if where else f"!!! NOT TESTED against {title}: no `{program}` on the PATH")
     for server in GIVEN.values():
         print(f"{server.kind} at {server.address}, as the environment says")
