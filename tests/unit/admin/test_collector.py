@@ -60,7 +60,7 @@ def observed(**others: Any) -> Observed:
         "bypasses": 1,
         "service": "front",
         "deliveries": {"delivered": 3, "lost": 1},
-        "spans": {"exported": 4, "dropped": 1, "failed": 2},
+        "spans": {"exported": 4, "dropped": 2, "failed": 0},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
     return cast("Any", Observed)(**{**parts, **others})  # type: ignore[no-any-return]
