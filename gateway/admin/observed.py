@@ -65,5 +65,7 @@ class Observed:
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     deliveries: Mapping[str, int] | None = None
     """Request records by what became of their delivery, `delivered` or `lost`; None: none are delivered anywhere."""
+    drained: Mapping[str, int] = field(default_factory=dict)
+    """How many instances people have taken out of traffic here, by service."""
     registrations: Mapping[str, KnownRegistration] = field(default_factory=dict)
     """What is known of a sidecar's registration, by registry."""

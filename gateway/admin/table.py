@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
 from gateway.admin.live import LiveApi
 from gateway.admin.rules import MAX_DRAFT, MAX_LANE, MERGE_PATCH, RulesApi
@@ -44,6 +45,14 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
 )
 """What goes on now: of every role."""
 
+_INSTANCE: Final = "/api/v1/services/{service}/instances/{address}"
+
+DRAINS: Final[tuple[Endpoint[DrainsApi], ...]] = (
+    Endpoint("POST", _INSTANCE + "/drain", DrainsApi.drain, "Takes an instance out of traffic", limit=SMALL),
+    Endpoint("POST", _INSTANCE + "/restore", DrainsApi.restore, "Brings it back", limit=SMALL),
+)
+"""What takes instances out of traffic: of every role."""
+
 RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
     Endpoint("GET", _LANES, RulesApi.list_lanes, "The lanes of a group", limit=SMALL),
     Endpoint("POST", _LANES, RulesApi.create, "Adds a lane", limit=MAX_LANE, types=LANE),
@@ -60,4 +69,4 @@ RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
 )
 """What changes rules: of an entry gateway."""
 
-ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *RULES)
+ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *DRAINS, *RULES)

@@ -20,6 +20,7 @@ from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import EntryExplainer, EntryView
+from gateway.control.drains import Drains
 from gateway.daemons import keep_running
 from gateway.live.records import Records
 from gateway.registry.embedded.handover import dump
@@ -42,6 +43,7 @@ class EntryGateway:
         self._configuration = Configuration(GatewaySettings, path, overrides, self._install, keeps_history=True)
         self._embedded: EmbeddedRegistry | None = None
         self._fleet: Fleet | None = None
+        self._drains: Drains | None = None
 
     async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
         """See Program. Raises ConfigError or StartError if it cannot."""
@@ -63,25 +65,28 @@ class EntryGateway:
             registry_sockets = http, sockets.beside("registry-grpc", http, listen.host, "the embedded registry")
             self._embedded = _open_registry(settings.embedded_registry, settings.allowed_hosts)
             parts.push_async_callback(self._embedded.stop)
-        self._know(await sockets.known())
         # What routes: this process, or workers, which this process feeds. Then its own plane only explains.
         fleet = self._fleet = make_fleet(settings)
         parts.push_async_callback(fleet.close)
         # Registries of all kinds are watched from here, and changes are reported to what routes.
+        drains = self._drains = Drains(fleet.service_changed)
         registries = self._registries = make_registries(
-            settings, fleet.service_changed, self._embedded, own_addresses(host, port)
+            settings, drains.service_changed, self._embedded, own_addresses(host, port)
         )
         parts.push_async_callback(registries.close)
+        drains.open(registries, settings.state)
+        self._know(await sockets.known())
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
         records = Records(settings.records, Reporter(settings.name))
-        view = EntryView(self._life, self._configuration, registries, records, fleet)
+        view = EntryView(self._life, self._configuration, registries, records, drains, fleet)
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,
             view,
-            explainer=EntryExplainer(fleet.plane, settings),
+            explainer=EntryExplainer(fleet.plane, settings, drains),
             rules=RuleBook(self._configuration, fleet.plane, records.own).api(),
             records=records,
+            drains=drains,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
         )
@@ -112,8 +117,9 @@ class EntryGateway:
         )
 
     def state(self) -> State:
-        """What is registered in the embedded registry."""
-        return {} if self._embedded is None else {"registry": dump(self._embedded.store)}
+        """What is registered in the embedded registry, and which instances are drained."""
+        known: State = {} if self._embedded is None else {"registry": dump(self._embedded.store)}
+        return known if self._drains is None else {**known, "drains": self._drains.describe()}
 
     async def hand_over(self) -> State:
         """See Program."""
@@ -135,6 +141,8 @@ class EntryGateway:
     def _know(self, state: State) -> None:
         if self._embedded is not None and "registry" in state:
             self._embedded.know(state["registry"])
+        if self._drains is not None and "drains" in state:
+            self._drains.know(state["drains"])
 
     async def _drain(self) -> None:
         drain = self._configuration.settings.drain

@@ -21,6 +21,7 @@ from gateway.app.parts import make_reader
 from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.sidecar_plane import SidecarPlane
+from gateway.control.drains import Drains
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
 from gateway.health.application import ApplicationWatch
@@ -39,7 +40,15 @@ S = TypeVar("S", bound=ServingSettings)
 class _View(ABC, Generic[S]):
     """What there is to see of both roles. See RoleView."""
 
-    def __init__(self, life: Life, configuration: Configuration[S], registries: Registries, records: Records) -> None:
+    def __init__(
+        self,
+        life: Life,
+        configuration: Configuration[S],
+        registries: Registries,
+        records: Records,
+        drains: Drains,
+    ) -> None:
+        self._drains = drains
         self._life = life
         self._configuration = configuration
         self._registries = registries
@@ -96,6 +105,7 @@ class _View(ABC, Generic[S]):
             "runs_old_rules": state.runs_old_rules,
             "rules": self._configuration.copies.mirrors.describe(state.error),
             "draining": self._life.is_draining,
+            "drained": self._drains.describe(),
         }
 
     def _old_rules(self) -> list[str]:
@@ -111,9 +121,10 @@ class EntryView(_View[GatewaySettings]):
         configuration: Configuration[GatewaySettings],
         registries: Registries,
         records: Records,
+        drains: Drains,
         fleet: Fleet,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, drains)
         self._fleet = fleet
 
     def waiting(self) -> list[str]:
@@ -133,7 +144,8 @@ class EntryView(_View[GatewaySettings]):
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._fleet.plane.snapshot, self._fleet.totals().ejected)
+        totals, snapshot = self._fleet.totals(), self._fleet.plane.snapshot
+        return describe_services(self._registries, snapshot, self._drains, totals.connections, totals.ejected)
 
     def _rules(self) -> RuleSet:
         return self._fleet.plane.rules
@@ -163,6 +175,7 @@ class EntryView(_View[GatewaySettings]):
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            drained=self._drains.counts(),
         )
 
 
@@ -175,13 +188,14 @@ class SidecarView(_View[SidecarSettings]):
         configuration: Configuration[SidecarSettings],
         registries: Registries,
         records: Records,
+        drains: Drains,
         *,
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
         facade: Facade | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, drains)
         self._facade = facade
         self._plane = plane
         self._application = application
@@ -223,7 +237,7 @@ class SidecarView(_View[SidecarSettings]):
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._plane.snapshot)
+        return describe_services(self._registries, self._plane.snapshot, self._drains, self._plane.connections())
 
     def _rules(self) -> RuleSet:
         return self._plane.rules
@@ -247,6 +261,7 @@ class SidecarView(_View[SidecarSettings]):
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            drained=self._drains.counts(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,
@@ -256,8 +271,9 @@ class SidecarView(_View[SidecarSettings]):
 class EntryExplainer:
     """What an entry gateway would decide for a request."""
 
-    def __init__(self, plane: EntryPlane, settings: GatewaySettings) -> None:
+    def __init__(self, plane: EntryPlane, settings: GatewaySettings, drains: Drains) -> None:
         self._plane = plane
+        self._drains = drains
         self._reader = make_reader(settings)
 
     @property
@@ -268,7 +284,9 @@ class EntryExplainer:
     def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:
         """See Explainer."""
         plane = self._plane
-        return explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
+        found = explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
+        self._drains.note(found["decision"]["service"] or "", found["pools"])
+        return found
 
 
 def _expiries(build: Build[GatewaySettings]) -> dict[str, float]:

@@ -259,6 +259,33 @@ async def test_services_show_instances_and_are_found(served: Served, console: Co
     await console.sees("Nothing fits.")
 
 
+async def test_an_instance_is_drained_with_a_reason_and_brought_back(served: Served, console: Console) -> None:
+    address = served.config["registry"]["services"]["a"][1]["address"]
+    await console.open(served.admin, "#/services/a")
+    instance = console.page.locator("tr", has_text=address)
+    await instance.get_by_role("button", name="Drain").click()
+    await console.page.get_by_label("Reason").fill(FOREIGN)
+    assert f"gateway instance drain a {address} --reason" in await console.page.locator("dialog code").inner_text()
+    await console.confirm("Drain")
+    await expect(instance).to_contain_text("drained")
+    await expect(instance).to_contain_text(FOREIGN)
+    await console.is_inert()
+    assert (await served.ask("/A/x?group=gray")).startswith("base")
+    await console.follow("#/status")
+    await console.sees(address, FOREIGN)
+    await console.is_inert()
+    await console.follow("#/services")
+    await instance.get_by_role("button", name="Bring back").click()
+    await console.confirm("Bring back")
+    await expect(instance).not_to_contain_text("drained")
+    assert (await served.ask("/A/x?group=gray")).startswith("gray")
+    console.expected = ["409"]
+    await console.page.locator("tbody tr").first.get_by_role("button", name="Drain").click()
+    await console.page.get_by_label("Reason").fill("all of it")
+    await console.page.locator("dialog footer .danger").click()
+    await expect(console.page.get_by_role("alert")).to_contain_text("the last usable instance of the baseline")
+
+
 async def test_a_request_is_seen_as_it_comes_and_explained_and_its_call_is_in_the_topology(
     served: Served, console: Console
 ) -> None:

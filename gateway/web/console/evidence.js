@@ -45,18 +45,21 @@ export function Evidence({ of }) {
     ${pools?.length ? html`<h2>${t("pools")}</h2><${Pools} of=${pools} chosen=${decision.instance} />` : null}`;
 }
 
-export function Pools({ of, chosen }) {
-  return html`<div class="wide"><table><thead><tr>${["instance", "tag", "weight", "health", "metadata"].map((key) => html`<th scope="col" class=${key === "weight" ? "number" : ""}>${t(key)}</th>`)}</tr></thead>
+// `actions` makes what can be done with an instance; then what is in flight there is shown, too.
+export function Pools({ of, chosen, actions }) {
+  const numbers = ["weight", "in_flight"];
+  return html`<div class="wide"><table><thead><tr>${["instance", "tag", "weight", "health", ...(actions ? ["in_flight"] : []), "metadata"].map((key) => html`<th scope="col" class=${numbers.includes(key) ? "number" : ""}>${t(key)}</th>`)}${actions ? html`<th scope="col"><span class="hidden">${t("actions")}</span></th>` : null}</tr></thead>
     <tbody>${of.flatMap((pool) => pool.instances.map((item) => html`<tr key=${item.address} class=${item.address === chosen ? "chosen" : ""}>
       <th scope="row" data-label=${t("instance")}><code>${item.address}</code></th>
       <td data-label=${t("tag")}><${Badge} kind="tag">${pool.tag}</${Badge}></td>
       <td data-label=${t("weight")} class="number">${item.weight}</td>
       <td data-label=${t("health")}><${Health} of=${item} panicking=${pool.panicking} /></td>
-      <td data-label=${t("metadata")}>${Object.entries(item.metadata).map(([name, value]) => html`<code class="pair-of">${name}=${value}</code> `)}</td></tr>`))}</tbody></table></div>`;
+      ${actions ? html`<td data-label=${t("in_flight")} class="number">${item.in_flight}</td>` : null}
+      <td data-label=${t("metadata")} class="all">${Object.entries(item.metadata).map(([name, value]) => html`<code class="pair-of">${name}=${value}</code> `)}</td>${actions ? html`<td class="actions">${actions(item)}</td>` : null}</tr>`))}</tbody></table></div>`;
 }
 
 function Health({ of, panicking }) {
-  return html`${!of.enabled ? html`<${Badge} kind="off">${t("disabled")}</${Badge}>` : of.ejected ? html`<${Badge} kind="bad">${t("ejected")}</${Badge}>`
+  return html`${of.drained ? html`<${Badge} kind="warn" title=${[of.drained.author, of.drained.reason].filter(Boolean).join(": ")}>${t("drained")}</${Badge}>` : !of.enabled ? html`<${Badge} kind="off">${t("disabled")}</${Badge}>` : of.ejected ? html`<${Badge} kind="bad">${t("ejected")}</${Badge}>`
     : of.healthy ? html`<${Badge} kind="good">${t("healthy")}</${Badge}>` : html`<${Badge} kind="bad">${t("unhealthy")}</${Badge}>`}
     ${of.kept ? html` <${Badge} kind="warn" title=${t("kept_hint")}>${t("kept_instance")}</${Badge}>` : null}
     ${panicking ? html` <${Badge} kind="warn">${t("panicking")}</${Badge}>` : null}`;

@@ -55,6 +55,7 @@ def observed(**others: Any) -> Observed:
         "failures": {"a watch": 1},
         "is_application_up": True,
         "bypasses": 1,
+        "drained": {"a": 1},
         "deliveries": {"delivered": 3, "lost": 1},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }

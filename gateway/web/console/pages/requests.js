@@ -16,8 +16,8 @@ const statusKind = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" :
 
 function Row({ of }) {
   return html`<tr>
-    <td data-label=${t("when")}><a href=${link("requests", [of.id])} aria-label=${t("why_of", { path: of.path })}>${clock(of.time)}</a></td>
-    <td data-label=${t("request")} class="path"><strong>${of.method}</strong> ${of.path}</td>
+    <td data-label=${t("when")}>${clock(of.time)}</td>
+    <td data-label=${t("request")} class="path"><a href=${link("requests", [of.id])} title=${t("why_of", { path: of.path })}><strong>${of.method}</strong> ${of.path}</a></td>
     <td data-label=${t("status")}><${Badge} kind=${statusKind(of.status)} title=${of.cause}>${of.status}</${Badge}></td>
     <td data-label=${t("lane")}>${of.lane ? html`<a href=${link("lanes", [of.group, of.lane])}>${of.lane}</a>` : html`<span class="quiet">–</span>`}</td>
     <td data-label=${t("pool")}><${Badge} kind="tag">${of.pool}</${Badge}>${of.fallback ? html` <${Badge} kind="warn" title=${t("fallback")}>${of.fallback}</${Badge}>` : null}</td>
@@ -75,7 +75,7 @@ function Live() {
   const set = (name) => (event) => go("requests", [], { ...filters, [name]: event.target.value.trim() });
   const words = ["tap", ...FILTERS.flatMap((name) => (!filters[name] ? [] : name === "fallback" ? (filters[name] === "true" ? ["--fallback"] : []) : [`--${name}`, filters[name]]))];
   const rows = useMemo(() => records.slice(0, SHOWN).map((item) => html`<${Row} key=${item.id} of=${item} />`), [records]);
-  return html`<h1>${t("page_requests")}</h1>
+  return html`<h1>${t("page_requests")}</h1><p class="lead">${t("requests_lead")}</p>
     <p class="bar" aria-live="polite"><${Badge} kind=${state.isConnected ? "good" : "off"}>${t(state.isConnected ? "live" : "not_live")}</${Badge}>
       <button type="button" class="small" aria-pressed=${isPaused} onClick=${() => setPaused(!isPaused)}>${t(isPaused ? "go_on" : "pause")}</button>
       <span class="quiet">${t("records", { count: number(records.length) })}${lost ? ` · ${t("lost", { count: number(lost) })}` : ""}</span></p>
