@@ -32,6 +32,7 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
     Endpoint("GET", "/api/v1/requests", LiveApi.list_requests, "The latest requests"),
     Endpoint("GET", "/api/v1/requests/stream", LiveApi.stream, "Requests as they come, as server-sent events"),
     Endpoint("GET", _REQUEST + "/explain", LiveApi.explain, "Why a request went where it went"),
+    Endpoint("GET", _REQUEST + "/test", LiveApi.rule_test, "A request as a rule test"),
     Endpoint("GET", "/api/v1/chains/{trace_id:[0-9a-f]{32}}", LiveApi.chain, "The path of a request through services"),
     Endpoint("GET", "/api/v1/topology", LiveApi.topology, "Which services called which of late"),
     Endpoint(

@@ -31,6 +31,7 @@ from gateway.live.hits import INTERVAL, LaneHits
 from gateway.live.records import Records
 from gateway.registry.several import Registries
 from gateway.routing.explain import explain
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
 
@@ -280,6 +281,16 @@ class EntryExplainer:
     def reader(self) -> HeadReader:
         """See Explainer."""
         return self._reader
+
+    @property
+    def rules(self) -> RuleSet:
+        """See Explainer."""
+        return self._plane.rules
+
+    @property
+    def around(self) -> MatchEnvironment:
+        """See Explainer."""
+        return self._plane.around
 
     def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:
         """See Explainer."""

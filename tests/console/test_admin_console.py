@@ -297,6 +297,12 @@ async def test_a_request_is_seen_as_it_comes_and_explained_and_its_call_is_in_th
     await console.sees(
         "Lane shop/gray takes it; gray serves it.", "param group equals 'gray'", "Path through the services", "a gray"
     )
+    await console.click("Save as rule test")
+    await expect(console.page.get_by_label("YAML")).to_have_text(
+        "tests:\n  - name: GET /A/seen goes to shop/gray\n    request:\n      method: GET\n"
+        "      url: http://127.0.0.1/A/seen?group=gray\n    lane: shop/gray\n"
+    )
+    await expect(console.page.get_by_role("dialog")).to_contain_text("passes now")
     await console.open(served.admin, "#/topology?lane=shop%2Fgray")
     await expect(console.page.locator(".way title")).to_have_text(re.compile(r"gateway → a, gray: 0\.\d/s · 0\.0 % · "))
     await expect(console.page.locator("tbody tr")).to_have_text(re.compile("gateway.*a.*gray.*gray"))
