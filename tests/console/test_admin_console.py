@@ -33,7 +33,10 @@ async def has_row(console: Console, lane: str, start: str) -> bool:
 
 
 async def test_every_page_loads_in_every_look_without_a_complaint_and_fits(served: Served, console: Console) -> None:
-    """Both languages, dark and light, 360 px and 1440 px; nothing is wider than the window, and each shows its command."""
+    """Both languages, dark and light, 360 px and 1440 px; nothing is wider than the window, each shows its command, and axe-core
+    finds nothing serious."""
+    await served.ask("/A/x?group=gray")
+    await becomes(lambda: served.has_records(1))
     for width, language, theme in ((1440, "en", "light"), (360, "zh", "dark")):
         await console.page.set_viewport_size({"width": width, "height": 800})
         await console.open(served.admin)
@@ -47,6 +50,7 @@ async def test_every_page_loads_in_every_look_without_a_complaint_and_fits(serve
             await expect(console.page.locator("main h1")).to_be_visible()
             await expect(console.page.locator("p.quiet", has_text="Loading")).to_have_count(0)
             assert await console.page.evaluate("document.documentElement.scrollWidth") <= width, (target, width)
+            await console.is_accessible()
             assert await console.page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[language]
 
 
@@ -123,6 +127,7 @@ async def test_a_lane_is_edited_as_a_form_and_what_would_come_of_it_is_seen_firs
         "name: gray\ntag: gray\nowner: team-shop\nmatch:\n  - {param: group, equals: green}\nenabled: true\n"
     )
     await console.sees("0 passed, 1 failed", "expected shop/gray, found none", "1 of 1 would change lanes")
+    await console.is_accessible()
     await expect(console.page.get_by_test_id("review").get_by_role("link")).to_have_attribute(
         "href", re.compile("#/requests/[0-9]+")
     )
@@ -303,6 +308,7 @@ async def test_a_request_is_seen_as_it_comes_and_explained_and_its_call_is_in_th
         "      url: http://127.0.0.1/A/seen?group=gray\n    lane: shop/gray\n"
     )
     await expect(console.page.get_by_role("dialog")).to_contain_text("passes now")
+    await console.is_accessible()
     await console.open(served.admin, "#/topology?lane=shop%2Fgray")
     await expect(console.page.locator(".way title")).to_have_text(re.compile(r"gateway → a, gray: 0\.\d/s · 0\.0 % · "))
     await expect(console.page.locator("tbody tr")).to_have_text(re.compile("gateway.*a.*gray.*gray"))
