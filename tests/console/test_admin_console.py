@@ -116,7 +116,8 @@ async def test_a_lane_is_edited_as_a_form_and_what_would_come_of_it_is_seen_firs
 ) -> None:
     """The YAML follows the form, and the form the YAML; tests that would fail and recent requests that would move are told."""
     served.write(
-        "rules/tests/shop.yaml", "tests: [{name: the gray, request: {url: '/A/x?group=gray'}, lane: shop/gray}]\n"
+        "rules/tests/shop.yaml",
+        "tests: [{name: <img src=x onerror=window.hit=1>, request: {url: '/A/x?group=gray'}, lane: shop/gray}]\n",
     )
     await served.ask("/A/x?group=gray")
     await becomes(lambda: served.has_records(1))
@@ -126,7 +127,10 @@ async def test_a_lane_is_edited_as_a_form_and_what_would_come_of_it_is_seen_firs
     await expect(yaml).to_have_value(
         "name: gray\ntag: gray\nowner: team-shop\nmatch:\n  - {param: group, equals: green}\nenabled: true\n"
     )
-    await console.sees("0 passed, 1 failed", "expected shop/gray, found none", "1 of 1 would change lanes")
+    await console.sees(
+        "0 passed, 1 failed", "<img src=x", "expected shop/gray, found none", "1 of 1 would change lanes"
+    )
+    await console.is_inert()
     await console.is_accessible()
     await expect(console.page.get_by_test_id("review").get_by_role("link")).to_have_attribute(
         "href", re.compile("#/requests/[0-9]+")

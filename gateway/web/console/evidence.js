@@ -26,9 +26,10 @@ export function Evidence({ of }) {
     : decision.fallback ? t("said_fallback", { tag: decision.tag, pool: decision.pool, fallback: decision.fallback })
     : decision.lane ? t("said_lane", { lane: `${decision.group}/${decision.lane}`, pool: decision.pool })
     : decision.service ? t("said_base", { pool: decision.pool }) : t("said_nothing");
+  const reasons = (lanes.find((lane) => lane.winner)?.conditions || []).filter((item) => item.held);
   return html`
     <section class="panel verdict ${decision.error ? "bad" : decision.fallback ? "warn" : decision.lane ? "good" : ""}" data-test="verdict">
-      <p class="say">${where}</p>${decision.detail ? html`<p>${decision.detail}</p>` : null}
+      <p class="say">${where}</p>${reasons.length ? html`<p>${t("because")} ${reasons.map((item) => html`<code>${item.text}</code> `)}</p>` : null}${decision.detail ? html`<p>${decision.detail}</p>` : null}
       <${Facts} of=${[[t("route"), decision.route], [t("service"), decision.service && html`<a href=${link("services", [decision.service])}>${decision.service}</a>`],
         [t("tag"), decision.tag], [t("tag_source"), t(`source_${decision.tag_source}`)], [t("pool"), decision.pool], [t("instance"), decision.instance],
         [t("fallback"), decision.fallback], [t("revision"), decision.revision]]} />
@@ -42,7 +43,7 @@ export function Evidence({ of }) {
           <span class="quiet">${t(`match_${lane.match_mode}`)}</span></header>
         <ul class="conditions">${lane.conditions.map((item) => html`<${Condition} of=${item} />`)}</ul></li>`;
     })}</ol>
-    ${pools?.length ? html`<h2>${t("pools")}</h2><${Pools} of=${pools} chosen=${decision.instance} />` : null}`;
+    ${pools?.length ? html`<h2>${t("pools")}</h2><section class="panel"><${Pools} of=${pools} chosen=${decision.instance} /></section>` : null}`;
 }
 
 // `actions` makes what can be done with an instance; then what is in flight there is shown, too.
