@@ -45,6 +45,7 @@ HOT = [
     "gateway/proxy/retry.py",
     "gateway/proxy/runqueue.py",
     "gateway/proxy/sending.py",
+    "gateway/proxy/spans.py",
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
 ]

@@ -42,6 +42,7 @@ FAILURES: Final[dict[str, Failure]] = {}
 # --- the router's: the request is sound, and goes nowhere
 
 NO_ROUTE: Final[Failure] = Failure("no_route", 404, DOWNSTREAM)
+NO_BACKEND: Final[Failure] = Failure("no_backend", 500, INTERNAL)
 NO_SERVICE: Final[Failure] = Failure("no_service", 400, DOWNSTREAM)
 NO_INSTANCES: Final[Failure] = Failure("no_instances", 503, UPSTREAM)
 LANE_UNAVAILABLE: Final[Failure] = Failure("lane_unavailable", 503, UPSTREAM)

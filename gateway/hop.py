@@ -22,6 +22,8 @@ _LINE: Final = "X-Gray-Hop: "
 
 SIDECAR_KEY: Final = "gray-sidecar"
 """Metadata of an instance behind a sidecar: the service's name as that sidecar knows it. (Consul's keys have no dots.)"""
+MTLS_KEY: Final = "gray-mtls"
+"""Metadata of an instance that takes mutual TLS: `true`."""
 
 MAX_SERVICE: Final = 256
 """Characters of a service's name that is sent along: a registry may hold anything."""

@@ -32,6 +32,8 @@ class Instance:
     """`host:port`, IPv6 hosts in brackets: one address is one instance at a time."""
     target_line: bytes = field(init=False, compare=False, repr=False)
     """The field line from which a sidecar there learns which instance a request is meant for."""
+    announces_mtls: bool = field(init=False, compare=False, repr=False)
+    """Whether it says of itself that it takes mutual TLS."""
     identity: bytes = field(init=False, compare=False, repr=False)
     """Who is meant at the address. Somebody else there has another one: what is known of the former does not hold for it."""
 
@@ -40,6 +42,7 @@ class Instance:
         object.__setattr__(self, "address", f"{host}:{self.port}")
         target = hop.target(self.tag, self.metadata.get(hop.SIDECAR_KEY, ""))
         object.__setattr__(self, "target_line", hop.line(target))
+        object.__setattr__(self, "announces_mtls", self.metadata.get(hop.MTLS_KEY) == "true")
         uid = self.metadata.get(UID_KEY, "")
         object.__setattr__(self, "identity", self.target_line + uid.encode("utf-8", "replace"))
 

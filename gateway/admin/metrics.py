@@ -47,6 +47,25 @@ def _bypasses(observed: Observed) -> Iterable[Sample] | None:
     return None if observed.bypasses is None else [((), observed.bypasses)]
 
 
+def _spans(observed: Observed) -> Iterable[Sample] | None:
+    if observed.spans is None:
+        return None
+    counts = {**observed.spans}
+    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
+    return [((result,), count) for result, count in counts.items()]
+
+
+def _escapes(observed: Observed) -> Iterable[Sample] | None:
+    service = observed.service
+    if service is None:
+        return None
+    return [
+        ((service, callee, tag, why), count)
+        for traffic in observed.traffic.values()
+        for (callee, tag, why), count in traffic.lost.items()
+    ]
+
+
 METRICS: Final = (
     Family(
         "gateway_build_info", "gauge", ("version",),
@@ -101,6 +120,16 @@ METRICS: Final = (
         table(lambda traffic: traffic.refused),
     ),
     Family(
+        "gateway_mesh_requests_total", "counter", ("listener", "kind"),
+        "requests by how the caller came, with mesh: mtls, plain, or stranger (a certificate that mesh.peers does not admit)",
+        table(lambda traffic: traffic.mesh_requests),
+    ),
+    Family(
+        "gateway_mesh_handshakes_failed_total", "counter", ("listener",),
+        "handshakes of mutual TLS that failed, with mesh",
+        of_listeners(lambda traffic: [((), traffic.handshakes_failed)] if traffic.mesh_requests else []),
+    ),
+    Family(
         "gateway_replies_total", "counter", ("listener", "route", "code"),
         "requests that a route responded to itself",
         of_listeners(lambda traffic: (((route, code_of(code)), count) for (route, code), count in traffic.replies.items())),
@@ -116,6 +145,12 @@ METRICS: Final = (
         lambda observed: (
             None if observed.deliveries is None else [((name,), count) for name, count in observed.deliveries.items()]
         ),
+    ),
+    Family(
+        "gateway_spans_total", "counter", ("result",),
+        "spans of sampled traces: exported, dropped because of their number, or failed because the collector did"
+        " not take them",
+        _spans,
     ),
     Family(
         "gateway_lane_decisions_total", "counter", ("listener", "group", "lane"),
@@ -158,6 +193,16 @@ METRICS: Final = (
         "outbound calls treated as unmarked, because marked and unmarked requests in flight at the same time"
         " shared the only id that the calls carry",
         number(lambda traffic: traffic.ambiguous),
+    ),
+    Family(
+        "gateway_inferred_tags_total", "counter", ("listener",),
+        "outbound calls that carried nothing known and took the tag of all requests in flight",
+        number(lambda traffic: traffic.inferred),
+    ),
+    Family(
+        "gateway_lane_lost_total", "counter", ("from", "to", "tag", "why"),
+        "on a sidecar: calls of its application that lost the tag of the request they belong to",
+        _escapes,
     ),
     Family(
         "gateway_application_up", "gauge", (),
@@ -224,7 +269,7 @@ METRICS: Final = (
     ),
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
-        "when a certificate of the listener expires",
+        "when a certificate of the listener, or of the mesh, expires",
         lambda observed: [((file,), when) for file, when in observed.certificates.items()],
     ),
     Family(

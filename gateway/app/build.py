@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.app.parts import make_routes
-from gateway.config.certificates import listener_certificates, registry_tls, upstream_tls
+from gateway.config.certificates import listener_certificates, mesh_of, registry_tls, secured
 from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
 from gateway.routing.routes import RouteTable
@@ -18,6 +17,7 @@ from gateway.rules.ruleset import RuleSet
 from gateway.settings import ServingSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
+from gateway.tls.mesh import Mesh, Secured
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -33,10 +33,17 @@ class Build(Generic[S]):
     routes: RouteTable
     certificates: list[Certificate]
     """The listener's, in order; empty without TLS."""
-    secured: dict[str, UpstreamTLS]
-    """How services are spoken to that speak TLS, by name."""
-    registry_tls: dict[str, ssl.SSLContext]
+    mesh: Mesh | None
+    """This program in its mesh."""
+    secured: Secured
+    """How instances are spoken to."""
+    registry_tls: dict[str, UpstreamTLS]
     """How registries are spoken to that speak TLS, by name."""
+
+    @property
+    def own_certificates(self) -> list[Certificate]:
+        """Every certificate that shows who this program is."""
+        return [*self.certificates, *(() if self.mesh is None else (self.mesh.certificate,))]
 
     @staticmethod
     def of(settings: S, rules: RuleSet) -> Build[S]:
@@ -48,7 +55,8 @@ class Build(Generic[S]):
             around = make_environment(settings)
             tls = settings.listener_tls
             certificates = [] if tls is None else listener_certificates(tls)
-            secured = upstream_tls(settings)
+            mesh = mesh_of(settings)
+            terms = secured(settings, mesh)
             registries = registry_tls(settings)
         except (CertificateError, OSError, ValueError) as error:
             # It could be read a moment ago: the files are being changed, and will be announced again.
@@ -60,6 +68,7 @@ class Build(Generic[S]):
             compiled=compile_rules(rules, around),
             routes=make_routes(settings),
             certificates=certificates,
-            secured=secured,
+            mesh=mesh,
+            secured=terms,
             registry_tls=registries,
         )

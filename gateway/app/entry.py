@@ -14,7 +14,9 @@ from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
+from gateway.app.gatewayapi import make_source
 from gateway.app.life import Life
+from gateway.app.parts import is_traced
 from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
@@ -23,8 +25,10 @@ from gateway.app.views import EntryExplainer, EntryView
 from gateway.control.drains import Drains
 from gateway.daemons import keep_running
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.routing.plans import RoutePlan
 from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
 from gateway.telemetry.request_record import Reporter
 
@@ -65,6 +69,9 @@ class EntryGateway:
             registry_sockets = http, sockets.beside("registry-grpc", http, listen.host, "the embedded registry")
             self._embedded = _open_registry(settings.embedded_registry, settings.allowed_hosts)
             parts.push_async_callback(self._embedded.stop)
+        # Spans before all that makes some: with its last part gone, those of the last requests are exported.
+        spans = Spans(is_traced(settings), Reporter(settings.name))
+        parts.push_async_callback(spans.close)
         # What routes: this process, or workers, which this process feeds. Then its own plane only explains.
         fleet = self._fleet = make_fleet(settings)
         parts.push_async_callback(fleet.close)
@@ -76,9 +83,22 @@ class EntryGateway:
         parts.push_async_callback(registries.close)
         drains.open(registries, settings.state)
         self._know(await sockets.known())
+        # Routes that are objects of a cluster come in beside those of the configuration.
+        self._gateway_api = make_source(settings, self._attach)
+        if self._gateway_api is not None:
+            parts.push_async_callback(self._gateway_api.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
         records = Records(settings.records, Reporter(settings.name))
-        view = EntryView(self._life, self._configuration, registries, records, drains, fleet)
+        view = EntryView(
+            self._life,
+            self._configuration,
+            registries,
+            records,
+            spans,
+            drains=drains,
+            fleet=fleet,
+            gateway_api=self._gateway_api,
+        )
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,
@@ -94,6 +114,8 @@ class EntryGateway:
         # Now there is all that a configuration is installed in. Files are watched until the last request is done.
         parts.push_async_callback(self._configuration.close)
         self._configuration.begin()
+        if self._gateway_api is not None:
+            self._gateway_api.start()
         # Clients come in when requests can be served; beside the process whose place this one takes, if there is one.
         await sockets.wait_ready(view.waiting)
         parts.push_async_callback(self._drain)
@@ -104,6 +126,7 @@ class EntryGateway:
             await self._embedded.listen(*registry_sockets)
         await admin.start(admin_socket)
         records.start(fleet.take_records)
+        spans.start(fleet.take_traced)
         parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
@@ -153,9 +176,21 @@ class EntryGateway:
     def _install(self, build: Build[GatewaySettings], revision: int) -> None:
         assert self._fleet is not None
         self._fleet.configure(revision, build)
+        take_settings(self._registries, build)
+        self._watch_services(build)
+
+    def _attach(self, plans: tuple[RoutePlan, ...]) -> None:
+        """Routes from elsewhere have changed."""
+        assert self._fleet is not None
+        self._fleet.attach(plans)
+        self._watch_services(self._configuration.build)
+
+    def _watch_services(self, build: Build[GatewaySettings]) -> None:
+        """Watches the services that there are routes to, and no others."""
+        assert self._fleet is not None
         registries = self._registries
-        take_settings(registries, build)
         wanted = {route.service for route in build.settings.routes if route.service is not None}
+        wanted.update(service for plan in self._fleet.plane.attached for service in plan.services)
         for service in wanted:
             registries.watch(service)
         for service in registries.watched:

@@ -18,6 +18,7 @@ from gateway.app.exposure import warn_of_exposure
 from gateway.app.facade import Facade
 from gateway.app.learning import Learner
 from gateway.app.life import Life
+from gateway.app.parts import is_traced
 from gateway.app.registrations import Registrations
 from gateway.app.registries import make_registries, take_settings
 from gateway.app.sidecar_plane import SidecarPlane
@@ -29,6 +30,7 @@ from gateway.daemons import keep_running
 from gateway.health.application import ApplicationWatch
 from gateway.instance import Instance
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.base import Registration
 from gateway.settings import Address, SidecarSettings
 from gateway.telemetry.request_record import Reporter
@@ -67,6 +69,12 @@ class Sidecar:
         doors = [sockets.one_of(f"outbound {name}", at.host, at.port) for name, at in settings.outbounds.items()]
         facade_sockets = _facade_sockets(settings, sockets)
         inbound_port, outbound_port = inbound.getsockname()[1], outbound.getsockname()[1]
+        own = self._own = _registration(settings, inbound_port)
+        address = Instance(own.host, own.port).address
+        reporter = Reporter(settings.service, "sidecar", settings.tag, address)
+        # Spans before all that makes some: with its last part gone, those of the last requests are exported.
+        spans = Spans(is_traced(settings), reporter)
+        parts.push_async_callback(spans.close)
         # What routes, before the registries that report changes to it.
         plane = self._plane = SidecarPlane(settings)
         parts.push_async_callback(plane.close)
@@ -79,16 +87,15 @@ class Sidecar:
             self._facade = Facade(settings, plane.instances, learner.watch, self._told)
         # Whether the application takes requests is what is registered, so both are made before admin, which shows them.
         watch = self._watch = ApplicationWatch(settings.service, plane.app, settings.app_check, self._app_changed)
-        self._own = _registration(settings, inbound_port)
-        registrations = self._registrations = Registrations(registries, self._own, is_usable=self._takes_requests)
-        address = Instance(self._own.host, self._own.port).address
-        records = Records(settings.records, Reporter(settings.service, "sidecar", settings.tag, address))
+        registrations = self._registrations = Registrations(registries, own, is_usable=self._takes_requests)
+        records = Records(settings.records, reporter)
         view = SidecarView(
             self._life,
             self._configuration,
             registries,
             records,
-            drains,
+            spans,
+            drains=drains,
             plane=plane,
             application=watch,
             registrations=registrations,
@@ -130,6 +137,7 @@ class Sidecar:
         registrations.start()
         await admin.start(admin_socket)
         records.start(plane.taker.take)
+        spans.start(plane.taker.take_traced)
         parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on peers have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
@@ -243,4 +251,6 @@ def _registration(settings: SidecarSettings, port: int) -> Registration:
     """
     host = settings.advertise or find_address(settings.inbound.host)
     metadata = {**settings.metadata, hop.SIDECAR_KEY: settings.service}
+    if settings.mesh is not None:
+        metadata[hop.MTLS_KEY] = "true"
     return Registration(settings.service, host, port, settings.tag, settings.weight, metadata)

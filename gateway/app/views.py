@@ -14,6 +14,7 @@ from gateway.admin.observed import Observed
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
+from gateway.app.escapes import describe_escapes
 from gateway.app.facade import Facade
 from gateway.app.fleet import Fleet
 from gateway.app.life import Life
@@ -24,11 +25,13 @@ from gateway.app.sidecar_plane import SidecarPlane
 from gateway.control.drains import Drains
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
+from gateway.gatewayapi.source import GatewayApiSource
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
 from gateway.live.hits import INTERVAL, LaneHits
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.several import Registries
 from gateway.routing.explain import explain
 from gateway.rules.environment import MatchEnvironment
@@ -47,6 +50,8 @@ class _View(ABC, Generic[S]):
         configuration: Configuration[S],
         registries: Registries,
         records: Records,
+        spans: Spans,
+        *,
         drains: Drains,
     ) -> None:
         self._drains = drains
@@ -54,6 +59,7 @@ class _View(ABC, Generic[S]):
         self._configuration = configuration
         self._registries = registries
         self._records = records
+        self._spans = spans
         self._hits = LaneHits()
 
     def not_ready(self) -> list[str]:
@@ -122,14 +128,22 @@ class EntryView(_View[GatewaySettings]):
         configuration: Configuration[GatewaySettings],
         registries: Registries,
         records: Records,
+        spans: Spans,
+        *,
         drains: Drains,
         fleet: Fleet,
+        gateway_api: GatewayApiSource | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records, drains)
+        super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._fleet = fleet
+        self._gateway_api = gateway_api
 
     def waiting(self) -> list[str]:
         """What is not known yet that requests need."""
+        missing = [] if self._gateway_api is None else self._gateway_api.missing()
+        return missing + self._waiting_for_services()
+
+    def _waiting_for_services(self) -> list[str]:
         is_needed = not self._configuration.settings.ready_without_registry
         return self._old_rules() + (unheard_of(self._registries) if is_needed else [])
 
@@ -141,7 +155,12 @@ class EntryView(_View[GatewaySettings]):
     def status(self) -> dict[str, object]:
         """See RoleView."""
         registries = describe_registries(self._registries)
-        return {**self._status("entry"), "registries": registries, "workers": self._fleet.workers()}
+        return {
+            **self._status("entry"),
+            "registries": registries,
+            "workers": self._fleet.workers(),
+            "gateway_api": None if self._gateway_api is None else self._gateway_api.describe(),
+        }
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
@@ -176,6 +195,7 @@ class EntryView(_View[GatewaySettings]):
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
             drained=self._drains.counts(),
         )
 
@@ -189,14 +209,15 @@ class SidecarView(_View[SidecarSettings]):
         configuration: Configuration[SidecarSettings],
         registries: Registries,
         records: Records,
-        drains: Drains,
+        spans: Spans,
         *,
+        drains: Drains,
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
         facade: Facade | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records, drains)
+        super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._facade = facade
         self._plane = plane
         self._application = application
@@ -231,9 +252,11 @@ class SidecarView(_View[SidecarSettings]):
                 "up": self._application.is_up,
                 "reason": self._application.reason or None,
             },
+            "registered_beside": [] if self._facade is None else self._facade.beside,
             "registered": bool(registered_in),
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),
+            "lost_tags": describe_escapes(self._plane.traffic()["outbound"]),
         }
 
     def services(self) -> list[dict[str, object]]:
@@ -253,15 +276,18 @@ class SidecarView(_View[SidecarSettings]):
         """See RoleView."""
         return Observed(
             traffic=self._plane.traffic(),
+            service=self._configuration.settings.service,
             upstream_connections=self._plane.connections(),
             registries=self._registries,
             snapshot=self._plane.snapshot,
             reload=self._configuration.state,
             failures=dict(failures),
             processes={"main": os.getpid()},
+            certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
             drained=self._drains.counts(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
@@ -300,5 +326,5 @@ class EntryExplainer:
         return found
 
 
-def _expiries(build: Build[GatewaySettings]) -> dict[str, float]:
-    return {certificate.file: certificate.expires.timestamp() for certificate in build.certificates}
+def _expiries(build: Build[S]) -> dict[str, float]:
+    return {certificate.file: certificate.expires.timestamp() for certificate in build.own_certificates}

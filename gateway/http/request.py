@@ -12,7 +12,7 @@ from gateway.http.lines import (
     spans_named,
 )
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
-from gateway.telemetry.tracecontext import ID_FIELDS
+from gateway.telemetry.tracecontext import ID_FIELDS, IdField
 
 _COOKIE: Final = field_pattern(rb"cookie")
 
@@ -34,6 +34,9 @@ class Request:
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
 
+    `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
+    hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
+
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
     """
 
@@ -54,11 +57,13 @@ class Request:
         "line_end",
         "meant_instance",
         "method",
+        "parent_id",
         "path",
         "query",
         "raw_path",
         "rewrites_host",
         "rewrites_length",
+        "span_id",
         "tag",
         "target",
         "traceparent",
@@ -86,6 +91,8 @@ class Request:
         self.tag: bytes = b""
         self.baggage: list[bytes] = []
         self.traceparent: bytes = b""
+        self.span_id: bytes = b""
+        self.parent_id: bytes = b""
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
         self.forwarded: Forwarded | None = None
@@ -100,6 +107,11 @@ class Request:
         if ids is None:
             ids = self.ids = [b""] * len(ID_FIELDS)
         ids[number] = ids[number] + b"," + value if ids[number] else value
+
+    def has_id(self, field: IdField) -> bool:
+        """Whether one of `ID_FIELDS` was given, of use or not."""
+        ids = self.ids
+        return ids is not None and ids[ID_FIELDS.index(field)] != b""
 
     def cut(self, line: bytes) -> None:
         """Keeps a line of the head from being forwarded. Lines must be cut in their order."""

@@ -31,7 +31,9 @@ class Hop:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the tag was lost before this call: the one that led here had one."""
+        """Whether the tag was lost before this call: its sender noticed, or the call that led here had one."""
+        if self.stored.record.lost:
+            return True
         return self.parent is not None and self.stored.record.tag == BASE != self.parent.stored.record.tag
 
     @property

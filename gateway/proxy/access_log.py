@@ -148,6 +148,7 @@ class AccessLog:
             decision.tag_source,
             decision.pool,
             decision.fallback,
+            decision.lost,
             "" if instance is None else instance.address,
             decision.revision,
         )
@@ -156,7 +157,7 @@ class AccessLog:
             text = (
                 f'"route":{_name(decision.route)},"service":{_name(decision.service)},"group":{_name(decision.group)},'
                 f'"lane":{_name(decision.lane)},"tag":"{decision.tag}","tag_source":"{decision.tag_source}",'
-                f'"pool":"{decision.pool}","fallback":{_name(decision.fallback)},'
+                f'"pool":"{decision.pool}","fallback":{_name(decision.fallback)},"lost":{_name(decision.lost)},'
                 f'"instance":{"null" if instance is None else _name(instance.address)},"revision":{decision.revision}'
             )
             if len(self._decisions) >= MAX_DECISIONS:

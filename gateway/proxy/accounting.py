@@ -73,6 +73,9 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
     log = context.log
     if log is not None and log.record(record, now, overhead):
         traffic.log_lines += 1
+    spans = context.spans
+    if spans is not None and record.request.span_id:
+        spans.note(record, now, overhead)
     recorder = context.recorder
     if recorder is not None:
         recorder.note(record, now, overhead)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.failures import OVERLOADED, TOO_MANY_TUNNELS, Failure
+from gateway.http.address import plain_ip
 from gateway.proxy.connection import Connection
 from gateway.proxy.context import Context, Limits
-from gateway.routing.peer import Peer
+from gateway.routing.peer import Peer, callee_at
 
 
 class ClientConnection(Connection):
@@ -30,6 +31,16 @@ class ClientConnection(Connection):
         self.peer: Peer = Peer("")
         self.deadline: float = context.now + context.timeouts.head
         self.quiet_since: float = context.now
+
+    def meet(self, transport: asyncio.Transport) -> None:
+        """Notes who is at the other end of a connection that has opened."""
+        context = self.context
+        name = transport.get_extra_info("peername")
+        ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
+        callee = callee_at(context.doors, transport.get_extra_info("sockname"))
+        self.peer = Peer(ip, context.router.is_trusted(ip), context.scheme, callee)
+        if context.reception is not None:
+            context.reception.introduce(self.peer, transport.get_extra_info("ssl_object"))
 
     # --- what an exchange needs
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from gateway.errors import ProtocolError
 from gateway.failures import HEAD_TIMEOUT, INTERNAL_ERROR, OVERLOADED, TOO_MANY_CONNECTIONS
-from gateway.http.address import plain_ip
 from gateway.http.grammar import check_partial, too_large
 from gateway.http.head_reader import HeadReader
 from gateway.proxy.client import ClientConnection, Clients
@@ -19,7 +18,6 @@ from gateway.proxy.descriptors import RESERVE, is_short
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.own_responses import error_response
 from gateway.proxy.response_body import FEW
-from gateway.routing.peer import Peer, callee_at
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
@@ -71,10 +69,8 @@ class Downstream(ClientConnection):
         assert transport is not None
         if self.is_encrypted:
             transport.set_write_buffer_limits(high=HIGH_WATER)
-        name = transport.get_extra_info("peername")
-        ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
-        trusted = context.router.is_trusted(ip)
-        self.peer = Peer(ip, trusted, context.scheme, callee_at(context.doors, transport.get_extra_info("sockname")))
+        self.meet(transport)
+        ip, trusted = self.peer.ip, self.peer.is_trusted
         mine = self.clients.enter(self, ip)
         context.traffic.connections += 1
         limits = context.limits

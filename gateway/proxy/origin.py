@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from gateway.failures import BUSY, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fault
@@ -16,6 +16,7 @@ from gateway.proxy.pool import Pool, Waiter
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream, UpstreamOwner
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 STATES: Final = ("active", "idle", "draining", "tunnel")
 Connections = dict[str, tuple[int, int, int, int]]
@@ -150,6 +151,8 @@ class Origin(UpstreamOwner):
                 ssl=tls.context,
                 server_hostname=tls.server_name or self.host,
             )
+            if tls.expected is not None and upstream.transport is not None:
+                tls.verify_peer(upstream.transport.get_extra_info("peercert"))
 
     def release(self, upstream: Upstream, now: float) -> None:
         """Takes back a connection whose exchange ended cleanly."""
@@ -212,12 +215,12 @@ def _not_connected(error: OSError | ValueError) -> NotConnected:
 
 
 class Origins:
-    """Every origin of this process, by address. Services in `tls` are spoken to in TLS.
+    """Every origin of this process, by address. `secure` says which are spoken to in TLS.
 
     `outbox` and `queue` are for both sides of the exchanges with them.
     """
 
-    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_tls", "outbox", "queue")
+    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_secured", "outbox", "queue")
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
@@ -226,23 +229,23 @@ class Origins:
         self.queue = RunQueue(self._loop.call_soon)
         self._by_address: dict[str, Origin] = {}
         self._leaving: list[Origin] = []
-        self._tls: dict[str, UpstreamTLS] = {}
+        self._secured: Secured | None = None
 
-    def secure(self, tls: Mapping[str, UpstreamTLS]) -> None:
-        """Says which services are spoken to in TLS, by name. Connections made under other terms are retired."""
-        for service in self._tls.keys() | tls.keys():
-            old, new = self._tls.get(service), tls.get(service)
-            if old is None or new is None or old.fingerprint != new.fingerprint:
-                for key in [key for key in self._by_address if key.endswith(f"#{service}")]:
-                    self._retire(key)
-        self._tls = dict(tls)
+    def secure(self, secured: Secured) -> None:
+        """Says which instances are spoken to in TLS. Connections made under other terms are retired."""
+        old, new = self._secured or Secured(), secured
+        for key in [key for key in self._by_address if "#" in key]:
+            service = key.partition("#")[2]
+            if old.fingerprint(service) != new.fingerprint(service):
+                self._retire(key)
+        self._secured = secured if secured.is_used else None
 
     def of(self, instance: Instance, service: str) -> Origin:
         """The origin of an instance of a service, made when first needed."""
         key = instance.address
         tls: UpstreamTLS | None = None
-        if self._tls:
-            tls = self._tls.get(service)
+        if self._secured is not None:
+            tls = self._secured.of(service, instance)
             if tls is not None:
                 key = f"{key}#{service}"
         origin = self._by_address.get(key)
@@ -255,7 +258,7 @@ class Origins:
         """Forgets an instance that no service has any more: its idle connections close, busy ones finish."""
         if address in self._by_address:
             self._retire(address)
-        if self._tls:
+        if self._secured is not None:
             for key in [key for key in self._by_address if key.startswith(f"{address}#")]:
                 self._retire(key)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.failures import Failure
 from gateway.http.request import Request
-from gateway.routing.routes import RouteResponse
+from gateway.routing.replies import RouteResponse
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -154,6 +154,10 @@ class ResponseRelay:
         stripped = self._forward.stripped
         if stripped and response.has_places:
             added = Prefix(stripped, request, client.peer.is_trusted).restore(response, data) + added
+        edit = self._forward.response_edit
+        if edit is not None:
+            response.cut_named(data[response.line_end + 2 : end - 4].split(b"\r\n"), edit.names)
+            added += edit.led
         self.response = response
         record.upstream_status = response.status
         record.response_head = end

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from gateway.app.doctor.examine import examine
 from gateway.app.sidecar import Sidecar
 from gateway.app.sockets import Sockets
 from gateway.errors import RegistryError
@@ -226,6 +227,9 @@ async def test_an_application_beside_its_sidecar_is_told_of(
     async with ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{behind.admin}/metrics") as response:
             assert "gateway_bypass_suspected_total 1.0" in await response.text()
+    findings = await examine(None, None, [f"127.0.0.1:{behind.admin}"])
+    [finding] = [finding for finding in findings if finding.check == "bypass"]
+    assert f"b is registered at 127.0.0.1:{behind.app} as well as its sidecar" in finding.message
     await app.close()
 
 

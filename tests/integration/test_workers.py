@@ -238,7 +238,7 @@ async def test_one_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.
     """Its share of the clients would wait for ever."""
     monkeypatch.setattr("gateway.control.workers.POLL", 0.05)
     sockets = [[bind("127.0.0.1", 0)]]
-    pool = Workers("tests.support.mute_worker", sockets, list, lambda _: None, lambda _: None)
+    pool = Workers("tests.support.mute_worker", sockets, list, lambda _: None, lambda _: None, lambda _: None)
     try:
         await pool.start()
         first = pool.pids()[0]

@@ -5,7 +5,13 @@ from __future__ import annotations
 from gateway.demo.registries import find_server, servers_folder
 from tests.support.given import GIVEN
 
-PROGRAMS = {"consul": "Consul 1.20.1", "rnacos": "r-nacos 0.8.8", "kwok": "Kubernetes 1.37.2"}
+PROGRAMS = {
+    "consul": "Consul 1.20.1",
+    "rnacos": "r-nacos 0.8.8",
+    "kwok": "Kubernetes 1.37.2",
+    "helm": "Helm 4.3.2",
+    "jaeger": "Jaeger 1.62.0",
+}
 
 if __name__ == "__main__":
     for program, title in PROGRAMS.items():

@@ -18,7 +18,8 @@ from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.replies import RouteResponse
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView
 from gateway.routing.services import Turns as RoundRobin
 from gateway.routing.snapshot import Snapshot

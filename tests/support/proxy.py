@@ -14,7 +14,8 @@ from gateway.proxy.origin import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.replies import RouteResponse
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup

@@ -65,6 +65,8 @@ class Pod:
 
     uid: str
     labels: Mapping[str, str]
+    is_leaving: bool = False
+    """It was told to end: its address is soon free for others."""
 
 
 def read_slice(item: Object) -> Slice | None:
@@ -83,8 +85,9 @@ def read_slice(item: Object) -> Slice | None:
 
 
 def read_pod(item: Object) -> Pod | None:
-    """A pod's labels, from its metadata."""
-    return Pod(_text(item["metadata"].get("uid")), labels_of(item))
+    """A pod, from its metadata."""
+    metadata = item["metadata"]
+    return Pod(_text(metadata.get("uid")), labels_of(item), bool(metadata.get("deletionTimestamp")))
 
 
 def listing(

@@ -33,6 +33,7 @@ PARTS = {
         "RuleCopies.close",
         "Sockets.release",
         "EmbeddedRegistry.stop",
+        "Spans.close",
         "Fleet.close",
         "Registries.close",
         "AdminServer.close",
@@ -44,6 +45,7 @@ PARTS = {
     "sidecar": [
         "RuleCopies.close",
         "Sockets.release",
+        "Spans.close",
         "Plane.close",
         "Registries.close",
         "AdminServer.close",
@@ -79,6 +81,7 @@ class Role:
             # A remote source has a task and a client of its own, whether its server is there or not.
             "rules": ["rules", {"nacos": "lanes", "address": DEAD}],
             "access_log": {"path": "access.log"},
+            "tracing": True,
             "state": "state",
             "drain": {"delay": 0, "timeout": "1s"},
         }

@@ -23,6 +23,7 @@ from gateway.control.drains import Drains
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import build_request
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.base import Registration
 from gateway.settings import GatewaySettings, SidecarSettings
 from gateway.telemetry.counters import Traffic
@@ -70,7 +71,10 @@ class Entry:
         self.configuration.begin()
         self.registries.watch("a")
         records = Records(settings.records, Reporter("gateway"))
-        self.view = EntryView(self.life, self.configuration, self.registries, records, self.drains, self.fleet)
+        spans = Spans(False, Reporter("gateway"))
+        self.view = EntryView(
+            self.life, self.configuration, self.registries, records, spans, drains=self.drains, fleet=self.fleet
+        )
 
 
 @pytest.fixture
@@ -127,6 +131,7 @@ async def test_the_status_of_an_entry_gateway(tmp_path: Path, entry: Entry) -> N
         "workers": [{"worker": 0}, {"worker": 1}],
         "rules": [],
         "draining": False,
+        "gateway_api": None,
     }
 
 
@@ -192,7 +197,8 @@ class Beside:
             self.configuration,
             self.registries,
             Records(settings.records, Reporter("b", "sidecar")),
-            Drains(self.plane.service_changed),
+            Spans(False, Reporter("b", "sidecar")),
+            drains=Drains(self.plane.service_changed),
             plane=self.plane,
             application=self.watch,
             registrations=self.registrations,
@@ -241,6 +247,7 @@ async def test_the_status_of_a_sidecar(tmp_path: Path, beside: Beside) -> None:
     beside.registrations.known["nacos"].state = "registered"
     status = beside.view.status()
     assert (status["registered"], status["registered_in"]) == (True, ["nacos"])
+    assert status["registered_beside"] == []
 
 
 async def test_what_the_metrics_of_a_sidecar_are_made_of(tmp_path: Path, beside: Beside) -> None:
