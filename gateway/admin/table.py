@@ -7,6 +7,7 @@ from typing import Any, Final
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.admin import bodies, rule_bodies
+from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
 from gateway.admin.live import LiveApi
 from gateway.admin.rules import MAX_DRAFT, MAX_LANE, MERGE_PATCH, RulesApi
@@ -108,6 +109,7 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
         "The path of a request through services",
         gives=bodies.ChainBody,
     ),
+    Endpoint("GET", _REQUEST + "/test", LiveApi.rule_test, "A request as a rule test"),
     Endpoint("GET", "/api/v1/topology", LiveApi.topology, "Which services called which of late"),
     Endpoint(
         "POST",
@@ -121,6 +123,14 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
     ),
 )
 """What goes on now: of every role."""
+
+_INSTANCE: Final = "/api/v1/services/{service}/instances/{address}"
+
+DRAINS: Final[tuple[Endpoint[DrainsApi], ...]] = (
+    Endpoint("POST", _INSTANCE + "/drain", DrainsApi.drain, "Takes an instance out of traffic", limit=SMALL),
+    Endpoint("POST", _INSTANCE + "/restore", DrainsApi.restore, "Brings it back", limit=SMALL),
+)
+"""What takes instances out of traffic: of every role."""
 
 RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
     Endpoint(
@@ -225,4 +235,4 @@ RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
 )
 """What changes rules: of an entry gateway."""
 
-ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *RULES)
+ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *DRAINS, *RULES)
