@@ -74,13 +74,18 @@ class UpstreamTLS:
         return UpstreamTLS(context, server_name, (content, server_name, verify))
 
 
-def show_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
-    """Has a context show a certificate. Raises CertificateError if it cannot be read, or the key is not its own."""
-    for file in (cert, key):
+def check_readable(*files: str) -> None:
+    """Raises CertificateError for a file that cannot be read."""
+    for file in files:
         try:
             read_file(Path(file))
         except OSError as error:
             raise CertificateError(file, f"cannot read '{file}': {error.strerror or error}") from error
+
+
+def show_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
+    """Has a context show a certificate. Raises CertificateError if it cannot be read, or the key is not its own."""
+    check_readable(cert, key)
     try:
         context.load_cert_chain(cert, key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
