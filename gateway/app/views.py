@@ -132,7 +132,6 @@ class EntryView(_View[GatewaySettings]):
         *,
         drains: Drains,
         fleet: Fleet,
-        *,
         gateway_api: GatewayApiSource | None = None,
     ) -> None:
         super().__init__(life, configuration, registries, records, spans, drains=drains)
