@@ -26,7 +26,7 @@ from gateway.gatewayapi.objects import (
     read_service,
 )
 from gateway.gatewayapi.status import VERSION, StatusWriter, now, writes
-from gateway.gatewayapi.translate import Translation, translate
+from gateway.gatewayapi.translate import Memory, Translation, translate
 from gateway.gatewayapi.world import Here, World
 from gateway.kubernetes.client import ApiClient
 from gateway.kubernetes.collection import Collection
@@ -49,6 +49,7 @@ class GatewayApiSource:
         self._changed = asyncio.Event()
         self._writer = StatusWriter(client)
         self._task: asyncio.Task[None] | None = None
+        self._memory = Memory()
         self._translation: Translation | None = None
         self._said = ""
         space = f"namespaces/{here.namespace}/"
@@ -114,7 +115,7 @@ class GatewayApiSource:
         """Translates what there is, puts it in force, and writes the statuses; seconds until some are to be written again."""
         world = self._world()
         # In a thread: requests go on meanwhile, however many routes there are.
-        translation = await asyncio.to_thread(translate, world, self._here)
+        translation = await asyncio.to_thread(translate, world, self._here, self._memory)
         before, self._translation = self._translation, translation
         if before is None or before.plans != translation.plans:
             self._apply(translation.plans)

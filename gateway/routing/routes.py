@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.http.edits import HeaderEdit
 from gateway.http.request import Request
 from gateway.http.target import PathChange
 from gateway.routing.conditions import RouteTest
@@ -36,9 +35,7 @@ class Route:
         "path",
         "prefix",
         "redirect",
-        "request_edit",
         "response",
-        "response_edit",
         "restored",
         "segments",
         "service",
@@ -64,8 +61,6 @@ class Route:
         test: RouteTest | None = None,
         split: Split | None = None,
         redirect: Redirect | None = None,
-        request_edit: HeaderEdit | None = None,
-        response_edit: HeaderEdit | None = None,
         new_host: str = "",
         new_path: PathChange | None = None,
     ) -> None:
@@ -84,8 +79,6 @@ class Route:
         self.test = test
         self.split = split
         self.redirect = redirect
-        self.request_edit = request_edit
-        self.response_edit = response_edit
         self.new_host: bytes = new_host.encode("ascii")
         self.new_path = new_path
 

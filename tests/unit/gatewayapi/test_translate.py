@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from gateway.gatewayapi.objects import (
     read_route,
     read_service,
 )
-from gateway.gatewayapi.translate import FEATURES, Translation, translate
+from gateway.gatewayapi.translate import FEATURES, Memory, Translation, translate
 from gateway.gatewayapi.world import Here, World
 from gateway.routing.plans import BackendPlan, EditPlan, PathPlan, RedirectPlan, RoutePlan, ValuePlan
 from tests.support.gatewayapi import (
@@ -243,7 +244,7 @@ def a_filter(kind: str, **content: Any) -> list[dict[str, Any]]:
         (
             {"backendRefs": [backend("a", filters=a_filter("URLRewrite", hostname="x"))]},
             "UnsupportedValue",
-            "of the filters of a backendRef, only RequestHeaderModifier is supported",
+            "of the filters of a backendRef, only those that change headers are supported",
         ),
     ],
 )
@@ -377,3 +378,21 @@ def test_a_class_with_parameters_is_not_accepted() -> None:
 
 def test_the_features_are_named_in_order() -> None:
     assert list(FEATURES) == sorted(FEATURES)
+
+
+def test_rules_are_read_again_only_if_something_has_changed_that_they_depend_on() -> None:
+    memory = Memory()
+    before = world(a_route("a", to(backend("a"))), a_route("b", to(backend("new"))))
+    first = translate(before, HERE, memory)
+    assert translate(before, HERE, memory) == first
+    other = read_route(placed(a_route("a", to(backend("a-canary")))))
+    changed = translate(replace(before, routes=[other, before.routes[1]]), HERE, memory)
+    assert [plan.backends[0].service for plan in changed.plans] == ["a-canary", ""]
+    more = {**before.services, ("shop", "new"): read_service(a_service("new"))}
+    found = translate(replace(before, routes=[other, before.routes[1]], services=more), HERE, memory)
+    assert [plan.backends[0].service for plan in found.plans] == ["a-canary", "new"]
+    gateway = read_gateway(placed(a_gateway("shop", listener(port=8080))))
+    redirect = read_route(placed(a_route("a", {"filters": a_filter("RequestRedirect")})))
+    for item, port in ((before.gateway, 80), (gateway, 8080)):
+        [plan] = translate(replace(before, gateway=item, routes=[redirect]), HERE, memory).plans
+        assert plan.redirect == RedirectPlan(302, port=port)

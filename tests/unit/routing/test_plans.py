@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -196,13 +197,19 @@ def test_a_backend_without_instances_gets_503() -> None:
 
 
 def test_fields_of_a_request_are_replaced_added_and_removed() -> None:
+    """By the route, and after that by the backend."""
     edit = EditPlan(put=(("X-Set", "new"),), add=(("X-Add", "more"),), remove=("x-gone",))
-    backend = BackendPlan("a", request=EditPlan(put=(("X-Backend", "a"),)))
+    backend = BackendPlan("a", request=EditPlan(put=(("X-Backend", "a"), ("x-mine", "b")), remove=("x-not-here",)))
+    edit = replace(edit, put=(*edit.put, ("X-Mine", "route"), ("X-Not-Here", "route")))
     lines = Entry(plan(request=edit, backends=(backend,))).sent(
         "/", "x-set: old", "X-SET: older", "X-Add: one", "X-Gone: 1", "X-Stays: 1"
     )
-    mine = [line for line in lines if line.lower().startswith(("x-set", "x-add", "x-gone", "x-stays", "x-backend"))]
-    assert mine == ["X-Add: one", "X-Stays: 1", "X-Set: new", "X-Add: more", "X-Backend: a"]
+    mine = [
+        line
+        for line in lines
+        if line.lower().startswith(("x-set", "x-add", "x-gone", "x-stays", "x-backend", "x-mine", "x-not-here"))
+    ]
+    assert mine == ["X-Add: one", "X-Stays: 1", "X-Set: new", "X-Add: more", "X-Backend: a", "x-mine: b"]
 
 
 @pytest.mark.parametrize(
