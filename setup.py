@@ -7,11 +7,13 @@ from setuptools import setup
 
 HOT = [
     "gateway/failures.py",
+    *glob("gateway/grpc/[a-z]*.py"),
     "gateway/health/ejection.py",
     "gateway/health/slowstart.py",
     *glob("gateway/http/[a-z]*.py"),
     *glob("gateway/http2/[a-z]*.py"),
     "gateway/instance.py",
+    "gateway/protocols.py",
     *glob("gateway/routing/[a-z]*.py"),
     "gateway/rules/checks.py",
     "gateway/rules/context.py",
@@ -37,7 +39,9 @@ HOT = [
     "gateway/proxy/downstream.py",
     "gateway/proxy/ending.py",
     "gateway/proxy/exchange.py",
+    "gateway/proxy/multiplexing.py",
     "gateway/proxy/origin.py",
+    "gateway/proxy/origins.py",
     "gateway/proxy/own_responses.py",
     "gateway/proxy/pool.py",
     "gateway/proxy/record.py",
@@ -49,8 +53,11 @@ HOT = [
     "gateway/proxy/retry.py",
     "gateway/proxy/runqueue.py",
     "gateway/proxy/sending.py",
+    "gateway/proxy/spans.py",
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
+    "gateway/proxy/upstream_session.py",
+    "gateway/proxy/upstream_stream.py",
 ]
 # Not hot, and explains with values that only interpreted code needs.
 COLD = {"gateway/routing/explain.py"}

@@ -18,7 +18,8 @@ HISTORY: Final = "history"
 REMOTE: Final = "remote"
 REGISTRY: Final = "registry"
 LAST_GOOD: Final = "last-good"
-_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, LAST_GOOD})
+DRAINS: Final = "drains"
+_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, LAST_GOOD, DRAINS})
 
 
 def open_state(folder: Path) -> None:

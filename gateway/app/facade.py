@@ -104,6 +104,11 @@ class Facade:
         return frozenset(self._asked)
 
     @property
+    def beside(self) -> list[str]:
+        """The application's own addresses that are registered as well as its sidecar's."""
+        return sorted(self._beside)
+
+    @property
     def is_registered(self) -> bool:
         """Whether the application wants requests."""
         return self.application is not None and self.application.enabled

@@ -6,13 +6,14 @@ import re
 from collections.abc import Container
 from typing import Final
 
+from gateway.grpc.call import is_call, split_call
 from gateway.http.forwarded import Forwarded
 from gateway.http.grammar import field_pattern
 from gateway.http.lines import (
     spans_named,
 )
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
-from gateway.telemetry.tracecontext import ID_FIELDS
+from gateway.telemetry.tracecontext import ID_FIELDS, IdField
 
 _COOKIE: Final = field_pattern(rb"cookie")
 
@@ -36,6 +37,11 @@ class Request:
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
 
+    `grpc_timeout` is what a gRPC call gives itself, as it was sent.
+
+    `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
+    hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
+
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
     """
 
@@ -49,6 +55,7 @@ class Request:
         "debug",
         "expects_continue",
         "forwarded",
+        "grpc_timeout",
         "head",
         "host",
         "ids",
@@ -56,11 +63,13 @@ class Request:
         "line_end",
         "meant_instance",
         "method",
+        "parent_id",
         "path",
         "query",
         "raw_path",
         "rewrites_host",
         "rewrites_length",
+        "span_id",
         "tag",
         "target",
         "traceparent",
@@ -88,9 +97,12 @@ class Request:
         self.tag: bytes = b""
         self.baggage: list[bytes] = []
         self.traceparent: bytes = b""
+        self.span_id: bytes = b""
+        self.parent_id: bytes = b""
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
         self.forwarded: Forwarded | None = None
+        self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None
@@ -128,6 +140,11 @@ class Request:
             ids = self.ids = [b""] * len(ID_FIELDS)
         ids[number] = ids[number] + b"," + value if ids[number] else value
 
+    def has_id(self, field: IdField) -> bool:
+        """Whether one of `ID_FIELDS` was given, of use or not."""
+        ids = self.ids
+        return ids is not None and ids[ID_FIELDS.index(field)] != b""
+
     def cut(self, line: bytes) -> None:
         """Keeps a line of the head from being forwarded. Lines must be cut in their order."""
         cuts = self.cuts
@@ -143,6 +160,16 @@ class Request:
     def trace_id(self) -> bytes:
         """The trace id of `traceparent`, empty if there is none. Only a sound one is kept there: nobody need judge it again."""
         return self.traceparent[3:35]
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it is a gRPC call."""
+        return is_call(self.method, self.head, self.line_end)
+
+    @property
+    def call(self) -> tuple[str, str] | None:
+        """The service and the method of a gRPC call; None for any other request."""
+        return split_call(self.path) if self.is_grpc else None
 
     def param(self, name: str, needle: bytes = b"") -> str | None:
         """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""

@@ -97,17 +97,20 @@ _LINES: Final[dict[bytes, bytes]] = {}
 _STATUS_LINES: Final[dict[bytes, bytes]] = {}
 
 
-def request_block(head: bytes, scheme: bytes) -> bytes:
+def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
     """The block of a request head of HTTP/1.1 (to the empty line that ends it), whose target is a path.
 
-    Names become lower-case, Host becomes :authority, and what is said of the connection is left out.
+    Names become lower-case, Host becomes :authority, and what is said of the connection is left out. With a `protocol` an upgrade
+    to it becomes an extended CONNECT (RFC 8441).
     """
     lines = head[:-4].split(b"\r\n")
     method, _, rest = lines.pop(0).partition(b" ")
     authority, fields = _encode_lines(lines)
     return b"".join(
         [
-            encode_field(b":method", method),
+            encode_field(b":method", method)
+            if not protocol
+            else encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol),
             encode_field(b":scheme", scheme),
             authority,
             encode_field(b":path", rest[: rest.rfind(b" ")]),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from gateway.errors import ProtocolError
 from gateway.failures import OVERLOADED, TOO_MANY_CONNECTIONS
-from gateway.http.address import plain_ip
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.connection import HIGH_WATER
 from gateway.proxy.descriptors import RESERVE, is_short
-from gateway.routing.peer import Peer, callee_at
 
 
 class Refused:
@@ -28,11 +26,8 @@ def admit(connection: ClientConnection) -> Refused | None:
     assert transport is not None
     if connection.is_encrypted:
         transport.set_write_buffer_limits(high=HIGH_WATER)
-    name = transport.get_extra_info("peername")
-    ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
-    trusted = context.router.is_trusted(ip)
-    callee = callee_at(context.doors, transport.get_extra_info("sockname"))
-    connection.peer = Peer(ip, trusted, context.scheme, callee)
+    connection.meet(transport)
+    ip, trusted = connection.peer.ip, connection.peer.is_trusted
     mine = connection.clients.enter(connection, ip)
     context.traffic.connections += 1
     limits = context.limits

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from gateway.failures import OVERLOADED, TOO_MANY_TUNNELS, Failure
+from gateway.http.address import plain_ip
 from gateway.http.request import Request
 from gateway.proxy.bounds import Limits
 from gateway.proxy.connection import Connection
@@ -17,7 +18,7 @@ from gateway.proxy.context import Context
 from gateway.proxy.record import Record
 from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
-from gateway.routing.peer import Peer
+from gateway.routing.peer import Peer, callee_at
 from gateway.routing.verdict import Forward
 
 LINGER: Final = 2.0
@@ -40,6 +41,16 @@ class Client(Connection):
         self.clients = clients
         self.peer: Peer = Peer("")
         self.deadline: float = context.now + context.timeouts.head
+
+    def meet(self, transport: asyncio.Transport) -> None:
+        """Notes who is at the other end of a connection that has opened."""
+        context = self.context
+        name = transport.get_extra_info("peername")
+        ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
+        callee = callee_at(context.doors, transport.get_extra_info("sockname"))
+        self.peer = Peer(ip, context.router.is_trusted(ip), context.scheme, callee)
+        if context.reception is not None:
+            context.reception.introduce(self.peer, transport.get_extra_info("ssl_object"))
 
     def request_body(self, request: Request) -> RequestBody:
         """The body of a request that has one."""

@@ -12,11 +12,13 @@ from gateway.proxy.access_log import AccessLog
 from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
+from gateway.proxy.spans import SpanRecorder
 from gateway.routing.router import Router
 from gateway.telemetry.counters import Traffic
+from gateway.tls.mesh import Reception
 
 
 # A value of many parts, which everything of a listener is handed: no behaviour.
@@ -26,7 +28,9 @@ class Context:
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` queries the registry for a service that the router
     does not know; `ejector` learns how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
-    `recorder` keeps exchanges for people to look at; None: nobody may.
+    `recorder` keeps exchanges for people to look at; None: nobody may. `spans` keeps those of sampled traces; None: requests
+    are not traced.
+    `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
     `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
@@ -47,10 +51,12 @@ class Context:
         "outbox",
         "queue",
         "reader",
+        "reception",
         "recorder",
         "response_reader",
         "router",
         "scheme",
+        "spans",
         "timeouts",
         "traffic",
         "trusted_reader",
@@ -73,6 +79,8 @@ class Context:
         debug_header: str = "",
         ejector: Ejector | None = None,
         recorder: Recorder | None = None,
+        spans: SpanRecorder | None = None,
+        reception: Reception | None = None,
         http2: Http2 | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
@@ -94,6 +102,7 @@ class Context:
             header_count=limits.header_count,
             debug_header=debug_header,
             is_secure=is_secure,
+            is_traced=spans is not None,
         )
         self.trusted_reader = HeadReader(
             tag_header,
@@ -102,12 +111,15 @@ class Context:
             keeps_forwarded=True,
             debug_header=debug_header,
             is_secure=is_secure,
+            is_traced=spans is not None,
         )
         self.response_reader = ResponseReader(head_bytes=limits.head_bytes, header_count=limits.header_count)
         self.learn = learn
         self.log = log
         self.doors: dict[tuple[str, int], str] = {}
         self.recorder = recorder
+        self.spans = spans
+        self.reception = reception
         self.name = name
         self.scheme = scheme
         self.now: float = self.loop.time()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from time import perf_counter
 from typing import Final
 
-from gateway.failures import CLIENT_GONE, NO_ROUTE, SHUTDOWN, Failure, Fault
+from gateway.failures import CLIENT_GONE, DEADLINE_EXCEEDED, NO_ROUTE, SHUTDOWN, Failure, Fault
+from gateway.grpc.status import status_of_http
+from gateway.grpc.timeout import parse_timeout
 from gateway.http.request import Request
 from gateway.proxy.accounting import note_fault, settle
 from gateway.proxy.client import Client
@@ -33,6 +36,7 @@ class Ending(ResponseHandler):
     __slots__ = (
         "_client",
         "_context",
+        "_expiry",
         "_has_claim",
         "_relay",
         "_request",
@@ -59,6 +63,9 @@ class Ending(ResponseHandler):
         self._retry: Retry | None = None
         self._has_claim: bool = False
         self._waits_since: float = 0.0
+        self._expiry: TimerHandle | None = None
+        if request.grpc_timeout:
+            self._expire_in(parse_timeout(request.grpc_timeout))
 
     @property
     def is_over(self) -> bool:
@@ -74,6 +81,16 @@ class Ending(ResponseHandler):
     def is_told_by_closing(self) -> bool:
         """Whether only the close of its connection tells the client that it has the whole response."""
         return self._relay is not None and self._relay.is_told_by_closing
+
+    def _expire_in(self, seconds: float | None) -> None:
+        """Ends the exchange after so many seconds, if that is for the client to say; None: it has said nothing sensible."""
+        if seconds is not None and self._request.is_grpc:
+            self.record.expires_at = self.record.started + seconds
+            self._expiry = self._context.loop.call_later(seconds, self._client.run, self._expire)
+
+    def _expire(self) -> None:
+        if not self.is_over:
+            self.stop(DEADLINE_EXCEEDED, f"the call had {self._request.grpc_timeout.decode('latin-1')}")
 
     # --- with our own response
 
@@ -112,6 +129,8 @@ class Ending(ResponseHandler):
         keeps = self._may_keep() and not failure.closes
         decision = record.decision
         decision.refuse(failure.code, detail)
+        if self._request.is_grpc:
+            record.grpc_status = status_of_http(failure.status)
         self._over(failure.status)
         lines = decision.response_lines()
         self._client.respond(error_response(failure, detail, self._request, keeps, lines))
@@ -253,6 +272,8 @@ class Ending(ResponseHandler):
         """Ends the exchange, as far as others need to know, with the status that the client saw."""
         record = self.record
         record.status = status
+        if self._expiry is not None:
+            self._expiry.cancel()
         tunnel = self.tunnel
         body = self.body
         if body is not None:

@@ -19,10 +19,13 @@ from gateway.failures import (
     LANE_UNAVAILABLE,
     MALFORMED,
     NO_INSTANCES,
+    NO_TUNNEL,
     OVERLOADED,
     REFUSED_MISDIRECTED,
+    REFUSED_STREAM,
     REFUSED_UNAVAILABLE,
     REGISTRY_UNAVAILABLE,
+    RESET,
     Fault,
 )
 from gateway.http.content import read_content
@@ -256,8 +259,13 @@ class Exchange(Sending):
         self.tunnel.expect()
         self._client.tunnel_opened()
 
+    def response_trailers(self, lines: bytes) -> None:
+        """The response ends with trailers."""
+        if self._relay is not None:
+            self._relay.take_trailers(lines)
+
     def response_ended(self) -> bool:
-        """The instance has closed its connection, and meant to."""
+        """The instance has closed its connection, and meant to; or its stream has ended."""
         self._lose_upstream(True)
         return False
 
@@ -285,7 +293,18 @@ class Exchange(Sending):
             else:
                 self._response_failed(CUT_OFF, "")
             return
-        fault = CLOSED_IN_HEAD if relay is not None and relay.is_in_head else CLOSED
+        self._respond_not(CLOSED_IN_HEAD if relay is not None and relay.is_in_head else CLOSED)
+
+    def response_aborted(self, fault: Fault, detail: str) -> None:
+        """There will be no (more of a) response."""
+        relay = self._relay
+        if relay is not None and relay.response is not None:
+            self._response_failed(MALFORMED if fault is MALFORMED else CUT_OFF, detail)
+        else:
+            self._respond_not(fault, detail)
+
+    def _respond_not(self, fault: Fault, detail: str = "") -> None:
+        """The instance does not respond: another one does, or nobody."""
         is_fresh = self.upstream is not None and self.upstream.served == 1
         self._drop_upstream()
         if self.is_over:
@@ -295,8 +314,7 @@ class Exchange(Sending):
         self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
         if again is None:
-            service = forward.decision.service
-            self._fail(fault.failure, f"service {service} closed the connection without a response")
+            self._fail(fault.failure, _why(fault, forward.decision.service, detail))
             return
         if is_fresh:
             note_left(self._context, forward.decision.service, instance, fault)
@@ -349,3 +367,16 @@ class Exchange(Sending):
         """The response cannot be used: 502 if nothing was passed on yet, else it is cut short."""
         self._note_fault(fault)
         self.stop(fault.failure, detail)
+
+
+def _why(fault: Fault, service: str, detail: str) -> str:
+    """A sentence for the client that gets no response from an instance."""
+    if fault is REFUSED_STREAM:
+        return f"service {service} takes no more requests"
+    if fault is NO_TUNNEL:
+        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
+    if fault is RESET:
+        return f"service {service} reset the request ({detail})"
+    if fault is MALFORMED:
+        return f"the instance's response is malformed: {detail}"
+    return f"service {service} closed the connection without a response"

@@ -46,6 +46,10 @@ class Relay:
         """Passes on what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
         raise NotImplementedError
 
+    def take_trailers(self, lines: bytes) -> None:
+        """Takes the trailers of a response that ends next: field lines, each led by CRLF."""
+        raise NotImplementedError
+
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
         raise NotImplementedError

@@ -31,10 +31,10 @@ class ResponseBody:
 
     If the instance tells the end by closing, the client gets chunks: it can tell then whether the end has come. One that
     speaks HTTP/1.0 cannot read them; to it nothing but the close tells the end (`is_told_by_closing`).
-    `is_begun`: some of it, or its head, was passed on in chunks.
+    `is_begun`: some of it, or its head, was passed on in chunks. `trailers` are to follow it: field lines, each led by CRLF.
     """
 
-    __slots__ = ("_chunks", "_client", "_is_old", "_left", "_record", "_unread", "is_begun")
+    __slots__ = ("_chunks", "_client", "_is_old", "_left", "_record", "_unread", "is_begun", "trailers")
 
     def __init__(self, body: int, is_old: bool, client: Client, record: Record) -> None:
         self._is_old = is_old
@@ -43,6 +43,7 @@ class ResponseBody:
         self._record = record
         self._unread: bytes = b""
         self.is_begun: bool = False
+        self.trailers: bytes = b""
         self._chunks: ChunkedReader | None = None
         if body == CHUNKED:
             self._chunks = ChunkedReader(decode=is_old)
@@ -76,10 +77,16 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
+    def take_trailers(self, lines: list[bytes]) -> None:
+        """Takes the trailers, which follow the body: field lines."""
+        self.trailers, status = self._client.context.response_reader.read_trailers(lines)
+        if status >= 0:
+            self._record.grpc_status = status
+
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""
         if not self.is_told_by_closing:
-            self._client.write(b"0\r\n\r\n")
+            self._client.write(b"0" + self.trailers + b"\r\n\r\n")
 
     def proceed(self, has_ended: bool = False) -> int:
         """Reads what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""

@@ -100,6 +100,12 @@ class ResponseRelay(Relay):
         """Passes on what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
         return MORE if self._body is None else self._body.proceed(has_ended)
 
+    def take_trailers(self, lines: bytes) -> None:
+        """See `Relay`."""
+        body = self._body
+        if body is not None:
+            body.take_trailers(lines.split(b"\r\n")[1:])
+
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
         body = self._body
@@ -119,11 +125,16 @@ class ResponseRelay(Relay):
     def _added(self, response: Response, data: bytes) -> bytes:
         """The field lines, each led by CRLF, that are added to the response's."""
         record = self._record
+        record.grpc_status = response.grpc_status
         decision = record.decision
         added = decision.response_lines() if decision.explains or decision.response_fields else b""
         stripped = self._forward.stripped
         if stripped and response.has_places:
             added = Prefix(stripped, record.request, self._client.peer.is_trusted).restore(response, data) + added
+        edit = self._forward.response_edit
+        if edit is not None:
+            response.cut_named(data[response.line_end + 2 : response.end - 4].split(b"\r\n"), edit.names)
+            added += edit.led
         return added
 
     def _pass_head(self, response: Response, data: bytes, request_body: RequestBody | None) -> int:

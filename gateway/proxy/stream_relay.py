@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.chunked import ChunkedReader
@@ -13,9 +11,6 @@ from gateway.proxy.record import Record
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, ResponseBody
 from gateway.proxy.response_relay import ResponseRelay
-
-_NO_TRAILERS: Final = frozenset({b"content-length", b"host", b"trailer"})
-"""What may not come after a body (RFC 9110 §6.5.1); what is said of a connection is left out of every block."""
 
 
 class StreamRelay(ResponseRelay):
@@ -80,7 +75,13 @@ class StreamResponseBody(ResponseBody):
 
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""
-        self._client.send_data(b"", True)
+        self._finish(self.trailers)
+
+    def _finish(self, trailers: bytes) -> None:
+        if trailers:
+            self._client.send_trailers(trailers)
+        else:
+            self._client.send_data(b"", True)
 
     def _pass_length(self, data: bytes, head: bytes) -> int:
         surplus = len(data) - self._left
@@ -97,7 +98,9 @@ class StreamResponseBody(ResponseBody):
 
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         payload, rest = self._feed(chunks, data)
-        trailers = _trailers(chunks.trailers) if chunks.is_done else b""
+        if chunks.is_done and chunks.trailers:
+            self.take_trailers(chunks.trailers)
+        trailers = self.trailers
         self._send(payload, head, chunks.is_done and not trailers)
         if not chunks.is_done:
             return MORE
@@ -114,8 +117,3 @@ class StreamResponseBody(ResponseBody):
             ends = ends and len(data) > 0
         if data or ends:
             client.send_data(data, ends)
-
-
-def _trailers(lines: list[bytes]) -> bytes:
-    kept = [b"\r\n" + line for line in lines if line.partition(b":")[0].lower() not in _NO_TRAILERS]
-    return b"".join(kept)

@@ -6,6 +6,7 @@ stays open; a side that is lost still has what it had sent delivered.
 
 from __future__ import annotations
 
+from gateway.failures import Fault
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.upstream import ResponseHandler, Upstream
@@ -85,6 +86,10 @@ class Tunnel(ResponseHandler):
             self.response_lost()
             return False
         return True
+
+    def response_aborted(self, fault: Fault, detail: str) -> None:
+        """The instance has given up. The client has what it had sent."""
+        self.response_lost()
 
     def response_lost(self) -> None:
         """The instance is gone. The client has what it had sent."""

@@ -24,6 +24,7 @@ async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("THE CONSOLE IS NOT TESTED: there is no chromium (apt-get install chromium, or set CHROMIUM)")
     async with async_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-test")
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         await browser.close()

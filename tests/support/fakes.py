@@ -14,12 +14,14 @@ from gateway.proxy.client import Clients
 from gateway.proxy.connection import Outbox
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.plans import RoutePlan, make_route
+from gateway.routing.replies import RouteResponse
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView
 from gateway.routing.services import Turns as RoundRobin
 from gateway.routing.snapshot import Snapshot
@@ -179,6 +181,7 @@ class Wired:
         trusted: tuple[IPv4Network, ...] = (),
         http2: Http2 | None = None,
         instances: int = 4,
+        plans: tuple[RoutePlan, ...] = (),
     ) -> None:
         self.turns = Turns()
         self.connecting = Connecting(asyncio.get_running_loop())
@@ -192,6 +195,7 @@ class Wired:
             [
                 Route("/A", "a", strip_prefix=True, inspect_body=inspect_body),
                 Route("/hello", "", response=RouteResponse(200, b"hello", {})),
+                *map(make_route, plans),
             ]
         )
         groups = [LaneGroup.model_validate(BODY_LANE)] if inspect_body else []

@@ -352,7 +352,19 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
         )
         # Defaults of what is itself left out by default, or of a list's items, cannot be given alone.
         if not name.startswith(
-            ("registry.services.", "routes.", "access_log.", "tls.", "services.", "jwt.", "sticky.", "debug.", "rules.")
+            (
+                "registry.services.",
+                "routes.",
+                "access_log.",
+                "tls.",
+                "services.",
+                "jwt.",
+                "sticky.",
+                "debug.",
+                "rules.",
+                "mesh.",
+                "gateway_api.",
+            )
         )
     ],
 )

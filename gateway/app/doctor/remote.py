@@ -12,6 +12,8 @@ from typing import Any, Final
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
+from gateway.app.escapes import REASONS, REMEDIES
+from gateway.printable import printable
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
 MAX_SKEW: Final = 5.0
@@ -96,6 +98,34 @@ def check_running(programs: list[Running]) -> Iterator[Finding]:
             )
         elif running.skew is not None:
             yield Finding("clock", running.address, OK, "agrees with this machine's")
+
+
+def check_lost_tags(programs: list[Running]) -> Iterator[Finding]:
+    """Whether applications pass on what keeps their calls in the lane of the request; a sidecar sees if one does not."""
+    for running in programs:
+        found = running.status.get("lost_tags")
+        if found is None:
+            continue
+        service = str(running.status.get("service"))
+        if not found:
+            yield Finding("lost tags", service, OK, f"its sidecar at {running.address} has seen none")
+        for lost in found:
+            why = str(lost.get("why"))
+            message = f"calls lost tag {lost.get('tag')}, {lost.get('count')} so far: {REASONS.get(why, why)}"
+            hint = REMEDIES.get(why, "see the log of its sidecar").format(header="x-gray-tag")
+            yield Finding("lost tags", f"{service} → {lost.get('to')}", WARNING, message, hint)
+
+
+def check_beside(sidecars: list[Running]) -> Iterator[Finding]:
+    """Whether requests bypass a sidecar."""
+    for running in sidecars:
+        if running.error:
+            continue
+        service = printable(str(running.status.get("service", "")))
+        for address in running.status.get("registered_beside") or ():
+            message = f"{service} is registered at {printable(str(address))} as well as its sidecar: requests bypass the sidecar"
+            hint = "point the application's registry address at the façade alone, or switch its own registration off"
+            yield Finding("bypass", running.address, WARNING, message, hint)
 
 
 def check_in_step(gateway: Running, sidecars: list[Running]) -> Iterator[Finding]:

@@ -24,10 +24,14 @@ def busy() -> Traffic:
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
     traffic.count_retry("a", "closed")
+    traffic.count_call("a", "base", "OK")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 204)
+    traffic.inferred = 15
+    traffic.mesh_requests = {"mtls": 2, "plain": 1}
+    traffic.count_lost("a", "gray", "no_id")
     return traffic
 
 
@@ -56,6 +60,9 @@ def observed(**others: Any) -> Observed:
         "failures": {"a watch": 1},
         "is_application_up": True,
         "bypasses": 1,
+        "service": "front",
+        "drained": {"a": 1},
+        "spans": {"exported": 1, "dropped": 2, "failed": 3},
         "deliveries": {"delivered": 3, "lost": 1},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
@@ -73,6 +80,8 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
 @pytest.mark.parametrize(
     ("name", "samples"),
     [
+        ("gateway_inferred_tags_total", [(("entry",), 15)]),
+        ("gateway_lane_lost_total", [(("front", "a", "gray", "no_id"), 1)]),
         ("gateway_open_connections", [(("entry",), 7)]),
         ("gateway_tunnels", [(("entry",), 2)]),
         ("gateway_requests_in_flight", [(("entry",), 3)]),

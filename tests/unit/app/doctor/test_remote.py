@@ -9,7 +9,7 @@ import pytest
 
 from gateway.admin.server import AdminServer
 from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
-from gateway.app.doctor.remote import Running, ask_all, check_in_step, check_running
+from gateway.app.doctor.remote import Running, ask_all, check_beside, check_in_step, check_lost_tags, check_running
 from tests.support.admin import ShownRole
 
 LANES = [{"lane": "gray"}]
@@ -74,6 +74,24 @@ def test_sidecars_have_the_lanes_of_the_gateway(lanes: list[Any], error: str, st
     assert list(check_in_step(running(error="away"), [sidecar])) == []
 
 
+def test_a_sidecar_tells_which_calls_lost_a_tag_and_what_to_do() -> None:
+    lost = [
+        {"to": "c", "tag": "gray", "why": "no_id", "count": 2},
+        {"to": "d", "tag": "gray", "why": "new", "count": 1},
+    ]
+    sidecars = [
+        Running("s:1", status={"service": "b", "lost_tags": lost}),
+        Running("s:2", status={"service": "a", "lost_tags": []}),
+        running(),
+    ]
+    named, unknown, none = check_lost_tags(sidecars)
+    assert (named.subject, named.state) == ("b → c", WARNING)
+    assert named.message == "calls lost tag gray, 2 so far: they carry neither a tag nor an id of a request"
+    assert named.hint.startswith("have the application pass on the `traceparent`")
+    assert (unknown.subject, unknown.message) == ("b → d", "calls lost tag gray, 1 so far: new"), "of a later version"
+    assert (none.subject, none.state) == ("a", OK)
+
+
 class Role(ShownRole):
     def status(self) -> dict[str, object]:
         return {"role": "entry", "revision": 3}
@@ -116,4 +134,13 @@ def test_a_finding_says_what_to_do() -> None:
         FAILED,
         "cannot be asked: refused",
         "check the address (`admin` of its settings), the token, and that it runs",
+    )
+
+
+def test_an_application_that_is_registered_beside_its_sidecar_is_warned_of() -> None:
+    status = {"service": "b", "registered_beside": ["10.0.0.7:8080\x1b"]}
+    [finding] = check_beside([running(status=status), running(error="refused"), running()])
+    assert (finding.check, finding.subject, finding.state) == ("bypass", "g:1", WARNING)
+    assert (
+        finding.message == "b is registered at 10.0.0.7:8080\\x1b as well as its sidecar: requests bypass the sidecar"
     )

@@ -97,6 +97,12 @@ async def test_an_instance_changed_over_http_is_the_connections_still(
     assert (lease.weight, lease.metadata) == (3.0, {"gray.tag": "gray"})
     registry.store.expire(1e9)
     assert registry.store.instances(ORDERS) == [lease]  # it sends no heartbeats: its connection is one
+    await client.register("orders", "10.0.0.1", metadata={"gray.tag": "gray"})
+    (lease,) = registry.store.instances(ORDERS)
+    assert (lease.weight, lease.metadata) == (3.0, {"gray.tag": "gray"})  # what an operator has set stays
+    status, why = await Api(registry).call("DELETE", "/nacos/v1/ns/instance", **where)
+    assert (status, "only that client can take it out" in why) == (400, True)
+    assert registry.store.instances(ORDERS) == [lease]
     client.close()
     await until(lambda: not registry.store.instances(ORDERS))
 

@@ -67,6 +67,33 @@ async def test_a_change_of_a_slice_and_of_a_label_is_told(server: ApiServer, ada
     await watch.aclose()
 
 
+async def test_whose_pod_has_ended_or_was_told_to_is_known_to_be_no_more(
+    server: ApiServer, adapter: KubernetesAdapter
+) -> None:
+    """Though it is in no slice any more; one whose pod lives may come back."""
+    pods = [a_pod("a-1"), a_pod("a-2"), a_pod("a-3")]
+    endpoints = [endpoint(f"10.0.0.{number}", f"a-{number}") for number in (1, 2, 3)]
+    server.items[SLICES], server.items[PODS] = [a_slice("a", *endpoints)], list(pods)
+    watch = adapter.watch("a")
+    known = (await anext(watch)).instances
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    server.send(SLICES, "MODIFIED", a_slice("a"))
+    async with asyncio.timeout(10):
+        while (listing := await anext(watch)).instances:
+            pass
+    assert not any(map(listing.is_gone, known))
+    server.send(PODS, "DELETED", pods[0])
+    assert await anext(watch) == listing  # which is news all the same
+    assert [listing.is_gone(item) for item in known] == [True, False, False]
+    leaving = a_pod("a-2")
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    server.send(PODS, "MODIFIED", leaving)
+    await anext(watch)
+    assert [listing.is_gone(item) for item in known] == [True, True, False]
+    (query,) = [query for _, path, query in server.requests if path == PODS and "watch" not in query]
+    assert query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
+
+
 async def test_many_services_share_one_watch(server: ApiServer, adapter: KubernetesAdapter) -> None:
     server.items[SLICES] = [a_slice(f"s{number}") for number in range(20)]
     watches = [adapter.watch(f"s{number}") for number in range(20)]
