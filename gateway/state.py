@@ -17,8 +17,9 @@ _log = logging.getLogger("gateway.control")
 HISTORY: Final = "history"
 REMOTE: Final = "remote"
 REGISTRY: Final = "registry"
+ROUTES: Final = "routes"
 LAST_GOOD: Final = "last-good"
-_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, LAST_GOOD})
+_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, ROUTES, LAST_GOOD})
 
 
 def open_state(folder: Path) -> None:

@@ -119,6 +119,7 @@ class EntryView(_View[GatewaySettings]):
         records: Records,
         spans: Spans,
         fleet: Fleet,
+        *,
         gateway_api: GatewayApiSource | None = None,
     ) -> None:
         super().__init__(life, configuration, registries, records, spans)
