@@ -19,7 +19,8 @@ REMOTE: Final = "remote"
 REGISTRY: Final = "registry"
 ROUTES: Final = "routes"
 LAST_GOOD: Final = "last-good"
-_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, ROUTES, LAST_GOOD})
+DRAINS: Final = "drains"
+_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, ROUTES, LAST_GOOD, DRAINS})
 
 
 def open_state(folder: Path) -> None:

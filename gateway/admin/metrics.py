@@ -222,6 +222,11 @@ METRICS: Final = (
         ),
     ),
     Family(
+        "gateway_drained_instances", "gauge", ("service",),
+        "instances taken out of this gateway's or sidecar's traffic by a person",
+        lambda observed: [((service,), count) for service, count in observed.drained.items()],
+    ),
+    Family(
         "gateway_pool_panicking", "gauge", ("service", "tag"),
         "1: all instances of the tag are unhealthy and are used anyway (when_all_unhealthy: use_all)",
         of_pools(lambda view, pool: [((), pool.is_panicking)] if view.condition.uses_unhealthy else []),

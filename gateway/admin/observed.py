@@ -67,6 +67,8 @@ class Observed:
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     deliveries: Mapping[str, int] | None = None
     """Request records by what became of their delivery, `delivered` or `lost`; None: none are delivered anywhere."""
+    drained: Mapping[str, int] = field(default_factory=dict)
+    """How many instances people have taken out of traffic here, by service."""
     spans: Mapping[str, int] | None = None
     """Spans by what became of them in this process; None: requests are not traced."""
     registrations: Mapping[str, KnownRegistration] = field(default_factory=dict)

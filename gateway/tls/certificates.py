@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.files import read_file
 from gateway.identity import identities
-from gateway.tls.contexts import CertificateError, show_certificate
+from gateway.tls.contexts import CertificateError, check_readable, show_certificate
 
 
 class Certificate:
@@ -26,12 +26,13 @@ class Certificate:
 
         self.file = cert
         self._key = key
-        self.context = server_context(alpn)
-        self.install(self.context)
+        check_readable(cert, key)
         try:
             leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
         except ValueError as error:
             raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
+        self.context = server_context(alpn)
+        self.install(self.context)
         self.expires: datetime = leaf.not_valid_after_utc
         try:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -74,18 +74,34 @@ class UpstreamTLS:
         return UpstreamTLS(context, server_name, (content, server_name, verify))
 
 
-def show_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
-    """Has a context show a certificate. Raises CertificateError if it cannot be read, or the key is not its own."""
-    for file in (cert, key):
+def check_readable(*files: str) -> None:
+    """Raises CertificateError for a file that cannot be read."""
+    for file in files:
         try:
             read_file(Path(file))
         except OSError as error:
             raise CertificateError(file, f"cannot read '{file}': {error.strerror or error}") from error
+
+
+def show_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
+    """Has a context show a certificate. Raises CertificateError if it cannot be read, or the key is not its own."""
+    check_readable(cert, key)
     try:
         context.load_cert_chain(cert, key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
+        # OpenSSL's error is the same for either file.
+        if not _has_certificates(cert):
+            raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
         message = f"'{key}' is not the key of '{cert}', or not a key in PEM without a password"
         raise CertificateError(key, message) from error
+
+
+def _has_certificates(file: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def _no_password() -> str:
