@@ -104,16 +104,26 @@ class GatewayApiSource:
             return [f"the Gateway API: {problem}"]
         return ["the Gateway API has not been read yet"]
 
+    @property
+    def problem(self) -> str | None:
+        """Why something is not followed, or a status not written; None if there is no problem."""
+        problems = [item.problem for item in self._collections.values()] + [self._writer.problem]
+        return next((str(problem) for problem in problems if problem is not None), None)
+
+    @property
+    def matches(self) -> int:
+        """How many matches of routes are in force."""
+        return 0 if self._in_force is None else len(self._in_force.plans)
+
     def describe(self) -> dict[str, object]:
         """What there is, as plain values."""
         translation = self._translation or Translation()
-        problems = [item.problem for item in self._collections.values()] + [self._writer.problem]
         return {
             "gateway": f"{self._here.namespace}/{self._here.gateway}",
             "found": translation.gateway is not None,
             "routes": sum(1 for report in translation.reports if report.parents),
-            "matches": 0 if self._in_force is None else len(self._in_force.plans),
-            "problem": next((str(problem) for problem in problems if problem is not None), None),
+            "matches": self.matches,
+            "problem": self.problem,
         }
 
     async def _follow(self) -> None:
