@@ -49,8 +49,8 @@ HOT = [
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
 ]
-# Not hot, and explains with values that only interpreted code needs.
-COLD = {"gateway/routing/explain.py"}
+# Not hot, and with values that only interpreted code needs.
+COLD = {"gateway/routing/explain.py", "gateway/routing/plans.py"}
 
 ext_modules = []
 if os.environ.get("GATEWAY_COMPILE") == "1":
