@@ -23,6 +23,9 @@ _LINE: Final = "X-Gray-Hop: "
 SIDECAR_KEY: Final = "gray-sidecar"
 """Metadata of an instance behind a sidecar: the service's name as that sidecar knows it. (Consul's keys have no dots.)"""
 
+ADMIN_KEY: Final = "gray-sidecar-admin"
+"""Metadata of the same: the port of that sidecar's admin API, if others than its own machine may ask it."""
+
 MAX_SERVICE: Final = 256
 """Characters of a service's name that is sent along: a registry may hold anything."""
 

@@ -324,8 +324,8 @@ def board(
             position = {"x": number % 3 * WIDTH, "y": y + number // 3 * HEIGHT, "w": WIDTH, "h": HEIGHT}
             panels.append(_panel(item, position))
         y += (number // 3 + 1) * HEIGHT
-    for number, item in enumerate(panels, 1):
-        item["id"] = number
+    for number, panel in enumerate(panels, 1):
+        panel["id"] = number
     return {
         "uid": uid,
         "title": title,
