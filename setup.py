@@ -63,8 +63,8 @@ HOT = [
     "gateway/proxy/upstream_session.py",
     "gateway/proxy/upstream_stream.py",
 ]
-# Not hot, and explains with values that only interpreted code needs.
-COLD = {"gateway/routing/explain.py"}
+# Not hot, and with values that only interpreted code needs.
+COLD = {"gateway/routing/explain.py", "gateway/routing/plans.py"}
 
 ext_modules = []
 if os.environ.get("GATEWAY_COMPILE") == "1":

@@ -351,6 +351,16 @@ METRICS: Final = (
         of_reload(lambda state: [((), state.runs_old_rules)]),
     ),
     Family(
+        "gateway_attached_routes_up", "gauge", (),
+        "1: the Gateway API is followed without a problem",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[0])],
+    ),
+    Family(
+        "gateway_attached_routes", "gauge", (),
+        "matches of HTTPRoutes in force",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[1])],
+    ),
+    Family(
         "gateway_remote_rules_up", "gauge", ("source",),
         "1: the server responds and has rules there",
         lambda observed: [((source.name,), source.is_up) for source in observed.remote_rules],

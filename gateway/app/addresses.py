@@ -1,11 +1,14 @@
-"""Which addresses this process has on the network."""
+"""Which addresses this process has on the network, and what it says of itself there."""
 
 from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
 
+from gateway import hop
 from gateway.errors import GatewayError
+from gateway.protocols import H2C
+from gateway.settings import SidecarSettings
 
 
 def find_address(listen_host: str) -> str:
@@ -39,3 +42,15 @@ def own_addresses(listen_host: str, port: int) -> set[str]:
     except (ValueError, GatewayError):
         pass  # a name, or no way out of this machine
     return {f"{host}:{port}" for host in hosts}
+
+
+def own_metadata(settings: SidecarSettings) -> dict[str, str]:
+    """What a sidecar registers of itself: what it calls its service, what it speaks, and where others may ask it."""
+    found = {hop.SIDECAR_KEY: settings.service}
+    if settings.http2.enabled:
+        found[hop.PROTOCOL_KEY] = H2C
+    if not settings.admin.is_loopback and settings.admin.port:
+        found[hop.ADMIN_KEY] = str(settings.admin.port)
+    if settings.mesh is not None:
+        found[hop.MTLS_KEY] = "true"
+    return found

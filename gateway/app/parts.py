@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
@@ -19,7 +19,7 @@ from gateway.proxy.context import Context
 from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder, Renderer
 from gateway.proxy.spans import SpanRecorder
-from gateway.routing.plans import RoutePlan, make_route
+from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
 from gateway.routing.replies import RouteResponse
 from gateway.routing.router import Router
 from gateway.routing.routes import Route, RouteTable
@@ -165,9 +165,10 @@ def is_traced(settings: ServingSettings) -> bool:
     return settings.tracing and not read_environment(os.environ).is_off
 
 
-def make_routes(settings: ServingSettings, attached: Sequence[RoutePlan] = ()) -> RouteTable:
-    """The route table that the settings describe, and the plans of what is attached from elsewhere."""
-    return RouteTable([*map(_make_route, settings.served_routes), *map(make_route, attached)])
+def make_routes(settings: ServingSettings, attached: RouteSet = NO_ROUTES) -> RouteTable:
+    """The route table that the settings describe, with what is attached from elsewhere."""
+    routes = [*map(_make_route, settings.served_routes), *map(make_route, attached.plans)]
+    return RouteTable(routes, attached.bounds)
 
 
 def _make_route(route: RouteSettings) -> Route:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.gatewayapi.conditions import Condition, summary
-from gateway.gatewayapi.listeners import Attachment, JudgedListener, attach, judge
+from gateway.gatewayapi.listeners import Attachment, JudgedListener, attach, judge, own_hosts
 from gateway.gatewayapi.objects import GROUP, Gateway, GatewayClass, HTTPRoute, ParentRef
 from gateway.gatewayapi.rules import RuleResult, precedence, read_rule
 from gateway.gatewayapi.world import Here, World
-from gateway.routing.plans import RoutePlan
+from gateway.routing.plans import NO_ROUTES, RoutePlan, RouteSet
 
 FEATURES: Final = (
     "Gateway",
+    "GatewayHTTPListenerIsolation",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
@@ -68,12 +69,12 @@ class RouteReport:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Routes in the order in which they are to be tried, and reports."""
+    """Routes, and reports."""
 
-    plans: tuple[RoutePlan, ...] = ()
+    routes: RouteSet = NO_ROUTES
     classes: Sequence[tuple[GatewayClass, Sequence[Condition]]] = ()
     gateway: GatewayReport | None = None
-    routes: Sequence[RouteReport] = field(default_factory=list)
+    reports: Sequence[RouteReport] = ()
 
 
 class Memory:
@@ -104,7 +105,7 @@ def translate(world: World, here: Here, memory: Memory | None = None) -> Transla
     classes = [(item, [_class_condition(item)]) for item in world.own_classes]
     gateway = world.own_gateway
     if gateway is None:
-        return Translation((), classes, None, [])
+        return Translation(NO_ROUTES, classes)
     listeners = judge(gateway)
     served = {item.listener.name: item.listener for item in listeners if not item.reason and item.takes_routes}
     port = next((listener.port for listener in served.values()), 0)
@@ -124,13 +125,14 @@ def translate(world: World, here: Here, memory: Memory | None = None) -> Transla
             parents.append((ref, conditions))
             if conditions[0].holds:
                 attached.update(attachment.hosts.keys())
-                hosts.update(dict.fromkeys(host for name in served for host in attachment.hosts.get(name, ())))
+                for name, listener in served.items():
+                    hosts.update(dict.fromkeys(own_hosts(listener, attachment.hosts.get(name, ()), served.values())))
         ordered += _ordered(route, results, list(hosts))
         reports.append(RouteReport(route, parents))
     ordered.sort(key=lambda item: item[0])
-    return Translation(
-        tuple(plan for _, plan in ordered), classes, _report(gateway, listeners, attached, here), reports
-    )
+    bounds = dict.fromkeys(listener.hostname for listener in served.values() if listener.hostname)
+    routes = RouteSet(tuple(plan for _, plan in ordered), tuple(bounds))
+    return Translation(routes, classes, _report(gateway, listeners, attached, here), reports)
 
 
 def _class_condition(item: GatewayClass) -> Condition:

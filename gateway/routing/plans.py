@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.http.edits import HeaderEdit
 from gateway.http.target import PathChange
@@ -89,6 +90,26 @@ class RoutePlan:
     def services(self) -> set[str]:
         """The services that requests may be sent to."""
         return {backend.service for backend in self.backends if backend.service and not backend.problem}
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSet:
+    """Routes that are attached from elsewhere, in the order in which they are tried.
+
+    `bounds` are hosts beyond which nothing is looked for: a request for one of them (`*.example.com`: for one below it) goes by
+    routes for this host or a closer one, and else by routes of the configuration.
+    """
+
+    plans: tuple[RoutePlan, ...] = ()
+    bounds: tuple[str, ...] = ()
+
+    @property
+    def services(self) -> set[str]:
+        """The services that requests may be sent to."""
+        return {service for plan in self.plans for service in plan.services}
+
+
+NO_ROUTES: Final = RouteSet()
 
 
 def make_route(plan: RoutePlan) -> Route:

@@ -57,7 +57,7 @@ def build(routes: list[tuple[list[str], list[list[dict[str, Any]]], int]]) -> tu
         [],
         {("shop", "a"): service},
     )
-    return translate(world, Here("shop", "shop", "shop")).plans
+    return translate(world, Here("shop", "shop", "shop")).routes.plans
 
 
 def matches(

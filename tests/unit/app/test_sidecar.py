@@ -82,7 +82,7 @@ async def test_it_is_registered_where_peers_reach_it_until_it_stops(
     await until(lambda: registered(registry))
     [lease] = registered(registry)
     assert (lease.host, lease.port, lease.weight) == ("192.0.2.1", beside.port, 2.0)
-    assert lease.metadata == {"zone": "1", "gray.tag": "gray", hop.SIDECAR_KEY: "b"}
+    assert lease.metadata == {"zone": "1", "gray.tag": "gray", hop.SIDECAR_KEY: "b", hop.PROTOCOL_KEY: "h2c"}
     await beside.parts.aclose()
     assert registered(registry) == []
 
@@ -107,7 +107,7 @@ async def test_a_successor_goes_on_with_what_it_knew_and_its_registration_is_not
     await beside.start(tmp_path, registry)
     await until(lambda: registered(registry))
     beside.sidecar._know({"memory": [("trace", "gray")]})
-    assert await beside.sidecar.hand_over() == {"memory": [("trace", "gray")], "application": None}
+    assert await beside.sidecar.hand_over() == {"memory": [("trace", "gray")], "application": None, "drains": []}
     assert len(registered(registry)) == 1
     told: Any = Told()
     beside.sidecar._registrations = told
@@ -142,7 +142,7 @@ async def test_with_a_facade_it_is_registered_once_its_application_is(
     await until(lambda: registered(registry))
     [lease] = registered(registry)
     assert (lease.host, lease.port, lease.weight) == ("192.0.2.1", beside.port, 3.0)
-    assert lease.metadata == {"version": "1", hop.SIDECAR_KEY: "b"}
+    assert lease.metadata == {"version": "1", hop.SIDECAR_KEY: "b", hop.PROTOCOL_KEY: "h2c"}
 
 
 async def test_a_successor_knows_what_the_application_has_registered(
@@ -151,10 +151,10 @@ async def test_a_successor_knows_what_the_application_has_registered(
     await beside.start(tmp_path, registry, **FACADE)
     sidecar = beside.sidecar
     known = {"host": "10.0.0.7", "port": 8080, "weight": 3.0, "enabled": True, "metadata": {"version": "1"}}
-    sidecar._know({"memory": [], "application": known})
+    sidecar._know({"memory": [], "application": known, "drains": []})
     assert sidecar._facade is not None
     assert sidecar._facade.application == SAID
-    assert json.loads(json.dumps(sidecar.state())) == {"memory": [], "application": known}
+    assert json.loads(json.dumps(sidecar.state())) == {"memory": [], "application": known, "drains": []}
     await until(lambda: registered(registry))
 
 
@@ -196,7 +196,7 @@ async def test_with_a_mesh_it_registers_that_it_takes_mutual_tls_and_does(
     await beside.start(tmp_path, registry, mesh=mesh)
     await until(lambda: registry.store.instances(KEY))
     (lease,) = registry.store.instances(KEY)
-    assert lease.metadata == {hop.SIDECAR_KEY: "b", hop.MTLS_KEY: "true"}
+    assert lease.metadata == {hop.SIDECAR_KEY: "b", hop.PROTOCOL_KEY: "h2c", hop.MTLS_KEY: "true"}
     context = ssl.create_default_context(cafile=mesh["ca"])
     context.load_cert_chain(pair["cert"], pair["key"])
     _, writer = await asyncio.open_connection("127.0.0.1", beside.port, ssl=context, server_hostname="b.mesh.example")

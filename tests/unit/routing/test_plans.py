@@ -127,6 +127,27 @@ def test_a_path_prefix_ends_at_a_segment_and_an_exact_path_has_nothing_below() -
     assert [entry.decide(target).route for target in ("/b", "/b/", "/b/x")] == ["exact", "", ""]
 
 
+def test_beyond_a_bound_there_are_only_routes_of_the_configuration() -> None:
+    routes = [
+        *map(make_route, [plan("any"), plan("wide", host="*.example"), plan("deep", host="a.b.example", path="/x")]),
+        Route("/health", "stable"),
+    ]
+
+    def found(host: str, path: str, *bounds: str) -> str:
+        route = RouteTable(routes, bounds).find(host, path)
+        return "" if route is None else route.source or route.path
+
+    assert [found(host, "/y") for host in ("a.b.example", "c.example", "other")] == ["wide", "wide", "any"]
+    assert found("a.b.example", "/y", "a.b.example") == ""
+    assert found("a.b.example", "/x", "a.b.example") == "deep"
+    assert found("a.b.example", "/health", "a.b.example") == "/health"
+    assert found("a.b.example", "/y", "*.b.example") == ""
+    assert found("c.b.example", "/health/x", "*.b.example") == "/health"
+    assert found("b.example", "/y", "*.b.example") == "wide"
+    assert found("a.b.example", "/y", "*.example") == "wide"
+    assert found("other", "/y", "a.b.example", "*.example") == "any"
+
+
 # --- backends
 
 
