@@ -6,11 +6,13 @@ import asyncio
 import json
 import re
 import time
+from dataclasses import asdict
 from typing import Any, Final
 
 from aiohttp import web
 
 from gateway.admin.endpoints import WORK
+from gateway.admin.lanetext import YAML
 from gateway.admin.view import Explainer
 from gateway.errors import ProtocolError
 from gateway.live.chains import chain_of
@@ -18,6 +20,7 @@ from gateway.live.delivery import unpack
 from gateway.live.evidence import NoEvidence, explain_record
 from gateway.live.filters import FilterError, RecordFilter
 from gateway.live.records import Records
+from gateway.live.ruletest import rule_test_of
 from gateway.live.store import Stored
 from gateway.live.topology import topology
 from gateway.web.problems import Rejected, shown
@@ -97,6 +100,21 @@ class LiveApi:
             raise Rejected(409, "no_evidence", str(error)) from error
         except ProtocolError as error:
             raise Rejected(409, "no_evidence", f"the gateway would refuse this request now: {error.detail}") from error
+
+    async def rule_test(self, request: web.Request, _: Any) -> web.Response:
+        """A recorded request as a rule test; the file alone if YAML is asked for."""
+        stored = self._find(request)
+        explainer = self._explainer
+        if explainer is None:
+            raise Rejected(404, "no_lanes", "a sidecar has no lanes to test: ask the entry gateway")
+        rules, around, masked = explainer.rules, explainer.around, self._records.settings.mask
+        try:
+            found = await request.app[WORK].run(rule_test_of, stored, rules, around, explainer.reader, masked)
+        except NoEvidence as error:
+            raise Rejected(409, "no_evidence", str(error)) from error
+        if YAML in request.headers.get("Accept", ""):
+            return web.Response(text=found.yaml, content_type=YAML)
+        return web.json_response(asdict(found))
 
     async def chain(self, request: web.Request, _: Any) -> web.Response:
         """The path of the requests of one trace."""

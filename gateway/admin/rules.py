@@ -123,7 +123,7 @@ class RulesApi:
     async def create(self, request: web.Request, body: Any) -> web.Response:
         """A new lane, after the others of its group."""
         data = _lane_of(body)
-        change = await self._editor.create(request.match_info["group"], data, _author(request), _is_dry(request))
+        change = await self._editor.create(request.match_info["group"], data, author_of(request), _is_dry(request))
         response = await self._told(change, request, 200 if _is_dry(request) else 201)
         if change.lane is not None:
             response.headers["Location"] = f"/api/v1/groups/{quote(change.lane.group)}/lanes/{quote(change.lane.name)}"
@@ -134,7 +134,7 @@ class RulesApi:
         """Another lane in its place."""
         data = _lane_of(body)
         change = await self._editor.replace(
-            *_names(request), data, _if_match(request), _author(request), _is_dry(request)
+            *_names(request), data, _if_match(request), author_of(request), _is_dry(request)
         )
         return await self._told(change, request)
 
@@ -143,14 +143,14 @@ class RulesApi:
         """Some of its keys (RFC 7396)."""
         data = _lane_of(body)
         change = await self._editor.patch(
-            *_names(request), data, _if_match(request), _author(request), _is_dry(request)
+            *_names(request), data, _if_match(request), author_of(request), _is_dry(request)
         )
         return await self._told(change, request)
 
     @_telling
     async def delete(self, request: web.Request, _: Any) -> web.Response:
         """A lane less."""
-        change = await self._editor.delete(*_names(request), _if_match(request), _author(request), _is_dry(request))
+        change = await self._editor.delete(*_names(request), _if_match(request), author_of(request), _is_dry(request))
         return await self._told(change, request)
 
     @_telling
@@ -168,7 +168,7 @@ class RulesApi:
             *_names(request),
             {"enabled": enabled},
             _if_match(request),
-            _author(request),
+            author_of(request),
             _is_dry(request),
             what="enabled" if enabled else "disabled",
         )
@@ -206,7 +206,7 @@ class RulesApi:
         if found is None:
             raise NotThere(f"revision {request.match_info['revision']} is not in the history")
         cause = f"rolled back to revision {found.number}"
-        change = await self._editor.roll_back(found.files, cause, _author(request), _is_dry(request))
+        change = await self._editor.roll_back(found.files, cause, author_of(request), _is_dry(request))
         return await self._told(change, request)
 
     @_telling
@@ -269,7 +269,8 @@ def _if_match(request: web.Request) -> str:
     return "" if value == "*" else value.removeprefix("W/").strip('"')
 
 
-def _author(request: web.Request) -> str:
+def author_of(request: web.Request) -> str:
+    """Who makes a change, as they say."""
     return printable(request.headers.get("X-Author", "")[:200])
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from gateway.control.drains import Drains
 from gateway.live.hits import LaneHits
+from gateway.proxy.origins import Connections
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
@@ -14,22 +17,34 @@ from gateway.rules.ruleset import RuleSet
 
 
 def describe_services(
-    registries: Registries, snapshot: Snapshot, ejected: Mapping[str, Collection[str]] | None = None
+    registries: Registries,
+    snapshot: Snapshot,
+    drains: Drains,
+    connections: Connections,
+    ejected: Mapping[str, Collection[str]] | None = None,
 ) -> list[dict[str, object]]:
     """Every watched service, its state in each registry and its pools, as plain values.
 
-    `ejected` are addresses by service, if other processes than this one have found out about them.
+    `connections` are those open to each address. `ejected` are addresses by service, if other processes than this one have
+    found out about them.
     """
-    return [
+    found = [
         _describe_service(service, states, snapshot, None if ejected is None else ejected.get(service, ()))
         for service, states in sorted(registries.states().items())
         if states
     ]
+    for service in found:
+        drains.note(service["service"], service["pools"])
+        for pool in service["pools"]:
+            for item in pool["instances"]:
+                active, _, draining, tunnels = connections.get(item["address"], (0, 0, 0, 0))
+                item["in_flight"] = active + draining + tunnels
+    return found
 
 
 def _describe_service(
     service: str, states: Sequence[ServiceState], snapshot: Snapshot, ejected: Collection[str] | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     view = snapshot.services.get(service)
     # The most troubled registry speaks for the service.
     worst = max(states, key=lambda state: _TROUBLE.index(state.state))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway import hop
+from gateway.app.addresses import own_metadata
 from gateway.facade.naming import Application, Behind
 from gateway.instance import Instance
 from gateway.registry.base import Registration
@@ -173,7 +174,7 @@ class Facade:
             found = TagReader(keys).tag_of(metadata)
             if found != settings.tag:
                 yield f"its metadata says tag '{found}', its sidecar's `tag` is '{settings.tag}': make them the same"
-        all_of_it = {**application.metadata, **settings.metadata, hop.SIDECAR_KEY: settings.service}
+        all_of_it = {**application.metadata, **settings.metadata, **own_metadata(settings)}
         said = Registration(settings.service, "", 1, settings.tag, settings.weight, all_of_it)
         for registry in settings.all_registries.values():
             for place, message in kind_of(registry).refuses(said):

@@ -22,6 +22,7 @@ from gateway.app.parts import make_reader
 from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.sidecar_plane import SidecarPlane
+from gateway.control.drains import Drains
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
 from gateway.gatewayapi.source import GatewayApiSource
@@ -33,6 +34,7 @@ from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.registry.several import Registries
 from gateway.routing.explain import explain
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
 
@@ -43,8 +45,16 @@ class _View(ABC, Generic[S]):
     """What there is to see of both roles. See RoleView."""
 
     def __init__(
-        self, life: Life, configuration: Configuration[S], registries: Registries, records: Records, spans: Spans
+        self,
+        life: Life,
+        configuration: Configuration[S],
+        registries: Registries,
+        records: Records,
+        spans: Spans,
+        *,
+        drains: Drains,
     ) -> None:
+        self._drains = drains
         self._life = life
         self._configuration = configuration
         self._registries = registries
@@ -102,6 +112,7 @@ class _View(ABC, Generic[S]):
             "runs_old_rules": state.runs_old_rules,
             "rules": self._configuration.copies.mirrors.describe(state.error),
             "draining": self._life.is_draining,
+            "drained": self._drains.describe(),
         }
 
     def _old_rules(self) -> list[str]:
@@ -118,10 +129,12 @@ class EntryView(_View[GatewaySettings]):
         registries: Registries,
         records: Records,
         spans: Spans,
+        *,
+        drains: Drains,
         fleet: Fleet,
         gateway_api: GatewayApiSource | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records, spans)
+        super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._fleet = fleet
         self._gateway_api = gateway_api
 
@@ -151,7 +164,8 @@ class EntryView(_View[GatewaySettings]):
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._fleet.plane.snapshot, self._fleet.totals().ejected)
+        totals, snapshot = self._fleet.totals(), self._fleet.plane.snapshot
+        return describe_services(self._registries, snapshot, self._drains, totals.connections, totals.ejected)
 
     def _rules(self) -> RuleSet:
         return self._fleet.plane.rules
@@ -166,7 +180,7 @@ class EntryView(_View[GatewaySettings]):
     def observed(self) -> Observed:
         """See RoleView."""
         totals = self._fleet.totals()
-        plane = self._fleet.plane
+        plane, attached = self._fleet.plane, self._gateway_api
         return Observed(
             traffic={"entry": totals.traffic},
             upstream_connections=totals.connections,
@@ -180,8 +194,10 @@ class EntryView(_View[GatewaySettings]):
             certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
+            attached=None if attached is None else (attached.problem is None, attached.matches),
             deliveries=self._records.deliveries(),
             spans=self._spans.counts(),
+            drained=self._drains.counts(),
         )
 
 
@@ -196,12 +212,13 @@ class SidecarView(_View[SidecarSettings]):
         records: Records,
         spans: Spans,
         *,
+        drains: Drains,
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
         facade: Facade | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records, spans)
+        super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._facade = facade
         self._plane = plane
         self._application = application
@@ -245,7 +262,7 @@ class SidecarView(_View[SidecarSettings]):
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._plane.snapshot)
+        return describe_services(self._registries, self._plane.snapshot, self._drains, self._plane.connections())
 
     def _rules(self) -> RuleSet:
         return self._plane.rules
@@ -272,6 +289,7 @@ class SidecarView(_View[SidecarSettings]):
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
             spans=self._spans.counts(),
+            drained=self._drains.counts(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,
@@ -281,8 +299,9 @@ class SidecarView(_View[SidecarSettings]):
 class EntryExplainer:
     """What an entry gateway would decide for a request."""
 
-    def __init__(self, plane: EntryPlane, settings: GatewaySettings) -> None:
+    def __init__(self, plane: EntryPlane, settings: GatewaySettings, drains: Drains) -> None:
         self._plane = plane
+        self._drains = drains
         self._reader = make_reader(settings)
 
     @property
@@ -290,10 +309,22 @@ class EntryExplainer:
         """See Explainer."""
         return self._reader
 
+    @property
+    def rules(self) -> RuleSet:
+        """See Explainer."""
+        return self._plane.rules
+
+    @property
+    def around(self) -> MatchEnvironment:
+        """See Explainer."""
+        return self._plane.around
+
     def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:
         """See Explainer."""
         plane = self._plane
-        return explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
+        found = explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
+        self._drains.note(found["decision"]["service"] or "", found["pools"])
+        return found
 
 
 def _expiries(build: Build[S]) -> dict[str, float]:

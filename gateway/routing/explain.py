@@ -29,7 +29,7 @@ def explain(
     *,
     client_ip: str,
     body: bytes = b"",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
     `rules` are what the router's snapshot was compiled from, in this match environment; `client_ip` is the client's, `body` the
