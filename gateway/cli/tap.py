@@ -121,6 +121,8 @@ def _went(item: dict[str, Any]) -> str:
         why.append(f"tag {item['tag']} from {item['tag_source']}")
     if item["fallback"]:
         why.append(f"fallback: {item['fallback']}")
+    if item["lost"]:
+        why.append(f"TAG LOST: {item['lost']}")
     where = f" at {item['instance']}" if item["instance"] else ""
     reasons = f" ({', '.join(why)})" if why else ""
     return f"→ {item['service']}{pool}{reasons}{where}"

@@ -17,9 +17,8 @@ from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
 if TYPE_CHECKING:
-    import ssl
-
     from gateway.registry.embedded.server import EmbeddedRegistry
+    from gateway.tls.contexts import UpstreamTLS
 
 S = TypeVar("S", bound=AnyRegistrySettings)
 
@@ -145,7 +144,7 @@ class Kind(Generic[S]):
         """
         raise NotImplementedError
 
-    def reload(self, adapter: Any, settings: S, tls: ssl.SSLContext | None) -> None:
+    def reload(self, adapter: Any, settings: S, tls: UpstreamTLS | None) -> None:
         """Gives an adapter what can change while it runs. `tls` is how the registry is reached, if that is TLS."""
 
     def senseless(self, settings: S, listeners: Sequence[tuple[Location, Address]]) -> Iterator[Finding]:

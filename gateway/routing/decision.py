@@ -14,11 +14,14 @@ from gateway.tags import BASE
 # Where a request's tag came from.
 SOURCE_NONE: Final = "none"
 SOURCE_RULE: Final = "rule"
+SOURCE_ROUTE: Final = "route"
 SOURCE_DEBUG: Final = "debug"
 SOURCE_HEADER: Final = "header"
 SOURCE_BAGGAGE: Final = "baggage"
 SOURCE_TRACE: Final = "trace"
 SOURCE_INSTANCE: Final = "instance"
+SOURCE_IN_FLIGHT: Final = "in_flight"
+"""All requests that the application was serving had this tag: it is inferred, and carried by nothing."""
 SOURCE_AMBIGUOUS: Final = "ambiguous"
 """The request's only id is shared, at this moment, by requests with different tags: it is treated as unmarked."""
 
@@ -27,8 +30,9 @@ SOURCE_AMBIGUOUS: Final = "ambiguous"
 class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
-    They differ exactly when `fallback` (the reason) is not empty. `error` is the code of the failure that the client gets,
-    empty if the request is forwarded.
+    They differ exactly when `fallback` (the reason) is not empty. `lost` says how the application lost the tag of the
+    request that this call belongs to, empty if it did not (`routing/escapes.py`). `error` is the code of the failure that
+    the client gets, empty if the request is forwarded.
 
     `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
@@ -43,6 +47,7 @@ class Decision:
         "group",
         "instance",
         "lane",
+        "lost",
         "pool",
         "response_fields",
         "revision",
@@ -65,6 +70,7 @@ class Decision:
         self.tag_source: str = SOURCE_NONE
         self.pool: str = BASE
         self.fallback: str = ""
+        self.lost: str = ""
         self.instance: Instance | None = None
         self.error: str = ""
         self.detail: str = ""
@@ -80,6 +86,7 @@ class Decision:
             "tag_source": self.tag_source,
             "pool": self.pool,
             "fallback": self.fallback or None,
+            "lost": self.lost or None,
             "instance": None if self.instance is None else self.instance.address,
             "error": self.error or None,
             "detail": self.detail or None,

@@ -24,7 +24,7 @@ class TraceMemory:
     seconds on any steady clock.
     """
 
-    __slots__ = ("_born", "_half", "_half_ttl", "_old", "_present", "_young", "ambiguous")
+    __slots__ = ("_born", "_half", "_half_ttl", "_inside", "_old", "_present", "_young", "ambiguous")
 
     def __init__(self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0) -> None:
         self._half: int = max(1, entries // 2)
@@ -33,15 +33,25 @@ class TraceMemory:
         self._old: dict[bytes, str] = {}
         self._born: float = now
         self._present: dict[bytes, dict[str, int]] = {}
+        self._inside: dict[str, int] = {}
         self.ambiguous: int = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def enter(self, ids: Sequence[bytes], tag: str, now: float) -> Visit | None:
-        """Takes in a request with these ids; the visit is to be left when it is over. None if it has no id."""
-        if not ids:
-            return None
+    @property
+    def inside(self) -> Mapping[str, int]:
+        """How many requests are under way, by tag, whether they have an id or not."""
+        return self._inside
+
+    def common_tag(self) -> str:
+        """The tag that all requests under way have; `base` if they differ, or there are none."""
+        inside = self._inside
+        return next(iter(inside)) if len(inside) == 1 else BASE
+
+    def enter(self, ids: Sequence[bytes], tag: str, now: float) -> Visit:
+        """Takes in a request with these ids; the visit is to be left when it is over."""
+        self._inside[tag] = self._inside.get(tag, 0) + 1
         self._age(now)
         for name in ids:
             tags = self._present.get(name)
@@ -59,6 +69,11 @@ class TraceMemory:
 
     def leave(self, ids: Sequence[bytes], tag: str) -> None:
         """Takes out what `enter` took in."""
+        left = self._inside[tag] - 1
+        if left:
+            self._inside[tag] = left
+        else:
+            del self._inside[tag]
         for name in ids:
             tags = self._present[name]
             tags[tag] -= 1
@@ -69,11 +84,17 @@ class TraceMemory:
 
     def recall(self, name: bytes, now: float) -> str | None:
         """The tag of the requests with this id; AMBIGUOUS if they differ or did so together, None if there are none."""
+        tag = self.peek(name, now)
+        if tag == AMBIGUOUS:
+            self.ambiguous += 1
+        return tag
+
+    def peek(self, name: bytes, now: float) -> str | None:
+        """The same, for somebody who only looks: it is not counted."""
         self._age(now)
         tags = self._present.get(name)
         remembered = self._remembered(name)
         if remembered == AMBIGUOUS or (tags is not None and len(tags) > 1):
-            self.ambiguous += 1
             return AMBIGUOUS
         if tags is not None:
             for tag in tags:

@@ -48,6 +48,7 @@ class RequestRecord:
     tag_source: str
     pool: str
     fallback: str = ""
+    lost: str = ""
     instance: str = ""
     duration_us: int
     upstream_us: int | None = None

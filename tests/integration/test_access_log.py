@@ -82,6 +82,7 @@ async def test_a_plain_answer(logged: Proxy, origin: Origin, log: Log) -> None:
         "tag_source": "rule",
         "pool": "gray",
         "fallback": None,
+        "lost": None,
         "instance": f"127.0.0.1:{origin.ports['gray']}",
         "attempts": 1,
         "trace_id": trace,

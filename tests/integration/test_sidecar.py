@@ -16,7 +16,7 @@ from gateway.registry.embedded.store import Lease, ServiceKey
 from gateway.release.ports import free_port
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json
-from tests.support.wait import until
+from tests.support.wait import until, until_found
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -210,6 +210,36 @@ async def test_marked_and_unmarked_requests_that_share_their_only_id_are_unmarke
         assert 'gateway_ambiguous_traces_total{listener="outbound"} 1.0' in await response.text()
     hold.set()
     assert [status for status, _ in await asyncio.gather(marked, unmarked)] == [200, 200]
+
+
+async def test_a_call_that_loses_the_tag_of_its_request_is_counted_told_and_recorded(
+    sidecar: Sidecar, origin: Origin
+) -> None:
+    """The application passes nothing on, as one whose HTTP client is not instrumented."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"GET /calling" in head:
+            await sidecar.call(sidecar.outbound)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    origin.script = script
+    for _ in range(2):
+        await sidecar.call(sidecar.inbound, traceparent(), ("x-gray-tag", "gray"), host="b", target="/calling")
+    lost = {"to": "c", "tag": "gray", "why": "no_id"}
+    assert (await get_json(sidecar.admin, "/api/v1/status"))["lost_tags"] == [{**lost, "count": 2}]
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{sidecar.admin}/metrics") as response:
+        expected = 'gateway_lane_lost_total{from="b",tag="gray",to="c",why="no_id"} 2.0'
+        assert expected in await response.text()
+
+    async def recorded() -> list[dict[str, Any]] | None:
+        records: list[dict[str, Any]] = (await get_json(sidecar.admin, "/api/v1/requests?service=c"))["requests"]
+        return records if len(records) == 2 else None
+
+    assert [(record["lost"], record["tag"]) for record in await until_found(recorded)] == [("no_id", "base")] * 2
+    told = [line for line in sidecar.log.read_text().splitlines() if "lose tag" in line]
+    assert len(told) == 1
+    assert "calls to c lose tag gray: they carry neither a tag nor an id of a request" in told[0]
 
 
 async def test_an_instance_is_registered_for_as_long_as_its_application_takes_requests(

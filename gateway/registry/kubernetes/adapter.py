@@ -27,8 +27,9 @@ NEEDED: Final = "get, list and watch of endpointslices and pods"
 class KubernetesAdapter:
     """RegistryAdapter of one cluster.
 
-    A service is `name` in `namespace`, or `name.namespace`. `ports` has the port of some services by name or number, `port`
-    that of all others; `selector` leaves the slices with these labels, which are their Services'.
+    A service is `name` in `namespace`, or `name.namespace`; `:port` behind it says which port of it counts. Else `ports` has
+    the port of some services by name or number, `port` that of all others. `selector` leaves the slices with these labels,
+    which are their Services'.
     """
 
     kind = "kubernetes"
@@ -66,11 +67,12 @@ class KubernetesAdapter:
 
     async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """See RegistryAdapter."""
-        name, namespace = self._located(service)
+        called, _, wanted = service.partition(":")
+        name, namespace = self._located(called)
         space = self._namespaces.get(namespace)
         if space is None:
             space = self._namespaces[namespace] = _Namespace(self._client, namespace, self._selector)
-        port = self._ports.get(service, self._port)
+        port = wanted or self._ports.get(service, self._port)
         while True:
             changed = space.changed(name)
             try:

@@ -22,6 +22,7 @@ DECISION: dict[str, Any] = {
     "tag_source": "rule",
     "pool": "gray",
     "fallback": None,
+    "lost": None,
     "revision": 1,
     "instance": "192.0.2.1:80",
 }

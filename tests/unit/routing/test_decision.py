@@ -14,6 +14,7 @@ def full() -> Decision:
     decision.group, decision.lane = "demo", "gray"
     decision.tag, decision.tag_source = "gray", "rule"
     decision.pool, decision.fallback = "base", "absent"
+    decision.lost = "no_id"
     decision.instance = Instance("10.0.0.1", 80)
     return decision
 
@@ -28,6 +29,7 @@ def test_as_plain_values_what_is_not_there_is_none() -> None:
         "tag_source": "none",
         "pool": "base",
         "fallback": None,
+        "lost": None,
         "instance": None,
         "error": None,
         "detail": None,
@@ -47,6 +49,7 @@ def test_as_plain_values_everything_has_its_name() -> None:
         "tag_source": "rule",
         "pool": "base",
         "fallback": "absent",
+        "lost": "no_id",
         "instance": "10.0.0.1:80",
         "error": "no_instances",
         "detail": "nobody is there",

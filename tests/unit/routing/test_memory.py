@@ -11,9 +11,7 @@ from gateway.routing.memory import AMBIGUOUS, TraceMemory
 
 def note(memory: TraceMemory, name: bytes, tag: str, now: float) -> None:
     """A request that came and went."""
-    visit = memory.enter([name], tag, now)
-    assert visit is not None
-    visit.leave()
+    memory.enter([name], tag, now).leave()
 
 
 def test_remembers_marked_requests_only() -> None:
@@ -25,10 +23,23 @@ def test_remembers_marked_requests_only() -> None:
     assert len(memory) == 1
 
 
-def test_a_request_without_an_id_leaves_nothing() -> None:
+def test_a_request_without_an_id_leaves_nothing_but_is_inside() -> None:
     memory = TraceMemory()
-    assert memory.enter([], "gray", 0.0) is None
+    visit = memory.enter([], "gray", 0.0)
     assert memory.recall(b"", 0.0) is None
+    assert dict(memory.inside) == {"gray": 1}
+    visit.leave()
+    assert dict(memory.inside) == {}
+
+
+def test_who_is_inside_is_counted_by_tag() -> None:
+    memory = TraceMemory()
+    visits = [memory.enter([b"1"], tag, 0.0) for tag in ("gray", "base", "gray")]
+    assert dict(memory.inside) == {"gray": 2, "base": 1}
+    visits[0].leave()
+    assert dict(memory.inside) == {"gray": 1, "base": 1}
+    visits[2].leave()
+    assert dict(memory.inside) == {"base": 1}
 
 
 def test_of_requests_one_after_the_other_the_latest_counts() -> None:
@@ -51,9 +62,7 @@ def test_requests_with_one_id_and_different_tags_are_told_apart_by_nothing(
     visits = [memory.enter([b"1"], tag, 0.0) for tag in order]
     assert memory.recall(b"1", 0.1) == AMBIGUOUS
     for index in leaving:
-        visit = visits[index]
-        assert visit is not None
-        visit.leave()
+        visits[index].leave()
         assert memory.recall(b"1", 0.1) == AMBIGUOUS
     assert memory.ambiguous == 4
 
