@@ -99,7 +99,10 @@ async def main() -> None:
                     began = perf_counter()
                     times: list[float] = []
                     while len(times) < options.connections:
-                        at, count = await seen.get()
+                        if any(one.connection.lost.is_set() for one in everybody):
+                            raise RegistryError("unreachable", "a connection was lost")
+                        async with asyncio.timeout(60):
+                            at, count = await seen.get()
                         if count == change + 1:
                             times.append(at - began)
                     rows.append((min(times), statistics.median(times), max(times)))

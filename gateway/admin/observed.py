@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.control.reload import ReloadState
-from gateway.proxy.origin import Connections
+from gateway.proxy.origins import Connections
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot

@@ -16,7 +16,7 @@ from gateway.control.channel import Message
 from gateway.control.workers import Workers
 from gateway.daemons import failures
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections
+from gateway.proxy.origins import Connections
 from gateway.routing.plans import RouteSet
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic

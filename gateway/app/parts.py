@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
+from gateway.http2.terms import Terms
 from gateway.instance import Instance
 from gateway.live.otel_environment import read_environment
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Limits, Timeouts
-from gateway.proxy.origin import Origins
+from gateway.proxy.context import Context
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder, Renderer
 from gateway.proxy.spans import SpanRecorder
 from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
@@ -81,9 +83,27 @@ def make_context(
         debug_header=settings.debug_header,
         ejector=ejector,
         recorder=recorder,
+        http2=make_http2(settings),
         spans=spans,
         reception=reception,
     )
+
+
+def make_http2(settings: ServingSettings) -> Http2 | None:
+    """How HTTP/2 is spoken with clients, None if it is not."""
+    http2 = settings.http2
+    if not http2.enabled:
+        return None
+    terms = Terms(
+        streams=http2.streams,
+        connection_window=http2.unread_bytes,
+        list_bytes=settings.limits.head_bytes,
+        continuations=http2.continuations,
+        resets=http2.resets,
+        control=http2.control_frames,
+        pending=http2.buffered_bytes,
+    )
+    return Http2(terms, max_age=http2.max_connection_age, ping=http2.ping)
 
 
 def make_reader(settings: ServingSettings) -> HeadReader:

@@ -20,7 +20,7 @@ from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
 from gateway.live.feed import Taker
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
 from gateway.proxy.spans import SpanRecorder
@@ -218,7 +218,7 @@ class EntryPlane(Plane[GatewaySettings]):
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)
             else:
                 self._tls.replace(build.certificates)
-        self.origins.secure(build.secured)
+        self.origins.secure(build.secured, build.protocols)
         return build.secured
 
     async def _close_listeners(self) -> None:

@@ -35,7 +35,7 @@ lane_groups:
         match: [{header: X-User, in: [alice]}, {not: {method: {equals: POST}}}]
 """
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
-CHECK = """async () => (await axe.run({resultTypes: ["violations"]})).violations
+CHECK = """async (options) => (await axe.run(options)).violations
     .filter((item) => ["serious", "critical"].includes(item.impact))
     .map((item) => `${item.id}: ${item.nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`)"""
 """What axe-core finds that keeps people out."""
@@ -97,11 +97,13 @@ class Console:
         """The first equivalent command."""
         return await self.page.locator(".command code").first.inner_text()
 
-    async def is_accessible(self) -> None:
-        """axe-core finds nothing serious on the page as it is now (https://github.com/dequelabs/axe-core)."""
+    async def is_accessible(self, *rules: str) -> None:
+        """axe-core finds nothing serious on the page as it is now (https://github.com/dequelabs/axe-core), by some rules or all."""
         if not await self.page.evaluate("'axe' in window"):
             await self.page.evaluate(AXE)
-        found = await self.page.evaluate(CHECK)
+        found = await self.page.evaluate(
+            CHECK, {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+        )
         assert found == [], self.page.url
 
     async def is_inert(self) -> None:
@@ -136,8 +138,8 @@ class Served(Gateway):
                 return await response.json()
 
     async def has_records(self, count: int) -> bool:
-        """Whether so many requests have their records."""
-        return len((await self.api("GET", "/api/v1/requests"))["requests"]) == count
+        """Whether so many requests, or more, have their records."""
+        return len((await self.api("GET", "/api/v1/requests"))["requests"]) >= count
 
 
 async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -17,7 +17,7 @@ from gateway.web.pages import console_routes
 from gateway.web.server import WebServer
 from tests.console.support import FOREIGN, Console, becomes
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -191,7 +191,7 @@ def edge(source: str, target: str, **values: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def live() -> AsyncIterator[Live]:
     live = Live()
     await live.start()

@@ -24,8 +24,10 @@ def busy() -> Traffic:
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
     traffic.count_retry("a", "closed")
+    traffic.count_call("a", "base", "OK")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
+    traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 204)
     traffic.inferred = 15
     traffic.mesh_requests = {"mtls": 2, "plain": 1}

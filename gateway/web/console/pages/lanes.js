@@ -1,5 +1,5 @@
 // Groups and lanes in the order in which they are tried, with what they get; and one lane, to be changed.
-import { html, useEffect, useState } from "../lib.js";
+import { html, useEffect, useRef, useState } from "../lib.js";
 import { ask, lanePath, usePoll } from "../api.js";
 import { curl } from "../commands.js";
 import { parseMetrics, traffic } from "../metrics.js";
@@ -167,6 +167,7 @@ function Editor({ group, name }) {
   const [check, setCheck] = useState(UNCHECKED);
   const [error, setError] = useState(null);
   const [isAsking, setAsking] = useState(false);
+  const looking = useRef(Promise.resolve());
   const load = async () => {
     try {
       const text = await ask("GET", path, { accept: "application/yaml" });
@@ -189,20 +190,23 @@ function Editor({ group, name }) {
   const change = { body: sent ?? "", match: etag };
   useEffect(() => {
     if (!edited) return undefined;
-    const stop = new AbortController();
-    const timer = setTimeout(async () => {
+    let isOld = false;
+    const look = async () => {
+      if (isOld) return;
       try {
-        const { body } = await ask(method, path + "?dry_run=true", { ...change, signal: stop.signal });
-        if (stop.signal.aborted) return;
+        const { body } = await ask(method, path + "?dry_run=true", change);
+        if (isOld) return;
         setLane((old) => (edited === "form" ? { ...old, text: body.yaml } : { ...old, data: body.lane }));
         setCheck({ diff: body.diff, review: body.review, error: null });
       } catch (problem) {
-        if (stop.signal.aborted) return;
+        if (isOld) return;
         setCheck({ ...UNCHECKED, error: problem });
         refused(problem).catch(() => {});
       }
-    }, 350);
-    return () => { stop.abort(); clearTimeout(timer); };
+    };
+    // One after the other: a thousand lanes take a second.
+    const timer = setTimeout(() => { looking.current = looking.current.then(look); }, 350);
+    return () => { isOld = true; clearTimeout(timer); };
   }, [edited === "form" ? JSON.stringify(sent) : sent, edited, etag]);
   useEffect(() => {
     const leave = (event) => { if (edited) event.preventDefault(); };
