@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gateway.admin.live_bodies import DrainBody
+
 
 class AnyBody(BaseModel):
     """An object that only the documents describe."""
@@ -69,6 +71,25 @@ class ApplicationBody(BaseModel):
     reason: str | None
 
 
+class LostTagBody(BaseModel):
+    """Calls of an application that lost the tag of their request."""
+
+    to: str
+    tag: str
+    why: str
+    count: int
+
+
+class GatewayApiBody(BaseModel):
+    """What is served of a Gateway object of a cluster."""
+
+    gateway: str
+    found: bool
+    routes: int
+    matches: int
+    problem: str | None
+
+
 class StatusBody(BaseModel):
     """A gateway or sidecar. What only the other role has is absent."""
 
@@ -82,6 +103,9 @@ class StatusBody(BaseModel):
     runs_old_rules: bool
     rules: list[RemoteRulesBody]
     draining: bool
+    drained: list[DrainBody]
+    gateway_api: GatewayApiBody | None = None
+    lost_tags: list[LostTagBody] = []
     registries: list[RegistryBody]
     workers: list[WorkerBody] = []
     service: str = ""
@@ -89,6 +113,14 @@ class StatusBody(BaseModel):
     application: ApplicationBody | None = None
     registered: bool = False
     registered_in: list[str] = []
+
+
+class DrainedBody(BaseModel):
+    """By whom, why and when an instance was taken out of traffic."""
+
+    author: str
+    reason: str
+    at: float
 
 
 class InstanceBody(BaseModel):
@@ -100,6 +132,8 @@ class InstanceBody(BaseModel):
     enabled: bool
     ejected: bool
     kept: bool
+    drained: DrainedBody | None = None
+    in_flight: int = 0
     metadata: dict[str, str]
 
 
@@ -156,6 +190,8 @@ class LaneStateBody(BaseModel):
     services: list[str]
     owner: str | None
     expires: str | None
+    hits: int
+    last_hit: float | None
 
 
 class LaneStatesBody(BaseModel):
@@ -281,10 +317,31 @@ class ExplainedRequestBody(BaseModel):
     client_ip: str
 
 
+class BackendBody(BaseModel):
+    """Where a route sends a share of requests."""
+
+    service: str | None
+    tag: str | None
+    weight: int
+    problem: str | None
+
+
+class RouteBody(BaseModel):
+    """The route that a request took."""
+
+    source: str
+    host: str | None
+    path: str
+    exact: bool
+    match: list[str]
+    backends: list[BackendBody]
+
+
 class ExplanationBody(BaseModel):
     """The decision for a request, and why."""
 
     request: ExplainedRequestBody
+    route: RouteBody | None
     decision: DecisionBody
     lanes: list[EvidenceBody]
     pools: list[PoolBody]

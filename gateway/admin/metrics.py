@@ -28,7 +28,7 @@ from gateway.admin.families import (
     table,
 )
 from gateway.admin.observed import Observed
-from gateway.proxy.origin import STATES
+from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
 
 
@@ -120,6 +120,16 @@ METRICS: Final = (
         table(lambda traffic: traffic.refused),
     ),
     Family(
+        "gateway_mesh_requests_total", "counter", ("listener", "kind"),
+        "requests by how the caller came, with mesh: mtls, plain, or stranger (a certificate that mesh.peers does not admit)",
+        table(lambda traffic: traffic.mesh_requests),
+    ),
+    Family(
+        "gateway_mesh_handshakes_failed_total", "counter", ("listener",),
+        "handshakes of mutual TLS that failed, with mesh",
+        of_listeners(lambda traffic: [((), traffic.handshakes_failed)] if traffic.mesh_requests else []),
+    ),
+    Family(
         "gateway_replies_total", "counter", ("listener", "route", "code"),
         "requests that a route responded to itself",
         of_listeners(lambda traffic: (((route, code_of(code)), count) for (route, code), count in traffic.replies.items())),
@@ -169,6 +179,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
+        "gRPC calls that ended with a status",
+        table(lambda traffic: traffic.calls),
+    ),
+    Family(
         "gateway_retries_total", "counter", ("listener", "service", "reason"),
         "retries",
         table(lambda traffic: traffic.retries),
@@ -183,6 +198,11 @@ METRICS: Final = (
         "outbound calls treated as unmarked, because marked and unmarked requests in flight at the same time"
         " shared the only id that the calls carry",
         number(lambda traffic: traffic.ambiguous),
+    ),
+    Family(
+        "gateway_inferred_tags_total", "counter", ("listener",),
+        "outbound calls that carried nothing known and took the tag of all requests in flight",
+        number(lambda traffic: traffic.inferred),
     ),
     Family(
         "gateway_lane_lost_total", "counter", ("from", "to", "tag", "why"),
@@ -207,6 +227,11 @@ METRICS: Final = (
         ),
     ),
     Family(
+        "gateway_drained_instances", "gauge", ("service",),
+        "instances taken out of this gateway's or sidecar's traffic by a person",
+        lambda observed: [((service,), count) for service, count in observed.drained.items()],
+    ),
+    Family(
         "gateway_pool_panicking", "gauge", ("service", "tag"),
         "1: all instances of the tag are unhealthy and are used anyway (when_all_unhealthy: use_all)",
         of_pools(lambda view, pool: [((), pool.is_panicking)] if view.condition.uses_unhealthy else []),
@@ -225,6 +250,16 @@ METRICS: Final = (
         "gateway_access_log_dropped_total", "counter", ("listener",),
         "lines lost because the disk did not keep up or failed",
         number(lambda traffic: traffic.log_dropped),
+    ),
+    Family(
+        "gateway_http2_requests_total", "counter", ("listener",),
+        "requests that came by HTTP/2",
+        number(lambda traffic: traffic.http2_started),
+    ),
+    Family(
+        "gateway_http2_failures_total", "counter", ("listener", "reason"),
+        "HTTP/2 connections closed by a fault of the client, and requests refused because of a limit of HTTP/2",
+        table(lambda traffic: traffic.http2_failures),
     ),
     Family(
         "gateway_internal_errors_total", "counter", ("listener",),
@@ -249,7 +284,7 @@ METRICS: Final = (
     ),
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
-        "when a certificate of the listener expires",
+        "when a certificate of the listener, or of the mesh, expires",
         lambda observed: [((file,), when) for file, when in observed.certificates.items()],
     ),
     Family(
@@ -314,6 +349,16 @@ METRICS: Final = (
         "gateway_config_runs_old_rules", "gauge", (),
         "1: the rules in force are those of an earlier run, because those present at the start had problems",
         of_reload(lambda state: [((), state.runs_old_rules)]),
+    ),
+    Family(
+        "gateway_attached_routes_up", "gauge", (),
+        "1: the Gateway API is followed without a problem",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[0])],
+    ),
+    Family(
+        "gateway_attached_routes", "gauge", (),
+        "matches of HTTPRoutes in force",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[1])],
     ),
     Family(
         "gateway_remote_rules_up", "gauge", ("source",),

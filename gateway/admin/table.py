@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gateway.admin import bodies, rule_bodies
+from gateway.admin import bodies, live_bodies, rule_bodies
+from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
 from gateway.admin.live import LiveApi
 from gateway.admin.rules import MAX_DRAFT, MAX_LANE, MERGE_PATCH, RulesApi
@@ -108,6 +109,18 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
         "The path of a request through services",
         gives=bodies.ChainBody,
     ),
+    Endpoint("GET", _REQUEST + "/test", LiveApi.rule_test, "A request as a rule test", gives=live_bodies.RuleTestBody),
+    Endpoint(
+        "GET",
+        "/api/v1/topology",
+        LiveApi.topology,
+        "Which services called which of late",
+        gives=live_bodies.TopologyBody,
+        parameters=(
+            Parameter("lane", _TEXT, "only the requests of this lane, and what they led to"),
+            Parameter("seconds", {"type": "integer", "minimum": 1, "maximum": 86400}, "of the last so many seconds"),
+        ),
+    ),
     Endpoint(
         "POST",
         "/api/v1/records",
@@ -120,6 +133,31 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
     ),
 )
 """What goes on now: of every role."""
+
+_INSTANCE: Final = "/api/v1/services/{service}/instances/{address}"
+
+DRAINS: Final[tuple[Endpoint[DrainsApi], ...]] = (
+    Endpoint(
+        "POST",
+        _INSTANCE + "/drain",
+        DrainsApi.drain,
+        "Takes an instance out of traffic",
+        limit=SMALL,
+        takes=live_bodies.ReasonBody,
+        gives=live_bodies.DrainsBody,
+        parameters=(_AUTHOR,),
+    ),
+    Endpoint(
+        "POST",
+        _INSTANCE + "/restore",
+        DrainsApi.restore,
+        "Brings it back",
+        limit=SMALL,
+        gives=live_bodies.DrainsBody,
+        parameters=(_AUTHOR,),
+    ),
+)
+"""What takes instances out of traffic: of every role."""
 
 RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
     Endpoint(
@@ -224,4 +262,4 @@ RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
 )
 """What changes rules: of an entry gateway."""
 
-ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *RULES)
+ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *DRAINS, *RULES)

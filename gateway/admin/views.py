@@ -59,6 +59,7 @@ class Views:
 
     async def services(self, _: web.Request, __: Any) -> web.Response:
         """Services and their instances."""
+        await self._view.refresh()
         return web.json_response({"services": self._view.services()})
 
     async def lanes(self, _: web.Request, __: Any) -> web.Response:

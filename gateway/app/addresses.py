@@ -44,8 +44,10 @@ def own_addresses(listen_host: str, port: int) -> set[str]:
 
 
 def own_metadata(settings: SidecarSettings) -> dict[str, str]:
-    """What a sidecar registers of itself: what it calls its service, and where others may ask it, if they may."""
+    """What a sidecar registers of itself: what it calls its service, where others may ask it, and whether it takes mutual TLS."""
     found = {hop.SIDECAR_KEY: settings.service}
     if not settings.admin.is_loopback and settings.admin.port:
         found[hop.ADMIN_KEY] = str(settings.admin.port)
+    if settings.mesh is not None:
+        found[hop.MTLS_KEY] = "true"
     return found

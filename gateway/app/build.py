@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.app.parts import make_routes
-from gateway.config.certificates import listener_certificates, registry_tls, upstream_tls
+from gateway.config.certificates import listener_certificates, mesh_of, registry_tls, secured
 from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
+from gateway.protocols import AUTO
 from gateway.routing.routes import RouteTable
 from gateway.rules.compile import compile_rules
 from gateway.rules.environment import MatchEnvironment
@@ -18,6 +18,7 @@ from gateway.rules.ruleset import RuleSet
 from gateway.settings import ServingSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
+from gateway.tls.mesh import Mesh, Secured
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -33,10 +34,19 @@ class Build(Generic[S]):
     routes: RouteTable
     certificates: list[Certificate]
     """The listener's, in order; empty without TLS."""
-    secured: dict[str, UpstreamTLS]
-    """How services are spoken to that speak TLS, by name."""
-    registry_tls: dict[str, ssl.SSLContext]
+    mesh: Mesh | None
+    """This program in its mesh."""
+    secured: Secured
+    """How instances are spoken to in TLS."""
+    protocols: dict[str, str]
+    """What services speak for which that is set, by name."""
+    registry_tls: dict[str, UpstreamTLS]
     """How registries are spoken to that speak TLS, by name."""
+
+    @property
+    def own_certificates(self) -> list[Certificate]:
+        """Every certificate that shows who this program is."""
+        return [*self.certificates, *(() if self.mesh is None else (self.mesh.certificate,))]
 
     @staticmethod
     def of(settings: S, rules: RuleSet) -> Build[S]:
@@ -47,8 +57,9 @@ class Build(Generic[S]):
         try:
             around = make_environment(settings)
             tls = settings.listener_tls
-            certificates = [] if tls is None else listener_certificates(tls)
-            secured = upstream_tls(settings)
+            certificates = [] if tls is None else listener_certificates(tls, settings.http2.enabled)
+            mesh = mesh_of(settings)
+            terms = secured(settings, mesh)
             registries = registry_tls(settings)
         except (CertificateError, OSError, ValueError) as error:
             # It could be read a moment ago: the files are being changed, and will be announced again.
@@ -60,6 +71,8 @@ class Build(Generic[S]):
             compiled=compile_rules(rules, around),
             routes=make_routes(settings),
             certificates=certificates,
-            secured=secured,
+            mesh=mesh,
+            secured=terms,
+            protocols={name: item.protocol for name, item in settings.services.items() if item.protocol != AUTO},
             registry_tls=registries,
         )

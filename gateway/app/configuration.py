@@ -172,6 +172,7 @@ class Configuration(Generic[S]):
     def _put_in_force(self, build: Build[S], revision: int) -> None:
         self._build = build
         self._install(build, revision)
+        self.copies.mirrors.renew()
         _warn_of_certificates(build)
         self._expiry.look(build.rules)
 
@@ -193,7 +194,7 @@ class Configuration(Generic[S]):
 
 
 def _warn_of_certificates(build: Build[S]) -> None:
-    for certificate in build.certificates:
+    for certificate in build.own_certificates:
         days = (certificate.expires.timestamp() - time.time()) / 86_400
         if days < CERTIFICATE_WARNING:
             _log.warning("certificate %s expire%s", certificate.file, f"s in {days:.0f} days" if days > 0 else "d")

@@ -71,6 +71,8 @@ def _secret_files(settings: ServingSettings, config: Path) -> Iterator[Path]:
         yield config
     if settings.listener_tls is not None:
         yield from (Path(item.key) for item in settings.listener_tls.certificates)
+    if settings.mesh is not None:
+        yield Path(settings.mesh.key)
     for key in settings.token_settings.keys if settings.token_settings is not None else ():
         if _is_secret(Path(key.file), key.algorithm or ""):
             yield Path(key.file)

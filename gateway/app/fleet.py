@@ -16,7 +16,8 @@ from gateway.control.channel import Message
 from gateway.control.workers import Workers
 from gateway.daemons import failures
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections
+from gateway.proxy.origins import Connections
+from gateway.routing.plans import RouteSet
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import RequestRecord
@@ -53,6 +54,10 @@ class Fleet:
     def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
         """See Plane."""
         self.plane.configure(revision, build)
+
+    def attach(self, routes: RouteSet) -> None:
+        """See EntryPlane."""
+        self.plane.attach(routes)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """See Plane."""
@@ -125,6 +130,11 @@ class WorkerFleet(Fleet):
         self._revision, self._build = revision, build
         self._tell("configure", revision, build.settings, build.rules)
         self._gone.retain_lanes({(lane.group, lane.name) for lane in build.compiled.lanes})
+
+    def attach(self, routes: RouteSet) -> None:
+        """See Fleet."""
+        super().attach(routes)
+        self._tell("attach", routes)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """See Fleet."""
@@ -219,6 +229,7 @@ class WorkerFleet(Fleet):
         views = self.plane.snapshot.services.values()
         return [
             ("configure", (self._revision, self._build.settings, self._build.rules)),
+            ("attach", (self.plane.attached,)),
             *(("service", (view.name, [instance.as_row() for instance in view.instances])) for view in views),
         ]
 

@@ -9,19 +9,25 @@ from collections.abc import Awaitable, Callable
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
+from gateway.http2.terms import Terms
+from gateway.instance import Instance
 from gateway.live.otel_environment import read_environment
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Limits, Timeouts
-from gateway.proxy.origin import Origins
+from gateway.proxy.context import Context
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder, Renderer
 from gateway.proxy.spans import SpanRecorder
+from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
+from gateway.routing.replies import RouteResponse
 from gateway.routing.router import Router
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.tracing import Tracing
 from gateway.settings import RouteSettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
+from gateway.tls.mesh import Reception
 
 
 def make_context(
@@ -37,6 +43,7 @@ def make_context(
     scheme: str = "http",
     recorder: Recorder | None = None,
     spans: SpanRecorder | None = None,
+    reception: Reception | None = None,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -76,8 +83,27 @@ def make_context(
         debug_header=settings.debug_header,
         ejector=ejector,
         recorder=recorder,
+        http2=make_http2(settings),
         spans=spans,
+        reception=reception,
     )
+
+
+def make_http2(settings: ServingSettings) -> Http2 | None:
+    """How HTTP/2 is spoken with clients, None if it is not."""
+    http2 = settings.http2
+    if not http2.enabled:
+        return None
+    terms = Terms(
+        streams=http2.streams,
+        connection_window=http2.unread_bytes,
+        list_bytes=settings.limits.head_bytes,
+        continuations=http2.continuations,
+        resets=http2.resets,
+        control=http2.control_frames,
+        pending=http2.buffered_bytes,
+    )
+    return Http2(terms, max_age=http2.max_connection_age, ping=http2.ping)
 
 
 def make_reader(settings: ServingSettings) -> HeadReader:
@@ -120,7 +146,7 @@ def make_recorder(settings: ServingSettings, listener: str, traffic: Traffic) ->
 
 
 def make_span_recorder(
-    settings: ServingSettings, listener: str, traffic: Traffic, scheme: str, is_secured: Callable[[str], bool]
+    settings: ServingSettings, listener: str, traffic: Traffic, scheme: str, is_secured: Callable[[str, Instance], bool]
 ) -> SpanRecorder | None:
     """What keeps one listener's requests of sampled traces, None if requests are not traced."""
     if not is_traced(settings):
@@ -139,9 +165,10 @@ def is_traced(settings: ServingSettings) -> bool:
     return settings.tracing and not read_environment(os.environ).is_off
 
 
-def make_routes(settings: ServingSettings) -> RouteTable:
-    """The route table that the settings describe."""
-    return RouteTable([_make_route(route) for route in settings.served_routes])
+def make_routes(settings: ServingSettings, attached: RouteSet = NO_ROUTES) -> RouteTable:
+    """The route table that the settings describe, with what is attached from elsewhere."""
+    routes = [*map(_make_route, settings.served_routes), *map(make_route, attached.plans)]
+    return RouteTable(routes, attached.bounds)
 
 
 def _make_route(route: RouteSettings) -> Route:

@@ -11,22 +11,24 @@ import random
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
+from gateway.app.parts import make_context, make_log_file, make_recorder, make_routes, make_span_recorder, make_tracing
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
 from gateway.live.feed import Taker
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
 from gateway.proxy.spans import SpanRecorder
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
+from gateway.routing.plans import NO_ROUTES, RouteSet
+from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
@@ -34,7 +36,7 @@ from gateway.settings import GatewaySettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
 from gateway.tls.certificates import ListenerTLS
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -76,7 +78,7 @@ class Plane(ABC, Generic[S]):
         """Puts a build in force, as far as it can change while running."""
         self._build = build
         secured = self._secure(build)
-        self._publisher.configure(revision, build.compiled, build.routes, build.settings.services, secured)
+        self._publisher.configure(revision, build.compiled, self._routes(build), build.settings.services, secured)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Takes what the registry says of one service now."""
@@ -116,16 +118,20 @@ class Plane(ABC, Generic[S]):
             self.taker.span_recorders.append(recorder)
         return recorder
 
-    def _is_secured(self, service: str) -> bool:
-        """Whether the instances of a service speak TLS."""
-        return self._build is not None and service in self._build.secured
+    def _is_secured(self, service: str, instance: Instance) -> bool:
+        """Whether an instance of a service speaks TLS."""
+        return self._build is not None and self._build.secured.of(service, instance) is not None
+
+    def _routes(self, build: Build[S]) -> RouteTable:
+        """The routes that a build is put in force with."""
+        return build.routes
 
     @abstractmethod
     def _publish(self, snapshot: Snapshot) -> None:
         """Gives the routers a snapshot."""
 
     @abstractmethod
-    def _secure(self, build: Build[S]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[S]) -> Secured:
         """Takes how services are spoken to; returns how those are that are chosen here."""
 
     @abstractmethod
@@ -149,8 +155,23 @@ class EntryPlane(Plane[GatewaySettings]):
             None if settings.debug is None else DebugAccess(settings.debug.secret),
             tracing=make_tracing(settings, settings.trace_sampled),
         )
+        self._attached = NO_ROUTES
         self._listener: Listener | None = None
         self._tls: ListenerTLS | None = None
+
+    @property
+    def attached(self) -> RouteSet:
+        """The routes that are attached from elsewhere."""
+        return self._attached
+
+    def attach(self, routes: RouteSet) -> None:
+        """Routes by these beside those of the configuration, from now on."""
+        self._attached = routes
+        if self._build is not None:
+            self._publisher.route_by(self._routes(self._build))
+
+    def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
+        return build.routes if self._attached is NO_ROUTES else make_routes(build.settings, self._attached)
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
@@ -191,13 +212,13 @@ class EntryPlane(Plane[GatewaySettings]):
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot
 
-    def _secure(self, build: Build[GatewaySettings]) -> Mapping[str, UpstreamTLS]:
+    def _secure(self, build: Build[GatewaySettings]) -> Secured:
         if build.settings.tls is not None:
             if self._tls is None:
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)
             else:
                 self._tls.replace(build.certificates)
-        self.origins.secure(build.secured)
+        self.origins.secure(build.secured, build.protocols)
         return build.secured
 
     async def _close_listeners(self) -> None:

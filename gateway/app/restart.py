@@ -25,6 +25,8 @@ def warn_of_restart(old: ServingSettings, new: ServingSettings) -> None:
         changed.append("registry")
     if "tls" in changed and _minimum_of(old) == _minimum_of(new):
         changed.remove("tls")  # certificates are replaced while running
+    if "mesh" in changed and None not in (old.mesh, new.mesh):
+        changed.remove("mesh")  # all of it is, but whether there is one
     if changed:
         _log.warning("restart to apply: %s", ", ".join(changed))
 

@@ -24,6 +24,8 @@ from gateway.app.sidecar_plane import SidecarPlane
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import SidecarView
+from gateway.control.drains import Drains
+from gateway.daemons import keep_running
 from gateway.health.application import ApplicationWatch
 from gateway.instance import Instance
 from gateway.live.records import Records
@@ -49,6 +51,7 @@ class Sidecar:
         self._configuration = Configuration(SidecarSettings, path, overrides, self._install)
         self._plane: SidecarPlane | None = None
         self._facade: Facade | None = None
+        self._drains: Drains | None = None
 
     async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
         """See Program. Raises ConfigError, StartError or GatewayError if it cannot."""
@@ -74,8 +77,10 @@ class Sidecar:
         # What routes, before the registries that report changes to it.
         plane = self._plane = SidecarPlane(settings)
         parts.push_async_callback(plane.close)
-        registries = self._registries = make_registries(settings, self._service_changed)
+        drains = self._drains = Drains(self._service_changed)
+        registries = self._registries = make_registries(settings, drains.service_changed)
         parts.push_async_callback(registries.close)
+        drains.open(registries, settings.state)
         learner = Learner(self._configuration, plane, registries, self._kept)
         if settings.facade is not None:
             self._facade = Facade(settings, plane.instances, learner.watch, self._told)
@@ -89,6 +94,7 @@ class Sidecar:
             registries,
             records,
             spans,
+            drains=drains,
             plane=plane,
             application=watch,
             registrations=registrations,
@@ -100,6 +106,7 @@ class Sidecar:
             settings.admin.port,
             view,
             records=records,
+            drains=drains,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
         )
@@ -130,6 +137,7 @@ class Sidecar:
         await admin.start(admin_socket)
         records.start(plane.taker.take)
         spans.start(plane.taker.take_traced)
+        parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on peers have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()
@@ -144,13 +152,16 @@ class Sidecar:
         )
 
     def state(self) -> State:
-        """What requests were marked with, and what the application has registered."""
+        """What requests were marked with, what the application has registered, and which instances are drained."""
         known = None if self._facade is None else self._facade.state()
-        return {} if self._plane is None else {**self._plane.state(), "application": known}
+        drained = [] if self._drains is None else self._drains.describe()
+        return {} if self._plane is None else {**self._plane.state(), "application": known, "drains": drained}
 
     def _know(self, state: State) -> None:
         assert self._plane is not None
         self._plane.know(state)
+        if self._drains is not None and "drains" in state:
+            self._drains.know(state["drains"])
         if self._facade is not None and state.get("application"):
             self._facade.know(state["application"])
             self._told()

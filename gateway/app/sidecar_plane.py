@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from random import Random
 
 from gateway import hop
 from gateway.app.build import Build
@@ -15,9 +16,10 @@ from gateway.app.parts import make_context, make_tracing
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections, Origins
+from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
+from gateway.routing.admission import Admission
 from gateway.routing.carriers import Carriers
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.memory import TraceMemory
@@ -28,6 +30,7 @@ from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Reception, Secured
 
 
 class SidecarPlane(Plane[SidecarSettings]):
@@ -44,7 +47,7 @@ class SidecarPlane(Plane[SidecarSettings]):
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory
         self._memory = TraceMemory(memory.entries, memory.ttl, asyncio.get_running_loop().time())
-        carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+        carriers = Carriers(settings.carriers.header, settings.carriers.baggage, settings.carriers.ids)
         self._inbound_router = InboundRouter(
             self.snapshot,
             carriers,
@@ -54,15 +57,20 @@ class SidecarPlane(Plane[SidecarSettings]):
             app=self.app,
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
+            random_source=Random() if memory.request_id else None,
             tracing=make_tracing(settings),
         )
+        self._reception: Reception | None = None
         self._outbound_router = OutboundRouter(
             self.snapshot,
             carriers,
             self._memory,
             settings.tag,
             settings.service,
-            EscapeDetector(self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)),
+            EscapeDetector(
+                carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
+            ),
+            infers=memory.in_flight,
             tracing=make_tracing(settings),
         )
         self._inbound: Listener | None = None
@@ -72,7 +80,7 @@ class SidecarPlane(Plane[SidecarSettings]):
     @property
     def app_tls(self) -> UpstreamTLS | None:
         """How the application is spoken to, if that is TLS."""
-        return None if self._build is None else self._build.secured.get(self._settings.service)
+        return None if self._build is None else self._build.secured.services.get(self._settings.service)
 
     async def listen(
         self,
@@ -98,6 +106,7 @@ class SidecarPlane(Plane[SidecarSettings]):
                 log_file=self._log_file,
                 recorder=self._recorder("inbound", self._inbound_traffic),
                 spans=self._span_recorder("inbound", self._inbound_traffic),
+                reception=None if settings.mesh is None else self._reception,
             ),
         )
         context = make_context(
@@ -158,6 +167,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
         self._outbound_traffic.ambiguous = self._memory.ambiguous
+        self._outbound_traffic.inferred = self._outbound_router.inferred
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
     def connections(self) -> Connections:
@@ -173,11 +183,22 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._inbound_router.snapshot = snapshot
         self._outbound_router.snapshot = snapshot
 
-    def _secure(self, build: Build[SidecarSettings]) -> Mapping[str, UpstreamTLS]:
-        self._app_origins.secure(build.secured)
+    def _secure(self, build: Build[SidecarSettings]) -> Secured:
+        service, terms = build.settings.service, build.secured
+        self._app_origins.secure(Secured(terms.services), build.protocols)
         # Other instances of this service are reached through their sidecars.
-        peers = {name: tls for name, tls in build.secured.items() if name != build.settings.service}
-        self._peer_origins.secure(peers)
+        peers = terms.without(service)
+        protocols = {name: item for name, item in build.protocols.items() if name != service}
+        self._peer_origins.secure(peers, protocols)
+        mesh = build.settings.mesh
+        if build.mesh is not None and mesh is not None:
+            tells = mesh.forward_client_cert
+            counts = self._inbound_traffic.mesh_requests
+            self._inbound_router.admission = Admission(counts, mesh.inbound == "required", tells)
+            if self._reception is None:
+                self._reception = Reception(build.mesh, tells)
+            else:
+                self._reception.replace(build.mesh, tells)
         return peers
 
     async def _close_listeners(self) -> None:

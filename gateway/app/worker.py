@@ -109,6 +109,8 @@ class Worker:
         if name == "service":
             service, rows = values
             plane.service_changed(str(service), tuple(Instance(*row) for row in rows))  # type: ignore[attr-defined]
+        elif name == "attach":
+            plane.attach(values[0])  # type: ignore[arg-type]
         elif name == "forget":
             plane.service_removed(str(values[0]))
         elif name == "serve":

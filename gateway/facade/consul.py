@@ -20,7 +20,7 @@ from gateway.facade.passing import MAX_BODY, Passing
 from gateway.registry.embedded.parameters import json_text
 from gateway.registry.embedded.store import Lease, Refused, ServiceKey
 from gateway.settings import Address, ConsulRegistrySettings
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.servers import server_tls
 from gateway.web.bodies import parse_json, read_body
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
@@ -43,7 +43,7 @@ class ConsulFacade:
     def __init__(
         self, address: Address, settings: ConsulRegistrySettings, behind: Behind, names: Collection[str] = ()
     ) -> None:
-        tls = UpstreamTLS.load(settings.ca, "", True).context if settings.is_secured else None
+        tls = server_tls(settings)
         self._own = behind.own
         self._store = FacadeStore(behind)
         self._store.service_changed = self._changed

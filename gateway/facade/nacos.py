@@ -25,7 +25,7 @@ class NacosFacade:
     def __init__(
         self, address: Address, settings: NacosRegistrySettings, behind: Behind, names: Collection[str] = ()
     ) -> None:
-        tls = TlsContexts.load(settings.ca) if settings.is_secured else None
+        tls = TlsContexts.load(settings)
         self._work = Work("facade")
         self._store = FacadeStore(behind)
         # As whom an application logs in is the application's to say: nothing is asked for here in the sidecar's own name.

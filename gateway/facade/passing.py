@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
+from gateway.tls.contexts import UpstreamTLS
 from gateway.web.bodies import read_body
 from gateway.web.problems import Rejected
 
@@ -23,10 +23,10 @@ _OURS: Final = frozenset({"content-length", "date", "server"})
 class Passing:
     """To the first of `servers` that can be reached."""
 
-    def __init__(self, servers: Sequence[str], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, servers: Sequence[str], tls: UpstreamTLS | None) -> None:
         self._servers = servers
         self._scheme = "http" if tls is None else "https"
-        self._tls = tls or True
+        self._tls = tls
         self._session: ClientSession | None = None
 
     async def on(self, request: web.Request) -> web.Response:
@@ -51,8 +51,16 @@ class Passing:
                 auto_decompress=False,
                 skip_auto_headers=["Accept-Encoding", "User-Agent"],
             )
+        tls = self._tls
         async with self._session.request(
-            method, url, headers=headers, data=body or None, timeout=TIMEOUT, allow_redirects=False, ssl=self._tls
+            method,
+            url,
+            headers=headers,
+            data=body or None,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            ssl=True if tls is None else tls.context,
+            server_hostname=None if tls is None else tls.server_name or None,
         ) as response:
             content = bytearray()
             async for piece in response.content.iter_chunked(65536):

@@ -15,6 +15,7 @@ from gateway.health.ejection import Ejector
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 
 class Checks:
@@ -23,12 +24,12 @@ class Checks:
     def __init__(self, ejector: Ejector) -> None:
         self._ejector = ejector
         self._wanted: Mapping[str, CheckSettings] = {}
-        self._secured: Mapping[str, UpstreamTLS] = {}
+        self._secured = Secured()
         self._there: dict[str, tuple[Instance, ...]] = {}
         self._tasks: dict[tuple[str, str, bytes], asyncio.Task[None]] = {}  # by service, address and who is meant there
         self._session: ClientSession | None = None
 
-    def configure(self, wanted: Mapping[str, CheckSettings], secured: Mapping[str, UpstreamTLS]) -> None:
+    def configure(self, wanted: Mapping[str, CheckSettings], secured: Secured) -> None:
         """Takes which services are checked and how; those whose instances are not checked any more are fine."""
         before, self._wanted, self._secured = self._wanted, wanted, secured
         for service, instances in self._there.items():
@@ -69,7 +70,7 @@ class Checks:
         while True:
             if self._session is None:
                 self._session = new_session()
-            tls = self._secured.get(service)
+            tls = self._secured.of(service, instance)
             # As requests do, for a sidecar to know that this one is meant, and that a client of its mesh calls.
             is_fine = await responds_well(
                 self._session,

@@ -13,7 +13,7 @@ from gateway.instance import Instance
 from gateway.routing.health import Health
 from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.telemetry.counters import Traffic
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 
 _PLAIN: Final = ServiceSettings()
 
@@ -36,7 +36,7 @@ class Conditions:
         )
         self._checks = Checks(self.ejector)
 
-    def configure(self, services: Mapping[str, ServiceSettings], secured: Mapping[str, UpstreamTLS]) -> None:
+    def configure(self, services: Mapping[str, ServiceSettings], secured: Secured) -> None:
         """Takes what is special about services, and how those are spoken to that speak TLS."""
         self._services = services
         self._checks.configure(

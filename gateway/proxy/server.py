@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.errors import StartError
 from gateway.proxy import descriptors
 from gateway.proxy.client import Clients
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.peeking import PeekingServer
 from gateway.tls.certificates import ListenerTLS
 
 TICK = 0.25
@@ -20,6 +23,10 @@ PAUSE = 1.0
 QUIET = 1.0
 """Seconds without a request after which a draining listener closes a client's connection. One that was used a moment
 ago is likely to be used again, and a request that crosses the closing is lost; its response will say `close` instead."""
+SILENCE: Final = 10.0
+"""Seconds after a failed handshake was logged in which others are only counted."""
+
+_log = logging.getLogger("gateway")
 
 
 def bind(host: str, port: int, backlog: int = 1024, shared: bool = False) -> socket.socket:
@@ -57,10 +64,12 @@ class Listener:
         self.port: int = sock.getsockname()[1]
         self._context = context
         self.clients = Clients()
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | PeekingServer] = []
+        self._peeking: list[PeekingServer] = []
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._has_paused = False
+        self._next_word = 0.0
 
     async def start(self) -> None:
         """Begins to accept."""
@@ -80,6 +89,19 @@ class Listener:
 
     async def _accept(self, sock: socket.socket) -> None:
         context = self._context
+        reception = context.reception
+        if reception is not None:
+            peeking = PeekingServer(
+                context.loop,
+                sock,
+                self._arrive,
+                context=lambda: reception.context,
+                failed=self._handshake_failed,
+                timeout=context.timeouts.head,
+            )
+            self._servers.append(peeking)
+            self._peeking.append(peeking)
+            return
         server = await context.loop.create_server(
             self._arrive,  # type: ignore[arg-type]
             sock=sock,
@@ -87,6 +109,16 @@ class Listener:
             ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
         )
         self._servers.append(server)
+
+    def _handshake_failed(self, address: str, error: Exception) -> None:
+        """Counts it, and says so now and then: a peer with the wrong certificate tries again and again."""
+        context = self._context
+        context.traffic.handshakes_failed += 1
+        now = context.loop.time()
+        if now >= self._next_word:
+            self._next_word = now + SILENCE
+            why = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+            _log.warning("%s: the TLS handshake with %s failed: %s", context.name, address, why)
 
     def _arrive(self) -> Downstream:
         """What a connection that was just accepted is told to; it opens a turn of the loop later, or after its handshake."""
@@ -97,6 +129,14 @@ class Listener:
     def _forget_failed(self, now: float) -> None:
         """Of a handshake that fails nobody is told: it is over when its time is."""
         self.clients.arriving -= {connection for connection in self.clients.arriving if connection.deadline < now}
+
+    @property
+    def _silent(self) -> int:
+        return sum(peeking.silent for peeking in self._peeking)
+
+    def _drop_silent(self, before: float) -> None:
+        for peeking in self._peeking:
+            peeking.drop_silent(before)
 
     def _tick(self) -> None:
         context = self._context
@@ -111,6 +151,7 @@ class Listener:
                 connection.run(connection.deadline_passed)
         if self.clients.arriving:
             self._forget_failed(now)
+        self._drop_silent(now - context.timeouts.head)
         context.origins.close_idle(now - context.timeouts.upstream_idle)
         descriptors.look()
         if context.log is not None:
@@ -130,7 +171,7 @@ class Listener:
         deadline = context.loop.time() + timeout
         while True:
             await self._close_quiet()
-            if not self.clients.connections and not self.clients.arriving:
+            if not self.clients.connections and not self.clients.arriving and not self._silent:
                 return True
             if context.loop.time() >= deadline:
                 return False
@@ -140,6 +181,7 @@ class Listener:
         """Closes connections that have been without a request for a while."""
         context = self._context
         quiet = context.loop.time() - QUIET
+        self._drop_silent(quiet)
         found = [connection for connection in self.clients.connections if connection.quiet_since <= quiet]
         if found:
             # If this process was held up, requests may have come that it has not read: after two turns of the loop it has.
@@ -161,9 +203,13 @@ class Listener:
         for sock, server in zip(self._sockets, servers, strict=False):
             while True:
                 try:
-                    accepted.append(sock.accept()[0])
+                    found = sock.accept()[0]
                 except OSError:
                     break
+                if isinstance(server, PeekingServer):
+                    server.take(found)
+                else:
+                    accepted.append(found)
             server.close()
         for sock in accepted:
             sock.setblocking(False)
@@ -180,6 +226,8 @@ class Listener:
             self._timer.cancel()
         for server in self._servers:
             server.close()
+        for peeking in self._peeking:
+            peeking.abort()
         for connection in list(self.clients.connections):
             connection.close_now()
         for task in list(self.clients.tasks):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.failures import DOWNSTREAM
+from gateway.instance import Instance
 from gateway.proxy.record import Record
 from gateway.proxy.recorder import Renderer
 from gateway.telemetry.counters import Traffic
@@ -21,7 +22,7 @@ MOST_BYTES: Final = 16 << 20
 
 
 class SpanRecorder:
-    """Of one listener. `scheme` is what its clients speak; `is_secured` says of a service whether its instances speak TLS.
+    """Of one listener. `scheme` is what its clients speak; `is_secured` says of a service and an instance if it speaks TLS.
 
     `random_source` supplies ids.
     """
@@ -33,7 +34,7 @@ class SpanRecorder:
         renderer: Renderer,
         traffic: Traffic,
         scheme: str,
-        is_secured: Callable[[str], bool],
+        is_secured: Callable[[str, Instance], bool],
         random_source: random.Random,
     ) -> None:
         self._renderer = renderer
@@ -65,13 +66,15 @@ class SpanRecorder:
         request = record.request
         cause = record.cause
         sent_at = record.sent_at or record.started
+        instance = record.decision.instance
+        is_secured = instance is not None and self._is_secured(record.decision.service, instance)
         return TracedRequest(
             record=self._renderer.render(record, ended, overhead, offset),
             server_span=f"{self._random.getrandbits(64) or 1:016x}",
             client_span=request.span_id.decode("ascii"),
             parent=request.parent_id.decode("ascii"),
             scheme=self._scheme,
-            upstream_scheme="https" if self._is_secured(record.decision.service) else "http",
+            upstream_scheme="https" if is_secured else "http",
             version="1.1" if request.version else "1.0",
             sent_us=int((sent_at - record.started) * 1e6) if _is_sent(record) else None,
             upstream_status=record.upstream_status,

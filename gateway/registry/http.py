@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +12,7 @@ from urllib.parse import quote
 from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, TCPConnector
 
 from gateway.errors import RegistryError
+from gateway.tls.contexts import UpstreamTLS
 
 _log = logging.getLogger("gateway.registry")
 
@@ -84,7 +84,7 @@ class RegistryHttp:
         addresses: Sequence[str],
         *,
         scheme: str = "http",
-        tls: ssl.SSLContext | None = None,
+        tls: UpstreamTLS | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._scheme = scheme
@@ -101,8 +101,8 @@ class RegistryHttp:
             self._nodes = Nodes(self._addresses, self._clock or asyncio.get_running_loop().time)
         return self._nodes
 
-    def trust(self, tls: ssl.SSLContext) -> None:
-        """Makes new connections with these authorities."""
+    def trust(self, tls: UpstreamTLS | None) -> None:
+        """Makes new connections on these terms."""
         self._tls = tls
 
     async def call(
@@ -147,10 +147,17 @@ class RegistryHttp:
                 connector=TCPConnector(limit=0), headers={"Accept-Encoding": "identity"}, auto_decompress=False
             )
         base = f"{self._scheme}://{address}"
+        tls = self._tls
         try:
             # No redirect is followed: it would take credentials elsewhere.
             async with self._session.request(
-                method, base + path, timeout=timeout, allow_redirects=False, ssl=self._tls or True, **options
+                method,
+                base + path,
+                timeout=timeout,
+                allow_redirects=False,
+                ssl=True if tls is None else tls.context,
+                server_hostname=None if tls is None else tls.server_name or None,
+                **options,
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 if headers.get("content-encoding", "identity").lower() != "identity":

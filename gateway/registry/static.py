@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from gateway.yaml.reading import Location
 
 if TYPE_CHECKING:
     from gateway.registry.embedded.server import EmbeddedRegistry
+    from gateway.tls.contexts import UpstreamTLS
 
 
 class StaticAdapter:
@@ -60,7 +60,7 @@ class StaticKind(Kind[StaticRegistrySettings]):
         """See Kind."""
         return StaticAdapter(settings.instances())
 
-    def reload(self, adapter: StaticAdapter, settings: StaticRegistrySettings, tls: ssl.SSLContext | None) -> None:
+    def reload(self, adapter: StaticAdapter, settings: StaticRegistrySettings, tls: UpstreamTLS | None) -> None:
         """See Kind."""
         adapter.replace(settings.instances())
 

@@ -20,8 +20,8 @@ from gateway.settings.fields import (
     Secret,
     TargetField,
 )
+from gateway.settings.plane import SidecarDrainSettings
 from gateway.settings.registry import SidecarRegistrySettings
-from gateway.settings.roles import SidecarDrainSettings
 from gateway.validation import validate
 from gateway.yaml.reading import load
 

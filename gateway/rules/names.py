@@ -103,7 +103,8 @@ def _check_claim(text: str) -> str:
     return text
 
 
-def _check_pattern(text: str) -> str:
+def check_pattern(text: str) -> str:
+    """Returns a regular expression. Raises ValueError unless it is one."""
     check_characters(text)
     try:
         compile_pattern(text)
@@ -239,7 +240,7 @@ Cookie = Annotated[str, AfterValidator(_check_cookie)]
 Member = Annotated[str, AfterValidator(_check_member)]
 Pointer = Annotated[str, AfterValidator(_check_pointer)]
 Claim = Annotated[str, AfterValidator(_check_claim)]
-Pattern = Annotated[str, AfterValidator(_check_pattern)]
+Pattern = Annotated[str, AfterValidator(check_pattern)]
 LanePath = Annotated[str, AfterValidator(_check_path)]
 Share = Annotated[
     float | list[str],

@@ -25,7 +25,7 @@ from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.nacos.client import Credentials, NacosClient
+from gateway.registry.nacos.client import Credentials, NacosClient, TlsContexts
 from gateway.registry.nacos.messages import CONFIG
 from gateway.rulesources.consul import ConsulDocument, ConsulFolder
 from gateway.rulesources.documents import RemoteDocument
@@ -35,6 +35,8 @@ from gateway.rulesources.lanegroups import LaneGroupFolder
 from gateway.rulesources.nacos import NacosDocument
 from gateway.rulesources.remote import copy_path, key_path
 from gateway.settings import KubernetesRules, RemoteRules, RemoteSource
+from gateway.tls.contexts import CertificateError
+from gateway.tls.servers import server_tls
 
 _log = logging.getLogger("gateway.control")
 
@@ -80,6 +82,8 @@ class Mirror(ABC, Generic[C]):
         """What the copy should be; None until the server has said it."""
         self._responded_at: float | None = None
         self._was_asked = asyncio.Event()
+        self.renew: Callable[[], None] = lambda: None
+        """Reads the certificates for the server again. Raises CertificateError."""
         self._writing = asyncio.Lock()
         self._written = 0
         self._back_off = FIRST_BACK_OFF
@@ -305,14 +309,20 @@ def make_mirror(source: RemoteSource, folder: Path, changed: Callable[[str], Awa
     address = str(source.address)
     if source.nacos is not None:
         credentials = Credentials(source.username, source.password, source.token)
-        nacos = NacosClient([address], credentials, module=CONFIG, namespace=source.namespace)
+        tls = TlsContexts.load(source)
+        nacos = NacosClient([address], credentials, module=CONFIG, namespace=source.namespace, tls=tls)
         document = NacosDocument(nacos, source.nacos, source.group, source.namespace, source.interval)
-        return DocumentMirror(document, path, changed)
+        mirror: AnyMirror = DocumentMirror(document, path, changed)
+        mirror.renew = lambda: nacos.trust(TlsContexts.load(source))
+        return mirror
     assert source.consul is not None
-    consul = ConsulClient(address, source.token)
+    consul = ConsulClient(address, source.token, scheme=source.scheme, tls=server_tls(source))
     if source.is_folder:
-        return FolderMirror(ConsulFolder(consul, source.consul, SUFFIXES), path, changed)
-    return DocumentMirror(ConsulDocument(consul, source.consul), path, changed)
+        mirror = FolderMirror(ConsulFolder(consul, source.consul, SUFFIXES), path, changed)
+    else:
+        mirror = DocumentMirror(ConsulDocument(consul, source.consul), path, changed)
+    mirror.renew = lambda: consul.trust(server_tls(source))
+    return mirror
 
 
 def _read(path: Path) -> str | None:
@@ -355,6 +365,14 @@ class Mirrors:
                 await mirror.restore()
             except OSError as error:
                 _log.warning("the copy of %s: %s", mirror.name, error)
+
+    def renew(self) -> None:
+        """Reads the certificates for the servers again, since the files may have changed. What cannot be read changes nothing."""
+        for mirror in self._mirrors:
+            try:
+                mirror.renew()
+            except CertificateError as error:  # it could be read a moment ago: it is being changed again
+                _log.warning("%s: %s; keeping the certificates in use", mirror.name, error.message)
 
     async def report(self, problems: Sequence[str]) -> None:
         """Shows in each source that has room for it how it fared."""

@@ -10,8 +10,10 @@ from gateway.settings.plane import (
     CheckSettings,
     EjectionSettings,
     ListenTLSSettings,
+    MeshSettings,
     RecordSettings,
     ServiceSettings,
+    SidecarMeshSettings,
 )
 from gateway.settings.registry import (
     AnyRegistrySettings,
@@ -41,6 +43,7 @@ __all__ = [
     "KubernetesRegistrySettings",
     "KubernetesRules",
     "ListenTLSSettings",
+    "MeshSettings",
     "NacosRegistrySettings",
     "RecordSettings",
     "RegistrySettings",
@@ -50,6 +53,7 @@ __all__ = [
     "RouteSettings",
     "ServiceSettings",
     "ServingSettings",
+    "SidecarMeshSettings",
     "SidecarSettings",
     "StaticRegistrySettings",
     "StickySettings",

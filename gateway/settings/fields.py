@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gateway.identity import check_pattern
 from gateway.tags import is_tag
 from gateway.telemetry.linefile import STDOUT
 from gateway.telemetry.tracecontext import ID_FIELDS
@@ -240,6 +241,13 @@ def _check_free_header(text: str, what: str) -> str:
     return name
 
 
+def _check_id_field(text: str) -> str:
+    names = [field.name.decode("ascii") for field in ID_FIELDS]
+    if text.lower() not in names:
+        raise ValueError(f"{text!r} is not a field whose ids are understood: {', '.join(names)}")
+    return text.lower()
+
+
 def _check_member(text: str) -> str:
     # W3C Baggage §3.3.1.1: a key is a token, and case counts.
     if _TOKEN.fullmatch(text) is None:
@@ -363,6 +371,7 @@ ServiceName = Annotated[str, AfterValidator(_check_service)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network), _TEXT]
 Weight = Annotated[float, AfterValidator(_check_weight)]
 HeaderName = Annotated[str, AfterValidator(_check_tag_header)]
+IdFieldName = Annotated[str, AfterValidator(_check_id_field)]
 DebugHeader = Annotated[str, AfterValidator(_check_debug_header)]
 BaggageKey = Annotated[str, AfterValidator(_check_member)]
 LoggedHeader = Annotated[str, AfterValidator(_check_logged)]
@@ -387,5 +396,6 @@ KubernetesObjectName = Annotated[str, AfterValidator(_check_kubernetes_object)]
 TagKey = Annotated[str, AfterValidator(_check_tag_key)]
 AdvertisedHost = Annotated[str, AfterValidator(_check_advertised)]
 Host = Annotated[str, AfterValidator(_check_host)]
+IdentityText = Annotated[str, AfterValidator(check_pattern)]
 AllowedHost = Annotated[str, AfterValidator(check_allowed_host)]
 RoutePath = Annotated[str, AfterValidator(_check_path)]

@@ -14,6 +14,8 @@ from gateway.settings.fields import (
     FileName,
     HeaderName,
     Host,
+    IdentityText,
+    IdFieldName,
     LogFileName,
     LoggedHeader,
     Model,
@@ -23,6 +25,7 @@ from gateway.settings.fields import (
     Secret,
     TargetField,
 )
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 
 class CarrierSettings(Model):
@@ -32,6 +35,8 @@ class CarrierSettings(Model):
     """The tag header."""
     baggage: BaggageKey = "x-gray-tag"
     """The member of the W3C baggage header; case-sensitive."""
+    ids: list[IdFieldName] = Field(default_factory=lambda: [field.name.decode("ascii") for field in ID_FIELDS])
+    """By which ids, beside that of `traceparent`, a sidecar remembers requests."""
 
 
 class TimeoutSettings(Model):
@@ -85,6 +90,34 @@ class LimitSettings(Model):
     get 503."""
 
 
+class Http2Settings(Model):
+    """HTTP/2 with clients: by ALPN with TLS, and without TLS by prior knowledge. What it limits, it limits on each connection."""
+
+    enabled: bool = True
+    """`false`: clients speak HTTP/1.1."""
+    streams: int = Field(default=100, ge=1, le=10_000)
+    """Requests at a time; one more is refused, and the client may repeat it."""
+    resets: int = Field(default=200, ge=1)
+    """Requests that end early, by the client's reset or by its fault; they are allowed again within 30 s. More close the
+    connection."""
+    control_frames: int = Field(default=1_000, ge=100)
+    """Frames that carry nothing of a message; they are allowed again within 30 s, and sooner if messages flow. More close the
+    connection."""
+    continuations: int = Field(default=16, ge=1, le=1_000)
+    """Frames after the first in which a head may come; more close the connection."""
+    unread_bytes: int = Field(default=1_048_576, ge=65_536, le=268_435_456)
+    """Bytes of request bodies that instances have not taken. More are not sent by the client."""
+    buffered_bytes: int = Field(default=1_048_576, ge=65_536, le=268_435_456)
+    """Bytes of responses that the client has not taken. Beyond that, instances are not read from, and new requests are
+    refused."""
+    max_connection_age: Duration = 3600.0
+    """After how long, give or take a tenth, the client is asked to open another connection. Its requests in flight are served.
+    0: never."""
+    ping: Duration = 30.0
+    """After what silence a client with requests in flight is asked whether it is there; if it does not respond in the same
+    time, the connection is closed. 0: never."""
+
+
 class CertificateSettings(Model):
     """A certificate and its key."""
 
@@ -112,6 +145,34 @@ class UpstreamTLSSettings(Model):
     """The name sent (SNI) and verified. Default: each instance's host."""
     verify: bool = True
     """false: accept any certificate. For tests only."""
+
+
+class MeshSettings(Model):
+    """Mutual TLS between gateways and sidecars: who this program is, whom it trusts, and which instances it calls so."""
+
+    cert: FileName
+    """The certificate that shows who this program is, and its intermediates, in PEM; relative to this file."""
+    key: FileName
+    """Its private key, in PEM, without a password."""
+    ca: FileName
+    """The CAs of the mesh, in PEM. No others are trusted."""
+    identity: IdentityText
+    """Who an instance of a service is: the SPIFFE ID or the DNS name of its certificate, with `{service}` for the service's
+    name."""
+    outbound: Literal["announced", "required"] = "announced"
+    """Which instances are called by mutual TLS. `announced`: those whose metadata says so; `required`: all."""
+
+
+class SidecarMeshSettings(MeshSettings):
+    """The same of a sidecar, which is called, too."""
+
+    inbound: Literal["required", "permissive"] = "required"
+    """`required`: callers without mutual TLS get 403. `permissive`: they are served as if there was no `mesh`, and counted."""
+    peers: list[IdentityText] = Field(default_factory=list)
+    """Who may call: identities in which `*` stands for a part of a segment, and `**` for any number of segments. Default: the
+    whole trust domain of `identity`."""
+    forward_client_cert: bool = False
+    """Whether the application is sent the caller's identity, in X-Forwarded-Client-Cert."""
 
 
 class CheckSettings(Model):
@@ -165,6 +226,11 @@ class ServiceSettings(Model):
 
     tls: UpstreamTLSSettings | None = None
     """Its instances use TLS. Default: they do not."""
+    protocol: Literal["auto", "http1", "h2", "h2c"] = "auto"
+    """What its instances speak: HTTP/1.1, HTTP/2 in TLS, or HTTP/2 without. `auto`: what their metadata says, what TLS
+    negotiates (ALPN), and for gRPC requests HTTP/2."""
+    mtls: Literal["announced", "required", "never"] | None = None
+    """Which of its instances are called by mutual TLS, other than `mesh.outbound` says: also `never`."""
     registry: RuleName | None = None
     """The one of `registries` that has the service. Default: all of them."""
     slow_start: Duration = 0.0
@@ -235,12 +301,16 @@ class AccessLogSettings(Model):
 
 
 class TraceMemorySettings(Model):
-    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
+    """What a sidecar remembers of inbound requests, for services that forward only a trace id, or not even that."""
 
     entries: int = Field(default=100_000, ge=2)
     """How many marked trace ids at most."""
     ttl: PositiveDuration = 60.0
     """How long; the first half of it for certain."""
+    request_id: bool = False
+    """Whether inbound requests without an `x-request-id` get one, for applications that pass that on and no trace."""
+    in_flight: bool = False
+    """Whether a call that carries nothing known takes the tag that all requests in flight have in common."""
 
 
 class FacadeSettings(Model):
@@ -268,3 +338,19 @@ class FacadeSettings(Model):
         found = self.nacos or self.consul
         assert found is not None
         return found
+
+
+class DrainSettings(Model):
+    """How the program ends."""
+
+    delay: Duration = 0.0
+    """How long it keeps serving after it said that it leaves, until everybody has noticed."""
+    timeout: Duration = 30.0
+    """How long requests in flight may take after that."""
+
+
+class SidecarDrainSettings(DrainSettings):
+    """How a sidecar ends: it deregisters first."""
+
+    delay: Duration = 5.0
+    """How long it keeps serving after deregistering: longer than its peers take to notice (their poll interval)."""

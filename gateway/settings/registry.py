@@ -31,6 +31,7 @@ from gateway.settings.fields import (
     Weight,
 )
 from gateway.settings.plane import CertificateSettings
+from gateway.settings.servers import ServerSettings
 from gateway.tags import BASE
 
 DEFAULT_TAG_KEYS: Final = (
@@ -76,16 +77,6 @@ class AnyRegistrySettings(Model):
     def secrets(self) -> tuple[str, ...]:
         """Passwords and tokens, including empty ones."""
         return ()
-
-    @property
-    def is_secured(self) -> bool:
-        """Whether it is reached over TLS."""
-        return False
-
-    @property
-    def authorities(self) -> str | None:
-        """The file of the CAs to trust; None: the system's."""
-        return None
 
     def instances(self) -> dict[str, tuple[Instance, ...]] | None:
         """All instances by service, or None if the registry knows more than the configuration."""
@@ -136,11 +127,13 @@ class RemoteRegistrySettings(AnyRegistrySettings):
     @property
     def identity(self) -> str:
         """See AnyRegistrySettings."""
-        ways = {"username", "password", "token", "interval", "protocol", "scheme", "ca", "stale", "watches"}
+        ways = {"username", "password", "token", "interval", "protocol", "stale", "watches"} | set(
+            ServerSettings.model_fields
+        )
         return self.model_dump_json(exclude=ways)
 
 
-class NacosRegistrySettings(RemoteRegistrySettings):
+class NacosRegistrySettings(RemoteRegistrySettings, ServerSettings):
     """A Nacos server or cluster, or `gateway registry serve`."""
 
     kind: Literal["nacos"]
@@ -162,10 +155,6 @@ class NacosRegistrySettings(RemoteRegistrySettings):
     """An access token instead of a user."""
     protocol: Literal["auto", "grpc", "http"] = "auto"
     """`grpc`: the server, 1000 ports above, pushes changes; `http`: it is polled. `auto`: gRPC if the server speaks it."""
-    scheme: Literal["http", "https"] = "http"
-    """Whether the server speaks TLS, over HTTP and gRPC alike."""
-    ca: FileName | None = None
-    """*https:* a PEM file of the authorities to trust, relative to this file. Default: the system's."""
     interval: PositiveDuration = 2.0
     """*HTTP:* how often each service is polled; up to a fifth sooner, so that gateways do not poll in step."""
 
@@ -185,31 +174,17 @@ class NacosRegistrySettings(RemoteRegistrySettings):
         return self.password, self.token
 
     @property
-    def is_secured(self) -> bool:
-        """See AnyRegistrySettings."""
-        return self.scheme == "https"
-
-    @property
-    def authorities(self) -> str | None:
-        """See AnyRegistrySettings."""
-        return self.ca
-
-    @property
     def servers(self) -> list[str]:
         """Every address, `host:port`."""
         return [str(address) for address in (*self.addresses, *([self.address] if self.address else []))]
 
 
-class ConsulRegistrySettings(RemoteRegistrySettings):
+class ConsulRegistrySettings(RemoteRegistrySettings, ServerSettings):
     """A Consul agent, over HTTP."""
 
     kind: Literal["consul"]
     address: TargetField = Address(host="127.0.0.1", port=8500)
     """The agent's API. A sidecar needs the agent on its own machine."""
-    scheme: Literal["http", "https"] = "http"
-    """The scheme of the agent's API."""
-    ca: FileName | None = None
-    """*https:* a PEM file of the CAs to trust, relative to this file. Default: the system's."""
     token: Credential = ""
     """The ACL token. Take it from the environment."""
     datacenter: ConsulName = ""
@@ -232,16 +207,6 @@ class ConsulRegistrySettings(RemoteRegistrySettings):
         """See AnyRegistrySettings."""
         return (self.token,)
 
-    @property
-    def is_secured(self) -> bool:
-        """See AnyRegistrySettings."""
-        return self.scheme == "https"
-
-    @property
-    def authorities(self) -> str | None:
-        """See AnyRegistrySettings."""
-        return self.ca
-
 
 class KubernetesRegistrySettings(RemoteRegistrySettings):
     """A Kubernetes cluster: Services, their EndpointSlices, and the labels of their pods."""
@@ -259,11 +224,6 @@ class KubernetesRegistrySettings(RemoteRegistrySettings):
     """The name or the number of the port that counts; left out: the only one, or the one that is named `http`."""
     ports: dict[ServiceName, str] = Field(default_factory=dict)
     """The same for single services."""
-
-    @property
-    def is_secured(self) -> bool:
-        """See AnyRegistrySettings. What is in a kubeconfig is its own affair."""
-        return True
 
 
 RegistrySettings = Annotated[

@@ -14,7 +14,6 @@ from gateway.settings.fields import (
     AddressField,
     AdvertisedHost,
     AllowedHost,
-    Duration,
     FileName,
     Model,
     Network,
@@ -25,18 +24,24 @@ from gateway.settings.fields import (
     TargetField,
     Weight,
 )
+from gateway.settings.gatewayapi import GatewayApiSettings
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import (
     AccessLogSettings,
     AppCheckSettings,
     CarrierSettings,
+    DrainSettings,
     EjectionSettings,
     FacadeSettings,
+    Http2Settings,
     LimitSettings,
     ListenTLSSettings,
+    MeshSettings,
     RecordSettings,
     RetrySettings,
     ServiceSettings,
+    SidecarDrainSettings,
+    SidecarMeshSettings,
     TimeoutSettings,
     TraceMemorySettings,
 )
@@ -56,22 +61,6 @@ from gateway.tags import BASE
 
 if TYPE_CHECKING:
     from gateway.yaml.reading import Location
-
-
-class DrainSettings(Model):
-    """How the program ends."""
-
-    delay: Duration = 0.0
-    """How long it keeps serving after it said that it leaves, until everybody has noticed."""
-    timeout: Duration = 30.0
-    """How long requests in flight may take after that."""
-
-
-class SidecarDrainSettings(DrainSettings):
-    """How a sidecar ends: it deregisters first."""
-
-    delay: Duration = 5.0
-    """How long it keeps serving after deregistering: longer than its peers take to notice (their poll interval)."""
 
 
 class ServingSettings(Model):
@@ -101,6 +90,8 @@ class ServingSettings(Model):
     """How long the data plane waits."""
     limits: LimitSettings = LimitSettings()
     """What the data plane accepts."""
+    http2: Http2Settings = Http2Settings()
+    """HTTP/2 with clients."""
     retries: RetrySettings = RetrySettings()
     """When a request is tried again."""
     ejection: EjectionSettings = EjectionSettings()
@@ -117,6 +108,8 @@ class ServingSettings(Model):
     own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""
     services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
     """What is special about services, by name; those left out are plain."""
+    mesh: MeshSettings | None = None
+    """Gateways and sidecars call each other by mutual TLS; left out: in plain text."""
 
     # --- what differs between the roles
 
@@ -226,6 +219,8 @@ class GatewaySettings(ServingSettings):
     """Whether the gateway is ready before the registry has said anything of a service, whose requests get 503 until then."""
     routes: list[RouteSettings] = Field(default_factory=list)
     """Which requests go to which service."""
+    gateway_api: GatewayApiSettings | None = None
+    """Routes are read from the Kubernetes Gateway API, beside those above; left out: they are not."""
     trusted: list[Network] = Field(default_factory=list)
     """Clients that may send carriers and forwarding fields: proxies of your own in front of this one."""
     trace_sampled: float = Field(default=1.0, ge=0, le=1)
@@ -318,6 +313,8 @@ class SidecarSettings(ServingSettings):
     clients: Literal["any", "mesh"] = "any"
     """Who may call it: gateways and sidecars only (`mesh`), or also who is neither, as probes, people with curl and services
     without a sidecar. Others get 403."""
+    mesh: SidecarMeshSettings | None = None
+    """Gateways and sidecars call each other by mutual TLS; left out: in plain text."""
     outbound: AddressField
     """What the local service calls others through; keep it on loopback."""
     outbounds: dict[ServiceName, AddressField] = Field(default_factory=dict)

@@ -18,6 +18,7 @@ from gateway.settings.fields import (
     SourceName,
     TargetField,
 )
+from gateway.settings.servers import ServerSettings
 
 
 def nacos_url(address: str, namespace: str, group: str, data_id: str) -> str:
@@ -69,7 +70,7 @@ class RemoteSource(Model):
         return ()
 
 
-class RemoteRules(RemoteSource):
+class RemoteRules(RemoteSource, ServerSettings):
     """A document of lane rules: a Nacos config, or a key in Consul's key-value store."""
 
     nacos: str | None = Field(default=None, min_length=1, max_length=256, pattern=r"^[0-9A-Za-z._:\-]+$")

@@ -9,41 +9,44 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gateway.files import read_file
-from gateway.tls.contexts import CertificateError
+from gateway.identity import identities
+from gateway.tls.contexts import CertificateError, check_readable, show_certificate
 
 
 class Certificate:
     """A certificate chain with its key. `names` are the DNS names it is for, `expires` is in UTC.
 
-    `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError if the two cannot be read or do not belong together.
+    `identities` are who its holder is in a mesh.
+
+    `alpn` are the protocols that are spoken (RFC 7301), the best first, separated by commas.
+    Raises CertificateError if the two cannot be read or do not belong together.
     """
 
     def __init__(self, cert: str, key: str, alpn: str = "http/1.1") -> None:
         from cryptography import x509  # only who serves TLS pays for it
 
         self.file = cert
-        for file in (cert, key):
-            try:
-                read_file(Path(file))
-            except OSError as error:
-                raise CertificateError(file, f"cannot read '{file}': {error.strerror or error}") from error
+        self._key = key
+        check_readable(cert, key)
         try:
             leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
         except ValueError as error:
             raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
-        self.context = _server_context(alpn)
-        try:
-            self.context.load_cert_chain(cert, key, password=_no_password)
-        except (ssl.SSLError, ValueError) as error:
-            raise CertificateError(
-                key, f"'{key}' is not the key of '{cert}', or not a key in PEM without a password"
-            ) from error
+        self.context = server_context(alpn)
+        self.install(self.context)
         self.expires: datetime = leaf.not_valid_after_utc
         try:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            self.names: tuple[str, ...] = tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
         except x509.ExtensionNotFound:
-            self.names = ()
+            names = x509.SubjectAlternativeName([])
+        dns = names.get_values_for_type(x509.DNSName)
+        self.names: tuple[str, ...] = tuple(name.lower() for name in dns)
+        uris = [("URI", uri) for uri in names.get_values_for_type(x509.UniformResourceIdentifier)]
+        self.identities = identities({"subjectAltName": (*uris, *(("DNS", name) for name in dns))})
+
+    def install(self, context: ssl.SSLContext) -> None:
+        """Has a context show it. Raises CertificateError if the two do not belong together."""
+        show_certificate(context, self.file, self._key)
 
     def is_for(self, name: str) -> bool:
         """Whether it is for a DNS name; `*` stands for one label (RFC 9525 §6.3)."""
@@ -58,7 +61,7 @@ class ListenerTLS:
 
     def __init__(self, certificates: Sequence[Certificate], minimum: str = "1.2", alpn: str = "http/1.1") -> None:
         self._certificates: tuple[Certificate, ...] = tuple(certificates)
-        self.context = _server_context(alpn)
+        self.context = server_context(alpn)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum == "1.3" else ssl.TLSVersion.TLSv1_2
         self.context.sni_callback = self._choose
 
@@ -84,15 +87,11 @@ class ListenerTLS:
         connection.context = chosen.context
 
 
-def _server_context(alpn: str) -> ssl.SSLContext:
+def server_context(alpn: str) -> ssl.SSLContext:
+    """A listener's context, without a certificate. `alpn` is the protocol that is spoken."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([alpn])
+    context.set_alpn_protocols(alpn.split(","))
     # One request after the other on a connection: renegotiation and compression only help attackers.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     return context
-
-
-def _no_password() -> str:
-    """Instead of a prompt on the terminal, which is what OpenSSL does by itself."""
-    return ""

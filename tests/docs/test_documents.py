@@ -19,6 +19,7 @@ from gateway.admin.metrics import METRICS
 from gateway.admin.processes import process_metrics
 from gateway.cli import COMMANDS, main
 from gateway.release.check import check_all
+from tests.support.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -26,6 +27,7 @@ IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CERTIFICATES = re.compile(r"cert: (\S+), key: (\S+)\}")
+_MESH = re.compile(r"cert: (\S+)\n +key: (\S+)\n +ca: (\S+)\n +identity: (\S+)")
 _SEGMENTS = re.compile(r"file: ([^\s,}]+\.txt)")
 _LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
 _TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -82,6 +84,12 @@ def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
             certificate = trustme.CA().issue_cert("shop.example")
             certificate.cert_chain_pems[0].write_to_path(str(folder / names[0]))
             certificate.private_key_pem.write_to_path(str(folder / names[1]))
+        for cert, key, ca, identity in _MESH.findall(text):
+            authority = Authority()
+            authority.trust(folder, ca)
+            pair = authority.issue(folder, "own", identity.format(service=data.get("service", "gateway")))
+            Path(pair["cert"]).rename(folder / cert)
+            Path(pair["key"]).rename(folder / key)
         for name in _SEGMENTS.findall(text):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("alice\n")
@@ -204,7 +212,7 @@ def test_every_kind_of_upstream_error_is_documented() -> None:
 def test_no_status_or_code_of_a_failure_is_written_twice() -> None:
     """They stand in the table; everybody else names the failure."""
     from gateway.failures import FAILURES
-    from gateway.proxy.context import Timeouts
+    from gateway.proxy.bounds import Timeouts
 
     # A timeout has the name of the failure that it leads to.
     codes = FAILURES.keys() - set(Timeouts.__slots__)

@@ -14,6 +14,7 @@ import trustme
 
 from gateway.instance import Instance
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 from tests.support.hostile import reset_transport
 from tests.support.loops import on_both_loops, on_uvloop
 from tests.support.origin import Origin
@@ -117,7 +118,7 @@ async def behind_tls(
     authority = trustme.CA()
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    proxy.origins.secure({"a": UpstreamTLS(context, "", (b"", "", True))})
+    proxy.origins.secure(Secured({"a": UpstreamTLS(context, "", (b"", "", True))}))
     port = stack.enter_context(speaking_tls(authority, end, size))
     proxy.router.snapshot = proxy.snapshot([Instance("127.0.0.1", port)])
 

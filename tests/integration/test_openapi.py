@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gateway.admin import bodies, rule_bodies
+from gateway.admin import bodies, live_bodies, rule_bodies
 from gateway.admin.openapi import describe
 from tests.integration.test_live import requests
 from tests.support.gateway import Gateway
@@ -102,6 +102,8 @@ async def test_what_is_given_has_no_more_than_is_described(gateway: Gateway) -> 
         ("/api/v1/lanes", bodies.LaneStatesBody),
         ("/api/v1/requests", bodies.RecordsBody),
         (f"/api/v1/requests/{record['id']}/explain", bodies.RecordExplanationBody),
+        (f"/api/v1/requests/{record['id']}/test", live_bodies.RuleTestBody),
+        ("/api/v1/topology", live_bodies.TopologyBody),
         (f"/api/v1/chains/{record['trace_id']}", bodies.ChainBody),
         ("/api/v1/groups/demo/lanes", rule_bodies.ListedLanesBody),
         ("/api/v1/groups/demo/lanes/gray", rule_bodies.PlacedLaneBody),

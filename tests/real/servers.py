@@ -6,6 +6,7 @@ import shutil
 
 from gateway.demo.registries import find_server, servers_folder
 from tests.support.given import GIVEN
+from tests.support.javanacos import FOLDER
 
 INSTALLED = {"prometheus": "Prometheus", "promtool": "Prometheus' promtool"}
 """What distributions have."""
@@ -13,6 +14,7 @@ PROGRAMS = {
     "consul": "Consul 1.20.1",
     "rnacos": "r-nacos 0.8.8",
     "kwok": "Kubernetes 1.37.2",
+    "helm": "Helm 4.3.2",
     "jaeger": "Jaeger 1.62.0",
 }
 
@@ -25,6 +27,10 @@ if __name__ == "__main__":
             print(
                 f"!!! NOT TESTED against {title}: no `{program}` on the PATH or in {servers_folder()}: `make servers`"
             )
+    if (FOLDER / "out").exists():
+        print(f"Nacos 2.2.4: {FOLDER}")
+    else:
+        print(f"!!! NOT TESTED against Nacos 2.2.4: not in {FOLDER}: `make servers`")
     for program, title in INSTALLED.items():
         where = shutil.which(program)
         print(f"{title}: {where}" if where else f"!!! NOT TESTED against {title}: no `{program}` on the PATH")

@@ -11,7 +11,7 @@ from gateway.control.publish import Publisher
 from gateway.instance import Instance
 from gateway.proxy import budget as budgets
 from gateway.proxy.context import Context
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
@@ -25,6 +25,7 @@ from gateway.rules.model import LaneGroup
 from gateway.settings import EjectionSettings
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
+from gateway.tls.mesh import Secured
 from tests.support.bounds import Limits, RetryBudget, Timeouts
 from tests.support.proxy import Client
 from tests.support.rules import compiled
@@ -84,7 +85,7 @@ class Mesh:
         self._router = EntryRouter(self._publisher.snapshot, Carriers(), random.Random(1))
         lane = {"name": "gray", "tag": "gray", "match": [{"param": "group", "equals": "gray"}], **self._lane}
         rules = compiled([LaneGroup.model_validate({"name": "demo", "lanes": [lane]})])
-        self._publisher.configure(1, rules, RouteTable([Route("/A", "a", strip_prefix=True)]), {}, {})
+        self._publisher.configure(1, rules, RouteTable([Route("/A", "a", strip_prefix=True)]), {}, Secured())
         router: Router = self._router
         context = Context(
             router=router,

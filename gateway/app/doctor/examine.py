@@ -10,7 +10,15 @@ from typing import Final
 
 from gateway.app.doctor.finding import FAILED, SKIPPED, Finding, is_failure
 from gateway.app.doctor.local import check_certificates, check_configuration, check_descriptors, check_ports, now
-from gateway.app.doctor.remote import Running, ask_all, check_in_step, check_lost_tags, check_running, find_sidecars
+from gateway.app.doctor.remote import (
+    Running,
+    ask_all,
+    check_beside,
+    check_in_step,
+    check_lost_tags,
+    check_running,
+    find_sidecars,
+)
 from gateway.app.doctor.services import check_services
 from gateway.errors import GatewayError
 
@@ -38,6 +46,7 @@ async def examine(
         findings += await _examine_files(config)
     findings += check_running(programs)
     findings += check_lost_tags(programs)
+    findings += check_beside(programs)
     if gateway is not None:
         findings += check_in_step(gateway, sidecars_too)
         findings += unasked

@@ -15,6 +15,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from gateway import hop
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
 from gateway.app.escapes import REASONS, REMEDIES
+from gateway.printable import printable
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
 MOST_ASKED: Final = 200
@@ -127,6 +128,18 @@ def check_lost_tags(programs: list[Running]) -> Iterator[Finding]:
             message = f"calls lost tag {lost.get('tag')}, {lost.get('count')} so far: {REASONS.get(why, why)}"
             hint = REMEDIES.get(why, "see the log of its sidecar").format(header="x-gray-tag")
             yield Finding("lost tags", f"{service} → {lost.get('to')}", WARNING, message, hint)
+
+
+def check_beside(sidecars: list[Running]) -> Iterator[Finding]:
+    """Whether requests bypass a sidecar."""
+    for running in sidecars:
+        if running.error:
+            continue
+        service = printable(str(running.status.get("service", "")))
+        for address in running.status.get("registered_beside") or ():
+            message = f"{service} is registered at {printable(str(address))} as well as its sidecar: requests bypass the sidecar"
+            hint = "point the application's registry address at the façade alone, or switch its own registration off"
+            yield Finding("bypass", running.address, WARNING, message, hint)
 
 
 def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:

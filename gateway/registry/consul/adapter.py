@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from gateway.registry.largejson import items, off_loop
 from gateway.registry.records import Records
 from gateway.registry.tags import TagReader
 from gateway.settings.registry import MAX_WATCHES
+from gateway.tls.contexts import UpstreamTLS
 
 _log = logging.getLogger("gateway.registry")
 
@@ -57,7 +57,7 @@ class ConsulAdapter:
         """See RegistryAdapter."""
         return {"kind": self.kind, "address": self._client.address}
 
-    def trust(self, tls: ssl.SSLContext) -> None:
+    def trust(self, tls: UpstreamTLS) -> None:
         """Trusts other authorities from now on."""
         self._client.trust(tls)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from aiohttp import ClientTimeout
 
 from gateway.errors import RegistryError
 from gateway.registry.http import TIMEOUT, RegistryHttp, RegistryResponse, refusal
+from gateway.tls.contexts import UpstreamTLS
 
 WAIT: Final = 55
 """Seconds that a blocking query waits for a change; the server adds up to a sixteenth."""
@@ -32,7 +32,7 @@ class ConsulClient:
         scope: Mapping[str, str] | None = None,
         is_stale: bool = True,
         scheme: str = "http",
-        tls: ssl.SSLContext | None = None,
+        tls: UpstreamTLS | None = None,
     ) -> None:
         self.address = address
         self._http = RegistryHttp([address], scheme=scheme, tls=tls)
@@ -42,8 +42,8 @@ class ConsulClient:
         """What of the scope concerns an agent's own services, too."""
         self._is_stale = is_stale
 
-    def trust(self, tls: ssl.SSLContext) -> None:
-        """Trusts other authorities from now on."""
+    def trust(self, tls: UpstreamTLS | None) -> None:
+        """Connects on these terms from now on."""
         self._http.trust(tls)
 
     async def request(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,8 @@ from gateway.registry.base import Kind, Registration, RegistryAdapter
 from gateway.settings import Address, ConsulRegistrySettings
 from gateway.settings.sense import at_own_listener, given_twice
 from gateway.tags import BASE
+from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.servers import tls_nonsense
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
@@ -44,7 +45,7 @@ class ConsulKind(Kind[ConsulRegistrySettings]):
         from gateway.registry.consul.bridge import Agent
         from gateway.registry.consul.client import ConsulClient
         from gateway.registry.tags import TagReader
-        from gateway.tls.contexts import UpstreamTLS
+        from gateway.tls.servers import server_tls
 
         scope = {"dc": settings.datacenter, "ns": settings.namespace}
         client = ConsulClient(
@@ -53,7 +54,7 @@ class ConsulKind(Kind[ConsulRegistrySettings]):
             scope={key: value for key, value in scope.items() if value},
             is_stale=settings.stale,
             scheme=settings.scheme,
-            tls=UpstreamTLS.load(settings.ca, "", True).context if settings.is_secured else None,
+            tls=server_tls(settings),
         )
         return ConsulAdapter(
             client,
@@ -63,8 +64,8 @@ class ConsulKind(Kind[ConsulRegistrySettings]):
             max_waiting=settings.watches,
         )
 
-    def reload(self, adapter: ConsulAdapter, settings: ConsulRegistrySettings, tls: ssl.SSLContext | None) -> None:
-        """See Kind. Authorities may have changed in their file."""
+    def reload(self, adapter: ConsulAdapter, settings: ConsulRegistrySettings, tls: UpstreamTLS | None) -> None:
+        """See Kind. Certificates may have changed in their files."""
         if tls is not None:
             adapter.trust(tls)
 
@@ -72,8 +73,8 @@ class ConsulKind(Kind[ConsulRegistrySettings]):
         self, settings: ConsulRegistrySettings, listeners: Sequence[tuple[Location, Address]]
     ) -> Iterator[Finding]:
         """See Kind."""
-        if settings.scheme == "http" and settings.ca is not None:
-            yield ("ca",), "has no effect with `scheme: http`: only `scheme: https` has a certificate to verify"
+        for name, message in tls_nonsense(settings):
+            yield (name,), message
         yield from given_twice("bare_tags", settings.bare_tags)
         if BASE in settings.bare_tags:
             place: Location = ("bare_tags", settings.bare_tags.index(BASE))

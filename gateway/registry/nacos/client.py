@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from gateway.registry.http import RegistryHttp, RegistryResponse, refusal
 from gateway.registry.largejson import read_json
 from gateway.registry.nacos.messages import NAMING
 from gateway.registry.singleflight import SingleFlight
+from gateway.settings.servers import ServerSettings
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.servers import server_tls
 
 if TYPE_CHECKING:
     from gateway.registry.nacos.rpc import RpcClient
@@ -52,22 +53,16 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class TlsContexts:
-    """Whom to trust: the same authorities, for each of the protocols that connections name when they begin."""
+    """How the server is reached: on the same terms, for each of the protocols that connections name when they begin."""
 
-    http: ssl.SSLContext
-    grpc: ssl.SSLContext
-
-    @staticmethod
-    def load(ca: str | None) -> TlsContexts:
-        """Trusts the authorities in a file, the system's where there is none. Raises CertificateError."""
-        return TlsContexts.of(UpstreamTLS.load(ca, "", True).context, ca)
+    http: UpstreamTLS
+    grpc: UpstreamTLS
 
     @staticmethod
-    def of(http: ssl.SSLContext, ca: str | None) -> TlsContexts:
-        """The same, of a context that there is for HTTP. Raises CertificateError."""
-        grpc = UpstreamTLS.load(ca, "", True).context
-        grpc.set_alpn_protocols(["h2"])
-        return TlsContexts(http, grpc)
+    def load(server: ServerSettings) -> TlsContexts | None:
+        """As settings say; None in plain text. Raises CertificateError."""
+        http, grpc = server_tls(server), server_tls(server, "h2")
+        return None if http is None or grpc is None else TlsContexts(http, grpc)
 
 
 # Many members: two protocols, and who we are in both, which adapters and documents must share.
@@ -126,9 +121,9 @@ class NacosClient:
         """Whether there are several addresses."""
         return len(self.addresses) > 1
 
-    def trust(self, tls: TlsContexts) -> None:
-        """Makes new connections with these authorities."""
-        if self._tls is not None:
+    def trust(self, tls: TlsContexts | None) -> None:
+        """Makes new connections on these terms."""
+        if self._tls is not None and tls is not None:
             self._tls = tls
             self._http.trust(tls.http)
             if self._rpc is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,8 @@ from gateway.registry.tags import OWN_KEY
 from gateway.settings import Address, NacosRegistrySettings
 from gateway.settings.sense import at_own_listener, given_twice
 from gateway.tags import BASE
-from gateway.tls.contexts import CertificateError
+from gateway.tls.contexts import CertificateError, UpstreamTLS
+from gateway.tls.servers import tls_nonsense
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
@@ -45,7 +45,7 @@ class NacosKind(Kind[NacosRegistrySettings]):
                 Credentials(settings.username, settings.password, settings.token),
                 protocol=settings.protocol,
                 namespace=settings.namespace,
-                tls=TlsContexts.load(settings.ca) if settings.is_secured else None,
+                tls=TlsContexts.load(settings),
             ),
             namespace=settings.namespace,
             group=settings.group,
@@ -54,22 +54,25 @@ class NacosKind(Kind[NacosRegistrySettings]):
             tags=TagReader(settings.tag_keys),
         )
 
-    def reload(self, adapter: NacosAdapter, settings: NacosRegistrySettings, tls: ssl.SSLContext | None) -> None:
-        """See Kind. Authorities may have changed in their file."""
+    def reload(self, adapter: NacosAdapter, settings: NacosRegistrySettings, tls: UpstreamTLS | None) -> None:
+        """See Kind. Certificates may have changed in their files."""
         from gateway.registry.nacos.client import TlsContexts
 
         if tls is not None:
             try:
-                adapter.trust(TlsContexts.of(tls, settings.ca))
+                contexts = TlsContexts.load(settings)
             except CertificateError as error:  # it could be read a moment ago: it is being changed again
-                _log.warning("%s; keeping the authorities in use", error.message)
+                _log.warning("%s; keeping the certificates in use", error.message)
+                return
+            if contexts is not None:
+                adapter.trust(contexts)
 
     def senseless(
         self, settings: NacosRegistrySettings, listeners: Sequence[tuple[Location, Address]]
     ) -> Iterator[Finding]:
         """See Kind."""
-        if settings.scheme == "http" and settings.ca is not None:
-            yield ("ca",), "has no effect with `scheme: http`: only `scheme: https` has a certificate to verify"
+        for name, message in tls_nonsense(settings):
+            yield (name,), message
         yield from given_twice("addresses", [str(item) for item in settings.addresses])
         yield from given_twice("clusters", settings.clusters)
         for number, address in enumerate(settings.addresses):

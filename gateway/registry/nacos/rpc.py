@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from grpclib.client import Channel
+from grpclib.config import Configuration
 from grpclib.const import Cardinality
 
 from gateway import __version__
@@ -22,10 +22,12 @@ from gateway.daemons import keep_running
 from gateway.errors import RegistryError
 from gateway.registry.largejson import read_json
 from gateway.registry.nacos import messages
+from gateway.registry.nacos.elsewhere import Elsewhere
 from gateway.registry.nacos.messages import BY_REQUEST, JSON, ResponseError
 from gateway.registry.nacos.payload import PORT_OFFSET, STREAM, UNARY, Payload
 from gateway.registry.nacos.wire import Codec, Reader
 from gateway.registry.singleflight import SingleFlight
+from gateway.tls.contexts import UpstreamTLS
 
 _log = logging.getLogger("gateway.registry")
 
@@ -43,6 +45,11 @@ _SETTLING: Final = 0.02
 Push = Callable[[JSON], None]
 
 
+def _named(tls: UpstreamTLS | None) -> Configuration | None:
+    """The name that a server's certificate has to be for, if it is not that of its address."""
+    return None if tls is None or not tls.server_name else Configuration(ssl_target_name_override=tls.server_name)
+
+
 class Connection:
     """A connection that is set up. `lost` is set when it is over."""
 
@@ -57,12 +64,18 @@ class Connection:
 
     @staticmethod
     async def open(
-        address: str, module: str, namespace: str, pushed: Mapping[str, Push], tls: ssl.SSLContext | None
+        address: str, module: str, namespace: str, pushed: Mapping[str, Push], tls: UpstreamTLS | None
     ) -> Connection:
         """Connects to `host:port`, the server's address for HTTP, and sets up. Raises RegistryError."""
         host, _, port = address.rpartition(":")
         grpc = f"{address} (gRPC on port {int(port) + PORT_OFFSET})"
-        channel = Channel(host.strip("[]"), int(port) + PORT_OFFSET, ssl=tls, codec=Codec())
+        channel = Channel(
+            host.strip("[]"),
+            int(port) + PORT_OFFSET,
+            ssl=None if tls is None else tls.context,
+            codec=Codec(),
+            config=_named(tls),
+        )
         connection = Connection(address, channel, pushed)
         try:
             async with asyncio.timeout(CONNECT):
@@ -225,19 +238,20 @@ class RpcClient:
         module: str,
         namespace: str,
         token: Callable[[str | None], Awaitable[str]],
-        tls: ssl.SSLContext | None = None,
+        tls: UpstreamTLS | None = None,
     ) -> None:
         self._addresses = tuple(addresses)
         self._module = module
         self._namespace = namespace
         self._token = token
         self.tls = tls
-        """Whom new connections trust; None: they are in the clear."""
+        """The terms of new connections; None: they are in plain text."""
         self._connecting = SingleFlight[Connection]()
         self._current: Connection | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.pushed: dict[str, Push] = {}
         self.connected: Callable[[Connection], Awaitable[None]] = _nothing
+        self.elsewhere = Elsewhere(self)
 
     @property
     def is_connected(self) -> bool:
@@ -251,19 +265,29 @@ class RpcClient:
         return await self._connecting.run(self._connect)
 
     async def _connect(self) -> Connection:
+        connection = await self._open(self._addresses, self.pushed)
+        _log.info("connected to registry %s over gRPC", connection.address)
+        await self.connected(connection)
+        self._current = connection
+        return connection
+
+    async def _open(self, addresses: Sequence[str], pushed: Mapping[str, Push]) -> Connection:
+        """A connection to the first of some servers that answers. Raises RegistryError."""
         trouble: RegistryError | None = None
-        for address in self._addresses:
+        for address in addresses:
             try:
-                connection = await Connection.open(address, self._module, self._namespace, self.pushed, self.tls)
+                return await Connection.open(address, self._module, self._namespace, pushed, self.tls)
             except RegistryError as error:
                 trouble = trouble or error
-                continue
-            _log.info("connected to registry %s over gRPC", address)
-            await self.connected(connection)
-            self._current = connection
-            return connection
-        assert trouble is not None
-        raise trouble
+        raise trouble or RegistryError("unreachable", "there is no other server")
+
+    async def open_other(self, address: str) -> Connection:
+        """A connection to another server than that at `address`, for questions only. Raises RegistryError."""
+        return await self._open([other for other in self._addresses if other != address], {})
+
+    def prefer(self, address: str) -> None:
+        """Tries this server first from now on."""
+        self._addresses = (address, *(other for other in self._addresses if other != address))
 
     async def request(self, connection: Connection, request: str, body: JSON) -> JSON:
         """A request over one connection, as whom we are logged in as. Raises RegistryError."""
@@ -297,6 +321,7 @@ class RpcClient:
         """Closes the connection."""
         if self._keeping is not None:
             self._keeping.cancel()
+        self.elsewhere.close()
         if self._current is not None:
             self._current.close()
 

@@ -45,7 +45,7 @@ def test_of_an_entry_gateway(files: dict[str, Any]) -> None:
     assert route is not None
     assert route.service == "a"
     assert [certificate.names for certificate in build.certificates] == [("shop.example",)]
-    assert {name: tls.server_name for name, tls in build.secured.items()} == {"a": "a.example"}
+    assert {name: tls.server_name for name, tls in build.secured.services.items()} == {"a": "a.example"}
     assert list(build.registry_tls) == ["far"]
 
 
@@ -53,7 +53,7 @@ def test_of_a_sidecar() -> None:
     build = Build.of(sidecar_settings(), rule_set(GROUPS))
     assert [lane.name for lane in build.compiled.lanes] == ["sidecar"]
     assert build.routes.find("", "/A/x") is None
-    assert (build.certificates, build.secured, build.registry_tls) == ([], {}, {})
+    assert (build.certificates, build.mesh, build.secured.is_used, build.registry_tls) == ([], None, False, {})
 
 
 @pytest.mark.parametrize("gone", ["cert", "key", "ca"])

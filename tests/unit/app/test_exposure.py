@@ -48,6 +48,12 @@ def test_keys_are_their_owners_alone(tmp_path: Path, mode: int) -> None:
     assert found == ([holds(key)] if mode & 0o066 else [])
 
 
+def test_the_key_of_the_mesh_is_its_owner_s_alone(tmp_path: Path) -> None:
+    key = put(tmp_path / "key.pem", "", 0o644)
+    mesh = {"cert": "cert.pem", "key": str(key), "ca": "ca.pem", "identity": "{service}.mesh"}
+    assert warned(tmp_path, mesh=mesh) == [holds(key)]
+
+
 def test_a_group_that_is_how_we_read_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret of Kubernetes belongs to root, and to the group of who runs here."""
     key = put(tmp_path / "hs.key", SECRET, 0o440)

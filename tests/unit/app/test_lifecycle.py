@@ -39,6 +39,7 @@ PARTS = {
         "AdminServer.close",
         "Configuration.close",
         "EntryGateway._drain",
+        "Task.cancel",
         "Life.leave",
     ],
     "sidecar": [
@@ -54,6 +55,7 @@ PARTS = {
         "Sidecar._deregister",
         "Sidecar._drain",
         "Sidecar._withdraw",
+        "Task.cancel",
         "Life.leave",
     ],
     "registry": ["Sockets.release", "EmbeddedRegistry.stop"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.static import StaticAdapter
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings
+from gateway.tls.contexts import UpstreamTLS
 from tests.support.roles import gateway_settings
 from tests.support.wait import until
 
@@ -86,7 +86,7 @@ async def test_new_authorities_are_trusted_without_reading_them_again(tmp_path: 
     take_settings(found, build)
     adapter = found.keepers["consul"].adapter
     assert isinstance(adapter, ConsulAdapter)
-    assert isinstance(build.registry_tls["consul"], ssl.SSLContext)
+    assert isinstance(build.registry_tls["consul"], UpstreamTLS)
     assert adapter._client._http._tls is build.registry_tls["consul"]
     await found.close()
 

@@ -14,6 +14,9 @@ STATIC = {"kind": "static", "services": {}}
 NACOS = {"kind": "nacos", "address": "127.0.0.1:8848"}
 
 
+MESH = {"cert": "a", "key": "b", "ca": "c", "identity": "{service}.mesh"}
+
+
 def several(**registries: Any) -> dict[str, Any]:
     return {"registry": None, "registries": registries}
 
@@ -48,3 +51,13 @@ def test_of_an_entry_gateway(
 def test_of_a_sidecar(caplog: pytest.LogCaptureFixture) -> None:
     warn_of_restart(sidecar_settings(), sidecar_settings(tag="gray", services={"a": {}}))
     assert [record.getMessage() for record in caplog.records] == ["restart to apply: tag"]
+
+
+def test_whether_there_is_a_mesh_is_registered_and_the_rest_of_it_applies_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    warn_of_restart(sidecar_settings(mesh=MESH), sidecar_settings(mesh={**MESH, "inbound": "permissive", "key": "d"}))
+    assert not caplog.records
+    warn_of_restart(sidecar_settings(), sidecar_settings(mesh=MESH))
+    warn_of_restart(gateway_settings(mesh=MESH), gateway_settings())
+    assert [record.getMessage() for record in caplog.records] == ["restart to apply: mesh"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from gateway.instance import Instance
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
 from gateway.yaml.writing import write_yaml
+from tests.support.certificates import Authority
 from tests.support.roles import SIDECAR
 from tests.support.wait import until
 
@@ -105,7 +107,7 @@ async def test_a_successor_goes_on_with_what_it_knew_and_its_registration_is_not
     await beside.start(tmp_path, registry)
     await until(lambda: registered(registry))
     beside.sidecar._know({"memory": [("trace", "gray")]})
-    assert await beside.sidecar.hand_over() == {"memory": [("trace", "gray")], "application": None}
+    assert await beside.sidecar.hand_over() == {"memory": [("trace", "gray")], "application": None, "drains": []}
     assert len(registered(registry)) == 1
     told: Any = Told()
     beside.sidecar._registrations = told
@@ -149,10 +151,10 @@ async def test_a_successor_knows_what_the_application_has_registered(
     await beside.start(tmp_path, registry, **FACADE)
     sidecar = beside.sidecar
     known = {"host": "10.0.0.7", "port": 8080, "weight": 3.0, "enabled": True, "metadata": {"version": "1"}}
-    sidecar._know({"memory": [], "application": known})
+    sidecar._know({"memory": [], "application": known, "drains": []})
     assert sidecar._facade is not None
     assert sidecar._facade.application == SAID
-    assert json.loads(json.dumps(sidecar.state())) == {"memory": [], "application": known}
+    assert json.loads(json.dumps(sidecar.state())) == {"memory": [], "application": known, "drains": []}
     await until(lambda: registered(registry))
 
 
@@ -183,3 +185,19 @@ async def test_what_registries_say_reaches_the_plane_and_the_facade(
     sidecar._service_changed("b", (there,))
     assert sidecar._plane.instances("b") == (there,)
     assert sidecar._facade.bypasses == 1
+
+
+async def test_with_a_mesh_it_registers_that_it_takes_mutual_tls_and_does(
+    tmp_path: Path, beside: Beside, registry: EmbeddedRegistry
+) -> None:
+    authority = Authority()
+    pair = authority.issue(tmp_path, "own", "b.mesh.example")
+    mesh = {**pair, "ca": authority.trust(tmp_path), "identity": "{service}.mesh.example"}
+    await beside.start(tmp_path, registry, mesh=mesh)
+    await until(lambda: registry.store.instances(KEY))
+    (lease,) = registry.store.instances(KEY)
+    assert lease.metadata == {hop.SIDECAR_KEY: "b", hop.MTLS_KEY: "true"}
+    context = ssl.create_default_context(cafile=mesh["ca"])
+    context.load_cert_chain(pair["cert"], pair["key"])
+    _, writer = await asyncio.open_connection("127.0.0.1", beside.port, ssl=context, server_hostname="b.mesh.example")
+    writer.close()

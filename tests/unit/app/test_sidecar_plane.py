@@ -69,7 +69,7 @@ class TestPlane:
         plane.configure(1, build)
         assert plane.app_tls is not None
         assert plane.app_tls.server_name == "b"
-        assert plane._secure(build) == {"c": build.secured["c"]}
+        assert plane._secure(build).services == {"c": build.secured.services["c"]}
 
     async def test_what_requests_were_marked_with_goes_from_one_to_the_next(self, plane: SidecarPlane) -> None:
         other = SidecarPlane(settings())

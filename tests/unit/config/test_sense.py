@@ -11,6 +11,7 @@ import trustme
 from gateway.config.load import load_gateway, load_sidecar
 from gateway.errors import ConfigError
 from gateway.ruletools.check import check
+from tests.support.certificates import Authority
 
 GATEWAY = "registry: {kind: static, services: {a: []}}\nroutes: [{path: /A, service: a}]\n"
 SIDECAR = """\
@@ -51,7 +52,7 @@ def problems(path: Path, text: str) -> list[str]:
         ("registry: {kind: static, services: {a: [{address: '127.0.0.1:8080'}]}}", "1:51: registry.services.a.0.address: '127.0.0.1:8080' is this gateway itself: requests would loop"),
         ("registry: {kind: embedded}\nrules: {nacos: x, address: '127.0.0.1:9900'}", "2:28: rules.0.address: '127.0.0.1:9900' is this process's own `admin`"),
         # One registry's settings at another, or where they have nothing to do.
-        ("registry: {kind: consul, ca: ca.pem}", "1:30: registry.ca: has no effect with `scheme: http`: only `scheme: https` has a certificate to verify"),
+        ("registry: {kind: consul, ca: ca.pem}", "1:30: registry.ca: has no effect with `scheme: http`: only `scheme: https` uses TLS"),
         ("registry: {kind: consul, group: x}", "1:26: registry.consul.group: unknown key 'group'"),
         ("registry: {kind: static, token: x}", "1:26: registry.static.token: unknown key 'token'"),
         ("registry: {kind: embedded}\nrules: {consul: x, address: 'n:1', group: g}", "2:43: rules.0.group: `group` is for `nacos`; a Consul key is read with `token`"),
@@ -89,6 +90,7 @@ def problems(path: Path, text: str) -> list[str]:
         # Services and routes.
         (GATEWAY + "services: {b: {slow_start: 5s}}", "3:15: services.b: no route leads to a service 'b' (they lead to: a)"),
         (GATEWAY.replace("A, service: a}", "A, service: billing}").replace("{a:", "{billing:") + "services: {biling: {}}", "3:20: services.biling: no route leads to a service 'biling'; did you mean 'billing'?"),
+        (GATEWAY + "services: {a: {mtls: never}}", "3:22: services.a.mtls: has no effect without `mesh`"),
         (GATEWAY + "services: {a: {tls: {ca: ca.pem, verify: false}}}", "3:26: services.a.tls.ca: has no effect: no certificate is verified with `verify: false`"),
         ("registries: {one: {kind: static}, two: {kind: consul}}\nroutes: [{path: /A, service: a}]\nservices: {a: {registry: one}}", "3:26: services.a.registry: the static registry 'one' has no service 'a'"),
         (GATEWAY.replace("/A, service: a", "/A, strip_prefix: true, respond: {}"), "2:35: routes.0.strip_prefix: has no effect: a route with `respond` forwards nothing"),
@@ -206,3 +208,29 @@ def test_nacos_own_name_for_its_public_namespace_means_it(tmp_path: Path) -> Non
     (tmp_path / "c.yaml").write_text("registry: {kind: nacos, address: 'n:1', namespace: public}\n")
     (registry,) = load_gateway(tmp_path / "c.yaml", (), {}).settings.all_registries.values()
     assert registry.namespace == ""  # type: ignore[union-attr]
+
+
+IDENTITY = "spiffe://mesh.example/{service}"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "more", "expected"),
+    [
+        (SIDECAR + NACOS, "spiffe://mesh.example/a", "", []),
+        (SIDECAR + NACOS, "spiffe://mesh.example/b", "", ["mesh.cert: '{cert}' is of spiffe://mesh.example/b; peers expect spiffe://mesh.example/a (`mesh.identity`)"]),
+        (GATEWAY, "spiffe://mesh.example/gateway", "", []),
+        (GATEWAY, "spiffe://other.example/gateway", "", ["mesh.cert: '{cert}' is of spiffe://other.example/gateway, which is outside the trust domain of `mesh.identity`"]),
+        (GATEWAY, "spiffe://mesh.example/gateway", "\nservices: {a: {mtls: required, tls: {}}}", ["services.a.mtls: has no effect: `tls` says how these instances are called"]),
+        (GATEWAY, "spiffe://mesh.example/gateway", ", inbound: permissive", ["mesh.inbound: unknown key 'inbound'; did you mean 'outbound'?"]),
+    ],
+)  # fmt: skip
+def test_a_certificate_that_peers_would_refuse_is_a_problem(
+    tmp_path: Path, text: str, name: str, more: str, expected: list[str]
+) -> None:
+    authority = Authority()
+    pair = authority.issue(tmp_path, "own", name)
+    mesh = f"mesh: {{cert: own.crt, key: own.key, ca: {authority.trust(tmp_path)}, identity: '{IDENTITY}'"
+    mesh += more if more.startswith("\n") is False else ""
+    rest = more if more.startswith("\n") else ""
+    found = problems(tmp_path / "c.yaml", f"{text}{mesh}}}{rest}\n")
+    assert [problem.partition(": ")[2] for problem in found] == [item.format(cert=pair["cert"]) for item in expected]

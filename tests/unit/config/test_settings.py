@@ -10,7 +10,7 @@ import pytest
 from gateway.config.load import load_gateway
 from gateway.config.settings import read_config
 from gateway.errors import ConfigError
-from gateway.settings import EmbeddedRegistrySettings, GatewaySettings
+from gateway.settings import ConsulRegistrySettings, EmbeddedRegistrySettings, GatewaySettings
 
 CONFIG = """\
 state: var
@@ -41,6 +41,7 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path, monkeypatch: py
     folder = tmp_path / "config"
     own, consul = settings.registries["own"], settings.registries["consul"]
     assert isinstance(own, EmbeddedRegistrySettings)
+    assert isinstance(consul, ConsulRegistrySettings)
     assert settings.tls is not None
     assert settings.jwt is not None
     assert settings.access_log is not None
@@ -48,7 +49,7 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path, monkeypatch: py
         settings.state,
         settings.access_log.path,
         own.data,
-        consul.authorities,
+        *consul.tls_files,
         settings.services["a"].tls and settings.services["a"].tls.ca,
         settings.tls.certificates[0].cert,
         settings.tls.certificates[0].key,

@@ -13,6 +13,7 @@ from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.settings import EjectionSettings
 from gateway.telemetry.counters import Traffic
+from gateway.tls.mesh import Secured
 from tests.support.rules import compiled
 
 ONE, TWO = Instance("192.0.2.1", 80), Instance("192.0.2.2", 80)
@@ -107,7 +108,7 @@ async def test_a_configuration_keeps_the_services_there_are(setup: Setup) -> Non
     setup.publisher.service_changed("a", (ONE, GRAY))
     routes = RouteTable(())
     rules = lanes("gray")
-    setup.publisher.configure(7, rules, routes, {}, {})
+    setup.publisher.configure(7, rules, routes, {}, Secured())
     published = setup.published[-1]
     assert (published.revision, published.rules, published.routes) == (7, rules, routes)
     assert published.services["a"].instances == (ONE, GRAY)
@@ -116,7 +117,7 @@ async def test_a_configuration_keeps_the_services_there_are(setup: Setup) -> Non
 async def test_what_is_known_by_name(setup: Setup) -> None:
     """Names that nobody knows get no series of their own in the metrics."""
     setup.publisher.service_changed("a", (ONE, GRAY))
-    setup.publisher.configure(1, lanes("blue"), RouteTable(()), {}, {})
+    setup.publisher.configure(1, lanes("blue"), RouteTable(()), {}, Secured())
     knows = setup.publisher.knows
     assert [knows("a", tag) for tag in ("", "base", "gray", "blue", "red")] == [True, True, True, True, False]
     assert not knows("b", "")

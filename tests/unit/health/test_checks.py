@@ -15,6 +15,7 @@ from gateway.health.checks import Checks, new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
 from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.mesh import Secured
 from tests.support.wait import until
 
 CONTEXT = ssl.create_default_context()
@@ -57,7 +58,7 @@ class Setup:
 
     def want(self, **check: Any) -> None:
         settings = CheckSettings.model_validate({"path": "/health", "interval": "1ms", "timeout": "7s", **check})
-        self.checks.configure({"a": settings}, {})
+        self.checks.configure({"a": settings}, Secured())
 
     async def asks(self, *instances: Instance, more: int = 3) -> None:
         """Waits until each was asked a few times more."""
@@ -165,7 +166,7 @@ async def test_who_is_not_checked_any_more_is_fine(setup: Setup) -> None:
     setup.checks.look_at("a", (ONE,))
     await until(lambda: setup.told)
     setup.told.clear()
-    setup.checks.configure({}, {})
+    setup.checks.configure({}, Secured())
     assert setup.told == [("a", ONE.address, True)]
     assert setup.checks._tasks == {}
 

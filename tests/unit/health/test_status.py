@@ -12,6 +12,7 @@ from gateway.instance import Instance
 from gateway.routing.health import SOUND
 from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.telemetry.counters import Traffic
+from gateway.tls.mesh import Secured
 
 ONE, TWO, GRAY = Instance("192.0.2.1", 80), Instance("192.0.2.2", 80), Instance("192.0.2.3", 80, "gray")
 
@@ -64,7 +65,7 @@ async def test_a_service_that_is_forgotten_starts_anew(setup: Setup) -> None:
 
 
 async def test_new_instances_warm_up_where_the_service_wants_it(setup: Setup) -> None:
-    setup.conditions.configure({"a": ServiceSettings.model_validate({"slow_start": "1h"})}, {})
+    setup.conditions.configure({"a": ServiceSettings.model_validate({"slow_start": "1h"})}, Secured())
     for service in ("a", "b"):
         assert setup.conditions.of(service, (ONE,)).warming == {}
     assert setup.conditions.of("a", (ONE, TWO)).warming == {TWO.address: 0.1}
@@ -74,5 +75,5 @@ async def test_new_instances_warm_up_where_the_service_wants_it(setup: Setup) ->
 
 
 async def test_unhealthy_ones_are_used_where_the_service_wants_it(setup: Setup) -> None:
-    setup.conditions.configure({"a": ServiceSettings.model_validate({"when_all_unhealthy": "use_all"})}, {})
+    setup.conditions.configure({"a": ServiceSettings.model_validate({"when_all_unhealthy": "use_all"})}, Secured())
     assert [setup.conditions.of(service, (ONE,)).uses_unhealthy for service in "ab"] == [True, False]

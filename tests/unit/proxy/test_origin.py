@@ -12,9 +12,11 @@ import pytest
 from gateway.failures import BUSY, CONNECT_ERROR
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
-from gateway.proxy.origin import NotConnected, Origin, Origins
+from gateway.proxy.origin import NotConnected, Origin
+from gateway.proxy.origins import Origins
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
+from gateway.tls.mesh import Secured
 from tests.support.fakes import Connecting
 
 SOON = 0.02
@@ -196,8 +198,8 @@ async def test_one_that_was_lost_while_it_was_handed_over_is_not_kept() -> None:
 async def test_connections_to_one_address_are_counted_together_however_it_is_spoken_to() -> None:
     """One service may speak TLS there and another one not; some may be on their way out."""
     origins = Origins(4)
-    terms: Any = SimpleNamespace(fingerprint="x", context=None, server_name="")
-    origins.secure({"secret": terms})
+    terms: Any = SimpleNamespace(fingerprint="x", context=None, server_name="", expected=None, multiplexed=None)
+    origins.secure(Secured({"secret": terms}))
     instance = Instance("192.0.2.10", 80)
     for service, open_, idle, tunnels in (("plain", 3, 1, 2), ("secret", 2, 2, 1)):
         origin = origins.of(instance, service)
@@ -205,7 +207,7 @@ async def test_connections_to_one_address_are_counted_together_however_it_is_spo
         origin._pool.idle += [Upstream(origin) for _ in range(idle)]
         origin.tunnels = tunnels
     assert origins.statistics() == {"192.0.2.10:80": (2, 3, 0, 3)}
-    origins.secure({})  # which retires what was made under those terms
+    origins.secure(Secured())  # which retires what was made under those terms
     assert origins.statistics() == {"192.0.2.10:80": (2, 1, 3, 2)}
     origins.retire("192.0.2.10:80")
     assert origins.statistics() == {"192.0.2.10:80": (0, 0, 8, 0)}
@@ -224,9 +226,11 @@ async def test_a_service_that_speaks_tls_is_connected_to_under_its_terms_and_ano
     origins = Origins(4)
     loop: Any = Loop(asyncio.get_running_loop())
     origins._loop = loop
-    named: Any = SimpleNamespace(fingerprint="x", context="terms", server_name="orders.internal")
-    plain: Any = SimpleNamespace(fingerprint="y", context="others", server_name="")
-    origins.secure({"named": named, "by-host": plain})
+    named: Any = SimpleNamespace(
+        fingerprint="x", context="terms", server_name="orders.internal", expected=None, multiplexed=None
+    )
+    plain: Any = SimpleNamespace(fingerprint="y", context="others", server_name="", expected=None, multiplexed=None)
+    origins.secure(Secured({"named": named, "by-host": plain}))
     for service in ("named", "by-host", "open"):
         await origins.of(Instance("192.0.2.10", 443), service).acquire(1.0)
     assert asked == [

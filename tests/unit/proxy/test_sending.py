@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.proxy.upstream import Upstream
+from gateway.tls.mesh import Secured
 from tests.support.bounds import Timeouts
 from tests.support.fakes import FakeTransport, Wired
 
@@ -16,8 +17,8 @@ async def test_a_connection_made_under_other_terms_is_not_used() -> None:
     """The service has begun to speak TLS: what was kept from before is another service's, or nobody's."""
     wired = Wired()
     _, plain = wired.instance()
-    terms: Any = type("Terms", (), {"fingerprint": "x", "context": None, "server_name": ""})
-    wired.origins.secure({"a": terms})
+    terms: Any = type("Terms", (), {"fingerprint": "x", "context": None, "server_name": "", "multiplexed": None})
+    wired.origins.secure(Secured({"a": terms}))
     origin = wired.origins.of(wired.address, "a")
     secured = Upstream(origin)
     there = FakeTransport(secured)

@@ -19,7 +19,9 @@ from gateway.telemetry.traced_request import TracedRequest
 
 def recorder(traffic: Traffic | None = None) -> SpanRecorder:
     renderer = Renderer("entry", masked=["token"], keeps_head=False)
-    return SpanRecorder(renderer, traffic or Traffic(), "https", "secured".__eq__, random.Random(1))
+    return SpanRecorder(
+        renderer, traffic or Traffic(), "https", lambda service, _: service == "secured", random.Random(1)
+    )
 
 
 def exchange(url: str = "/A/x?token=1", **values: object) -> Record:

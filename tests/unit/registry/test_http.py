@@ -14,6 +14,7 @@ from yarl import URL
 
 from gateway.errors import RegistryError
 from gateway.registry.http import FAILBACK, MAX_BODY, Nodes, RegistryHttp, path_segment
+from gateway.tls.contexts import UpstreamTLS
 
 
 class Node:
@@ -169,13 +170,13 @@ async def test_authorities_are_replaced_while_running() -> None:
     trusted = ssl.create_default_context()
     old.configure_trust(trusted)
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    http = RegistryHttp([f"127.0.0.1:{port}"], scheme="https", tls=trusted)
+    http = RegistryHttp([f"127.0.0.1:{port}"], scheme="https", tls=UpstreamTLS(trusted, "", ()))
     with pytest.raises(RegistryError) as error:
         await http.call("GET", "/x")
     assert (error.value.reason, "certificate verify failed" in str(error.value)) == ("unreachable", True)
     renewed = ssl.create_default_context()
     new.configure_trust(renewed)
-    http.trust(renewed)
+    http.trust(UpstreamTLS(renewed, "", ()))
     assert (await http.call("GET", "/x")).status == 404
     await http.close()
     await runner.cleanup()

@@ -9,7 +9,15 @@ import pytest
 
 from gateway.admin.server import AdminServer
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
-from gateway.app.doctor.remote import Running, ask_all, check_in_step, check_lost_tags, check_running, find_sidecars
+from gateway.app.doctor.remote import (
+    Running,
+    ask_all,
+    check_beside,
+    check_in_step,
+    check_lost_tags,
+    check_running,
+    find_sidecars,
+)
 from tests.support.admin import ShownRole
 
 LANES = [{"lane": "gray"}]
@@ -134,6 +142,15 @@ def test_a_finding_says_what_to_do() -> None:
         FAILED,
         "cannot be asked: refused",
         "check the address (`admin` of its settings), the token, and that it runs",
+    )
+
+
+def test_an_application_that_is_registered_beside_its_sidecar_is_warned_of() -> None:
+    status = {"service": "b", "registered_beside": ["10.0.0.7:8080\x1b"]}
+    [finding] = check_beside([running(status=status), running(error="refused"), running()])
+    assert (finding.check, finding.subject, finding.state) == ("bypass", "g:1", WARNING)
+    assert (
+        finding.message == "b is registered at 10.0.0.7:8080\\x1b as well as its sidecar: requests bypass the sidecar"
     )
 
 

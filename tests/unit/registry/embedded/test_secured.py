@@ -15,6 +15,7 @@ from gateway.registry.embedded.secured import RegistryTLS
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import NacosClient, TlsContexts
+from gateway.settings.servers import ServerSettings
 
 ME = Registration("orders", "10.0.0.1", 80, "gray")
 
@@ -48,10 +49,10 @@ async def test_both_protocols_are_spoken_over_tls(tmp_path: Path, protocol: str)
     def adapter(tls: TlsContexts | None) -> NacosAdapter:
         return NacosAdapter(NacosClient([registry.address], protocol=protocol, tls=tls))
 
-    trusting = adapter(TlsContexts.load(authority.ca))
+    trusting = adapter(TlsContexts.load(ServerSettings(scheme="https", ca=authority.ca)))
     await trusting.register(ME)
     assert [item.tag for item in (await anext(trusting.watch("orders"))).instances] == ["gray"]
-    for wrong in (adapter(None), adapter(TlsContexts.load(None))):
+    for wrong in (adapter(None), adapter(TlsContexts.load(ServerSettings(scheme="https")))):
         with pytest.raises(RegistryError):
             await anext(wrong.watch("orders"))
         await wrong.close()
