@@ -28,7 +28,7 @@ from gateway.admin.families import (
     table,
 )
 from gateway.admin.observed import Observed
-from gateway.proxy.origin import STATES
+from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
 
 
@@ -179,6 +179,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
+        "gRPC calls that ended with a status",
+        table(lambda traffic: traffic.calls),
+    ),
+    Family(
         "gateway_retries_total", "counter", ("listener", "service", "reason"),
         "retries",
         table(lambda traffic: traffic.retries),
@@ -245,6 +250,16 @@ METRICS: Final = (
         "gateway_access_log_dropped_total", "counter", ("listener",),
         "lines lost because the disk did not keep up or failed",
         number(lambda traffic: traffic.log_dropped),
+    ),
+    Family(
+        "gateway_http2_requests_total", "counter", ("listener",),
+        "requests that came by HTTP/2",
+        number(lambda traffic: traffic.http2_started),
+    ),
+    Family(
+        "gateway_http2_failures_total", "counter", ("listener", "reason"),
+        "HTTP/2 connections closed by a fault of the client, and requests refused because of a limit of HTTP/2",
+        table(lambda traffic: traffic.http2_failures),
     ),
     Family(
         "gateway_internal_errors_total", "counter", ("listener",),
@@ -334,6 +349,16 @@ METRICS: Final = (
         "gateway_config_runs_old_rules", "gauge", (),
         "1: the rules in force are those of an earlier run, because those present at the start had problems",
         of_reload(lambda state: [((), state.runs_old_rules)]),
+    ),
+    Family(
+        "gateway_attached_routes_up", "gauge", (),
+        "1: the Gateway API is followed without a problem",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[0])],
+    ),
+    Family(
+        "gateway_attached_routes", "gauge", (),
+        "matches of HTTPRoutes in force",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[1])],
     ),
     Family(
         "gateway_remote_rules_up", "gauge", ("source",),

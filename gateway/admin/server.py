@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler
 from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import WORK
 from gateway.admin.live import LiveApi
+from gateway.admin.openapi import describe
 from gateway.admin.rules import RulesApi
 from gateway.admin.table import DRAINS, ENDPOINTS, LIVE, RULES, VIEWS
 from gateway.admin.view import Explainer, RoleView
@@ -62,7 +63,7 @@ class AdminServer:
         self._work = Work("admin")
         app = web.Application(middlewares=[guard(OwnNames(host, names)), self._check_token, _tell_errors])
         app[WORK] = self._work
-        views = Views(view, explainer)
+        views = Views(view, explainer, describe)
         app.add_routes([endpoint.route(views) for endpoint in VIEWS])
         self._records = records
         if records is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.control.drains import Drains
 from gateway.live.hits import LaneHits
-from gateway.proxy.origin import Connections
+from gateway.proxy.origins import Connections
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries

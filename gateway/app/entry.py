@@ -28,7 +28,7 @@ from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.routing.plans import RoutePlan
+from gateway.routing.plans import RouteSet
 from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
 from gateway.telemetry.request_record import Reporter
 
@@ -179,10 +179,10 @@ class EntryGateway:
         take_settings(self._registries, build)
         self._watch_services(build)
 
-    def _attach(self, plans: tuple[RoutePlan, ...]) -> None:
+    def _attach(self, routes: RouteSet) -> None:
         """Routes from elsewhere have changed."""
         assert self._fleet is not None
-        self._fleet.attach(plans)
+        self._fleet.attach(routes)
         self._watch_services(self._configuration.build)
 
     def _watch_services(self, build: Build[GatewaySettings]) -> None:
@@ -190,7 +190,7 @@ class EntryGateway:
         assert self._fleet is not None
         registries = self._registries
         wanted = {route.service for route in build.settings.routes if route.service is not None}
-        wanted.update(service for plan in self._fleet.plane.attached for service in plan.services)
+        wanted |= self._fleet.plane.attached.services
         for service in wanted:
             registries.watch(service)
         for service in registries.watched:

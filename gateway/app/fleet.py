@@ -16,8 +16,8 @@ from gateway.control.channel import Message
 from gateway.control.workers import Workers
 from gateway.daemons import failures
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections
-from gateway.routing.plans import RoutePlan
+from gateway.proxy.origins import Connections
+from gateway.routing.plans import RouteSet
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import RequestRecord
@@ -55,9 +55,9 @@ class Fleet:
         """See Plane."""
         self.plane.configure(revision, build)
 
-    def attach(self, plans: tuple[RoutePlan, ...]) -> None:
+    def attach(self, routes: RouteSet) -> None:
         """See EntryPlane."""
-        self.plane.attach(plans)
+        self.plane.attach(routes)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """See Plane."""
@@ -131,10 +131,10 @@ class WorkerFleet(Fleet):
         self._tell("configure", revision, build.settings, build.rules)
         self._gone.retain_lanes({(lane.group, lane.name) for lane in build.compiled.lanes})
 
-    def attach(self, plans: tuple[RoutePlan, ...]) -> None:
+    def attach(self, routes: RouteSet) -> None:
         """See Fleet."""
-        super().attach(plans)
-        self._tell("attach", plans)
+        super().attach(routes)
+        self._tell("attach", routes)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """See Fleet."""

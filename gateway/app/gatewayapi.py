@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 
 from gateway.gatewayapi.source import GatewayApiSource
 from gateway.gatewayapi.world import Here
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
 from gateway.registry.tags import TagReader
-from gateway.routing.plans import RoutePlan
+from gateway.routing.plans import RouteSet
 from gateway.settings import GatewaySettings
 from gateway.settings.gatewayapi import cluster_of
+from gateway.state import ROUTES
 
 
-def make_source(settings: GatewaySettings, apply: Callable[[tuple[RoutePlan, ...]], None]) -> GatewayApiSource | None:
+def make_source(settings: GatewaySettings, apply: Callable[[RouteSet], None]) -> GatewayApiSource | None:
     """The source of a configuration, None if it has none. Raises ConfigError if a file cannot be read."""
     wanted, cluster = settings.gateway_api, cluster_of(settings.all_registries.values())
     if wanted is None or cluster is None:
@@ -31,7 +33,8 @@ def make_source(settings: GatewaySettings, apply: Callable[[tuple[RoutePlan, ...
         reserved=frozenset({settings.carriers.header}),
         tags=TagReader(cluster.tag_keys),
     )
-    return GatewayApiSource(ApiClient(access), here, apply)
+    copy = None if settings.state is None else Path(settings.state) / ROUTES / f"{here.namespace}-{here.gateway}.json"
+    return GatewayApiSource(ApiClient(access), here, apply, copy)
 
 
 def _kind(address: str) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
+from gateway.http2.terms import Terms
 from gateway.instance import Instance
 from gateway.live.otel_environment import read_environment
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Limits, Timeouts
-from gateway.proxy.origin import Origins
+from gateway.proxy.context import Context
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder, Renderer
 from gateway.proxy.spans import SpanRecorder
-from gateway.routing.plans import RoutePlan, make_route
+from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
 from gateway.routing.replies import RouteResponse
 from gateway.routing.router import Router
 from gateway.routing.routes import Route, RouteTable
@@ -81,9 +83,27 @@ def make_context(
         debug_header=settings.debug_header,
         ejector=ejector,
         recorder=recorder,
+        http2=make_http2(settings),
         spans=spans,
         reception=reception,
     )
+
+
+def make_http2(settings: ServingSettings) -> Http2 | None:
+    """How HTTP/2 is spoken with clients, None if it is not."""
+    http2 = settings.http2
+    if not http2.enabled:
+        return None
+    terms = Terms(
+        streams=http2.streams,
+        connection_window=http2.unread_bytes,
+        list_bytes=settings.limits.head_bytes,
+        continuations=http2.continuations,
+        resets=http2.resets,
+        control=http2.control_frames,
+        pending=http2.buffered_bytes,
+    )
+    return Http2(terms, max_age=http2.max_connection_age, ping=http2.ping)
 
 
 def make_reader(settings: ServingSettings) -> HeadReader:
@@ -145,9 +165,10 @@ def is_traced(settings: ServingSettings) -> bool:
     return settings.tracing and not read_environment(os.environ).is_off
 
 
-def make_routes(settings: ServingSettings, attached: Sequence[RoutePlan] = ()) -> RouteTable:
-    """The route table that the settings describe, and the plans of what is attached from elsewhere."""
-    return RouteTable([*map(_make_route, settings.served_routes), *map(make_route, attached)])
+def make_routes(settings: ServingSettings, attached: RouteSet = NO_ROUTES) -> RouteTable:
+    """The route table that the settings describe, with what is attached from elsewhere."""
+    routes = [*map(_make_route, settings.served_routes), *map(make_route, attached.plans)]
+    return RouteTable(routes, attached.bounds)
 
 
 def _make_route(route: RouteSettings) -> Route:

@@ -20,14 +20,14 @@ from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
 from gateway.live.feed import Taker
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
 from gateway.proxy.spans import SpanRecorder
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
-from gateway.routing.plans import RoutePlan
+from gateway.routing.plans import NO_ROUTES, RouteSet
 from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.environment import MatchEnvironment
@@ -155,23 +155,23 @@ class EntryPlane(Plane[GatewaySettings]):
             None if settings.debug is None else DebugAccess(settings.debug.secret),
             tracing=make_tracing(settings, settings.trace_sampled),
         )
-        self._attached: tuple[RoutePlan, ...] = ()
+        self._attached = NO_ROUTES
         self._listener: Listener | None = None
         self._tls: ListenerTLS | None = None
 
     @property
-    def attached(self) -> tuple[RoutePlan, ...]:
+    def attached(self) -> RouteSet:
         """The routes that are attached from elsewhere."""
         return self._attached
 
-    def attach(self, plans: tuple[RoutePlan, ...]) -> None:
+    def attach(self, routes: RouteSet) -> None:
         """Routes by these beside those of the configuration, from now on."""
-        self._attached = plans
+        self._attached = routes
         if self._build is not None:
             self._publisher.route_by(self._routes(self._build))
 
     def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
-        return make_routes(build.settings, self._attached) if self._attached else build.routes
+        return build.routes if self._attached is NO_ROUTES else make_routes(build.settings, self._attached)
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
@@ -218,7 +218,7 @@ class EntryPlane(Plane[GatewaySettings]):
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)
             else:
                 self._tls.replace(build.certificates)
-        self.origins.secure(build.secured)
+        self.origins.secure(build.secured, build.protocols)
         return build.secured
 
     async def _close_listeners(self) -> None:

@@ -21,8 +21,6 @@ from gateway.rulesources.files import LoadedRules, Overlay, load_rules
 from gateway.rulesources.places import Places
 from gateway.rulesources.reach import Reach
 from gateway.ruletools.edit import LaneEditor
-from gateway.ruletools.lint import Knowledge
-from gateway.ruletools.review import review
 from gateway.ruletools.whatif import Comparison, Recorded, compare, read_record, read_records
 from gateway.settings import GatewaySettings
 from gateway.telemetry.linefile import STDOUT
@@ -98,6 +96,10 @@ class RuleBook:
 
     def review(self, rules: RuleSet) -> Callable[[], dict[str, Any]]:
         """See Reviewer."""
+        # Loaded when somebody changes rules: a gateway that only routes need not have it.
+        from gateway.ruletools.lint import Knowledge  # noqa: PLC0415
+        from gateway.ruletools.review import review  # noqa: PLC0415
+
         lanes, settings, plane = self.lanes, self._configuration.settings, self._plane
         known = Knowledge(
             {view.name: frozenset(view.pools) for view in plane.snapshot.services.values()},

@@ -9,9 +9,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from gateway import hop
 from gateway.admin.server import AdminServer
-from gateway.app.addresses import find_address
+from gateway.app.addresses import find_address, own_metadata
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
@@ -250,7 +249,5 @@ def _registration(settings: SidecarSettings, port: int) -> Registration:
     Raises GatewayError if this host's address cannot be found.
     """
     host = settings.advertise or find_address(settings.inbound.host)
-    metadata = {**settings.metadata, hop.SIDECAR_KEY: settings.service}
-    if settings.mesh is not None:
-        metadata[hop.MTLS_KEY] = "true"
+    metadata = {**settings.metadata, **own_metadata(settings)}
     return Registration(settings.service, host, port, settings.tag, settings.weight, metadata)

@@ -16,7 +16,7 @@ from gateway.app.parts import make_context, make_tracing
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections, Origins
+from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.admission import Admission
@@ -185,10 +185,11 @@ class SidecarPlane(Plane[SidecarSettings]):
 
     def _secure(self, build: Build[SidecarSettings]) -> Secured:
         service, terms = build.settings.service, build.secured
-        self._app_origins.secure(Secured(terms.services))
+        self._app_origins.secure(Secured(terms.services), build.protocols)
         # Other instances of this service are reached through their sidecars.
         peers = terms.without(service)
-        self._peer_origins.secure(peers)
+        protocols = {name: item for name, item in build.protocols.items() if name != service}
+        self._peer_origins.secure(peers, protocols)
         mesh = build.settings.mesh
         if build.mesh is not None and mesh is not None:
             tells = mesh.forward_client_cert

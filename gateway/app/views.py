@@ -180,7 +180,7 @@ class EntryView(_View[GatewaySettings]):
     def observed(self) -> Observed:
         """See RoleView."""
         totals = self._fleet.totals()
-        plane = self._fleet.plane
+        plane, attached = self._fleet.plane, self._gateway_api
         return Observed(
             traffic={"entry": totals.traffic},
             upstream_connections=totals.connections,
@@ -194,6 +194,7 @@ class EntryView(_View[GatewaySettings]):
             certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
+            attached=None if attached is None else (attached.problem is None, attached.matches),
             deliveries=self._records.deliveries(),
             spans=self._spans.counts(),
             drained=self._drains.counts(),

@@ -21,7 +21,7 @@ COMMANDS = {
     "top": "Show rates, errors and latencies by service and tag, live.",
     "doctor": "Check that everything is as it has to be, and say what to do if not.",
     "rules": "Lint, test, format, convert and compare lane rules; show their history and roll back.",
-    "schema": "Print the JSON Schema of a file format, for editors.",
+    "schema": "Print the JSON Schema of a file format, or the OpenAPI description of the admin API.",
     "version": "Show the version and how it was built.",
 }
 """Every command and its line in `--help`; the module of the same name holds it as `command`."""

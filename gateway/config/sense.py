@@ -90,6 +90,8 @@ def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Ite
     for name, service in settings.services.items():
         if service.tls is not None and not service.tls.verify and service.tls.ca is not None:
             yield ("services", name, "tls", "ca"), "has no effect: no certificate is verified with `verify: false`"
+        if service.protocol == "h2c" and service.tls is not None:
+            yield ("services", name, "protocol"), "h2c is HTTP/2 without TLS; with `tls` it is `h2`"
         if service.mtls is not None and settings.mesh is None:
             yield ("services", name, "mtls"), "has no effect without `mesh`"
         elif service.mtls in ("announced", "required") and service.tls is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.health.ejection import Ejector
 from gateway.health.status import Conditions
 from gateway.instance import Instance
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot

@@ -5,7 +5,7 @@ https://gateway-api.sigs.k8s.io/concepts/api-overview/#route-summary-table
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -121,6 +121,16 @@ def common_hosts(listener: str, route: Sequence[str]) -> tuple[str, ...]:
         return (listener,)
     found = (_common(listener, host) for host in route)
     return tuple(dict.fromkeys(host for host in found if host is not None))
+
+
+def own_hosts(listener: Listener, hosts: Iterable[str], others: Iterable[Listener]) -> list[str]:
+    """Of hosts of a route that is attached to a listener, those for which no other listener is closer to the request."""
+    closer = [
+        other.hostname
+        for other in others
+        if other.hostname != listener.hostname and _common(listener.hostname, other.hostname) == other.hostname
+    ]
+    return [host for host in hosts if all(_common(name, host) != host for name in closer if name)]
 
 
 def _common(one: str, other: str) -> str | None:

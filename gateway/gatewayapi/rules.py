@@ -241,15 +241,15 @@ def _backend(ref: Object, route: HTTPRoute, world: World, here: Here, refs: list
     weight = ref.get("weight")
     weight = weight if isinstance(weight, int) and not isinstance(weight, bool) else 1
     filters = _Filters(_dicts(ref.get("filters")), 0, here.reserved)
-    if filters.redirect is not None or filters.rewrites or filters.response is not None:
-        raise Unsupported("of the filters of a backendRef, only RequestHeaderModifier is supported")
+    if filters.redirect is not None or filters.rewrites:
+        raise Unsupported("of the filters of a backendRef, only those that change headers are supported")
     namespace, name = str(ref.get("namespace") or route.meta.namespace), str(ref.get("name") or "")
     found = _resolve(ref, namespace, name, route, world, here)
     if isinstance(found, BadRef):
         refs.append(found)
         return BackendPlan("", weight, "", found.message)
     service, tag = found
-    return BackendPlan(service, weight, "" if tag == BASE else tag, "", filters.request)
+    return BackendPlan(service, weight, "" if tag == BASE else tag, "", filters.request, filters.response)
 
 
 def _resolve(

@@ -45,7 +45,7 @@ def writes(translation: Translation, here: Here, now: str) -> Iterator[Write]:
     if translation.gateway is not None:
         gateway = translation.gateway.gateway
         yield from _write("gateways", gateway.meta, gateway.status, _gateway_status(translation.gateway, here, now))
-    for report in translation.routes:
+    for report in translation.reports:
         assert translation.gateway is not None
         parents = _parents(report, translation.gateway.gateway, now)
         yield from _write("httproutes", report.route.meta, report.route.status, {"parents": parents})

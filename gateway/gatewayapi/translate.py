@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.gatewayapi.conditions import Condition, summary
-from gateway.gatewayapi.listeners import Attachment, JudgedListener, attach, judge
-from gateway.gatewayapi.objects import GROUP, Gateway, GatewayClass, HTTPRoute, Listener, ParentRef
+from gateway.gatewayapi.listeners import Attachment, JudgedListener, attach, judge, own_hosts
+from gateway.gatewayapi.objects import GROUP, Gateway, GatewayClass, HTTPRoute, ParentRef
 from gateway.gatewayapi.rules import RuleResult, precedence, read_rule
 from gateway.gatewayapi.world import Here, World
-from gateway.routing.plans import RoutePlan
+from gateway.routing.plans import NO_ROUTES, RoutePlan, RouteSet
 
 FEATURES: Final = (
     "Gateway",
+    "GatewayHTTPListenerIsolation",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
@@ -68,22 +69,48 @@ class RouteReport:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Routes in the order in which they are to be tried, and reports."""
+    """Routes, and reports."""
 
-    plans: tuple[RoutePlan, ...] = ()
+    routes: RouteSet = NO_ROUTES
     classes: Sequence[tuple[GatewayClass, Sequence[Condition]]] = ()
     gateway: GatewayReport | None = None
-    routes: Sequence[RouteReport] = field(default_factory=list)
+    reports: Sequence[RouteReport] = ()
 
 
-def translate(world: World, here: Here) -> Translation:
-    """Translates. The routes of a Gateway that is not ours, or is not there, are none."""
+class Memory:
+    """What the rules of each route came to: it is read again only if the route has changed, or something that all refer to."""
+
+    def __init__(self) -> None:
+        self._around: tuple[object, ...] = ()
+        self._known: dict[str, tuple[HTTPRoute, list[RuleResult]]] = {}
+
+    def begin(self, world: World, port: int) -> None:
+        """Forgets everything if the Services, the grants or the port are others than before, and routes that are gone."""
+        around = (dict(world.services), list(world.grants), port)
+        uids = {route.meta.uid for route in world.routes}
+        self._known = {uid: kept for uid, kept in self._known.items() if uid in uids} if around == self._around else {}
+        self._around = around
+
+    def rules_of(self, route: HTTPRoute, world: World, here: Here, port: int) -> list[RuleResult]:
+        """The results of a route's rules."""
+        known, results = self._known.get(route.meta.uid, (None, []))
+        if known is not route:
+            results = [read_rule(route, number, world, here, port) for number in range(len(route.rules))]
+            self._known[route.meta.uid] = route, results
+        return results
+
+
+def translate(world: World, here: Here, memory: Memory | None = None) -> Translation:
+    """Translates. The routes of a Gateway that is not ours, or is not there, are none. `memory` is of earlier translations."""
     classes = [(item, [_class_condition(item)]) for item in world.own_classes]
     gateway = world.own_gateway
     if gateway is None:
-        return Translation((), classes, None, [])
+        return Translation(NO_ROUTES, classes)
     listeners = judge(gateway)
-    served = [item.listener.name for item in listeners if not item.reason and item.takes_routes]
+    served = {item.listener.name: item.listener for item in listeners if not item.reason and item.takes_routes}
+    port = next((listener.port for listener in served.values()), 0)
+    memory = memory or Memory()
+    memory.begin(world, port)
     attached: Counter[str] = Counter()
     ordered: list[tuple[tuple[Any, ...], RoutePlan]] = []
     reports = []
@@ -91,20 +118,21 @@ def translate(world: World, here: Here) -> Translation:
         refs = [ref for ref in route.parents if _is_ours(ref, gateway)]
         parents = []
         hosts: dict[str, None] = {}
-        results = _read_rules(route, world, here, listeners) if refs else []
+        results = memory.rules_of(route, world, here, port) if refs else []
         for ref in refs:
             attachment = attach(route, ref, gateway, listeners, world.namespaces)
             conditions = _route_conditions(attachment, results)
             parents.append((ref, conditions))
             if conditions[0].holds:
                 attached.update(attachment.hosts.keys())
-                hosts.update(dict.fromkeys(host for name in served for host in attachment.hosts.get(name, ())))
+                for name, listener in served.items():
+                    hosts.update(dict.fromkeys(own_hosts(listener, attachment.hosts.get(name, ()), served.values())))
         ordered += _ordered(route, results, list(hosts))
         reports.append(RouteReport(route, parents))
     ordered.sort(key=lambda item: item[0])
-    return Translation(
-        tuple(plan for _, plan in ordered), classes, _report(gateway, listeners, attached, here), reports
-    )
+    bounds = dict.fromkeys(listener.hostname for listener in served.values() if listener.hostname)
+    routes = RouteSet(tuple(plan for _, plan in ordered), tuple(bounds))
+    return Translation(routes, classes, _report(gateway, listeners, attached, here), reports)
 
 
 def _class_condition(item: GatewayClass) -> Condition:
@@ -134,12 +162,6 @@ def _report(gateway: Gateway, listeners: Sequence[JudgedListener], attached: Cou
 def _is_ours(ref: ParentRef, gateway: Gateway) -> bool:
     meta = gateway.meta
     return (ref.kind, ref.namespace, ref.name) == ((GROUP, "Gateway"), meta.namespace, meta.name)
-
-
-def _read_rules(route: HTTPRoute, world: World, here: Here, listeners: Sequence[JudgedListener]) -> list[RuleResult]:
-    served: list[Listener] = [item.listener for item in listeners if not item.reason]
-    port = served[0].port if served else 0
-    return [read_rule(route, number, world, here, port) for number in range(len(route.rules))]
 
 
 def _route_conditions(attachment: Attachment, results: Sequence[RuleResult]) -> list[Condition]:

@@ -46,6 +46,7 @@ from gateway.http.meanings import (
     DROP,
     EXPECT,
     FAMILY_MEANINGS,
+    GRPC_TIMEOUT,
     HOP,
     HOST,
     MEANINGS,
@@ -181,6 +182,8 @@ class HeadReader:
                         request.cut(line)
             elif meaning == TRACESTATE:
                 has_tracestate = True
+            elif meaning == GRPC_TIMEOUT:
+                request.grpc_timeout = field.value
             elif meaning == MALFORMED:
                 raise malformed(head)
             else:

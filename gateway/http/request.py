@@ -6,6 +6,7 @@ import re
 from collections.abc import Container
 from typing import Final
 
+from gateway.grpc.call import is_call, split_call
 from gateway.http.forwarded import Forwarded
 from gateway.http.grammar import field_pattern
 from gateway.http.lines import (
@@ -27,12 +28,16 @@ CHUNKED: Final = -1
 class Request:
     """A judged request head.
 
+    `version` is 0 or 1 of HTTP/1.0 and HTTP/1.1, or 2; the head is as HTTP/1.1 has it in any case.
+
     `host` is the requested one, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
     what was sent. `forwarded` is what the fields say in which proxies speak, no matter who sent them.
 
     `ids` are the values of `ID_FIELDS`, in their order; None if there are none.
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
+
+    `grpc_timeout` is what a gRPC call gives itself, as it was sent.
 
     `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
     hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
@@ -50,6 +55,7 @@ class Request:
         "debug",
         "expects_continue",
         "forwarded",
+        "grpc_timeout",
         "head",
         "host",
         "ids",
@@ -96,10 +102,36 @@ class Request:
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
         self.forwarded: Forwarded | None = None
+        self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
+
+    def again(self) -> Request:
+        """The same request once more, for a head that comes again: nothing is shared that a router changes."""
+        other = Request(self.head, self.method, self.target, self.version)
+        other.rewrites_length = self.rewrites_length
+        other.rewrites_host = self.rewrites_host
+        other.raw_path = self.raw_path
+        other.query = self.query
+        other.path = self.path
+        other.authority = self.authority
+        other.host = self.host
+        other.line_end = self.line_end
+        other.keep_alive = self.keep_alive
+        other.body = self.body
+        other.expects_continue = self.expects_continue
+        other.upgrade = self.upgrade
+        other.tag = self.tag
+        other.baggage = self.baggage
+        other.traceparent = self.traceparent
+        other.ids = self.ids
+        other.meant_instance = self.meant_instance
+        other.forwarded = self.forwarded
+        other.cuts = self.cuts.copy()
+        other.debug = self.debug
+        return other
 
     def note_id(self, number: int, value: bytes) -> None:
         """Takes the value of one of `ID_FIELDS`. What is given twice is not an id: a comma is in no form of one."""
@@ -128,6 +160,16 @@ class Request:
     def trace_id(self) -> bytes:
         """The trace id of `traceparent`, empty if there is none. Only a sound one is kept there: nobody need judge it again."""
         return self.traceparent[3:35]
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it is a gRPC call."""
+        return is_call(self.method, self.head, self.line_end)
+
+    @property
+    def call(self) -> tuple[str, str] | None:
+        """The service and the method of a gRPC call; None for any other request."""
+        return split_call(self.path) if self.is_grpc else None
 
     def param(self, name: str, needle: bytes = b"") -> str | None:
         """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""

@@ -47,16 +47,11 @@ class ApiClient:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept, **({} if data is None else {"Content-Type": content_type})}
         what = f"{method} {path}"
-        for is_last in (False, True):
-            response = await self._request(method, path, params, headers, data, TIMEOUT)
-            content = await _content(response, what)
-            if response.status == 401 and not is_last:
-                self.access.credentials.forget()  # a token may have been replaced since it was read
-                continue
-            if response.status >= 400:
-                raise refused(response.status, content, what)
-            return _object(content, what)
-        raise AssertionError("unreachable")
+        response = await self._request(method, path, params, headers, data, TIMEOUT)
+        content = await _content(response, what)
+        if response.status >= 400:
+            raise refused(response.status, content, what)
+        return _object(content, what)
 
     async def watch(
         self, path: str, params: Mapping[str, str], accept: str = "application/json"
@@ -72,8 +67,6 @@ class ApiClient:
         response = await self._request("GET", path, query, {"Accept": accept}, None, timeout)
         try:
             if response.status >= 400:
-                if response.status == 401:
-                    self.access.credentials.forget()
                 raise refused(response.status, await _content(response, what), what)
             yield OPENED, {}
             async for line in _lines(response, what):
@@ -88,6 +81,25 @@ class ApiClient:
             response.close()
 
     async def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        data: bytes | None,
+        timeout: ClientTimeout,
+    ) -> ClientResponse:
+        """A request, and once more if it is refused: a token may have been replaced since it was read."""
+        response = await self._send(method, path, params, headers, data, timeout)
+        if response.status == 401:
+            response.close()
+            self.access.credentials.forget()
+            response = await self._send(method, path, params, headers, data, timeout)
+            if response.status == 401:
+                self.access.credentials.forget()
+        return response
+
+    async def _send(
         self,
         method: str,
         path: str,

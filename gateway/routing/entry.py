@@ -138,12 +138,11 @@ class EntryRouter(Router):
         if refusal is not None:
             return refusal
         forward.stripped = route.restored
-        forward.response_edit = route.response_edit
         lines = self._lines(request, peer, decision, route)
-        if route.request_edit is not None:
-            _edit(request, route.request_edit, lines)
-        if backend is not None and backend.edit is not None:
-            _edit(request, backend.edit, lines)
+        if backend is not None:
+            forward.response_edit = backend.response_edit
+            if backend.request_edit is not None:
+                _edit(request, backend.request_edit, lines)
         if decision.instance is not None:
             forward.target_line = decision.instance.target_line
             lines.append(forward.target_line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.http.edits import HeaderEdit
 from gateway.http.target import PathChange
@@ -39,6 +40,7 @@ class BackendPlan:
     tag: str = ""
     problem: str = ""
     request: EditPlan | None = None
+    response: EditPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,38 @@ class RoutePlan:
         return {backend.service for backend in self.backends if backend.service and not backend.problem}
 
 
+@dataclass(frozen=True, slots=True)
+class RouteSet:
+    """Routes that are attached from elsewhere, in the order in which they are tried.
+
+    `bounds` are hosts beyond which nothing is looked for: a request for one of them (`*.example.com`: for one below it) goes by
+    routes for this host or a closer one, and else by routes of the configuration.
+    """
+
+    plans: tuple[RoutePlan, ...] = ()
+    bounds: tuple[str, ...] = ()
+
+    @property
+    def services(self) -> set[str]:
+        """The services that requests may be sent to."""
+        return {service for plan in self.plans for service in plan.services}
+
+
+NO_ROUTES: Final = RouteSet()
+
+
 def make_route(plan: RoutePlan) -> Route:
     """The route of a plan. Raises `re2.error` for a pattern that is none: whoever makes plans has checked them."""
     backends = [
-        Backend(item.service, item.weight, item.tag, item.problem, _edit(item.request)) for item in plan.backends
+        Backend(
+            item.service,
+            item.weight,
+            item.tag,
+            item.problem,
+            request_edit=_both(plan.request, item.request),
+            response_edit=_both(plan.response, item.response),
+        )
+        for item in plan.backends
     ]
     return Route(
         plan.path,
@@ -104,8 +134,6 @@ def make_route(plan: RoutePlan) -> Route:
         test=_test(plan),
         split=None if plan.redirect is not None else Split(backends, plan.split_by, plan.salt),
         redirect=None if plan.redirect is None else _redirect(plan.redirect),
-        request_edit=_edit(plan.request),
-        response_edit=_edit(plan.response),
         new_host=plan.new_host,
         new_path=_path(plan.new_path),
     )
@@ -125,6 +153,13 @@ def _redirect(plan: RedirectPlan) -> Redirect:
 
 def _path(plan: PathPlan | None) -> PathChange | None:
     return None if plan is None else PathChange(plan.value.encode("ascii"), plan.is_whole)
+
+
+def _both(of_route: EditPlan | None, of_backend: EditPlan | None) -> HeaderEdit | None:
+    """What a route changes, and then one of its backends."""
+    if of_route is None:
+        return _edit(of_backend)
+    return HeaderEdit(of_route.put, of_route.add, of_route.remove).then(_edit(of_backend))
 
 
 def _edit(plan: EditPlan | None) -> HeaderEdit | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.http.edits import HeaderEdit
 from gateway.http.request import Request
 from gateway.http.target import PathChange
 from gateway.routing.conditions import RouteTest
@@ -36,9 +35,7 @@ class Route:
         "path",
         "prefix",
         "redirect",
-        "request_edit",
         "response",
-        "response_edit",
         "restored",
         "segments",
         "service",
@@ -64,8 +61,6 @@ class Route:
         test: RouteTest | None = None,
         split: Split | None = None,
         redirect: Redirect | None = None,
-        request_edit: HeaderEdit | None = None,
-        response_edit: HeaderEdit | None = None,
         new_host: str = "",
         new_path: PathChange | None = None,
     ) -> None:
@@ -84,8 +79,6 @@ class Route:
         self.test = test
         self.split = split
         self.redirect = redirect
-        self.request_edit = request_edit
-        self.response_edit = response_edit
         self.new_host: bytes = new_host.encode("ascii")
         self.new_path = new_path
 
@@ -113,36 +106,43 @@ class _Paths:
     def find(self, path: str, request: Request | None) -> Route | None:
         """The route for the very path, or for the longest of those above it."""
         if self._exact:
-            route = _taking(self._exact.get(path), request)
-            if route is not None:
-                return route
+            for route in self._exact.get(path, ()):
+                if route.test is None or (request is not None and route.test.holds(request)):
+                    return route
         below = self._below
         while True:
             several = below.get(path)
             if several is not None:
-                route = _taking(several, request)
-                if route is not None:
-                    return route
+                for route in several:
+                    test = route.test
+                    if test is None or (request is not None and test.holds(request)):
+                        return route
             slash = path.rfind("/")
-            if slash <= 0:
-                return _taking(below.get("/"), request) if slash == 0 else None
-            path = path[:slash]
+            if slash > 0:
+                path = path[:slash]
+            elif slash == 0 and path != "/":
+                path = "/"
+            else:
+                return None
 
 
 class RouteTable:
     """Finds the route with the longest path prefix; the closer a route names the host, the earlier it is asked.
 
-    One lookup per path segment, however many routes there are.
+    One lookup per path segment, however many routes there are. `bounds` are hosts whose requests no wider route may take, but
+    for those of the configuration (see `plans.RouteSet`).
     """
 
-    __slots__ = ("_any_host", "_hosts", "_wildcards", "routes")
+    __slots__ = ("_any_host", "_beyond", "_bounds", "_hosts", "_wildcards", "routes")
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], bounds: Sequence[str] = ()) -> None:
         self.routes: tuple[Route, ...] = tuple(routes)
-        by_host: dict[str, list[Route]] = {}
+        by_host: dict[str, list[Route]] = {host: [] for host in bounds}
         for route in routes:
             by_host.setdefault(route.host, []).append(route)
         self._any_host: _Paths = _Paths(by_host.pop("", []))
+        self._beyond: _Paths = _Paths([route for route in routes if not route.host and not route.source])
+        self._bounds: frozenset[str] = frozenset([host.removeprefix("*") for host in bounds])
         self._hosts: dict[str, _Paths] = {}
         self._wildcards: dict[str, _Paths] = {}  # by what names end with, the dot included
         for host, several in by_host.items():
@@ -159,6 +159,8 @@ class RouteTable:
                 route = paths.find(path, request)
                 if route is not None:
                     return route
+                if host in self._bounds:
+                    return self._beyond.find(path, request)
         if self._wildcards:
             dot = host.find(".")
             while dot >= 0:
@@ -167,18 +169,11 @@ class RouteTable:
                     route = paths.find(path, request)
                     if route is not None:
                         return route
+                    if host[dot:] in self._bounds:
+                        return self._beyond.find(path, request)
                 dot = host.find(".", dot + 1)
         return self._any_host.find(path, request)
 
 
 def _is_untested(route: Route) -> bool:
     return route.test is None
-
-
-def _taking(several: tuple[Route, ...] | None, request: Request | None) -> Route | None:
-    if several is not None:
-        for route in several:
-            test = route.test
-            if test is None or (request is not None and test.holds(request)):
-                return route
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from gateway import hop
 from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
@@ -25,6 +25,8 @@ from gateway.routing.verdict import Forward, InboundForward, NeedService, Refuse
 from gateway.rules.context import MatchContext
 from gateway.tags import BASE
 from gateway.telemetry.tracecontext import REQUEST_ID, new_request_id
+
+_HOST: Final = frozenset({b"host"})
 
 
 class InboundRouter(Router):
@@ -193,6 +195,8 @@ class OutboundRouter(Router):
         if refusal is not None:
             return refusal
         forward.target_line = forward.instance.target_line
+        if b"_" in request.authority:
+            _replace_underscores(request)
         _write_head(forward, request, self._carriers, [forward.target_line])
         return forward
 
@@ -236,6 +240,17 @@ def _callee(snapshot: Snapshot, request: Request) -> str:
     name = request.authority[: len(host)].decode("latin-1")
     view = snapshot.services.get(name)
     return name if view is not None and view.instances else snapshot.spelled(host) or name
+
+
+def _replace_underscores(request: Request) -> None:
+    """Forwards a host that no server may refuse: the names of services may have underscores, those of hosts may not.
+
+    RFC 952; Tomcat returns 400 for them.
+    """
+    if not request.rewrites_host:
+        request.cut_named(_HOST)
+        request.rewrites_host = True
+    request.authority = request.authority.replace(b"_", b"-")
 
 
 def _write_head(forward: Forward, request: Request, carriers: Carriers, lines: list[bytes]) -> None:

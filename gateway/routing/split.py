@@ -16,18 +16,29 @@ from gateway.tags import BASE
 
 
 class Backend:
-    """One service. `tag` is what its requests are marked with, if that is known beforehand; `problem` is why none can be sent."""
+    """One service. `tag` is what its requests are marked with, if that is known beforehand; `problem` is why none can be sent.
 
-    __slots__ = ("edit", "problem", "service", "tag", "weight")
+    The edits are what is changed of the fields of its requests and responses.
+    """
+
+    __slots__ = ("problem", "request_edit", "response_edit", "service", "tag", "weight")
 
     def __init__(
-        self, service: str, weight: int, tag: str = "", problem: str = "", edit: HeaderEdit | None = None
+        self,
+        service: str,
+        weight: int,
+        tag: str = "",
+        problem: str = "",
+        *,
+        request_edit: HeaderEdit | None = None,
+        response_edit: HeaderEdit | None = None,
     ) -> None:
         self.service = service
         self.weight = weight
         self.tag = tag
         self.problem = problem
-        self.edit = edit
+        self.request_edit = request_edit
+        self.response_edit = response_edit
 
     def lane_of(self, services: Mapping[str, ServiceView]) -> str:
         """The tag of what goes there: the one it was given, or that of all its instances; `base` for none."""

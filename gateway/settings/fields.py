@@ -80,6 +80,14 @@ class Address(Model):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine reaches it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
     def meets(self, other: Address) -> bool:
         """Whether two addresses lead to one socket of this machine, or cannot both be listened on."""
         if self.port != other.port or not self.port:

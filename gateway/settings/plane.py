@@ -90,6 +90,34 @@ class LimitSettings(Model):
     get 503."""
 
 
+class Http2Settings(Model):
+    """HTTP/2 with clients: by ALPN with TLS, and without TLS by prior knowledge. What it limits, it limits on each connection."""
+
+    enabled: bool = True
+    """`false`: clients speak HTTP/1.1."""
+    streams: int = Field(default=100, ge=1, le=10_000)
+    """Requests at a time; one more is refused, and the client may repeat it."""
+    resets: int = Field(default=200, ge=1)
+    """Requests that end early, by the client's reset or by its fault; they are allowed again within 30 s. More close the
+    connection."""
+    control_frames: int = Field(default=1_000, ge=100)
+    """Frames that carry nothing of a message; they are allowed again within 30 s, and sooner if messages flow. More close the
+    connection."""
+    continuations: int = Field(default=16, ge=1, le=1_000)
+    """Frames after the first in which a head may come; more close the connection."""
+    unread_bytes: int = Field(default=1_048_576, ge=65_536, le=268_435_456)
+    """Bytes of request bodies that instances have not taken. More are not sent by the client."""
+    buffered_bytes: int = Field(default=1_048_576, ge=65_536, le=268_435_456)
+    """Bytes of responses that the client has not taken. Beyond that, instances are not read from, and new requests are
+    refused."""
+    max_connection_age: Duration = 3600.0
+    """After how long, give or take a tenth, the client is asked to open another connection. Its requests in flight are served.
+    0: never."""
+    ping: Duration = 30.0
+    """After what silence a client with requests in flight is asked whether it is there; if it does not respond in the same
+    time, the connection is closed. 0: never."""
+
+
 class CertificateSettings(Model):
     """A certificate and its key."""
 
@@ -198,6 +226,9 @@ class ServiceSettings(Model):
 
     tls: UpstreamTLSSettings | None = None
     """Its instances use TLS. Default: they do not."""
+    protocol: Literal["auto", "http1", "h2", "h2c"] = "auto"
+    """What its instances speak: HTTP/1.1, HTTP/2 in TLS, or HTTP/2 without. `auto`: what their metadata says, what TLS
+    negotiates (ALPN), and for gRPC requests HTTP/2."""
     mtls: Literal["announced", "required", "never"] | None = None
     """Which of its instances are called by mutual TLS, other than `mesh.outbound` says: also `never`."""
     registry: RuleName | None = None

@@ -33,6 +33,7 @@ from gateway.settings.plane import (
     DrainSettings,
     EjectionSettings,
     FacadeSettings,
+    Http2Settings,
     LimitSettings,
     ListenTLSSettings,
     MeshSettings,
@@ -89,6 +90,8 @@ class ServingSettings(Model):
     """How long the data plane waits."""
     limits: LimitSettings = LimitSettings()
     """What the data plane accepts."""
+    http2: Http2Settings = Http2Settings()
+    """HTTP/2 with clients."""
     retries: RetrySettings = RetrySettings()
     """When a request is tried again."""
     ejection: EjectionSettings = EjectionSettings()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.files import read_file
 from gateway.identity import identities
-from gateway.tls.contexts import CertificateError, show_certificate
+from gateway.tls.contexts import CertificateError, check_readable, show_certificate
 
 
 class Certificate:
@@ -18,7 +18,8 @@ class Certificate:
 
     `identities` are who its holder is in a mesh.
 
-    `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError if the two cannot be read or do not belong together.
+    `alpn` are the protocols that are spoken (RFC 7301), the best first, separated by commas.
+    Raises CertificateError if the two cannot be read or do not belong together.
     """
 
     def __init__(self, cert: str, key: str, alpn: str = "http/1.1") -> None:
@@ -26,12 +27,13 @@ class Certificate:
 
         self.file = cert
         self._key = key
-        self.context = server_context(alpn)
-        self.install(self.context)
+        check_readable(cert, key)
         try:
             leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
         except ValueError as error:
             raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
+        self.context = server_context(alpn)
+        self.install(self.context)
         self.expires: datetime = leaf.not_valid_after_utc
         try:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -89,7 +91,7 @@ def server_context(alpn: str) -> ssl.SSLContext:
     """A listener's context, without a certificate. `alpn` is the protocol that is spoken."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([alpn])
+    context.set_alpn_protocols(alpn.split(","))
     # One request after the other on a connection: renegotiation and compression only help attackers.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     return context

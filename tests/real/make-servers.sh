@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the real registries that the tests marked `real` use, with their ordinary package clients, into a cache folder
-# outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once), the control plane of
-# Kubernetes with Go (10 minutes, 5 GB of caches, once), Helm with Go (4 minutes, once), the conformance tests of the Gateway
-# API (5 minutes, once), and, to look at traces, Jaeger with Go (10 minutes, once).
+# outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once), Nacos with Maven (a minute,
+# once), the control plane of Kubernetes with Go (10 minutes, 5 GB of caches, once), Helm with Go (4 minutes, once), the
+# conformance tests of the Gateway API (5 minutes, once), and, to look at traces, Jaeger with Go (10 minutes, once).
 set -eu
 
 folder=${GRAY_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/gray-gateway/servers}
@@ -60,6 +60,23 @@ if ! has rnacos "r-nacos" && needs cargo "r-nacos 0.8.8" "Rust, https://rustup.r
 	echo "r-nacos 0.8.8: building into $folder, about 10 minutes, once …"
 	cargo install rnacos --version 0.8.8 --locked --root "$folder"
 	echo "r-nacos 0.8.8: $folder/bin/rnacos"
+fi
+
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -d "$folder/nacos" ]; then
+	echo "Nacos: there already, $folder/nacos"
+elif needs mvn "Nacos 2.2.4" "Maven and a JDK of version 17 or later"; then
+	echo "Nacos 2.2.4: into $folder, about a minute, once …"
+	rm -rf "$folder/nacos.new"
+	mkdir "$folder/nacos.new"
+	(
+		cd "$folder/nacos.new"
+		cp "$here"/nacos/* .
+		mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib
+		javac -cp 'lib/*' -d out NacosServer.java
+	)
+	mv "$folder/nacos.new" "$folder/nacos"
+	echo "Nacos 2.2.4: $folder/nacos"
 fi
 
 kubernetes=1.37.2

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 from gateway.demo.registries import find_server, servers_folder
 from tests.support.given import GIVEN
+from tests.support.javanacos import FOLDER
 
+INSTALLED = {"prometheus": "Prometheus", "promtool": "Prometheus' promtool"}
+"""What distributions have."""
 PROGRAMS = {
     "consul": "Consul 1.20.1",
     "rnacos": "r-nacos 0.8.8",
@@ -22,5 +27,12 @@ if __name__ == "__main__":
             print(
                 f"!!! NOT TESTED against {title}: no `{program}` on the PATH or in {servers_folder()}: `make servers`"
             )
+    if (FOLDER / "out").exists():
+        print(f"Nacos 2.2.4: {FOLDER}")
+    else:
+        print(f"!!! NOT TESTED against Nacos 2.2.4: not in {FOLDER}: `make servers`")
+    for program, title in INSTALLED.items():
+        where = shutil.which(program)
+        print(f"{title}: {where}" if where else f"!!! NOT TESTED against {title}: no `{program}` on the PATH")
     for server in GIVEN.values():
         print(f"{server.kind} at {server.address}, as the environment says")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,6 +18,7 @@ from aiohttp import ClientSession
 from gateway.app.entry import EntryGateway
 from gateway.app.sockets import Sockets
 from gateway.release.ports import free_port
+from tests.real.make_chart import FOLDER
 from tests.real.test_kubernetes import deployment
 from tests.support.gatewayapi import (
     a_class,
@@ -85,14 +87,21 @@ class Shop:
 
 @asynccontextmanager
 async def shop(
-    cluster: Cluster, namespace: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+    cluster: Cluster,
+    namespace: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kubeconfig: Path | None = None,
+    workers: int = 1,
+    **options: Any,
 ) -> AsyncIterator[Shop]:
     map_addresses(monkeypatch)
     pods, listen = Pods(free_port()), free_port()
     config = {
         "listen": f"127.0.0.1:{listen}",
+        "workers": workers,
         "admin": f"127.0.0.1:{free_port()}",
-        "registry": {"kind": "kubernetes", "kubeconfig": str(cluster.kubeconfig("admin", namespace))},
+        "registry": {"kind": "kubernetes", "kubeconfig": str(kubeconfig or cluster.kubeconfig("admin", namespace))},
         "gateway_api": {"gateway": "shop", **options},
     }
     (folder / "gateway.yaml").write_text(yaml.safe_dump(config))
@@ -126,11 +135,12 @@ async def shop(
         yield running
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_weights_and_header_matches_drive_lanes(
-    cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     """What the Gateway API providers of Argo Rollouts and Flagger change: the weights, and a rule with a header match."""
-    async with shop(cluster, namespace, tmp_path, monkeypatch) as running:
+    async with shop(cluster, namespace, tmp_path, monkeypatch, workers=workers) as running:
 
         def canary(weight: int, *before: dict[str, Any]) -> dict[str, Any]:
             return a_route("a", *before, to(backend("a", 100 - weight), backend("a-canary", weight)))
@@ -199,3 +209,66 @@ async def test_every_object_says_how_it_fared_and_a_bad_one_harms_no_other(
         status = json.loads(text)["status"]
         assert status["addresses"] == [{"type": "IPAddress", "value": "192.0.2.1"}]
         assert [item["attachedRoutes"] for item in status["listeners"]] == [2]
+
+
+async def test_the_account_of_the_component_is_all_that_is_needed(
+    cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    component, base = (os.path.relpath(FOLDER / name, tmp_path) for name in ("components/gateway-api", "base"))
+    made = {"namespace": namespace, "resources": [base], "components": [component]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(made))
+    text = await asyncio.to_thread(
+        cluster.kubectl, "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)
+    )
+    items = [item for item in yaml.safe_load_all(text) if item["kind"] not in ("Deployment", "Gateway")]
+    await asyncio.to_thread(cluster.kubectl, "apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(items))
+    token = await asyncio.to_thread(cluster.kubectl, "-n", namespace, "create", "token", "gray-gateway")
+    config = yaml.safe_load(cluster.kubeconfig("admin", namespace).read_text())
+    config["users"][0]["user"]["token"] = token.strip()
+    limited = cluster.folder / f"limited-{namespace}.kubeconfig"
+    limited.write_text(yaml.safe_dump(config))
+    async with shop(cluster, namespace, tmp_path, monkeypatch, limited) as running:
+        await running.apply(a_route("a", to(backend("a"))))
+        await running.becomes((200, "base", ""), running.get)
+        good = {"Accepted": ("True", "Accepted"), "ResolvedRefs": ("True", "ResolvedRefs")}
+        await running.becomes(good, lambda: running.route("a"))
+        programmed = {"Accepted": ("True", "Accepted"), "Programmed": ("True", "Programmed")}
+        await running.becomes(programmed, lambda: running.conditions("gateway", "shop", ".status.conditions"))
+
+
+async def test_entries_of_another_controller_stay_and_routes_outlive_the_api_server(
+    cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = {
+        "parentRef": {"name": "their-gateway"},
+        "controllerName": "example.com/other",
+        "conditions": [
+            {
+                "type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
+                "lastTransitionTime": "2026-11-01T00:00:00Z",
+            }
+        ],
+    }  # fmt: skip
+    route = a_route("a", to(backend("a")))
+    route["spec"]["parentRefs"].append({"name": "their-gateway"})
+    await asyncio.to_thread(cluster.apply, route, namespace=namespace)
+    patch = json.dumps({"status": {"parents": [theirs]}})
+    await asyncio.to_thread(
+        cluster.kubectl, "-n", namespace, "patch", "httproute", "a", "--subresource=status", "--type=merge", "-p", patch
+    )
+
+    async def controllers() -> list[str]:
+        wanted = "jsonpath={.status.parents[*].controllerName}"
+        text = await asyncio.to_thread(cluster.kubectl, "-n", namespace, "get", "httproute", "a", "-o", wanted)
+        return text.split()
+
+    async with shop(cluster, namespace, tmp_path, monkeypatch) as running:
+        await running.becomes((200, "base", ""), running.get)
+        await running.becomes(["example.com/other", "gray-gateway.io/gateway"], controllers)
+        await asyncio.to_thread(cluster.stop_server)
+        try:
+            assert await running.shares(20) == {"base": 20}
+        finally:
+            await asyncio.to_thread(cluster.start_server)
+        await running.apply(a_route("a", to(backend("a-canary"))))
+        await running.becomes((200, "gray", "gray"), running.get)

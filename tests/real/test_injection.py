@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 from gateway.app.injection import InjectionProgram
 from gateway.app.sockets import Sockets
 from gateway.injection.certificates import FileCertificates, OwnCertificates
+from gateway.injection.manifests import inject_text
 from gateway.injection.pairs import DAY, RENEWAL, SETTLING
 from gateway.injection.pod import Options
 from gateway.kubernetes.access import open_access
@@ -198,6 +200,23 @@ async def test_its_own_certificates_are_rotated_by_two_replicas_without_a_refuse
         await kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
         await look()
         assert await authority() == last
+        # Who cannot have one is created all the same, and whoever creates it is warned; who has one gets no second.
+        for name, more, warning in (
+            ("node", {"hostNetwork": True}, "Warning: gray-gateway: no sidecar: it has the node's network"),
+            ("windows", {"os": {"name": "windows"}}, ""),
+        ):
+            item = pod(MSE, **more)
+            text = json.dumps(
+                {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **item[0]}, "spec": item[1]}
+            )
+            create = partial(cluster.warnings, "create", "-n", namespace, "-f", "-", text=text)
+            assert warning in await asyncio.to_thread(create)
+            there = await kubectl("get", "pod", name, "-n", namespace, "-o", "jsonpath={.spec.initContainers}")
+            assert there == ""
+        made, _ = inject_text(json.dumps(restricted("twice", MSE)), "-", Options("y:1"))
+        await kubectl("create", "-n", namespace, "-f", "-", text=made)
+        images = "jsonpath={.spec.initContainers[*].image}"
+        assert await kubectl("get", "pod", "twice", "-n", namespace, "-o", images) == "y:1"
     finally:
         await kubectl("delete", "mutatingwebhookconfiguration", home)
         await parts.aclose()

@@ -35,6 +35,8 @@ DEFAULT_CLUSTER: Final = "DEFAULT"
 PUBLIC: Final = "public"
 
 _NAME = re.compile(r"[0-9A-Za-z@._:\-]{1,512}")
+_NAMESPACE = re.compile(r"[0-9A-Za-z._:\-]{1,128}")
+_CLUSTER = re.compile(r"[0-9A-Za-z._\-]{1,64}")
 _KIND = re.compile(r"[0-9A-Za-z-]{1,32}")
 _HOST = re.compile(r"[0-9A-Za-z._:\-]{1,255}")
 
@@ -60,11 +62,13 @@ class ServiceKey:
         """The key as the default spellings mean it: `""` is `public`, and a name may bring its group (`g@@n`)."""
         if "@@" in name:
             group, _, name = name.partition("@@")
-        group = group or DEFAULT_GROUP
+        group, namespace = group or DEFAULT_GROUP, namespace or PUBLIC
+        if _NAMESPACE.fullmatch(namespace) is None:
+            raise Refused(f"namespace {namespace[:80]!r}: 1 to 128 letters, digits, '.', '_', '-', ':' are accepted")
         for what, text in (("serviceName", name), ("groupName", group)):
             if _NAME.fullmatch(text) is None:
-                raise Refused(f"{what} {text!r}: 1 to 512 letters, digits, '.', '_', '-', ':' are accepted")
-        return ServiceKey(namespace or PUBLIC, group, name)
+                raise Refused(f"{what} {text[:80]!r}: 1 to 512 letters, digits, '.', '_', '-', ':' are accepted")
+        return ServiceKey(namespace, group, name)
 
 
 @dataclass(slots=True)
@@ -329,7 +333,9 @@ def _tell_nobody(_: ServiceKey) -> None:
 
 def _check(lease: Lease) -> None:
     if _HOST.fullmatch(lease.host) is None:
-        raise Refused(f"ip {lease.host!r}: an address or host name is accepted")
+        raise Refused(f"ip {lease.host[:80]!r}: an address or host name is accepted")
+    if _CLUSTER.fullmatch(lease.cluster) is None:
+        raise Refused(f"clusterName {lease.cluster[:80]!r}: 1 to 64 letters, digits, '.', '_', '-' are accepted")
     if not 0 < lease.port < 65536:
         raise Refused(f"port {lease.port}: 1 to 65535 is accepted")
     if not math.isfinite(lease.weight) or not 0 <= lease.weight <= 10_000:

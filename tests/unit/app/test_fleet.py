@@ -11,7 +11,7 @@ from gateway.app import fleet as module
 from gateway.app.fleet import Fleet, WorkerFleet, make_fleet
 from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
-from gateway.routing.plans import BackendPlan, RoutePlan
+from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
 from tests.support.records import record
@@ -30,7 +30,7 @@ RULES = rule_set(
     ]
 )
 ROW = Instance("127.0.0.1", 1).as_row()
-PLAN = RoutePlan(source="shop/a[0]", backends=(BackendPlan("a"),))
+ATTACHED = RouteSet((RoutePlan(source="shop/a[0]", backends=(BackendPlan("a"),)),))
 
 
 class FakeWorkers:
@@ -126,10 +126,10 @@ async def test_a_new_worker_is_told_all_that_there_is(workers: tuple[WorkerFleet
     fleet.service_changed("a", (Instance("127.0.0.1", 1),))
     build = gateway_build(RULES)
     fleet.configure(2, build)
-    fleet.attach((PLAN,))
+    fleet.attach(ATTACHED)
     assert made.greeting() == [
         ("configure", (2, build.settings, build.rules)),
-        ("attach", ((PLAN,),)),
+        ("attach", (ATTACHED,)),
         ("service", ("a", [ROW])),
     ]
     await fleet.close()
@@ -144,7 +144,7 @@ async def test_workers_are_told_whatever_changes(workers: tuple[WorkerFleet, Fak
     assert list(fleet.plane.snapshot.services) == ["a"]
     fleet.service_removed("a")
     assert list(fleet.plane.snapshot.services) == []
-    fleet.attach((PLAN,))
+    fleet.attach(ATTACHED)
     assert [route.source for route in fleet.plane.snapshot.routes.routes if route.source] == ["shop/a[0]"]
     fleet.reopen_logs()
     await fleet.refresh()
@@ -155,7 +155,7 @@ async def test_workers_are_told_whatever_changes(workers: tuple[WorkerFleet, Fak
         ("configure", 2, build.settings, build.rules),
         ("service", "a", [ROW]),
         ("forget", "a"),
-        ("attach", (PLAN,)),
+        ("attach", ATTACHED),
         ("reopen",),
         ("refresh",),
         ("drain", 1.0, 2.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from gateway.gatewayapi.source import GatewayApiSource
 from gateway.gatewayapi.world import Here
 from gateway.kubernetes.client import ApiClient
-from gateway.routing.plans import RoutePlan
+from gateway.routing.plans import NO_ROUTES, RouteSet
 from tests.support.apiserver import ApiServer, status
 from tests.support.gatewayapi import a_class, a_gateway, a_grant, a_route, a_service, backend, placed, to
 from tests.support.wait import until
@@ -27,17 +28,17 @@ SERVICES = "/api/v1/namespaces/shop/services"
 class Setup:
     def __init__(self) -> None:
         self.server = ApiServer()
-        self.applied: list[tuple[RoutePlan, ...]] = []
+        self.applied: list[RouteSet] = []
         self.source: GatewayApiSource | None = None
 
-    def start(self, **options: Any) -> GatewayApiSource:
+    def start(self, copy: Path | None = None, **options: Any) -> GatewayApiSource:
         client = ApiClient(self.server.access())
-        self.source = GatewayApiSource(client, Here("shop", "shop", "shop", **options), self.applied.append)
+        self.source = GatewayApiSource(client, Here("shop", "shop", "shop", **options), self.applied.append, copy)
         self.source.start()
         return self.source
 
     def sources(self) -> list[str]:
-        return [plan.source for plan in self.applied[-1]] if self.applied else []
+        return [plan.source for plan in self.applied[-1].plans] if self.applied else []
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ async def test_all_namespaces_if_that_is_wanted(setup: Setup) -> None:
     }
     setup.start(sees_all=True)
     await until(lambda: bool(setup.sources()), "the route")
-    assert [item.service for item in setup.applied[0][0].backends] == ["theirs.bank"]
+    assert [item.service for item in setup.applied[0].plans[0].backends] == ["theirs.bank"]
 
 
 async def test_a_cluster_without_the_definitions_is_said_and_nothing_is_ready(setup: Setup) -> None:
@@ -105,7 +106,7 @@ async def test_without_its_gateway_there_are_no_routes_and_the_program_is_ready(
     setup.server.items[GATEWAYS] = []
     source = setup.start()
     await until(lambda: source.missing() == [], "readiness")
-    assert setup.applied == [()]
+    assert setup.applied == [NO_ROUTES]
     assert source.describe()["found"] is False
 
 
@@ -128,3 +129,27 @@ async def test_what_the_account_may_not_write_is_seen_and_routes_work(setup: Set
     await until(lambda: "no status" in str(source.describe()["problem"]), "the problem")
     assert setup.sources() == ["shop/a[0]"]
     assert source.missing() == []
+
+
+async def test_a_gateway_that_starts_while_the_server_is_away_routes_by_what_it_last_knew(
+    setup: Setup, tmp_path: Path
+) -> None:
+    copy = tmp_path / "routes" / "shop.json"
+    await setup.server.stop()
+    source = setup.start(copy=copy)
+    await until(lambda: "cannot reach" in source.missing()[0], "the problem")
+    await source.close()
+    await setup.server.start()
+    source = setup.start(copy=copy)
+    await until(copy.exists, "the copy")
+    await source.close()
+    await setup.server.stop()
+    known = setup.applied[-1]
+    setup.applied.clear()
+    source = setup.start(copy=copy)
+    assert (setup.applied, source.missing()) == ([known], [])
+    await until(lambda: source.describe()["problem"] is not None, "the problem")
+    assert source.describe()["matches"] == 1
+    setup.server.items[ROUTES] = []
+    await setup.server.start()
+    await until(lambda: setup.applied == [known, NO_ROUTES], "what is there now")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from gateway.gatewayapi.objects import (
     read_route,
     read_service,
 )
-from gateway.gatewayapi.translate import FEATURES, Translation, translate
+from gateway.gatewayapi.translate import FEATURES, Memory, Translation, translate
 from gateway.gatewayapi.world import Here, World
 from gateway.routing.plans import BackendPlan, EditPlan, PathPlan, RedirectPlan, RoutePlan, ValuePlan
 from tests.support.gatewayapi import (
@@ -63,12 +64,12 @@ def world(
 
 
 def plans(*rules: dict[str, Any], **spec: Any) -> tuple[RoutePlan, ...]:
-    return translate(world(a_route("a", *rules, **spec)), HERE).plans
+    return translate(world(a_route("a", *rules, **spec)), HERE).routes.plans
 
 
 def reasons(translation: Translation, index: int = 0) -> dict[str, tuple[bool, str]]:
     """What the status of a route says for its first parent."""
-    _, conditions = translation.routes[index].parents[0]
+    _, conditions = translation.reports[index].parents[0]
     return {item.kind: (item.holds, item.reason) for item in conditions}
 
 
@@ -128,7 +129,7 @@ def test_the_order_is_that_of_the_api() -> None:
         to(backend("a"), name="both", matches=[{"headers": [one], "queryParams": [one]}]),
         to(backend("a"), name="method", matches=[{"method": "GET"}]),
     )
-    found = translate(world(young, same, old, matches), HERE).plans
+    found = translate(world(young, same, old, matches), HERE).routes.plans
     assert [plan.source.partition("[")[2][:-1] for plan in found] == [
         "method", "headers", "both", "header", "param", "2", "3", "1",
     ]  # fmt: skip
@@ -169,7 +170,7 @@ def test_redirects_keep_the_port_of_the_listener_unless_another_scheme_or_port_i
     redirect: dict[str, Any], expected: RedirectPlan
 ) -> None:
     route = a_route("a", {"filters": [{"type": "RequestRedirect", "requestRedirect": redirect}]})
-    [plan] = translate(world(route, gateway=a_gateway("shop", listener(port=8080))), HERE).plans
+    [plan] = translate(world(route, gateway=a_gateway("shop", listener(port=8080))), HERE).routes.plans
     assert plan.redirect == expected
 
 
@@ -243,7 +244,7 @@ def a_filter(kind: str, **content: Any) -> list[dict[str, Any]]:
         (
             {"backendRefs": [backend("a", filters=a_filter("URLRewrite", hostname="x"))]},
             "UnsupportedValue",
-            "of the filters of a backendRef, only RequestHeaderModifier is supported",
+            "of the filters of a backendRef, only those that change headers are supported",
         ),
     ],
 )
@@ -253,13 +254,13 @@ def test_a_rule_that_is_not_supported_is_dropped_and_the_status_says_why(
     """Alone, the route is not accepted; beside a good rule, it is in part."""
     bad = {"backendRefs": [backend("a")], **rule}
     alone = translate(world(a_route("a", bad)), HERE)
-    assert alone.plans == ()
+    assert alone.routes.plans == ()
     assert reasons(alone) == {**GOOD, "Accepted": (False, reason)}
-    assert message in alone.routes[0].parents[0][1][0].message
+    assert message in alone.reports[0].parents[0][1][0].message
     beside = translate(world(a_route("a", bad, to(backend("a")))), HERE)
-    assert [plan.source for plan in beside.plans] == ["shop/a[1]"]
+    assert [plan.source for plan in beside.routes.plans] == ["shop/a[1]"]
     assert reasons(beside) == {**GOOD, "PartiallyInvalid": (True, reason)}
-    assert beside.routes[0].parents[0][1][2].message.startswith("Dropped Rule(s): rule 0: ")
+    assert beside.reports[0].parents[0][1][2].message.startswith("Dropped Rule(s): rule 0: ")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_a_reference_that_leads_nowhere_is_said_and_its_share_of_requests_fails(
 ) -> None:
     found = translate(world(a_route("a", to(backend("a", 9), ref))), HERE)
     assert reasons(found) == {**GOOD, "ResolvedRefs": (False, reason)}
-    [plan] = found.plans
+    [plan] = found.routes.plans
     assert [(item.service, item.weight, bool(item.problem)) for item in plan.backends] == [
         ("a", 9, False),
         ("", 1, True),
@@ -301,7 +302,7 @@ def test_services_of_other_namespaces_need_a_grant_there_and_a_gateway_that_sees
     ):
         found = translate(world(route, grants=grants), WIDE)
         assert reasons(found)["ResolvedRefs"][1] == expected
-    assert found.plans[0].backends == (BackendPlan("theirs.bank"),)
+    assert found.routes.plans[0].backends == (BackendPlan("theirs.bank"),)
     assert reasons(translate(world(route, grants=grants), HERE))["ResolvedRefs"] == (False, "BackendNotFound")
 
 
@@ -314,18 +315,41 @@ def test_a_route_has_a_plan_for_each_of_its_hosts() -> None:
     gateway = a_gateway("shop", listener("one", hostname="*.one.example"), listener("two", hostname="two.example"))
     route = a_route("a", to(backend("a")), hostnames=["a.one.example", "*.example"])
     found = translate(world(route, gateway=gateway), HERE)
-    assert sorted(plan.host for plan in found.plans) == ["*.one.example", "a.one.example", "two.example"]
+    assert sorted(plan.host for plan in found.routes.plans) == ["*.one.example", "a.one.example", "two.example"]
     assert found.gateway is not None
     assert [item.attached for item in found.gateway.listeners] == [1, 1]
+
+
+def test_a_listener_that_is_closer_to_a_host_has_its_requests_alone() -> None:
+    gateway = a_gateway(
+        "shop",
+        listener("any"),
+        listener("wide", hostname="*.example"),
+        listener("deep", hostname="*.a.example"),
+        listener("exact", hostname="x.a.example"),
+    )
+    hosts = ["x.a.example", "y.a.example", "*.a.example", "b.example", "*.example", "other"]
+
+    def served(section: str) -> list[str]:
+        route = a_route("a", to(backend("a")), parentRefs=[{"name": "shop", "sectionName": section}], hostnames=hosts)
+        found = translate(world(route, gateway=gateway), HERE)
+        assert found.routes.bounds == ("*.example", "*.a.example", "x.a.example")
+        assert reasons(found) == GOOD
+        return [plan.host for plan in found.routes.plans]
+
+    assert served("any") == ["other"]
+    assert served("wide") == ["b.example", "*.example"]
+    assert served("deep") == ["y.a.example", "*.a.example"]
+    assert served("exact") == ["x.a.example"]
 
 
 def test_routes_of_listeners_that_are_not_served_are_attached_and_not_served() -> None:
     gateway = a_gateway("shop", listener("http"), listener("https", 443, "HTTPS", hostname="s.example"))
     found = translate(world(a_route("a", to(backend("a")), hostnames=["s.example"]), gateway=gateway), HERE)
-    assert [plan.host for plan in found.plans] == ["s.example"]  # by the other listener
+    assert [plan.host for plan in found.routes.plans] == ["s.example"]  # by the other listener
     only = a_route("a", to(backend("a")), parentRefs=[{"name": "shop", "sectionName": "https"}])
     found = translate(world(only, gateway=gateway), HERE)
-    assert (found.plans, reasons(found)) == ((), GOOD)
+    assert (found.routes.plans, reasons(found)) == ((), GOOD)
     assert found.gateway is not None
     assert [item.attached for item in found.gateway.listeners] == [0, 1]
     assert [(item.kind, item.holds, item.reason) for item in found.gateway.conditions] == [
@@ -357,7 +381,7 @@ def test_an_address_that_this_gateway_does_not_have_is_not_supported() -> None:
 )
 def test_a_gateway_of_somebody_elses_class_is_left_alone(classes: list[dict[str, Any]]) -> None:
     found = translate(world(a_route("a", to(backend("a"))), classes=classes), HERE)
-    assert (found.plans, found.gateway, list(found.routes)) == ((), None, [])
+    assert (found.routes.plans, found.gateway, list(found.reports)) == ((), None, [])
     assert [item.meta.name for item, _ in found.classes] == (["other"] if classes and "gray-" in str(classes) else [])
 
 
@@ -365,7 +389,7 @@ def test_routes_of_other_parents_are_left_alone() -> None:
     other = a_route("b", to(backend("a")), gateway="other")
     service = a_route("c", to(backend("a")), parentRefs=[{"group": "", "kind": "Service", "name": "shop"}])
     found = translate(world(other, service), HERE)
-    assert (found.plans, [report.parents for report in found.routes]) == ((), [[], []])
+    assert (found.routes.plans, [report.parents for report in found.reports]) == ((), [[], []])
 
 
 def test_a_class_with_parameters_is_not_accepted() -> None:
@@ -377,3 +401,21 @@ def test_a_class_with_parameters_is_not_accepted() -> None:
 
 def test_the_features_are_named_in_order() -> None:
     assert list(FEATURES) == sorted(FEATURES)
+
+
+def test_rules_are_read_again_only_if_something_has_changed_that_they_depend_on() -> None:
+    memory = Memory()
+    before = world(a_route("a", to(backend("a"))), a_route("b", to(backend("new"))))
+    first = translate(before, HERE, memory)
+    assert translate(before, HERE, memory) == first
+    other = read_route(placed(a_route("a", to(backend("a-canary")))))
+    changed = translate(replace(before, routes=[other, before.routes[1]]), HERE, memory)
+    assert [plan.backends[0].service for plan in changed.routes.plans] == ["a-canary", ""]
+    more = {**before.services, ("shop", "new"): read_service(a_service("new"))}
+    found = translate(replace(before, routes=[other, before.routes[1]], services=more), HERE, memory)
+    assert [plan.backends[0].service for plan in found.routes.plans] == ["a-canary", "new"]
+    gateway = read_gateway(placed(a_gateway("shop", listener(port=8080))))
+    redirect = read_route(placed(a_route("a", {"filters": a_filter("RequestRedirect")})))
+    for item, port in ((before.gateway, 80), (gateway, 8080)):
+        [plan] = translate(replace(before, gateway=item, routes=[redirect]), HERE, memory).routes.plans
+        assert plan.redirect == RedirectPlan(302, port=port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,6 +127,27 @@ def test_a_path_prefix_ends_at_a_segment_and_an_exact_path_has_nothing_below() -
     assert [entry.decide(target).route for target in ("/b", "/b/", "/b/x")] == ["exact", "", ""]
 
 
+def test_beyond_a_bound_there_are_only_routes_of_the_configuration() -> None:
+    routes = [
+        *map(make_route, [plan("any"), plan("wide", host="*.example"), plan("deep", host="a.b.example", path="/x")]),
+        Route("/health", "stable"),
+    ]
+
+    def found(host: str, path: str, *bounds: str) -> str:
+        route = RouteTable(routes, bounds).find(host, path)
+        return "" if route is None else route.source or route.path
+
+    assert [found(host, "/y") for host in ("a.b.example", "c.example", "other")] == ["wide", "wide", "any"]
+    assert found("a.b.example", "/y", "a.b.example") == ""
+    assert found("a.b.example", "/x", "a.b.example") == "deep"
+    assert found("a.b.example", "/health", "a.b.example") == "/health"
+    assert found("a.b.example", "/y", "*.b.example") == ""
+    assert found("c.b.example", "/health/x", "*.b.example") == "/health"
+    assert found("b.example", "/y", "*.b.example") == "wide"
+    assert found("a.b.example", "/y", "*.example") == "wide"
+    assert found("other", "/y", "a.b.example", "*.example") == "any"
+
+
 # --- backends
 
 
@@ -196,13 +218,19 @@ def test_a_backend_without_instances_gets_503() -> None:
 
 
 def test_fields_of_a_request_are_replaced_added_and_removed() -> None:
+    """By the route, and after that by the backend."""
     edit = EditPlan(put=(("X-Set", "new"),), add=(("X-Add", "more"),), remove=("x-gone",))
-    backend = BackendPlan("a", request=EditPlan(put=(("X-Backend", "a"),)))
+    backend = BackendPlan("a", request=EditPlan(put=(("X-Backend", "a"), ("x-mine", "b")), remove=("x-not-here",)))
+    edit = replace(edit, put=(*edit.put, ("X-Mine", "route"), ("X-Not-Here", "route")))
     lines = Entry(plan(request=edit, backends=(backend,))).sent(
         "/", "x-set: old", "X-SET: older", "X-Add: one", "X-Gone: 1", "X-Stays: 1"
     )
-    mine = [line for line in lines if line.lower().startswith(("x-set", "x-add", "x-gone", "x-stays", "x-backend"))]
-    assert mine == ["X-Add: one", "X-Stays: 1", "X-Set: new", "X-Add: more", "X-Backend: a"]
+    mine = [
+        line
+        for line in lines
+        if line.lower().startswith(("x-set", "x-add", "x-gone", "x-stays", "x-backend", "x-mine", "x-not-here"))
+    ]
+    assert mine == ["X-Add: one", "X-Stays: 1", "X-Set: new", "X-Add: more", "X-Backend: a", "x-mine: b"]
 
 
 @pytest.mark.parametrize(

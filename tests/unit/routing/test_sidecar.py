@@ -225,6 +225,21 @@ def test_of_requests_that_nothing_tells_apart_the_calls_are_unmarked() -> None:
     assert decided(out.forward(TRACEPARENT, "X-User: alice")) == ("base", "ambiguous", "base", "")
 
 
+@pytest.mark.parametrize("target", ["/x", "http://Shop_B/x"])
+def test_a_service_with_an_underscore_is_found_and_called_by_a_host_that_servers_accept(target: str) -> None:
+    """Tomcat refuses `Host: Shop_B`."""
+    out = Out()
+    out.router.snapshot = snapshot(Shop_B=(BASE,))
+    for host in ("Shop_B", "shop_b:80"):
+        verdict = out.router.route(request(target=target, host=host), PEER, 1.0)
+        assert isinstance(verdict, Forward)
+        assert (verdict.decision.service, verdict.instance) == ("Shop_B", BASE)
+        hosts = [line for line in verdict.head.split(b"\r\n") if line.lower().startswith(b"host:")]
+        assert [line.lower() for line in hosts] == [
+            b"host: shop-b" + (b":80" if ":80" in host and target == "/x" else b"")
+        ]
+
+
 def test_traffic_that_starts_here_is_matched() -> None:
     forward = Out(lane()).forward("X-User: alice")
     assert decided(forward) == ("gray", "rule", "gray", "")

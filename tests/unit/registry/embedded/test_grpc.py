@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import RegistryError, StartError
+from gateway.registry.embedded.grpc import MAX_KINDS
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
 from gateway.registry.nacos import connected, serving
@@ -128,6 +129,18 @@ async def test_a_list_by_cluster_and_health(registry: EmbeddedRegistry, client: 
     assert hosts(asked["serviceInfo"]) == ["10.0.0.1"]
     listed = await client.ask("ServiceListRequest", pageNo=1, pageSize=10, groupName="DEFAULT_GROUP")
     assert (listed["count"], listed["serviceNames"]) == (1, ["orders"])
+
+
+async def test_a_connection_cannot_have_a_service_listed_in_ever_more_ways(
+    registry: EmbeddedRegistry, client: RawClient
+) -> None:
+    """Each is a list of its own to compose and to push."""
+    for number in range(MAX_KINDS):
+        await client.subscribe("orders", f"c{number}")
+    await client.subscribe("orders", "c0")
+    for clusters in ("one-more", "x" * 1025):
+        with pytest.raises(ResponseError, match="clusters: 16 different ones"):
+            await client.subscribe("orders", clusters)
 
 
 async def test_nobody_is_told_of_what_he_has_unsubscribed_from(registry: EmbeddedRegistry, client: RawClient) -> None:

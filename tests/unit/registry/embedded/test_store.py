@@ -21,6 +21,16 @@ def test_keys_are_what_their_default_spellings_mean() -> None:
         ServiceKey.of("", "", "or ders")
 
 
+@pytest.mark.parametrize("text", ["a b", "\x1b[31m", "<b>", "ü", "x" * 129])
+def test_what_is_said_of_a_namespace_or_a_cluster_is_short_and_plain(text: str) -> None:
+    """They are kept, logged and shown."""
+    with pytest.raises(Refused, match="namespace '") as refused:
+        ServiceKey.of(text, "", "orders")
+    assert len(str(refused.value)) < 200
+    with pytest.raises(Refused, match="clusterName '"):
+        Store().register(KEY, lease(cluster=text), 0.0)
+
+
 def test_an_instance_that_falls_silent_is_unhealthy_after_15_s_and_gone_after_30() -> None:
     store = Store()
     store.register(KEY, lease(), 100.0)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gateway.errors import RegistryError
+from gateway.kubernetes import collection
 from gateway.kubernetes.client import ApiClient
+from gateway.kubernetes.credentials import FileToken
 from gateway.registry.base import Listing
+from gateway.registry.keeper import Keeper
 from gateway.registry.kubernetes.adapter import LARGE, KubernetesAdapter
 from tests.support.apiserver import PODS, SLICES, ApiServer, a_pod, a_slice, endpoint, status
 from tests.support.wait import until
@@ -146,6 +151,60 @@ async def test_a_server_that_goes_and_comes_back_is_told_and_loses_nothing(
     while not await listed():
         await asyncio.sleep(0.02)
     assert server.lists(SLICES) == 1, "the resource version is as good as before"
+
+
+async def test_a_server_that_is_away_for_minutes_changes_nothing_and_what_changed_meanwhile_is_found(
+    server: ApiServer, adapter: KubernetesAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred tries, which take a quarter of an hour otherwise."""
+    tries = 0
+
+    async def at_once(_: float) -> None:
+        nonlocal tries
+        tries += 1
+        await real_sleep(0)
+
+    real_sleep = asyncio.sleep
+    changes: list[list[str]] = []
+    server.items[SLICES], server.items[PODS] = [A], [a_pod("a-1")]
+    keeper = Keeper(adapter, lambda _, found: changes.append([item.tag for item in found]))
+    keeper.watch("a")
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS) and changes == [["base"]])
+    monkeypatch.setattr(collection, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": at_once}))
+    await server.stop()
+    await until(lambda: tries > 100)
+    (state,) = keeper.states()
+    assert (state.state, len(state.instances), changes) == ("stale", 1, [["base"]])
+    # It has a new history: the resource version means nothing to it.
+    for path in (SLICES, PODS):
+        server.watch_refusals[path] = [(410, status(410, "Expired"))]
+    server.items[PODS] = [a_pod("a-1", lane="gray")]
+    await server.start()
+    await until(lambda: changes[-1:] == [["gray"]] and keeper.states()[0].state == "fresh")
+    await keeper.close()
+
+
+async def test_a_token_that_expires_while_a_watch_is_open_is_replaced_without_a_word(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    server.items[SLICES], server.items[PODS] = [A], [a_pod("a-1")]
+    adapter = KubernetesAdapter(ApiClient(server.access(FileToken(file))))
+    watch = adapter.watch("a")
+    assert shown(await anext(watch)) == [("10.0.0.1:8080", "base")]
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    file.write_text("new")
+    for path in (SLICES, PODS):
+        server.watch_refusals[path] = [(401, status(401, "Unauthorized"))]
+    server.end_watches()
+    await until(
+        lambda: server.tokens[-2:] == ["Bearer new"] * 2 and server.is_watched(SLICES) and server.is_watched(PODS)
+    )
+    server.send(PODS, "MODIFIED", a_pod("a-1", lane="gray"))
+    await comes(watch, [("10.0.0.1:8080", "gray")])
+    assert (server.lists(SLICES), server.lists(PODS)) == (1, 1)
+    await adapter.close()
 
 
 @pytest.mark.parametrize("way", ["status", "event"])

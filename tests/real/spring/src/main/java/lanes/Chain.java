@@ -36,7 +36,7 @@ public class Chain {
     return WebClient.builder();
   }
 
-  @FeignClient("spring-cloud-c")
+  @FeignClient("${c.name:spring-cloud-c}")
   interface C {
     @GetMapping("/c")
     String c();
