@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.hop import SIDECAR_KEY
+from gateway.hop import PROTOCOL_KEY, SIDECAR_KEY
 from gateway.injection.interception import NETWORKS, PORTS, USER, Interception, runs_as_sidecar
+from gateway.protocols import H2C
 from gateway.registry.kubernetes.slices import INBOUND_LABEL
 from gateway.registry.tags import TagReader
 from gateway.tags import INVALID
@@ -82,7 +83,7 @@ def inject(metadata: Object, spec: Object, options: Options) -> Outcome:
     annotations = _texts(metadata.get("annotations"))
     port = _port(spec, annotations.get(PORT, ""))
     metadata, spec = copy.deepcopy(metadata), copy.deepcopy(spec)
-    metadata["labels"] = {**labels, INBOUND_LABEL: str(INBOUND), SIDECAR_KEY: service}
+    metadata["labels"] = {**labels, INBOUND_LABEL: str(INBOUND), SIDECAR_KEY: service, PROTOCOL_KEY: H2C}
     for container in _containers(spec):
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": SETTLING}}, **(container.get("lifecycle") or {})}
         if annotations.get(HTTP_PROXY) == "true":
