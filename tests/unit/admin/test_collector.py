@@ -64,6 +64,7 @@ def observed(**others: Any) -> Observed:
         "service": "front",
         "drained": {"a": 1},
         "deliveries": {"delivered": 3, "lost": 1},
+        "spans": {"exported": 4, "dropped": 2, "failed": 0},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
     return cast("Any", Observed)(**{**parts, **others})  # type: ignore[no-any-return]
