@@ -106,6 +106,7 @@ class StatusBody(BaseModel):
     drained: list[DrainBody]
     gateway_api: GatewayApiBody | None = None
     lost_tags: list[LostTagBody] = []
+    registered_beside: list[str] = []
     registries: list[RegistryBody]
     workers: list[WorkerBody] = []
     service: str = ""
