@@ -48,8 +48,8 @@ HOT = [
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
 ]
-# Not hot, and explains with values that only interpreted code needs.
-COLD = {"gateway/routing/explain.py"}
+# Not hot, and they explain with values that only interpreted code needs.
+COLD = {"gateway/routing/describe.py", "gateway/routing/explain.py"}
 
 ext_modules = []
 if os.environ.get("GATEWAY_COMPILE") == "1":

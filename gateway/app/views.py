@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gateway import __version__
 from gateway.admin.observed import Observed
@@ -12,8 +12,6 @@ from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
 from gateway.app.escapes import describe_escapes
-from gateway.app.facade import Facade
-from gateway.app.fleet import Fleet
 from gateway.app.life import Life
 from gateway.app.parts import make_reader
 from gateway.app.plane import EntryPlane
@@ -26,8 +24,11 @@ from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
 from gateway.live.records import Records
 from gateway.registry.several import Registries
-from gateway.routing.explain import explain
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
+
+if TYPE_CHECKING:
+    from gateway.app.facade import Facade
+    from gateway.app.fleet import Fleet
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -234,6 +235,8 @@ class EntryExplainer:
 
     def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:
         """See Explainer."""
+        from gateway.routing.explain import explain  # the sidecar, whose view is here too, explains nothing
+
         plane = self._plane
         return explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
 

@@ -68,7 +68,10 @@ MAX_DURATION = 7 * 86_400.0
 class Model(BaseModel):
     """Base of the models: unknown keys are problems, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    # Built when first used: a sidecar has no use for the models of an entry gateway.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False
+    )
 
 
 class Address(Model):
