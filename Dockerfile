@@ -12,6 +12,8 @@ FROM python:3.13-slim
 LABEL org.opencontainers.image.title="gray-gateway" \
       org.opencontainers.image.description="Gray-routing gateway and sidecar" \
       org.opencontainers.image.licenses="Apache-2.0"
+# For the init container of pods whose calls are intercepted; nothing else uses it.
+RUN apt-get update && apt-get install -y --no-install-recommends iptables && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/gateway /opt/gateway
 COPY config /etc/gateway/config
 COPY rules /etc/gateway/rules

@@ -7,10 +7,13 @@ from setuptools import setup
 
 HOT = [
     "gateway/failures.py",
+    *glob("gateway/grpc/[a-z]*.py"),
     "gateway/health/ejection.py",
     "gateway/health/slowstart.py",
     *glob("gateway/http/[a-z]*.py"),
+    *glob("gateway/http2/[a-z]*.py"),
     "gateway/instance.py",
+    "gateway/protocols.py",
     *glob("gateway/routing/[a-z]*.py"),
     "gateway/rules/checks.py",
     "gateway/rules/context.py",
@@ -23,8 +26,10 @@ HOT = [
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",
     "gateway/telemetry/tracecontext.py",
+    "gateway/proxy/admission.py",
     "gateway/proxy/access_log.py",
     "gateway/proxy/accounting.py",
+    "gateway/proxy/bounds.py",
     "gateway/proxy/budget.py",
     "gateway/proxy/client.py",
     "gateway/proxy/connecting.py",
@@ -34,22 +39,28 @@ HOT = [
     "gateway/proxy/downstream.py",
     "gateway/proxy/ending.py",
     "gateway/proxy/exchange.py",
+    "gateway/proxy/multiplexing.py",
     "gateway/proxy/origin.py",
+    "gateway/proxy/origins.py",
     "gateway/proxy/own_responses.py",
     "gateway/proxy/pool.py",
     "gateway/proxy/record.py",
     "gateway/proxy/recorder.py",
+    "gateway/proxy/relay.py",
     "gateway/proxy/request_body.py",
     "gateway/proxy/response_body.py",
     "gateway/proxy/response_relay.py",
     "gateway/proxy/retry.py",
     "gateway/proxy/runqueue.py",
     "gateway/proxy/sending.py",
+    "gateway/proxy/spans.py",
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
+    "gateway/proxy/upstream_session.py",
+    "gateway/proxy/upstream_stream.py",
 ]
-# Not hot, and they explain with values that only interpreted code needs.
-COLD = {"gateway/routing/describe.py", "gateway/routing/explain.py"}
+# Not hot, and with values that only interpreted code needs.
+COLD = {"gateway/routing/describe.py", "gateway/routing/explain.py", "gateway/routing/plans.py"}
 
 ext_modules = []
 if os.environ.get("GATEWAY_COMPILE") == "1":

@@ -42,6 +42,7 @@ FAILURES: Final[dict[str, Failure]] = {}
 # --- the router's: the request is sound, and goes nowhere
 
 NO_ROUTE: Final[Failure] = Failure("no_route", 404, DOWNSTREAM)
+NO_BACKEND: Final[Failure] = Failure("no_backend", 500, INTERNAL)
 NO_SERVICE: Final[Failure] = Failure("no_service", 400, DOWNSTREAM)
 NO_INSTANCES: Final[Failure] = Failure("no_instances", 503, UPSTREAM)
 LANE_UNAVAILABLE: Final[Failure] = Failure("lane_unavailable", 503, UPSTREAM)
@@ -54,10 +55,12 @@ NOT_FROM_MESH: Final[Failure] = Failure("not_from_mesh", 403, DOWNSTREAM)
 CONNECT_FAILED: Final[Failure] = Failure("connect_failed", 502, UPSTREAM)  # each attempt counts by itself
 TLS_FAILED: Final[Failure] = Failure("tls_failed", 502, UPSTREAM)
 UPSTREAM_BUSY: Final[Failure] = Failure("upstream_busy", 503, UPSTREAM)
+NO_TUNNEL_THERE: Final[Failure] = Failure("tunnel_unsupported", 501, UPSTREAM)
 UPSTREAM_CLOSED: Final[Failure] = Failure("upstream_closed", 502, UPSTREAM, blames_instance=True)
 # What else that service sends for this client cannot be trusted either.
 BAD_RESPONSE: Final[Failure] = Failure("bad_response", 502, UPSTREAM, blames_instance=True, closes=True)
 RESPONSE_TIMEOUT: Final[Failure] = Failure("response_timeout", 504, UPSTREAM, blames_instance=True)
+DEADLINE_EXCEEDED: Final[Failure] = Failure("deadline_exceeded", 504, DOWNSTREAM)
 RESPONSE_STALLED: Final[Failure] = Failure("response_stalled", 0, UPSTREAM, blames_instance=True, closes=True)
 TRUNCATED: Final[Failure] = Failure("truncated", 0, UPSTREAM, blames_instance=True, closes=True)
 
@@ -95,6 +98,7 @@ BAD_HOST: Final[Failure] = Failure("bad_host", 400, DOWNSTREAM, closes=True)
 BAD_TARGET: Final[Failure] = Failure("bad_target", 400, DOWNSTREAM, closes=True)
 METHOD_REFUSED: Final[Failure] = Failure("method_refused", 405, DOWNSTREAM, closes=True)
 TARGET_TOO_LONG: Final[Failure] = Failure("target_too_long", 414, DOWNSTREAM, closes=True)
+UNKNOWN_PROTOCOL: Final[Failure] = Failure("unknown_protocol", 501, DOWNSTREAM)
 UNKNOWN_EXPECTATION: Final[Failure] = Failure("unknown_expectation", 417, DOWNSTREAM, closes=True)
 HEAD_TOO_LARGE: Final[Failure] = Failure("head_too_large", 431, DOWNSTREAM, closes=True)
 METHOD_TOO_LONG: Final[Failure] = Failure("method_too_long", 501, DOWNSTREAM, closes=True)
@@ -129,6 +133,11 @@ BUSY: Final[Fault] = Fault("busy", UPSTREAM_BUSY)  # a limit that requests go ro
 # A sidecar's refusals: it has not shown the request to its application.
 REFUSED_MISDIRECTED: Final[Fault] = Fault("misdirected", NO_INSTANCES, is_safe_to_retry=True)
 REFUSED_UNAVAILABLE: Final[Fault] = Fault("unavailable", CONNECT_FAILED, is_safe_to_retry=True)
+NOT_HTTP2: Final[Fault] = Fault("not_http2", CONNECT_FAILED, is_safe_to_retry=True)
+# HTTP/2 says of a request that it was not processed: the connection is on its way out, or has too many.
+REFUSED_STREAM: Final[Fault] = Fault("refused_stream", UPSTREAM_BUSY, is_safe_to_retry=True)
+NO_TUNNEL: Final[Fault] = Fault("no_tunnel", NO_TUNNEL_THERE)
+RESET: Final[Fault] = Fault("reset", UPSTREAM_CLOSED)
 CLOSED: Final[Fault] = Fault("closed", UPSTREAM_CLOSED)
 CLOSED_IN_HEAD: Final[Fault] = Fault("closed_in_head", UPSTREAM_CLOSED)
 MALFORMED: Final[Fault] = Fault(BAD_RESPONSE.code, BAD_RESPONSE)

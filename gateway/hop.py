@@ -19,11 +19,18 @@ from gateway import failures
 FIELD: Final = b"x-gray-hop"
 """The field's name in lower case."""
 _LINE: Final = "X-Gray-Hop: "
+LINE: Final = b"X-Gray-Hop: "
+"""What a line of this module begins with."""
 
 SIDECAR_KEY: Final = "gray-sidecar"
 """Metadata of an instance behind a sidecar: the service's name as that sidecar knows it. (Consul's keys have no dots.)"""
 MTLS_KEY: Final = "gray-mtls"
 """Metadata of an instance that takes mutual TLS: `true`."""
+
+ADMIN_KEY: Final = "gray-sidecar-admin"
+"""Metadata of the same: the port of that sidecar's admin API, if others than its own machine may ask it."""
+PROTOCOL_KEY: Final = "gray-protocol"
+"""Metadata of such an instance: `h2c` if its sidecar speaks HTTP/2 on its plain port, beside HTTP/1.1."""
 
 MAX_SERVICE: Final = 256
 """Characters of a service's name that is sent along: a registry may hold anything."""
@@ -57,4 +64,4 @@ def fields(line: bytes) -> dict[str, str]:
 
 def refusal(reason: bytes) -> bytes:
     """The line of a response that refuses a request unprocessed, led by CRLF."""
-    return b"\r\n" + _LINE.encode("ascii") + reason
+    return b"\r\n" + LINE + reason

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway import hop
+from gateway.protocols import AUTO, HTTP1, read_protocol
 from gateway.tags import BASE
 
 UID_KEY: Final = "pod-uid"
@@ -36,6 +37,12 @@ class Instance:
     """Whether it says of itself that it takes mutual TLS."""
     identity: bytes = field(init=False, compare=False, repr=False)
     """Who is meant at the address. Somebody else there has another one: what is known of the former does not hold for it."""
+    protocol: str = field(init=False, compare=False, repr=False)
+    """What its metadata says that it speaks: see `protocols`."""
+    is_secure: bool = field(init=False, compare=False, repr=False)
+    """Whether its metadata says that it speaks TLS."""
+    is_plain: bool = field(init=False, compare=False, repr=False)
+    """Whether nothing says that it speaks anything else than HTTP/1.1 on plain connections."""
 
     def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -45,10 +52,19 @@ class Instance:
         object.__setattr__(self, "announces_mtls", self.metadata.get(hop.MTLS_KEY) == "true")
         uid = self.metadata.get(UID_KEY, "")
         object.__setattr__(self, "identity", self.target_line + uid.encode("utf-8", "replace"))
+        protocol, is_secure = read_protocol(self.metadata, self.port)
+        object.__setattr__(self, "protocol", protocol)
+        object.__setattr__(self, "is_secure", is_secure)
+        object.__setattr__(self, "is_plain", protocol in (AUTO, HTTP1) and not is_secure)
 
     def as_row(self) -> tuple[str, int, str, float, bool, bool, dict[str, str]]:
         """The arguments that make it again, as built-in types."""
         return self.host, self.port, self.tag, self.weight, self.healthy, self.enabled, dict(self.metadata)
+
+    @property
+    def has_sidecar(self) -> bool:
+        """Whether one of our sidecars takes its requests."""
+        return hop.SIDECAR_KEY in self.metadata
 
     @property
     def is_usable(self) -> bool:

@@ -17,8 +17,10 @@ _log = logging.getLogger("gateway.control")
 HISTORY: Final = "history"
 REMOTE: Final = "remote"
 REGISTRY: Final = "registry"
+ROUTES: Final = "routes"
 LAST_GOOD: Final = "last-good"
-_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, LAST_GOOD})
+DRAINS: Final = "drains"
+_ROOMS: Final = frozenset({HISTORY, REMOTE, REGISTRY, ROUTES, LAST_GOOD, DRAINS})
 
 
 def open_state(folder: Path) -> None:

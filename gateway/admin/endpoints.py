@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+import re
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel
 
+from gateway.admin.bodies import AnyBody, NothingBody
 from gateway.admin.lanetext import YAML, read_lane
 from gateway.web.bodies import JSON, check_type, read_body
+from gateway.web.openapi import Operation, Parameter, plain_path
 from gateway.web.work import Work
 
 LANE: Final = JSON | {YAML}
@@ -44,6 +48,31 @@ class Endpoint(Generic[H]):
     """Bytes of a body at most."""
     types: Collection[str] = JSON
     """The types of a body that are accepted; empty: any."""
+    gives: type[BaseModel] | str = AnyBody
+    """The model of the response's JSON, or the media type of a response that is none."""
+    status: int = 200
+    takes: type[BaseModel] | None = None
+    """The model of the body, if it says something."""
+    parameters: Sequence[Parameter] = ()
+    """Of the query, and headers."""
+
+    def operation(self) -> Operation:
+        """Its description."""
+        words = plain_path(self.path).removeprefix("/api/v1").replace("{", "").replace("}", "")
+        return Operation(
+            method=self.method,
+            path=self.path,
+            name=re.sub(r"\W+", "_", f"{self.method.lower()}{words}"),
+            summary=self.summary,
+            gives=self.gives,
+            status=self.status,
+            also={200: "What would be added"} if self.status == 201 else {},
+            takes=self.takes or (NothingBody if self.limit and self.method != "GET" else None),
+            types=self.types or JSON,
+            needs_body=self.takes is not None,
+            parameters=self.parameters,
+            is_free=self.is_free,
+        )
 
     def route(self, handlers: H) -> web.RouteDef:
         """The route that aiohttp serves it by."""

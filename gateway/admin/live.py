@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
+from dataclasses import asdict
 from typing import Any, Final
 
 from aiohttp import web
 
 from gateway.admin.endpoints import WORK
+from gateway.admin.lanetext import YAML
 from gateway.admin.view import Explainer
 from gateway.errors import ProtocolError
 from gateway.live.chains import chain_of
@@ -17,10 +20,15 @@ from gateway.live.delivery import unpack
 from gateway.live.evidence import NoEvidence, explain_record
 from gateway.live.filters import FilterError, RecordFilter
 from gateway.live.records import Records
+from gateway.live.ruletest import rule_test_of
 from gateway.live.store import Stored
+from gateway.live.topology import topology
 from gateway.web.problems import Rejected, shown
 
 DEFAULT_LIMIT: Final = 100
+DEFAULT_SECONDS: Final = 60.0
+MOST_SECONDS: Final = 86400
+"""How far a topology looks back."""
 MOST_STREAMS: Final = 64
 """Clients that follow the records at the same time."""
 SLICE: Final = 100
@@ -93,6 +101,21 @@ class LiveApi:
         except ProtocolError as error:
             raise Rejected(409, "no_evidence", f"the gateway would refuse this request now: {error.detail}") from error
 
+    async def rule_test(self, request: web.Request, _: Any) -> web.Response:
+        """A recorded request as a rule test; the file alone if YAML is asked for."""
+        stored = self._find(request)
+        explainer = self._explainer
+        if explainer is None:
+            raise Rejected(404, "no_lanes", "a sidecar has no lanes to test: ask the entry gateway")
+        rules, around, masked = explainer.rules, explainer.around, self._records.settings.mask
+        try:
+            found = await request.app[WORK].run(rule_test_of, stored, rules, around, explainer.reader, masked)
+        except NoEvidence as error:
+            raise Rejected(409, "no_evidence", str(error)) from error
+        if YAML in request.headers.get("Accept", ""):
+            return web.Response(text=found.yaml, content_type=YAML)
+        return web.json_response(asdict(found))
+
     async def chain(self, request: web.Request, _: Any) -> web.Response:
         """The path of the requests of one trace."""
         self._check_enabled()
@@ -104,6 +127,21 @@ class LiveApi:
         hops = chain_of(found)
         body = {"trace_id": trace, "path": [hop.path() for hop in hops], "hops": [hop.as_dict() for hop in hops]}
         return web.json_response(body)
+
+    async def topology(self, request: web.Request, _: Any) -> web.Response:
+        """Which services called which of late."""
+        self._check_enabled()
+        unknown = set(request.query) - {"lane", "seconds"}
+        if unknown:
+            raise Rejected(400, "bad_filter", f"there is no filter {shown(min(unknown))}; there are lane, seconds")
+        now = time.time()
+        began = now - _seconds(request.query.get("seconds", ""))
+        stores = (self._records.own, self._records.collected)
+        # Where older records had to make room, what is left says nothing of the time before.
+        began = max([began, *(next(iter(store)).record.time for store in stores if store.is_full)])
+        found = [stored for store in stores for stored in store]
+        lane = request.query.get("lane", "")
+        return web.json_response(await request.app[WORK].run(topology, found, began, now, lane))
 
     async def take(self, _: web.Request, body: Any) -> web.Response:
         """Takes what another program delivers."""
@@ -172,6 +210,14 @@ def _limit(text: str, most: int) -> int:
     if re.fullmatch(r"\d{1,9}", text, re.ASCII) is None or not 1 <= int(text) <= most:
         raise Rejected(400, "bad_filter", f"limit is 1 to {most}, not {shown(text)}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not text:
+        return DEFAULT_SECONDS
+    if re.fullmatch(r"\d{1,5}", text, re.ASCII) is None or not 1 <= int(text) <= MOST_SECONDS:
+        raise Rejected(400, "bad_filter", f"seconds is 1 to {MOST_SECONDS}, not {shown(text)}")
+    return float(text)
 
 
 def _last_event(text: str, default: int) -> int:

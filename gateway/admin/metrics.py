@@ -28,7 +28,7 @@ from gateway.admin.families import (
     table,
 )
 from gateway.admin.observed import Observed
-from gateway.proxy.origin import STATES
+from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
 
 
@@ -45,6 +45,14 @@ def _application(observed: Observed) -> Iterable[Sample] | None:
 
 def _bypasses(observed: Observed) -> Iterable[Sample] | None:
     return None if observed.bypasses is None else [((), observed.bypasses)]
+
+
+def _spans(observed: Observed) -> Iterable[Sample] | None:
+    if observed.spans is None:
+        return None
+    counts = {**observed.spans}
+    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
+    return [((result,), count) for result, count in counts.items()]
 
 
 def _escapes(observed: Observed) -> Iterable[Sample] | None:
@@ -139,6 +147,12 @@ METRICS: Final = (
         ),
     ),
     Family(
+        "gateway_spans_total", "counter", ("result",),
+        "spans of sampled traces: exported, dropped because of their number, or failed because the collector did"
+        " not take them",
+        _spans,
+    ),
+    Family(
         "gateway_lane_decisions_total", "counter", ("listener", "group", "lane"),
         "requests that a rule put on a lane",
         of_listeners(
@@ -165,6 +179,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
+        "gRPC calls that ended with a status",
+        table(lambda traffic: traffic.calls),
+    ),
+    Family(
         "gateway_retries_total", "counter", ("listener", "service", "reason"),
         "retries",
         table(lambda traffic: traffic.retries),
@@ -179,6 +198,11 @@ METRICS: Final = (
         "outbound calls treated as unmarked, because marked and unmarked requests in flight at the same time"
         " shared the only id that the calls carry",
         number(lambda traffic: traffic.ambiguous),
+    ),
+    Family(
+        "gateway_inferred_tags_total", "counter", ("listener",),
+        "outbound calls that carried nothing known and took the tag of all requests in flight",
+        number(lambda traffic: traffic.inferred),
     ),
     Family(
         "gateway_lane_lost_total", "counter", ("from", "to", "tag", "why"),
@@ -203,6 +227,11 @@ METRICS: Final = (
         ),
     ),
     Family(
+        "gateway_drained_instances", "gauge", ("service",),
+        "instances taken out of this gateway's or sidecar's traffic by a person",
+        lambda observed: [((service,), count) for service, count in observed.drained.items()],
+    ),
+    Family(
         "gateway_pool_panicking", "gauge", ("service", "tag"),
         "1: all instances of the tag are unhealthy and are used anyway (when_all_unhealthy: use_all)",
         of_pools(lambda view, pool: [((), pool.is_panicking)] if view.condition.uses_unhealthy else []),
@@ -221,6 +250,16 @@ METRICS: Final = (
         "gateway_access_log_dropped_total", "counter", ("listener",),
         "lines lost because the disk did not keep up or failed",
         number(lambda traffic: traffic.log_dropped),
+    ),
+    Family(
+        "gateway_http2_requests_total", "counter", ("listener",),
+        "requests that came by HTTP/2",
+        number(lambda traffic: traffic.http2_started),
+    ),
+    Family(
+        "gateway_http2_failures_total", "counter", ("listener", "reason"),
+        "HTTP/2 connections closed by a fault of the client, and requests refused because of a limit of HTTP/2",
+        table(lambda traffic: traffic.http2_failures),
     ),
     Family(
         "gateway_internal_errors_total", "counter", ("listener",),
@@ -310,6 +349,16 @@ METRICS: Final = (
         "gateway_config_runs_old_rules", "gauge", (),
         "1: the rules in force are those of an earlier run, because those present at the start had problems",
         of_reload(lambda state: [((), state.runs_old_rules)]),
+    ),
+    Family(
+        "gateway_attached_routes_up", "gauge", (),
+        "1: the Gateway API is followed without a problem",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[0])],
+    ),
+    Family(
+        "gateway_attached_routes", "gauge", (),
+        "matches of HTTPRoutes in force",
+        lambda observed: [] if observed.attached is None else [((), observed.attached[1])],
     ),
     Family(
         "gateway_remote_rules_up", "gauge", ("source",),

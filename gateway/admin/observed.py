@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.control.reload import ReloadState
-from gateway.proxy.origin import Connections
+from gateway.proxy.origins import Connections
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.snapshot import Snapshot
@@ -59,6 +59,8 @@ class Observed:
     lane_expiries: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When lanes expire, likewise, by group and name."""
     remote_rules: Iterable[RemoteSource] = ()
+    attached: tuple[bool, int] | None = None
+    """Of the Gateway API: whether it is followed without a problem, and how many matches of its routes are in force."""
     service: str | None = None
     """The service that a sidecar stands in front of; None: there is none."""
     bypasses: int | None = None
@@ -67,5 +69,9 @@ class Observed:
     """Whether a sidecar's application takes requests; None: there is none to watch."""
     deliveries: Mapping[str, int] | None = None
     """Request records by what became of their delivery, `delivered` or `lost`; None: none are delivered anywhere."""
+    drained: Mapping[str, int] = field(default_factory=dict)
+    """How many instances people have taken out of traffic here, by service."""
+    spans: Mapping[str, int] | None = None
+    """Spans by what became of them in this process; None: requests are not traced."""
     registrations: Mapping[str, KnownRegistration] = field(default_factory=dict)
     """What is known of a sidecar's registration, by registry."""

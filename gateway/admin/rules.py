@@ -14,6 +14,7 @@ from gateway.admin.endpoints import WORK, BodyHandler
 from gateway.admin.lanetext import YAML, lane_text
 from gateway.errors import ConfigError, GatewayError, RegistryError
 from gateway.printable import printable
+from gateway.rules.ruleset import RuleSet
 from gateway.rulesources.documents import ConflictError
 from gateway.ruletools.edit import (
     AlreadyThere,
@@ -54,6 +55,14 @@ class WhatIf(Protocol):
         ...
 
 
+class Reviewer(Protocol):
+    """Says what there is to know of rules before they are put in force."""
+
+    def __call__(self, rules: RuleSet) -> Callable[[], dict[str, Any]]:
+        """Takes what there is to compare with now; the review itself, as plain values, is work for a thread."""
+        ...
+
+
 def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Response]]) -> BodyHandler[RulesApi]:
     """The handler; what it raises becomes a problem response (RFC 9457)."""
 
@@ -87,12 +96,13 @@ def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Respo
 
 
 class RulesApi:
-    """Handlers over an editor, a history and what-ifs."""
+    """Handlers over an editor, a history, what-ifs and reviews."""
 
-    def __init__(self, editor: LaneEditor, history: History, what_if: WhatIf) -> None:
+    def __init__(self, editor: LaneEditor, history: History, what_if: WhatIf, review: Reviewer) -> None:
         self._editor = editor
         self._history = history
         self._what_if = what_if
+        self._review = review
 
     @_telling
     async def list_lanes(self, request: web.Request, _: Any) -> web.Response:
@@ -113,8 +123,8 @@ class RulesApi:
     async def create(self, request: web.Request, body: Any) -> web.Response:
         """A new lane, after the others of its group."""
         data = _lane_of(body)
-        change = await self._editor.create(request.match_info["group"], data, _author(request), _is_dry(request))
-        response = _change_response(change, request, 200 if _is_dry(request) else 201)
+        change = await self._editor.create(request.match_info["group"], data, author_of(request), _is_dry(request))
+        response = await self._told(change, request, 200 if _is_dry(request) else 201)
         if change.lane is not None:
             response.headers["Location"] = f"/api/v1/groups/{quote(change.lane.group)}/lanes/{quote(change.lane.name)}"
         return response
@@ -124,24 +134,24 @@ class RulesApi:
         """Another lane in its place."""
         data = _lane_of(body)
         change = await self._editor.replace(
-            *_names(request), data, _if_match(request), _author(request), _is_dry(request)
+            *_names(request), data, _if_match(request), author_of(request), _is_dry(request)
         )
-        return _change_response(change, request)
+        return await self._told(change, request)
 
     @_telling
     async def patch(self, request: web.Request, body: Any) -> web.Response:
         """Some of its keys (RFC 7396)."""
         data = _lane_of(body)
         change = await self._editor.patch(
-            *_names(request), data, _if_match(request), _author(request), _is_dry(request)
+            *_names(request), data, _if_match(request), author_of(request), _is_dry(request)
         )
-        return _change_response(change, request)
+        return await self._told(change, request)
 
     @_telling
     async def delete(self, request: web.Request, _: Any) -> web.Response:
         """A lane less."""
-        change = await self._editor.delete(*_names(request), _if_match(request), _author(request), _is_dry(request))
-        return _change_response(change, request)
+        change = await self._editor.delete(*_names(request), _if_match(request), author_of(request), _is_dry(request))
+        return await self._told(change, request)
 
     @_telling
     async def enable(self, request: web.Request, _: Any) -> web.Response:
@@ -158,11 +168,11 @@ class RulesApi:
             *_names(request),
             {"enabled": enabled},
             _if_match(request),
-            _author(request),
+            author_of(request),
             _is_dry(request),
             what="enabled" if enabled else "disabled",
         )
-        return _change_response(change, request)
+        return await self._told(change, request)
 
     @_telling
     async def list_history(self, _: web.Request, __: Any) -> web.Response:
@@ -196,8 +206,8 @@ class RulesApi:
         if found is None:
             raise NotThere(f"revision {request.match_info['revision']} is not in the history")
         cause = f"rolled back to revision {found.number}"
-        change = await self._editor.roll_back(found.files, cause, _author(request), _is_dry(request))
-        return _change_response(change, request)
+        change = await self._editor.roll_back(found.files, cause, author_of(request), _is_dry(request))
+        return await self._told(change, request)
 
     @_telling
     async def what_if(self, request: web.Request, body: Any) -> web.Response:
@@ -217,6 +227,18 @@ class RulesApi:
         # In a thread: requests are still served while a million records are looked at.
         found = await request.app[WORK].run(self._what_if, body["rules"], requests, last)
         return web.json_response(found.as_dict())
+
+    async def _told(self, change: Change, request: web.Request, status: int = 200) -> web.Response:
+        is_dry = _is_dry(request)
+        body: dict[str, Any] = {"revision": change.revision, "dry_run": is_dry, "diff": change.diff}
+        headers = {}
+        if change.lane is not None:
+            body |= {"group": change.lane.group, "lane": dict(change.lane.data)}
+            headers["ETag"] = f'"{change.lane.etag}"'
+        if is_dry:
+            body["yaml"] = None if change.lane is None else lane_text(change.lane.data)
+            body["review"] = await request.app[WORK].run(self._review(change.rules))
+        return web.json_response(body, status=status, headers=headers)
 
 
 def _summary(problems: Sequence[object], between: str) -> str:
@@ -247,7 +269,8 @@ def _if_match(request: web.Request) -> str:
     return "" if value == "*" else value.removeprefix("W/").strip('"')
 
 
-def _author(request: web.Request) -> str:
+def author_of(request: web.Request) -> str:
+    """Who makes a change, as they say."""
     return printable(request.headers.get("X-Author", "")[:200])
 
 
@@ -264,12 +287,3 @@ def _lane_response(lane: LaneView) -> web.Response:
 
 def _described(lane: LaneView) -> dict[str, Any]:
     return {"group": lane.group, "lane": dict(lane.data), "file": lane.file, "line": lane.line}
-
-
-def _change_response(change: Change, request: web.Request, status: int = 200) -> web.Response:
-    body: dict[str, Any] = {"revision": change.revision, "dry_run": _is_dry(request), "diff": change.diff}
-    headers = {}
-    if change.lane is not None:
-        body |= {"group": change.lane.group, "lane": dict(change.lane.data)}
-        headers["ETag"] = f'"{change.lane.etag}"'
-    return web.json_response(body, status=status, headers=headers)

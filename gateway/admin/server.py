@@ -15,12 +15,15 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import WORK
 from gateway.admin.live import LiveApi
+from gateway.admin.openapi import describe
 from gateway.admin.rules import RulesApi
-from gateway.admin.table import ENDPOINTS, LIVE, RULES, VIEWS
+from gateway.admin.table import DRAINS, ENDPOINTS, LIVE, RULES, VIEWS
 from gateway.admin.view import Explainer, RoleView
 from gateway.admin.views import Views
+from gateway.control.drains import Drains
 from gateway.live.records import Records
 from gateway.web.guard import guard
 from gateway.web.names import OwnNames
@@ -39,7 +42,8 @@ _FOR_DELIVERY: Final = frozenset(endpoint.path for endpoint in ENDPOINTS if endp
 class AdminServer:
     """Serves a role on `host:port` (port 0: a free one).
 
-    `explainer` and `rules` are what only an entry gateway has; `records` are the requests to show.
+    `explainer` and `rules` are what only an entry gateway has; `records` are the requests to show, `drains` the
+    instances that get none.
     `names` are further names by which clients may call it; `token` is what they must have, empty: they need none.
     """
 
@@ -52,6 +56,7 @@ class AdminServer:
         explainer: Explainer | None = None,
         rules: RulesApi | None = None,
         records: Records | None = None,
+        drains: Drains | None = None,
         names: Collection[str] = (),
         token: str = "",
     ) -> None:
@@ -59,12 +64,14 @@ class AdminServer:
         self._work = Work("admin")
         app = web.Application(middlewares=[guard(OwnNames(host, names)), self._check_token, _tell_errors])
         app[WORK] = self._work
-        views = Views(view, explainer)
+        views = Views(view, explainer, describe)
         app.add_routes([endpoint.route(views) for endpoint in VIEWS])
         self._records = records
         if records is not None:
             live = LiveApi(records, explainer)
             app.add_routes([endpoint.route(live) for endpoint in LIVE])
+        if drains is not None:
+            app.add_routes([endpoint.route(DrainsApi(drains)) for endpoint in DRAINS])
         if rules is not None:
             app.add_routes([endpoint.route(rules) for endpoint in RULES])
         app.add_routes(console_routes("admin"))

@@ -4,34 +4,123 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from gateway.admin import bodies, live_bodies, rule_bodies
+from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
 from gateway.admin.live import LiveApi
 from gateway.admin.rules import MAX_DRAFT, MAX_LANE, MERGE_PATCH, RulesApi
 from gateway.admin.views import MAX_EXPLAIN, Views
 from gateway.live.delivery import MAX_BODY
+from gateway.web.openapi import Parameter
 
 _LANES: Final = "/api/v1/groups/{group}/lanes"
 _LANE: Final = _LANES + "/{lane}"
 _REVISION: Final = "/api/v1/history/{revision:[0-9]{1,15}}"
+_REQUEST: Final = "/api/v1/requests/{id:[0-9]{1,16}}"
+
+_TEXT: Final = {"type": "string"}
+_DRY: Final = Parameter(
+    "dry_run", {"type": "string", "enum": ["true", "false"]}, "true: say what would change, change nothing"
+)
+_AUTHOR: Final = Parameter("X-Author", {"type": "string", "pattern": "^[ -~]*$"}, "kept in the history", "header")
+_IF_MATCH: Final = Parameter(
+    "If-Match", {"type": "string", "pattern": "^[ -~]*$"}, "change it only if the lane still has this ETag", "header"
+)
+_CHANGE: Final = (_DRY, _AUTHOR)
+_CHANGE_LANE: Final = (*_CHANGE, _IF_MATCH)
+_FILTERS: Final = (
+    Parameter("lane", _TEXT, "`gray`, or `demo/gray` for the lane of one group"),
+    Parameter("service", _TEXT, "the service that the request went to"),
+    Parameter("status", {"type": "string", "pattern": "^[1-5]([0-9][0-9]|xx)$"}, "`404`, or `4xx`"),
+    Parameter("path", _TEXT, "how the path begins"),
+    Parameter("fallback", {"type": "string", "enum": ["true", "false"]}, "whether it fell back to the baseline"),
+    Parameter("since", {"type": "string", "pattern": "^[0-9]{1,10}$"}, "seconds since 1970, or a time in ISO 8601"),
+    Parameter("trace", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "a trace id"),
+)
+_LIMIT: Final = Parameter(
+    "limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "how many at most, up to `records.size`"
+)
+_AFTER: Final = Parameter(
+    "Last-Event-ID", {"type": "string", "pattern": "^[0-9]{1,16}$"}, "go on after this record", "header"
+)
+_PLAIN: Final = "text/plain"
 
 VIEWS: Final[tuple[Endpoint[Views], ...]] = (
-    Endpoint("GET", "/livez", Views.livez, "Whether the process runs", is_free=True),
-    Endpoint("GET", "/readyz", Views.readyz, "Whether it should get traffic, and if not, why", is_free=True),
-    Endpoint("GET", "/metrics", Views.metrics, "Metrics in Prometheus' text format", is_free=True),
-    Endpoint("GET", "/api/v1/status", Views.status, "The role: revision, reloads, registries"),
-    Endpoint("GET", "/api/v1/services", Views.services, "Services and their instances"),
-    Endpoint("GET", "/api/v1/lanes", Views.lanes, "Lanes, in the order in which they are tried"),
-    Endpoint("POST", "/api/v1/explain", Views.explain, "The decision for a request", limit=MAX_EXPLAIN, types=ANY),
+    Endpoint("GET", "/livez", Views.livez, "Whether the process runs", is_free=True, gives=_PLAIN),
+    Endpoint(
+        "GET", "/readyz", Views.readyz, "Whether it should get traffic, and if not, why", is_free=True, gives=_PLAIN
+    ),
+    Endpoint(
+        "GET", "/metrics", Views.metrics, "Metrics in Prometheus' text format", is_free=True, gives=CONTENT_TYPE_LATEST
+    ),
+    Endpoint("GET", "/api/v1/openapi.json", Views.openapi, "This API in OpenAPI 3.1"),
+    Endpoint("GET", "/api/v1/status", Views.status, "The role: revision, reloads, registries", gives=bodies.StatusBody),
+    Endpoint("GET", "/api/v1/services", Views.services, "Services and their instances", gives=bodies.ServicesBody),
+    Endpoint(
+        "GET",
+        "/api/v1/lanes",
+        Views.lanes,
+        "Lanes, in the order in which they are tried",
+        gives=bodies.LaneStatesBody,
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/explain",
+        Views.explain,
+        "The decision for a request",
+        limit=MAX_EXPLAIN,
+        types=ANY,
+        takes=bodies.ExplainBody,
+        gives=bodies.ExplanationBody,
+    ),
 )
 """What every role has."""
 
-_REQUEST: Final = "/api/v1/requests/{id:[0-9]{1,16}}"
-
 LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
-    Endpoint("GET", "/api/v1/requests", LiveApi.list_requests, "The latest requests"),
-    Endpoint("GET", "/api/v1/requests/stream", LiveApi.stream, "Requests as they come, as server-sent events"),
-    Endpoint("GET", _REQUEST + "/explain", LiveApi.explain, "Why a request went where it went"),
-    Endpoint("GET", "/api/v1/chains/{trace_id:[0-9a-f]{32}}", LiveApi.chain, "The path of a request through services"),
+    Endpoint(
+        "GET",
+        "/api/v1/requests",
+        LiveApi.list_requests,
+        "The latest requests",
+        gives=bodies.RecordsBody,
+        parameters=(*_FILTERS, _LIMIT),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/requests/stream",
+        LiveApi.stream,
+        "Requests as they come, as server-sent events",
+        gives="text/event-stream",
+        parameters=(*_FILTERS, _AFTER),
+    ),
+    Endpoint(
+        "GET",
+        _REQUEST + "/explain",
+        LiveApi.explain,
+        "Why a request went where it went",
+        gives=bodies.RecordExplanationBody,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/chains/{trace_id:[0-9a-f]{32}}",
+        LiveApi.chain,
+        "The path of a request through services",
+        gives=bodies.ChainBody,
+    ),
+    Endpoint("GET", _REQUEST + "/test", LiveApi.rule_test, "A request as a rule test", gives=live_bodies.RuleTestBody),
+    Endpoint(
+        "GET",
+        "/api/v1/topology",
+        LiveApi.topology,
+        "Which services called which of late",
+        gives=live_bodies.TopologyBody,
+        parameters=(
+            Parameter("lane", _TEXT, "only the requests of this lane, and what they led to"),
+            Parameter("seconds", {"type": "integer", "minimum": 1, "maximum": 86400}, "of the last so many seconds"),
+        ),
+    ),
     Endpoint(
         "POST",
         "/api/v1/records",
@@ -39,24 +128,138 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
         "Takes the records of another program",
         takes_delivery_token=True,
         limit=MAX_BODY,
+        takes=bodies.DeliveryBody,
+        gives=bodies.TakenBody,
     ),
 )
 """What goes on now: of every role."""
 
+_INSTANCE: Final = "/api/v1/services/{service}/instances/{address}"
+
+DRAINS: Final[tuple[Endpoint[DrainsApi], ...]] = (
+    Endpoint(
+        "POST",
+        _INSTANCE + "/drain",
+        DrainsApi.drain,
+        "Takes an instance out of traffic",
+        limit=SMALL,
+        takes=live_bodies.ReasonBody,
+        gives=live_bodies.DrainsBody,
+        parameters=(_AUTHOR,),
+    ),
+    Endpoint(
+        "POST",
+        _INSTANCE + "/restore",
+        DrainsApi.restore,
+        "Brings it back",
+        limit=SMALL,
+        gives=live_bodies.DrainsBody,
+        parameters=(_AUTHOR,),
+    ),
+)
+"""What takes instances out of traffic: of every role."""
+
 RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
-    Endpoint("GET", _LANES, RulesApi.list_lanes, "The lanes of a group", limit=SMALL),
-    Endpoint("POST", _LANES, RulesApi.create, "Adds a lane", limit=MAX_LANE, types=LANE),
-    Endpoint("GET", _LANE, RulesApi.get, "A lane", limit=SMALL),
-    Endpoint("PUT", _LANE, RulesApi.replace, "Puts another lane in its place", limit=MAX_LANE, types=LANE),
-    Endpoint("PATCH", _LANE, RulesApi.patch, "Changes some of its keys", limit=MAX_LANE, types=MERGE_PATCH),
-    Endpoint("DELETE", _LANE, RulesApi.delete, "Deletes it", limit=SMALL),
-    Endpoint("POST", _LANE + "/enable", RulesApi.enable, "Opens it", limit=SMALL),
-    Endpoint("POST", _LANE + "/disable", RulesApi.disable, "Closes it", limit=SMALL),
-    Endpoint("GET", "/api/v1/history", RulesApi.list_history, "The last revisions of the rules", limit=SMALL),
-    Endpoint("GET", _REVISION, RulesApi.get_revision, "A revision, with its files", limit=SMALL),
-    Endpoint("POST", _REVISION + "/rollback", RulesApi.roll_back, "Puts its files in place again", limit=SMALL),
-    Endpoint("POST", "/api/v1/whatif", RulesApi.what_if, "What a draft of rules would change", limit=MAX_DRAFT),
+    Endpoint(
+        "GET", _LANES, RulesApi.list_lanes, "The lanes of a group", limit=SMALL, gives=rule_bodies.ListedLanesBody
+    ),
+    Endpoint(
+        "POST",
+        _LANES,
+        RulesApi.create,
+        "Adds a lane",
+        limit=MAX_LANE,
+        types=LANE,
+        takes=rule_bodies.LaneBody,
+        gives=rule_bodies.ChangeBody,
+        status=201,
+        parameters=_CHANGE,
+    ),
+    Endpoint("GET", _LANE, RulesApi.get, "A lane", limit=SMALL, gives=rule_bodies.PlacedLaneBody),
+    Endpoint(
+        "PUT",
+        _LANE,
+        RulesApi.replace,
+        "Puts another lane in its place",
+        limit=MAX_LANE,
+        types=LANE,
+        takes=rule_bodies.LaneBody,
+        gives=rule_bodies.ChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+    Endpoint(
+        "PATCH",
+        _LANE,
+        RulesApi.patch,
+        "Changes some of its keys",
+        limit=MAX_LANE,
+        types=MERGE_PATCH,
+        takes=rule_bodies.LaneBody,
+        gives=rule_bodies.ChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+    Endpoint(
+        "DELETE",
+        _LANE,
+        RulesApi.delete,
+        "Deletes it",
+        limit=SMALL,
+        gives=rule_bodies.ChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+    Endpoint(
+        "POST",
+        _LANE + "/enable",
+        RulesApi.enable,
+        "Opens it",
+        limit=SMALL,
+        gives=rule_bodies.ChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+    Endpoint(
+        "POST",
+        _LANE + "/disable",
+        RulesApi.disable,
+        "Closes it",
+        limit=SMALL,
+        gives=rule_bodies.ChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/history",
+        RulesApi.list_history,
+        "The last revisions of the rules",
+        limit=SMALL,
+        gives=rule_bodies.RevisionsBody,
+    ),
+    Endpoint(
+        "GET",
+        _REVISION,
+        RulesApi.get_revision,
+        "A revision, with its files",
+        limit=SMALL,
+        gives=rule_bodies.WholeRevisionBody,
+    ),
+    Endpoint(
+        "POST",
+        _REVISION + "/rollback",
+        RulesApi.roll_back,
+        "Puts its files in place again",
+        limit=SMALL,
+        gives=rule_bodies.ChangeBody,
+        parameters=_CHANGE,
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/whatif",
+        RulesApi.what_if,
+        "What a draft of rules would change",
+        limit=MAX_DRAFT,
+        takes=rule_bodies.DraftBody,
+        gives=rule_bodies.ComparisonBody,
+    ),
 )
 """What changes rules: of an entry gateway."""
 
-ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *RULES)
+ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *DRAINS, *RULES)

@@ -8,6 +8,8 @@ from typing import Protocol
 from gateway.admin.observed import Observed
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
+from gateway.rules.environment import MatchEnvironment
+from gateway.rules.ruleset import RuleSet
 
 
 class RoleView(Protocol):
@@ -44,6 +46,16 @@ class Explainer(Protocol):
     @property
     def reader(self) -> HeadReader:
         """Reads requests to explain as the listener reads those that arrive."""
+        ...
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        ...
+
+    @property
+    def around(self) -> MatchEnvironment:
+        """What conditions look at beside the request."""
         ...
 
     def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:

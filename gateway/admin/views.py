@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -22,10 +23,13 @@ MAX_EXPLAIN: Final = 2 << 20
 
 
 class Views:
-    """Shows a role; `explainer` is None if it matches no lanes."""
+    """Shows a role; `explainer` is None if it matches no lanes. `describe` makes the description of the API."""
 
-    def __init__(self, view: RoleView, explainer: Explainer | None = None) -> None:
+    def __init__(
+        self, view: RoleView, explainer: Explainer | None = None, describe: Callable[[], dict[str, Any]] = dict
+    ) -> None:
         self._view = view
+        self._describe = describe
         self._explainer = explainer
 
     async def livez(self, _: web.Request, __: Any) -> web.Response:
@@ -45,12 +49,17 @@ class Views:
         content = Collector(self._view.observed()).exposition()
         return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def openapi(self, request: web.Request, _: Any) -> web.Response:
+        """The API itself."""
+        return web.json_response(await request.app[WORK].run(self._describe))
+
     async def status(self, _: web.Request, __: Any) -> web.Response:
         """The role itself."""
         return web.json_response(self._view.status())
 
     async def services(self, _: web.Request, __: Any) -> web.Response:
         """Services and their instances."""
+        await self._view.refresh()
         return web.json_response({"services": self._view.services()})
 
     async def lanes(self, _: web.Request, __: Any) -> web.Response:

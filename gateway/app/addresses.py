@@ -1,11 +1,13 @@
-"""Which addresses this process has on the network."""
+"""Which addresses this process has on the network, and what it says of itself there."""
 
 from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
 
+from gateway import hop
 from gateway.errors import GatewayError
+from gateway.settings import SidecarSettings
 
 
 def find_address(listen_host: str) -> str:
@@ -39,3 +41,13 @@ def own_addresses(listen_host: str, port: int) -> set[str]:
     except (ValueError, GatewayError):
         pass  # a name, or no way out of this machine
     return {f"{host}:{port}" for host in hosts}
+
+
+def own_metadata(settings: SidecarSettings) -> dict[str, str]:
+    """What a sidecar registers of itself: what it calls its service, where others may ask it, and whether it takes mutual TLS."""
+    found = {hop.SIDECAR_KEY: settings.service}
+    if not settings.admin.is_loopback and settings.admin.port:
+        found[hop.ADMIN_KEY] = str(settings.admin.port)
+    if settings.mesh is not None:
+        found[hop.MTLS_KEY] = "true"
+    return found

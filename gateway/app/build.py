@@ -9,6 +9,7 @@ from gateway.app.parts import make_routes
 from gateway.config.certificates import listener_certificates, mesh_of, registry_tls, secured
 from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
+from gateway.protocols import AUTO
 from gateway.routing.routes import RouteTable
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
@@ -35,7 +36,9 @@ class Build(Generic[S]):
     mesh: Mesh | None
     """This program in its mesh."""
     secured: Secured
-    """How instances are spoken to."""
+    """How instances are spoken to in TLS."""
+    protocols: dict[str, str]
+    """What services speak for which that is set, by name."""
     registry_tls: dict[str, UpstreamTLS]
     """How registries are spoken to that speak TLS, by name."""
 
@@ -53,7 +56,7 @@ class Build(Generic[S]):
         try:
             around = make_environment(settings)
             tls = settings.listener_tls
-            certificates = [] if tls is None else listener_certificates(tls)
+            certificates = [] if tls is None else listener_certificates(tls, settings.http2.enabled)
             mesh = mesh_of(settings)
             terms = secured(settings, mesh)
             registries = registry_tls(settings)
@@ -69,6 +72,7 @@ class Build(Generic[S]):
             certificates=certificates,
             mesh=mesh,
             secured=terms,
+            protocols={name: item.protocol for name, item in settings.services.items() if item.protocol != AUTO},
             registry_tls=registries,
         )
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from gateway.control.drains import Drains
+from gateway.live.hits import LaneHits
+from gateway.proxy.origins import Connections
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
@@ -13,22 +17,34 @@ from gateway.rules.ruleset import RuleSet
 
 
 def describe_services(
-    registries: Registries, snapshot: Snapshot, ejected: Mapping[str, Collection[str]] | None = None
+    registries: Registries,
+    snapshot: Snapshot,
+    drains: Drains,
+    connections: Connections,
+    ejected: Mapping[str, Collection[str]] | None = None,
 ) -> list[dict[str, object]]:
     """Every watched service, its state in each registry and its pools, as plain values.
 
-    `ejected` are addresses by service, if other processes than this one have found out about them.
+    `connections` are those open to each address. `ejected` are addresses by service, if other processes than this one have
+    found out about them.
     """
-    return [
+    found = [
         _describe_service(service, states, snapshot, None if ejected is None else ejected.get(service, ()))
         for service, states in sorted(registries.states().items())
         if states
     ]
+    for service in found:
+        drains.note(service["service"], service["pools"])
+        for pool in service["pools"]:
+            for item in pool["instances"]:
+                active, _, draining, tunnels = connections.get(item["address"], (0, 0, 0, 0))
+                item["in_flight"] = active + draining + tunnels
+    return found
 
 
 def _describe_service(
     service: str, states: Sequence[ServiceState], snapshot: Snapshot, ejected: Collection[str] | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     view = snapshot.services.get(service)
     # The most troubled registry speaks for the service.
     worst = max(states, key=lambda state: _TROUBLE.index(state.state))
@@ -91,7 +107,7 @@ def unheard_of(registries: Registries) -> list[str]:
     return reasons
 
 
-def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:
+def describe_lanes(rules: RuleSet, hits: LaneHits) -> list[dict[str, object]]:
     """Every lane in the order it is tried, as plain values."""
     return [
         {
@@ -102,6 +118,8 @@ def describe_lanes(rules: RuleSet) -> list[dict[str, object]]:
             "services": list(group.services),
             "owner": lane.owner or None,
             "expires": None if lane.expires is None else lane.expires.isoformat(),
+            "hits": hits.of(group.name, lane.name).count,
+            "last_hit": hits.of(group.name, lane.name).last,
         }
         for group in rules.groups
         for lane in group.lanes

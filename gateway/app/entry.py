@@ -14,15 +14,21 @@ from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
+from gateway.app.gatewayapi import make_source
 from gateway.app.life import Life
+from gateway.app.parts import is_traced
 from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import EntryExplainer, EntryView
+from gateway.control.drains import Drains
+from gateway.daemons import keep_running
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.routing.plans import RouteSet
 from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
 from gateway.telemetry.request_record import Reporter
 
@@ -41,6 +47,7 @@ class EntryGateway:
         self._configuration = Configuration(GatewaySettings, path, overrides, self._install, keeps_history=True)
         self._embedded: EmbeddedRegistry | None = None
         self._fleet: Fleet | None = None
+        self._drains: Drains | None = None
 
     async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
         """See Program. Raises ConfigError or StartError if it cannot."""
@@ -62,25 +69,44 @@ class EntryGateway:
             registry_sockets = http, sockets.beside("registry-grpc", http, listen.host, "the embedded registry")
             self._embedded = _open_registry(settings.embedded_registry, settings.allowed_hosts)
             parts.push_async_callback(self._embedded.stop)
-        self._know(await sockets.known())
+        # Spans before all that makes some: with its last part gone, those of the last requests are exported.
+        spans = Spans(is_traced(settings), Reporter(settings.name))
+        parts.push_async_callback(spans.close)
         # What routes: this process, or workers, which this process feeds. Then its own plane only explains.
         fleet = self._fleet = make_fleet(settings)
         parts.push_async_callback(fleet.close)
         # Registries of all kinds are watched from here, and changes are reported to what routes.
+        drains = self._drains = Drains(fleet.service_changed)
         registries = self._registries = make_registries(
-            settings, fleet.service_changed, self._embedded, own_addresses(host, port)
+            settings, drains.service_changed, self._embedded, own_addresses(host, port)
         )
         parts.push_async_callback(registries.close)
+        drains.open(registries, settings.state)
+        self._know(await sockets.known())
+        # Routes that are objects of a cluster come in beside those of the configuration.
+        self._gateway_api = make_source(settings, self._attach)
+        if self._gateway_api is not None:
+            parts.push_async_callback(self._gateway_api.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
         records = Records(settings.records, Reporter(settings.name))
-        view = EntryView(self._life, self._configuration, registries, records, fleet)
+        view = EntryView(
+            self._life,
+            self._configuration,
+            registries,
+            records,
+            spans,
+            drains=drains,
+            fleet=fleet,
+            gateway_api=self._gateway_api,
+        )
         admin = self._admin = AdminServer(
             settings.admin.host,
             settings.admin.port,
             view,
-            explainer=EntryExplainer(fleet.plane, settings),
-            rules=RuleBook(self._configuration, fleet.plane).api(),
+            explainer=EntryExplainer(fleet.plane, settings, drains),
+            rules=RuleBook(self._configuration, fleet.plane, records.own).api(),
             records=records,
+            drains=drains,
             names=settings.allowed_hosts,
             token=settings.admin_token or "",
         )
@@ -88,6 +114,8 @@ class EntryGateway:
         # Now there is all that a configuration is installed in. Files are watched until the last request is done.
         parts.push_async_callback(self._configuration.close)
         self._configuration.begin()
+        if self._gateway_api is not None:
+            self._gateway_api.start()
         # Clients come in when requests can be served; beside the process whose place this one takes, if there is one.
         await sockets.wait_ready(view.waiting)
         parts.push_async_callback(self._drain)
@@ -98,6 +126,8 @@ class EntryGateway:
             await self._embedded.listen(*registry_sockets)
         await admin.start(admin_socket)
         records.start(fleet.take_records)
+        spans.start(fleet.take_traced)
+        parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()
@@ -110,8 +140,9 @@ class EntryGateway:
         )
 
     def state(self) -> State:
-        """What is registered in the embedded registry."""
-        return {} if self._embedded is None else {"registry": dump(self._embedded.store)}
+        """What is registered in the embedded registry, and which instances are drained."""
+        known: State = {} if self._embedded is None else {"registry": dump(self._embedded.store)}
+        return known if self._drains is None else {**known, "drains": self._drains.describe()}
 
     async def hand_over(self) -> State:
         """See Program."""
@@ -133,6 +164,8 @@ class EntryGateway:
     def _know(self, state: State) -> None:
         if self._embedded is not None and "registry" in state:
             self._embedded.know(state["registry"])
+        if self._drains is not None and "drains" in state:
+            self._drains.know(state["drains"])
 
     async def _drain(self) -> None:
         drain = self._configuration.settings.drain
@@ -143,9 +176,21 @@ class EntryGateway:
     def _install(self, build: Build[GatewaySettings], revision: int) -> None:
         assert self._fleet is not None
         self._fleet.configure(revision, build)
+        take_settings(self._registries, build)
+        self._watch_services(build)
+
+    def _attach(self, routes: RouteSet) -> None:
+        """Routes from elsewhere have changed."""
+        assert self._fleet is not None
+        self._fleet.attach(routes)
+        self._watch_services(self._configuration.build)
+
+    def _watch_services(self, build: Build[GatewaySettings]) -> None:
+        """Watches the services that there are routes to, and no others."""
+        assert self._fleet is not None
         registries = self._registries
-        take_settings(registries, build)
         wanted = {route.service for route in build.settings.routes if route.service is not None}
+        wanted |= self._fleet.plane.attached.services
         for service in wanted:
             registries.watch(service)
         for service in registries.watched:

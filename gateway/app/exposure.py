@@ -10,11 +10,10 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 from gateway.files import is_private, read_file
-from gateway.settings import ServingSettings
+from gateway.settings import Address, ServingSettings
 
 _log = logging.getLogger("gateway")
 
@@ -40,7 +39,7 @@ def _of_process() -> Iterator[str]:
 
 
 def _of_registry(host: str, address: str) -> Iterator[str]:
-    if not _is_loopback(host):
+    if not Address(host=host, port=0).is_loopback:
         yield f"the registry on {address} has no users: anyone who can reach it can register an instance and receive traffic"
 
 
@@ -52,23 +51,15 @@ def exposures(settings: ServingSettings, config: Path) -> Iterator[str]:
                 yield f"{file} contains a secret, but users other than its owner can read or write it: chmod 600 {file}"
         except OSError:
             continue  # it was deleted in the meantime
-    if settings.admin_token is None and not _is_loopback(settings.admin.host):
+    if settings.admin_token is None and not settings.admin.is_loopback:
         power = "change lanes" if settings.is_entry else "see what it knows"
         yield f"anyone who can reach the admin API on {settings.admin} can {power}: set admin_token"
     if settings.embedded_registry is not None and settings.embedded_registry.users is None:
         listen = settings.embedded_registry.listen
         yield from _of_registry(listen.host, str(listen))
     outbound = settings.listeners().get(("outbound",))
-    if outbound is not None and not _is_loopback(outbound.host):
+    if outbound is not None and not outbound.is_loopback:
         yield f"outbound on {outbound} calls any service, with any tag, for anyone who can reach it: keep it on loopback"
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches a host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _secret_files(settings: ServingSettings, config: Path) -> Iterator[Path]:

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway import hop
+from gateway.app.addresses import own_metadata
 from gateway.facade.naming import Application, Behind
 from gateway.instance import Instance
 from gateway.registry.base import Registration
-from gateway.registry.embedded.store import ServiceKey
+from gateway.registry.embedded.store import Refused, ServiceKey
 from gateway.registry.kinds import kind_of
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.settings import NacosRegistrySettings, SidecarSettings
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from gateway.facade.nacos import NacosFacade
 
 _log = logging.getLogger("gateway")
+
+MOST_ASKED: Final = 5_000
+"""Services that an application may follow: each is watched in the registry for as long as the sidecar runs."""
 
 
 class Facade:
@@ -104,6 +108,11 @@ class Facade:
         return frozenset(self._asked)
 
     @property
+    def beside(self) -> list[str]:
+        """The application's own addresses that are registered as well as its sidecar's."""
+        return sorted(self._beside)
+
+    @property
     def is_registered(self) -> bool:
         """Whether the application wants requests."""
         return self.application is not None and self.application.enabled
@@ -137,6 +146,8 @@ class Facade:
         return None if instances is None else bool(instances)
 
     async def _ask(self, service: str, timeout: float) -> None:
+        if len(self._asked) >= MOST_ASKED and service not in self._asked:
+            raise Refused(f"the application follows {MOST_ASKED} services already: '{service}' is one too many")
         self._asked.add(service)
         await self._learn(service, timeout)
 
@@ -163,7 +174,7 @@ class Facade:
             found = TagReader(keys).tag_of(metadata)
             if found != settings.tag:
                 yield f"its metadata says tag '{found}', its sidecar's `tag` is '{settings.tag}': make them the same"
-        all_of_it = {**application.metadata, **settings.metadata, hop.SIDECAR_KEY: settings.service}
+        all_of_it = {**application.metadata, **settings.metadata, **own_metadata(settings)}
         said = Registration(settings.service, "", 1, settings.tag, settings.weight, all_of_it)
         for registry in settings.all_registries.values():
             for place, message in kind_of(registry).refuses(said):

@@ -16,10 +16,12 @@ from gateway.control.channel import Message
 from gateway.control.workers import Workers
 from gateway.daemons import failures
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections
+from gateway.proxy.origins import Connections
+from gateway.routing.plans import RouteSet
 from gateway.settings import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import RequestRecord
+from gateway.telemetry.traced_request import TracedRequest
 
 WORKER = "gateway.app.worker_process"
 """What a worker runs."""
@@ -53,6 +55,10 @@ class Fleet:
         """See Plane."""
         self.plane.configure(revision, build)
 
+    def attach(self, routes: RouteSet) -> None:
+        """See EntryPlane."""
+        self.plane.attach(routes)
+
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """See Plane."""
         self.plane.service_changed(service, instances)
@@ -80,6 +86,10 @@ class Fleet:
     def take_records(self) -> list[RequestRecord]:
         """The records of requests since the last time."""
         return self.plane.taker.take()
+
+    def take_traced(self) -> list[TracedRequest]:
+        """The requests of sampled traces since the last time."""
+        return self.plane.taker.take_traced()
 
     async def refresh(self) -> None:
         """Fetches from other processes what `totals` returns, if there are any."""
@@ -111,6 +121,7 @@ class WorkerFleet(Fleet):
         self._gone = Traffic(plane.knows)
         """What workers had counted that are there no more."""
         self._records: deque[RequestRecord] = deque(maxlen=settings.records.size)
+        self._traced: list[TracedRequest] = []
         """What workers have sent, and nobody has taken yet."""
 
     def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
@@ -119,6 +130,11 @@ class WorkerFleet(Fleet):
         self._revision, self._build = revision, build
         self._tell("configure", revision, build.settings, build.rules)
         self._gone.retain_lanes({(lane.group, lane.name) for lane in build.compiled.lanes})
+
+    def attach(self, routes: RouteSet) -> None:
+        """See Fleet."""
+        super().attach(routes)
+        self._tell("attach", routes)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """See Fleet."""
@@ -138,7 +154,7 @@ class WorkerFleet(Fleet):
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """See Fleet."""
         self._workers = Workers(
-            WORKER, dealt(sockets, self._count), self.greeting, self._worker_gone, self._records.extend
+            WORKER, dealt(sockets, self._count), self.greeting, self._worker_gone, self._records.extend, self._take_in
         )
         await self._workers.start()
 
@@ -157,6 +173,14 @@ class WorkerFleet(Fleet):
         taken = sorted(self._records, key=lambda record: record.time)
         self._records.clear()
         return taken
+
+    def take_traced(self) -> list[TracedRequest]:
+        """See Fleet."""
+        taken, self._traced = self._traced, []
+        return taken
+
+    def _take_in(self, traced: list[TracedRequest]) -> None:
+        self._traced += traced
 
     async def refresh(self) -> None:
         """See Fleet."""
@@ -205,6 +229,7 @@ class WorkerFleet(Fleet):
         views = self.plane.snapshot.services.values()
         return [
             ("configure", (self._revision, self._build.settings, self._build.rules)),
+            ("attach", (self.plane.attached,)),
             *(("service", (view.name, [instance.as_row() for instance in view.instances])) for view in views),
         ]
 

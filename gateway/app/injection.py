@@ -5,33 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from pathlib import Path
+from typing import Final
 
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.daemons import keep_running
-from gateway.errors import ConfigError
-from gateway.files import read_file
+from gateway.errors import GatewayError
+from gateway.injection.certificates import Certificates
 from gateway.injection.pod import Options
 from gateway.injection.webhook import PATH, application
-from gateway.tls.certificates import Certificate, ListenerTLS
+from gateway.tls.certificates import ListenerTLS
 from gateway.web.server import WebServer
 
 _log = logging.getLogger("gateway.injection")
 
-LOOK_AGAIN = 10.0
-"""Seconds between two looks at the certificate, which cert-manager and kubelet replace."""
+LOOK_AGAIN: Final = 10.0
+"""Seconds between two looks at the certificate, which others replace."""
 
 
 class InjectionProgram:
-    """Listens on `host:port` with a certificate and its key, files that somebody else replaces. Raises ConfigError."""
+    """Listens on `host:port` with the certificate that `certificates` gives."""
 
-    def __init__(self, host: str, port: int, cert: Path, key: Path, options: Options) -> None:
+    def __init__(self, host: str, port: int, certificates: Certificates, options: Options) -> None:
         self._host = host
         self._port = port
-        self._files = (cert, key)
-        self._content = self._read()
-        self._tls = ListenerTLS([Certificate(str(cert), str(key))])
+        self._certificates = certificates
+        self._tls: ListenerTLS | None = None
+        self._trouble = ""
         self._server = WebServer(application(options), host, port, "the webhook")
 
     @property
@@ -41,6 +41,10 @@ class InjectionProgram:
 
     async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
         """See Program."""
+        parts.push_async_callback(self._certificates.close)
+        certificate = await self._certificates.look()
+        assert certificate is not None, "the first look gives one"
+        tls = self._tls = ListenerTLS([certificate])
         parts.callback(sockets.release)
         await sockets.open("inject serve", ("listen",))
         sock = sockets.one_of("listen", self._host, self._port)
@@ -48,7 +52,7 @@ class InjectionProgram:
         await sockets.wait_ready(list)
         await sockets.take_over(lambda _: None)
         parts.push_async_callback(self._server.close)
-        await self._server.start(sock, self._tls.context)
+        await self._server.start(sock, tls.context)
         parts.callback(keep_running("following the webhook's certificate", self._follow).cancel)
         _log.info("webhook on https://%s:%d%s", self._host, self._server.port, PATH)
 
@@ -60,26 +64,16 @@ class InjectionProgram:
     async def reload(self) -> None:
         """Takes the certificate that there is now; a bad one changes nothing."""
         try:
-            content = await asyncio.to_thread(self._read)
-            if content == self._content:
-                return
-            certificate = await asyncio.to_thread(Certificate, *map(str, self._files))
-        except ConfigError as error:
-            _log.warning("%s; the certificate in use stays", error)
+            certificate = await self._certificates.look()
+        except GatewayError as error:
+            if str(error) != self._trouble:
+                _log.warning("%s; the certificate in use stays", error)
+            self._trouble = str(error)
             return
-        self._content = content
-        self._tls.replace([certificate])
-        _log.info("a new certificate, until %s", certificate.expires.date())
-
-    def _read(self) -> tuple[bytes, ...]:
-        """What the two files say; of one that cannot be read, nothing: that is told when it is used."""
-        contents = []
-        for file in self._files:
-            try:
-                contents.append(read_file(file))
-            except OSError:
-                contents.append(b"")
-        return tuple(contents)
+        self._trouble = ""
+        if certificate is not None and self._tls is not None:
+            self._tls.replace([certificate])
+            _log.info("a new certificate, until %s", certificate.expires.date())
 
     def state(self) -> State:
         """There is nothing that a successor has to know."""

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import StartError
 from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
+from gateway.http2.terms import Terms
+from gateway.instance import Instance
+from gateway.live.otel_environment import read_environment
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
-from gateway.proxy.context import Context, Limits, Timeouts
-from gateway.proxy.origin import Origins
-from gateway.proxy.recorder import Recorder
+from gateway.proxy.context import Context
+from gateway.proxy.origins import Origins
+from gateway.proxy.recorder import Recorder, Renderer
+from gateway.proxy.spans import SpanRecorder
+from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
+from gateway.routing.replies import RouteResponse
 from gateway.routing.router import Router
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.routes import Route, RouteTable
+from gateway.routing.tracing import Tracing
 from gateway.settings import RouteSettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
@@ -32,6 +42,7 @@ def make_context(
     ejector: Ejector | None = None,
     scheme: str = "http",
     recorder: Recorder | None = None,
+    spans: SpanRecorder | None = None,
     reception: Reception | None = None,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
@@ -72,8 +83,27 @@ def make_context(
         debug_header=settings.debug_header,
         ejector=ejector,
         recorder=recorder,
+        http2=make_http2(settings),
+        spans=spans,
         reception=reception,
     )
+
+
+def make_http2(settings: ServingSettings) -> Http2 | None:
+    """How HTTP/2 is spoken with clients, None if it is not."""
+    http2 = settings.http2
+    if not http2.enabled:
+        return None
+    terms = Terms(
+        streams=http2.streams,
+        connection_window=http2.unread_bytes,
+        list_bytes=settings.limits.head_bytes,
+        continuations=http2.continuations,
+        resets=http2.resets,
+        control=http2.control_frames,
+        pending=http2.buffered_bytes,
+    )
+    return Http2(terms, max_age=http2.max_connection_age, ping=http2.ping)
 
 
 def make_reader(settings: ServingSettings) -> HeadReader:
@@ -111,14 +141,34 @@ def make_recorder(settings: ServingSettings, listener: str, traffic: Traffic) ->
     records = settings.records
     if not records.enabled:
         return None
-    return Recorder(
-        listener, traffic, records.marked_rate, records.unmarked_rate, masked=records.mask, params=records.params
-    )
+    renderer = Renderer(listener, masked=records.mask, params=records.params)
+    return Recorder(renderer, traffic, records.marked_rate, records.unmarked_rate)
 
 
-def make_routes(settings: ServingSettings) -> RouteTable:
-    """The route table that the settings describe."""
-    return RouteTable([_make_route(route) for route in settings.served_routes])
+def make_span_recorder(
+    settings: ServingSettings, listener: str, traffic: Traffic, scheme: str, is_secured: Callable[[str, Instance], bool]
+) -> SpanRecorder | None:
+    """What keeps one listener's requests of sampled traces, None if requests are not traced."""
+    if not is_traced(settings):
+        return None
+    renderer = Renderer(listener, masked=settings.records.mask, keeps_head=False)
+    return SpanRecorder(renderer, traffic, scheme, is_secured, random.Random())
+
+
+def make_tracing(settings: ServingSettings, share: float = 0.0) -> Tracing | None:
+    """What gives requests their spans, None if they are not traced. `share` of those without a trace begin one."""
+    return Tracing(random.Random(), read_environment(os.environ).share_of(share)) if is_traced(settings) else None
+
+
+def is_traced(settings: ServingSettings) -> bool:
+    """Whether requests are traced. Raises StartError if the environment says something that is not understood."""
+    return settings.tracing and not read_environment(os.environ).is_off
+
+
+def make_routes(settings: ServingSettings, attached: RouteSet = NO_ROUTES) -> RouteTable:
+    """The route table that the settings describe, with what is attached from elsewhere."""
+    routes = [*map(_make_route, settings.served_routes), *map(make_route, attached.plans)]
+    return RouteTable(routes, attached.bounds)
 
 
 def _make_route(route: RouteSettings) -> Route:

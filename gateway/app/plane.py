@@ -15,17 +15,20 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file, make_recorder
+from gateway.app.parts import make_context, make_log_file, make_recorder, make_routes, make_span_recorder, make_tracing
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
 from gateway.live.feed import Taker
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
+from gateway.proxy.spans import SpanRecorder
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.entry import EntryRouter
+from gateway.routing.plans import NO_ROUTES, RouteSet
+from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
@@ -75,7 +78,7 @@ class Plane(ABC, Generic[S]):
         """Puts a build in force, as far as it can change while running."""
         self._build = build
         secured = self._secure(build)
-        self._publisher.configure(revision, build.compiled, build.routes, build.settings.services, secured)
+        self._publisher.configure(revision, build.compiled, self._routes(build), build.settings.services, secured)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Takes what the registry says of one service now."""
@@ -108,6 +111,21 @@ class Plane(ABC, Generic[S]):
             self.taker.recorders.append(recorder)
         return recorder
 
+    def _span_recorder(self, listener: str, traffic: Traffic, scheme: str = "http") -> SpanRecorder | None:
+        """What keeps the requests of a listener for traces, None if they are not traced."""
+        recorder = make_span_recorder(self._settings, listener, traffic, scheme, self._is_secured)
+        if recorder is not None:
+            self.taker.span_recorders.append(recorder)
+        return recorder
+
+    def _is_secured(self, service: str, instance: Instance) -> bool:
+        """Whether an instance of a service speaks TLS."""
+        return self._build is not None and self._build.secured.of(service, instance) is not None
+
+    def _routes(self, build: Build[S]) -> RouteTable:
+        """The routes that a build is put in force with."""
+        return build.routes
+
     @abstractmethod
     def _publish(self, snapshot: Snapshot) -> None:
         """Gives the routers a snapshot."""
@@ -135,15 +153,32 @@ class EntryPlane(Plane[GatewaySettings]):
             tuple(settings.trusted),
             settings.trace_sampled,
             None if settings.debug is None else DebugAccess(settings.debug.secret),
+            tracing=make_tracing(settings, settings.trace_sampled),
         )
+        self._attached = NO_ROUTES
         self._listener: Listener | None = None
         self._tls: ListenerTLS | None = None
+
+    @property
+    def attached(self) -> RouteSet:
+        """The routes that are attached from elsewhere."""
+        return self._attached
+
+    def attach(self, routes: RouteSet) -> None:
+        """Routes by these beside those of the configuration, from now on."""
+        self._attached = routes
+        if self._build is not None:
+            self._publisher.route_by(self._routes(self._build))
+
+    def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
+        return build.routes if self._attached is NO_ROUTES else make_routes(build.settings, self._attached)
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
         settings = self._settings
         self._open_log()
         tls = self._tls if settings.tls is not None else None
+        scheme = "http" if tls is None else "https"
         context = make_context(
             settings,
             "entry",
@@ -152,8 +187,9 @@ class EntryPlane(Plane[GatewaySettings]):
             traffic=self.traffic,
             log_file=self._log_file,
             ejector=self._publisher.ejector,
-            scheme="http" if tls is None else "https",
+            scheme=scheme,
             recorder=self._recorder("entry", self.traffic),
+            spans=self._span_recorder("entry", self.traffic, scheme),
         )
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()
@@ -182,7 +218,7 @@ class EntryPlane(Plane[GatewaySettings]):
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)
             else:
                 self._tls.replace(build.certificates)
-        self.origins.secure(build.secured)
+        self.origins.secure(build.secured, build.protocols)
         return build.secured
 
     async def _close_listeners(self) -> None:

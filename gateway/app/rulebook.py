@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from gateway.admin.rules import RulesApi
 from gateway.app.configuration import Configuration
+from gateway.app.parts import make_reader
 from gateway.app.plane import EntryPlane
 from gateway.errors import ConfigError, Problem
 from gateway.files import last_lines, write_file
+from gateway.live.replay import recorded
+from gateway.live.store import RecordStore
+from gateway.rules.ruleset import RuleSet
 from gateway.rulesources.files import LoadedRules, Overlay, load_rules
 from gateway.rulesources.places import Places
 from gateway.rulesources.reach import Reach
@@ -22,15 +27,19 @@ from gateway.telemetry.linefile import STDOUT
 
 
 class RuleBook:
-    """Changes what is kept, and has the configuration load it. See RunningRules and WhatIf."""
+    """Changes what is kept, and has the configuration load it. See RunningRules, WhatIf and Reviewer.
 
-    def __init__(self, configuration: Configuration[GatewaySettings], plane: EntryPlane) -> None:
+    `records` are the requests of late, by which a change is reviewed.
+    """
+
+    def __init__(self, configuration: Configuration[GatewaySettings], plane: EntryPlane, records: RecordStore) -> None:
         self._configuration = configuration
         self._plane = plane
+        self._records = records
 
     def api(self) -> RulesApi:
         """What the admin API serves of all this."""
-        return RulesApi(LaneEditor(self), self._configuration.history, self.what_if)
+        return RulesApi(LaneEditor(self), self._configuration.history, self.what_if, self.review)
 
     @property
     def lanes(self) -> LoadedRules:
@@ -84,6 +93,25 @@ class RuleBook:
         if last:
             records = chain(records, read_records(_last_lines(settings, last)))
         return compare(self.lanes.rules, drafted.rules, self._plane.around, records, settings.access_log)
+
+    def review(self, rules: RuleSet) -> Callable[[], dict[str, Any]]:
+        """See Reviewer."""
+        # Loaded when somebody changes rules: a gateway that only routes need not have it.
+        from gateway.ruletools.lint import Knowledge  # noqa: PLC0415
+        from gateway.ruletools.review import review  # noqa: PLC0415
+
+        lanes, settings, plane = self.lanes, self._configuration.settings, self._plane
+        known = Knowledge(
+            {view.name: frozenset(view.pools) for view in plane.snapshot.services.values()},
+            tuple(route.path for route in settings.routes),
+            any(route.inspect_body for route in settings.routes),
+            settings.carriers.header,
+        )
+        folders = dict.fromkeys((path if path.is_dir() else path.parent) / "tests" for path in lanes.files)
+        tests = [folder for folder in folders if folder.is_dir()]
+        reader = make_reader(settings)
+        records = filter(None, map(partial(recorded, reader=reader), list(self._records)))
+        return partial(review, lanes.rules, rules, plane.around, known, tests, records)
 
 
 def _last_lines(settings: GatewaySettings, count: int) -> Iterator[str]:

@@ -9,23 +9,26 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gateway import hop
 from gateway.admin.door import AdminDoor, Api
-from gateway.app.addresses import find_address
+from gateway.app.addresses import find_address, own_metadata
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.learning import Learner
 from gateway.app.life import Life
+from gateway.app.parts import is_traced
 from gateway.app.registrations import Registrations
 from gateway.app.registries import make_registries, take_settings
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import SidecarView
+from gateway.control.drains import Drains
+from gateway.daemons import keep_running
 from gateway.health.application import ApplicationWatch
 from gateway.instance import Instance
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.base import Registration
 from gateway.settings import Address, SidecarSettings
 from gateway.telemetry.request_record import Reporter
@@ -51,6 +54,7 @@ class Sidecar:
         self._configuration = Configuration(SidecarSettings, path, overrides, self._install)
         self._plane: SidecarPlane | None = None
         self._facade: Facade | None = None
+        self._drains: Drains | None = None
 
     async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
         """See Program. Raises ConfigError, StartError or GatewayError if it cannot."""
@@ -67,11 +71,19 @@ class Sidecar:
         doors = [sockets.one_of(f"outbound {name}", at.host, at.port) for name, at in settings.outbounds.items()]
         facade_sockets = _facade_sockets(settings, sockets)
         inbound_port, outbound_port = inbound.getsockname()[1], outbound.getsockname()[1]
+        own = self._own = _registration(settings, inbound_port)
+        address = Instance(own.host, own.port).address
+        reporter = Reporter(settings.service, "sidecar", settings.tag, address)
+        # Spans before all that makes some: with its last part gone, those of the last requests are exported.
+        spans = Spans(is_traced(settings), reporter)
+        parts.push_async_callback(spans.close)
         # What routes, before the registries that report changes to it.
         plane = self._plane = SidecarPlane(settings)
         parts.push_async_callback(plane.close)
-        registries = self._registries = make_registries(settings, self._service_changed)
+        drains = self._drains = Drains(self._service_changed)
+        registries = self._registries = make_registries(settings, drains.service_changed)
         parts.push_async_callback(registries.close)
+        drains.open(registries, settings.state)
         learner = Learner(self._configuration, plane, registries, self._kept)
         if settings.facade is not None:
             from gateway.app.facade import Facade
@@ -79,22 +91,22 @@ class Sidecar:
             self._facade = Facade(settings, plane.instances, learner.watch, self._told)
         # Whether the application takes requests is what is registered, so both are made before admin, which shows them.
         watch = self._watch = ApplicationWatch(settings.service, plane.app, settings.app_check, self._app_changed)
-        self._own = _registration(settings, inbound_port)
-        registrations = self._registrations = Registrations(registries, self._own, is_usable=self._takes_requests)
-        address = Instance(self._own.host, self._own.port).address
-        records = Records(settings.records, Reporter(settings.service, "sidecar", settings.tag, address))
+        registrations = self._registrations = Registrations(registries, own, is_usable=self._takes_requests)
+        records = Records(settings.records, reporter)
         view = SidecarView(
             self._life,
             self._configuration,
             registries,
             records,
+            spans,
+            drains=drains,
             plane=plane,
             application=watch,
             registrations=registrations,
             facade=self._facade,
         )
         # Admin is there until the last request is: who drains says so.
-        admin = self._admin = _admin_door(settings, view, records)
+        admin = self._admin = _admin_door(settings, view, records, drains)
         parts.push_async_callback(records.close)
         parts.push_async_callback(admin.close)
         # Now there is all that a configuration is installed in. Files are watched until the last request is done.
@@ -122,6 +134,8 @@ class Sidecar:
         registrations.start()
         await admin.start(admin_socket)
         records.start(plane.taker.take)
+        spans.start(plane.taker.take_traced)
+        parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
         # From here on peers have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()
@@ -136,13 +150,16 @@ class Sidecar:
         )
 
     def state(self) -> State:
-        """What requests were marked with, and what the application has registered."""
+        """What requests were marked with, what the application has registered, and which instances are drained."""
         known = None if self._facade is None else self._facade.state()
-        return {} if self._plane is None else {**self._plane.state(), "application": known}
+        drained = [] if self._drains is None else self._drains.describe()
+        return {} if self._plane is None else {**self._plane.state(), "application": known, "drains": drained}
 
     def _know(self, state: State) -> None:
         assert self._plane is not None
         self._plane.know(state)
+        if self._drains is not None and "drains" in state:
+            self._drains.know(state["drains"])
         if self._facade is not None and state.get("application"):
             self._facade.know(state["application"])
             self._told()
@@ -213,14 +230,14 @@ class Sidecar:
         take_settings(self._registries, build)
 
 
-def _admin_door(settings: SidecarSettings, view: SidecarView, records: Records) -> AdminDoor:
+def _admin_door(settings: SidecarSettings, view: SidecarView, records: Records, drains: Drains) -> AdminDoor:
     host, port, names = settings.admin.host, settings.admin.port, settings.allowed_hosts
 
     def load() -> Callable[[], Api]:
         from gateway.admin.server import AdminServer
 
         token = settings.admin_token or ""
-        return lambda: AdminServer(host, port, view, records=records, names=names, token=token)
+        return lambda: AdminServer(host, port, view, records=records, drains=drains, names=names, token=token)
 
     return AdminDoor(host, port, view, load, OwnNames(host, names))
 
@@ -242,7 +259,5 @@ def _registration(settings: SidecarSettings, port: int) -> Registration:
     Raises GatewayError if this host's address cannot be found.
     """
     host = settings.advertise or find_address(settings.inbound.host)
-    metadata = {**settings.metadata, hop.SIDECAR_KEY: settings.service}
-    if settings.mesh is not None:
-        metadata[hop.MTLS_KEY] = "true"
+    metadata = {**settings.metadata, **own_metadata(settings)}
     return Registration(settings.service, host, port, settings.tag, settings.weight, metadata)

@@ -6,16 +6,17 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from random import Random
 
 from gateway import hop
 from gateway.app.build import Build
 from gateway.app.doors import Doors
 from gateway.app.escapes import warn_of_escape
-from gateway.app.parts import make_context
+from gateway.app.parts import make_context, make_tracing
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
-from gateway.proxy.origin import Connections, Origins
+from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.admission import Admission
@@ -46,7 +47,7 @@ class SidecarPlane(Plane[SidecarSettings]):
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory
         self._memory = TraceMemory(memory.entries, memory.ttl, asyncio.get_running_loop().time())
-        carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+        carriers = Carriers(settings.carriers.header, settings.carriers.baggage, settings.carriers.ids)
         self._inbound_router = InboundRouter(
             self.snapshot,
             carriers,
@@ -56,6 +57,8 @@ class SidecarPlane(Plane[SidecarSettings]):
             app=self.app,
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
+            random_source=Random() if memory.request_id else None,
+            tracing=make_tracing(settings),
         )
         self._reception: Reception | None = None
         self._outbound_router = OutboundRouter(
@@ -64,7 +67,11 @@ class SidecarPlane(Plane[SidecarSettings]):
             self._memory,
             settings.tag,
             settings.service,
-            EscapeDetector(self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)),
+            EscapeDetector(
+                carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
+            ),
+            infers=memory.in_flight,
+            tracing=make_tracing(settings),
         )
         self._inbound: Listener | None = None
         self._outbound: Listener | None = None
@@ -98,6 +105,7 @@ class SidecarPlane(Plane[SidecarSettings]):
                 traffic=self._inbound_traffic,
                 log_file=self._log_file,
                 recorder=self._recorder("inbound", self._inbound_traffic),
+                spans=self._span_recorder("inbound", self._inbound_traffic),
                 reception=None if settings.mesh is None else self._reception,
             ),
         )
@@ -111,6 +119,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             log_file=self._log_file,
             ejector=self._publisher.ejector,
             recorder=self._recorder("outbound", self._outbound_traffic),
+            spans=self._span_recorder("outbound", self._outbound_traffic),
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)
@@ -158,6 +167,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
         self._outbound_traffic.ambiguous = self._memory.ambiguous
+        self._outbound_traffic.inferred = self._outbound_router.inferred
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
     def connections(self) -> Connections:
@@ -175,10 +185,11 @@ class SidecarPlane(Plane[SidecarSettings]):
 
     def _secure(self, build: Build[SidecarSettings]) -> Secured:
         service, terms = build.settings.service, build.secured
-        self._app_origins.secure(Secured(terms.services))
+        self._app_origins.secure(Secured(terms.services), build.protocols)
         # Other instances of this service are reached through their sidecars.
         peers = terms.without(service)
-        self._peer_origins.secure(peers)
+        protocols = {name: item for name, item in build.protocols.items() if name != service}
+        self._peer_origins.secure(peers, protocols)
         mesh = build.settings.mesh
         if build.mesh is not None and mesh is not None:
             tells = mesh.forward_client_cert

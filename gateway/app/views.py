@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gateway import __version__
@@ -17,18 +20,24 @@ from gateway.app.parts import make_reader
 from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.sidecar_plane import SidecarPlane
+from gateway.control.drains import Drains
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
+from gateway.live.hits import INTERVAL, LaneHits
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.several import Registries
+from gateway.rules.environment import MatchEnvironment
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
 
 if TYPE_CHECKING:
     from gateway.app.facade import Facade
     from gateway.app.fleet import Fleet
+    from gateway.gatewayapi.source import GatewayApiSource
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -36,17 +45,56 @@ S = TypeVar("S", bound=ServingSettings)
 class _View(ABC, Generic[S]):
     """What there is to see of both roles. See RoleView."""
 
-    def __init__(self, life: Life, configuration: Configuration[S], registries: Registries, records: Records) -> None:
+    def __init__(
+        self,
+        life: Life,
+        configuration: Configuration[S],
+        registries: Registries,
+        records: Records,
+        spans: Spans,
+        *,
+        drains: Drains,
+    ) -> None:
+        self._drains = drains
         self._life = life
         self._configuration = configuration
         self._registries = registries
         self._records = records
+        self._spans = spans
+        self._hits = LaneHits()
 
     def not_ready(self) -> list[str]:
         """See RoleView."""
         if self._life.is_draining:
             return ["draining"]
         return self._missing()
+
+    def lanes(self) -> list[dict[str, object]]:
+        """See RoleView."""
+        self._look_at_hits()
+        return describe_lanes(self._rules(), self._hits)
+
+    async def follow_hits(self) -> None:
+        """Notes when lanes take requests. Never returns."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self.refresh()
+            self._look_at_hits()
+
+    def _look_at_hits(self) -> None:
+        self._hits.look(self._decisions(), time.time())
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """See RoleView."""
+
+    @abstractmethod
+    def _rules(self) -> RuleSet:
+        """Those in force."""
+
+    @abstractmethod
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        """How often each lane has decided, by group and name."""
 
     @abstractmethod
     def _missing(self) -> list[str]:
@@ -65,6 +113,7 @@ class _View(ABC, Generic[S]):
             "runs_old_rules": state.runs_old_rules,
             "rules": self._configuration.copies.mirrors.describe(state.error),
             "draining": self._life.is_draining,
+            "drained": self._drains.describe(),
         }
 
     def _old_rules(self) -> list[str]:
@@ -80,13 +129,22 @@ class EntryView(_View[GatewaySettings]):
         configuration: Configuration[GatewaySettings],
         registries: Registries,
         records: Records,
+        spans: Spans,
+        *,
+        drains: Drains,
         fleet: Fleet,
+        gateway_api: GatewayApiSource | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._fleet = fleet
+        self._gateway_api = gateway_api
 
     def waiting(self) -> list[str]:
         """What is not known yet that requests need."""
+        missing = [] if self._gateway_api is None else self._gateway_api.missing()
+        return missing + self._waiting_for_services()
+
+    def _waiting_for_services(self) -> list[str]:
         is_needed = not self._configuration.settings.ready_without_registry
         return self._old_rules() + (unheard_of(self._registries) if is_needed else [])
 
@@ -98,15 +156,23 @@ class EntryView(_View[GatewaySettings]):
     def status(self) -> dict[str, object]:
         """See RoleView."""
         registries = describe_registries(self._registries)
-        return {**self._status("entry"), "registries": registries, "workers": self._fleet.workers()}
+        return {
+            **self._status("entry"),
+            "registries": registries,
+            "workers": self._fleet.workers(),
+            "gateway_api": None if self._gateway_api is None else self._gateway_api.describe(),
+        }
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._fleet.plane.snapshot, self._fleet.totals().ejected)
+        totals, snapshot = self._fleet.totals(), self._fleet.plane.snapshot
+        return describe_services(self._registries, snapshot, self._drains, totals.connections, totals.ejected)
 
-    def lanes(self) -> list[dict[str, object]]:
-        """See RoleView."""
-        return describe_lanes(self._fleet.plane.rules)
+    def _rules(self) -> RuleSet:
+        return self._fleet.plane.rules
+
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        return self._fleet.totals().traffic.decisions
 
     async def refresh(self) -> None:
         """See RoleView."""
@@ -115,7 +181,7 @@ class EntryView(_View[GatewaySettings]):
     def observed(self) -> Observed:
         """See RoleView."""
         totals = self._fleet.totals()
-        plane = self._fleet.plane
+        plane, attached = self._fleet.plane, self._gateway_api
         return Observed(
             traffic={"entry": totals.traffic},
             upstream_connections=totals.connections,
@@ -129,7 +195,10 @@ class EntryView(_View[GatewaySettings]):
             certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(plane.rules),
             remote_rules=self._configuration.copies.mirrors,
+            attached=None if attached is None else (attached.problem is None, attached.matches),
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
+            drained=self._drains.counts(),
         )
 
 
@@ -142,13 +211,15 @@ class SidecarView(_View[SidecarSettings]):
         configuration: Configuration[SidecarSettings],
         registries: Registries,
         records: Records,
+        spans: Spans,
         *,
+        drains: Drains,
         plane: SidecarPlane,
         application: ApplicationWatch,
         registrations: Registrations,
         facade: Facade | None = None,
     ) -> None:
-        super().__init__(life, configuration, registries, records)
+        super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._facade = facade
         self._plane = plane
         self._application = application
@@ -183,6 +254,7 @@ class SidecarView(_View[SidecarSettings]):
                 "up": self._application.is_up,
                 "reason": self._application.reason or None,
             },
+            "registered_beside": [] if self._facade is None else self._facade.beside,
             "registered": bool(registered_in),
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),
@@ -191,11 +263,13 @@ class SidecarView(_View[SidecarSettings]):
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._plane.snapshot)
+        return describe_services(self._registries, self._plane.snapshot, self._drains, self._plane.connections())
 
-    def lanes(self) -> list[dict[str, object]]:
-        """See RoleView."""
-        return describe_lanes(self._plane.rules)
+    def _rules(self) -> RuleSet:
+        return self._plane.rules
+
+    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
+        return self._plane.traffic()["outbound"].decisions
 
     async def refresh(self) -> None:
         """There is no other process."""
@@ -215,6 +289,8 @@ class SidecarView(_View[SidecarSettings]):
             lane_expiries=expiries(self._plane.rules),
             remote_rules=self._configuration.copies.mirrors,
             deliveries=self._records.deliveries(),
+            spans=self._spans.counts(),
+            drained=self._drains.counts(),
             is_application_up=self._application.is_up,
             bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,
@@ -224,8 +300,9 @@ class SidecarView(_View[SidecarSettings]):
 class EntryExplainer:
     """What an entry gateway would decide for a request."""
 
-    def __init__(self, plane: EntryPlane, settings: GatewaySettings) -> None:
+    def __init__(self, plane: EntryPlane, settings: GatewaySettings, drains: Drains) -> None:
         self._plane = plane
+        self._drains = drains
         self._reader = make_reader(settings)
 
     @property
@@ -233,12 +310,24 @@ class EntryExplainer:
         """See Explainer."""
         return self._reader
 
+    @property
+    def rules(self) -> RuleSet:
+        """See Explainer."""
+        return self._plane.rules
+
+    @property
+    def around(self) -> MatchEnvironment:
+        """See Explainer."""
+        return self._plane.around
+
     def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:
         """See Explainer."""
         from gateway.routing.explain import explain  # the sidecar, whose view is here too, explains nothing
 
         plane = self._plane
-        return explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
+        found = explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
+        self._drains.note(found["decision"]["service"] or "", found["pools"])
+        return found
 
 
 def _expiries(build: Build[S]) -> dict[str, float]:

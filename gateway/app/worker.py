@@ -97,6 +97,9 @@ class Worker:
         records = [] if self._plane is None else self._plane.taker.take()
         if records:
             self._channel.send("records", records)
+        traced = [] if self._plane is None else self._plane.taker.take_traced()
+        if traced:
+            self._channel.send("traced", traced)
 
     def _reopen_log(self) -> None:
         if self._plane is not None:
@@ -106,6 +109,8 @@ class Worker:
         if name == "service":
             service, rows = values
             plane.service_changed(str(service), tuple(Instance(*row) for row in rows))  # type: ignore[attr-defined]
+        elif name == "attach":
+            plane.attach(values[0])  # type: ignore[arg-type]
         elif name == "forget":
             plane.service_removed(str(values[0]))
         elif name == "serve":

@@ -16,10 +16,12 @@ COMMANDS = {
     "explain": "Show the decision for a request, and why.",
     "inject": "Add sidecars to Kubernetes manifests, or to pods as they are created.",
     "tap": "Follow requests as they are served, or show the path of one.",
+    "instance": "Take an instance out of a running gateway's traffic, and bring it back.",
+    "topology": "Show which services called which of late, with which tag.",
     "top": "Show rates, errors and latencies by service and tag, live.",
     "doctor": "Check that everything is as it has to be, and say what to do if not.",
     "rules": "Lint, test, format, convert and compare lane rules; show their history and roll back.",
-    "schema": "Print the JSON Schema of a file format, for editors.",
+    "schema": "Print the JSON Schema of a file format, or the OpenAPI description of the admin API.",
     "version": "Show the version and how it was built.",
 }
 """Every command and its line in `--help`; the module of the same name holds it as `command`."""

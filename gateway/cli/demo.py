@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     help="Address of a running Nacos or Consul, to use for --registry instead of starting one.",
 )
 @click.option(
+    "--username",
+    metavar="NAME",
+    envvar="GRAY_DEMO_USERNAME",
+    help="User of that Nacos; its password is read from GRAY_DEMO_PASSWORD, or asked for.",
+)
+@click.option(
     "--restart-registry", is_flag=True, help="Kill the registry while the lane is open, and restart it empty."
 )
 @click.option(
@@ -53,6 +59,7 @@ def command(
     keep: Path | None,
     kind: str,
     address: str | None,
+    username: str | None,
     restart_registry: bool,
     kill_release_server: bool,
 ) -> None:
@@ -78,6 +85,10 @@ def command(
             raise click.UsageError("--restart-registry needs a registry that the demo has started: remove --address")
         if not (host and colon and number.isdigit() and 0 < int(number) < 65536):
             raise click.BadParameter(f"{address!r} is not HOST:PORT", param_hint="--address")
+    if username is not None:
+        if kind != "nacos" or address is None:
+            raise click.UsageError("--username needs --registry nacos and --address: only a server of yours has users")
+        _log_in_as(username)
     registry = REGISTRIES[kind](address or "")
     hold_signals()
     trouble = {"restarts_registry": restart_registry, "kills_server": kill_release_server}
@@ -85,6 +96,19 @@ def command(
         sys.exit(asyncio.run(_demo(keep.absolute(), once, port or 0, registry, trouble)))
     with tempfile.TemporaryDirectory(prefix="gateway-demo-", ignore_cleanup_errors=True) as folder:
         sys.exit(asyncio.run(_demo(Path(folder), once, port or 0, registry, trouble)))
+
+
+def _log_in_as(username: str) -> None:
+    """Leaves the user and the password to all processes of the demo, by their environment alone."""
+    import os
+
+    from gateway.demo.registries import PASSWORD, USERNAME
+
+    os.environ[USERNAME] = username
+    if not os.environ.get(PASSWORD):
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"--username needs the password in {PASSWORD}: there is no terminal to ask on")
+        os.environ[PASSWORD] = click.prompt(f"Password of {username}", hide_input=True, err=True)
 
 
 async def _demo(folder: Path, once: bool, port: int, registry: DemoRegistry, trouble: Mapping[str, bool]) -> int:

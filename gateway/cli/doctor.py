@@ -39,7 +39,7 @@ def command(
 
     Of a configuration: that it is valid, that its ports, certificates and file limits will do, that its registries respond,
     and that its routes and open lanes have instances. Of running programs: that they are ready, run what their files say,
-    have the right time, and that sidecars have the lanes of the gateway. Nothing is changed.
+    have the right time, that sidecars have the lanes of the gateway, and that no request bypasses one. Nothing is changed.
 
     \b
     gateway doctor -c config/gateway.yaml

@@ -13,6 +13,7 @@ from gateway.cli.client import ask, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json, output_option, print_table
 from gateway.errors import GatewayError, ProtocolError
+from gateway.tags import BASE
 
 
 @click.command("explain", short_help="Show the decision for a request, and why.")
@@ -109,6 +110,7 @@ def _show(explained: dict[str, Any]) -> None:
     decision = explained["decision"]
     rows: list[list[object]] = [
         ["route", decision["route"] or "none"],
+        *_route(explained.get("route")),
         ["service", decision["service"] or ""],
         ["lane", f"{decision['group']}/{decision['lane']}" if decision["lane"] else "none"],
         ["tag", f"{decision['tag']} (from: {decision['tag_source']})"],
@@ -142,6 +144,20 @@ def _show(explained: dict[str, Any]) -> None:
     if pools:
         echo()
         print_table(["pool", "usable", "instances"], pools)
+
+
+def _route(route: dict[str, Any] | None) -> list[list[object]]:
+    """Why a route took the request, and among which services it divides requests, if it is one that says more than a path."""
+    if route is None or route["source"] == "configuration":
+        return []
+    path = f"{'exactly' if route['exact'] else 'below'} {route['host'] or ''}{route['path']}"
+    backends = [
+        f"{backend['service'] or 'none'} {backend['weight']}"
+        + (f" ({backend['tag']})" if backend["tag"] != BASE else "")
+        + (f": {backend['problem']}" if backend["problem"] else "")
+        for backend in route["backends"]
+    ]
+    return [["matches", ", ".join([path, *route["match"]])], ["backends", ", ".join(backends) or "none"]]
 
 
 def _flat(conditions: list[dict[str, Any]], depth: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from gateway.errors import Problem
+from gateway.protocols import HTTP1
 from gateway.settings import (
     ListenTLSSettings,
     ServingSettings,
@@ -25,15 +26,18 @@ T = TypeVar("T")
 _FILES: Final = ("ca", "cert", "key")
 
 
-def listener_certificates(tls: ListenTLSSettings) -> list[Certificate]:
-    """The listener's certificates in order. Raises CertificateError."""
-    return [Certificate(item.cert, item.key) for item in tls.certificates]
+def listener_certificates(tls: ListenTLSSettings, has_http2: bool = False) -> list[Certificate]:
+    """The listener's certificates in order. `has_http2`: it speaks that, too. Raises CertificateError."""
+    alpn = "h2,http/1.1" if has_http2 else "http/1.1"
+    return [Certificate(item.cert, item.key, alpn) for item in tls.certificates]
 
 
 def upstream_tls(settings: ServingSettings) -> dict[str, UpstreamTLS]:
     """How services that speak TLS are spoken to, by name. Raises CertificateError."""
     return {
-        name: UpstreamTLS.load(service.tls.ca, service.tls.server_name or "", service.tls.verify)
+        name: UpstreamTLS.load(
+            service.tls.ca, service.tls.server_name or "", service.tls.verify, is_multiplexed=service.protocol != HTTP1
+        )
         for name, service in settings.services.items()
         if service.tls is not None
     }

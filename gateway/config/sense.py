@@ -20,6 +20,7 @@ from gateway.settings import (
     SidecarSettings,
 )
 from gateway.settings.fields import Model
+from gateway.settings.gatewayapi import cluster_of
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
@@ -89,6 +90,8 @@ def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Ite
     for name, service in settings.services.items():
         if service.tls is not None and not service.tls.verify and service.tls.ca is not None:
             yield ("services", name, "tls", "ca"), "has no effect: no certificate is verified with `verify: false`"
+        if service.protocol == "h2c" and service.tls is not None:
+            yield ("services", name, "protocol"), "h2c is HTTP/2 without TLS; with `tls` it is `h2`"
         if service.mtls is not None and settings.mesh is None:
             yield ("services", name, "mtls"), "has no effect without `mesh`"
         elif service.mtls in ("announced", "required") and service.tls is not None:
@@ -110,10 +113,15 @@ def _routes(settings: GatewaySettings) -> Iterator[Finding]:
             yield (*here, "restore_prefix"), "has no effect without `strip_prefix: true`"
     wanted = sorted({route.service for route in settings.routes if route.service is not None})
     for name in settings.services:
-        if wanted and name not in wanted:
+        if wanted and settings.gateway_api is None and name not in wanted:
             close = difflib.get_close_matches(name, wanted, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else f" (they lead to: {', '.join(wanted)})"
             yield ("services", name), f"no route leads to a service '{name}'{hint}"
+
+
+def _gateway_api(settings: GatewaySettings) -> Iterator[Finding]:
+    if settings.gateway_api is not None and cluster_of(settings.all_registries.values()) is None:
+        yield ("gateway_api",), "there is no registry of `kind: kubernetes` whose Services routes could lead to"
 
 
 def _identity(settings: GatewaySettings) -> Iterator[Finding]:
@@ -188,7 +196,7 @@ _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
 )
 """Looks at settings of either role."""
 _LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (_trusted_twice, _routes, _identity),
+    GatewaySettings: (_trusted_twice, _routes, _gateway_api, _identity),
     SidecarSettings: (_an_application_that_is_the_sidecar,),
 }
 """Looks at what only one role has."""

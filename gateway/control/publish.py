@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.health.ejection import Ejector
 from gateway.health.status import Conditions
 from gateway.instance import Instance
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
@@ -78,6 +78,12 @@ class Publisher:
         self._publish(self.snapshot)
         self._lane_tags = frozenset(lane.tag for lane in rules.lanes)
         self._traffic.retain_lanes({(lane.group, lane.name) for lane in rules.lanes})
+
+    def route_by(self, routes: RouteTable) -> None:
+        """Publishes other routes; everything else stays as it is."""
+        snapshot = self.snapshot
+        self.snapshot = Snapshot(snapshot.revision, snapshot.rules, routes, snapshot.services)
+        self._publish(self.snapshot)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Publishes what a registry says of one service now; the other services' views are shared, not rebuilt."""

@@ -63,8 +63,8 @@ class Workers:
     """Starts, feeds, restarts and ends them.
 
     `greeting` gives the messages that a new worker needs to know all there is; `gone` takes the last statistics of one
-    that ended, `recorded` the request records that one sends. `module` is what a worker runs, with the numbers of itself,
-    of its channel and of its sockets as arguments.
+    that ended, `recorded` the request records that one sends, `traced` its requests of sampled traces. `module` is what a
+    worker runs, with the numbers of itself, of its channel and of its sockets as arguments.
     """
 
     def __init__(
@@ -74,12 +74,14 @@ class Workers:
         greeting: Callable[[], list[Message]],
         gone: Callable[[dict[str, Any]], None],
         recorded: Callable[[list[Any]], None],
+        traced: Callable[[list[Any]], None],
     ) -> None:
         self._module = module
         self._sockets = list(sockets)
         self._greeting = greeting
         self._gone = gone
         self._recorded = recorded
+        self._traced = traced
         self._workers: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pauses: dict[int, float] = {}
@@ -224,6 +226,8 @@ class Workers:
                 worker.reported.set()
             elif name == "records":
                 self._recorded(values[0])
+            elif name == "traced":
+                self._traced(values[0])
             elif name == "leaving":
                 # Somebody else stopped this one: its successor takes the socket while it finishes.
                 if not self._is_ending:

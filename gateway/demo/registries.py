@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway.demo.processes import Process, Processes, ProcessFailed
 from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
-from gateway.registry.nacos.client import NacosClient
+from gateway.registry.nacos.client import Credentials, NacosClient
 from gateway.registry.nacos.messages import CONFIG
 from gateway.registry.nacos.payload import PORT_OFFSET
 from gateway.release.ports import free_port
@@ -34,6 +34,9 @@ POLL: Final = 0.25
 """Seconds between two looks of gateways and sidecars at a Nacos server."""
 PATIENCE: Final = 5.0
 """Seconds that r-nacos has to come up and keep a config."""
+USERNAME: Final = "GRAY_DEMO_USERNAME"
+PASSWORD: Final = "GRAY_DEMO_PASSWORD"
+"""Variables with the user of the operator's Nacos. Files of the demo name them: the password is in none that it writes."""
 
 
 def servers_folder() -> Path:
@@ -51,7 +54,8 @@ def config_document(kind: str, address: str) -> RemoteDocument:
     """Service A's configuration value."""
     if kind == "consul":
         return ConsulDocument(ConsulClient(address), CONFIG_KEY)
-    return NacosDocument(NacosClient([address], module=CONFIG), CONFIG_KEY, "DEFAULT_GROUP", "", CONFIG_INTERVAL)
+    user = Credentials(os.environ.get(USERNAME, ""), os.environ.get(PASSWORD, ""))
+    return NacosDocument(NacosClient([address], user, module=CONFIG), CONFIG_KEY, "DEFAULT_GROUP", "", CONFIG_INTERVAL)
 
 
 class DemoRegistry:
@@ -105,6 +109,13 @@ class DemoRegistry:
 
 class NacosRegistry(DemoRegistry):
     """A Nacos server; the one that the demo starts is r-nacos."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See DemoRegistry."""
+        if self.is_ours or not os.environ.get(USERNAME):
+            return super().settings
+        return {**super().settings, "username": f"${{{USERNAME}}}", "password": f"${{{PASSWORD}}}"}
 
     async def start(self, processes: Processes, folder: Path) -> None:
         """See DemoRegistry. On a busy machine some come up such that they keep no config, for ever: those start again."""

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.registry")
 
 MOST_REMEMBERED: Final = 1000
-"""Config values that are answered while the registry is away."""
+"""Config values that are answered while the registry is away …"""
+MOST_CHARACTERS: Final = 32 << 20
+"""… and how long all of them may be together."""
 BAD: Final = 400
 
 
@@ -68,6 +70,7 @@ class ConfigRelay:
         self._contexts: dict[ServiceKey, JSON] = {}
         self._headers: Mapping[str, str] = {}
         self._known: dict[ServiceKey, JSON] = {}
+        self._size = 0
 
     async def respond(self, connection: Connected, request: str, body: JSON, headers: Mapping[str, str]) -> JSON:
         """The registry's response; what was read before, while it is away. Raises Refusal."""
@@ -85,16 +88,27 @@ class ConfigRelay:
             raise Refusal(BAD, str(error)) from error
         except ResponseError as error:
             if request == "ConfigQueryRequest" and error.code == messages.NOT_FOUND:
-                self._known.pop(config_key(body), None)
+                self._forget_value(config_key(body))
             raise Refusal(error.code, str(error)) from error
         except RegistryError as error:
             known = self._known.get(config_key(body)) if request == "ConfigQueryRequest" else None
             if known is None:
                 raise Refusal(messages.STARTING, f"the registry is unreachable: {error}") from error
             return known
-        if request == "ConfigQueryRequest" and len(self._known) < MOST_REMEMBERED:
-            self._known[config_key(body)] = response
+        if request == "ConfigQueryRequest":
+            self._remember(config_key(body), response)
         return response
+
+    def _remember(self, key: ServiceKey, response: JSON) -> None:
+        """Keeps a value, and none that is older: what there is no room for is forgotten."""
+        self._forget_value(key)
+        if len(self._known) < MOST_REMEMBERED and self._size + _size(response) <= MOST_CHARACTERS:
+            self._known[key] = response
+            self._size += _size(response)
+
+    def _forget_value(self, key: ServiceKey) -> None:
+        known = self._known.pop(key, None)
+        self._size -= 0 if known is None else _size(known)
 
     def closed(self, connection: Connected) -> None:
         """Nobody listens over a connection any more."""
@@ -103,7 +117,9 @@ class ConfigRelay:
 
     def _take(self, connection: Connected, body: JSON) -> None:
         contexts = body.get("configListenContexts")
-        for context in contexts if isinstance(contexts, list) else ():
+        if not isinstance(contexts, list) or not all(isinstance(context, dict) for context in contexts):
+            raise Refused("configListenContexts: a list of objects is accepted")
+        for context in contexts:
             key = config_key(context)
             if body.get("listen") is False:
                 self._forget(connection, key)
@@ -141,7 +157,12 @@ class ConfigRelay:
             return
         changed: Any = response.get("changedConfigs")
         for item in changed if isinstance(changed, list) else ():
-            self._changed(item)
+            if isinstance(item, dict):
+                self._changed(item)
+
+
+def _size(response: JSON) -> int:
+    return len(f"{response.get('content') or ''}")
 
 
 async def _saved() -> None:

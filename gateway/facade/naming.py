@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.registry.embedded.store import Lease, Refused, ServiceKey, Store
+from gateway.registry.embedded.store import Change, Lease, Place, Refused, ServiceKey, Store
 
 _log = logging.getLogger("gateway.registry")
 
@@ -73,6 +73,7 @@ class FacadeStore(Store):
         if problem:
             _log.error("the application was not registered: %s", problem)
             raise Refused(problem)
+        lease.owner = ""  # whoever can reach the façade may speak for the application, over whatever connection
         self._application = lease
         self._behind.registered(application)
 
@@ -87,9 +88,12 @@ class FacadeStore(Store):
             metadata=metadata,
         )
 
-    def update(self, key: ServiceKey, lease: Lease) -> None:
-        """See register."""
-        self.register(key, lease, 0.0)
+    def update(self, key: ServiceKey, place: Place, change: Change) -> None:
+        """Takes what the application changes of itself. Raises Refused."""
+        known = self.instance(key, *place)
+        if known is None:
+            raise Refused("instance not found")
+        self.register(key, change.over(known), 0.0)
 
     def instance(self, key: ServiceKey, host: str, port: int, cluster: str) -> Lease | None:
         """The application as it registered, at its own address; nobody else is anywhere."""

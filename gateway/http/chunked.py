@@ -40,9 +40,12 @@ _DONE: Final = 4
 
 
 class ChunkedReader:
-    """Reads one chunked body. `decode=True` gives the bare data, for a peer that cannot read chunks (HTTP/1.0)."""
+    """Reads one chunked body. `decode=True` gives the bare data, for a peer that has no chunks (HTTP/1.0, HTTP/2).
 
-    __slots__ = ("_decode", "_extra", "_left", "_line", "_state")
+    `trailers` are the trailer lines, which are never part of what is passed on as chunks.
+    """
+
+    __slots__ = ("_decode", "_extra", "_left", "_line", "_state", "trailers")
 
     def __init__(self, decode: bool = False) -> None:
         self._decode = decode
@@ -50,6 +53,7 @@ class ChunkedReader:
         self._left: int = 0
         self._line: bytes = b""
         self._extra: int = 0
+        self.trailers: list[bytes] = []
 
     @property
     def is_done(self) -> bool:
@@ -154,6 +158,7 @@ class ChunkedReader:
             if _TRAILER.fullmatch(line) is None:
                 raise _refused("a trailer line is not `name: value`")
             self._count_extra(len(line))
+            self.trailers.append(line)
         else:
             self._state = _DONE
             if not self._decode:

@@ -46,6 +46,7 @@ from gateway.http.meanings import (
     DROP,
     EXPECT,
     FAMILY_MEANINGS,
+    GRPC_TIMEOUT,
     HOP,
     HOST,
     MEANINGS,
@@ -60,7 +61,7 @@ from gateway.http.meanings import (
 from gateway.http.request import CHUNKED, PSEUDONYM, Request
 from gateway.http.target import match_path
 from gateway.http.tracing import judge_trace
-from gateway.telemetry.tracecontext import trace_id_of
+from gateway.telemetry.tracecontext import is_sampled, trace_id_of
 
 # Connection options that name no field to be removed (RFC 9110 §7.6.1): those with a meaning, and fields that a sender may
 # not have removed. The fields that the reader gives a meaning are not in its gift either: carriers and forwarding fields
@@ -88,10 +89,11 @@ class HeadReader:
     """Reads request heads. Built once for a listener: the names of the tag and the debug header are settings.
 
     `keeps_forwarded`: forwarding fields come from a trusted peer and pass; otherwise they are cut. `is_secure`: the
-    connection is. Without limits it takes heads of any size: a listener has them.
+    connection is. `is_traced`: requests of sampled traces are forwarded from within spans, so that their `traceparent` is cut.
+    Without limits it takes heads of any size: a listener has them.
     """
 
-    __slots__ = ("_header_count", "_hosts", "_keeps_forwarded", "_lines", "_takes_https", "_target_bytes")
+    __slots__ = ("_header_count", "_hosts", "_is_traced", "_keeps_forwarded", "_lines", "_takes_https", "_target_bytes")
 
     def __init__(
         self,
@@ -102,9 +104,11 @@ class HeadReader:
         keeps_forwarded: bool = False,
         debug_header: str = "",
         is_secure: bool = False,
+        is_traced: bool = False,
     ) -> None:
         name = tag_header.lower().encode("ascii")
         self._keeps_forwarded = keeps_forwarded
+        self._is_traced = is_traced
         self._takes_https: bool = is_secure or keeps_forwarded
         self._target_bytes = target_bytes
         self._header_count = header_count
@@ -174,8 +178,12 @@ class HeadReader:
                 traceparents += 1
                 if not request.traceparent and trace_id_of(field.value):
                     request.traceparent = field.value
+                    if self._is_traced and is_sampled(field.value):
+                        request.cut(line)
             elif meaning == TRACESTATE:
                 has_tracestate = True
+            elif meaning == GRPC_TIMEOUT:
+                request.grpc_timeout = field.value
             elif meaning == MALFORMED:
                 raise malformed(head)
             else:

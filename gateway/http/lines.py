@@ -32,14 +32,14 @@ _LINE: Final = re.compile(rb"(" + TOKEN + rb"++):[ \t]*+(" + VALUE + rb"*+)")
 # RFC 3875 §4.1.18 makes `-` an underscore, and servers do the same to whatever else is not a letter or digit.
 _FOLD: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 
-# Secrets, and what is never the same twice.
-_NEVER_KEPT: Final = frozenset(
+NEVER_KEPT: Final = frozenset(
     {
         b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"referer", b"etag", b"if-none-match",
         b"last-modified", b"if-modified-since", b"traceparent", b"tracestate", b"x-b3-spanid", b"location",
         b"content-location", *(field.name for field in ID_FIELDS),
     }
 )  # fmt: skip
+"""Secrets, and what is never the same twice: no line with these names is remembered."""
 
 
 class FieldLine:
@@ -121,7 +121,7 @@ class FieldLines:
             folded = lower.translate(_FOLD)
             if folded in self._folded or (not meaning and self._of_family(folded)):
                 meaning = self._twin
-        name = _Name(meaning, lower not in _NEVER_KEPT)
+        name = _Name(meaning, lower not in NEVER_KEPT)
         if len(spelled) <= MAX_LENGTH:
             if len(self._names) >= MAX_KNOWN:
                 self._names.clear()

@@ -31,6 +31,7 @@ TAG: Final = 8
 BAGGAGE: Final = 9
 TRACEPARENT: Final = 10
 TRACESTATE: Final = 11
+GRPC_TIMEOUT: Final = 12
 VIA: Final = 14
 DEBUG: Final = 15
 HOP: Final = 18
@@ -60,6 +61,7 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"baggage": BAGGAGE,
     b"traceparent": TRACEPARENT,
     b"tracestate": TRACESTATE,
+    b"grpc-timeout": GRPC_TIMEOUT,
     **{field.name: TRACE_ID + number for number, field in enumerate(ID_FIELDS)},
     hop.FIELD: HOP,
     b"via": VIA,

@@ -6,13 +6,14 @@ import re
 from collections.abc import Container
 from typing import Final
 
+from gateway.grpc.call import is_call, split_call
 from gateway.http.forwarded import Forwarded
 from gateway.http.grammar import field_pattern
 from gateway.http.lines import (
     spans_named,
 )
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
-from gateway.telemetry.tracecontext import ID_FIELDS
+from gateway.telemetry.tracecontext import ID_FIELDS, IdField
 
 _COOKIE: Final = field_pattern(rb"cookie")
 
@@ -27,12 +28,19 @@ CHUNKED: Final = -1
 class Request:
     """A judged request head.
 
+    `version` is 0 or 1 of HTTP/1.0 and HTTP/1.1, or 2; the head is as HTTP/1.1 has it in any case.
+
     `host` is the requested one, lower-case, without port and closing dot, empty if HTTP/1.0 gave none; `authority` is
     what was sent. `forwarded` is what the fields say in which proxies speak, no matter who sent them.
 
     `ids` are the values of `ID_FIELDS`, in their order; None if there are none.
 
     `cuts` are the spans of `head` (start, end, …) that must not be forwarded; they may overlap, in any order.
+
+    `grpc_timeout` is what a gRPC call gives itself, as it was sent.
+
+    `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
+    hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
 
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
     """
@@ -47,6 +55,7 @@ class Request:
         "debug",
         "expects_continue",
         "forwarded",
+        "grpc_timeout",
         "head",
         "host",
         "ids",
@@ -54,11 +63,13 @@ class Request:
         "line_end",
         "meant_instance",
         "method",
+        "parent_id",
         "path",
         "query",
         "raw_path",
         "rewrites_host",
         "rewrites_length",
+        "span_id",
         "tag",
         "target",
         "traceparent",
@@ -86,13 +97,41 @@ class Request:
         self.tag: bytes = b""
         self.baggage: list[bytes] = []
         self.traceparent: bytes = b""
+        self.span_id: bytes = b""
+        self.parent_id: bytes = b""
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
         self.forwarded: Forwarded | None = None
+        self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
+
+    def again(self) -> Request:
+        """The same request once more, for a head that comes again: nothing is shared that a router changes."""
+        other = Request(self.head, self.method, self.target, self.version)
+        other.rewrites_length = self.rewrites_length
+        other.rewrites_host = self.rewrites_host
+        other.raw_path = self.raw_path
+        other.query = self.query
+        other.path = self.path
+        other.authority = self.authority
+        other.host = self.host
+        other.line_end = self.line_end
+        other.keep_alive = self.keep_alive
+        other.body = self.body
+        other.expects_continue = self.expects_continue
+        other.upgrade = self.upgrade
+        other.tag = self.tag
+        other.baggage = self.baggage
+        other.traceparent = self.traceparent
+        other.ids = self.ids
+        other.meant_instance = self.meant_instance
+        other.forwarded = self.forwarded
+        other.cuts = self.cuts.copy()
+        other.debug = self.debug
+        return other
 
     def note_id(self, number: int, value: bytes) -> None:
         """Takes the value of one of `ID_FIELDS`. What is given twice is not an id: a comma is in no form of one."""
@@ -100,6 +139,11 @@ class Request:
         if ids is None:
             ids = self.ids = [b""] * len(ID_FIELDS)
         ids[number] = ids[number] + b"," + value if ids[number] else value
+
+    def has_id(self, field: IdField) -> bool:
+        """Whether one of `ID_FIELDS` was given, of use or not."""
+        ids = self.ids
+        return ids is not None and ids[ID_FIELDS.index(field)] != b""
 
     def cut(self, line: bytes) -> None:
         """Keeps a line of the head from being forwarded. Lines must be cut in their order."""
@@ -116,6 +160,16 @@ class Request:
     def trace_id(self) -> bytes:
         """The trace id of `traceparent`, empty if there is none. Only a sound one is kept there: nobody need judge it again."""
         return self.traceparent[3:35]
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it is a gRPC call."""
+        return is_call(self.method, self.head, self.line_end)
+
+    @property
+    def call(self) -> tuple[str, str] | None:
+        """The service and the method of a gRPC call; None for any other request."""
+        return split_call(self.path) if self.is_grpc else None
 
     def param(self, name: str, needle: bytes = b"") -> str | None:
         """The first value of a query parameter, decoded once, or None. `needle` (`parameter_needle`) makes it quicker."""

@@ -9,6 +9,7 @@ from typing import Final
 from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
+from gateway.grpc.status import NO_STATUS, read_status
 from gateway.http.grammar import STATUS_LINE, check_partial_response, malformed_response
 from gateway.http.lines import MALFORMED, MAX_LENGTH, MAX_OPTIONS, FieldLines, read_options, spans_named, values_named
 
@@ -22,6 +23,7 @@ TRANSFER_ENCODING: Final = 3
 UPGRADE: Final = 4
 DROP: Final = 5
 HOP: Final = 6
+GRPC_STATUS: Final = 8
 PLACE: Final = 7
 """It names a place at the service: a path, a URL or a cookie's path."""
 
@@ -36,6 +38,7 @@ _MEANING: Final[dict[bytes, int]] = {
     b"te": DROP,
     b"trailer": DROP,
     hop.FIELD: HOP,
+    b"grpc-status": GRPC_STATUS,
     # The program's own: what an instance says under this name is not why this program chose it.
     b"x-gray-explain": DROP,
     b"location": PLACE,
@@ -56,10 +59,23 @@ class Response:
 
     `cuts` are the spans (start, end, …) of the head that must not be passed on; the first line is `[:line_end]`, the
     body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `refusal` is what a sidecar says to us alone.
-    `has_places`: a field of it names a place at the service.
+    `has_places`: a field of it names a place at the service. `grpc_status` is the code of a call that ends with its head, else
+    NO_STATUS.
     """
 
-    __slots__ = ("body", "cuts", "end", "has_places", "keep_alive", "line_end", "minor", "refusal", "status", "upgrade")
+    __slots__ = (
+        "body",
+        "cuts",
+        "end",
+        "grpc_status",
+        "has_places",
+        "keep_alive",
+        "line_end",
+        "minor",
+        "refusal",
+        "status",
+        "upgrade",
+    )
 
     def __init__(self, status: int, minor: int, line_end: int, end: int) -> None:
         self.status = status
@@ -71,6 +87,7 @@ class Response:
         self.upgrade: bytes = b""
         self.refusal: bytes = b""
         self.has_places: bool = False
+        self.grpc_status: int = NO_STATUS
         self.cuts: list[int] = []
 
     def cut(self, data: bytes, line: bytes) -> None:
@@ -151,6 +168,8 @@ class ResponseReader:
                     raise ProtocolError(BAD_RESPONSE, "the Content-Length of the instance's response is not a number")
             elif meaning == PLACE:
                 response.has_places = True
+            elif meaning == GRPC_STATUS:
+                response.grpc_status = read_status(field.value)
             elif meaning == CONNECTION:
                 connections += 1
                 connection = field.value
@@ -191,6 +210,24 @@ class ResponseReader:
         else:
             response.keep_alive = False
         return response
+
+    def read_trailers(self, lines: list[bytes]) -> tuple[bytes, int]:
+        """Trailers as they are passed on (field lines, each led by CRLF), and the status of a gRPC call among them, or NO_STATUS.
+
+        What means anything else to a proxy is left out.
+
+        A tag in a trailer is how the lane leaks in others; what frames a message cannot come after it (RFC 9110 §6.5.1).
+        """
+        kept: list[bytes] = []
+        status = NO_STATUS
+        for line in lines:
+            field = self._lines.known.get(line) or self._lines.learn(line)
+            if field.meaning == GRPC_STATUS:
+                status = read_status(field.value)
+            elif field.meaning:
+                continue
+            kept.append(b"\r\n" + line)
+        return b"".join(kept), status
 
     def _too_large(self) -> ProtocolError:
         most = f"{self._head_bytes} bytes or {self._header_count} fields"

@@ -86,6 +86,28 @@ def raw_rest(raw: bytes, prefix: bytes, segments: int) -> bytes:
     return raw[position:] or b"/"
 
 
+class PathChange:
+    """Another path in place of a request's: `value` is a whole one (`is_whole`), or stands for the prefix of the route."""
+
+    __slots__ = ("is_whole", "value")
+
+    def __init__(self, value: bytes, is_whole: bool) -> None:
+        self.is_whole = is_whole
+        self.value: bytes = (value if is_whole else value.rstrip(b"/")) or (b"/" if is_whole else b"")
+
+    def apply(self, raw: bytes, prefix: bytes) -> bytes:
+        """The raw path that the service, or the client, is to see instead of `raw`, which is under `prefix`."""
+        if self.is_whole:
+            return self.value
+        if prefix == b"/":
+            rest = raw
+        elif raw.startswith(prefix):
+            rest = raw[len(prefix) :]
+        else:
+            rest = raw_rest(raw, prefix, prefix.count(b"/"))
+        return self.value + rest or b"/"
+
+
 def parse_query(query: bytes) -> dict[str, str]:
     """Parameter values by name, the first value where a name repeats.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.hop import SIDECAR_KEY
+from gateway.injection.interception import NETWORKS, PORTS, USER, Interception, runs_as_sidecar
 from gateway.registry.kubernetes.slices import INBOUND_LABEL
 from gateway.registry.tags import TagReader
 from gateway.tags import INVALID
@@ -25,6 +26,10 @@ SERVICE_LABELS: Final = (f"{PREFIX}service", "msePilotCreateAppName")
 PORT: Final = f"{PREFIX}port"
 HTTP_PROXY: Final = f"{PREFIX}http-proxy"
 """Annotations: the port of the application, by name or number, and whether it calls others through the sidecar by itself."""
+INTERCEPT: Final = f"{PREFIX}intercept"
+INTERCEPT_PORTS: Final = f"{PREFIX}intercept-ports"
+INTERCEPT_NETWORKS: Final = f"{PREFIX}intercept-networks"
+"""Annotations: whether calls are redirected to the sidecar, and which."""
 INBOUND: Final = 15080
 OUTBOUND: Final = 15081
 ADMIN: Final = 15082
@@ -81,12 +86,29 @@ def inject(metadata: Object, spec: Object, options: Options) -> Outcome:
         if annotations.get(HTTP_PROXY) == "true":
             _call_through(container)
     container = _sidecar(options, service, tag, port)
+    before = []
+    if annotations.get(INTERCEPT) == "true":
+        interception = _interception(spec, annotations)
+        before = [interception.container(options.image, OUTBOUND)]
+        container["securityContext"] |= {"runAsUser": USER, "runAsGroup": USER}
+    own = spec.get("initContainers") or []
     if options.is_native:
-        spec["initContainers"] = [{**container, "restartPolicy": "Always"}, *(spec.get("initContainers") or ())]
+        spec["initContainers"] = [*before, {**container, "restartPolicy": "Always"}, *own]
     else:
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": SETTLING}}}
         spec["containers"] = [*spec["containers"], container]
+        if before:
+            spec["initContainers"] = [*own, *before]  # calls of the others would find no sidecar yet
     return Outcome(metadata, spec)
+
+
+def _interception(spec: Object, annotations: Mapping[str, str]) -> Interception:
+    if runs_as_sidecar([spec, *_containers(spec), *_containers(spec, "initContainers")]):
+        raise Refused(f"the user {USER} is the sidecar's, whose calls are not redirected")
+    try:
+        return Interception(annotations.get(INTERCEPT_PORTS, PORTS), annotations.get(INTERCEPT_NETWORKS, NETWORKS))
+    except ValueError as error:
+        raise Refused(f"the annotations {INTERCEPT_PORTS} and {INTERCEPT_NETWORKS}: {error}") from error
 
 
 def _left_alone(metadata: Object, spec: Object) -> str:

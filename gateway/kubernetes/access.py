@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import ssl
 import tempfile
 from collections.abc import Mapping
@@ -35,12 +36,17 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`server` is a URL without a slash at its end, `tls` None for plain HTTP, `namespace` the one to use if none is named."""
+    """`server` is a URL without a slash at its end, `tls` None for plain HTTP, `namespace` the one to use if none is named.
+
+    `server_name` is verified in place of the server's host, and `proxy` the URL of an HTTP proxy, if they are not empty.
+    """
 
     server: str
     tls: ssl.SSLContext | None
     credentials: Credentials
     namespace: str
+    server_name: str = ""
+    proxy: str = ""
 
 
 def open_access(
@@ -91,12 +97,13 @@ class _Kubeconfig:
         server = self._text(at_cluster, "server").rstrip("/")
         if urlsplit(server).scheme not in ("http", "https") or not urlsplit(server).hostname:
             raise self._error((*at_cluster, "server"), f"server {server!r} is not a URL like https://10.0.0.1:6443")
-        namespace = context.get("namespace")
         return Access(
             server,
             self._tls(at_cluster, cluster, at_user, user) if server.startswith("https:") else None,
-            self._credentials(at_user, user),
-            namespace if isinstance(namespace, str) and namespace else "default",
+            self._credentials(at_user, user, cluster),
+            _text(context.get("namespace")) or "default",
+            _text(cluster.get("tls-server-name")),
+            self._proxy(at_cluster, cluster),
         )
 
     def _named(self, kind: str, key: str, name: str) -> tuple[Location, dict[str, Any]]:
@@ -123,9 +130,6 @@ class _Kubeconfig:
         verify = cluster.get("insecure-skip-tls-verify") != "true"
         authority = self._data(at_cluster, cluster, "certificate-authority")
         context = _context(None, authority.decode("latin-1") if authority else None, verify)
-        name = cluster.get("tls-server-name")
-        if isinstance(name, str) and name:
-            raise self._error((*at_cluster, "tls-server-name"), "tls-server-name is not supported")
         certificate = self._data(at_user, user, "client-certificate")
         key = self._data(at_user, user, "client-key")
         if certificate and key:
@@ -137,9 +141,20 @@ class _Kubeconfig:
             raise self._error(at_user, "a client certificate and its key belong together")
         return context
 
-    def _credentials(self, where: Location, user: dict[str, Any]) -> Credentials:
+    def _proxy(self, where: Location, cluster: dict[str, Any]) -> str:
+        proxy = _text(cluster.get("proxy-url"))
+        if proxy and (urlsplit(proxy).scheme != "http" or not urlsplit(proxy).hostname):
+            message = f"the proxy {_without_password(proxy)!r} is not supported: a URL like http://proxy:3128 is"
+            raise self._error((*where, "proxy-url"), message)
+        return proxy
+
+    def _credentials(self, where: Location, user: dict[str, Any], cluster: dict[str, Any]) -> Credentials:
+        for key in ("as", "as-uid", "as-groups", "as-user-extra"):
+            if user.get(key):
+                message = f"`{key}` is not supported: name a user who is allowed to do this"
+                raise self._error((*where, key), message)
         if isinstance(user.get("exec"), dict):
-            return self._exec((*where, "exec"), user["exec"])
+            return self._exec((*where, "exec"), user["exec"], cluster)
         if isinstance(user.get("tokenFile"), str):
             return FileToken(self._relative(user["tokenFile"]))
         if isinstance(user.get("token"), str):
@@ -150,7 +165,7 @@ class _Kubeconfig:
             raise self._error((*where, "auth-provider"), "auth-provider was removed in Kubernetes 1.26: use `exec`")
         return NoCredentials()
 
-    def _exec(self, where: Location, plugin: dict[str, Any]) -> Credentials:
+    def _exec(self, where: Location, plugin: dict[str, Any], cluster: dict[str, Any]) -> Credentials:
         command, version = plugin.get("command"), plugin.get("apiVersion")
         if not isinstance(command, str) or not command:
             raise self._error(where, "`command` is missing")
@@ -160,7 +175,25 @@ class _Kubeconfig:
             command = str(self._relative(command))
         arguments = [str(item) for item in plugin.get("args") or ()]
         variables = {str(item.get("name")): str(item.get("value")) for item in plugin.get("env") or ()}
-        return ExecCredentials([command, *arguments], variables, version)
+        if plugin.get("interactiveMode") == "Always":
+            raise self._error((*where, "interactiveMode"), "a plugin that always asks a person cannot be used")
+        told = self._about(cluster) if plugin.get("provideClusterInfo") == "true" else None
+        return ExecCredentials([command, *arguments], variables, version, told)
+
+    def _about(self, cluster: dict[str, Any]) -> dict[str, Any]:
+        """What a plugin learns of the cluster (client.authentication.k8s.io/v1, Cluster)."""
+        keys = ("server", "tls-server-name", "proxy-url")
+        found: dict[str, Any] = {key: cluster[key] for key in keys if _text(cluster.get(key))}
+        authority = self._data((), cluster, "certificate-authority")
+        if authority:
+            found["certificate-authority-data"] = base64.b64encode(authority).decode()
+        if cluster.get("insecure-skip-tls-verify") == "true":
+            found["insecure-skip-tls-verify"] = True
+        extensions = cluster.get("extensions")
+        for item in extensions if isinstance(extensions, list) else ():
+            if isinstance(item, dict) and item.get("name") == "client.authentication.k8s.io/exec":
+                found["config"] = item.get("extension")
+        return found
 
     def _data(self, where: Location, holder: dict[str, Any], key: str) -> bytes:
         """What a file or its content in base64 (`KEY-data`) holds; nothing if neither is there."""
@@ -183,6 +216,14 @@ class _Kubeconfig:
 
     def _error(self, where: Location, message: str) -> ConfigError:
         return ConfigError([self._document.problem(where, message)], [self._path])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//…@", url)
 
 
 def _context(file: str | None, data: str | None, verify: bool) -> ssl.SSLContext:

@@ -47,19 +47,11 @@ class ApiClient:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept, **({} if data is None else {"Content-Type": content_type})}
         what = f"{method} {path}"
-        for is_last in (False, True):
-            response = await self._request(method, path, params, headers, data, TIMEOUT)
-            try:
-                content = await _content(response, what)
-            finally:
-                response.release()
-            if response.status == 401 and not is_last:
-                self.access.credentials.forget()  # a token may have been replaced since it was read
-                continue
-            if response.status >= 400:
-                raise refused(response.status, content, what)
-            return _object(content, what)
-        raise AssertionError("unreachable")
+        response = await self._request(method, path, params, headers, data, TIMEOUT)
+        content = await _content(response, what)
+        if response.status >= 400:
+            raise refused(response.status, content, what)
+        return _object(content, what)
 
     async def watch(
         self, path: str, params: Mapping[str, str], accept: str = "application/json"
@@ -75,8 +67,6 @@ class ApiClient:
         response = await self._request("GET", path, query, {"Accept": accept}, None, timeout)
         try:
             if response.status >= 400:
-                if response.status == 401:
-                    self.access.credentials.forget()
                 raise refused(response.status, await _content(response, what), what)
             yield OPENED, {}
             async for line in _lines(response, what):
@@ -88,10 +78,6 @@ class ApiClient:
                     raise from_status(found, what)
                 yield kind, found
         finally:
-            # Not closed politely: over TLS that waits for the server, which may be gone, and has nothing to say.
-            connection = response.connection
-            if connection is not None and connection.transport is not None:
-                connection.transport.abort()
             response.close()
 
     async def _request(
@@ -103,8 +89,29 @@ class ApiClient:
         data: bytes | None,
         timeout: ClientTimeout,
     ) -> ClientResponse:
+        """A request, and once more if it is refused: a token may have been replaced since it was read."""
+        response = await self._send(method, path, params, headers, data, timeout)
+        if response.status == 401:
+            response.close()
+            self.access.credentials.forget()
+            response = await self._send(method, path, params, headers, data, timeout)
+            if response.status == 401:
+                self.access.credentials.forget()
+        return response
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        data: bytes | None,
+        timeout: ClientTimeout,
+    ) -> ClientResponse:
         if self._session is None:
-            self._session = ClientSession(connector=TCPConnector(limit=0), auto_decompress=False)
+            self._session = ClientSession(
+                connector=TCPConnector(limit=0), auto_decompress=False, response_class=_Response
+            )
         what = f"{method} {path}"
         said = {**headers, "Accept-Encoding": "identity", **await self.access.credentials.headers()}
         try:
@@ -117,6 +124,8 @@ class ApiClient:
                 timeout=timeout,
                 allow_redirects=False,  # it would take the token elsewhere
                 ssl=self.access.tls or True,
+                server_hostname=self.access.server_name or None,
+                proxy=self.access.proxy or None,
             )
         except TimeoutError as error:
             raise ApiError(0, "Timeout", f"{what}: {self.access.server} did not respond in time") from error
@@ -129,7 +138,22 @@ class ApiClient:
             await self._session.close()
 
 
+class _Response(ClientResponse):
+    """A response whose connection is cut off if it is closed before its end, also while its head is awaited.
+
+    aiohttp closes it politely and forgets it: over TLS that waits for the server, which may be gone, and has nothing to say.
+    """
+
+    def close(self) -> None:
+        """See ClientResponse."""
+        connection = self.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+        super().close()
+
+
 async def _content(response: ClientResponse, what: str) -> bytes:
+    """All of a response, which is over then: its connection is for others, or cut off if it did not come to its end."""
     content = bytearray()
     try:
         async for piece in response.content.iter_chunked(65536):
@@ -140,6 +164,8 @@ async def _content(response: ClientResponse, what: str) -> bytes:
         raise ApiError(0, "Timeout", f"{what}: the response was not complete in time") from error
     except (ClientError, ClientPayloadError) as error:
         raise ApiError(0, "Unreachable", f"{what}: the response was cut off: {error}") from error
+    finally:
+        response.close()  # does nothing to one that is complete
     return bytes(content)
 
 

@@ -97,18 +97,24 @@ class FileToken:
 
 
 class ExecCredentials:
-    """A program that prints an `ExecCredential` with a token, as those of cloud providers do."""
+    """A program that prints an `ExecCredential` with a token, as those of cloud providers do.
+
+    `cluster` is what it learns of the cluster.
+    """
 
     def __init__(
         self,
         command: Sequence[str],
         variables: Mapping[str, str],
         version: str,
+        cluster: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
         self._command = list(command)
         self._variables = dict(variables)
-        self._version = version
+        self._asked = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+        if cluster is not None:
+            self._asked["spec"] = {"interactive": False, "cluster": cluster}
         self._clock = clock
         self._token = ""
         self._expires_at: float | None = None
@@ -126,8 +132,7 @@ class ExecCredentials:
         self._token = ""
 
     async def _output(self) -> bytes:
-        ask = {"apiVersion": self._version, "kind": "ExecCredential", "spec": {"interactive": False}}
-        environ = {**os.environ, **self._variables, "KUBERNETES_EXEC_INFO": json.dumps(ask)}
+        environ = {**os.environ, **self._variables, "KUBERNETES_EXEC_INFO": json.dumps(self._asked)}
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,

@@ -14,6 +14,8 @@ from typing import Final
 from gateway.live.store import Stored
 from gateway.tags import BASE
 
+MOST: Final = 200
+"""Records of one trace that are joined, the latest: who gives every request the same trace id has none."""
 SLACK: Final = 0.05
 """Seconds by which clocks of different machines may differ before a call seems to lie outside the one that it belongs to."""
 
@@ -65,7 +67,7 @@ def chain_of(found: Iterable[Stored]) -> list[Hop]:
 
     There are more if a record is missing: it was not kept, or its sidecar delivers none.
     """
-    records = sorted(found, key=lambda stored: stored.record.time)
+    records = sorted(found, key=lambda stored: stored.record.time)[-MOST:]
     hops = [Hop(stored) for stored in records if stored.record.listener != "inbound"]
     for arrival in (stored for stored in records if stored.record.listener == "inbound"):
         heard = [hop for hop in hops if hop.arrival is None and _is_received_by(hop, arrival)]

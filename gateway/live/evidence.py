@@ -72,10 +72,11 @@ def explain_record(stored: Stored, judge: Judge, masked: Sequence[str]) -> dict[
 def _hide(conditions: Iterable[dict[str, Any]], mask: Mask) -> None:
     for condition in conditions:
         subject = _SUBJECT.match(condition["text"])
-        if subject is not None and condition["value"] is not None and _is_secret(subject[1], subject[2], mask):
+        if subject is not None and condition["value"] is not None and is_secret(subject[1], subject[2], mask):
             condition["value"] = MASKED.decode("ascii")
         _hide(condition["members"], mask)
 
 
-def _is_secret(source: str, name: str, mask: Mask) -> bool:
+def is_secret(source: str, name: str, mask: Mask) -> bool:
+    """Whether the value of what a condition looks at is shown to nobody."""
     return source in SECRET_SOURCES or name.lower() in SECRET_HEADERS or mask.field(name.lower(), b"") == MASKED

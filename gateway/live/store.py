@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from gateway.telemetry.request_record import Reporter, RequestRecord
+from gateway.telemetry.request_record import FIXED_COST, Reporter, RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ class RecordStore:
     def last(self) -> int:
         """The id of the latest record; there may be none yet."""
         return self._next - 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next record takes the place of an older one."""
+        return len(self._records) == self._size or self._bytes > self._max_bytes - FIXED_COST
 
     @property
     def bytes(self) -> int:

@@ -13,6 +13,7 @@ from time import gmtime, strftime, time
 from typing import Final
 
 from gateway.failures import Failure
+from gateway.grpc.status import NAMES
 from gateway.http.grammar import field_pattern
 from gateway.http.masking import Mask
 from gateway.http.request import Request
@@ -31,6 +32,7 @@ MAX_DECISIONS: Final = 1024
 QUOTE: Final = 0x22
 BACKSLASH: Final = 0x5C
 
+_VERSIONS: Final = ("1.0", "1.1", "2")
 _UNSAFE: Final = re.compile(rb"[^ !#-\[\]-~]")
 _REFERER: Final = field_pattern(rb"referer")
 _USER_AGENT: Final = field_pattern(rb"user-agent")
@@ -127,9 +129,10 @@ class AccessLog:
         return (
             f'{{"ts":"{self._time()}","listener":"{self._listener}","client":"{record.decision.client_ip}",'
             f'"method":"{request.method}","host":"{request.authority.decode("ascii")}",'
-            f'"target":"{self._target(request)}","version":"1.{request.version}",'
+            f'"target":"{self._target(request)}","version":"{_VERSIONS[request.version]}",'
             f'"status":{record.status},"upstream_status":{record.upstream_status or "null"},'
             f'"cause":{"null" if cause is None else _name(cause.code)},'
+            f"{_grpc(record.grpc_status)}"
             f'"bytes_in":{record.received},"bytes_out":{record.sent},'
             f'"duration_us":{int((now - record.started) * 1e6)},"upstream_us":{upstream},"overhead_us":{own},'
             f'{self._decided(record.decision)},"attempts":{record.attempts or 1},'
@@ -172,7 +175,7 @@ class AccessLog:
         mask = self._mask
         return (
             f"{record.decision.client_ip} - - [{_clf(self._time())}] "
-            f'"{request.method} {self._target(request)} HTTP/1.{request.version}" {record.status} {record.sent} '
+            f'"{request.method} {self._target(request)} HTTP/{_VERSIONS[request.version]}" {record.status} {record.sent} '
             f'"{"-" if referer is None else _escaped(mask.text(referer[2]))}" '
             f'"{"-" if agent is None else _escaped(mask.text(agent[2]))}"\n'
         )
@@ -192,6 +195,11 @@ class AccessLog:
             second, rest = divmod(millisecond, 1000)
             self._stamp = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(second))}.{rest:03d}Z"
         return self._stamp
+
+
+def _grpc(status: int) -> str:
+    """What a line says about a gRPC call; nothing of any other request."""
+    return f'"grpc_status":"{NAMES[status]}",' if status >= 0 else ""
 
 
 def _escaped(value: bytes) -> str:

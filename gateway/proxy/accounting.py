@@ -13,6 +13,7 @@ from gateway.failures import (
     TLS_ERROR,
     Fault,
 )
+from gateway.grpc.status import NAMES, is_fault
 from gateway.health.ejection import CONNECT, ERRORS, UNAVAILABLE, Ejector
 from gateway.instance import Instance
 from gateway.proxy.context import Context
@@ -63,16 +64,21 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         sent = record.sent + record.response_head
         taken = now - record.started
         traffic.count_exchange(decision.service, decision.tag, status, taken, overhead, received=received, sent=sent)
+        if record.grpc_status >= 0:
+            traffic.count_call(decision.service, decision.tag, NAMES[record.grpc_status])
     elif decision.error:
         traffic.count_refused(decision.error)
     else:
         traffic.count_reply(decision.route, status)
     ejector = context.ejector
-    if ejector is not None and (status >= 500 or record.cause is not None or ejector.records):
+    if ejector is not None and (status >= 500 or record.grpc_status > 0 or record.cause is not None or ejector.records):
         _judge(record, ejector)
     log = context.log
     if log is not None and log.record(record, now, overhead):
         traffic.log_lines += 1
+    spans = context.spans
+    if spans is not None and record.request.span_id:
+        spans.note(record, now, overhead)
     recorder = context.recorder
     if recorder is not None:
         recorder.note(record, now, overhead)
@@ -86,7 +92,7 @@ def _judge(record: Record, ejector: Ejector) -> None:
     cause = record.cause
     if instance is None:
         return
-    if (cause is not None and cause.blames_instance) or status >= 500:
+    if (cause is not None and cause.blames_instance) or status >= 500 or is_fault(record.grpc_status):
         ejector.failed(decision.service, instance, ERRORS)
     elif status:
         ejector.succeeded(decision.service, instance)

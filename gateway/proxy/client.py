@@ -1,28 +1,39 @@
-"""A client's connection as an exchange sees it, and the clients of one listener.
+"""Who an exchange responds to: a client's connection (HTTP/1, `downstream`) or a stream of one (HTTP/2, `client_stream`).
 
-HTTP/1 (`downstream`) is one implementation: what is said here of a connection can be said of a stream.
+With them, the clients of one listener.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from gateway.failures import OVERLOADED, TOO_MANY_TUNNELS, Failure
 from gateway.http.address import plain_ip
+from gateway.http.request import Request
+from gateway.proxy.bounds import Limits
 from gateway.proxy.connection import Connection
-from gateway.proxy.context import Context, Limits
+from gateway.proxy.context import Context
+from gateway.proxy.record import Record
+from gateway.proxy.relay import Relay
+from gateway.proxy.request_body import RequestBody
 from gateway.routing.peer import Peer, callee_at
+from gateway.routing.verdict import Forward
+
+LINGER: Final = 2.0
+"""Seconds that a connection to be closed keeps reading what it will not use. Closing earlier would meet that data
+with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
 
 
-class ClientConnection(Connection):
-    """The client's side. `deadline` (the loop's clock) is looked at by the listener's tick; every wait sets it.
+# More public members than most: it is the seam, and each member is something that an exchange does to its client.
+class Client(Connection):
+    """The client's side of an exchange. `deadline` (the loop's clock) is until when something must happen; every wait sets it.
 
-    `quiet_since` is since when no request has been under way.
+    Heads and bodies are as HTTP/1.1 has them, whatever the client speaks. `write` passes on the bytes of a tunnel.
     """
 
-    __slots__ = ("clients", "context", "deadline", "peer", "quiet_since")
+    __slots__ = ("clients", "context", "deadline", "peer")
 
     def __init__(self, context: Context, clients: Clients) -> None:
         super().__init__(context.outbox, context.queue)
@@ -30,7 +41,6 @@ class ClientConnection(Connection):
         self.clients = clients
         self.peer: Peer = Peer("")
         self.deadline: float = context.now + context.timeouts.head
-        self.quiet_since: float = context.now
 
     def meet(self, transport: asyncio.Transport) -> None:
         """Notes who is at the other end of a connection that has opened."""
@@ -42,7 +52,33 @@ class ClientConnection(Connection):
         if context.reception is not None:
             context.reception.introduce(self.peer, transport.get_extra_info("ssl_object"))
 
-    # --- what an exchange needs
+    def request_body(self, request: Request) -> RequestBody:
+        """The body of a request that has one."""
+        raise NotImplementedError
+
+    def relay(self, record: Record, forward: Forward) -> Relay:
+        """What passes the response of an instance that speaks HTTP/1 on to this client."""
+        raise NotImplementedError
+
+    def respond(self, message: bytes) -> None:
+        """Sends a response of this program's own, all of it: head and body."""
+        raise NotImplementedError
+
+    def send_interim(self, head: bytes) -> None:
+        """Sends the head of an interim response (1xx)."""
+        raise NotImplementedError
+
+    def send_head(self, head: bytes, ends: bool) -> None:
+        """Sends the head of the final response, less what is said of a connection. `ends`: there is no body."""
+        raise NotImplementedError
+
+    def send_data(self, data: bytes, ends: bool) -> None:
+        """Sends some of the body. `ends`: it is the last."""
+        raise NotImplementedError
+
+    def send_trailers(self, lines: bytes) -> None:
+        """Ends the body, with trailers: field lines, each led by CRLF."""
+        raise NotImplementedError
 
     def exchange_ended(self, keeps: bool) -> None:
         """The response is written; `keeps`: the connection can take another request."""
@@ -56,7 +92,19 @@ class ClientConnection(Connection):
         """The tunnel is closed at its other end. `may_send_more`: the client has not said that it sends no more."""
         raise NotImplementedError
 
-    # --- what the listener needs
+
+class ClientConnection(Client):
+    """A connection as its listener sees it: the listener's tick looks at `deadline`.
+
+    `quiet_since` is since when no request has been under way. `is_closing`: nothing more is served.
+    """
+
+    __slots__ = ("is_closing", "quiet_since")
+
+    def __init__(self, context: Context, clients: Clients) -> None:
+        super().__init__(context, clients)
+        self.quiet_since: float = context.now
+        self.is_closing: bool = False
 
     def deadline_passed(self) -> None:
         """A wait took too long."""
@@ -65,6 +113,30 @@ class ClientConnection(Connection):
     def close_if_idle(self) -> None:
         """Closes a connection that has nothing under way."""
         raise NotImplementedError
+
+    def close_gently(self, may_send_more: bool = True) -> None:
+        """Closes when all is sent; a client that may still be sending is read from for a while first."""
+        self.is_closing = True
+        self.flush()
+        transport = self.transport
+        if transport is None:
+            return
+        lingers = may_send_more and transport.can_write_eof()
+        if lingers:
+            transport.write_eof()
+            self.resume_reading()
+        else:
+            transport.close()
+        waits = not lingers or transport.get_write_buffer_size() > 0
+        self.deadline = self.context.now + (self.context.timeouts.body_idle if waits else LINGER)
+        self.watch()
+
+    def is_taken(self) -> bool:
+        """Whether something waits for the client, and it takes that fast enough."""
+        if self.transport is None or not self.transport.get_write_buffer_size():
+            return False
+        context = self.context
+        return self.has_taken(int(context.limits.body_rate * context.timeouts.body_idle))
 
 
 class Clients:

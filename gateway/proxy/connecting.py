@@ -33,7 +33,7 @@ async def connect(context: Context, forward: Forward, record: Record, retry: Ret
     decision = forward.decision
     while True:
         record.attempts += 1
-        origin = context.origins.of(forward.instance, decision.service)
+        origin = context.origins.of(forward.instance, decision.service, record.request)
         try:
             upstream = await origin.acquire(context.timeouts.connect, is_new)
         except Exhausted:

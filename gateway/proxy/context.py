@@ -9,86 +9,16 @@ from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
 from gateway.http.response import ResponseReader
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
+from gateway.proxy.spans import SpanRecorder
 from gateway.routing.router import Router
 from gateway.telemetry.counters import Traffic
 from gateway.tls.mesh import Reception
-
-
-class Timeouts:
-    """Seconds that the proxy waits: see `docs/limits.md`. The defaults stand in the settings."""
-
-    __slots__ = ("body_grace", "body_idle", "connect", "head", "keep_alive", "response", "tunnel_idle", "upstream_idle")
-
-    def __init__(
-        self,
-        *,
-        head: float,
-        body_idle: float,
-        body_grace: float,
-        connect: float,
-        response: float,
-        keep_alive: float,
-        upstream_idle: float,
-        tunnel_idle: float,
-    ) -> None:
-        self.head = head
-        self.body_idle = body_idle
-        self.body_grace = body_grace
-        self.connect = connect
-        self.response = response
-        self.keep_alive = keep_alive
-        self.upstream_idle = upstream_idle
-        self.tunnel_idle = tunnel_idle
-
-
-class Limits:
-    """What one listener accepts at most: bytes, counts, and bytes per second. See `docs/limits.md`."""
-
-    __slots__ = (
-        "body_rate",
-        "connections",
-        "connections_per_client",
-        "head_bytes",
-        "header_count",
-        "in_flight",
-        "inspected_bytes",
-        "pipelined_bytes",
-        "target_bytes",
-        "tunnels",
-        "tunnels_per_client",
-    )
-
-    def __init__(
-        self,
-        *,
-        head_bytes: int,
-        header_count: int,
-        target_bytes: int,
-        pipelined_bytes: int,
-        body_rate: int,
-        connections: int,
-        connections_per_client: int,
-        in_flight: int,
-        inspected_bytes: int,
-        tunnels: int,
-        tunnels_per_client: int,
-    ) -> None:
-        self.head_bytes = head_bytes
-        self.header_count = header_count
-        self.target_bytes = target_bytes
-        self.pipelined_bytes = pipelined_bytes
-        self.body_rate = body_rate
-        self.connections = connections
-        self.connections_per_client = connections_per_client
-        self.in_flight = in_flight
-        self.inspected_bytes = inspected_bytes
-        self.tunnels = tunnels
-        self.tunnels_per_client = tunnels_per_client
 
 
 # A value of many parts, which everything of a listener is handed: no behaviour.
@@ -98,15 +28,17 @@ class Context:
     `name` is the listener's: `entry`, `inbound` or `outbound`. `learn` queries the registry for a service that the router
     does not know; `ejector` learns how instances respond; `scheme` is what clients speak here, `http` or `https`.
     `doors` are addresses that stand for one service each, as `(host, port)`; an empty host is any.
-    `recorder` keeps exchanges for people to look at; None: nobody may.
+    `recorder` keeps exchanges for people to look at; None: nobody may. `spans` keeps those of sampled traces; None: requests
+    are not traced.
     `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
-    `inspected` counts the bytes of bodies that are kept for rules now.
+    `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now.
     """
 
     __slots__ = (
         "budget",
         "doors",
         "ejector",
+        "http2",
         "inspected",
         "is_draining",
         "learn",
@@ -124,6 +56,7 @@ class Context:
         "response_reader",
         "router",
         "scheme",
+        "spans",
         "timeouts",
         "traffic",
         "trusted_reader",
@@ -146,11 +79,14 @@ class Context:
         debug_header: str = "",
         ejector: Ejector | None = None,
         recorder: Recorder | None = None,
+        spans: SpanRecorder | None = None,
         reception: Reception | None = None,
+        http2: Http2 | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
         self.queue: RunQueue = origins.queue
+        self.http2 = http2
         self.inspected: int = 0
         self.router = router
         self.origins = origins
@@ -166,6 +102,7 @@ class Context:
             header_count=limits.header_count,
             debug_header=debug_header,
             is_secure=is_secure,
+            is_traced=spans is not None,
         )
         self.trusted_reader = HeadReader(
             tag_header,
@@ -174,12 +111,14 @@ class Context:
             keeps_forwarded=True,
             debug_header=debug_header,
             is_secure=is_secure,
+            is_traced=spans is not None,
         )
         self.response_reader = ResponseReader(head_bytes=limits.head_bytes, header_count=limits.header_count)
         self.learn = learn
         self.log = log
         self.doors: dict[tuple[str, int], str] = {}
         self.recorder = recorder
+        self.spans = spans
         self.reception = reception
         self.name = name
         self.scheme = scheme

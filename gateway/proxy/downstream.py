@@ -8,24 +8,26 @@ import struct
 from typing import Final
 
 from gateway.errors import ProtocolError
-from gateway.failures import HEAD_TIMEOUT, INTERNAL_ERROR, OVERLOADED, TOO_MANY_CONNECTIONS
+from gateway.failures import HEAD_TIMEOUT, INTERNAL_ERROR
 from gateway.http.grammar import check_partial, too_large
 from gateway.http.head_reader import HeadReader
+from gateway.http.request import Request
+from gateway.proxy.admission import admit
 from gateway.proxy.client import ClientConnection, Clients
-from gateway.proxy.connection import HIGH_WATER
 from gateway.proxy.context import Context
-from gateway.proxy.descriptors import RESERVE, is_short
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.http2_downstream import chose_http2, is_preface, speak_http2
 from gateway.proxy.own_responses import error_response
+from gateway.proxy.record import Record
+from gateway.proxy.relay import Relay
+from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import FEW
+from gateway.proxy.response_relay import ResponseRelay
+from gateway.routing.verdict import Forward
 
 CR: Final = 0x0D
 MAX_BLANKS: Final = 2
 """Empty lines skipped before a request: some old clients send one after a body."""
-LINGER: Final = 2.0
-"""Seconds that a connection to be closed keeps reading what it will not use. Closing earlier would meet that data
-with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
-
 RESETS: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing throws away what is unsent, and resets the connection."""
 
@@ -37,7 +39,7 @@ class Downstream(ClientConnection):
     `_buffer` holds what was read and is not its turn yet: the rest of a body, or requests after the one under way.
     """
 
-    __slots__ = ("_blanks", "_buffer", "_exchange", "_is_closing", "_is_serving", "_reader", "_searched")
+    __slots__ = ("_blanks", "_buffer", "_exchange", "_has_served", "_is_serving", "_reader", "_searched")
 
     def __init__(self, context: Context, clients: Clients) -> None:
         super().__init__(context, clients)
@@ -46,13 +48,13 @@ class Downstream(ClientConnection):
         self._buffer: bytes = b""
         self._searched: int = 0
         self._blanks: int = 0
+        self._has_served: bool = False
         self._is_serving: bool = False
-        self._is_closing: bool = False
 
     @property
     def is_idle(self) -> bool:
         """Whether the client has nothing under way: not a byte of a next request."""
-        return self._exchange is None and not self._buffer and not self._is_closing
+        return self._exchange is None and not self._buffer and not self.is_closing
 
     @property
     def held(self) -> int:
@@ -64,31 +66,20 @@ class Downstream(ClientConnection):
 
     def opened(self) -> None:
         """Begins, as far as there is room for one more connection."""
-        context = self.context
-        transport = self.transport
-        assert transport is not None
-        if self.is_encrypted:
-            transport.set_write_buffer_limits(high=HIGH_WATER)
-        self.meet(transport)
-        ip, trusted = self.peer.ip, self.peer.is_trusted
-        mine = self.clients.enter(self, ip)
-        context.traffic.connections += 1
-        limits = context.limits
-        if trusted:
-            self._reader = context.trusted_reader
-        elif mine > limits.connections_per_client:
-            most = limits.connections_per_client
-            self._refuse(ProtocolError(TOO_MANY_CONNECTIONS, f"{ip} has more than {most} connections open"))
-        if self._is_closing:
+        refused = admit(self)
+        if self.peer.is_trusted:
+            self._reader = self.context.trusted_reader
+        if refused is None:
+            self.is_closing = self.is_encrypted and chose_http2(self.transport) and speak_http2(self, b"")
             return
-        if len(self.clients.connections) > limits.connections:
-            self._refuse(ProtocolError(OVERLOADED, f"more than {limits.connections} connections are open"))
-        elif is_short(transport, RESERVE):
-            # Closed at once: what lingers would take the descriptor that is missing.
-            self._tell_refusal(ProtocolError(OVERLOADED, "this gateway can open no more connections"))
-            self._is_closing = True
-            self.flush()
-            transport.close()
+        if not refused.at_once:
+            self._refuse(refused.error)
+            return
+        self._tell_refusal(refused.error)
+        self.is_closing = True
+        self.flush()
+        if self.transport is not None:
+            self.transport.close()
 
     def received(self, data: bytes) -> None:
         """Takes what the client sent."""
@@ -101,7 +92,7 @@ class Downstream(ClientConnection):
                     data = self._buffer + data
                     self._buffer = b""
                     self._serve(data)
-            elif not self._is_closing:
+            elif not self.is_closing:
                 self._serve(data)
         elif exchange.tunnel is not None:
             exchange.tunnel.client_sent(data)
@@ -125,7 +116,7 @@ class Downstream(ClientConnection):
         """Takes that the connection is closed."""
         self.clients.leave(self, self.peer.ip)
         self.context.traffic.connections -= 1
-        self._is_closing = True
+        self.is_closing = True
         self._buffer = b""
         exchange = self._exchange
         if exchange is not None:
@@ -136,7 +127,7 @@ class Downstream(ClientConnection):
         """The client does not read: neither is what is for it, nor, between two requests, what it requests next."""
         if self._exchange is not None:
             self._exchange.client_stalled()
-        elif not self._is_closing:
+        elif not self.is_closing:
             self.deadline = self.context.now + self.context.timeouts.body_idle
             self.pause_reading()
 
@@ -144,7 +135,7 @@ class Downstream(ClientConnection):
         """The client has read what waited."""
         if self._exchange is not None:
             self._exchange.client_drained()
-        elif not self._is_closing:
+        elif not self.is_closing:
             timeouts = self.context.timeouts
             self.deadline = self.context.now + (timeouts.head if self._searched else timeouts.keep_alive)
             self.resume_reading()
@@ -166,10 +157,17 @@ class Downstream(ClientConnection):
         """Takes an error of this program: 500 if no response has begun, and the connection closes."""
         self.context.traffic.internal_errors += 1
         exchange = self._exchange
-        if self._is_closing or (exchange is not None and exchange.is_over):
+        if self.is_closing or (exchange is not None and exchange.is_over):
             self.close_now()
             return
         self._refuse(ProtocolError(INTERNAL_ERROR, "internal error in the gateway"))
+
+    def _speaks_http2(self, data: bytes) -> bool:
+        """Whether the first bytes are those of a client that knows that HTTP/2 is spoken here: then it is from now on."""
+        if self._has_served or not is_preface(data) or not speak_http2(self, data):
+            return False
+        self.is_closing = True
+        return True
 
     # --- requests
 
@@ -185,7 +183,7 @@ class Downstream(ClientConnection):
         is_first = True
         at = 0
         size = len(data)
-        while at < size and self._exchange is None and not self._is_closing and not self.writes_paused:
+        while at < size and self._exchange is None and not self.is_closing and not self.writes_paused:
             if data[at] == CR and self._blanks < MAX_BLANKS:
                 # RFC 9112 §2.2: an empty line before a request is to be ignored.
                 if data[at : at + 2] == b"\r\n":
@@ -217,10 +215,11 @@ class Downstream(ClientConnection):
                     self._take_body(exchange, data, at)
                     return
             except ProtocolError as error:
-                self._refuse(error)
+                if not self._speaks_http2(data[at:]):
+                    self._refuse(error)
                 break
         self._is_serving = False
-        if self._is_closing:
+        if self.is_closing:
             return
         self._buffer = data[at:] if at < size else b""
 
@@ -244,7 +243,7 @@ class Downstream(ClientConnection):
         except ProtocolError as error:
             self._refuse(error)
             return
-        if at == size or self._is_closing:
+        if at == size or self.is_closing:
             return
         if self._exchange is exchange and exchange.request_done:
             self._keep(data[at:])
@@ -260,7 +259,8 @@ class Downstream(ClientConnection):
             if len(data) > self.context.limits.head_bytes:
                 raise self._too_large(data)
         except ProtocolError as error:
-            self._refuse(error)
+            if not self._speaks_http2(data):
+                self._refuse(error)
             return
         if not self._searched:
             self.deadline = self.context.now + self.context.timeouts.head
@@ -276,7 +276,7 @@ class Downstream(ClientConnection):
         exchange = self._exchange
         if exchange is None:
             self._tell_refusal(error)
-            self._close_gently()
+            self.close_gently()
         else:
             exchange.stop(error.failure, error.detail)
 
@@ -289,12 +289,29 @@ class Downstream(ClientConnection):
 
     # --- what an exchange needs
 
+    def request_body(self, request: Request) -> RequestBody:
+        """The body of a request that has one."""
+        return RequestBody(request.body, self.context.now)
+
+    def relay(self, record: Record, forward: Forward) -> Relay:
+        """From HTTP/1 to HTTP/1."""
+        return ResponseRelay(self, record, forward)
+
+    def respond(self, message: bytes) -> None:
+        """Sends a response of this program's own."""
+        self.write(message)
+
+    def send_interim(self, head: bytes) -> None:
+        """Sends the head of an interim response."""
+        self.write(head)
+
     def exchange_ended(self, keeps: bool) -> None:
         """The response is written; `keeps`: the connection can take another request."""
         exchange = self._exchange
         self._exchange = None
+        self._has_served = True
         if not keeps:
-            self._close_gently(exchange is None or not exchange.request_done or bool(self._buffer))
+            self.close_gently(exchange is None or not exchange.request_done or bool(self._buffer))
             return
         context = self.context
         self.quiet_since = context.now
@@ -326,11 +343,11 @@ class Downstream(ClientConnection):
         self._exchange = None
         if exchange is not None:
             exchange.end_tunnel()
-        self._close_gently(may_send_more)
+        self.close_gently(may_send_more)
 
     def close_now(self) -> None:
         """Closes both directions at once; what is under way is cut off, and so that the client can notice."""
-        self._is_closing = True
+        self.is_closing = True
         exchange = self._exchange
         self._exchange = None
         transport = self.transport
@@ -353,8 +370,8 @@ class Downstream(ClientConnection):
         exchange = self._exchange
         if exchange is not None:
             exchange.deadline_passed()
-        elif self._is_closing or self.writes_paused:
-            if self._is_taken():
+        elif self.is_closing or self.writes_paused:
+            if self.is_taken():
                 self.deadline = self.context.now + self.context.timeouts.body_idle
             else:
                 self.close_now()
@@ -366,31 +383,11 @@ class Downstream(ClientConnection):
     def close_if_idle(self) -> None:
         """Closes a connection that has nothing under way."""
         if self.is_idle and self.transport is not None:
-            self._is_closing = True
+            self.is_closing = True
             self.flush()
             self.transport.close()
 
-    def _is_taken(self) -> bool:
-        """Whether something waits for the client, and it takes that fast enough."""
-        if self.transport is None or not self.transport.get_write_buffer_size():
-            return False
-        context = self.context
-        return self.has_taken(int(context.limits.body_rate * context.timeouts.body_idle))
-
-    def _close_gently(self, may_send_more: bool = True) -> None:
-        """Closes when all is sent; a client that may still be sending is read from for a while first."""
-        self._is_closing = True
+    def close_gently(self, may_send_more: bool = True) -> None:
+        """Closes when all is sent."""
         self._buffer = b""
-        self.flush()
-        transport = self.transport
-        if transport is None:
-            return
-        lingers = may_send_more and transport.can_write_eof()
-        if lingers:
-            transport.write_eof()
-            self.resume_reading()
-        else:
-            transport.close()
-        waits = not lingers or transport.get_write_buffer_size() > 0
-        self.deadline = self.context.now + (self.context.timeouts.body_idle if waits else LINGER)
-        self.watch()
+        super().close_gently(may_send_more)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from time import perf_counter
 from typing import Final
 
-from gateway.failures import CLIENT_GONE, NO_ROUTE, SHUTDOWN, Failure, Fault
+from gateway.failures import CLIENT_GONE, DEADLINE_EXCEEDED, NO_ROUTE, SHUTDOWN, Failure, Fault
+from gateway.grpc.status import status_of_http
+from gateway.grpc.timeout import parse_timeout
 from gateway.http.request import Request
 from gateway.proxy.accounting import note_fault, settle
-from gateway.proxy.client import ClientConnection
+from gateway.proxy.client import Client
 from gateway.proxy.deadlines import Delay, judge_request, judge_response, judge_tunnel
 from gateway.proxy.own_responses import error_response, options_response, route_response
 from gateway.proxy.record import Record
+from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
-from gateway.proxy.response_relay import ResponseRelay
 from gateway.proxy.retry import Retry
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import ResponseHandler, Upstream
@@ -33,6 +36,7 @@ class Ending(ResponseHandler):
     __slots__ = (
         "_client",
         "_context",
+        "_expiry",
         "_has_claim",
         "_relay",
         "_request",
@@ -45,20 +49,23 @@ class Ending(ResponseHandler):
         "upstream",
     )
 
-    def __init__(self, client: ClientConnection, request: Request) -> None:
+    def __init__(self, client: Client, request: Request) -> None:
         started = perf_counter()
         context = self._context = client.context
         self._client = client
         self._request = request
         self._verdict: Verdict = context.router.route(request, client.peer, context.now)
         self.record = Record(request, self._verdict.decision, started)
-        self.body: RequestBody | None = RequestBody(request.body, context.now) if request.body else None
+        self.body: RequestBody | None = client.request_body(request) if request.body else None
         self.upstream: Upstream | None = None
         self.tunnel: Tunnel | None = None
-        self._relay: ResponseRelay | None = None
+        self._relay: Relay | None = None
         self._retry: Retry | None = None
         self._has_claim: bool = False
         self._waits_since: float = 0.0
+        self._expiry: TimerHandle | None = None
+        if request.grpc_timeout:
+            self._expire_in(parse_timeout(request.grpc_timeout))
 
     @property
     def is_over(self) -> bool:
@@ -75,6 +82,16 @@ class Ending(ResponseHandler):
         """Whether only the close of its connection tells the client that it has the whole response."""
         return self._relay is not None and self._relay.is_told_by_closing
 
+    def _expire_in(self, seconds: float | None) -> None:
+        """Ends the exchange after so many seconds, if that is for the client to say; None: it has said nothing sensible."""
+        if seconds is not None and self._request.is_grpc:
+            self.record.expires_at = self.record.started + seconds
+            self._expiry = self._context.loop.call_later(seconds, self._client.run, self._expire)
+
+    def _expire(self) -> None:
+        if not self.is_over:
+            self.stop(DEADLINE_EXCEEDED, f"the call had {self._request.grpc_timeout.decode('latin-1')}")
+
     # --- with our own response
 
     def _reply_when_done(self, verdict: Reply) -> None:
@@ -88,7 +105,7 @@ class Ending(ResponseHandler):
         record = self.record
         record.sent = len(response.body) if self._request.method != "HEAD" else 0
         self._over(response.status)
-        self._client.write(route_response(response, self._request, keeps, verdict.decision.response_lines()))
+        self._client.respond(route_response(response, self._request, keeps, verdict.decision.response_lines()))
         self._client.exchange_ended(keeps)
 
     def _refuse(self, verdict: Refuse) -> None:
@@ -99,7 +116,7 @@ class Ending(ResponseHandler):
             decision.error, decision.route = "", "*"
             keeps = self._may_keep()
             self._over(204)
-            self._client.write(options_response(keeps))
+            self._client.respond(options_response(keeps))
             self._client.exchange_ended(keeps)
         else:
             self._fail(verdict.failure, verdict.detail)
@@ -112,9 +129,11 @@ class Ending(ResponseHandler):
         keeps = self._may_keep() and not failure.closes
         decision = record.decision
         decision.refuse(failure.code, detail)
+        if self._request.is_grpc:
+            record.grpc_status = status_of_http(failure.status)
         self._over(failure.status)
         lines = decision.response_lines()
-        self._client.write(error_response(failure, detail, self._request, keeps, lines))
+        self._client.respond(error_response(failure, detail, self._request, keeps, lines))
         self._client.exchange_ended(keeps)
 
     def _may_keep(self) -> bool:
@@ -123,7 +142,7 @@ class Ending(ResponseHandler):
 
     # --- with the instance's response
 
-    def _response_done(self, relay: ResponseRelay, is_clean: bool) -> None:
+    def _response_done(self, relay: Relay, is_clean: bool) -> None:
         """The response is complete. `is_clean`: nothing followed it on the upstream connection."""
         response = relay.response
         assert response is not None
@@ -253,6 +272,8 @@ class Ending(ResponseHandler):
         """Ends the exchange, as far as others need to know, with the status that the client saw."""
         record = self.record
         record.status = status
+        if self._expiry is not None:
+            self._expiry.cancel()
         tunnel = self.tunnel
         body = self.body
         if body is not None:

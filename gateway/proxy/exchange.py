@@ -19,18 +19,22 @@ from gateway.failures import (
     LANE_UNAVAILABLE,
     MALFORMED,
     NO_INSTANCES,
+    NO_TUNNEL,
     OVERLOADED,
     REFUSED_MISDIRECTED,
+    REFUSED_STREAM,
     REFUSED_UNAVAILABLE,
     REGISTRY_UNAVAILABLE,
+    RESET,
     Fault,
 )
 from gateway.http.content import read_content
 from gateway.proxy.accounting import note_left
 from gateway.proxy.own_responses import CONTINUE
+from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
-from gateway.proxy.response_relay import SWITCHED, ResponseRelay
+from gateway.proxy.response_relay import SWITCHED
 from gateway.proxy.retry import Again
 from gateway.proxy.sending import Sending
 from gateway.proxy.tunnel import Tunnel
@@ -79,7 +83,7 @@ class Exchange(Sending):
         upstream = self.upstream
         verdict = self._verdict
         if upstream is not None:
-            upstream.write(payload)
+            upstream.send_body(body, payload)
             body.passed(payload)
             if self.record.upstream_status:
                 self._client.deadline = context.now + context.timeouts.body_idle
@@ -111,7 +115,7 @@ class Exchange(Sending):
         if not body.is_done:
             self._expect_body(body)
             if self._request.expects_continue:
-                self._client.write(CONTINUE)
+                self._client.send_interim(CONTINUE)
         return at
 
     def _inspect(self, need: NeedBody) -> None:
@@ -128,7 +132,7 @@ class Exchange(Sending):
             return
         is_whole = body.is_done and body.received <= need.limit
         # What was parsed is many times larger than the body: nobody keeps it.
-        self._route_again(read_content(self._request, body.kept) if is_whole else None)
+        self._route_again(read_content(self._request, body.kept, body.is_framed) if is_whole else None)
         self._stop_inspecting(body)
         self._carry_out()
 
@@ -178,7 +182,7 @@ class Exchange(Sending):
             self.record.responded_at = perf_counter()
             verdict = self._verdict
             assert isinstance(verdict, Forward)
-            relay = self._relay = ResponseRelay(self._client, self.record, verdict)
+            relay = self._relay = self._client.relay(self.record, verdict)
         try:
             state = relay.receive(data, self.body)
         except ProtocolError as error:
@@ -201,7 +205,7 @@ class Exchange(Sending):
             return
         self._relayed(relay, state)
 
-    def _relayed(self, relay: ResponseRelay, state: int) -> None:
+    def _relayed(self, relay: Relay, state: int) -> None:
         """Continues according to the state of the response."""
         if state == ENDED:
             self._response_done(relay, True)
@@ -255,8 +259,13 @@ class Exchange(Sending):
         self.tunnel.expect()
         self._client.tunnel_opened()
 
+    def response_trailers(self, lines: bytes) -> None:
+        """The response ends with trailers."""
+        if self._relay is not None:
+            self._relay.take_trailers(lines)
+
     def response_ended(self) -> bool:
-        """The instance has closed its connection, and meant to."""
+        """The instance has closed its connection, and meant to; or its stream has ended."""
         self._lose_upstream(True)
         return False
 
@@ -284,7 +293,18 @@ class Exchange(Sending):
             else:
                 self._response_failed(CUT_OFF, "")
             return
-        fault = CLOSED_IN_HEAD if relay is not None and relay.is_in_head else CLOSED
+        self._respond_not(CLOSED_IN_HEAD if relay is not None and relay.is_in_head else CLOSED)
+
+    def response_aborted(self, fault: Fault, detail: str) -> None:
+        """There will be no (more of a) response."""
+        relay = self._relay
+        if relay is not None and relay.response is not None:
+            self._response_failed(MALFORMED if fault is MALFORMED else CUT_OFF, detail)
+        else:
+            self._respond_not(fault, detail)
+
+    def _respond_not(self, fault: Fault, detail: str = "") -> None:
+        """The instance does not respond: another one does, or nobody."""
         is_fresh = self.upstream is not None and self.upstream.served == 1
         self._drop_upstream()
         if self.is_over:
@@ -294,14 +314,13 @@ class Exchange(Sending):
         self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
         if again is None:
-            service = forward.decision.service
-            self._fail(fault.failure, f"service {service} closed the connection without a response")
+            self._fail(fault.failure, _why(fault, forward.decision.service, detail))
             return
         if is_fresh:
             note_left(self._context, forward.decision.service, instance, fault)
         self._go_again(again)
 
-    def _turned_away(self, relay: ResponseRelay) -> None:
+    def _turned_away(self, relay: Relay) -> None:
         """A sidecar has refused the request unprocessed: it goes elsewhere, or there is nobody else."""
         refused = relay.refused
         assert refused is not None
@@ -348,3 +367,16 @@ class Exchange(Sending):
         """The response cannot be used: 502 if nothing was passed on yet, else it is cut short."""
         self._note_fault(fault)
         self.stop(fault.failure, detail)
+
+
+def _why(fault: Fault, service: str, detail: str) -> str:
+    """A sentence for the client that gets no response from an instance."""
+    if fault is REFUSED_STREAM:
+        return f"service {service} takes no more requests"
+    if fault is NO_TUNNEL:
+        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
+    if fault is RESET:
+        return f"service {service} reset the request ({detail})"
+    if fault is MALFORMED:
+        return f"the instance's response is malformed: {detail}"
+    return f"service {service} closed the connection without a response"

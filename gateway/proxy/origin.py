@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Final
 
 from gateway.failures import BUSY, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fault
 from gateway.instance import Instance
@@ -16,11 +15,6 @@ from gateway.proxy.pool import Pool, Waiter
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream, UpstreamOwner
 from gateway.tls.contexts import UpstreamTLS
-from gateway.tls.mesh import Secured
-
-STATES: Final = ("active", "idle", "draining", "tunnel")
-Connections = dict[str, tuple[int, int, int, int]]
-"""How many connections to each address are in each of these states."""
 
 
 class NotConnected(Exception):
@@ -35,6 +29,7 @@ class Exhausted(Exception):
     """This process can open no more connections, to whomever."""
 
 
+# Its public members are what its connections call, an exchange, and whoever counts connections.
 class Origin(UpstreamOwner):
     """The connections to one address: makes, hands over and closes them as its pool decides."""
 
@@ -68,6 +63,11 @@ class Origin(UpstreamOwner):
     def idle(self) -> int:
         """How many connections wait for work."""
         return len(self._pool.idle)
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether there is nothing of it that is worth keeping."""
+        return not self.open and not self.tunnels
 
     @property
     def waiting(self) -> int:
@@ -114,8 +114,8 @@ class Origin(UpstreamOwner):
             self._pool.waiting.pop(waiter, None)
 
     async def _make(self, timeout: float) -> Upstream:
-        """A new connection; it is counted as open already."""
-        upstream = Upstream(self)
+        """A new connection; it is counted as open already. Raises as `acquire`."""
+        upstream = self._new()
         connecting = asyncio.ensure_future(self._connect(upstream))
         try:
             if not await comes_within(connecting, timeout):
@@ -139,6 +139,12 @@ class Origin(UpstreamOwner):
             raise
         return upstream
 
+    def _new(self) -> Upstream:
+        return Upstream(self)
+
+    def _context(self, tls: UpstreamTLS) -> ssl.SSLContext:
+        return tls.context
+
     async def _connect(self, upstream: Upstream) -> None:
         tls = self._tls
         if tls is None:
@@ -148,11 +154,11 @@ class Origin(UpstreamOwner):
                 upstream.itself,  # type: ignore[type-var]
                 self.host,
                 self.port,
-                ssl=tls.context,
+                ssl=self._context(tls),
                 server_hostname=tls.server_name or self.host,
             )
-            if tls.expected is not None and upstream.transport is not None:
-                tls.verify_peer(upstream.transport.get_extra_info("peercert"))
+            if tls.expected is not None and not upstream.is_lost:
+                tls.verify_peer(upstream.peer_certificate())
 
     def release(self, upstream: Upstream, now: float) -> None:
         """Takes back a connection whose exchange ended cleanly."""
@@ -188,6 +194,11 @@ class Origin(UpstreamOwner):
         for upstream in self._pool.aged(before):
             upstream.close()
 
+    def leave(self) -> None:
+        """The instance is gone: idle connections close, busy ones finish."""
+        self.is_gone = True
+        self.close_idle(float("inf"))
+
     def _give_back(self, upstream: Upstream | None) -> None:
         """Takes back a connection that was handed over and not used, or (None) the place of one that is not open any more."""
         if upstream is not None:
@@ -212,79 +223,3 @@ def _not_connected(error: OSError | ValueError) -> NotConnected:
     if isinstance(error, ssl.SSLError):
         return NotConnected(TLS_ERROR, getattr(error, "verify_message", "") or str(error))
     return NotConnected(CONNECT_TIMEOUT if isinstance(error, TimeoutError) else CONNECT_ERROR)
-
-
-class Origins:
-    """Every origin of this process, by address. `secure` says which are spoken to in TLS.
-
-    `outbox` and `queue` are for both sides of the exchanges with them.
-    """
-
-    __slots__ = ("_by_address", "_leaving", "_limit", "_loop", "_secured", "outbox", "queue")
-
-    def __init__(self, limit: int = 256) -> None:
-        self._limit = limit
-        self._loop = asyncio.get_running_loop()
-        self.outbox = Outbox(self._loop.call_soon)
-        self.queue = RunQueue(self._loop.call_soon)
-        self._by_address: dict[str, Origin] = {}
-        self._leaving: list[Origin] = []
-        self._secured: Secured | None = None
-
-    def secure(self, secured: Secured) -> None:
-        """Says which instances are spoken to in TLS. Connections made under other terms are retired."""
-        old, new = self._secured or Secured(), secured
-        for key in [key for key in self._by_address if "#" in key]:
-            service = key.partition("#")[2]
-            if old.fingerprint(service) != new.fingerprint(service):
-                self._retire(key)
-        self._secured = secured if secured.is_used else None
-
-    def of(self, instance: Instance, service: str) -> Origin:
-        """The origin of an instance of a service, made when first needed."""
-        key = instance.address
-        tls: UpstreamTLS | None = None
-        if self._secured is not None:
-            tls = self._secured.of(service, instance)
-            if tls is not None:
-                key = f"{key}#{service}"
-        origin = self._by_address.get(key)
-        if origin is None:
-            origin = Origin(instance, self._limit, self._loop, self.outbox, self.queue, tls)
-            self._by_address[key] = origin
-        return origin
-
-    def retire(self, address: str) -> None:
-        """Forgets an instance that no service has any more: its idle connections close, busy ones finish."""
-        if address in self._by_address:
-            self._retire(address)
-        if self._secured is not None:
-            for key in [key for key in self._by_address if key.startswith(f"{address}#")]:
-                self._retire(key)
-
-    def close_idle(self, before: float) -> None:
-        """Closes connections that have been idle since before this time; origins without any are forgotten."""
-        for key, origin in list(self._by_address.items()):
-            origin.close_idle(before)
-            if not origin.open and not origin.tunnels:
-                del self._by_address[key]
-        if self._leaving:
-            self._leaving = [origin for origin in self._leaving if origin.open or origin.tunnels]
-
-    def statistics(self) -> Connections:
-        """Connections in each state by address; draining are those of instances that are gone, and still at work."""
-        found: Connections = {}
-        for origin in self._by_address.values():
-            active, idle, draining, tunnels = found.get(origin.address, (0, 0, 0, 0))
-            active += origin.open - origin.idle
-            found[origin.address] = (active, idle + origin.idle, draining, tunnels + origin.tunnels)
-        for origin in self._leaving:
-            active, idle, draining, tunnels = found.get(origin.address, (0, 0, 0, 0))
-            found[origin.address] = (active, idle, draining + origin.open + origin.tunnels, tunnels)
-        return found
-
-    def _retire(self, key: str) -> None:
-        origin = self._by_address.pop(key)
-        origin.is_gone = True
-        origin.close_idle(float("inf"))
-        self._leaving.append(origin)

@@ -6,9 +6,12 @@ import json
 from http import HTTPStatus
 from typing import Final
 
+from gateway import hop
 from gateway.failures import Failure
+from gateway.grpc.message import encode_message
+from gateway.grpc.status import status_of_http
 from gateway.http.request import Request
-from gateway.routing.routes import RouteResponse
+from gateway.routing.replies import RouteResponse
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -35,9 +38,14 @@ def error_response(
 ) -> bytes:
     """A whole response that says what went wrong: `application/problem+json` (RFC 9457), or plain text by Accept.
 
+    A gRPC call gets a status of gRPC, with nothing but a head (`Trailers-Only`). What a sidecar tells another proxy of ours is
+    none's, and stays HTTP.
+
     `request` is None if the request could not be read; `added` are field lines, each led by CRLF.
     """
     status, code = failure.status, failure.code
+    if request is not None and request.is_grpc and hop.LINE not in added:
+        return _grpc_error(failure, detail, keep_alive, added)
     title = HTTPStatus(status).phrase
     if request is not None and b"text/plain" in request.head and _accepts_text(request):
         kind = "text/plain; charset=utf-8"
@@ -57,6 +65,19 @@ def error_response(
         lines.append("Connection: keep-alive")
     head = "\r\n".join(lines).encode("latin-1") + added + b"\r\n\r\n"
     return head if request is not None and request.method == "HEAD" else head + body
+
+
+def _grpc_error(failure: Failure, detail: str, keep_alive: bool, added: bytes) -> bytes:
+    lines = [
+        b"HTTP/1.1 200 OK",
+        b"Content-Type: application/grpc",
+        b"grpc-status: %d" % status_of_http(failure.status),
+        b"grpc-message: " + encode_message(f"{failure.code}: {detail}"),
+        b"Content-Length: 0",
+    ]
+    if not keep_alive:
+        lines.append(b"Connection: close")
+    return b"\r\n".join(lines) + added + b"\r\n\r\n"
 
 
 def _accepts_text(request: Request) -> bool:

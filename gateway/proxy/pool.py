@@ -52,6 +52,11 @@ class Pool:
         self.open: int = 0
         self.waiting: dict[Waiter, None] = {}
 
+    @property
+    def has_place(self) -> bool:
+        """Whether one more may be opened."""
+        return self.open < self._limit
+
     def ask(self, is_new: bool) -> Verdict:
         """What somebody is to do who wants a connection. `is_new`: one that was never idle."""
         idle = self.idle

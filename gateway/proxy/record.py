@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.failures import Failure
+from gateway.grpc.status import NO_STATUS
 from gateway.http.request import Request
 from gateway.routing.decision import Decision
 
@@ -16,13 +17,16 @@ class Record:
     `waited` is what the slow path waited before that. `received` and `sent` count the bytes of the bodies, or of a tunnel;
     `response_head` those of the response's head. `upstream_status` is the instance's, 0 if it has not responded.
     `status` is what the client saw, 0 until the exchange is over; `cause` says why it is not a plain response.
-    `attempts` counts connections requested in the slow path.
+    `attempts` counts connections requested in the slow path. Of a gRPC call `expires_at` is when it has no more time, and
+    `grpc_status` its code, NO_STATUS for what has none.
     """
 
     __slots__ = (
         "attempts",
         "cause",
         "decision",
+        "expires_at",
+        "grpc_status",
         "passed_at",
         "received",
         "request",
@@ -51,3 +55,5 @@ class Record:
         self.status: int = 0
         self.cause: Failure | None = None
         self.attempts: int = 0
+        self.grpc_status: int = NO_STATUS
+        self.expires_at: float = 0.0

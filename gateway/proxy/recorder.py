@@ -22,73 +22,25 @@ MAX_HEAD: Final = 16384
 """Bytes of a head that is kept so that its request can be explained."""
 
 
-class Recorder:
-    """Of one listener. At most `marked_rate` marked exchanges a second, and `unmarked_rate` others; the rest is counted.
+class Renderer:
+    """Makes records of the exchanges of one listener.
 
-    A request is marked if it has a tag. `masked` are parameters whose values are never shown, `params` those whose are.
+    `masked` are parameters whose values are never shown, `params` those whose are. `keeps_head`: the head is kept as well, so
+    that the request can be explained.
     """
 
-    __slots__ = (
-        "_kept",
-        "_listener",
-        "_marked_left",
-        "_marked_rate",
-        "_mask",
-        "_params",
-        "_traffic",
-        "_unmarked_left",
-        "_unmarked_rate",
-    )
+    __slots__ = ("_keeps_head", "_listener", "_mask", "_params")
 
     def __init__(
-        self,
-        listener: str,
-        traffic: Traffic,
-        marked_rate: float,
-        unmarked_rate: float,
-        *,
-        masked: Sequence[str] = (),
-        params: Sequence[str] = (),
+        self, listener: str, *, masked: Sequence[str] = (), params: Sequence[str] = (), keeps_head: bool = True
     ) -> None:
         self._listener = listener
-        self._traffic = traffic
-        self._marked_rate = marked_rate
-        self._unmarked_rate = unmarked_rate
-        self._marked_left: float = marked_rate
-        self._unmarked_left: float = unmarked_rate
+        self._keeps_head = keeps_head
         self._mask = Mask(masked)
         self._params: list[str] = list(params)
-        self._kept: list[tuple[Record, float, float]] = []
 
-    def note(self, record: Record, now: float, overhead: float) -> None:
-        """Takes an exchange that ended `now` (`perf_counter`'s seconds), if the budget allows it; see `AccessLog.record`."""
-        if record.decision.tag == BASE:
-            if self._unmarked_left < 1.0:
-                self._traffic.records_skipped += 1
-                return
-            self._unmarked_left -= 1.0
-        else:
-            if self._marked_left < 1.0:
-                self._traffic.records_skipped += 1
-                return
-            self._marked_left -= 1.0
-        self._traffic.records_kept += 1
-        self._kept.append((record, now, overhead))
-
-    def take(self, seconds: float, now: float, wall: float) -> list[RequestRecord]:
-        """What was kept since the last time, `seconds` ago, for which the budget grows.
-
-        `now` and `wall` are the same moment, on `perf_counter`'s clock and in seconds since the epoch.
-        """
-        self._marked_left = min(self._marked_rate, self._marked_left + self._marked_rate * seconds)
-        self._unmarked_left = min(self._unmarked_rate, self._unmarked_left + self._unmarked_rate * seconds)
-        kept = self._kept
-        if not kept:
-            return []
-        self._kept = []
-        return [self._rendered(record, ended, overhead, wall - now) for record, ended, overhead in kept]
-
-    def _rendered(self, record: Record, ended: float, overhead: float, offset: float) -> RequestRecord:
+    def render(self, record: Record, ended: float, overhead: float, offset: float) -> RequestRecord:
+        """The record of an exchange; `offset` is how far the epoch's clock is ahead of `perf_counter`'s, in seconds."""
         request = record.request
         decision = record.decision
         responded = record.responded_at
@@ -119,7 +71,7 @@ class Recorder:
             revision=decision.revision,
             has_body=request.body != 0,
             client_ip=decision.client_ip,
-            head=request.head if len(request.head) <= MAX_HEAD else b"",
+            head=request.head if self._keeps_head and len(request.head) <= MAX_HEAD else b"",
         )
 
     def _named(self, record: Record) -> dict[str, str]:
@@ -130,6 +82,60 @@ class Recorder:
                 is_masked = self._mask.field(name, b"") == MASKED
                 found[name] = MASKED.decode("ascii") if is_masked else value[:MAX_TEXT]
         return found
+
+
+class Recorder:
+    """Of one listener. At most `marked_rate` marked exchanges a second, and `unmarked_rate` others; the rest is counted.
+
+    A request is marked if it has a tag.
+    """
+
+    __slots__ = (
+        "_kept",
+        "_marked_left",
+        "_marked_rate",
+        "_renderer",
+        "_traffic",
+        "_unmarked_left",
+        "_unmarked_rate",
+    )
+
+    def __init__(self, renderer: Renderer, traffic: Traffic, marked_rate: float, unmarked_rate: float) -> None:
+        self._renderer = renderer
+        self._traffic = traffic
+        self._marked_rate = marked_rate
+        self._unmarked_rate = unmarked_rate
+        self._marked_left: float = marked_rate
+        self._unmarked_left: float = unmarked_rate
+        self._kept: list[tuple[Record, float, float]] = []
+
+    def note(self, record: Record, now: float, overhead: float) -> None:
+        """Takes an exchange that ended `now` (`perf_counter`'s seconds), if the budget allows it; see `AccessLog.record`."""
+        if record.decision.tag == BASE:
+            if self._unmarked_left < 1.0:
+                self._traffic.records_skipped += 1
+                return
+            self._unmarked_left -= 1.0
+        else:
+            if self._marked_left < 1.0:
+                self._traffic.records_skipped += 1
+                return
+            self._marked_left -= 1.0
+        self._traffic.records_kept += 1
+        self._kept.append((record, now, overhead))
+
+    def take(self, seconds: float, now: float, wall: float) -> list[RequestRecord]:
+        """What was kept since the last time, `seconds` ago, for which the budget grows.
+
+        `now` and `wall` are the same moment, on `perf_counter`'s clock and in seconds since the epoch.
+        """
+        self._marked_left = min(self._marked_rate, self._marked_left + self._marked_rate * seconds)
+        self._unmarked_left = min(self._unmarked_rate, self._unmarked_left + self._unmarked_rate * seconds)
+        kept = self._kept
+        if not kept:
+            return []
+        self._kept = []
+        return [self._renderer.render(record, ended, overhead, wall - now) for record, ended, overhead in kept]
 
 
 _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")

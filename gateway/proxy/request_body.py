@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.http.chunked import ChunkedReader
 from gateway.http.request import CHUNKED
-from gateway.proxy.context import Timeouts
+from gateway.proxy.bounds import Timeouts
 
 PIECE: Final = 65536
 """Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""
@@ -23,8 +23,10 @@ class RequestBody:
 
     It acts on nothing: its owner writes, pauses and sets deadlines. `body` is a length in bytes or CHUNKED. Times are
     seconds of the loop's clock. `begun` is moved forward by what the client is not to blame for, `heard_at` is when the last
-    piece came. `held` counts the bytes that are kept, `inspected` those of them that are counted as kept for rules; once some
-    of the body is gone, `can_replay` says that there is no second time.
+    piece came. `is_framed`: a body of unknown length is kept, and passed on, as the chunks that it came in.
+
+    `held` counts the bytes that are kept, `inspected` those of them that are counted as kept for rules; once some of the body is
+    gone, `can_replay` says that there is no second time.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class RequestBody:
         "held",
         "inspected",
         "is_done",
+        "is_framed",
         "received",
     )
 
@@ -52,6 +55,7 @@ class RequestBody:
         self.inspected: int = 0
         self.can_replay: bool = True
         self.is_done: bool = False
+        self.is_framed: bool = True
         self.received: int = 0
 
     @property
@@ -128,6 +132,10 @@ class RequestBody:
         self.is_done = not self._left
         # Compiled, even a slice that is all of it is a copy.
         return data if size == len(data) else data[at : at + size], at + size
+
+    def framed(self, payload: bytes) -> bytes:
+        """What is to be sent of a piece to an instance that speaks HTTP/1."""
+        return payload
 
     def due(self, now: float, timeouts: Timeouts, rate: int) -> float:
         """Until when more must come: `timeouts.body_idle`, and at `rate` bytes a second after `timeouts.body_grace`.

@@ -8,7 +8,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.chunked import ChunkedReader
 from gateway.http.response import CHUNKED, UNTIL_CLOSE
-from gateway.proxy.client import ClientConnection
+from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.request_body import PIECE
 
@@ -31,18 +31,19 @@ class ResponseBody:
 
     If the instance tells the end by closing, the client gets chunks: it can tell then whether the end has come. One that
     speaks HTTP/1.0 cannot read them; to it nothing but the close tells the end (`is_told_by_closing`).
-    `is_begun`: some of it, or its head, was passed on in chunks.
+    `is_begun`: some of it, or its head, was passed on in chunks. `trailers` are to follow it: field lines, each led by CRLF.
     """
 
-    __slots__ = ("_chunks", "_client", "_is_old", "_left", "_record", "_unread", "is_begun")
+    __slots__ = ("_chunks", "_client", "_is_old", "_left", "_record", "_unread", "is_begun", "trailers")
 
-    def __init__(self, body: int, is_old: bool, client: ClientConnection, record: Record) -> None:
+    def __init__(self, body: int, is_old: bool, client: Client, record: Record) -> None:
         self._is_old = is_old
         self._left = body  # what is not a length stays as it is
         self._client = client
         self._record = record
         self._unread: bytes = b""
         self.is_begun: bool = False
+        self.trailers: bytes = b""
         self._chunks: ChunkedReader | None = None
         if body == CHUNKED:
             self._chunks = ChunkedReader(decode=is_old)
@@ -76,10 +77,16 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
+    def take_trailers(self, lines: list[bytes]) -> None:
+        """Takes the trailers, which follow the body: field lines."""
+        self.trailers, status = self._client.context.response_reader.read_trailers(lines)
+        if status >= 0:
+            self._record.grpc_status = status
+
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""
         if not self.is_told_by_closing:
-            self._client.write(b"0\r\n\r\n")
+            self._client.write(b"0" + self.trailers + b"\r\n\r\n")
 
     def proceed(self, has_ended: bool = False) -> int:
         """Reads what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
@@ -114,12 +121,7 @@ class ResponseBody:
 
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         """Passes on some chunks. `is_all`: nothing else has come after them."""
-        try:
-            payload, rest = chunks.feed(data)
-        except ProtocolError as error:
-            raise ProtocolError(
-                BAD_RESPONSE, f"the body of the instance's response is malformed: {error.detail}"
-            ) from None
+        payload, rest = self._feed(chunks, data)
         self._record.sent += len(payload)
         if head or payload:
             self._client.write(head + payload if head else payload)
@@ -127,6 +129,15 @@ class ResponseBody:
         if not chunks.is_done:
             return MORE
         return ENDED if is_all and not rest else ENDED_DIRTY
+
+    def _feed(self, chunks: ChunkedReader, data: bytes) -> tuple[bytes, bytes]:
+        """Reads chunks: see `ChunkedReader.feed`."""
+        try:
+            return chunks.feed(data)
+        except ProtocolError as error:
+            raise ProtocolError(
+                BAD_RESPONSE, f"the body of the instance's response is malformed: {error.detail}"
+            ) from None
 
     def _read_chunks(
         self, chunks: ChunkedReader, data: bytes, head: bytes, *, may_rest: bool, is_its_turn: bool = False

@@ -10,8 +10,9 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.prefix import Prefix
 from gateway.http.response import UNTIL_CLOSE, Response, without
-from gateway.proxy.client import ClientConnection
+from gateway.proxy.client import Client
 from gateway.proxy.record import Record
+from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, MORE, ResponseBody
 from gateway.routing.verdict import Forward
@@ -27,35 +28,19 @@ REFUSED: Final = 5
 """A sidecar has refused the request unprocessed: see `refused`. The client was sent nothing."""
 
 
-class ResponseRelay:
-    """Takes what an instance sends on one connection, and passes it on to the client.
+class ResponseRelay(Relay):
+    """From HTTP/1 to HTTP/1: packets are passed on as they come, as far as that can be."""
 
-    `response` is the head that was passed on; `keeps`: the client's connection takes another request after it. `refused` is
-    the head with which a sidecar refused the request.
-    """
+    __slots__ = ("_body", "_client", "_forward", "_interims", "_partial", "_record")
 
-    __slots__ = (
-        "_body",
-        "_client",
-        "_forward",
-        "_interims",
-        "_partial",
-        "_record",
-        "keeps",
-        "refused",
-        "response",
-    )
-
-    def __init__(self, client: ClientConnection, record: Record, forward: Forward) -> None:
+    def __init__(self, client: Client, record: Record, forward: Forward) -> None:
+        super().__init__()
         self._client = client
         self._record = record
         self._forward = forward
         self._interims: int = 0
         self._partial: bytes = b""
         self._body: ResponseBody | None = None
-        self.response: Response | None = None
-        self.keeps: bool = False
-        self.refused: Response | None = None
 
     @property
     def is_in_head(self) -> bool:
@@ -68,11 +53,7 @@ class ResponseRelay:
         return self._body is not None and self._body.is_told_by_closing
 
     def receive(self, data: bytes, request_body: RequestBody | None) -> int:
-        """Passes on what the instance sent. `request_body` may still be on its way up.
-
-        Returns what has become of the response (MORE, ENDED, …, SWITCHED, REFUSED). Raises ProtocolError for what is malformed;
-        if `response` is None then, nothing of a final response was sent to the client.
-        """
+        """See `Relay`."""
         if self._body is not None:
             return self._body.receive(data)
         seen = len(self._partial)
@@ -93,8 +74,8 @@ class ResponseRelay:
             if self._interims > MAX_INTERIM:
                 raise ProtocolError(BAD_RESPONSE, f"the instance sent more than {MAX_INTERIM} interim responses")
             # RFC 9110 §15.2: 1xx are passed on, but not to HTTP/1.0. We have said 100 ourselves if the client expected it.
-            if request.version == 1 and not (response.status == 100 and request.expects_continue):
-                self._client.write(response.head(data, b""))
+            if request.version and not (response.status == 100 and request.expects_continue):
+                self._client.send_interim(response.head(data, b""))
             data = data[response.end :]
             seen = 0
             if not data:
@@ -119,6 +100,12 @@ class ResponseRelay:
         """Passes on what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
         return MORE if self._body is None else self._body.proceed(has_ended)
 
+    def take_trailers(self, lines: bytes) -> None:
+        """See `Relay`."""
+        body = self._body
+        if body is not None:
+            body.take_trailers(lines.split(b"\r\n")[1:])
+
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
         body = self._body
@@ -135,6 +122,21 @@ class ResponseRelay:
         switch = b"\r\nConnection: Upgrade\r\nUpgrade: " + response.upgrade
         self._client.write(response.head(data, switch) + data[response.end :])
 
+    def _added(self, response: Response, data: bytes) -> bytes:
+        """The field lines, each led by CRLF, that are added to the response's."""
+        record = self._record
+        record.grpc_status = response.grpc_status
+        decision = record.decision
+        added = decision.response_lines() if decision.explains or decision.response_fields else b""
+        stripped = self._forward.stripped
+        if stripped and response.has_places:
+            added = Prefix(stripped, record.request, self._client.peer.is_trusted).restore(response, data) + added
+        edit = self._forward.response_edit
+        if edit is not None:
+            response.cut_named(data[response.line_end + 2 : response.end - 4].split(b"\r\n"), edit.names)
+            added += edit.led
+        return added
+
     def _pass_head(self, response: Response, data: bytes, request_body: RequestBody | None) -> int:
         """Passes on a final head, and what came after it."""
         client = self._client
@@ -149,11 +151,7 @@ class ResponseRelay:
         )
         end = response.end
         size = len(data) - end
-        decision = record.decision
-        added = decision.response_lines() if decision.explains or decision.response_fields else b""
-        stripped = self._forward.stripped
-        if stripped and response.has_places:
-            added = Prefix(stripped, request, client.peer.is_trusted).restore(response, data) + added
+        added = self._added(response, data)
         self.response = response
         record.upstream_status = response.status
         record.response_head = end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.failures import CLOSED, REFUSED_MISDIRECTED, REFUSED_UNAVAILABLE, Fault
+from gateway.failures import CLOSED, REFUSED_MISDIRECTED, REFUSED_STREAM, REFUSED_UNAVAILABLE, Fault
 from gateway.instance import Instance
 from gateway.proxy.context import Context
 from gateway.routing.services import CONNECT_ERROR, MISDIRECTED
@@ -62,6 +62,12 @@ class Retry:
             self._has_met_stale = False
             other = self._forward.other()
             return self._fallen_back(MISDIRECTED) if other is None else self._again(other)
+        if fault is REFUSED_STREAM and not self._has_met_stale:
+            # Most likely the connection is on its way out, and the instance is not: it takes the request on another one. That
+            # is no additional load.
+            self._has_met_stale = True
+            self._context.traffic.count_retry(self._forward.decision.service, fault.kind)
+            return self._again(self._forward.instance)
         if fault is REFUSED_UNAVAILABLE:
             self._has_met_stale = False
         # Nothing was done. Of a lane this costs no budget, since falling back to the baseline would cost none.

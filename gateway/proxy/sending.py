@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from gateway.grpc.timeout import with_timeout
 from gateway.proxy.connecting import Unreachable, connect
 from gateway.proxy.ending import Ending
 from gateway.proxy.request_body import RequestBody
@@ -28,7 +29,7 @@ class Sending(Ending):
         decision = forward.decision
         instance = decision.instance
         assert instance is not None
-        upstream = self._context.origins.of(instance, decision.service).acquire_nowait()
+        upstream = self._context.origins.of(instance, decision.service, self._request).acquire_nowait()
         if upstream is None:
             self._connect(False)
         else:
@@ -62,7 +63,11 @@ class Sending(Ending):
         # Before the write: it wakes the instance, which may well take this very core.
         record.sent_at = perf_counter()
         body = self.body
-        upstream.write(forward.head if body is None else forward.head + body.kept)
+        head = forward.head
+        if self._waits_since and record.expires_at:
+            # It has waited here: the instance is told how much time is left.
+            head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)
+        upstream.send_request(self._request, head, body)
         if self._waits_since:
             waited = record.sent_at - self._waits_since
             record.waited += waited
@@ -102,7 +107,9 @@ class Sending(Ending):
 
     def _expect_body(self, body: RequestBody) -> None:
         context = self._context
-        self._client.deadline = body.due(context.now, context.timeouts, context.limits.body_rate)
+        # What a call sends it sends when it has something to say.
+        rate = 0 if self._request.is_grpc else context.limits.body_rate
+        self._client.deadline = body.due(context.now, context.timeouts, rate)
 
     def _retries(self) -> Retry:
         retry = self._retry

@@ -6,7 +6,8 @@ stays open; a side that is lost still has what it had sent delivered.
 
 from __future__ import annotations
 
-from gateway.proxy.client import ClientConnection
+from gateway.failures import Fault
+from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.upstream import ResponseHandler, Upstream
 
@@ -16,7 +17,7 @@ class Tunnel(ResponseHandler):
 
     __slots__ = ("_client", "_client_ended", "_instance_ended", "_record", "_upstream")
 
-    def __init__(self, client: ClientConnection, upstream: Upstream, record: Record) -> None:
+    def __init__(self, client: Client, upstream: Upstream, record: Record) -> None:
         self._client = client
         self._upstream = upstream
         self._record = record
@@ -85,6 +86,10 @@ class Tunnel(ResponseHandler):
             self.response_lost()
             return False
         return True
+
+    def response_aborted(self, fault: Fault, detail: str) -> None:
+        """The instance has given up. The client has what it had sent."""
+        self.response_lost()
 
     def response_lost(self) -> None:
         """The instance is gone. The client has what it had sent."""

@@ -1,15 +1,18 @@
 """One connection to an instance, and what it speaks with: who takes the response, and whose connection it is.
 
-HTTP/1's exchange and a tunnel are handlers. What is said here of a connection can be said of a stream.
+An exchange and a tunnel are handlers. What is said here of connections is true of streams, too (`upstream_stream`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
+from gateway.failures import Fault
+from gateway.http.request import Request
 from gateway.proxy.connection import HIGH_WATER, Connection, Outbox
+from gateway.proxy.request_body import RequestBody
 from gateway.proxy.runqueue import RunQueue
 
 PIECE: Final = 65536
@@ -31,6 +34,13 @@ class ResponseHandler:
 
     def response_ended(self) -> bool:
         """Takes that the instance sends no more; returns whether the connection stays open for what goes the other way."""
+        raise NotImplementedError
+
+    def response_trailers(self, lines: bytes) -> None:
+        """Takes the trailers of a response whose end comes next: field lines, each led by CRLF."""
+
+    def response_aborted(self, fault: Fault, detail: str) -> None:
+        """Takes that there will be no (more of a) response, because of `fault`, and why, where there is more to say."""
         raise NotImplementedError
 
     def response_lost(self) -> None:
@@ -71,6 +81,9 @@ class UpstreamOwner:
         """Notes that a connection closed, whatever it was doing."""
         raise NotImplementedError
 
+    def has_room(self, upstream: Upstream) -> None:
+        """Takes that a connection which carries several requests may have room for one more."""
+
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Has something called so many seconds from now."""
         raise NotImplementedError
@@ -95,10 +108,22 @@ class Upstream(Connection):
         """The protocol factory that `create_connection` needs."""
         return self
 
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """The certificate that the instance has shown, as `getpeercert` describes it; None if there is none."""
+        return None if self.transport is None else self.transport.get_extra_info("peercert")
+
     def opened(self) -> None:
         """Begins."""
         if self.is_encrypted and self.transport is not None:
             self.transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    def send_request(self, request: Request, head: bytes, body: RequestBody | None) -> None:
+        """Sends a request with this head, and what there is of its body."""
+        self.write(head if body is None else head + body.framed(body.kept))
+
+    def send_body(self, body: RequestBody, payload: bytes) -> None:
+        """Sends what has just come of a body."""
+        self.write(body.framed(payload))
 
     def received(self, data: bytes) -> None:
         """Takes what the instance sent."""
@@ -120,15 +145,19 @@ class Upstream(Connection):
 
     def lost(self, exc: Exception | None) -> None:
         """Takes that the connection is closed."""
-        if exc is not None and self.handler is not None:
-            self._read_rest(self.handler)
+        handler = self.handler
+        if exc is not None and handler is not None:
+            for data in self.rest_of_it():
+                handler.response_received(data)
+                if self.handler is not handler:
+                    break
         self.is_lost = True
         self.owner.lost(self)
         if self.handler is not None:
             self.handler.response_lost()
 
-    def _read_rest(self, handler: ResponseHandler) -> None:
-        """Reads what came before the connection broke, and was not read yet.
+    def rest_of_it(self) -> Iterator[bytes]:
+        """What came before the connection broke, and was not read yet.
 
         An instance that refuses a body responds, closes, and resets what keeps arriving. A write that meets this breaks off
         the connection with the response still in the kernel, where nobody would look for it any more.
@@ -142,9 +171,9 @@ class Upstream(Connection):
         try:
             for _ in range(REST // PIECE):
                 data = os.read(sock.fileno(), PIECE)
-                if not data or self.handler is not handler:
+                if not data:
                     return
-                handler.response_received(data)
+                yield data
         except OSError:
             return
 

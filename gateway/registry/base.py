@@ -6,7 +6,7 @@ protects or logs: `keeper.Keeper` does that once for every registry.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
@@ -30,6 +30,10 @@ MOST_LEFT_OUT: Final = 20
 """Records of one reason that are named."""
 
 
+def _cannot_tell(_: Instance) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """One complete response about a service: its instances in canonical order, one per address."""
@@ -43,6 +47,8 @@ class Listing:
     """Which server of a cluster said so; another one may know less."""
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which records were left out (`MOST_LEFT_OUT` at most), by reason: what the registry calls them, or their addresses."""
+    is_gone: Callable[[Instance], bool] = field(default=_cannot_tell, compare=False)
+    """Whether an instance that is not listed is known to be no more. Its address may be somebody else's by now."""
 
 
 @dataclass(frozen=True, slots=True)

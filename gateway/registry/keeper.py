@@ -83,8 +83,9 @@ class _Watch:
         self.responded_at: float | None = None
         self.saved_at = 0.0
         self.reason = ""
-        self.doubt = ""
         self.errors = 0
+        self.failures = 0
+        """In a row."""
         self.known = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.release: asyncio.TimerHandle | None = None
@@ -190,30 +191,38 @@ class Keeper:
         await self.adapter.close()
 
     async def _run(self, watch: _Watch) -> None:
-        failures = 0
         while True:
             try:
-                async with aclosing(self.adapter.watch(watch.service)) as listings:
-                    async for listing in listings:
-                        failures = 0
-                        self._responded(watch, listing)
-                        if watch.state == PROTECTED:
-                            break
-                    else:
-                        raise RegistryError("bad_response", "the watch ended")
-                await asyncio.sleep(self._recheck)
+                await self._follow(watch)
                 continue
             except RegistryError as raised:
                 error = raised
             except Exception as raised:  # noqa: BLE001 - an adapter's bug must not freeze what is known for ever
                 _log.exception("watching service %s failed unexpectedly", self._shown(watch))
                 error = RegistryError("bad_response", f"{type(raised).__name__}: {raised}")
-            self._failed(watch, error, is_first=failures == 0)
+            self._failed(watch, error, is_first=watch.failures == 0)
             if error.reason == "warming":
-                failures = 2  # it is there again, and says that it will know soon
-            longest = min(LONGEST_RETRY, FIRST_RETRY * 2**failures)
-            failures = min(failures + 1, 16)
+                watch.failures = 2  # it is there again, and says that it will know soon
+            longest = min(LONGEST_RETRY, FIRST_RETRY * 2**watch.failures)
+            watch.failures = min(watch.failures + 1, 16)
             await asyncio.sleep(self._rng.uniform(FIRST_RETRY / 2, longest))
+
+    async def _follow(self, watch: _Watch) -> None:
+        """Takes lists as they come; returns when one that is doubted has to be queried again. Raises RegistryError."""
+        async with aclosing(self.adapter.watch(watch.service)) as listings:
+            listing = await anext(listings, None)
+            while listing is not None:
+                watch.failures = 0
+                self._responded(watch, listing)
+                patience = asyncio.timeout(self._recheck if watch.state == PROTECTED else None)
+                try:
+                    async with patience:
+                        listing = await anext(listings, None)
+                except TimeoutError:
+                    if patience.expired():
+                        return
+                    raise
+        raise RegistryError("bad_response", "the watch ended")
 
     def _responded(self, watch: _Watch, listing: Listing) -> None:
         now = self._clock()
@@ -225,15 +234,15 @@ class Keeper:
         found = listing.instances
         if self._own:
             found = tuple(instance for instance in found if instance.address not in self._own)
+        doubted = watch.guard.doubt
         if self.adapter.is_authoritative:
             watch.guard.accept(found)
         else:
             if watch.state == UNKNOWN and not any(instance.tag == BASE for instance in found):
                 self._restore(watch)  # a registry that restarts with this gateway knows nobody yet, or only some
-            watch.guard.take(found, now)
+            watch.guard.take(found, now, listing.is_gone)
         doubt = watch.guard.doubt
-        is_news = bool(doubt) and (watch.state != PROTECTED or doubt != watch.doubt)
-        watch.doubt = doubt
+        is_news = bool(doubt) and (watch.state != PROTECTED or doubt != doubted)
         has_changed = self._publish(watch)
         watch.reason = f"{_EXPLAINED[doubt]}; {len(watch.instances)} instances remain in use" if doubt else ""
         if is_news:

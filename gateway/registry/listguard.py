@@ -6,12 +6,14 @@ What comes is accepted at once; what *goes* may be the registry's own trouble. T
 * the registry was away, or empty, a moment ago: its clients come back one by one;
 * most instances of a tag go in one step.
 
-Then what went is kept until the same list has lasted for a while. A *tag* that goes while its service stays is accepted at
+Then what went is kept until the same list has lasted for a while, but for those that the registry knows to be no more: an
+address of theirs may be somebody else's. A *tag* that goes while its service stays is accepted at
 once: closing a gray environment looks just like that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,10 +70,14 @@ class ListGuard:
         self._repeats = 0
         self._was_away = self._was_away or was_away
 
-    def take(self, found: tuple[Instance, ...], now: float) -> None:
-        """Accepts a list, at a time in seconds."""
+    def take(
+        self, found: tuple[Instance, ...], now: float, is_gone: Callable[[Instance], bool] = lambda _: False
+    ) -> None:
+        """Accepts a list, at a time in seconds. `is_gone` says of whom there is no doubt."""
         addresses = frozenset(instance.address for instance in found)
-        missing = tuple(instance for instance in self.instances if instance.address not in addresses)
+        missing = tuple(
+            instance for instance in self.instances if instance.address not in addresses and not is_gone(instance)
+        )
         doubted = self._doubted(found, missing)
         if not doubted:
             self.accept(found)

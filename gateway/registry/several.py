@@ -85,6 +85,11 @@ class Registries:
                 found.setdefault(state.service, []).append(state)
         return found
 
+    def instances(self, service: str) -> tuple[Instance, ...]:
+        """What was last said of a service by all registries together; empty: nothing yet."""
+        lists = self._lists.get(service)
+        return self._merged(lists) if lists else ()
+
     async def wait_known(self, service: str, timeout: float) -> bool:
         """Waits up to `timeout` seconds until a registry has instances of a watched service, or all have responded.
 

@@ -14,11 +14,14 @@ from gateway.tags import BASE
 # Where a request's tag came from.
 SOURCE_NONE: Final = "none"
 SOURCE_RULE: Final = "rule"
+SOURCE_ROUTE: Final = "route"
 SOURCE_DEBUG: Final = "debug"
 SOURCE_HEADER: Final = "header"
 SOURCE_BAGGAGE: Final = "baggage"
 SOURCE_TRACE: Final = "trace"
 SOURCE_INSTANCE: Final = "instance"
+SOURCE_IN_FLIGHT: Final = "in_flight"
+"""All requests that the application was serving had this tag: it is inferred, and carried by nothing."""
 SOURCE_AMBIGUOUS: Final = "ambiguous"
 """The request's only id is shared, at this moment, by requests with different tags: it is treated as unmarked."""
 

@@ -1,10 +1,31 @@
-"""A service's pools, for people."""
+"""Routes and pools as plain values, for people."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from gateway.routing.routes import Route
 from gateway.routing.services import ServiceView
+
+
+def describe_route(route: Route, services: Mapping[str, ServiceView]) -> dict[str, object]:
+    """A route as plain values: where it comes from, what a request must be like, and where it may go."""
+    return {
+        "source": route.source or "configuration",
+        "host": route.host or None,
+        "path": route.path,
+        "exact": route.is_exact,
+        "match": [] if route.test is None else route.test.describe(),
+        "backends": [
+            {
+                "service": backend.service or None,
+                "tag": backend.lane_of(services),
+                "weight": backend.weight,
+                "problem": backend.problem or None,
+            }
+            for backend in (() if route.split is None else route.split.backends)
+        ],
+    }
 
 
 def describe_pools(

@@ -6,8 +6,9 @@ import random
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
 
-from gateway.failures import NO_INSTANCES, NO_ROUTE
+from gateway.failures import NO_BACKEND, NO_INSTANCES, NO_ROUTE
 from gateway.http.address import node_ip
+from gateway.http.edits import HeaderEdit
 from gateway.http.forwarded import (
     FORWARDED_ELEMENTS,
     FORWARDED_FOR,
@@ -20,13 +21,15 @@ from gateway.http.request import CHUNKED, Request
 from gateway.http.target import raw_rest
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
-from gateway.routing.decision import SOURCE_DEBUG, SOURCE_RULE, Decision
+from gateway.routing.decision import SOURCE_DEBUG, SOURCE_ROUTE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
 from gateway.routing.peer import Peer
 from gateway.routing.router import UNREAD, Router
 from gateway.routing.routes import Route
 from gateway.routing.services import NOT_IN_GROUP
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.split import Backend
+from gateway.routing.tracing import Tracing, traceparent_line
 from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledLane
@@ -37,12 +40,16 @@ _MAX_CHAINS: Final = 4096
 _MAX_CHAIN: Final = 256
 """X-Forwarded-For values whose client is remembered, and the bytes of the longest one."""
 _PREFIX: Final = frozenset({b"x-forwarded-prefix"})
+_HOST: Final = frozenset({b"host"})
 
 
 class EntryRouter(Router):
-    """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids."""
+    """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids.
 
-    __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_trusted", "snapshot")
+    `tracing`: requests are forwarded from within spans; None: they are not.
+    """
+
+    __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_tracing", "_trusted", "snapshot")
 
     def __init__(
         self,
@@ -52,6 +59,8 @@ class EntryRouter(Router):
         trusted: tuple[IPv4Network | IPv6Network, ...] = (),
         trace_sampled: float = 1.0,
         debug: DebugAccess | None = None,
+        *,
+        tracing: Tracing | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._carriers = carriers
@@ -59,6 +68,7 @@ class EntryRouter(Router):
         self._trusted = trusted
         self._sampled = trace_sampled
         self._debug = debug
+        self._tracing = tracing
         self._clients: dict[bytes, str] = {}
 
     def with_snapshot(self, snapshot: Snapshot) -> EntryRouter:
@@ -79,11 +89,12 @@ class EntryRouter(Router):
         """Decides for one request. Never raises, never waits."""
         snapshot = self.snapshot
         rules = snapshot.rules
+        if self._tracing is not None and content is UNREAD:
+            self._tracing.join(request)
         decision = Decision(snapshot.revision, peer.ip)
         if peer.is_trusted and request.forwarded is not None:
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
-        routes = snapshot.routes
-        route = routes.find(request.host if routes.by_host else "", request.path)
+        route = snapshot.routes.find(request.host, request.path, request)
         seen: Any = None
         if route is not None and route.inspect_body:
             if content is not UNREAD:
@@ -93,35 +104,49 @@ class EntryRouter(Router):
         lane = self._mark(snapshot, request, peer, decision, "" if route is None else route.service, seen)
         if route is None:
             return Refuse(decision, NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
-        decision.route = route.path
+        decision.route = route.source or route.path
         if route.response is not None:
             return Reply(decision, route.response)
-        decision.service = route.service
+        if route.redirect is not None:
+            return Reply(decision, route.redirect.response(request, route.prefix, _is_secure(request, peer)))
+        service = route.service
         is_outside = is_strict = False
-        if lane is not None:
-            is_outside = lane.services is not None and route.service not in lane.services
+        backend: Backend | None = None
+        if route.split is not None:
+            context = MatchContext(request, decision.client_ip)
+            backend = route.split.choose(decision.tag, context, snapshot.services, self._random)
+            if backend is None or backend.problem:
+                why = "the route has no backend with a weight" if backend is None else backend.problem
+                return Refuse(decision, NO_BACKEND, why)
+            service = backend.service
+        is_of_backend = backend is not None and _mark_for(backend, decision, snapshot)
+        if is_of_backend:
+            pass  # the route itself says that its requests may go there
+        elif lane is not None:
+            is_outside = lane.services is not None and service not in lane.services
             is_strict = lane.strict
         elif decision.tag != BASE:
             # A trusted client has marked it: the tag's lanes say what it may reach all the same.
-            is_outside = not rules.holds(decision.tag, route.service)
+            is_outside = not rules.holds(decision.tag, service)
             is_strict = rules.is_strict(decision.tag)
-        view = snapshot.services.get(route.service)
+        decision.service = service
+        view = snapshot.services.get(service)
         if view is None:
-            return Refuse(decision, NO_INSTANCES, f"the registry has not reported on service {route.service} yet")
+            return Refuse(decision, NO_INSTANCES, f"the registry has not reported on service {service} yet")
         forward = Forward(decision)
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:
             return refusal
-        target = request.target
-        if route.segments or target[:1] != b"/":
-            path = raw_rest(request.raw_path, route.prefix, route.segments) if route.segments else request.raw_path
-            target = path + b"?" + request.query if request.query else path
         forward.stripped = route.restored
         lines = self._lines(request, peer, decision, route)
+        if backend is not None:
+            forward.response_edit = backend.response_edit
+            if backend.request_edit is not None:
+                _edit(request, backend.request_edit, lines)
         if decision.instance is not None:
             forward.target_line = decision.instance.target_line
             lines.append(forward.target_line)
-        forward.head = forward_head(request, target, lines)
+        forward.head = forward_head(request, _target(request, route), lines)
         return forward
 
     def _mark(
@@ -165,11 +190,8 @@ class EntryRouter(Router):
 
     def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:
         """A Set-Cookie field (RFC 6265 §4.1), led by CRLF. Scripts have no use for it."""
-        secure = peer.is_secure
-        if peer.is_trusted and request.forwarded is not None:
-            secure = request.forwarded.is_secure(secure)
         line = f"\r\nSet-Cookie: {name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax"
-        return (line + "; Secure" if secure else line).encode("ascii")
+        return (line + "; Secure" if _is_secure(request, peer) else line).encode("ascii")
 
     def _lines(self, request: Request, peer: Peer, decision: Decision, route: Route) -> list[bytes]:
         host = request.authority or decision.service.encode("latin-1")
@@ -180,15 +202,21 @@ class EntryRouter(Router):
         elif route.segments and forwarded is not None:
             request.cut_named(_PREFIX)
             lines.append(b"X-Forwarded-Prefix: " + forwarded.path_prefix + route.prefix + b"\r\n")
-        if not request.traceparent:
+        if request.span_id:
+            lines.append(traceparent_line(request))
+        elif not request.traceparent:
             bits = self._random.getrandbits(192)
-            sampled = self._sampled >= 1.0 or self._random.random() < self._sampled
+            # If we trace, requests that are to be sampled have a trace by now.
+            sampled = self._tracing is None and (self._sampled >= 1.0 or self._random.random() < self._sampled)
             line = new_traceparent_line(bits, sampled)
             request.traceparent = line[13:68]
             lines.append(line)
         if request.baggage or decision.tag != BASE:
             self._carriers.write(request, decision.tag, lines)
-        if request.rewrites_host:
+        if route.new_host:
+            request.cut_named(_HOST)
+            lines.append(b"Host: " + route.new_host + b"\r\n")
+        elif request.rewrites_host:
             lines.append(b"Host: " + host + b"\r\n")
         return lines
 
@@ -228,6 +256,45 @@ def _continued(forwarded: Forwarded, peer: Peer, host: bytes) -> list[bytes]:
         node = f'"[{peer.ip}]"' if ":" in peer.ip else peer.ip
         lines.append(f"Forwarded: for={node}\r\n".encode("latin-1"))
     return lines
+
+
+def _is_secure(request: Request, peer: Peer) -> bool:
+    """Whether the client's own request was an https one."""
+    if peer.is_trusted and request.forwarded is not None:
+        return request.forwarded.is_secure(peer.is_secure)
+    return peer.is_secure
+
+
+def _mark_for(backend: Backend, decision: Decision, snapshot: Snapshot) -> bool:
+    """Marks a request for the backend that it goes to, unless it is; whether that has a tag."""
+    tag = backend.lane_of(snapshot.services)
+    if tag == BASE:
+        return False
+    if tag != decision.tag:
+        decision.tag = tag
+        decision.tag_source = SOURCE_ROUTE
+        decision.group = decision.lane = ""
+    return True
+
+
+def _edit(request: Request, edit: HeaderEdit, lines: list[bytes]) -> None:
+    if edit.names:
+        request.cut_named(edit.names)
+    lines.append(edit.lines)
+
+
+def _target(request: Request, route: Route) -> bytes:
+    """The target that the service is to see; the request's own object if it is that."""
+    target = request.target
+    if route.new_path is not None:
+        path = route.new_path.apply(request.raw_path, route.prefix)
+    elif route.segments:
+        path = raw_rest(request.raw_path, route.prefix, route.segments)
+    elif target[:1] != b"/":
+        path = request.raw_path
+    else:
+        return target
+    return path + b"?" + request.query if request.query else path
 
 
 def _put_on(lane: CompiledLane, decision: Decision, source: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.http.request import Request
-from gateway.routing.carriers import trace_ids
+from gateway.routing.carriers import Carriers
 from gateway.routing.decision import SOURCE_BAGGAGE, SOURCE_HEADER, SOURCE_NONE, SOURCE_TRACE, Decision
 from gateway.routing.memory import AMBIGUOUS, TraceMemory
 from gateway.tags import BASE
@@ -33,11 +33,16 @@ class EscapeDetector:
     `on_first` gets the callee, the tag, and why when a kind of loss is seen for the first time.
     """
 
-    __slots__ = ("_carrying", "_memory", "_on_first", "_traffic")
+    __slots__ = ("_carriers", "_carrying", "_memory", "_on_first", "_traffic")
 
     def __init__(
-        self, memory: TraceMemory, traffic: Traffic, on_first: Callable[[str, str, str], None] | None = None
+        self,
+        carriers: Carriers,
+        memory: TraceMemory,
+        traffic: Traffic,
+        on_first: Callable[[str, str, str], None] | None = None,
     ) -> None:
+        self._carriers = carriers
         self._memory = memory
         self._traffic = traffic
         self._on_first = on_first
@@ -62,7 +67,7 @@ class EscapeDetector:
         inside = self._memory.inside
         if len(inside) == 1 and tag in inside:
             return ""
-        ids = trace_ids(request, strongest=True)
+        ids = self._carriers.trace_ids(request, strongest=True)
         remembered = self._memory.peek(ids[0], now) if ids else None
         if remembered is None or remembered in (tag, AMBIGUOUS):
             return ""
@@ -78,7 +83,7 @@ class EscapeDetector:
         if not inside or (BASE in inside and (len(inside) == 1 or callee in self._carrying)):
             return ""
         tag = next(tag for tag in inside if tag != BASE)
-        return self._lost(callee, tag, UNKNOWN_ID if trace_ids(request, strongest=True) else NO_ID)
+        return self._lost(callee, tag, UNKNOWN_ID if self._carriers.trace_ids(request, strongest=True) else NO_ID)
 
     def _note_carrying(self, callee: str) -> None:
         if callee not in self._carrying and len(self._carrying) < MAX_CALLEES:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.http.address import plain_ip
 from gateway.http.content import read_content
 from gateway.http.request import Request
-from gateway.routing.describe import describe_pools
+from gateway.routing.describe import describe_pools, describe_route
 from gateway.routing.entry import EntryRouter
 from gateway.routing.peer import Peer
 from gateway.routing.services import ServiceView, Turns
@@ -28,12 +28,13 @@ def explain(
     *,
     client_ip: str,
     body: bytes = b"",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What `router` decides for `request` and why, as plain values for JSON or a table.
 
     `rules` are what the router's snapshot was compiled from, in this match environment; `client_ip` is the client's, `body` the
-    request's. In the result `decision` is the Decision, `lanes` the evidence of every lane in order, `pools` what the service
-    has per tag. The instance is picked from copies of the pools: explaining takes nobody's turn.
+    request's. In the result `route` is the route with all that it asks for, `decision` the Decision, `lanes` the evidence of
+    every lane in order, `pools` what the service has per tag. The instance is picked from copies of the pools: explaining takes
+    nobody's turn.
     """
     live = router.snapshot
     turns = Turns()
@@ -50,7 +51,7 @@ def explain(
         content = read_content(request, body)
         verdict = observer.route(request, peer, 0.0, content)
     decision = verdict.decision
-    route = live.routes.find(request.host, request.path)
+    route = live.routes.find(request.host, request.path, request)
     service = "" if route is None else route.service
     context = MatchContext(request, decision.client_ip, service=service, content=content)
     for name, _ in live.rules.issues:
@@ -65,6 +66,7 @@ def explain(
             "path": request.path,
             "client_ip": decision.client_ip,
         },
+        "route": None if route is None else describe_route(route, views),
         "decision": decision.as_dict(),
         "lanes": [evidence.as_dict() for evidence in explain_rules(rules, context, around)],
         "pools": [] if view is None else describe_pools(view),

@@ -7,8 +7,7 @@ from typing import Final
 from gateway.http.request import PSEUDONYM, Request
 from gateway.http.response import without
 
-_END: Final = b"Via: 1.1 " + PSEUDONYM + b"\r\n\r\n"
-_END_1_0: Final = b"Via: 1.0 " + PSEUDONYM + b"\r\n\r\n"
+_ENDS: Final = [b"Via: " + version + b" " + PSEUDONYM + b"\r\n\r\n" for version in (b"1.0", b"1.1", b"2")]
 
 
 def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
@@ -19,7 +18,7 @@ def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
     if request.rewrites_length:
         lines.append(b"Content-Length: %d\r\n" % request.body)
     # RFC 9110 §7.6.3: a proxy says that it forwarded the message, and which version it received.
-    lines.append(_END if request.version else _END_1_0)
+    lines.append(_ENDS[request.version])
     cuts = request.cuts
     last = len(head) - 2
     if request.version == 0:

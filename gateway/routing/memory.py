@@ -44,6 +44,11 @@ class TraceMemory:
         """How many requests are under way, by tag, whether they have an id or not."""
         return self._inside
 
+    def common_tag(self) -> str:
+        """The tag that all requests under way have; `base` if they differ, or there are none."""
+        inside = self._inside
+        return next(iter(inside)) if len(inside) == 1 else BASE
+
     def enter(self, ids: Sequence[bytes], tag: str, now: float) -> Visit:
         """Takes in a request with these ids; the visit is to be left when it is over."""
         self._inside[tag] = self._inside.get(tag, 0) + 1

@@ -1,31 +1,18 @@
-"""The entry's route table: from host and path to a service, or to a response that the gateway gives itself."""
+"""The entry's route table: from a request to services, or to a response that the gateway gives itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
+
+from gateway.http.request import Request
+from gateway.http.target import PathChange
+from gateway.routing.conditions import RouteTest
+from gateway.routing.redirect import Redirect
+from gateway.routing.replies import RouteResponse
+from gateway.routing.split import Split
 
 
-class RouteResponse:
-    """A response that needs no service. `whole` is what an HTTP/1.1 client that keeps its connection gets."""
-
-    __slots__ = ("body", "head", "status", "whole")
-
-    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.status = status
-        try:
-            phrase = HTTPStatus(status).phrase
-        except ValueError:
-            phrase = ""
-        lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
-        # RFC 9110 §8.6, §15.3.5: 204 has no length; 304 has none of its own.
-        if status not in (204, 304):
-            lines.append(f"Content-Length: {len(body)}")
-        self.head: bytes = "\r\n".join([*lines, ""]).encode("latin-1")
-        self.body: bytes = b"" if status in (204, 304) else body
-        self.whole: bytes = self.head + b"\r\n" + self.body
-
-
+# It has as many parts as a route can be described by.
 class Route:
     """Requests under `path` (at a segment boundary), for `host` or any, go to `service`, or get `response`.
 
@@ -33,18 +20,29 @@ class Route:
 
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none. `told` is the
     field line that names them to the service, `restored` what responses get back: the prefix, or nothing.
+
+    Routes of other sources than the configuration say more. `source` is what that calls them. `is_exact`: nothing below `path`.
+    `test` is what a request must be like besides. `split` divides requests among several services, of which `service` is the
+    first; `redirect` sends the client elsewhere. The others are what is changed of requests and responses.
     """
 
     __slots__ = (
         "host",
         "inspect_body",
+        "is_exact",
+        "new_host",
+        "new_path",
         "path",
         "prefix",
+        "redirect",
         "response",
         "restored",
         "segments",
         "service",
+        "source",
+        "split",
         "strip_prefix",
+        "test",
         "told",
     )
 
@@ -58,10 +56,17 @@ class Route:
         response: RouteResponse | None = None,
         inspect_body: int = 0,
         restore_prefix: bool = True,
+        source: str = "",
+        is_exact: bool = False,
+        test: RouteTest | None = None,
+        split: Split | None = None,
+        redirect: Redirect | None = None,
+        new_host: str = "",
+        new_path: PathChange | None = None,
     ) -> None:
         self.inspect_body = inspect_body
         self.response = response
-        self.path = path if path == "/" else path.rstrip("/")
+        self.path = path if path == "/" or is_exact else path.rstrip("/") or "/"
         self.prefix: bytes = self.path.encode("ascii")
         self.service = service
         self.strip_prefix = strip_prefix
@@ -69,48 +74,106 @@ class Route:
         self.segments: int = len([part for part in self.path.split("/") if part]) if strip_prefix else 0
         self.told: bytes = b"X-Forwarded-Prefix: " + self.prefix + b"\r\n"
         self.restored: bytes = self.prefix if self.segments and restore_prefix else b""
+        self.source = source
+        self.is_exact = is_exact
+        self.test = test
+        self.split = split
+        self.redirect = redirect
+        self.new_host: bytes = new_host.encode("ascii")
+        self.new_path = new_path
 
     @property
     def name(self) -> str:
-        """How the route is called in decisions and metrics: `host/path`."""
+        """What the route is called: `host/path`."""
         return self.host + self.path
 
 
-class RouteTable:
-    """Finds the route with the longest path prefix; a route for the very host beats one for any host.
+class _Paths:
+    """The routes of one host. Of those with the same path, the first that takes the request wins."""
 
-    One lookup per path segment, however many routes there are. `by_host` is empty where no route names a host: then
-    nobody needs a request's own.
-    """
-
-    __slots__ = ("_any_host", "by_host", "routes")
+    __slots__ = ("_below", "_exact")
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self.routes: tuple[Route, ...] = tuple(routes)
-        self._any_host: dict[str, Route] = {}
-        self.by_host: dict[str, dict[str, Route]] = {}
-        for route in routes:
-            table = self.by_host.setdefault(route.host, {}) if route.host else self._any_host
-            table[route.path] = route
+        exact: dict[str, list[Route]] = {}
+        below: dict[str, list[Route]] = {}
+        # Whatever their sources, those that say more of a request are asked first.
+        for route in sorted(routes, key=_is_untested):
+            table = exact if route.is_exact else below
+            table.setdefault(route.path, []).append(route)
+        self._exact: dict[str, tuple[Route, ...]] = {path: tuple(several) for path, several in exact.items()}
+        self._below: dict[str, tuple[Route, ...]] = {path: tuple(several) for path, several in below.items()}
 
-    def find(self, host: str, path: str) -> Route | None:
-        """The route for a normalised path, or None."""
-        if self.by_host:
-            table = self.by_host.get(host)
-            if table is not None:
-                route = _longest(table, path)
+    def find(self, path: str, request: Request | None) -> Route | None:
+        """The route for the very path, or for the longest of those above it."""
+        if self._exact:
+            for route in self._exact.get(path, ()):
+                if route.test is None or (request is not None and route.test.holds(request)):
+                    return route
+        below = self._below
+        while True:
+            several = below.get(path)
+            if several is not None:
+                for route in several:
+                    test = route.test
+                    if test is None or (request is not None and test.holds(request)):
+                        return route
+            slash = path.rfind("/")
+            if slash > 0:
+                path = path[:slash]
+            elif slash == 0 and path != "/":
+                path = "/"
+            else:
+                return None
+
+
+class RouteTable:
+    """Finds the route with the longest path prefix; the closer a route names the host, the earlier it is asked.
+
+    One lookup per path segment, however many routes there are. `bounds` are hosts whose requests no wider route may take, but
+    for those of the configuration (see `plans.RouteSet`).
+    """
+
+    __slots__ = ("_any_host", "_beyond", "_bounds", "_hosts", "_wildcards", "routes")
+
+    def __init__(self, routes: Sequence[Route], bounds: Sequence[str] = ()) -> None:
+        self.routes: tuple[Route, ...] = tuple(routes)
+        by_host: dict[str, list[Route]] = {host: [] for host in bounds}
+        for route in routes:
+            by_host.setdefault(route.host, []).append(route)
+        self._any_host: _Paths = _Paths(by_host.pop("", []))
+        self._beyond: _Paths = _Paths([route for route in routes if not route.host and not route.source])
+        self._bounds: frozenset[str] = frozenset([host.removeprefix("*") for host in bounds])
+        self._hosts: dict[str, _Paths] = {}
+        self._wildcards: dict[str, _Paths] = {}  # by what names end with, the dot included
+        for host, several in by_host.items():
+            if host.startswith("*."):
+                self._wildcards[host[1:]] = _Paths(several)
+            else:
+                self._hosts[host] = _Paths(several)
+
+    def find(self, host: str, path: str, request: Request | None = None) -> Route | None:
+        """The route for a normalised path, or None. Without a `request`, only routes are found that take any."""
+        if self._hosts:
+            paths = self._hosts.get(host)
+            if paths is not None:
+                route = paths.find(path, request)
                 if route is not None:
                     return route
-        return _longest(self._any_host, path)
+                if host in self._bounds:
+                    return self._beyond.find(path, request)
+        if self._wildcards:
+            dot = host.find(".")
+            while dot >= 0:
+                paths = self._wildcards.get(host[dot:])
+                if paths is not None and dot:
+                    route = paths.find(path, request)
+                    if route is not None:
+                        return route
+                    if host[dot:] in self._bounds:
+                        return self._beyond.find(path, request)
+                dot = host.find(".", dot + 1)
+        return self._any_host.find(path, request)
 
 
-def _longest(table: dict[str, Route], path: str) -> Route | None:
-    """The route for the path, or for the longest of those above it."""
-    while True:
-        route = table.get(path)
-        if route is not None:
-            return route
-        slash = path.rfind("/")
-        if slash <= 0:
-            return table.get("/") if slash == 0 else None
-        path = path[:slash]
+def _is_untested(route: Route) -> bool:
+    return route.test is None

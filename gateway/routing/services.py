@@ -12,7 +12,7 @@ from typing import Final
 from gateway import failures
 from gateway.instance import Instance
 from gateway.routing.health import SOUND, Health
-from gateway.tags import BASE
+from gateway.tags import BASE, INVALID
 
 ABSENT: Final = "absent"
 """Fallback reason: no instance of the service carries the tag."""
@@ -126,10 +126,11 @@ class Pool:
 class ServiceView:
     """One service's pools. `instances` is everything the registry gave, in canonical order.
 
-    Instances with a tag in `rejoining` belong to the baseline too.
+    Instances with a tag in `rejoining` belong to the baseline too. `sole_tag` is the tag that all instances have, `base` if
+    there is none.
     """
 
-    __slots__ = ("_rejoining", "base", "condition", "instances", "name", "pools")
+    __slots__ = ("_rejoining", "base", "condition", "instances", "name", "pools", "sole_tag")
 
     def __init__(
         self,
@@ -150,6 +151,8 @@ class ServiceView:
         self.pools: dict[str, Pool] = {
             tag: Pool(name, tag, members, turns.of(name, tag), condition) for tag, members in by_tag.items()
         }
+        tags = list(by_tag)
+        self.sole_tag: str = tags[0] if len(tags) == 1 and tags[0] != INVALID else BASE
         self._rejoining = rejoining
         self.base: Pool = self.pools.get(BASE) or Pool(name, BASE, (), turns.of(name, BASE))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from random import Random
+from typing import Any, Final
 
 from gateway import hop
 from gateway.failures import MISDIRECTED, NO_SERVICE, NOT_FROM_MESH
 from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.admission import Admission
-from gateway.routing.carriers import Carriers, recall_trace, trace_ids
-from gateway.routing.decision import SOURCE_INSTANCE, SOURCE_RULE, Decision
+from gateway.routing.carriers import Carriers
+from gateway.routing.decision import SOURCE_IN_FLIGHT, SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.forward import forward_head
 from gateway.routing.memory import TraceMemory
@@ -19,9 +20,13 @@ from gateway.routing.peer import Peer
 from gateway.routing.router import UNREAD, Router
 from gateway.routing.services import NOT_IN_GROUP, ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.tracing import Tracing, traceparent_line
 from gateway.routing.verdict import Forward, InboundForward, NeedService, Refuse, Verdict
 from gateway.rules.context import MatchContext
 from gateway.tags import BASE
+from gateway.telemetry.tracecontext import REQUEST_ID, new_request_id
+
+_HOST: Final = frozenset({b"host"})
 
 
 class InboundRouter(Router):
@@ -30,10 +35,22 @@ class InboundRouter(Router):
     A sidecar trusts its peers: they are the entry gateway and other sidecars. Each says which instance it means (see
     `hop`); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
     this instance is `service` with `tag`. `admits_all`: requests of callers that do not say so, as probes and people with
-    curl, are let through. `admission` says what is needed of TLS; None: nothing.
+    curl, are let through. `random_source`: requests without an `x-request-id` get one, made of its bits.
+    `admission` says what is needed of TLS; None: nothing.
     """
 
-    __slots__ = ("_admits_all", "_carriers", "_identities", "_memory", "_tag", "_view", "admission", "snapshot")
+    __slots__ = (
+        "_admits_all",
+        "_carriers",
+        "_identities",
+        "_memory",
+        "_random",
+        "_tag",
+        "_tracing",
+        "_view",
+        "admission",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -46,8 +63,11 @@ class InboundRouter(Router):
         app: Instance,
         identities: Collection[str] = (),
         admits_all: bool = True,
+        random_source: Random | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.snapshot = snapshot
+        self._random = random_source
         self.admission: Admission | None = None
         self._carriers = carriers
         self._memory = memory
@@ -55,6 +75,7 @@ class InboundRouter(Router):
         names = identities or (hop.target(tag), hop.target(tag, service))
         self._identities: frozenset[bytes] = frozenset([name.encode("ascii") for name in names])
         self._admits_all = admits_all
+        self._tracing = tracing
         # Seen from inside there is one place to go, whatever the tag: the instance's own tag matters to its peers.
         self._view = ServiceView(service, (app,), Turns())
 
@@ -64,6 +85,8 @@ class InboundRouter(Router):
 
     def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one inbound request. Never raises, never waits."""
+        if self._tracing is not None:
+            self._tracing.join(request)
         decision = Decision(self.snapshot.revision, peer.ip)
         decision.service = self._view.name
         admission = self.admission
@@ -85,11 +108,18 @@ class InboundRouter(Router):
             return refusal
         tag, source = self._carriers.read(request)
         # What reaches a gray instance unmarked comes from outside the mesh, and what follows from it starts here.
-        forward.remember(self._memory.enter(trace_ids(request), tag if source else self._tag, now))
+        ids = self._carriers.trace_ids(request)
+        request_id = b""
+        if self._random is not None and not request.has_id(REQUEST_ID):
+            request_id = new_request_id(self._random.getrandbits(128))
+            ids.append(REQUEST_ID.space + request_id)
+        forward.remember(self._memory.enter(ids, tag if source else self._tag, now))
         if source:
             decision.tag = tag
             decision.tag_source = source
         lines: list[bytes] = []
+        if request_id:
+            lines.append(b"X-Request-Id: " + request_id + b"\r\n")
         if admission is not None:
             admission.introduce(request, peer, lines)
         _write_head(forward, request, self._carriers, lines)
@@ -101,9 +131,21 @@ class OutboundRouter(Router):
 
     The address connected to (`Peer.callee`), or else the host, names the callee.
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
+
+    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
     """
 
-    __slots__ = ("_carriers", "_escapes", "_memory", "_own_service", "_own_tag", "snapshot")
+    __slots__ = (
+        "_carriers",
+        "_escapes",
+        "_infers",
+        "_memory",
+        "_own_service",
+        "_own_tag",
+        "_tracing",
+        "inferred",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -113,8 +155,14 @@ class OutboundRouter(Router):
         own_tag: str,
         own_service: str = "",
         escapes: EscapeDetector | None = None,
+        *,
+        infers: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
         self._escapes = escapes
+        self._infers = infers
+        self.inferred: int = 0
+        self._tracing = tracing
         self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
@@ -128,6 +176,9 @@ class OutboundRouter(Router):
     def route(self, request: Request, peer: Peer, now: float, content: Any = UNREAD) -> Verdict:
         """Decides for one outbound request. Never raises, never waits."""
         snapshot = self.snapshot
+        # Not again after the callee had to be learned.
+        if self._tracing is not None and not request.span_id:
+            self._tracing.join(request)
         decision = Decision(snapshot.revision, peer.ip)
         service = peer.callee or _callee(snapshot, request)
         decision.service = service
@@ -144,13 +195,20 @@ class OutboundRouter(Router):
         if refusal is not None:
             return refusal
         forward.target_line = forward.instance.target_line
+        if b"_" in request.authority:
+            _replace_underscores(request)
         _write_head(forward, request, self._carriers, [forward.target_line])
         return forward
 
     def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> str:
         tag, source = self._carriers.read(request)
         if not source:
-            tag, source = recall_trace(self._memory, request, now)
+            tag, source = self._carriers.recall(self._memory, request, now)
+        if not source and self._infers:
+            tag = self._memory.common_tag()
+            if tag != BASE:
+                source = SOURCE_IN_FLIGHT
+                self.inferred += 1
         if not source and self._own_tag != BASE:
             # Traffic that starts at a gray instance (a timer, a queue consumer) is gray.
             tag, source = self._own_tag, SOURCE_INSTANCE
@@ -184,9 +242,22 @@ def _callee(snapshot: Snapshot, request: Request) -> str:
     return name if view is not None and view.instances else snapshot.spelled(host) or name
 
 
+def _replace_underscores(request: Request) -> None:
+    """Forwards a host that no server may refuse: the names of services may have underscores, those of hosts may not.
+
+    RFC 952; Tomcat returns 400 for them.
+    """
+    if not request.rewrites_host:
+        request.cut_named(_HOST)
+        request.rewrites_host = True
+    request.authority = request.authority.replace(b"_", b"-")
+
+
 def _write_head(forward: Forward, request: Request, carriers: Carriers, lines: list[bytes]) -> None:
     decision = forward.decision
     carriers.write(request, decision.tag, lines)
+    if request.span_id:
+        lines.append(traceparent_line(request))
     if request.rewrites_host:
         lines.append(b"Host: " + (request.authority or decision.service.encode("latin-1")) + b"\r\n")
     target = request.target

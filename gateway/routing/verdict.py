@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from gateway.failures import LANE_UNAVAILABLE, NO_INSTANCES, Failure
+from gateway.http.edits import HeaderEdit
 from gateway.instance import Instance
 from gateway.routing.decision import Decision
 from gateway.routing.memory import Visit
-from gateway.routing.routes import RouteResponse
+from gateway.routing.replies import RouteResponse
 from gateway.routing.services import ABSENT, EJECTED, NOBODY, ServiceView
 from gateway.tags import BASE
 
@@ -69,16 +70,17 @@ class Forward(Verdict):
     """Send `head` to the decision's instance.
 
     `stripped` is the prefix taken off the path that the response is to get back. `target_line` is the line of `head` that
-    says which instance is meant, empty if there is none.
+    says which instance is meant, empty if there is none. `response_edit` is what is changed of the response's fields.
     """
 
-    __slots__ = ("_base", "_pool", "_tried", "head", "stripped", "target_line")
+    __slots__ = ("_base", "_pool", "_tried", "head", "response_edit", "stripped", "target_line")
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
         self.head: bytes = b""
         self.stripped: bytes = b""
         self.target_line: bytes = b""
+        self.response_edit: HeaderEdit | None = None
         self._pool = NOBODY
         self._base = NOBODY
         self._tried: tuple[Instance, ...] = ()

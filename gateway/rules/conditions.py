@@ -204,6 +204,10 @@ class Condition(Test):
     """The requested host, without the port; case does not matter."""
     client_ip: InnerTest | None = None
     """The client's address; equals, not_equals, in, not_in and segment also take networks (10.0.0.0/8)."""
+    grpc_service: InnerTest | None = None
+    """The service of a gRPC call, with its package. Absent from other requests."""
+    grpc_method: InnerTest | None = None
+    """The method of a gRPC call. Absent from other requests."""
     service: InnerTest | None = None
     """The service that the request goes to."""
     caller: InnerTest | None = None

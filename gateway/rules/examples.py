@@ -17,8 +17,8 @@ _PATH: Final = "/%*!$&'()+,;=:@~"
 class RequestParts:
     """The parts of a request, to be filled by sources; decoded, but for the path.
 
-    `plain` may have `method`, `host` and `path`; `around` is what is known beside the request: `client_ip`, `service`, `caller`,
-    `caller_tag`.
+    `plain` may have `method`, `host` and `path`, and `call` what makes it a gRPC call: `service` and `method`. `around` is
+    what is known beside the request: `client_ip`, `service`, `caller`, `caller_tag`.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class RequestParts:
         self.cookies: list[tuple[str, str]] = []
         self.baggage: list[tuple[str, str]] = []
         self.plain: dict[str, str] = {}
+        self.call: dict[str, str] = {}
         self.around: dict[str, str] = {}
         self._content: Any = None
         self._claims: Any = {}
@@ -42,15 +43,20 @@ class RequestParts:
     def build(self) -> tuple[MatchContext, dict[str, Any]] | None:
         """The match context, and how a person writes it; None if the gateway would refuse the request."""
         query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in self.query)
-        path = quote(self.plain.get("path", "/"), safe=_PATH)
-        url = f"http://{self.plain.get('host', 'shop.example')}{path}{'?' + query if query else ''}"
+        plain = self.plain
         headers = list(self.headers)
+        if self.call:
+            called = f"/{self.call.get('service', 'shop.Orders')}/{self.call.get('method', 'Get')}"
+            plain = {"method": "POST", "path": called, **plain}
+            headers.append(("Content-Type", "application/grpc"))
+        path = quote(plain.get("path", "/"), safe=_PATH)
+        url = f"http://{plain.get('host', 'shop.example')}{path}{'?' + query if query else ''}"
         if self.cookies:
             headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies)))
         if self.baggage:
             headers.append(("Baggage", ",".join(f"{name}={quote(value, safe='')}" for name, value in self.baggage)))
         try:
-            request = build_request(self.plain.get("method", "GET"), url, headers)
+            request = build_request(plain.get("method", "GET"), url, headers)
         except (ProtocolError, ValueError):
             return None
         around: dict[str, Any] = {"client_ip": "192.0.2.1", **self.around}

@@ -138,6 +138,26 @@ class MethodField(Field):
         return context.request.method.upper()
 
 
+class CallServiceField(Field):
+    """grpc_service."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        call = context.request.call
+        return None if call is None else call[0]
+
+
+class CallMethodField(Field):
+    """grpc_method."""
+
+    __slots__ = ()
+
+    def _read(self, context: MatchContext) -> str | None:
+        call = context.request.call
+        return None if call is None else call[1]
+
+
 class HostField(Field):
     """host."""
 

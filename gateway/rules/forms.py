@@ -27,6 +27,7 @@ _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = re.compile(r"[0-9A-Za-z._~-]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CALL_NAME: Final = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@-]+")
 _SERVICE: Final = re.compile(r"[0-9A-Za-z@._:-]{1,255}")
 _TAG: Final = re.compile(r"[0-9A-Za-z._-]{0,63}")
 _LABELS: Final = r"(?:[0-9a-z_~-]|\.(?!\.))*"
@@ -159,6 +160,20 @@ def address(text: str, _: Part) -> str:
         if mapped is not None:
             return f"{mapped}/{network.prefixlen - 96}".removesuffix("/32")
     return text
+
+
+def call_name(source: str) -> Callable[[str, Part], str]:
+    """Reads the name of a service or a method of gRPC, which is not changed; it raises ValueError for what none can be."""
+
+    def read(text: str, part: Part) -> str:
+        if _CALL_NAME.fullmatch(text) is None and (text or part == "whole"):
+            raise ValueError(
+                f"{source}: a name of gRPC is letters, digits, '_', '.' and the like, without slashes, so {text!r} can never "
+                "be one"
+            )
+        return text
+
+    return read
 
 
 def service(source: str) -> Callable[[str, Part], str]:

@@ -135,6 +135,20 @@ SOURCES: Final[Mapping[str, Source]] = {
         is_given=True,
         samples=("192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1"),
     ),
+    "grpc_service": Source(
+        fields.CallServiceField,
+        lambda context, *_: context.request.path.split("/")[1] if context.request.call else None,
+        lambda parts, _, value: parts.call.update(service=value),
+        form=forms.call_name("grpc_service"),
+        samples=("shop.Orders",),
+    ),
+    "grpc_method": Source(
+        fields.CallMethodField,
+        lambda context, *_: context.request.path.split("/")[2] if context.request.call else None,
+        lambda parts, _, value: parts.call.update(method=value),
+        form=forms.call_name("grpc_method"),
+        samples=("Get",),
+    ),
     "service": Source(
         fields.ServiceField,
         lambda context, *_: context.service or None,

@@ -22,7 +22,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
 
     `${…}` is filled from the environment; GATEWAY_… settings stay out of it: the files are judged, not this shell.
     Lane groups must be unique among the files of one directory, as they are loaded together. Files of other kinds, absolute
-    paths, are ignored, and so are a directory's manifests of Kubernetes.
+    paths, are ignored, and so are a directory's manifests of Kubernetes and files of Prometheus.
     """
     problems: list[Problem] = []
     rules: dict[Path, list[Path]] = {}
@@ -32,7 +32,7 @@ def check(paths: Sequence[Path], passed_over: Collection[Path] = ()) -> tuple[li
         if not members:
             problems.append(Problem(str(path), 1, 1, "the directory has no *.yaml file"))
         for member in members:
-            if member.absolute() in passed_over or (member != path and _is_manifest(member)):
+            if member.absolute() in passed_over or (member != path and _is_foreign(member)):
                 continue
             seen.add(member)
             try:
@@ -79,13 +79,22 @@ def kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettin
     raise ConfigError([document.problem((), message)])
 
 
-def _is_manifest(path: Path) -> bool:
-    """Whether a file has objects of Kubernetes: these may be beside ours, and are for its own tools to check."""
+_FOREIGN = (
+    (b"\napiVersion:", b"\nkind:"),  # objects of Kubernetes
+    (b"\nscrape_configs:",),  # Prometheus' configuration,
+    (b"\ngroups:", b" expr:"),  # its alerts,
+    (b"\nrule_files:",),  # and their tests
+)
+"""What files have that others' tools check: all of one line."""
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is another program's: these may be beside ours."""
     try:
-        lines = read_file(path).split(b"\n")
+        text = b"\n" + read_file(path)
     except OSError:
         return False
-    return all(any(line.startswith(key) for line in lines) for key in (b"apiVersion:", b"kind:"))
+    return any(all(part in text for part in parts) for parts in _FOREIGN)
 
 
 def yaml_files_below(directory: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from gateway.errors import ConfigError, GatewayError
 from gateway.files import unified_diff
+from gateway.rules.ruleset import RuleSet
 from gateway.rulesources.files import FILES_CHANGED, GroupPlace, LoadedRules, Overlay
 from gateway.rulesources.places import Places
 from gateway.ruletools.format import in_house_style, plain_lane
@@ -67,11 +68,15 @@ class LaneView:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that was made, or would be. `lane` is None for one that was deleted; `diff` is of the file."""
+    """A change that was made, or would be. `lane` is None for one that was deleted; `diff` is of the file.
+
+    `rules` are all rules after it.
+    """
 
     lane: LaneView | None
     revision: int
     diff: str
+    rules: RuleSet
 
 
 class RunningRules(Protocol):
@@ -270,7 +275,7 @@ class LaneEditor:
             loaded = self._rules.lanes
             if any(loaded.texts.get(path) != text for path, text in overlay.items()):
                 raise NotInForce("the change is written but not in force: other files have problems")
-        return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff)
+        return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff, loaded.rules)
 
 
 def _with_values(

@@ -30,18 +30,23 @@ _READER: Final = HeadReader("x-gray-tag", target_bytes=1 << 20, header_count=100
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A request and when it came, in seconds since the epoch; None: now."""
+    """A request and when it came, in seconds since the epoch; None: now.
+
+    `number` is that of its request record, if it has one: then people look there for what it was.
+    """
 
     context: MatchContext
     at: float | None
+    number: int | None = None
 
 
 @dataclass(slots=True)
 class Move:
-    """Requests that change places: how many, and some of them."""
+    """Requests that change places: how many, and some of them in words, or by the ids of their records."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
+    records: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -70,7 +75,7 @@ class Comparison:
                 for name in sorted(self.before | self.after, key=lambda name: (name == BASELINE, name))
             ],
             "moves": [
-                {"from": old, "to": new, "requests": move.count, "examples": move.examples}
+                {"from": old, "to": new, "requests": move.count, "examples": move.examples, "records": move.records}
                 for (old, new), move in sorted(self.moves.items(), key=lambda item: (-item[1].count, item[0]))
             ],
         }
@@ -104,7 +109,11 @@ def compare(
         if before != after:
             move = found.moves.setdefault((before, after), Move())
             move.count += 1
-            if len(move.examples) < MAX_EXAMPLES:
+            if len(move.examples) + len(move.records) >= MAX_EXAMPLES:
+                continue
+            if record.number is not None:
+                move.records.append(record.number)
+            else:
                 request = record.context.request
                 target = mask.text(request.target).decode("latin-1")
                 move.examples.append(f"{request.method} {target} from {record.context.client_ip}")

@@ -83,6 +83,14 @@ class Address(Model):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine reaches it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
     def meets(self, other: Address) -> bool:
         """Whether two addresses lead to one socket of this machine, or cannot both be listened on."""
         if self.port != other.port or not self.port:
@@ -236,6 +244,13 @@ def _check_free_header(text: str, what: str) -> str:
     return name
 
 
+def _check_id_field(text: str) -> str:
+    names = [field.name.decode("ascii") for field in ID_FIELDS]
+    if text.lower() not in names:
+        raise ValueError(f"{text!r} is not a field whose ids are understood: {', '.join(names)}")
+    return text.lower()
+
+
 def _check_member(text: str) -> str:
     # W3C Baggage §3.3.1.1: a key is a token, and case counts.
     if _TOKEN.fullmatch(text) is None:
@@ -359,6 +374,7 @@ ServiceName = Annotated[str, AfterValidator(_check_service)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network), _TEXT]
 Weight = Annotated[float, AfterValidator(_check_weight)]
 HeaderName = Annotated[str, AfterValidator(_check_tag_header)]
+IdFieldName = Annotated[str, AfterValidator(_check_id_field)]
 DebugHeader = Annotated[str, AfterValidator(_check_debug_header)]
 BaggageKey = Annotated[str, AfterValidator(_check_member)]
 LoggedHeader = Annotated[str, AfterValidator(_check_logged)]

@@ -15,6 +15,7 @@ from gateway.settings.fields import (
     HeaderName,
     Host,
     IdentityText,
+    IdFieldName,
     LogFileName,
     LoggedHeader,
     Model,
@@ -24,6 +25,7 @@ from gateway.settings.fields import (
     Secret,
     TargetField,
 )
+from gateway.telemetry.tracecontext import ID_FIELDS
 
 
 class CarrierSettings(Model):
@@ -33,6 +35,8 @@ class CarrierSettings(Model):
     """The tag header."""
     baggage: BaggageKey = "x-gray-tag"
     """The member of the W3C baggage header; case-sensitive."""
+    ids: list[IdFieldName] = Field(default_factory=lambda: [field.name.decode("ascii") for field in ID_FIELDS])
+    """By which ids, beside that of `traceparent`, a sidecar remembers requests."""
 
 
 class TimeoutSettings(Model):
@@ -84,6 +88,34 @@ class LimitSettings(Model):
     upstream_connections: int = Field(default=256, ge=1)
     """Connections to one instance, not counting tunnels. Beyond that, requests wait for one for up to `timeouts.connect`, then
     get 503."""
+
+
+class Http2Settings(Model):
+    """HTTP/2 with clients: by ALPN with TLS, and without TLS by prior knowledge. What it limits, it limits on each connection."""
+
+    enabled: bool = True
+    """`false`: clients speak HTTP/1.1."""
+    streams: int = Field(default=100, ge=1, le=10_000)
+    """Requests at a time; one more is refused, and the client may repeat it."""
+    resets: int = Field(default=200, ge=1)
+    """Requests that end early, by the client's reset or by its fault; they are allowed again within 30 s. More close the
+    connection."""
+    control_frames: int = Field(default=1_000, ge=100)
+    """Frames that carry nothing of a message; they are allowed again within 30 s, and sooner if messages flow. More close the
+    connection."""
+    continuations: int = Field(default=16, ge=1, le=1_000)
+    """Frames after the first in which a head may come; more close the connection."""
+    unread_bytes: int = Field(default=1_048_576, ge=65_536, le=268_435_456)
+    """Bytes of request bodies that instances have not taken. More are not sent by the client."""
+    buffered_bytes: int = Field(default=1_048_576, ge=65_536, le=268_435_456)
+    """Bytes of responses that the client has not taken. Beyond that, instances are not read from, and new requests are
+    refused."""
+    max_connection_age: Duration = 3600.0
+    """After how long, give or take a tenth, the client is asked to open another connection. Its requests in flight are served.
+    0: never."""
+    ping: Duration = 30.0
+    """After what silence a client with requests in flight is asked whether it is there; if it does not respond in the same
+    time, the connection is closed. 0: never."""
 
 
 class CertificateSettings(Model):
@@ -194,6 +226,9 @@ class ServiceSettings(Model):
 
     tls: UpstreamTLSSettings | None = None
     """Its instances use TLS. Default: they do not."""
+    protocol: Literal["auto", "http1", "h2", "h2c"] = "auto"
+    """What its instances speak: HTTP/1.1, HTTP/2 in TLS, or HTTP/2 without. `auto`: what their metadata says, what TLS
+    negotiates (ALPN), and for gRPC requests HTTP/2."""
     mtls: Literal["announced", "required", "never"] | None = None
     """Which of its instances are called by mutual TLS, other than `mesh.outbound` says: also `never`."""
     registry: RuleName | None = None
@@ -266,12 +301,16 @@ class AccessLogSettings(Model):
 
 
 class TraceMemorySettings(Model):
-    """What a sidecar remembers of inbound requests, for services that forward only a trace id."""
+    """What a sidecar remembers of inbound requests, for services that forward only a trace id, or not even that."""
 
     entries: int = Field(default=100_000, ge=2)
     """How many marked trace ids at most."""
     ttl: PositiveDuration = 60.0
     """How long; the first half of it for certain."""
+    request_id: bool = False
+    """Whether inbound requests without an `x-request-id` get one, for applications that pass that on and no trace."""
+    in_flight: bool = False
+    """Whether a call that carries nothing known takes the tag that all requests in flight have in common."""
 
 
 class FacadeSettings(Model):

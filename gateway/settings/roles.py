@@ -24,6 +24,7 @@ from gateway.settings.fields import (
     TargetField,
     Weight,
 )
+from gateway.settings.gatewayapi import GatewayApiSettings
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import (
     AccessLogSettings,
@@ -32,6 +33,7 @@ from gateway.settings.plane import (
     DrainSettings,
     EjectionSettings,
     FacadeSettings,
+    Http2Settings,
     LimitSettings,
     ListenTLSSettings,
     MeshSettings,
@@ -88,6 +90,8 @@ class ServingSettings(Model):
     """How long the data plane waits."""
     limits: LimitSettings = LimitSettings()
     """What the data plane accepts."""
+    http2: Http2Settings = Http2Settings()
+    """HTTP/2 with clients."""
     retries: RetrySettings = RetrySettings()
     """When a request is tried again."""
     ejection: EjectionSettings = EjectionSettings()
@@ -96,6 +100,9 @@ class ServingSettings(Model):
     """A line for each request; left out: none."""
     records: RecordSettings = RecordSettings()
     """The requests that the admin API shows."""
+    tracing: bool = False
+    """Whether requests of sampled traces get spans, which are sent to an OpenTelemetry collector. Where it is, and the rest,
+    is said by the environment variables `OTEL_…`. Needs the extra `gray-gateway[otel]`."""
     allowed_hosts: list[AllowedHost] = Field(default_factory=list)
     """Names by which the admin API and the embedded registry are called, beside addresses, `localhost` and this machine's
     own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""
@@ -212,6 +219,8 @@ class GatewaySettings(ServingSettings):
     """Whether the gateway is ready before the registry has said anything of a service, whose requests get 503 until then."""
     routes: list[RouteSettings] = Field(default_factory=list)
     """Which requests go to which service."""
+    gateway_api: GatewayApiSettings | None = None
+    """Routes are read from the Kubernetes Gateway API, beside those above; left out: they are not."""
     trusted: list[Network] = Field(default_factory=list)
     """Clients that may send carriers and forwarding fields: proxies of your own in front of this one."""
     trace_sampled: float = Field(default=1.0, ge=0, le=1)

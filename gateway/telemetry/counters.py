@@ -26,16 +26,19 @@ OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
 _TOTALS: Final = (
     "started",
     "ambiguous",
+    "inferred",
     "log_lines",
     "log_dropped",
     "records_kept",
     "records_skipped",
+    "spans_dropped",
     "internal_errors",
     "handshakes_failed",
+    "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls")
 """Tables by service, tag and why."""
-_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "mesh_requests")
+_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "mesh_requests", "http2_failures")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
 """What goes on: of a process that has ended there is nothing."""
 
@@ -120,19 +123,24 @@ class Traffic:
         self.lost: dict[tuple[str, str, str], int] = {}  # service, tag, why
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
+        self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
         self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
+        self.http2_failures: dict[str, int] = {}  # the limit that was passed, or the error's name
         self.mesh_requests: dict[str, int] = {}  # how the caller came: only if there is a mesh
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
         self.ambiguous: int = 0
+        self.inferred: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
         self.records_kept: int = 0
         self.records_skipped: int = 0
+        self.spans_dropped: int = 0
         self.internal_errors: int = 0  # of this program, set off by what somebody sent
+        self.http2_started: int = 0
         self.handshakes_failed: int = 0  # of mutual TLS
         self.in_flight: int = 0
         self.tunnels: int = 0
@@ -190,6 +198,10 @@ class Traffic:
         """Counts one instance that gets no traffic for a while."""
         self._count(self.ejections, service, tag, cause)
 
+    def count_call(self, service: str, tag: str, status: str) -> None:
+        """Counts one gRPC call that ended with a status."""
+        self._count(self.calls, service, tag, status)
+
     def count_retry(self, service: str, reason: str, count: int = 1) -> None:
         """Counts one more attempt at the same request."""
         key = (service, reason)
@@ -206,6 +218,10 @@ class Traffic:
     def count_refused(self, code: str, count: int = 1) -> None:
         """Counts one request that was refused with an error before it had a route."""
         self.refused[code] = self.refused.get(code, 0) + count
+
+    def count_http2_failure(self, reason: str, count: int = 1) -> None:
+        """Counts a connection of HTTP/2 that ended by a fault of the client, or a stream that was refused because of a limit."""
+        self.http2_failures[reason] = self.http2_failures.get(reason, 0) + count
 
     def count_reply(self, route: str, status: int, count: int = 1) -> None:
         """Counts a request that its route replied to without a service."""
@@ -281,6 +297,8 @@ class Traffic:
             self.count_retry_denied(service, count)
         for code, count in tables["refused"].items():
             self.count_refused(code, count)
+        for reason, count in tables["http2_failures"].items():
+            self.count_http2_failure(reason, count)
         for (route, status), count in tables["replies"].items():
             self.count_reply(route, status, count)
         for kind, count in tables["mesh_requests"].items():
@@ -300,6 +318,7 @@ class Traffic:
         self.lost = {key: count for key, count in self.lost.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
+        self.calls = {key: count for key, count in self.calls.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
         self.retries_denied.pop(service, None)
 

@@ -18,7 +18,8 @@ class Certificate:
 
     `identities` are who its holder is in a mesh.
 
-    `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError if the two cannot be read or do not belong together.
+    `alpn` are the protocols that are spoken (RFC 7301), the best first, separated by commas.
+    Raises CertificateError if the two cannot be read or do not belong together.
     """
 
     def __init__(self, cert: str, key: str, alpn: str = "http/1.1") -> None:
@@ -90,7 +91,7 @@ def server_context(alpn: str) -> ssl.SSLContext:
     """A listener's context, without a certificate. `alpn` is the protocol that is spoken."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([alpn])
+    context.set_alpn_protocols(alpn.split(","))
     # One request after the other on a connection: renegotiation and compression only help attackers.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     return context

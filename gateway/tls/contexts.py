@@ -32,6 +32,8 @@ class UpstreamTLS:
     """Equal if nothing that matters has changed."""
     expected: IdentityPattern | None = None
     """Who has to be there, if that is not verified by the host's name."""
+    multiplexed: ssl.SSLContext | None = None
+    """The same as `context`, which is for HTTP/1.1, and offers HTTP/2 before that (ALPN)."""
 
     def verify_peer(self, certificate: Mapping[str, Any] | None) -> None:
         """Checks who has responded, as `getpeercert` describes it, before anything is sent. Raises SSLCertVerificationError."""
@@ -51,27 +53,34 @@ class UpstreamTLS:
         cert: str | None = None,
         key: str | None = None,
         alpn: str = "http/1.1",
+        is_multiplexed: bool = False,
     ) -> UpstreamTLS:
         """Trusts the CA file, or the system's CAs if there is none; shows a certificate if one is given.
 
-        `alpn` is the protocol that is spoken (RFC 7301). Raises CertificateError.
+        `alpn` is the protocol that is spoken (RFC 7301); with `is_multiplexed` HTTP/2 may be instead. Raises CertificateError.
         """
         content = b""
         try:
             if ca is not None:
                 content = read_file(Path(ca))
             context = ssl.create_default_context(cafile=ca)
+            multiplexed = ssl.create_default_context(cafile=ca) if is_multiplexed else None
         except (OSError, ssl.SSLError) as error:
             reason = "it is not a PEM file of certificates" if isinstance(error, ssl.SSLError) else error.strerror
             raise CertificateError(str(ca), f"cannot use the CA file '{ca}': {reason}") from error
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols([alpn])
-        if cert is not None and key is not None:
-            show_certificate(context, cert, key)
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return UpstreamTLS(context, server_name, (content, server_name, verify))
+        if multiplexed is not None:
+            multiplexed.set_alpn_protocols(["h2", alpn])
+        for made in (context, multiplexed):
+            if made is None:
+                continue
+            made.minimum_version = ssl.TLSVersion.TLSv1_2
+            if cert is not None and key is not None:
+                show_certificate(made, cert, key)
+            if not verify:
+                made.check_hostname = False
+                made.verify_mode = ssl.CERT_NONE
+        return UpstreamTLS(context, server_name, (content, server_name, verify), multiplexed=multiplexed)
 
 
 def check_readable(*files: str) -> None:
@@ -89,8 +98,19 @@ def show_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
     try:
         context.load_cert_chain(cert, key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
+        # OpenSSL's error is the same for either file.
+        if not _has_certificates(cert):
+            raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
         message = f"'{key}' is not the key of '{cert}', or not a key in PEM without a password"
         raise CertificateError(key, message) from error
+
+
+def _has_certificates(file: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def _no_password() -> str:

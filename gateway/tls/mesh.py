@@ -36,15 +36,12 @@ class Mesh:
         self._identity = identity
         self.name = first_match([IdentityPattern(whole_domain(identity))], self.certificate.identities)
         self._peers = [IdentityPattern(text) for text in peers or [whole_domain(identity)]]
-        self.server = server_context("http/1.1")
+        self.server = server_context("h2,http/1.1")
         # Nobody resumes a session whose certificate is checked no more. (Our own clients never do.)
         self.server.options |= ssl.OP_NO_TICKET
         self.server.num_tickets = 0
-        self.client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.client.check_hostname = False  # who is there is checked by `expected`
-        self.client.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.client.set_alpn_protocols(["http/1.1"])
-        for context in (self.server, self.client):
+        self.client, self._multiplexed = _client_context("http/1.1"), _client_context("h2", "http/1.1")
+        for context in (self.server, self.client, self._multiplexed):
             context.verify_mode = ssl.CERT_REQUIRED
             self.certificate.install(context)
             try:
@@ -63,7 +60,7 @@ class Mesh:
             if len(self._towards) >= MOST:
                 self._towards.clear()
             expected = IdentityPattern(self._identity, service)
-            tls = self._towards[service] = UpstreamTLS(self.client, "", self.fingerprint, expected)
+            tls = self._towards[service] = UpstreamTLS(self.client, "", self.fingerprint, expected, self._multiplexed)
         return tls
 
     def is_of(self, service: str) -> bool:
@@ -148,6 +145,14 @@ class Reception:
         peer.kind = MTLS if peer.identity else STRANGER
         if self._tells and peer.identity:
             peer.client_cert = _client_cert(self._mesh.name, peer.identity, tls.getpeercert(True) or b"")
+
+
+def _client_context(*protocols: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # who is there is checked by `expected`
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(list(protocols))
+    return context
 
 
 def _client_cert(own: str, caller: str, certificate: bytes) -> bytes:

@@ -6,6 +6,7 @@ its Content-Security-Policy: files of this listener, and nothing that is in a do
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from functools import partial
 from importlib.resources import files
@@ -55,6 +56,8 @@ class _Page:
         self._file = file
         self._server = server
         self._content: bytes | None = None
+        self.packed = b""
+        """The content compressed."""
         self.type = TYPES[_ending(file.name)]
         self.etag = ""
 
@@ -65,6 +68,7 @@ class _Page:
             if self._file.name == INDEX:
                 content = content.replace(b'data-server="admin"', f'data-server="{self._server}"'.encode())
             self.etag = hashlib.sha256(content).hexdigest()[:16]
+            self.packed = gzip.compress(content, mtime=0)
             self._content = content
         return self._content
 
@@ -73,9 +77,13 @@ async def _serve(page: _Page, request: web.Request) -> web.Response:
     content = page.content()
     # A browser asks each time whether the file is still the same: after an upgrade no old page meets a new API.
     headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    headers["Vary"] = "Accept-Encoding"
+    is_packed = "gzip" in request.headers.get("Accept-Encoding", "")
+    if is_packed:
+        content, headers["Content-Encoding"] = page.packed, "gzip"
     response = web.Response(body=content, content_type=page.type, charset="utf-8", headers=headers)
-    response.etag = page.etag
-    if any(tag.value == page.etag for tag in request.if_none_match or ()):
+    response.etag = etag = f"{page.etag}-gzip" if is_packed else page.etag
+    if any(tag.value == etag for tag in request.if_none_match or ()):
         response.set_status(304)
         response.body = None
     return response

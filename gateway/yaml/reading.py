@@ -127,9 +127,10 @@ def _read(text: str, file: str, environ: Mapping[str, str] | None) -> Document:
         message = f"not YAML: {error.problem or error.context}"
         raise ConfigError([Problem(file, line, column, message)]) from error
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, error.position - before.rfind("\n")
-        message = f"not YAML: the control character U+{ord(text[error.position]):04X} is not allowed"
+        # The position that it names counts bytes; the character is the first of its kind.
+        before = text[: text.find(chr(error.character))]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        message = f"not YAML: the control character U+{error.character:04X} is not allowed"
         raise ConfigError([Problem(file, line, column, message)]) from error
     reader = _Reader(file, environ)
     data = None if root is None else reader.read(root, ())

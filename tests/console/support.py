@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ lane_groups:
         match_mode: any
         match: [{header: X-User, in: [alice]}, {not: {method: {equals: POST}}}]
 """
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+CHECK = """async (options) => (await axe.run(options)).violations
+    .filter((item) => ["serious", "critical"].includes(item.impact))
+    .map((item) => `${item.id}: ${item.nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`)"""
+"""What axe-core finds that keeps people out."""
 FOREIGN = """<img src=x onerror="window.hit=1">'"><script>window.hit=2</script>&amp;{{7*7}}${window.hit=3}"""
 """What must stay a text wherever it is shown."""
 
@@ -91,6 +97,15 @@ class Console:
         """The first equivalent command."""
         return await self.page.locator(".command code").first.inner_text()
 
+    async def is_accessible(self, *rules: str) -> None:
+        """axe-core finds nothing serious on the page as it is now (https://github.com/dequelabs/axe-core), by some rules or all."""
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE)
+        found = await self.page.evaluate(
+            CHECK, {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+        )
+        assert found == [], self.page.url
+
     async def is_inert(self) -> None:
         """Nothing of a foreign text has become a part of the page."""
         assert await self.page.evaluate("window.hit") is None
@@ -121,6 +136,10 @@ class Served(Gateway):
         async with ClientSession() as session:
             async with session.request(method, f"http://127.0.0.1:{self.admin}{path}", json=body) as response:
                 return await response.json()
+
+    async def has_records(self, count: int) -> bool:
+        """Whether so many requests, or more, have their records."""
+        return len((await self.api("GET", "/api/v1/requests"))["requests"]) >= count
 
 
 async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import pytest
@@ -12,9 +13,9 @@ from playwright.async_api import expect
 from gateway.cli import main
 from tests.console.support import FOREIGN, RULES, Console, Served, becomes
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PAGES = ["lanes", "requests", "explain", "services", "history", "status"]
+PAGES = ["lanes", "requests", "topology", "explain", "services", "history", "status"]
 DEEP = ["#/lanes/shop/gray", "#/lanes/shop/gray/edit", "#/lanes/shop?new=1", "#/history/1", "#/services/a",
         "#/explain?method=GET&url=%2FA%2Fx%3Fgroup%3Dgray", *(f"#/{name}" for name in PAGES)]  # fmt: skip
 
@@ -31,11 +32,14 @@ async def has_row(console: Console, lane: str, start: str) -> bool:
     return (await row(console, lane)).startswith(start)
 
 
-async def test_every_page_loads_in_every_look_without_a_complaint_and_fits(served: Served, console: Console) -> None:
-    """Both languages, dark and light, 360 px and 1440 px; nothing is wider than the window, and each shows its command."""
+async def test_every_page_loads_in_every_look_without_a_complaint_and_fits(shared: Served, console: Console) -> None:
+    """Both languages, dark and light, 360 px and 1440 px; nothing is wider than the window, each shows its command, and axe-core
+    finds nothing serious."""
+    await shared.ask("/A/x?group=gray")
+    await becomes(lambda: shared.has_records(1))
     for width, language, theme in ((1440, "en", "light"), (360, "zh", "dark")):
         await console.page.set_viewport_size({"width": width, "height": 800})
-        await console.open(served.admin)
+        await console.open(shared.admin)
         await console.page.evaluate(
             f"localStorage.setItem('language', '{language}'); localStorage.setItem('theme', '{theme}')"
         )
@@ -46,6 +50,7 @@ async def test_every_page_loads_in_every_look_without_a_complaint_and_fits(serve
             await expect(console.page.locator("main h1")).to_be_visible()
             await expect(console.page.locator("p.quiet", has_text="Loading")).to_have_count(0)
             assert await console.page.evaluate("document.documentElement.scrollWidth") <= width, (target, width)
+            await console.is_accessible(*(["color-contrast"] if theme == "dark" else []))
             assert await console.page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[language]
 
 
@@ -55,12 +60,12 @@ async def test_lanes_show_what_they_got_beside_the_baseline(served: Served, cons
     await console.open(served.admin, "#/lanes")
     await console.sees("Baseline", "team-shop", "31 Mar 2099")
     await expect(console.page.locator("tr", has_text="team-shop")).to_contain_text("open")
-    assert (await row(console, "gray")).startswith("gray gray open – 3 3 0.0 %")
+    assert (await row(console, "gray")).startswith("gray gray open – 3 just now 3 0.0 %")
     assert (await row(console, "share")).startswith("share gray open 5 % 0 3 0.0 %")
     assert (await row(console, "internal")).startswith("internal blue closed – 0 0 –")
     await expect(console.page.locator(".base")).to_contain_text("5")
     await served.ask("/A/x?group=gray")
-    await becomes(lambda: has_row(console, "gray", "gray gray open – 4 4 "))  # by itself
+    await becomes(lambda: has_row(console, "gray", "gray gray open – 4 just now 4 "))  # by itself
 
 
 async def test_a_lane_is_closed_and_opened(served: Served, console: Console) -> None:
@@ -106,6 +111,54 @@ async def test_a_lane_is_edited_as_yaml_and_the_diff_is_seen_first(served: Serve
     assert {item["author"] for item in history["revisions"]} == {None, "Анна 王"}
 
 
+async def test_a_lane_is_edited_as_a_form_and_what_would_come_of_it_is_seen_first(
+    served: Served, console: Console
+) -> None:
+    """The YAML follows the form, and the form the YAML; tests that would fail and recent requests that would move are told."""
+    served.write(
+        "rules/tests/shop.yaml",
+        "tests: [{name: <img src=x onerror=window.hit=1>, request: {url: '/A/x?group=gray'}, lane: shop/gray}]\n",
+    )
+    await served.ask("/A/x?group=gray")
+    await becomes(lambda: served.has_records(1))
+    await console.open(served.admin, "#/lanes/shop/gray/edit")
+    yaml, form = console.page.get_by_label("YAML"), console.page.get_by_role("group")
+    await form.get_by_label("Value").fill("green")
+    await expect(yaml).to_have_value(
+        "name: gray\ntag: gray\nowner: team-shop\nmatch:\n  - {param: group, equals: green}\nenabled: true\n"
+    )
+    await console.sees(
+        "0 passed, 1 failed", "<img src=x", "expected shop/gray, found none", "1 of 1 would change lanes"
+    )
+    await console.is_inert()
+    await console.is_accessible()
+    await expect(console.page.get_by_test_id("review").get_by_role("link")).to_have_attribute(
+        "href", re.compile("#/requests/[0-9]+")
+    )
+    await form.get_by_label("Value").fill("gray")
+    await form.get_by_label("Operator").select_option("is one of")
+    await form.get_by_label("Value").fill("gray\ngrey")
+    await console.click("+ Condition")
+    await form.get_by_label("Its name").last.fill("X-User")
+    await form.get_by_label("Operator").last.select_option("is there")
+    await expect(yaml).to_have_value(
+        re.compile(r"in: \[gray, grey\]}\n  - \{header: x-user, exists: true\}", re.IGNORECASE)
+    )
+    await yaml.fill(
+        (await yaml.input_value()).replace(
+            "- {param: group", "- {not: {param: tester, exists: true}}\n  - {param: group"
+        )
+    )
+    await console.sees("only in the YAML")
+    await form.get_by_label("Remove condition 3").click()
+    await form.get_by_label("Owner").fill("")
+    await expect(console.page.locator(".diff .minus").first).to_have_text("-        owner: team-shop\n")
+    await console.click("Publish")
+    await console.confirm("Publish")
+    await console.sees("in: [gray, grey]")
+    assert "{not: {param: tester, exists: true}}" in served.file
+
+
 async def test_yaml_that_is_none_and_lanes_that_are_unsound_are_told_and_not_published(
     served: Served, console: Console
 ) -> None:
@@ -131,11 +184,11 @@ async def test_what_somebody_else_changed_meanwhile_is_not_overwritten_unasked(
     await console.open(served.admin, "#/lanes/shop/gray/edit")
     yaml = console.page.get_by_label("YAML")
     await yaml.fill((await yaml.input_value()).replace("team-shop", "mine"))
-    await served.api("PATCH", "/api/v1/groups/shop/lanes/gray", {"owner": "theirs"})
     await expect(console.button("Publish")).to_be_enabled()
+    await served.api("PATCH", "/api/v1/groups/shop/lanes/gray", {"owner": "theirs"})
     await console.click("Publish")
     await console.confirm("Publish")
-    await console.sees("Somebody else has changed this lane")
+    await console.sees("Somebody else has changed this lane", "owner: theirs")
     assert "owner: theirs" in served.file
     await console.click("Load the lane as it is")
     await expect(yaml).to_have_value(
@@ -171,9 +224,9 @@ async def test_a_revision_comes_back(served: Served, console: Console) -> None:
 
 
 async def test_explain_says_which_condition_decided_and_the_command_says_the_same(
-    served: Served, console: Console
+    shared: Served, console: Console
 ) -> None:
-    await console.open(served.admin, "#/explain")
+    await console.open(shared.admin, "#/explain")
     await console.page.get_by_label("URL", exact=True).fill("/A/x?group=gray")
     await console.page.get_by_label("Headers, one per line").fill('X-User: it\'s "her"\nX-Other: 1')
     await console.click("Explain")
@@ -191,8 +244,8 @@ async def test_explain_says_which_condition_decided_and_the_command_says_the_sam
     assert command[command.index("-H") + 1] == 'X-User: it\'s "her"'
 
 
-async def test_a_pasted_curl_command_is_explained(served: Served, console: Console) -> None:
-    await console.open(served.admin, "#/explain")
+async def test_a_pasted_curl_command_is_explained(shared: Served, console: Console) -> None:
+    await console.open(shared.admin, "#/explain")
     await console.page.get_by_text("Paste a curl command").click()
     await console.page.get_by_label("curl", exact=True).fill(
         "curl -sS 'http://shop.example/A/x?q=1' \\\n -H 'X-User: alice' --data-raw $'a\\nb' -o /dev/null -b uid=7 --compressed"
@@ -207,23 +260,63 @@ async def test_a_pasted_curl_command_is_explained(served: Served, console: Conso
     assert "url=http" in console.page.url  # a link to send to somebody
 
 
-async def test_services_show_instances_and_are_found(served: Served, console: Console) -> None:
-    await console.open(served.admin, "#/services")
-    await console.sees("fresh", "zone=north", served.config["registry"]["services"]["a"][1]["address"], "gray 1/1")
+async def test_services_show_instances_and_are_found(shared: Served, console: Console) -> None:
+    await console.open(shared.admin, "#/services")
+    await console.sees("fresh", "zone=north", shared.config["registry"]["services"]["a"][1]["address"], "gray 1/1")
     await console.page.keyboard.press("/")
     await console.page.keyboard.type("nowhere")
     await console.sees("Nothing fits.")
 
 
-async def test_a_request_is_seen_as_it_comes_and_explained(served: Served, console: Console) -> None:
-    await console.open(served.admin, "#/requests")
+async def test_an_instance_is_drained_with_a_reason_and_brought_back(shared: Served, console: Console) -> None:
+    address = shared.config["registry"]["services"]["a"][1]["address"]
+    await console.open(shared.admin, "#/services/a")
+    instance = console.page.locator("tr", has_text=address)
+    await instance.get_by_role("button", name="Drain").click()
+    await console.page.get_by_label("Reason").fill(FOREIGN)
+    assert f"gateway instance drain a {address} --reason" in await console.page.locator("dialog code").inner_text()
+    await console.confirm("Drain")
+    await expect(instance).to_contain_text("drained")
+    await expect(instance).to_contain_text(FOREIGN)
+    await console.is_inert()
+    assert (await shared.ask("/A/x?group=gray")).startswith("base")
+    await console.follow("#/status")
+    await console.sees(address, FOREIGN)
+    await console.is_inert()
+    await console.follow("#/services")
+    await instance.get_by_role("button", name="Bring back").click()
+    await console.confirm("Bring back")
+    await expect(instance).not_to_contain_text("drained")
+    assert (await shared.ask("/A/x?group=gray")).startswith("gray")
+    console.expected = ["409"]
+    await console.page.locator("tbody tr").first.get_by_role("button", name="Drain").click()
+    await console.page.get_by_label("Reason").fill("all of it")
+    await console.page.locator("dialog footer .danger").click()
+    await expect(console.page.get_by_role("alert")).to_contain_text("the last usable instance of the baseline")
+
+
+async def test_a_request_is_seen_as_it_comes_and_explained_and_its_call_is_in_the_topology(
+    shared: Served, console: Console
+) -> None:
+    await console.open(shared.admin, "#/requests")
     await expect(console.page.locator(".badge", has_text="live")).to_be_visible()
-    await served.ask("/A/seen?group=gray")
+    await shared.ask("/A/seen?group=gray")
     await console.sees("/A/seen")
     await console.page.locator("tbody tr", has_text="/A/seen").get_by_role("link").first.click()
     await console.sees(
         "Lane shop/gray takes it; gray serves it.", "param group equals 'gray'", "Path through the services", "a gray"
     )
+    await console.click("Save as rule test")
+    await expect(console.page.get_by_label("YAML")).to_have_text(
+        "tests:\n  - name: GET /A/seen goes to shop/gray\n    request:\n      method: GET\n"
+        "      url: http://127.0.0.1/A/seen?group=gray\n    lane: shop/gray\n"
+    )
+    await expect(console.page.get_by_role("dialog")).to_contain_text("passes now")
+    await console.is_accessible()
+    await console.open(shared.admin, "#/topology?lane=shop%2Fgray")
+    way = console.page.locator(".way:not(.fallback)")
+    await expect(way.locator("title")).to_have_text(re.compile(r"gateway → a, gray: 0\.\d/s · 0\.0 % · "))
+    await expect(console.page.locator("tbody tr").first).to_have_text(re.compile("gateway.*a.*gray.*gray"))
 
 
 async def test_status_tells_of_a_reload_that_failed(served: Served, console: Console) -> None:
@@ -233,10 +326,10 @@ async def test_status_tells_of_a_reload_that_failed(served: Served, console: Con
     await console.sees("The last reload failed", "Revision 1 is still in force", "did you mean 'tag'")
 
 
-async def test_the_keyboard_is_enough(served: Served, console: Console) -> None:
-    await console.open(served.admin)
+async def test_the_keyboard_is_enough(shared: Served, console: Console) -> None:
+    await console.open(shared.admin)
     await console.sees("Baseline")
-    await console.page.keyboard.press("4")
+    await console.page.keyboard.press("5")
     await expect(console.page.get_by_role("heading", level=1)).to_have_text("Services")
     await console.page.keyboard.press(",")
     await expect(console.page.get_by_role("dialog")).to_be_visible()
@@ -313,10 +406,10 @@ async def test_foreign_texts_stay_texts(served: Served, console: Console) -> Non
     await console.is_inert()
 
 
-async def test_the_policy_forbids_what_no_page_of_ours_does(served: Served, console: Console) -> None:
+async def test_the_policy_forbids_what_no_page_of_ours_does(shared: Served, console: Console) -> None:
     """Were there a hole after all: no script of a document runs, nothing is fetched from elsewhere, no text becomes markup."""
     console.expected = ["Content Security Policy", "TrustedHTML", "Refused"]
-    await console.open(served.admin)
+    await console.open(shared.admin)
     await console.sees("Baseline")
     await console.page.evaluate("""() => {
         const script = document.createElement("script");

@@ -17,7 +17,7 @@ from gateway.web.pages import console_routes
 from gateway.web.server import WebServer
 from tests.console.support import FOREIGN, Console, becomes
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -38,6 +38,7 @@ class Live:
 
     def __init__(self) -> None:
         self.records = [record(1)]
+        self.edges: list[dict[str, Any]] = []
         self.role = "entry"
         self.asked: list[tuple[str, str]] = []
         self.streams: list[asyncio.Queue[str | None]] = []
@@ -53,6 +54,8 @@ class Live:
                 web.get("/api/v1/requests/stream", self._stream),
                 web.get("/api/v1/requests/{id}/explain", self._explain),
                 web.get("/api/v1/chains/{trace:.*}", self._chain),
+                web.get("/api/v1/topology", self._topology),
+                web.get("/api/v1/lanes", self._lanes),
             ]
         )
         return WebServer(app, "127.0.0.1", port, "a stand-in")
@@ -163,8 +166,32 @@ class Live:
         hop = {**record(1), "label": "A gray", "tag_lost": False, "calls": calls}
         return web.json_response({"trace_id": TRACE, "path": ["A gray → B → C gray"], "hops": [hop]})
 
+    async def _lanes(self, _: web.Request) -> web.Response:
+        return web.json_response({"lanes": [{"group": "shop", "lane": "gray"}]})
 
-@pytest_asyncio.fixture(loop_scope="module")
+    async def _topology(self, request: web.Request) -> web.Response:
+        self.asked.append((request.rel_url.raw_query_string, ""))
+        services = {name for edge in self.edges for name in (edge["from"], edge["to"])}
+        return web.json_response(
+            {
+                "seconds": 60.0,
+                "requests": 7,
+                "gateways": ["gateway"],
+                "services": [{"service": name, "tags": ["base", "gray"]} for name in sorted(services - {"gateway"})],
+                "edges": self.edges,
+            }
+        )
+
+
+def edge(source: str, target: str, **values: Any) -> dict[str, Any]:
+    """An edge as the API has it."""
+    return {
+        "from": source, "is_entry": source == "gateway", "to": target, "tag": "gray", "pool": "gray", "fallback": None,
+        "tag_lost": False, "requests": 6, "rate": 0.1, "errors": 0.5, "p95": 0.25, **values,
+    }  # fmt: skip
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def live() -> AsyncIterator[Live]:
     live = Live()
     await live.start()
@@ -271,6 +298,51 @@ async def test_foreign_texts_stay_texts_in_every_field(live: Live, console: Cons
     await console.page.locator("tbody a").first.click()
     await console.sees("A gray", FOREIGN)
     await console.is_inert()
+
+
+async def test_the_topology_is_drawn_in_layers_with_what_fell_back_and_what_was_lost(
+    live: Live, console: Console
+) -> None:
+    live.edges = [
+        edge("gateway", "a"),
+        edge("a", "b", pool="base", fallback="absent"),
+        edge("b", "c"),
+        edge("b", "c", tag="base", pool="base", tag_lost=True),
+        edge("c", "a"),  # a circle
+        edge("c", "c", errors=0.0),
+    ]
+    await console.open(live.server.port, "#/topology?lane=shop%2Fgray&seconds=60")
+    ways = console.page.locator(".way")
+    await expect(ways).to_have_count(6)
+    assert ("seconds=60&lane=shop%2Fgray", "") in live.asked
+    titles = await ways.locator("title").all_text_contents()
+    assert titles[:2] == [
+        "gateway → a, gray: 0.1/s · 50.0 % · 250 ms",
+        "a → b, gray: 0.1/s · 50.0 % · 250 ms, Fallback absent",
+    ]
+    assert titles[3] == "b → c, base: 0.1/s · 50.0 % · 250 ms, tag lost"
+    kinds = [(await way.get_attribute("class") or "").split() for way in await ways.all()]
+    assert [kind[1:] for kind in kinds[:4]] == [["t0"], ["t0", "fallback"], ["t0"], ["lost", "lost"]]
+    boxes = [await node.bounding_box() for node in await console.page.locator(".node").all()]
+    assert [box["x"] for box in boxes if box] == sorted(box["x"] for box in boxes if box)  # gateway, a, b, c
+    assert await console.command() == (
+        f"gateway topology --lane shop/gray --seconds 60 --server 127.0.0.1:{live.server.port}"
+    )
+    await console.page.get_by_role("button", name="a", exact=True).focus()
+    await console.page.keyboard.press("Enter")
+    await expect(console.page.locator("tbody tr")).to_have_count(3)
+    await console.page.keyboard.press("Enter")
+    await console.page.get_by_label("Find").fill("B")
+    await expect(console.page.locator("tbody tr")).to_have_count(3)
+    await expect(console.page.locator(".node.dim")).to_have_count(3)
+
+
+async def test_foreign_names_stay_texts_in_the_topology(live: Live, console: Console) -> None:
+    live.edges = [edge("gateway", FOREIGN), edge(FOREIGN, "<b>", tag=FOREIGN, pool=FOREIGN, fallback=FOREIGN)]
+    await console.open(live.server.port, "#/topology?lane=" + "%3Cimg%20src%3Dx%20onerror%3D%22window.hit%3D1%22%3E")
+    await console.sees(FOREIGN)
+    await console.is_inert()
+    assert await console.page.locator("svg b, svg img, svg script").count() == 0
 
 
 async def test_a_sidecar_has_the_pages_of_what_it_can_do(live: Live, console: Console) -> None:

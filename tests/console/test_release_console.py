@@ -13,9 +13,10 @@ from playwright.async_api import expect
 from gateway.release.api.server import ReleaseServer
 from gateway.release.states import State
 from tests.console.support import FOREIGN, Console
+from tests.support.release import WORKFLOW
 from tests.support.releases import Bench
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Desk:
@@ -39,7 +40,7 @@ class Desk:
         return order.id
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with Bench(tmp_path) as bench:
         desk = Desk(bench)
@@ -48,7 +49,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         await desk.server.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def signed(desk: Desk, console: Console) -> Console:
     """A console whose reader has said who she is."""
     await console.open(desk.port)
@@ -79,6 +80,7 @@ async def test_every_page_loads_and_fits_in_every_look(desk: Desk, signed: Conso
             await expect(signed.page.locator(".command").first).to_be_visible()
             await expect(signed.page.locator("main .panel").first).to_be_visible()
             assert await signed.page.evaluate("document.documentElement.scrollWidth") <= width, (target, width)
+            await signed.is_accessible(*(["color-contrast"] if theme == "dark" else []))
 
 
 async def test_an_order_is_approved_and_seen_to_go_on(desk: Desk, signed: Console) -> None:
@@ -97,6 +99,19 @@ async def test_an_order_is_approved_and_seen_to_go_on(desk: Desk, signed: Consol
     await signed.sees("because of a test", "approve")
     await signed.open(desk.port, "#/environments")
     await signed.sees("prod", "running")
+
+
+async def test_the_probes_of_a_step_are_shown(tmp_path: Path, console: Console) -> None:
+    probe = "{path: /A/x?group=gray, count: 3, headers: {X-User: '<b>alice</b>'}, body: 'gray'}"
+    verified = WORKFLOW.replace("      - approve", f"      - verify: {{probes: [{probe}]}}\n      - approve")
+    async with Bench(tmp_path, {"workflows/release.yaml": verified}) as bench:
+        desk = Desk(bench)
+        await desk.server.start()
+        number = await desk.waiting()
+        await console.open(desk.port, f"#/releases/{number}")
+        await console.page.get_by_text("What is checked").click()
+        await console.sees("3 × GET /A/x?group=gray X-User: <b>alice</b> → 200, gray")
+        await desk.server.close()
 
 
 async def test_an_order_is_paused_resumed_and_aborted(desk: Desk, signed: Console) -> None:

@@ -67,7 +67,7 @@ async def test_an_active_check() -> None:
 async def test_asking_workers_for_their_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a worker that stands still would hold its share of the clients for ever."""
     monkeypatch.setattr(workers, "POLL", 0.001)
-    supervisor, fail = Workers("none", [], list, lambda _: None, lambda _: None), Failing()
+    supervisor, fail = Workers("none", [], list, lambda _: None, lambda _: None, lambda _: None), Failing()
 
     async def refresh() -> None:
         fail()
@@ -100,7 +100,7 @@ async def test_a_worker_that_leaves_is_followed_though_its_successor_cannot_be_s
             return 0
 
     gone, spawn = Failing(), Failing()
-    supervisor = Workers("none", [[]], list, gone, lambda _: None)
+    supervisor = Workers("none", [[]], list, gone, lambda _: None, lambda _: None)
     supervisor._is_starting = False
 
     async def spawned(index: int) -> None:

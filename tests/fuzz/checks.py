@@ -15,6 +15,7 @@ from gateway.http.chunked import ChunkedReader
 from gateway.http.forwarding import FAMILIES, FORWARDING
 from gateway.http.request import CHUNKED, Request
 from tests.fuzz import oracle
+from tests.fuzz.frames import check_http2
 from tests.fuzz.splits import every_split, some_splits
 from tests.fuzz.wire import Conversation, Relay, Wire
 
@@ -300,4 +301,5 @@ CHECKS: dict[str, Callable[[bytes, bool], None]] = {
     "request": check_request,
     "response": check_response,
     "chunked": check_chunked,
+    "http2": check_http2,
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 STATE = HERE.parents[1] / ".fuzz"
 """The corpora that grow, logs and findings; git ignores the folder."""
-TARGETS = ("request", "response", "chunked")
+TARGETS = ("request", "response", "chunked", "http2")
 MAX_LENGTH = 4096
 SLOW = 5
 """Seconds that one input may take: more is a finding."""

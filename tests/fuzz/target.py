@@ -1,4 +1,4 @@
-"""One fuzzing process: `python -m tests.fuzz.target request|response|chunked [options of libFuzzer] [corpus …]`."""
+"""One fuzzing process: `python -m tests.fuzz.target request|response|chunked|http2 [options of libFuzzer] [corpus …]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import atheris
 
 from tests.fuzz import words
 
-with atheris.instrument_imports(include=["gateway.http", "gateway.proxy", "gateway.routing.forward", "h11"]):
+with atheris.instrument_imports(
+    include=["gateway.http", "gateway.http2", "gateway.proxy", "gateway.routing.forward", "h11"]
+):
+    from tests.fuzz import frames
     from tests.fuzz.checks import CHECKS
 
 _LINES = {
@@ -44,11 +47,28 @@ def mutate(data: bytes, lines: list[bytes], chance: random.Random) -> bytes:
     return b"\r\n".join(parts)
 
 
+def mutate_frames(data: bytes, chance: random.Random) -> bytes:
+    """One change to the frames of an HTTP/2 peer: one more, one less, one twice, or a byte of one."""
+    first, parts = data[:1], frames.parts_of(data[1:]) or [b""]
+    place = chance.randrange(len(parts))
+    kind = chance.randrange(4)
+    if kind == 0:
+        parts.insert(place, chance.choice(frames.WORDS))
+    elif kind == 1:
+        del parts[place]
+    elif kind == 2:
+        parts.insert(place, parts[chance.randrange(len(parts))])
+    elif parts[place]:
+        at = chance.randrange(len(parts[place]))
+        parts[place] = parts[place][:at] + bytes([chance.randrange(256)]) + parts[place][at + 1 :]
+    return first + b"".join(parts)
+
+
 def main() -> None:
     """Runs libFuzzer until it is told to stop or finds something."""
     name = sys.argv.pop(1)
     check = CHECKS[name]
-    lines = _LINES[name]
+    lines = _LINES.get(name)
 
     def test_one(data: bytes) -> None:
         check(data, False)
@@ -58,7 +78,7 @@ def main() -> None:
         if chance.random() < 0.5:
             return bytes(atheris.Mutate(data, max_size))
         for _ in range(chance.randint(1, 3)):
-            data = mutate(data, lines, chance)
+            data = mutate(data, lines, chance) if lines is not None else mutate_frames(data, chance)
         return data[:max_size]
 
     atheris.Setup(sys.argv, test_one, custom_mutator=change)

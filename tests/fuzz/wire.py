@@ -15,7 +15,7 @@ from gateway.proxy.client import Clients
 from gateway.proxy.connection import Connection, Outbox
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.own_responses import CONTINUE
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream

@@ -26,7 +26,6 @@ from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 
 HOST = b"Host: x\r\n\r\n"
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
 
@@ -133,7 +132,6 @@ async def canary() -> AsyncIterator[Canary]:
         pytest.param(b"\r\n\r\n\r\n" + GET + b"\r\n", 400, id="row 53: three leading CRLFs"),
         pytest.param(b"\n" + GET + b"\r\n", 400, id="row 53: leading bare LF"),
         pytest.param(b"\r" + GET + b"\r\n", 400, id="row 53: leading bare CR"),
-        pytest.param(PREFACE, 505, id="row 53: h2 preface"),
         pytest.param(HELLO, 400, id="row 53: TLS hello"),
     ],
 )

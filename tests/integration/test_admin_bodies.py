@@ -155,7 +155,7 @@ class Slow(ShownRole):
         self.effects = MagicMock()
         self.going = threading.Event()
         self.threads: list[str] = []
-        rules = RulesApi(self.effects.editor, self.effects.history, self.effects.what_if)
+        rules = RulesApi(self.effects.editor, self.effects.history, self.effects.what_if, self.effects.review)
         self.server = AdminServer("127.0.0.1", 0, self, explainer=self, rules=rules)
 
     def explain(self, *_: object) -> dict[str, object]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from gateway.app.doctor.examine import examine
 from gateway.app.sidecar import Sidecar
 from gateway.app.sockets import Sockets
 from gateway.errors import RegistryError
@@ -135,6 +136,20 @@ async def test_a_service_is_one_address_that_the_sidecar_answers_for(
     await app.close()
 
 
+@pytest.mark.parametrize("name", ["Shop-C", "SHOP_C", "shop.c:v1"])
+async def test_a_service_may_have_any_name_that_nacos_takes(
+    behind: Behind, registry: EmbeddedRegistry, origin: Origin, name: str
+) -> None:
+    """Two that differ by case alone are two."""
+    key = ServiceKey.of("", "", name)
+    registry.store.register(key, Lease("127.0.0.1", origin.ports["base"], owner="somebody"), 0)
+    app = behind.client("grpc")
+    (instance,) = (await anext(app.watch(name))).instances
+    assert await call(instance.host, instance.port) == "base"
+    assert (await anext(app.watch(name.swapcase()))).instances == ()
+    await app.close()
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_it_answers_from_what_it_knows_while_the_registry_is_away(
     behind: Behind, registry: EmbeddedRegistry, origin: Origin, protocol: str
@@ -226,6 +241,9 @@ async def test_an_application_beside_its_sidecar_is_told_of(
     async with ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{behind.admin}/metrics") as response:
             assert "gateway_bypass_suspected_total 1.0" in await response.text()
+    findings = await examine(None, None, [f"127.0.0.1:{behind.admin}"])
+    [finding] = [finding for finding in findings if finding.check == "bypass"]
+    assert f"b is registered at 127.0.0.1:{behind.app} as well as its sidecar" in finding.message
     await app.close()
 
 

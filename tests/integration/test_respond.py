@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.routing.routes import RouteResponse
+from gateway.routing.replies import RouteResponse
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 

@@ -114,12 +114,18 @@ async def test_a_tunnel_delivers_what_was_sent_before_it_closed(gateway: Gateway
     assert received == 5_000_000
 
 
-async def test_http_1_1_is_agreed_on(gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [(["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), (["h2"], "h2"), (["spdy/3"], None)],
+)
+async def test_the_best_protocol_that_the_client_has_is_agreed_on(
+    gateway: Gateway, offered: list[str], chosen: str | None
+) -> None:
     context = ssl.create_default_context()
     CA.configure_trust(context)
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols(offered)
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port, ssl=context, server_hostname="v1.api.example")
-    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == chosen
     writer.close()
 
 

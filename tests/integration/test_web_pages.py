@@ -40,7 +40,7 @@ async def admin(request: pytest.FixtureRequest) -> AsyncIterator[Listener]:
         0,
         effects.view,
         explainer=effects.explainer if has_rules else None,
-        rules=RulesApi(effects.editor, effects.history, effects.what_if) if has_rules else None,
+        rules=RulesApi(effects.editor, effects.history, effects.what_if, effects.review) if has_rules else None,
         token="sixteen-letters!" if has_token else "",
     )
     await server.start()

@@ -14,7 +14,7 @@ from gateway.app.build import Build
 from gateway.app.parts import make_context
 from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.server import bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.cli import main
 from gateway.control.workers import Workers
 from gateway.proxy.server import bind
 from tests.support.gateway import RULES, Gateway
@@ -236,7 +238,7 @@ async def test_one_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.
     """Its share of the clients would wait for ever."""
     monkeypatch.setattr("gateway.control.workers.POLL", 0.05)
     sockets = [[bind("127.0.0.1", 0)]]
-    pool = Workers("tests.support.mute_worker", sockets, list, lambda _: None, lambda _: None)
+    pool = Workers("tests.support.mute_worker", sockets, list, lambda _: None, lambda _: None, lambda _: None)
     try:
         await pool.start()
         first = pool.pids()[0]
@@ -272,5 +274,50 @@ async def test_all_workers_write_one_access_log(tmp_path: Path, origin: Origin) 
             await gateway.ask("/A/x")
         log = tmp_path / "access.log"
         await until(lambda: log.read_text().count("\n") == 20, "20 lines")
+    finally:
+        await gateway.close()
+
+
+async def test_a_drained_instance_gets_nothing_from_any_worker_old_or_new(tmp_path: Path, origin: Origin) -> None:
+    """Nor after a restart; it is in the status, in the metrics, and in the list of instances."""
+    gateway = Gateway(tmp_path, origin)
+    gateway.config |= {"workers": 2, "state": "state"}
+    await gateway.run()
+    address = gateway.config["registry"]["services"]["a"][1]["address"]
+    at = ["a", address, "--server", f"127.0.0.1:{gateway.admin}"]
+
+    async def served() -> set[str]:
+        return {(await gateway.ask("/A/x?group=gray")).split()[0] for _ in range(10)}
+
+    async def goes_to(tag: str) -> None:
+        async with asyncio.timeout(30):
+            while await served() != {tag}:
+                await asyncio.sleep(0.02)
+
+    async def run(*words: str) -> str:
+        result = await asyncio.to_thread(CliRunner().invoke, main, words)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    try:
+        assert await served() == {"gray"}
+        await run("instance", "drain", *at, "--reason", "a new disk", "--author", "bob")
+        await goes_to("base")
+        [drained] = (await get_json(gateway.admin, "/api/v1/status"))["drained"]
+        assert (drained["address"], drained["author"], drained["reason"]) == (address, "bob", "a new disk")
+        assert await samples(gateway, "gateway_drained_instances") == [1.0]
+        assert "drained" in await run("registry", "list", "a", *at[2:])
+        before = {worker["pid"] for worker in await workers(gateway)}
+        os.kill(min(before), signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while len({item["pid"] for item in await workers(gateway) if item["serving"]} - {min(before)}) < 2:
+                await asyncio.sleep(0.02)
+        assert await served() == {"base"}
+        await gateway.close()
+        await gateway.run()
+        assert await served() == {"base"}
+        await run("instance", "restore", *at)
+        await goes_to("gray")
+        assert (await get_json(gateway.admin, "/api/v1/status"))["drained"] == []
     finally:
         await gateway.close()

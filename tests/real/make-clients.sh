@@ -24,8 +24,15 @@ java_sdk() {
 	javac -cp 'lib/*' -d out "$here/clients/java/Client.java"
 }
 go_sdk() { cp "$here"/clients/go/* . && go mod tidy && go build -o client . ; }
+go_sdk_1() {  # the same program: it differs in one type
+	sed -e 's#nacos-sdk-go/v2/#nacos-sdk-go/#' -e 's/seen \[\]model.Instance/seen []model.SubscribeService/' \
+		"$here/clients/go/main.go" >main.go
+	sed 's#nacos-sdk-go/v2 .*#nacos-sdk-go v1.1.4#' "$here/clients/go/go.mod" >go.mod
+	go mod tidy && go build -o client .
+}
 node_sdk() { cp "$here"/clients/node/* . && npm install --silent; }
-spring() { cp -r "$here"/spring/* . && mvn -q -B package; }
+spring() { cp -r "$here"/spring/* . && mvn -q -B package && mvn -q -B package -Pmicrometer; }
+spring_gateway() { cp -r "$here"/springgateway/* . && mvn -q -B package; }
 
 make_one sdk-python-3 python3 python_sdk '>=3,<4'
 make_one sdk-python-2 python3 python_sdk '>=2,<3'
@@ -34,5 +41,7 @@ make_one sdk-java-3 mvn java_sdk 3.1.0
 make_one sdk-java-2 mvn java_sdk 2.3.2
 make_one sdk-java-1 mvn java_sdk 1.4.7
 make_one sdk-go-2 go go_sdk
+make_one sdk-go-1 go go_sdk_1
 make_one sdk-node npm node_sdk
 make_one spring mvn spring
+make_one spring-gateway mvn spring_gateway

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the real registries that the tests marked `real` use, with their ordinary package clients, into a cache folder
-# outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once), and the control plane of
-# Kubernetes with Go (10 minutes, 5 GB of caches, once).
+# outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once), Nacos with Maven (a minute,
+# once), the control plane of Kubernetes with Go (10 minutes, 5 GB of caches, once), Helm with Go (4 minutes, once), the
+# conformance tests of the Gateway API (5 minutes, once), and, to look at traces, Jaeger with Go (10 minutes, once).
 set -eu
 
 folder=${GRAY_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/gray-gateway/servers}
@@ -35,10 +36,47 @@ if ! has consul "Consul" && needs go "Consul 1.20.1" "Go 1.22 or later, https://
 	echo "Consul 1.20.1: $folder/bin/consul"
 fi
 
+if ! has jaeger "Jaeger" && needs go "Jaeger 1.62.0" "Go 1.22 or later, https://go.dev/dl/"; then
+	echo "Jaeger 1.62.0: building into $folder, about 10 minutes, once …"
+	build=$(mktemp -d)
+	trap 'rm -rf "$build"' EXIT
+	(
+		cd "$build"
+		export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+		source=$(go env GOMODCACHE)/github.com/jaegertracing/jaeger@v1.62.0
+		go mod download github.com/jaegertracing/jaeger@v1.62.0
+		# It replaces a module, which `go install` of a version does not allow: so this module requires what it requires.
+		sed -E 's#^module .*#module tools#' "$source/go.mod" >go.mod
+		echo 'require github.com/jaegertracing/jaeger v1.62.0' >>go.mod
+		cp "$source/go.sum" .
+		chmod u+w go.sum
+		nice go build -mod=mod -trimpath -ldflags '-s -w' -o jaeger github.com/jaegertracing/jaeger/cmd/all-in-one
+	)
+	mv "$build/jaeger" "$folder/bin/jaeger"
+	echo "Jaeger 1.62.0: $folder/bin/jaeger"
+fi
+
 if ! has rnacos "r-nacos" && needs cargo "r-nacos 0.8.8" "Rust, https://rustup.rs/"; then
 	echo "r-nacos 0.8.8: building into $folder, about 10 minutes, once …"
 	cargo install rnacos --version 0.8.8 --locked --root "$folder"
 	echo "r-nacos 0.8.8: $folder/bin/rnacos"
+fi
+
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -d "$folder/nacos" ]; then
+	echo "Nacos: there already, $folder/nacos"
+elif needs mvn "Nacos 2.2.4" "Maven and a JDK of version 17 or later"; then
+	echo "Nacos 2.2.4: into $folder, about a minute, once …"
+	rm -rf "$folder/nacos.new"
+	mkdir "$folder/nacos.new"
+	(
+		cd "$folder/nacos.new"
+		cp "$here"/nacos/* .
+		mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib
+		javac -cp 'lib/*' -d out NacosServer.java
+	)
+	mv "$folder/nacos.new" "$folder/nacos"
+	echo "Nacos 2.2.4: $folder/nacos"
 fi
 
 kubernetes=1.37.2
@@ -76,5 +114,48 @@ elif needs go "Kubernetes $kubernetes" "Go 1.26 or later, https://go.dev/dl/"; t
 		mv "$build/bin/$program" "$folder/bin/$program"
 	done
 	echo "Kubernetes $kubernetes: $folder/bin"
+fi
+
+if ! has helm "Helm" && needs go "Helm 4.3.2" "Go 1.26 or later, https://go.dev/dl/"; then
+	echo "Helm 4.3.2: building into $folder, about 4 minutes, once …"
+	build=$(mktemp -d)
+	trap 'chmod -R u+w "$build"; rm -rf "$build"' EXIT
+	(
+		cd "$build"
+		export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+		go mod init tools
+		go get -tool helm.sh/helm/v4/cmd/helm@v4.3.2
+		nice go build -trimpath -ldflags '-s -w' -o helm helm.sh/helm/v4/cmd/helm
+	)
+	mv "$build/helm" "$folder/bin/helm"
+	echo "Helm 4.3.2: $folder/bin/helm"
+fi
+
+gateway_api=1.6.3  # the last one that is built by Go 1.26
+definitions=$folder/gateway-api-$gateway_api.yaml
+if [ -f "$definitions" ] && [ -x "$folder/bin/gateway-api-conformance" ]; then
+	echo "Gateway API: there already, $definitions"
+elif needs go "Gateway API $gateway_api" "Go 1.26 or later, https://go.dev/dl/"; then
+	echo "Gateway API $gateway_api: definitions, and building its conformance tests into $folder, about 5 minutes, once …"
+	build=$(mktemp -d)
+	trap 'rm -rf "$build"' EXIT
+	(
+		cd "$build"
+		export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+		go mod init tools
+		go get "sigs.k8s.io/gateway-api@v$gateway_api"
+		go get -t "sigs.k8s.io/gateway-api/conformance@v$gateway_api"
+		modules=$(go env GOMODCACHE)/sigs.k8s.io
+		nice go build -mod=mod -trimpath -ldflags '-s -w' -o echo sigs.k8s.io/gateway-api/conformance/echo-basic
+		nice go test -mod=mod -c -trimpath -ldflags '-s -w' -o tests sigs.k8s.io/gateway-api/conformance
+		for file in "$modules/gateway-api@v$gateway_api"/config/crd/standard/*.yaml; do
+			echo "---"
+			cat "$file"
+		done >definitions
+	)
+	mv "$build/echo" "$folder/bin/gateway-api-echo"
+	mv "$build/tests" "$folder/bin/gateway-api-conformance"
+	mv "$build/definitions" "$definitions"
+	echo "Gateway API $gateway_api: $definitions"
 fi
 exit $missing

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+
 from gateway.demo.registries import find_server, servers_folder
 from tests.support.given import GIVEN
+from tests.support.javanacos import FOLDER
 
-PROGRAMS = {"consul": "Consul 1.20.1", "rnacos": "r-nacos 0.8.8", "kwok": "Kubernetes 1.37.2"}
+INSTALLED = {"prometheus": "Prometheus", "promtool": "Prometheus' promtool"}
+"""What distributions have."""
+PROGRAMS = {
+    "consul": "Consul 1.20.1",
+    "rnacos": "r-nacos 0.8.8",
+    "kwok": "Kubernetes 1.37.2",
+    "helm": "Helm 4.3.2",
+    "jaeger": "Jaeger 1.62.0",
+}
 
 if __name__ == "__main__":
     for program, title in PROGRAMS.items():
@@ -16,5 +27,12 @@ if __name__ == "__main__":
             print(
                 f"!!! NOT TESTED against {title}: no `{program}` on the PATH or in {servers_folder()}: `make servers`"
             )
+    if (FOLDER / "out").exists():
+        print(f"Nacos 2.2.4: {FOLDER}")
+    else:
+        print(f"!!! NOT TESTED against Nacos 2.2.4: not in {FOLDER}: `make servers`")
+    for program, title in INSTALLED.items():
+        where = shutil.which(program)
+        print(f"{title}: {where}" if where else f"!!! NOT TESTED against {title}: no `{program}` on the PATH")
     for server in GIVEN.values():
         print(f"{server.kind} at {server.address}, as the environment says")

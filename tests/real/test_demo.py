@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
+from gateway.registry.embedded.server import EmbeddedRegistry
+from gateway.registry.embedded.users import User, hashed
 from tests.support.consul import needs_consul
 from tests.support.given import GIVEN, Given
 from tests.support.rnacos import needs_rnacos
@@ -15,10 +19,10 @@ from tests.support.rnacos import needs_rnacos
 pytestmark = pytest.mark.real
 
 
-async def demo(*arguments: str) -> str:
+async def demo(*arguments: str, **variables: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", "demo", "--once", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **variables}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     async with asyncio.timeout(180):
         output, _ = await process.communicate()
@@ -48,3 +52,15 @@ async def test_nothing_fails_while_the_registry_dies_and_comes_back_empty(kind: 
 async def test_the_cycle_on_a_server_that_an_operator_has(server: Given) -> None:
 
     judge(await demo("--registry", server.kind, "--address", server.address))
+
+
+async def test_the_cycle_as_a_user_whose_password_is_in_no_output_and_no_argument(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(User("somebody", "write", hashed("let-me-in-please")).line + "\n")
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0, users=users)
+    await registry.start()
+    where = ("--registry", "nacos", "--address", registry.address)
+    output = await demo(*where, "--username", "somebody", GRAY_DEMO_PASSWORD="let-me-in-please")
+    judge(output)
+    assert "let-me-in-please" not in output
+    await registry.stop()

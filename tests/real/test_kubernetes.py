@@ -10,22 +10,20 @@ from typing import Any
 import pytest
 
 from gateway.errors import RegistryError
+from gateway.instance import Instance
 from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import OPENED, ApiClient
 from gateway.kubernetes.errors import ApiError
 from gateway.registry.base import Listing
+from gateway.registry.keeper import Keeper
 from gateway.registry.kubernetes.adapter import KubernetesAdapter
 from gateway.rulesources.documents import ConflictError
 from gateway.rulesources.kubernetes import ConfigMapFolder
 from gateway.tags import INVALID
 from tests.support.kubernetes import Cluster, needs_kubernetes
+from tests.support.wait import until
 
-pytestmark = [
-    pytest.mark.real,
-    needs_kubernetes,
-    # A watch that is cut off while it opens is closed by aiohttp, over TLS: that waits for the server, and the test's loop does not.
-    pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.real, needs_kubernetes]
 
 
 def deployment(name: str, app: str, replicas: int = 1, **labels: str) -> dict[str, Any]:
@@ -154,6 +152,30 @@ async def test_a_terminating_pod_gets_no_traffic_and_is_listed_until_it_is_gone(
             while len((await anext(watch)).instances) != 1:
                 pass
         await watch.aclose()
+
+
+async def test_of_those_that_left_a_service_at_once_only_living_pods_are_kept(cluster: Cluster, namespace: str) -> None:
+    """Their addresses stay theirs; that of one that has ended or is gone may be the next pod's."""
+    cluster.apply(service("a"), *(deployment(f"a-{number}", "a") for number in range(4)), namespace=namespace)
+    changes: list[tuple[Instance, ...]] = []
+    async with adapter_of(cluster, namespace) as adapter:
+        keeper = Keeper(adapter, lambda _, instances: changes.append(instances), recheck=0.1)
+        keeper.watch("a")
+        await until(lambda: bool(changes) and len(changes[-1]) == 4, "four instances")
+        first = {item.metadata["pod"]: item for item in changes[-1]}
+        evicted = (await pod_of(cluster, namespace, "a-0")).removeprefix("pod/")
+        gone = (await pod_of(cluster, namespace, "a-1")).removeprefix("pod/")
+        # The Service selects nobody any more: as by a mistake, nothing has happened to the pods.
+        await kubectl(cluster, "-n", namespace, "patch", "service", "a", "-p", '{"spec": {"selector": {"app": "b"}}}')
+        await until(lambda: keeper.states()[0].state == "protected", "the doubt")
+        assert {item.metadata["pod"] for item in changes[-1]} == set(first)
+        failed = ["--subresource=status", "--type=merge", "-p", '{"status": {"phase": "Failed"}}']
+        await kubectl(cluster, "-n", namespace, "patch", "pod", evicted, *failed)
+        await kubectl(cluster, "-n", namespace, "delete", "deployment", "a-1")
+        left = set(first) - {evicted, gone}
+        await until(lambda: {item.metadata["pod"] for item in changes[-1]} == left, "the living ones")
+        assert keeper.states()[0].state == "protected"
+        await keeper.close()
 
 
 async def test_pods_of_a_drained_node_get_no_traffic(cluster: Cluster, namespace: str) -> None:

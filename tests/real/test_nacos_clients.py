@@ -29,6 +29,7 @@ CLIENTS = {
     "sdk-java-2": [shutil.which("java") or "java", "-cp", "out:lib/*", "Client"],
     "sdk-java-1": [shutil.which("java") or "java", "-cp", "out:lib/*", "Client"],
     "sdk-go-2": ["./client"],
+    "sdk-go-1": ["./client"],
     "sdk-node": [shutil.which("node") or "node", "main.js"],
 }
 CANNOT_LOG_IN = {"sdk-node"}

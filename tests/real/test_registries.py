@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiohttp import ClientSession
 
 from gateway.errors import RegistryError
 from gateway.instance import Instance
@@ -15,6 +16,7 @@ from gateway.registry.base import RegistrarAdapter, Registration, RegistryAdapte
 from gateway.registry.consul.adapter import ConsulAdapter
 from gateway.registry.consul.bridge import Agent
 from gateway.registry.consul.client import ConsulClient
+from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.keeper import Keeper
 from gateway.registry.listguard import Patience
 from gateway.registry.nacos.adapter import NacosAdapter
@@ -22,6 +24,7 @@ from gateway.registry.nacos.client import Credentials, NacosClient
 from gateway.registry.registrar import Registrar
 from tests.support.consul import Consul, needs_consul
 from tests.support.given import GIVEN, Given
+from tests.support.javanacos import needs_java_nacos
 from tests.support.rnacos import RNacos, needs_rnacos
 from tests.support.wait import until
 
@@ -43,10 +46,19 @@ def consul_adapter(server: Server, **options: int) -> ConsulAdapter:
     return ConsulAdapter(client, Agent(client), **options)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=[pytest.param("rnacos", marks=needs_rnacos), pytest.param("consul", marks=needs_consul), *GIVEN])
+@pytest.fixture(
+    params=[
+        pytest.param("rnacos", marks=needs_rnacos),
+        pytest.param("nacos", marks=needs_java_nacos),
+        pytest.param("consul", marks=needs_consul),
+        *GIVEN,
+    ]
+)
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
     server: Server
-    if request.param in GIVEN:
+    if request.param == "nacos":
+        server = request.getfixturevalue("java_nacos")
+    elif request.param in GIVEN:
         server = GIVEN[request.param]
     else:
         server = RNacos(tmp_path) if request.param == "rnacos" else Consul(tmp_path)
@@ -55,12 +67,23 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await server.stop()
 
 
+def made_for(server: Server) -> NacosAdapter | ConsulAdapter:
+    if server.kind != "nacos":
+        return consul_adapter(server)
+    return NacosAdapter(NacosClient([server.address]), interval=0.1)
+
+
 @pytest.fixture
 async def adapter(server: Server) -> AsyncIterator[NacosAdapter | ConsulAdapter]:
-    adapter: NacosAdapter | ConsulAdapter
-    adapter = (
-        NacosAdapter(NacosClient([server.address]), interval=0.1) if server.kind == "nacos" else consul_adapter(server)
-    )
+    adapter = made_for(server)
+    yield adapter
+    await adapter.close()
+
+
+@pytest.fixture
+async def neighbour(server: Server) -> AsyncIterator[NacosAdapter | ConsulAdapter]:
+    """Another process's: in Nacos a connection has one instance of a service, the one that it registered last."""
+    adapter = made_for(server)
     yield adapter
     await adapter.close()
 
@@ -76,10 +99,12 @@ async def settled(adapter: NacosAdapter | ConsulAdapter, expected: list[tuple[st
             await asyncio.sleep(0.05)
 
 
-async def test_register_list_heartbeat_withdraw_deregister(adapter: NacosAdapter | ConsulAdapter) -> None:
-    assert await listed(adapter) == []
+async def test_register_list_heartbeat_withdraw_deregister(
+    adapter: NacosAdapter | ConsulAdapter, neighbour: NacosAdapter | ConsulAdapter
+) -> None:
+    await settled(adapter, [])
     await adapter.register(ME)
-    await adapter.register(OTHER)
+    await neighbour.register(OTHER)
     both = [("127.0.0.1:8081", "gray", 2.0, True), ("127.0.0.1:8082", "base", 1.0, True)]
     await settled(adapter, both)
     (mine, _) = (await adapter.instances(ORDERS)).instances
@@ -116,12 +141,13 @@ async def test_what_an_ecosystem_marks_its_instances_with_is_read_the_same_every
 
 
 async def test_one_whose_application_is_down_is_not_usable_until_it_is_up_again(
-    adapter: NacosAdapter | ConsulAdapter,
+    adapter: NacosAdapter | ConsulAdapter, neighbour: NacosAdapter | ConsulAdapter
 ) -> None:
     """At once, both times: the next heartbeat may be long in coming."""
-    seldom = {"preserved.heart.beat.interval": "60000", "preserved.heart.beat.timeout": "180000"}
+    times = (("heart.beat.interval", 60), ("heart.beat.timeout", 180), ("ip.delete.timeout", 300))
+    seldom = {f"preserved.{name}": f"{seconds}000" for name, seconds in times}
     registrar = Registrar(adapter, Registration(ORDERS, ME.host, ME.port, ME.tag, metadata=seldom), is_usable=False)
-    await adapter.register(OTHER)
+    await neighbour.register(OTHER)
     other = ("127.0.0.1:8082", "base", 1.0, True)
     registrar.start()  # and tells of one that the registry has never heard of
     registrar.set_usable(True)
@@ -148,6 +174,7 @@ async def test_a_heartbeat_of_one_that_is_unknown_never_makes_it_baseline(
 
 
 async def test_a_change_is_seen_soon(adapter: NacosAdapter | ConsulAdapter) -> None:
+    await settled(adapter, [])
     seen: list[tuple[Instance, ...]] = []
     keeper = Keeper(adapter, lambda _, instances: seen.append(instances))
     keeper.watch(ORDERS)
@@ -191,6 +218,42 @@ async def test_a_server_that_restarts_empty_changes_nothing(server: Server) -> N
     for registrar in registrars:
         await registrar.stop()
     await keeper.close()
+
+
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("nacos", marks=needs_java_nacos)])
+async def test_what_an_operator_has_set_of_an_instance_stays_when_it_registers_again(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Over a new connection too; and what is taken out over HTTP is still registered over the connection."""
+    embedded = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await embedded.start()
+    address = embedded.address if kind == "embedded" else request.getfixturevalue("java_nacos").address
+    where = {"serviceName": f"set-{uuid4().hex[:8]}", "ip": ME.host, "port": str(ME.port)}
+    mine = Registration(where["serviceName"], ME.host, ME.port, "gray", metadata={"version": "1"})
+    adapter = NacosAdapter(NacosClient([address], protocol="grpc"))
+
+    async def shown() -> list[tuple[float, str, str]]:
+        found = (await adapter.instances(mine.service)).instances
+        return [(item.weight, item.tag, item.metadata["version"]) for item in found]
+
+    await adapter.register(mine)
+    async with asyncio.timeout(20), ClientSession() as session:
+        url = f"http://{address}/nacos/v1/ns/instance"
+        while await shown() != [(1.0, "gray", "1")]:
+            await asyncio.sleep(0.05)
+        async with session.put(url, params={**where, "weight": "5", "metadata": '{"version": "2"}'}) as response:
+            assert response.status == 200
+        while await shown() != [(5.0, "gray", "2")]:
+            await asyncio.sleep(0.05)
+        (await adapter._client.rpc.connection()).close()
+        await adapter.register(mine)
+        while await shown() != [(5.0, "gray", "2")]:
+            await asyncio.sleep(0.05)
+        async with session.delete(url, params=where):
+            pass
+        assert await shown() == [(5.0, "gray", "2")]
+    await adapter.close()
+    await embedded.stop()
 
 
 @needs_rnacos

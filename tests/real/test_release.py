@@ -28,8 +28,8 @@ async def target(cluster: Cluster, namespace: str) -> AsyncIterator[KubernetesTa
     verbs = ["get", "list", "create", "update", "patch", "delete"]
     rules = [
         {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": verbs},
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+        {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": verbs},
+        {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["get", "list"]},
     ]
     subject = {"apiGroup": rbac, "kind": "User", "name": "gateway"}
     reference = {"apiGroup": rbac, "kind": "Role", "name": "release"}
@@ -71,6 +71,16 @@ def revision(
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": service},
         *more,
     ]
+    return Revision.of(version, "svc-a", yaml.safe_dump_all(items), {}, {})
+
+
+def stateful(version: str, replicas: int = 4, name: str = "a") -> Revision:
+    text = revision(version, replicas=replicas).manifest
+    items = list(yaml.safe_load_all(text))
+    items[0]["kind"] = "StatefulSet"
+    items[0]["metadata"]["name"] = name
+    items[0]["spec"] |= {"serviceName": "a", "podManagementPolicy": "Parallel"}
+    del items[0]["spec"]["progressDeadlineSeconds"]
     return Revision.of(version, "svc-a", yaml.safe_dump_all(items), {}, {})
 
 
@@ -143,31 +153,183 @@ async def test_cleaning_up_one_environment_leaves_the_other_and_the_namespace(
     assert "service/b" in names
 
 
-@pytest.mark.parametrize("way", ["image", "deadline", "quota"])
-async def test_what_goes_wrong_is_said_with_the_replica(
+async def test_batches_of_a_stateful_set_are_exact_and_its_pods_keep_their_names(
+    namespace: str, target: KubernetesTarget
+) -> None:
+    """By its partition: new ones take the place of old ones, from the last one on, and back."""
+    place = Place("prod", namespace, "a")
+    old, new = stateful("1"), stateful("2")
+
+    def of(version: str, found: tuple[Replica, ...]) -> set[str]:
+        return {item.id for item in found if item.version == version and item.phase is Phase.READY}
+
+    async def comes(**expected: str) -> None:
+        wanted = {version[1:]: {f"a-{ordinal}" for ordinal in ordinals} for version, ordinals in expected.items()}
+        await becomes(
+            target, place, lambda found: len(found) == 4 and all(of(key, found) == ids for key, ids in wanted.items())
+        )
+
+    await target.apply(place, old, 4)
+    await comes(v1="0123")
+    await target.apply(place, new, 1)
+    await target.scale(place, old.name, 4)  # as long as the new one is not ready: nothing happens
+    await comes(v1="012", v2="3")
+    await target.scale(place, old.name, 3)
+    await target.apply(place, new, 3)
+    await comes(v1="0", v2="123")
+    # Back, before it has come to its end.
+    await target.apply(place, old, 4)
+    await target.scale(place, new.name, 0)
+    await comes(v1="0123", v2="")
+    await target.apply(place, new, 4)
+    await target.scale(place, old.name, 0)
+    await comes(v1="", v2="0123")
+    with pytest.raises(GatewayError, match="was never applied"):
+        await target.scale(place, old.name, 1)
+    await target.remove(place)
+    await becomes(target, place, lambda found: not found)
+
+
+async def test_a_stateful_set_gets_fewer_or_more_pods_with_a_revision(namespace: str, target: KubernetesTarget) -> None:
+    place = Place("prod", namespace, "a")
+    old, fewer, more = stateful("1"), stateful("2", 2), stateful("3", 3)
+    await target.apply(place, old, 4)
+    await becomes(target, place, lambda found: ready(found) == {"1": 4})
+    await target.apply(place, fewer, 1)
+    await target.scale(place, old.name, 2)
+    await becomes(target, place, lambda found: ready(found) == {"1": 2, "2": 1} and len(found) == 3)
+    await target.apply(place, fewer, 2)
+    await target.scale(place, old.name, 0)
+    await becomes(target, place, lambda found: ready(found) == {"2": 2} and len(found) == 2)
+    await target.apply(place, more, 3)
+    await target.scale(place, fewer.name, 0)
+    await becomes(target, place, lambda found: ready(found) == {"3": 3} and len(found) == 3)
+
+
+async def test_a_stateful_set_of_another_environment_is_not_taken_over(
+    namespace: str, target: KubernetesTarget
+) -> None:
+    await target.apply(Place("prod", namespace, "a"), stateful("1", 1), 1)
+    with pytest.raises(GatewayError, match="StatefulSet a is there already, and belongs to a in prod: give it another"):
+        await target.apply(Place("gray", namespace, "a"), stateful("2", 1), 1)
+
+
+async def test_what_two_environments_have_in_common_outlives_the_cleanup_of_one(
+    cluster: Cluster, namespace: str, target: KubernetesTarget
+) -> None:
+    gray, prod = Place("gray", namespace, "a"), Place("prod", namespace, "a")
+    await target.apply(prod, revision("1", replicas=1), 1)
+    await target.apply(gray, revision("2", SETTINGS, replicas=1), 1)
+    await target.remove(gray)
+    names = await asyncio.to_thread(cluster.kubectl, "-n", namespace, "get", "configmap,service", "-o", "name")
+    assert "service/a" in names
+    assert "configmap/settings" not in names
+    await target.remove(prod)
+    assert "service/a" not in await asyncio.to_thread(cluster.kubectl, "-n", namespace, "get", "service", "-o", "name")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+@pytest.mark.parametrize("way", ["policy", "webhook", "quota"])
+async def test_pods_that_are_denied_are_said_with_the_reason(
+    cluster: Cluster, namespace: str, target: KubernetesTarget, kind: str, way: str
+) -> None:
+    """By a ValidatingAdmissionPolicy, a webhook that is away, or a quota: the objects are taken, and their pods are not."""
+    await asyncio.to_thread(deny, cluster, namespace, way, "pods")
+    try:
+        place = Place("prod", namespace, "a")
+        await target.apply(place, revision("1", replicas=1) if kind == "Deployment" else stateful("1", 1), 1)
+        expected = {"policy": "no pods on Sundays", "webhook": "failed calling webhook", "quota": "exceeded quota"}[way]
+        await becomes(
+            target, place, lambda found: any(item.phase is Phase.BROKEN and expected in item.message for item in found)
+        )
+    finally:
+        await asyncio.to_thread(allow, cluster, namespace, way)
+
+
+@pytest.mark.parametrize("way", ["policy", "webhook"])
+async def test_a_deployment_that_is_denied_is_said_with_the_reason(
     cluster: Cluster, namespace: str, target: KubernetesTarget, way: str
 ) -> None:
-    place, notes = (
-        Place("prod", namespace, "a"),
-        {"image": {"test/waiting": "ImagePullBackOff"}, "deadline": {"test/unready": "1"}},
-    )
+    await asyncio.to_thread(deny, cluster, namespace, way, "deployments")
+    expected = {"policy": "Deployment a-.*: .*denied request: no pods on Sundays", "webhook": "failed calling webhook"}
+    place = Place("prod", namespace, "a")
+
+    async def until_denied() -> None:
+        while True:  # the API server learns of it a moment later
+            await target.apply(place, revision("1", replicas=0), 0)
+            await target.remove(place)
+
+    try:
+        with pytest.raises(GatewayError, match=expected[way]):
+            await asyncio.wait_for(until_denied(), 30)
+    finally:
+        await asyncio.to_thread(allow, cluster, namespace, way)
+
+
+def deny(cluster: Cluster, namespace: str, way: str, resource: str) -> None:
+    """Has objects denied in a namespace, and waits until they are."""
     if way == "quota":
-        quota = {
-            "apiVersion": "v1",
-            "kind": "ResourceQuota",
-            "metadata": {"name": "q"},
-            "spec": {"hard": {"pods": "0"}},
-        }
-        cluster.apply(quota, namespace=namespace)
+        cluster.apply(
+            {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}},
+            namespace=namespace,
+        )
         cluster.wait(
             lambda: "pods" in cluster.kubectl("-n", namespace, "get", "quota", "q", "-o", "jsonpath={.status.hard}"),
             "the quota",
         )
+        return
+    selector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    group = {"pods": "", "deployments": "apps"}[resource]
+    rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [resource]}
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": namespace}}
+    if way == "policy":
+        spec = {
+            "failurePolicy": "Fail",
+            "matchConstraints": {**selector, "resourceRules": [rule]},
+            "validations": [{"expression": "false", "message": "no pods on Sundays"}],
+        }
+        cluster.apply(
+            {**head, "kind": "ValidatingAdmissionPolicy", "spec": spec},
+            {
+                **head,
+                "kind": "ValidatingAdmissionPolicyBinding",
+                "spec": {"policyName": namespace, "validationActions": ["Deny"]},
+            },
+        )
+    else:
+        webhook = {
+            **selector,
+            "name": "away.test.example",
+            "clientConfig": {"url": "https://127.0.0.1:1/x"},
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "rules": [rule],
+        }
+        cluster.apply({**head, "kind": "ValidatingWebhookConfiguration", "webhooks": [webhook]})
+    if resource == "pods":
+        probe = ["-n", namespace, "run", "probe", "--image=x", "--dry-run=server"]
+        cluster.wait(lambda: not cluster.says(*probe), "the denial")
+
+
+def allow(cluster: Cluster, namespace: str, way: str) -> None:
+    kinds = {
+        "policy": "validatingadmissionpolicy,validatingadmissionpolicybinding",
+        "webhook": "validatingwebhookconfiguration",
+    }
+    if way in kinds:
+        cluster.kubectl("delete", kinds[way], namespace)
+
+
+@pytest.mark.parametrize("way", ["image", "deadline"])
+async def test_what_goes_wrong_is_said_with_the_replica(namespace: str, target: KubernetesTarget, way: str) -> None:
+    place, notes = (
+        Place("prod", namespace, "a"),
+        {"image": {"test/waiting": "ImagePullBackOff"}, "deadline": {"test/unready": "1"}},
+    )
     await target.apply(place, revision("1", replicas=1, annotations=notes.get(way)), 1)
     expected = {
         "image": "container c: ImagePullBackOff",
         "deadline": "ProgressDeadlineExceeded",
-        "quota": "exceeded quota",
     }[way]
     found = await becomes(
         target, place, lambda found: any(item.phase is Phase.BROKEN and expected in item.message for item in found)

@@ -9,15 +9,19 @@ import asyncio
 import os
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
+from gateway.app.doctor.examine import examine
+from gateway.app.doctor.finding import OK
+from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.release.ports import free_port
 from tests.real.test_nacos_clients import clients_folder
+from tests.support.javanacos import needs_java_nacos
 from tests.support.process import Program
 from tests.support.rnacos import RNacos, needs_rnacos
 
@@ -32,18 +36,27 @@ pytestmark = [
 ]
 STARTING = 400.0
 """Seconds that a JVM may take on a busy machine."""
+NAMES = [f"spring-cloud-{name}" for name in "abc"]
+CHAIN = BUILT / "chain.jar"
+AGENT = [
+    f"-javaagent:{BUILT / 'opentelemetry-javaagent.jar'}",
+    *(f"-Dotel.{what}.exporter=none" for what in ("traces", "metrics", "logs")),
+]
 PLAIN = "A[config=base] -> B[config=base] -> C[config=base]"
 MARKED = "Agray[config=base] -> B[config=base] -> Cgray[config=base]"
 
 
 class Service:
-    """One Boot application and its sidecar."""
+    """One Boot application and its sidecar. `options` are the JVM's, the OpenTelemetry agent if there are none."""
 
-    def __init__(self, folder: Path, registry: str, name: str, tag: str = "base") -> None:
+    def __init__(
+        self, folder: Path, registry: str, name: str, tag: str = "base", jar: Path = CHAIN, options: Sequence[str] = ()
+    ) -> None:
         self._folder = folder / f"{name}-{tag}"
         self._folder.mkdir()
+        self._jar, self._options = jar, options or AGENT
         self.service, self._label = f"spring-cloud-{name}", name.upper() + ("" if tag == "base" else tag)
-        self._app, self.inbound, outbound, self._admin, facade = (free_port() for _ in range(5))
+        self._app, self.inbound, outbound, self.admin, facade = (free_port() for _ in range(5))
         self._facade = f"127.0.0.1:{facade}"
         self._sidecar = Program(self._folder)
         self._sidecar.write(
@@ -54,7 +67,7 @@ class Service:
                 "app": f"127.0.0.1:{self._app}",
                 "inbound": f"127.0.0.1:{self.inbound}",
                 "outbound": f"127.0.0.1:{outbound}",
-                "admin": f"127.0.0.1:{self._admin}",
+                "admin": f"127.0.0.1:{self.admin}",
                 "facade": {"nacos": self._facade},
                 "registry": {"kind": "nacos", "address": registry},
                 "drain": {"delay": "3s"},
@@ -64,14 +77,15 @@ class Service:
 
     async def start(self) -> None:
         await self._sidecar.start("sidecar", "-c", "sidecar.yaml")
-        await self._sidecar.wait_ok(self._admin, "/livez")
+        await self._sidecar.wait_ok(self.admin, "/livez")
+        await self.start_application()
+
+    async def start_application(self, *more: str) -> None:
         assert JAVA is not None
-        agent = f"-javaagent:{BUILT / 'opentelemetry-javaagent.jar'}"
-        silent = [f"-Dotel.{what}.exporter=none" for what in ("traces", "metrics", "logs")]
         lean = ["-Xmx256m", "-XX:TieredStopAtLevel=1"]
-        with (self._folder / "app.log").open("wb") as log:
+        with (self._folder / "app.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                JAVA, *lean, agent, *silent, "-jar", str(BUILT / "chain.jar"),
+                JAVA, *lean, *self._options, *more, "-jar", str(self._jar),
                 f"--server.port={self._app}", f"--label={self._label}",
                 env={
                     **os.environ,
@@ -84,10 +98,17 @@ class Service:
             )  # fmt: skip
 
     async def wait_ready(self) -> None:
-        await self._sidecar.wait_ok(self._admin, timeout=STARTING)
+        await self._sidecar.wait_ok(self.admin, timeout=STARTING)
+
+    async def restart_application(self, *more: str) -> None:
+        """With more options; returns when requests may come."""
+        await self.kill_application()
+        await self._sidecar.wait_ok(self.admin, status=503)
+        await self.start_application(*more)
+        await self.wait_ready()
 
     async def metric(self, name: str) -> float:
-        text = await self._sidecar.wait_ok(self._admin, "/metrics")
+        text = await self._sidecar.wait_ok(self.admin, "/metrics")
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith(name)))
 
     async def leave(self) -> None:
@@ -100,25 +121,29 @@ class Service:
 
     async def kill(self) -> None:
         await self._sidecar.close()
+        await self.kill_application()
+
+    async def kill_application(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
 
 
 class Entry(Program):
-    def __init__(self, folder: Path, registry: str) -> None:
+    def __init__(self, folder: Path, registry: str, names: Sequence[str] = NAMES, first: str = "") -> None:
+        """`first` is the service that all requests go to, as they are; left out: /A leads to A."""
         super().__init__(folder)
         self.port, self.admin = free_port(), free_port()
         lane = {"name": "gray", "tag": "gray", "match": [{"param": "group", "equals": "gray"}]}
-        names = [f"spring-cloud-{name}" for name in "abc"]
-        self.write("rules.yaml", {"lane_groups": [{"name": "demo", "services": names, "lanes": [lane]}]})
+        route = {"path": "/", "service": first} if first else {"path": "/A", "service": names[0], "strip_prefix": True}
+        self.write("rules.yaml", {"lane_groups": [{"name": "demo", "services": list(names), "lanes": [lane]}]})
         self.write(
             "gateway.yaml",
             {
                 "listen": f"127.0.0.1:{self.port}",
                 "admin": f"127.0.0.1:{self.admin}",
                 "registry": {"kind": "nacos", "address": registry},
-                "routes": [{"path": "/A", "service": "spring-cloud-a", "strip_prefix": True}],
+                "routes": [route],
                 "rules": "rules.yaml",
             },
         )
@@ -132,7 +157,13 @@ class Entry(Program):
         return seen
 
 
-@pytest.fixture(params=["embedded", pytest.param("rnacos", marks=needs_rnacos)])
+@pytest.fixture(
+    params=[
+        "embedded",
+        pytest.param("rnacos", marks=needs_rnacos),
+        pytest.param("nacos", marks=needs_java_nacos),
+    ]
+)
 async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     server: Any
     if request.param == "embedded":
@@ -141,6 +172,9 @@ async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         server, address = Program(folder), f"127.0.0.1:{free_port()}"
         await server.start("registry", "serve", "--listen", address, "--warmup", "0")
         await server.wait_ok(int(address.split(":")[1]), "/livez")
+    elif request.param == "nacos":
+        server = request.getfixturevalue("java_nacos")
+        address = server.address
     else:
         server = RNacos(tmp_path)
         await server.start()
@@ -201,3 +235,60 @@ async def test_the_two_answers_and_a_gray_cycle_under_load(address: str, tmp_pat
         for service in (*base, *gray):
             await service.kill()
         await entry.close()
+
+
+GATEWAY = clients_folder() / "spring-gateway" / "target" / "gateway.jar"
+MICROMETER = BUILT / "chain-micrometer.jar"
+
+
+@pytest.mark.skipif(
+    not (GATEWAY.exists() and MICROMETER.exists()),
+    reason="no gateway.jar or chain-micrometer.jar: NOT tested with Spring Cloud Gateway; `make clients` builds them",
+)
+async def test_a_hop_that_loses_the_tag_is_seen_behind_spring_cloud_gateway_and_a_dependency_mends_it(
+    tmp_path: Path,
+) -> None:
+    """Requests come by Spring Cloud Gateway, which has `lb://` routes; micrometer carries traces; C has an upper-case name.
+
+    Without `feign-micrometer` (or with it switched off, as here) OpenFeign forwards nothing.
+    """
+    registry = EmbeddedRegistry("127.0.0.1", 0, warmup=0)
+    await registry.start()
+    forgetful = "-Dspring.cloud.openfeign.micrometer.enabled=false"
+    named = "-Dc.name=spring-cloud-C"
+    front = Service(tmp_path, registry.address, "front", jar=GATEWAY, options=["-Dreactor.netty.ioWorkerCount=2"])
+    a, b = (Service(tmp_path, registry.address, name, jar=MICROMETER, options=[named]) for name in "ab")
+    c = Service(tmp_path, registry.address, "C", jar=MICROMETER, options=[named])
+    gray = Service(tmp_path, registry.address, "C", "gray", jar=MICROMETER, options=[named])
+    services = (front, a, b, c, gray)
+    names = ["spring-cloud-front", "spring-cloud-a", "spring-cloud-b", "spring-cloud-C"]
+    entry = Entry(tmp_path, registry.address, names, first="spring-cloud-front")
+    plain, marked = (f"A[config=none] -> B[config=none] -> {name}[config=none]" for name in ("C", "Cgray"))
+    try:
+        for service in services:
+            await service.start()
+        for service in services:
+            await service.wait_ready()
+        await entry.start("serve", "-c", "gateway.yaml")
+        await entry.wait_ok(entry.admin)
+        await entry.answers("/a", 3)
+        assert await entry.answers("/a", 5) == {plain: 5}
+        async with asyncio.timeout(60):
+            while await entry.answers("/a?group=gray", 5) != {marked: 5}:
+                pass
+        assert await lost_tags(b) == []
+        await b.restart_application(forgetful)
+        await entry.answers("/a", 3)
+        assert await entry.answers("/a?group=gray", 5) == {plain: 5}
+        assert ("spring-cloud-b → spring-cloud-C", "warning") in await lost_tags(b)
+    finally:
+        for service in services:
+            await service.kill()
+        await entry.close()
+        await registry.stop()
+
+
+async def lost_tags(service: Service) -> list[tuple[str, str]]:
+    """What doctor says of them, if it is not that there are none."""
+    findings = await examine(None, None, [f"127.0.0.1:{service.admin}"])
+    return [(item.subject, item.state) for item in findings if item.check == "lost tags" and item.state != OK]

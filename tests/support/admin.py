@@ -11,7 +11,9 @@ from gateway.http.request import Request
 from gateway.registry.several import Registries
 from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
+from gateway.rules.ruleset import RuleSet
 
 
 def observed(**values: Any) -> Observed:
@@ -35,6 +37,8 @@ class ShownRole:
         self.log: list[str] = []
         self.reasons: list[str] = []
         self.reader = HeadReader("x-gray-tag")
+        self.rules = RuleSet()
+        self.around = MatchEnvironment(lambda: 0.0)
         self.decision: Any = "here"
         self.explained: list[tuple[Request, str, bytes]] = []
 

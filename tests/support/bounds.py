@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.proxy import budget, context
+from gateway.http2.terms import Terms
+from gateway.proxy import bounds as proxy_bounds
+from gateway.proxy import budget
 from gateway.settings.plane import LimitSettings, RetrySettings, TimeoutSettings
 
 
-def Timeouts(**changes: float) -> context.Timeouts:
+def Timeouts(**changes: float) -> proxy_bounds.Timeouts:
     """Timeouts in seconds."""
     values = TimeoutSettings().model_dump()
-    return context.Timeouts(**{**values, **changes})
+    return proxy_bounds.Timeouts(**{**values, **changes})
 
 
-def Limits(**changes: int) -> context.Limits:
+def Limits(**changes: int) -> proxy_bounds.Limits:
     """A listener's limits."""
     values: dict[str, Any] = LimitSettings().model_dump()
     del values["upstream_connections"]
-    return context.Limits(**{**values, **changes})
+    return proxy_bounds.Limits(**{**values, **changes})
+
+
+def Http2(max_age: float = 0.0, ping: float = 0.0, **changes: int) -> proxy_bounds.Http2:
+    """How HTTP/2 is spoken."""
+    return proxy_bounds.Http2(Terms(**changes), max_age=max_age, ping=ping)
 
 
 def RetryBudget(**changes: Any) -> budget.RetryBudget:

@@ -9,16 +9,19 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from gateway.instance import Instance
+from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.client import Clients
 from gateway.proxy.connection import Outbox
-from gateway.proxy.context import Context, Limits, Timeouts
+from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.plans import RoutePlan, make_route
+from gateway.routing.replies import RouteResponse
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView
 from gateway.routing.services import Turns as RoundRobin
 from gateway.routing.snapshot import Snapshot
@@ -46,6 +49,9 @@ class FakeTransport(asyncio.Transport):
         self.is_aborted = False
         self.has_written_eof = False
         self._has_paused_protocol = False
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.1", 40000) if name == "peername" else default
@@ -163,7 +169,7 @@ class Turns:
 class Wired:
     """A listener without sockets: clients and instances are fake transports, the test is the network.
 
-    `/A` goes to service `a` with one instance, `/hello` is answered by the route. Connections to the instance are made
+    `instances`: how many connections to the instance there may be. `/A` goes to service `a` with one instance, `/hello` is answered by the route. Connections to the instance are made
     beforehand (`instance`), or by `connecting` in the slow path.
     """
 
@@ -173,10 +179,13 @@ class Wired:
         timeouts: Timeouts | None = None,
         inspect_body: int = 0,
         trusted: tuple[IPv4Network, ...] = (),
+        http2: Http2 | None = None,
+        instances: int = 4,
+        plans: tuple[RoutePlan, ...] = (),
     ) -> None:
         self.turns = Turns()
         self.connecting = Connecting(asyncio.get_running_loop())
-        self.origins = Origins(4)
+        self.origins = Origins(instances)
         self.origins._loop = self.connecting  # type: ignore[assignment]
         self.origins.outbox = Outbox(self.turns.call_soon)
         self.origins.queue = RunQueue(self.turns.call_soon, self.turns.clock)
@@ -186,6 +195,7 @@ class Wired:
             [
                 Route("/A", "a", strip_prefix=True, inspect_body=inspect_body),
                 Route("/hello", "", response=RouteResponse(200, b"hello", {})),
+                *map(make_route, plans),
             ]
         )
         groups = [LaneGroup.model_validate(BODY_LANE)] if inspect_body else []
@@ -200,6 +210,7 @@ class Wired:
             timeouts=timeouts or bounds.Timeouts(),
             limits=limits or bounds.Limits(),
             budget=bounds.RetryBudget(),
+            http2=http2 or bounds.Http2(),
         )
 
     def client(self, takes: bool = True) -> tuple[Downstream, FakeTransport]:

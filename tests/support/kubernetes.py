@@ -140,6 +140,12 @@ class Cluster:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def warnings(self, *arguments: str, text: str | None = None) -> str:
+        """What kubectl warns of, though it does as it is told. Fails the test if it fails."""
+        done = self._kubectl(*arguments, text=text)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stderr
+
     def says(self, *arguments: str) -> str:
         """What kubectl prints, whether it fails or not."""
         return self._kubectl(*arguments).stdout.strip()

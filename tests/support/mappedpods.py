@@ -52,7 +52,7 @@ class Pods:
         assert request.transport is not None
         host = request.transport.get_extra_info("sockname")[0]
         await until(lambda: host in self.tags, f"whoever {host} is")  # the gateway may have heard of it first
-        return web.Response(text=self.tags[host])
+        return web.Response(text=self.tags[host], headers={"x-seen-tag": request.headers.get("x-gray-tag", "")})
 
     async def close(self) -> None:
         if self._server is not None:

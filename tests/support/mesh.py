@@ -11,7 +11,7 @@ from gateway.control.publish import Publisher
 from gateway.instance import Instance
 from gateway.proxy import budget as budgets
 from gateway.proxy.context import Context
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter

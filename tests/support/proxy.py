@@ -7,19 +7,21 @@ import random
 from ipaddress import ip_network
 from typing import Any
 
+from gateway.health.ejection import Ejector
 from gateway.instance import Instance
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.context import Context
-from gateway.proxy.origin import Origins
+from gateway.proxy.origins import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.replies import RouteResponse
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
-from tests.support.bounds import Limits, RetryBudget, Timeouts
+from tests.support.bounds import Http2, Limits, RetryBudget, Timeouts
 from tests.support.origin import Origin as OriginServer
 from tests.support.rules import compiled
 
@@ -99,20 +101,26 @@ class Proxy:
         self.trusted: tuple[Any, ...] = ()
         self.limits = Limits()
         self.budget = RetryBudget()
+        self.http2 = Http2()
         self.log: AccessLog | None = None
+        self.ejector: Ejector | None = None
         self.connections_per_origin = 256
         self.host = "127.0.0.1"
+        self.group: dict[str, Any] = LANE
         self.scheme = "http"
         self._clients: list[Client] = []
 
     async def start(self, origin: OriginServer) -> None:
-        instances = [
+        await self.serve(
             Instance("127.0.0.1", origin.ports["base"]),
             Instance("127.0.0.1", origin.ports["gray"], tag="gray"),
-        ]
+        )
+
+    async def serve(self, *instances: Instance) -> None:
+        """Starts in front of these instances of service `a`."""
         self.traffic = Traffic()
         self.origins = Origins(self.connections_per_origin)
-        self.router = EntryRouter(self.snapshot(instances), Carriers(), random.Random(1), self.trusted)
+        self.router = EntryRouter(self.snapshot(list(instances)), Carriers(), random.Random(1), self.trusted)
         self.context = Context(
             router=self.router,
             origins=self.origins,
@@ -122,17 +130,21 @@ class Proxy:
             limits=self.limits,
             budget=self.budget,
             log=self.log,
+            ejector=self.ejector,
             scheme=self.scheme,
+            http2=self.http2,
         )
         self.listener = Listener(bind(self.host, 0), self.context)
         await self.listener.start()
 
     def snapshot(self, instances: list[Instance], service: str = "a") -> Snapshot:
-        rules = compiled([LaneGroup.model_validate(LANE)])
+        rules = compiled([LaneGroup.model_validate(self.group)])
         routes = RouteTable(
             [
                 Route("/A", "a", strip_prefix=True),
                 Route("/empty", "nobody"),
+                Route("/shop.Orders", "a"),
+                Route("/shop.Nobody", "nobody"),
                 Route("/hello", "", response=RouteResponse(200, b"hello", {"Content-Type": "text/plain"})),
             ]
         )

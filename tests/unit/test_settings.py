@@ -336,7 +336,9 @@ SECTIONS = {GatewaySettings: "The entry gateway", SidecarSettings: "The sidecar"
 
 @pytest.mark.parametrize("model", SECTIONS)
 def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel]) -> None:
-    names = set(re.findall(r"^\| `([a-z_.]+)` \|", section("Common settings") + section(SECTIONS[model]), re.MULTILINE))
+    names = set(
+        re.findall(r"^\| `([a-z0-9_.]+)` \|", section("Common settings") + section(SECTIONS[model]), re.MULTILINE)
+    )
     assert names == set(settings_of(model))
 
 
@@ -346,7 +348,7 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
         (model, name, default)
         for model, title in SECTIONS.items()
         for name, default in re.findall(
-            r"^\| `([a-z_.]+)` \| `([^`]+)` \|", section("Common settings") + section(title), re.MULTILINE
+            r"^\| `([a-z0-9_.]+)` \| `([^`]+)` \|", section("Common settings") + section(title), re.MULTILINE
         )
         # Defaults of what is itself left out by default, or of a list's items, cannot be given alone.
         if not name.startswith(
@@ -361,6 +363,7 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
                 "debug.",
                 "rules.",
                 "mesh.",
+                "gateway_api.",
             )
         )
     ],

@@ -10,7 +10,15 @@ from typing import Final
 
 from gateway.app.doctor.finding import FAILED, SKIPPED, Finding, is_failure
 from gateway.app.doctor.local import check_certificates, check_configuration, check_descriptors, check_ports, now
-from gateway.app.doctor.remote import ask_all, check_in_step, check_lost_tags, check_running
+from gateway.app.doctor.remote import (
+    Running,
+    ask_all,
+    check_beside,
+    check_in_step,
+    check_lost_tags,
+    check_running,
+    find_sidecars,
+)
 from gateway.app.doctor.services import check_services
 from gateway.errors import GatewayError
 
@@ -22,16 +30,26 @@ async def examine(
     config: Path | None, server: str | None, sidecars: Sequence[str], token: str | None = None
 ) -> list[Finding]:
     """What is found of a configuration, a running gateway and running sidecars, as far as they are given."""
-    addresses = [*([] if server is None else [server]), *sidecars]
-    programs = await ask_all(addresses, token, time.time())
-    gateway = programs[0] if server is not None else None
+    gateway: Running | None = None
+    found: list[str] = []
+    unasked: list[Finding] = []
+    if server is not None:
+        [gateway] = await ask_all([server], token, time.time())
+        found, unasked = find_sidecars(gateway)
+    sidecars_too = await ask_all(list(sidecars), token, time.time())
+    # A registry may hold anything: the token goes to nobody that it names.
+    unnamed = [address for address in found if address not in sidecars]
+    sidecars_too += await ask_all(unnamed, None, time.time(), may_refuse=True)
+    programs = [*([] if gateway is None else [gateway]), *sidecars_too]
     findings: list[Finding] = []
     if config is not None:
         findings += await _examine_files(config)
     findings += check_running(programs)
     findings += check_lost_tags(programs)
+    findings += check_beside(programs)
     if gateway is not None:
-        findings += check_in_step(gateway, programs[1:])
+        findings += check_in_step(gateway, sidecars_too)
+        findings += unasked
     return findings
 
 

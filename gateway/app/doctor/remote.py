@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -11,10 +12,16 @@ from typing import Any, Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
+from gateway import hop
+from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
 from gateway.app.escapes import REASONS, REMEDIES
+from gateway.printable import printable
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
+MOST_ASKED: Final = 200
+"""Sidecars that are found by the registries and asked."""
+MOST_NAMED: Final = 5
+"""Addresses that a message lists."""
 MAX_SKEW: Final = 5.0
 """Seconds by which a clock may differ from this machine's: tokens, cookies and lanes that expire depend on it."""
 
@@ -23,8 +30,8 @@ MAX_SKEW: Final = 5.0
 class Running:
     """What a running program said.
 
-    `error`: why it said nothing. `is_there`: a program of ours listens, whether it says more or not. `skew` is how far its
-    clock is ahead, in seconds.
+    `error`: why it said nothing. `is_there`: a program of ours listens, whether it says more or not. `wants_token`: it says
+    more only to who has one. `skew` is how far its clock is ahead, in seconds.
     """
 
     address: str
@@ -33,17 +40,19 @@ class Running:
     reasons: list[str] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=dict)
     lanes: list[Any] = field(default_factory=list)
+    services: list[Any] = field(default_factory=list)
+    wants_token: bool = False
     skew: float | None = None
 
 
-async def ask_all(addresses: list[str], token: str | None, now: float) -> list[Running]:
-    """What each of some admin APIs says; `now` is this machine's time."""
+async def ask_all(addresses: list[str], token: str | None, now: float, *, may_refuse: bool = False) -> list[Running]:
+    """What each of some admin APIs says; `now` is this machine's time. `may_refuse`: to want a token is no error."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with ClientSession(timeout=TIMEOUT, headers=headers) as session:
-        return list(await asyncio.gather(*(_ask(session, address, now) for address in addresses)))
+        return list(await asyncio.gather(*(_ask(session, address, now, may_refuse) for address in addresses)))
 
 
-async def _ask(session: ClientSession, address: str, now: float) -> Running:
+async def _ask(session: ClientSession, address: str, now: float, may_refuse: bool) -> Running:
     running = Running(address)
     base = address if "://" in address else f"http://{address}"
     try:
@@ -54,15 +63,20 @@ async def _ask(session: ClientSession, address: str, now: float) -> Running:
                 running.error = f"/readyz returned {response.status}"
             if "Date" in response.headers:
                 running.skew = parsedate_to_datetime(response.headers["Date"]).timestamp() - now
-        for name in ("status", "lanes"):
+        for name in ("status", "lanes", "services"):
             async with session.get(f"{base}/api/v1/{name}", allow_redirects=False) as response:
+                if response.status == 401 and may_refuse:
+                    running.wants_token = True
+                    break
                 found = json.loads(await response.text())
                 if response.status != 200:
                     running.error = str(found.get("detail", response.status))
                 elif name == "status":
                     running.status = dict(found)
-                else:
+                elif name == "lanes":
                     running.lanes = list(found["lanes"])
+                else:
+                    running.services = list(found["services"])
     except (ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError) as error:
         running.error = running.error or str(error) or type(error).__name__
     return running
@@ -88,7 +102,8 @@ def check_running(programs: list[Running]) -> Iterator[Finding]:
             yield Finding("programs", running.address, FAILED, "the rules present at its start had problems", hint)
         if not running.reasons and not running.status.get("last_reload_error"):
             revision = running.status.get("revision")
-            yield Finding("programs", running.address, OK, f"{role}, ready, revision {revision}")
+            message = "ready" if running.wants_token else f"{role}, ready, revision {revision}"
+            yield Finding("programs", running.address, OK, message)
         if running.skew is not None and abs(running.skew) > MAX_SKEW:
             ahead = "ahead of" if running.skew > 0 else "behind"
             message = f"its clock is {abs(running.skew):.0f} s {ahead} this machine's"
@@ -115,6 +130,46 @@ def check_lost_tags(programs: list[Running]) -> Iterator[Finding]:
             yield Finding("lost tags", f"{service} → {lost.get('to')}", WARNING, message, hint)
 
 
+def check_beside(sidecars: list[Running]) -> Iterator[Finding]:
+    """Whether requests bypass a sidecar."""
+    for running in sidecars:
+        if running.error:
+            continue
+        service = printable(str(running.status.get("service", "")))
+        for address in running.status.get("registered_beside") or ():
+            message = f"{service} is registered at {printable(str(address))} as well as its sidecar: requests bypass the sidecar"
+            hint = "point the application's registry address at the façade alone, or switch its own registration off"
+            yield Finding("bypass", running.address, WARNING, message, hint)
+
+
+def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:
+    """The admin addresses of the sidecars that a gateway knows by its registries, and what is to be said of the others."""
+    reachable: dict[str, None] = {}  # each once, in order
+    private: dict[str, None] = {}
+    for instance in _instances(gateway):
+        metadata = instance.get("metadata", {})
+        if hop.SIDECAR_KEY not in metadata:
+            continue
+        address, port = str(instance["address"]), str(metadata.get(hop.ADMIN_KEY, ""))
+        if re.fullmatch(r"[1-9][0-9]{0,4}", port):
+            reachable[f"{address.rpartition(':')[0]}:{port}"] = None
+        else:
+            private[address] = None
+    findings = []
+    if private:
+        names = ", ".join(list(private)[:MOST_NAMED]) + (", …" if len(private) > MOST_NAMED else "")
+        message = f"{len(private)} sidecars have their admin API on loopback: those at {names}"
+        hint = "run `gateway doctor` on their machines, or set `admin` to an address of the network, with `admin_token`"
+        findings.append(Finding("in step", gateway.address, SKIPPED, message, hint))
+    return list(reachable)[:MOST_ASKED], findings
+
+
+def _instances(gateway: Running) -> Iterator[dict[str, Any]]:
+    for service in gateway.services:
+        for pool in service.get("pools", ()):
+            yield from pool["instances"]
+
+
 def check_in_step(gateway: Running, sidecars: list[Running]) -> Iterator[Finding]:
     """Whether each sidecar has the lanes of the gateway. One without rules of its own has nothing to agree about."""
     if gateway.error:
@@ -122,7 +177,11 @@ def check_in_step(gateway: Running, sidecars: list[Running]) -> Iterator[Finding
     for sidecar in sidecars:
         if sidecar.error:
             continue
-        if not sidecar.lanes:
+        if sidecar.wants_token:
+            message = "was found by a registry, and is not sent your token: who it is, is not certain"
+            hint = f"name it yourself: --sidecar {sidecar.address}"
+            yield Finding("in step", sidecar.address, SKIPPED, message, hint)
+        elif not sidecar.lanes:
             message = "has no rules: it does not know which lanes rejoin the baseline"
             hint = "give it the rules of the gateway if lanes expire or are closed while their instances serve"
             yield Finding("in step", sidecar.address, WARNING, message, hint)

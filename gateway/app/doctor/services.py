@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from gateway import hop
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
 from gateway.app.registries import make_registries
 from gateway.instance import Instance
@@ -44,6 +45,7 @@ async def check_services(settings: ServingSettings, rules: RuleSet, now: float) 
     return [
         *_registries(states),
         *_services(settings, known, silent),
+        *check_bypasses(known),
         *check_lanes(rules, known, silent, now),
     ]
 
@@ -74,6 +76,19 @@ def check_lanes(
                 message = f"open, but no service has a usable instance with the tag {lane.tag}"
                 hint = "register one with this tag, or close the lane: the baseline serves its requests, if it is not strict"
                 yield Finding("lanes", subject, WARNING, message, hint)
+
+
+def check_bypasses(known: Mapping[str, tuple[Instance, ...]]) -> Iterator[Finding]:
+    """Whether an instance without a sidecar is on the host of one with a sidecar: it may be the application behind that."""
+    for service, instances in known.items():
+        behind = {item.host: item.address for item in instances if hop.SIDECAR_KEY in item.metadata}
+        for item in instances:
+            if item.host in behind and hop.SIDECAR_KEY not in item.metadata:
+                message = (
+                    f"{service} is registered at {item.address} without a sidecar, and at {behind[item.host]} with one"
+                )
+                hint = "if both are one application, requests to the former bypass its sidecar: let only the sidecar register"
+                yield Finding("bypass", service, WARNING, message, hint)
 
 
 def _registries(states: Mapping[str, list[ServiceState]]) -> Iterator[Finding]:

@@ -55,12 +55,8 @@ def _print_services(services: list[dict[str, Any]]) -> None:
 def _print_instances(service: dict[str, Any]) -> None:
     _print_services([service])
     echo()
-    rows = [
-        [item["address"], pool["tag"], item["weight"], _health(item), " ".join(f"{k}={v}" for k, v in item["metadata"].items())]
-        for pool in service["pools"]
-        for item in pool["instances"]
-    ]  # fmt: skip
-    print_table(["instance", "tag", "weight", "condition", "metadata"], rows)
+    rows = [_row(pool["tag"], item) for pool in service["pools"] for item in pool["instances"]]
+    print_table(["instance", "tag", "weight", "condition", "in flight", "metadata"], rows)
     left_out = [
         [registry["registry"], reason, ", ".join(names)]
         for registry in service["registries"]
@@ -71,7 +67,14 @@ def _print_instances(service: dict[str, Any]) -> None:
         print_table(["registry", "left out", "records"], left_out)
 
 
+def _row(tag: str, item: dict[str, Any]) -> list[Any]:
+    metadata = " ".join(f"{key}={value}" for key, value in item["metadata"].items())
+    return [item["address"], tag, item["weight"], _health(item), item["in_flight"], metadata]
+
+
 def _health(instance: dict[str, Any]) -> str:
     flaws = [word for word, is_fine in (("disabled", "enabled"), ("unhealthy", "healthy")) if not instance[is_fine]]
     flaws += [word for word in ("ejected", "kept") if instance[word]]
+    if instance["drained"]:
+        flaws = ["drained", *(word for word in flaws if word != "disabled")]
     return ", ".join(flaws) or "fine"

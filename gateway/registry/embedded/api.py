@@ -21,6 +21,7 @@ from gateway.registry.embedded.access import LOGINS, Access
 from gateway.registry.embedded.parameters import (
     SMALL,
     address,
+    change_of,
     config_key,
     flag,
     is_meant,
@@ -88,6 +89,7 @@ class Api:
         add("GET", "/nacos/v1/ns/instance", self._instance_v1)
         add("POST", "/nacos/v1/ns/instance", self._register_v1)
         add("PUT", "/nacos/v1/ns/instance", self._update_v1)
+        add("PATCH", "/nacos/v1/ns/instance", self._update_v1)
         add("DELETE", "/nacos/v1/ns/instance", self._deregister_v1)
         add("PUT", "/nacos/v1/ns/instance/beat", self._beat_v1)
         add("GET", "/nacos/v1/ns/instance/list", self._list_v1)
@@ -104,6 +106,7 @@ class Api:
         add("POST", "/nacos/v3/client/ns/instance", self._register_v3)
         add("DELETE", "/nacos/v3/client/ns/instance", self._deregister_v3)
         add("GET", "/nacos/v3/client/ns/instance/list", self._list_v3)
+        add("PUT", "/nacos/v3/admin/ns/instance", self._update_v3)
         add("GET", "/nacos/v3/admin/ns/service/list", self._services_v3)
         add("GET", "/nacos/v3/client/cs/config", self._config_v3)
         add("POST", "/nacos/v3/admin/cs/config", self._publish_v3)
@@ -128,12 +131,7 @@ class Api:
         return web.Response(text="ok")
 
     async def _update_v1(self, request: web.Request) -> web.Response:
-        parameters = await self._parameters(request)
-        key, where = service_key(parameters), address(parameters)
-        known = self._store.instance(key, *where)
-        if known is None:
-            raise Refused("instance not found")
-        self._store.update(key, lease_of(parameters, known))
+        await self._update(request)
         return web.Response(text="ok")
 
     async def _deregister_v1(self, request: web.Request) -> web.Response:
@@ -194,6 +192,10 @@ class Api:
 
     async def _deregister_v3(self, request: web.Request) -> web.Response:
         self._deregister(await self._parameters(request))
+        return _success("ok")
+
+    async def _update_v3(self, request: web.Request) -> web.Response:
+        await self._update(request)
         return _success("ok")
 
     async def _list_v3(self, request: web.Request) -> web.Response:
@@ -321,11 +323,23 @@ class Api:
         self._store.register(service_key(parameters), lease, self._clock())
         return lease
 
+    async def _update(self, request: web.Request) -> None:
+        parameters = await self._parameters(request)
+        self._store.update(service_key(parameters), address(parameters), change_of(parameters))
+
     def _renew(self, parameters: Mapping[str, str]) -> Lease | None:
         return self._store.renew(service_key(parameters), *address(parameters), self._clock())
 
     def _deregister(self, parameters: Mapping[str, str]) -> None:
-        self._store.deregister(service_key(parameters), *address(parameters))
+        key, place = service_key(parameters), address(parameters)
+        lease = self._store.instance(key, *place)
+        if lease is not None and lease.owner:
+            # Nacos says ok, and leaves it: its client would never notice that it is gone.
+            raise Refused(
+                "this instance is registered over its client's gRPC connection, and only that client can take it out; "
+                "enabled=false takes it out of service"
+            )
+        self._store.deregister(key, *place)
 
     def _service_page(self, parameters: Mapping[str, str]) -> tuple[list[str], int]:
         self._refuse_while_warming()

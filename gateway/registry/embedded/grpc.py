@@ -20,6 +20,10 @@ from gateway.registry.nacos.connected import Connected, Refusal, keep
 from gateway.registry.nacos.messages import JSON, succeeded
 
 _BAD: Final = 400
+MAX_KINDS: Final = 16
+"""Subscriptions of a connection to one service, for different clusters, which …"""
+MAX_CLUSTERS_TEXT: Final = 1024
+"""… are named in so many characters: each is a list of its own to push."""
 Handler = Callable[[Connected, JSON], JSON]
 
 
@@ -133,7 +137,7 @@ class GrpcBackend:
             connection.registered.discard(place)
             self._store.deregister(*place)
         else:
-            raise Refused(f"type {kind!r}: {messages.REGISTER} or {messages.DEREGISTER} is accepted")
+            raise Refused(f"type {kind!r:.80}: {messages.REGISTER} or {messages.DEREGISTER} is accepted")
         return succeeded(type=kind)
 
     def _batch(self, connection: Connected, body: JSON) -> JSON:
@@ -172,7 +176,12 @@ class GrpcBackend:
         self._check_warm()
         if key not in connection.subscriptions:
             keep(connection.subscriptions, key, set())
-        connection.subscriptions[key].add(clusters)
+        kinds = connection.subscriptions[key]
+        if len(clusters) > MAX_CLUSTERS_TEXT or (clusters not in kinds and len(kinds) >= MAX_KINDS):
+            raise Refused(
+                f"clusters: {MAX_KINDS} different ones for a service are accepted, of {MAX_CLUSTERS_TEXT} characters each"
+            )
+        kinds.add(clusters)
         self._subscribers.setdefault(key, {})[connection] = connection.subscriptions[key]
         return succeeded(serviceInfo=self._info(key, clusters))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, Final
 
-from gateway.registry.embedded.store import Lease, ServiceKey, Store
+from gateway.registry.embedded.store import Change, Lease, ServiceKey, Store
 
 _LEASE: Final = frozenset(field.name for field in fields(Lease)) - {"renewed_at", "owner"}
 """Connections are not handed over: who registered over one registers over a new one, and until then lives by its heartbeats."""
@@ -19,6 +19,10 @@ def dump(store: Store) -> dict[str, Any]:
             [asdict(key), {name: value for name, value in asdict(lease).items() if name in _LEASE}]
             for key in store.services()
             for lease in store.instances(key)
+        ],
+        "changes": [
+            [asdict(key), list(place), [change.weight, change.enabled, dict(change.metadata)]]
+            for (key, place), change in store.changes().items()
         ],
         "configs": [[asdict(key), config.content, config.kind] for key, config in store.configs().items()],
     }
@@ -34,6 +38,9 @@ def restore(store: Store, state: Mapping[str, Any], now: float) -> None:
                 store.deregister(key, lease.host, lease.port, lease.cluster)
     for key, lease in leases:
         store.register(key, lease, now)
+    for key, (host, port, cluster), values in state.get("changes", ()):
+        if store.instance(ServiceKey(**key), host, port, cluster) is not None:
+            store.update(ServiceKey(**key), (host, port, cluster), Change(*values))
     configs = {ServiceKey(**key): (content, kind) for key, content, kind in state.get("configs", ())}
     for key in list(store.configs()):
         if key not in configs:

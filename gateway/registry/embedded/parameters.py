@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import web
 
 from gateway.printable import printable
-from gateway.registry.embedded.store import Lease, Refused, ServiceKey
+from gateway.registry.embedded.store import Change, Lease, Refused, ServiceKey
 from gateway.web.bodies import FORM, check_type, parse_json, read_body
 from gateway.web.problems import Rejected, shown
 from gateway.web.work import Work
@@ -97,6 +97,16 @@ def lease_of(parameters: Mapping[str, str], known: Lease) -> Lease:
         {**known.metadata, **_metadata(parameters)},
         flag(parameters, "ephemeral", default=known.ephemeral),
         known.owner,
+    )
+
+
+def change_of(parameters: Mapping[str, str]) -> Change:
+    """What an operator changes of an instance; what is left out stays. Raises Refused."""
+    has_switch = any(parameters.get(name, "").strip() for name in ("enabled", "enable"))
+    return Change(
+        _number(parameters, "weight", 0.0) if parameters.get("weight", "").strip() else None,
+        flag(parameters, "enabled", "enable", default=True) if has_switch else None,
+        _metadata(parameters),
     )
 
 

@@ -10,13 +10,15 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 HEARTBEAT: Final = 5.0
 UNHEALTHY_AFTER: Final = 15.0
 REMOVED_AFTER: Final = 30.0
 """Seconds, Nacos' defaults."""
+FORGOTTEN_AFTER: Final = 60.0
+"""Seconds without its instance after which an operator's change is forgotten (nacos.naming.clean.expired-metadata…)."""
 
 MAX_SERVICES: Final = 10_000
 MAX_INSTANCES: Final = 100_000
@@ -33,6 +35,8 @@ DEFAULT_CLUSTER: Final = "DEFAULT"
 PUBLIC: Final = "public"
 
 _NAME = re.compile(r"[0-9A-Za-z@._:\-]{1,512}")
+_NAMESPACE = re.compile(r"[0-9A-Za-z._:\-]{1,128}")
+_CLUSTER = re.compile(r"[0-9A-Za-z._\-]{1,64}")
 _KIND = re.compile(r"[0-9A-Za-z-]{1,32}")
 _HOST = re.compile(r"[0-9A-Za-z._:\-]{1,255}")
 
@@ -58,11 +62,13 @@ class ServiceKey:
         """The key as the default spellings mean it: `""` is `public`, and a name may bring its group (`g@@n`)."""
         if "@@" in name:
             group, _, name = name.partition("@@")
-        group = group or DEFAULT_GROUP
+        group, namespace = group or DEFAULT_GROUP, namespace or PUBLIC
+        if _NAMESPACE.fullmatch(namespace) is None:
+            raise Refused(f"namespace {namespace[:80]!r}: 1 to 128 letters, digits, '.', '_', '-', ':' are accepted")
         for what, text in (("serviceName", name), ("groupName", group)):
             if _NAME.fullmatch(text) is None:
-                raise Refused(f"{what} {text!r}: 1 to 512 letters, digits, '.', '_', '-', ':' are accepted")
-        return ServiceKey(namespace or PUBLIC, group, name)
+                raise Refused(f"{what} {text[:80]!r}: 1 to 512 letters, digits, '.', '_', '-', ':' are accepted")
+        return ServiceKey(namespace, group, name)
 
 
 @dataclass(slots=True)
@@ -102,6 +108,42 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What an operator has set of an instance. It is kept apart from what the instance says, and put over that.
+
+    None, and keys that are not there, are as the instance says. `gone_at`: since when there is no such instance.
+    """
+
+    weight: float | None = None
+    enabled: bool | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    gone_at: float | None = None
+
+    def over(self, lease: Lease) -> Lease:
+        """The instance with this change."""
+        return replace(
+            lease,
+            weight=lease.weight if self.weight is None else self.weight,
+            enabled=lease.enabled if self.enabled is None else self.enabled,
+            metadata={**lease.metadata, **self.metadata},
+        )
+
+    def after(self, earlier: Change | None) -> Change:
+        """This change on top of an earlier one, whose values it keeps if it has none."""
+        if earlier is None:
+            return self
+        return Change(
+            earlier.weight if self.weight is None else self.weight,
+            earlier.enabled if self.enabled is None else self.enabled,
+            {**earlier.metadata, **self.metadata},
+        )
+
+
+Place = tuple[str, int, str]
+"""Where an instance is: host, port and cluster."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One config value. `md5` is what listeners compare, lower-case hex; `size` is in bytes."""
 
@@ -116,11 +158,13 @@ class Config:
         object.__setattr__(self, "size", len(content))
 
 
+# Many members: all that both protocols do with instances and config values, and that the façade does otherwise.
 class Store:
     """All services and config values. `changed(key)` is called after a service's or a config value's change."""
 
     def __init__(self) -> None:
-        self._services: dict[ServiceKey, dict[tuple[str, int, str], Lease]] = {}
+        self._services: dict[ServiceKey, dict[Place, Lease]] = {}
+        self._changes: dict[tuple[ServiceKey, Place], Change] = {}
         self._configs: dict[ServiceKey, Config] = {}
         self._count = 0
         self._size = 0
@@ -130,7 +174,10 @@ class Store:
     # --- instances
 
     def register(self, key: ServiceKey, lease: Lease, now: float) -> None:
-        """Registers an instance, or replaces what was registered at its address. Raises Refused."""
+        """Registers an instance, or replaces what was registered at its address. Raises Refused.
+
+        What an operator has changed of it stays as the operator has set it.
+        """
         _check(lease)
         leases = self._services.get(key)
         if leases is None:
@@ -142,6 +189,8 @@ class Store:
             if self._count >= MAX_INSTANCES:
                 raise Refused(f"the registry has reached its limit of {MAX_INSTANCES} instances")
             self._count += 1
+        change = self._changes.get((key, identity))
+        lease = lease if change is None else change.over(lease)
         lease.renewed_at = now
         leases[identity] = lease
         self.service_changed(key)
@@ -150,13 +199,26 @@ class Store:
         """The instance at an address, None where it is not known."""
         return self._services.get(key, {}).get((host, port, cluster or DEFAULT_CLUSTER))
 
-    def update(self, key: ServiceKey, lease: Lease) -> None:
-        """Puts an instance in the place of the one at its address, which is known; its lease goes on. Raises Refused."""
+    def update(self, key: ServiceKey, place: Place, change: Change) -> None:
+        """Takes an operator's change of an instance, on top of earlier ones. Raises Refused."""
+        known = self.instance(key, *place)
+        if known is None:
+            raise Refused("instance not found")
+        place = (known.host, known.port, known.cluster)
+        whole = change.after(self._changes.get((key, place)))
+        lease = whole.over(known)
         _check(lease)
-        leases, identity = self._services[key], (lease.host, lease.port, lease.cluster)
-        lease.renewed_at = leases[identity].renewed_at
-        leases[identity] = lease
+        if len(self._changes) >= MAX_INSTANCES and (key, place) not in self._changes:
+            raise Refused(
+                f"the registry has reached its limit of {MAX_INSTANCES} instances that operators have changed"
+            )
+        self._changes[key, place] = whole
+        self._services[key][place] = lease
         self.service_changed(key)
+
+    def changes(self) -> Mapping[tuple[ServiceKey, Place], Change]:
+        """What operators have changed, by instance."""
+        return self._changes
 
     def renew(self, key: ServiceKey, host: str, port: int, cluster: str, now: float) -> Lease | None:
         """Takes a heartbeat; None where the instance is not known."""
@@ -196,7 +258,15 @@ class Store:
         )
 
     def expire(self, now: float) -> None:
-        """Marks the silent unhealthy and removes the long silent."""
+        """Marks the silent unhealthy and removes the long silent, and what was changed of instances that are long gone."""
+        for (service, place), change in list(self._changes.items()):
+            if self.instance(service, *place) is not None:
+                if change.gone_at is not None:
+                    self._changes[service, place] = replace(change, gone_at=None)
+            elif change.gone_at is None:
+                self._changes[service, place] = replace(change, gone_at=now)
+            elif now - change.gone_at >= FORGOTTEN_AFTER:
+                del self._changes[service, place]
         for key, leases in list(self._services.items()):
             changed = False
             for identity, lease in list(leases.items()):
@@ -263,7 +333,9 @@ def _tell_nobody(_: ServiceKey) -> None:
 
 def _check(lease: Lease) -> None:
     if _HOST.fullmatch(lease.host) is None:
-        raise Refused(f"ip {lease.host!r}: an address or host name is accepted")
+        raise Refused(f"ip {lease.host[:80]!r}: an address or host name is accepted")
+    if _CLUSTER.fullmatch(lease.cluster) is None:
+        raise Refused(f"clusterName {lease.cluster[:80]!r}: 1 to 64 letters, digits, '.', '_', '-' are accepted")
     if not 0 < lease.port < 65536:
         raise Refused(f"port {lease.port}: 1 to 65535 is accepted")
     if not math.isfinite(lease.weight) or not 0 <= lease.weight <= 10_000:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Final
 
 from gateway.errors import RegistryError
+from gateway.instance import UID_KEY, Instance
 from gateway.kubernetes.client import ApiClient
 from gateway.kubernetes.collection import Collection
 from gateway.kubernetes.errors import ApiError
@@ -25,8 +27,9 @@ NEEDED: Final = "get, list and watch of endpointslices and pods"
 class KubernetesAdapter:
     """RegistryAdapter of one cluster.
 
-    A service is `name` in `namespace`, or `name.namespace`. `ports` has the port of some services by name or number, `port`
-    that of all others; `selector` leaves the slices with these labels, which are their Services'.
+    A service is `name` in `namespace`, or `name.namespace`; `:port` behind it says which port of it counts. Else `ports` has
+    the port of some services by name or number, `port` that of all others. `selector` leaves the slices with these labels,
+    which are their Services'.
     """
 
     kind = "kubernetes"
@@ -64,11 +67,12 @@ class KubernetesAdapter:
 
     async def watch(self, service: str) -> AsyncGenerator[Listing, None]:
         """See RegistryAdapter."""
-        name, namespace = self._located(service)
+        called, _, wanted = service.partition(":")
+        name, namespace = self._located(called)
         space = self._namespaces.get(namespace)
         if space is None:
             space = self._namespaces[namespace] = _Namespace(self._client, namespace, self._selector)
-        port = self._ports.get(service, self._port)
+        port = wanted or self._ports.get(service, self._port)
         while True:
             changed = space.changed(name)
             try:
@@ -80,14 +84,14 @@ class KubernetesAdapter:
                 raise registry_error(error, NEEDED) from error
             began = monotonic()
             if sum(len(item.endpoints) for item in slices) < LARGE:
-                yield listing(slices, space.pods, self._tags, port, self._translate)
+                yield replace(listing(slices, space.pods, self._tags, port, self._translate), is_gone=space.is_gone)
                 await changed.wait()
                 continue
             # Requests go on meanwhile; and though pods change one by one, no more than half of a core is spent on lists.
             pods = dict(space.pods)
             found = await asyncio.to_thread(listing, slices, pods, self._tags, port, self._translate)
             cost = monotonic() - began
-            yield found
+            yield replace(found, is_gone=space.is_gone)
             await changed.wait()
             await asyncio.sleep(cost)
 
@@ -120,7 +124,12 @@ class _Namespace:
         discovery = f"/apis/discovery.k8s.io/v1/namespaces/{name}/endpointslices"
         self._slices = Collection(client, discovery, self._slices_changed, keep=read_slice, selector=selector)
         self._pods = Collection(
-            client, f"/api/v1/namespaces/{name}/pods", self._pods_changed, keep=read_pod, only_metadata=True
+            client,
+            f"/api/v1/namespaces/{name}/pods",
+            self._pods_changed,
+            keep=read_pod,
+            fields="status.phase!=Succeeded,status.phase!=Failed",  # which have no address any more
+            only_metadata=True,
         )
         self._changed: dict[str, asyncio.Event] = {}
         self._uids: dict[str, set[str]] = {}
@@ -139,6 +148,15 @@ class _Namespace:
             **({} if problem is None else {"problem": str(problem)}),
         }
 
+    def is_gone(self, instance: Instance) -> bool:
+        """Whether an instance's pod has ended, or was told to. As long as it lives, nobody else has its address."""
+        uid = instance.metadata.get(UID_KEY)
+        return bool(uid) and not self._lives(uid)
+
+    def _lives(self, uid: str | None) -> bool:
+        pod = self._pods.objects.get(uid or "")
+        return pod is not None and not pod.is_leaving
+
     def changed(self, service: str) -> asyncio.Event:
         """Set when something of a service has changed since this was asked for."""
         event = self._changed.get(service)
@@ -156,7 +174,8 @@ class _Namespace:
     def slices_of(self, service: str) -> list[Slice]:
         """Those of one service."""
         found = [item for item in self._slices.objects.values() if item.service == service]
-        self._uids[service] = uids_of(found)
+        # With those that were in its slices before and still live: they may be kept by whoever doubts that they went.
+        self._uids[service] = uids_of(found) | {uid for uid in self._uids.get(service, ()) if self._lives(uid)}
         return found
 
     async def close(self) -> None:

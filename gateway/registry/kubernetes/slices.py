@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from gateway.instance import UID_KEY
 from gateway.kubernetes.client import Object
 from gateway.kubernetes.collection import labels_of
+from gateway.protocols import APP_PROTOCOL_KEY
 from gateway.registry.base import Listing
 from gateway.registry.records import Records
 from gateway.registry.tags import TagReader
@@ -33,6 +34,9 @@ class Port(NamedTuple):
     """`TCP`, `UDP` or `SCTP`."""
     application: str
     """`appProtocol`, empty if nothing is said."""
+
+
+_NONE: Final = Port("", 0, "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Pod:
 
     uid: str
     labels: Mapping[str, str]
+    is_leaving: bool = False
+    """It was told to end: its address is soon free for others."""
 
 
 def read_slice(item: Object) -> Slice | None:
@@ -83,8 +89,9 @@ def read_slice(item: Object) -> Slice | None:
 
 
 def read_pod(item: Object) -> Pod | None:
-    """A pod's labels, from its metadata."""
-    return Pod(_text(item["metadata"].get("uid")), labels_of(item))
+    """A pod, from its metadata."""
+    metadata = item["metadata"]
+    return Pod(_text(metadata.get("uid")), labels_of(item), bool(metadata.get("deletionTimestamp")))
 
 
 def listing(
@@ -107,7 +114,7 @@ def listing(
             for endpoint in item.endpoints:
                 records.skip("bad_host", endpoint.address)  # FQDN: a name that somebody else resolves
             continue
-        number, problem = _chosen(item.ports, port)
+        chosen, problem = _chosen(item.ports, port)
         family_uids: set[str] = set()
         for endpoint in item.endpoints:
             if endpoint.uid and endpoint.uid in seen:
@@ -124,9 +131,9 @@ def listing(
             labels = item.labels if pod is None else pod.labels
             records.add(
                 endpoint.address if translate is None else translate(endpoint.address),
-                _inbound(labels.get(INBOUND_LABEL), number),
+                _inbound(labels.get(INBOUND_LABEL), chosen.number),
                 1.0,
-                {**labels, **_about(endpoint)},
+                {**labels, **_about(endpoint, chosen)},
                 endpoint.is_ready,
                 not endpoint.is_terminating,
                 record_id=shown,
@@ -140,9 +147,10 @@ def uids_of(slices: Iterable[Slice]) -> set[str]:
     return {endpoint.uid for item in slices for endpoint in item.endpoints if endpoint.uid}
 
 
-def _about(endpoint: Endpoint) -> dict[str, str]:
-    """What people want to know of an endpoint."""
+def _about(endpoint: Endpoint, port: Port) -> dict[str, str]:
+    """What people want to know of an endpoint, and what its port speaks."""
     about = {POD_KEY: endpoint.pod, UID_KEY: endpoint.uid, "node": endpoint.node, "zone": endpoint.zone}
+    about[APP_PROTOCOL_KEY] = port.application
     return {key: value for key, value in about.items() if value}
 
 
@@ -153,18 +161,18 @@ def _inbound(label: str | None, number: int) -> int:
     return int(label) if label.isascii() and label.isdigit() else 0
 
 
-def _chosen(ports: tuple[Port, ...], wanted: str) -> tuple[int, str]:
+def _chosen(ports: tuple[Port, ...], wanted: str) -> tuple[Port, str]:
     """The port that counts, or why there is none."""
     usable = [port for port in ports if port.protocol in ("", "TCP") and port.number]
     if wanted:
         named = [port for port in usable if port.name == wanted or str(port.number) == wanted]
-        return (named[0].number, "") if named else (0, "no_such_port")
+        return (named[0], "") if named else (_NONE, "no_such_port")
     if len(usable) == 1:
-        return usable[0].number, ""
+        return usable[0], ""
     http = [port for port in usable if port.name == "http" or port.application.lower() == "http"]
     if len(http) == 1:
-        return http[0].number, ""
-    return 0, "several_ports" if usable else "bad_port"
+        return http[0], ""
+    return _NONE, "several_ports" if usable else "bad_port"
 
 
 def _port(port: Mapping[str, Any]) -> Port:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.registry")
 
 LOOK_AGAIN: Final = 30.0
-"""Seconds without a push after which the list is asked for: that nothing has changed, or that a push was lost."""
+"""Seconds without a push after which the list is asked for: that nothing has changed, or that a push was lost. And after which
+it is asked for whether what was registered is listed still: the server may have lost it, or somebody else have taken it out."""
 
 
 class Subscriptions:
@@ -51,19 +54,19 @@ class Subscriptions:
         connection = await rpc.connection()
         inbox = self._inboxes[service] = _Inbox()
         body = self._named(service)
+        query = {**body, "cluster": "", "healthyOnly": False, "udpPort": 0}
         try:
             response = await rpc.request(
                 connection, "SubscribeServiceRequest", {**body, "subscribe": True, "clusters": ""}
             )
-            yield self._listing(response.get("serviceInfo"), connection, inbox)
+            yield await self._believed(response.get("serviceInfo"), connection, inbox, query)
             while True:
                 info = await inbox.next(connection)
                 if info is None:
-                    query = {**body, "cluster": "", "healthyOnly": False, "udpPort": 0}
                     info = (await rpc.request(connection, "ServiceQueryRequest", query)).get("serviceInfo")
                 elif _time_of(info) < inbox.time:
                     continue  # overtaken by what the same server has said since
-                yield self._listing(info, connection, inbox)
+                yield await self._believed(info, connection, inbox, query)
         finally:
             if self._inboxes.get(service) is inbox:
                 del self._inboxes[service]
@@ -83,13 +86,29 @@ class Subscriptions:
     def _named(self, service: str) -> JSON:
         return {"namespace": self._namespace, "serviceName": service, "groupName": self._group}
 
-    def _listing(self, info: Any, connection: Connection, inbox: _Inbox) -> Listing:
+    async def _believed(self, info: Any, connection: Connection, inbox: _Inbox, query: JSON) -> Listing:
+        """A list; if it is empty and there are other servers, what one of those says."""
+        listing = self._listing(info, connection.address)
+        inbox.time = _time_of(info)
+        if listing.instances or not self._client.has_others:
+            return listing
+        elsewhere = self._client.rpc.elsewhere
+        found = await elsewhere.ask(connection, "ServiceQueryRequest", query)
+        if found is None:
+            return listing
+        response, address = found
+        other = self._listing(response.get("serviceInfo"), address)
+        if not other.instances:
+            return listing
+        elsewhere.move(connection, address)
+        return other
+
+    def _listing(self, info: Any, address: str) -> Listing:
         hosts = info.get("hosts") if isinstance(info, dict) else None
         if not isinstance(hosts, list):
             raise RegistryError("bad_response", "the instance list is not a list")
-        inbox.time = _time_of(info)
         is_forced = info.get("reachProtectionThreshold") is True
-        return replace(self._records(hosts).listing(is_forced), node=connection.address)
+        return replace(self._records(hosts).listing(is_forced), node=address)
 
 
 class _Inbox:
@@ -115,13 +134,23 @@ class _Inbox:
 class Leases:
     """Keeps instances registered by the connection. `cluster` is the one to register in, empty for the default one."""
 
-    def __init__(self, client: NacosClient, namespace: str, group: str, cluster: str) -> None:
+    def __init__(
+        self,
+        client: NacosClient,
+        namespace: str,
+        group: str,
+        cluster: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._namespace = namespace or "public"
         self._group = group
         self._cluster = cluster
         self._wanted: dict[tuple[str, str, int], Registration] = {}
         self._known: dict[tuple[str, str, int], Connection] = {}
+        self._clock = clock
+        self._look_at: dict[tuple[str, str, int], float] = {}
+        self._unlisted: set[tuple[str, str, int]] = set()
 
     async def register(self, registration: Registration) -> None:
         """Registers an instance, now and with every connection to come. Raises RegistryError."""
@@ -133,9 +162,36 @@ class Leases:
         rpc.keep_connected()
 
     async def renew(self, registration: Registration) -> bool:
-        """Whether it is registered: over the connection that there is. Raises RegistryError where there is none."""
+        """Whether it is registered: over the connection that there is, and now and then whether the server says so.
+
+        Raises RegistryError where there is no connection.
+        """
         connection = await self._client.rpc.connection()
-        return self._known.get(_place(registration)) is connection
+        place = _place(registration)
+        if self._known.get(place) is not connection:
+            return False
+        if self._clock() < self._look_at.get(place, 0.0):
+            return True
+        self._look_at[place] = self._clock() + LOOK_AGAIN * random.uniform(1.0, 1.5)
+        if await self._is_listed(connection, registration):
+            self._unlisted.discard(place)
+            return True
+        if place in self._unlisted:  # although it was registered again: an operator has taken it out of service
+            return True
+        self._unlisted.add(place)
+        return False
+
+    async def _is_listed(self, connection: Connection, registration: Registration) -> bool:
+        service = {"namespace": self._namespace, "serviceName": registration.service, "groupName": self._group}
+        query = {**service, "cluster": "", "healthyOnly": False, "udpPort": 0}
+        try:
+            response = await self._client.rpc.request(connection, "ServiceQueryRequest", query)
+        except messages.ResponseError:
+            return True  # it says nothing of it, as while it starts
+        info = response.get("serviceInfo")
+        hosts = info.get("hosts") if isinstance(info, dict) else None
+        mine = (registration.host, registration.port)
+        return any((host.get("ip"), host.get("port")) == mine for host in hosts or () if isinstance(host, dict))
 
     def forget(self, registration: Registration) -> None:
         """Does not register it with a new connection any more."""
@@ -160,6 +216,7 @@ class Leases:
     async def _tell(self, connection: Connection, registration: Registration) -> None:
         await self._client.rpc.request(connection, "InstanceRequest", self._body(messages.REGISTER, registration))
         self._known[_place(registration)] = connection
+        self._look_at[_place(registration)] = self._clock() + LOOK_AGAIN * random.uniform(1.0, 1.5)
 
     async def _redo(self, connection: Connection) -> None:
         for place, registration in list(self._wanted.items()):

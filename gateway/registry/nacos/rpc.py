@@ -22,6 +22,7 @@ from gateway.daemons import keep_running
 from gateway.errors import RegistryError
 from gateway.registry.largejson import read_json
 from gateway.registry.nacos import messages
+from gateway.registry.nacos.elsewhere import Elsewhere
 from gateway.registry.nacos.messages import BY_REQUEST, JSON, ResponseError
 from gateway.registry.nacos.payload import PORT_OFFSET, STREAM, UNARY, Payload
 from gateway.registry.nacos.wire import Codec, Reader
@@ -250,6 +251,7 @@ class RpcClient:
         self._keeping: asyncio.Task[None] | None = None
         self.pushed: dict[str, Push] = {}
         self.connected: Callable[[Connection], Awaitable[None]] = _nothing
+        self.elsewhere = Elsewhere(self)
 
     @property
     def is_connected(self) -> bool:
@@ -263,19 +265,29 @@ class RpcClient:
         return await self._connecting.run(self._connect)
 
     async def _connect(self) -> Connection:
+        connection = await self._open(self._addresses, self.pushed)
+        _log.info("connected to registry %s over gRPC", connection.address)
+        await self.connected(connection)
+        self._current = connection
+        return connection
+
+    async def _open(self, addresses: Sequence[str], pushed: Mapping[str, Push]) -> Connection:
+        """A connection to the first of some servers that answers. Raises RegistryError."""
         trouble: RegistryError | None = None
-        for address in self._addresses:
+        for address in addresses:
             try:
-                connection = await Connection.open(address, self._module, self._namespace, self.pushed, self.tls)
+                return await Connection.open(address, self._module, self._namespace, pushed, self.tls)
             except RegistryError as error:
                 trouble = trouble or error
-                continue
-            _log.info("connected to registry %s over gRPC", address)
-            await self.connected(connection)
-            self._current = connection
-            return connection
-        assert trouble is not None
-        raise trouble
+        raise trouble or RegistryError("unreachable", "there is no other server")
+
+    async def open_other(self, address: str) -> Connection:
+        """A connection to another server than that at `address`, for questions only. Raises RegistryError."""
+        return await self._open([other for other in self._addresses if other != address], {})
+
+    def prefer(self, address: str) -> None:
+        """Tries this server first from now on."""
+        self._addresses = (address, *(other for other in self._addresses if other != address))
 
     async def request(self, connection: Connection, request: str, body: JSON) -> JSON:
         """A request over one connection, as whom we are logged in as. Raises RegistryError."""
@@ -309,6 +321,7 @@ class RpcClient:
         """Closes the connection."""
         if self._keeping is not None:
             self._keeping.cancel()
+        self.elsewhere.close()
         if self._current is not None:
             self._current.close()
 

@@ -212,12 +212,3 @@ class LogBody(BaseModel):
     text: str
     next: int
     """The offset of the next piece."""
-
-
-class ProblemBody(BaseModel):
-    """RFC 9457."""
-
-    type: str
-    status: int
-    code: str
-    detail: str

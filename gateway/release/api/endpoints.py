@@ -13,15 +13,16 @@ from gateway.errors import GatewayError
 from gateway.release.actions import Actions
 from gateway.release.api import bodies
 from gateway.release.api.events import Events
-from gateway.release.api.openapi import Endpoint, openapi
 from gateway.release.api.reading import actor_of, checked
 from gateway.release.api.responses import created, log_piece, order_response, revision_of
+from gateway.release.api.table import Endpoint
 from gateway.release.ledger import NotThere
 from gateway.release.order import Order
 from gateway.release.plan import Wish
 from gateway.release.service import Releases
 from gateway.release.steps.commands import command_of
 from gateway.web.bodies import JSON, check_type, read_body
+from gateway.web.openapi import openapi
 from gateway.web.problems import Rejected, shown
 from gateway.web.work import Work
 
@@ -240,10 +241,11 @@ class Api:
             web.get("/openapi.json", self._openapi),
             web.get("/api/v1/events", self._events.serve),
         ]
-        for item in self.table:
-            path = item.path.replace("{order}", "{order:[0-9]{1,15}}")
-            found.append(web.route(item.method, path, self._handler(item)))
-        return found
+        return [*found, *(web.route(item.method, item.route_path, self._handler(item)) for item in self.table)]
+
+    def describe(self) -> dict[str, Any]:
+        """The OpenAPI description of the table."""
+        return openapi("gray-gateway release API", [item.operation() for item in self.table])
 
     def close(self) -> None:
         """Ends streams."""
@@ -361,7 +363,7 @@ class Api:
         return web.Response(text="ok\n")
 
     async def _openapi(self, _: web.Request) -> web.Response:
-        return web.json_response(openapi(self.table))
+        return web.json_response(self.describe())
 
     async def _find(self, number: int) -> Order:
         order = self._releases.ledger.active.get(number) or await self._releases.store.order(number)

@@ -1,4 +1,4 @@
-"""The target `kubernetes`: each revision is a Deployment of a cluster, applied by the server with our field manager.
+"""The target `kubernetes`: revisions are Deployments or StatefulSets of a cluster, applied by the server with our field manager.
 
 What was applied in a place is kept in a ConfigMap there, so that another release server goes on, and what is no longer rendered
 is taken away. Fields that somebody else manages are never forced: the conflict is the task's error.
@@ -18,19 +18,26 @@ from gateway.kubernetes.client import ApiClient
 from gateway.kubernetes.errors import ApiError
 from gateway.release.targets.base import Place, Replica, Revision
 from gateway.release.targets.manifests import (
+    APPLICATION,
+    ENVIRONMENT,
     MANAGED,
     MANAGER,
-    Manifests,
+    REVISION,
+    STATEFUL,
     Object,
     manifests_of,
     owned_by,
     replicas_asked,
+    scaled,
     short,
 )
 from gateway.release.targets.pods import replicas_of, sidecar_of
+from gateway.release.targets.stateful import Rollout, kept_beside, rolled, rollout_of
 
 APPLY: Final = "application/apply-patch+yaml"
 """JSON is YAML."""
+INVENTORY: Final = "gray-release-"
+"""How the names begin of ConfigMaps that keep what was applied."""
 _CREATED_FIRST: Final = ("ServiceAccount", "Secret", "ConfigMap")
 
 
@@ -77,11 +84,17 @@ class KubernetesTarget:
         """See Target."""
         self._namespaces.add(place.namespace)
         params = {"labelSelector": owned_by(place)}
-        pods, deployments = await asyncio.gather(
+        pods, deployments, sets = await asyncio.gather(
             self._client.call("GET", f"/api/v1/namespaces/{place.namespace}/pods", params=params),
             self._client.call("GET", f"/apis/apps/v1/namespaces/{place.namespace}/deployments", params=params),
+            self._if_allowed(f"/apis/apps/v1/namespaces/{place.namespace}/statefulsets", params),
         )
-        return replicas_of(pods.get("items") or (), deployments.get("items") or ())
+        workloads = deployments.get("items") or []
+        for item in sets:
+            if item["spec"].get("replicas") != item["status"].get("replicas", 0):
+                item["events"] = await self._events(item)
+            workloads.append(item)
+        return replicas_of(pods.get("items") or (), workloads)
 
     async def apply(self, place: Place, revision: Revision, replicas: int) -> None:
         """See Target."""
@@ -89,14 +102,14 @@ class KubernetesTarget:
         async with self._lock:
             kept = await self._kept(place)
             name = short(revision.name)
-            entry = {"name": revision.name, "deployment": manifests.deployment, "shared": list(manifests.shared)}
+            entry = {"name": revision.name, "workload": manifests.workload, "shared": list(manifests.shared)}
             if kept.revisions.get(name) != entry:
                 kept.revisions.pop(name, None)
                 kept.revisions[name] = entry  # the latest one last
                 await self._keep(place, kept)
                 for item in sorted(manifests.shared, key=lambda item: item["kind"] not in _CREATED_FIRST):
                     await self._apply(item)
-            await self._scale(manifests, replicas)
+            await self._run(manifests.workload, replicas)
 
     async def scale(self, place: Place, revision: str, replicas: int) -> None:
         """See Target."""
@@ -107,8 +120,12 @@ class KubernetesTarget:
                 raise GatewayError(
                     f"revision {revision} of {place.application} was never applied in {place.environment}"
                 )
+            workload = entry["workload"]
+            if workload["kind"] == STATEFUL:
+                await self._reduce(place, workload, replicas)
+            elif replicas:
+                await self._run(workload, replicas)
             if replicas:
-                await self._scale(Manifests(entry["deployment"], ()), replicas)
                 return
             left = {key: item for key, item in kept.revisions.items() if key != short(revision)}
             await self._forget(place, kept, left)
@@ -134,19 +151,62 @@ class KubernetesTarget:
 
     # --- objects
 
-    async def _scale(self, manifests: Manifests, replicas: int) -> None:
-        deployment = manifests.scaled(replicas)
-        path = await self._path(deployment)
-        try:
-            there = await self._client.call("GET", path)
-        except ApiError as error:
-            if error.status != 404:
-                raise
+    async def _run(self, workload: Object, replicas: int) -> None:
+        """So many pods of a revision; nothing happens if there are."""
+        there = await self._found(workload)
+        if workload["kind"] == STATEFUL:
+            if there is not None:
+                _require_own(there, workload)
+            now = Rollout(0, 0) if there is None else rollout_of(there)
+            wanted = now.with_new(replicas)
+            if there is None or wanted != now or _revision_of(there) != _revision_of(workload):
+                await self._apply(rolled(workload, wanted))
+        elif there is None or there["spec"].get("replicas") != replicas:
+            await self._apply(scaled(workload, replicas))
+
+    async def _reduce(self, place: Place, workload: Object, replicas: int) -> None:
+        """At most so many pods of a revision of a StatefulSet, beside those that there are of others."""
+        there = await self._found(workload)
+        if there is None:
+            return
+        now, latest = rollout_of(there), _revision_of(there)
+        if latest == _revision_of(workload):
+            old = min(now.partition, now.replicas)
+            wanted = Rollout(old + min(replicas, now.replicas - old), old)
         else:
-            spec = there.get("spec")
-            if isinstance(spec, dict) and spec.get("replicas") == replicas:
-                return
-        await self._apply(deployment)
+            others = kept_beside(await self.observe(place), _revision_of(workload), now)
+            wanted = now.with_old(replicas + others)
+        if wanted != now:
+            kept = (await self._kept(place)).revisions.get(short(latest))
+            if kept is not None:
+                await self._apply(rolled(kept["workload"], wanted))
+
+    async def _found(self, item: Object) -> Object | None:
+        """An object as it is there, if it is."""
+        try:
+            return await self._client.call("GET", await self._path(item))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def _if_allowed(self, path: str, params: Mapping[str, str]) -> list[Object]:
+        """A list of objects; an account that has none of them may not be allowed to see them."""
+        try:
+            found = await self._client.call("GET", path, params=params)
+        except ApiError as error:
+            if error.status == 403:
+                return []
+            raise
+        items: list[Object] = found.get("items") or []
+        return items
+
+    async def _events(self, item: Object) -> list[Object]:
+        """What went wrong when pods were made: a StatefulSet has no conditions that say so."""
+        metadata = item["metadata"]
+        selector = f"involvedObject.uid={metadata['uid']},reason=FailedCreate"
+        path = f"/api/v1/namespaces/{metadata['namespace']}/events"
+        return await self._if_allowed(path, {"fieldSelector": selector})
 
     async def _apply(self, item: Object) -> None:
         """Server-side apply, never forced. Raises GatewayError, which names the object and the fields."""
@@ -159,9 +219,8 @@ class KubernetesTarget:
 
     async def _forget(self, place: Place, kept: _Kept, left: dict[str, dict[str, Any]]) -> None:
         """Deletes what only revisions had that are not left, then what was kept of these."""
-        staying = {_key(item) for entry in left.values() for item in (entry["deployment"], *entry["shared"])}
-        gone = [item for entry in kept.revisions.values() for item in (entry["deployment"], *entry["shared"])]
-        for item in {_key(item): item for item in gone if _key(item) not in staying}.values():
+        staying = {_key(item) for item in (*_objects(left), *await self._of_others(place))}
+        for item in {_key(item): item for item in _objects(kept.revisions) if _key(item) not in staying}.values():
             try:
                 await self._client.call("DELETE", await self._path(item), params={"propagationPolicy": "Background"})
             except ApiError as error:
@@ -202,16 +261,18 @@ class KubernetesTarget:
 
     async def _kept(self, place: Place) -> _Kept:
         try:
-            found = await self._client.call("GET", _inventory(place))
+            return _read(await self._client.call("GET", _inventory(place)))
         except ApiError as error:
             if error.status == 404:
                 return _Kept({})
             raise
-        try:
-            return _Kept(json.loads(found["data"]["revisions"]), found["metadata"]["resourceVersion"])
-        except (KeyError, TypeError, ValueError) as error:
-            message = f"the ConfigMap {_inventory(place).rpartition('/')[2]} cannot be read: {error!r}"
-            raise GatewayError(message) from error
+
+    async def _of_others(self, place: Place) -> list[Object]:
+        """What was applied in other places of the same namespace: a Service may be everybody's."""
+        folder, _, own = _inventory(place).rpartition("/")
+        found = await self._client.call("GET", folder, params={"labelSelector": f"{MANAGED}={MANAGER}"})
+        items = [item for item in found.get("items") or () if item["metadata"]["name"].startswith(INVENTORY)]
+        return [each for item in items if item["metadata"]["name"] != own for each in _objects(_read(item).revisions)]
 
     async def _keep(self, place: Place, kept: _Kept) -> None:
         """Writes it down, bound to the version that was read; nothing at all if there are no revisions."""
@@ -230,8 +291,32 @@ class KubernetesTarget:
             await self._client.call("POST", folder, body=body)
 
 
+def _read(inventory: Object) -> _Kept:
+    try:
+        revisions = json.loads(inventory["data"]["revisions"])
+        for item in _objects(revisions):
+            _key(item)
+        return _Kept(revisions, inventory["metadata"]["resourceVersion"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise GatewayError(f"the ConfigMap {inventory['metadata']['name']} cannot be read: {error!r}") from error
+
+
+def _objects(revisions: Mapping[str, Mapping[str, Any]]) -> list[Object]:
+    """Everything that was applied for some revisions."""
+    return [item for entry in revisions.values() for item in (entry["workload"], *entry["shared"])]
+
+
+def _require_own(there: Object, workload: Object) -> None:
+    """Raises GatewayError if an object that is there is not of the same place: all its revisions share it."""
+    labels = there["metadata"].get("labels") or {}
+    if any(labels.get(key) != workload["metadata"]["labels"][key] for key in (MANAGED, ENVIRONMENT, APPLICATION)):
+        is_ours = labels.get(MANAGED) == MANAGER
+        owner = f"{labels.get(APPLICATION)} in {labels.get(ENVIRONMENT)}" if is_ours else "no release"
+        raise GatewayError(f"{_called(workload)} is there already, and belongs to {owner}: give it another name")
+
+
 def _inventory(place: Place) -> str:
-    name = f"gray-release-{place.environment}-{place.application}".lower().replace("_", "-")
+    name = f"{INVENTORY}{place.environment}-{place.application}".lower().replace("_", "-")
     return f"/api/v1/namespaces/{place.namespace}/configmaps/{name}"
 
 
@@ -241,6 +326,10 @@ def _labels(place: Place) -> Mapping[str, str]:
 
 def _key(item: Object) -> tuple[str, str, str]:
     return item["apiVersion"].partition("/")[0], item["kind"], item["metadata"]["name"]
+
+
+def _revision_of(workload: Object) -> str:
+    return str((workload["metadata"].get("annotations") or {}).get(REVISION, ""))
 
 
 def _called(item: Object) -> str:

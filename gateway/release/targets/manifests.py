@@ -1,7 +1,8 @@
 """The objects of one revision, as the target `kubernetes` applies them. Pure.
 
 A revision has a Deployment of its own, `NAME-HASH`, so that each has exactly so many pods as a batch says, and what the old one
-runs is never touched. Everything else in a manifest is shared by the revisions of an application in an environment.
+runs is never touched. A StatefulSet is one for all revisions (`stateful.py`). Everything else in a manifest is shared by the
+revisions of an application in an environment.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from gateway.release.targets.base import Place, Revision
 
 Object = dict[str, Any]
 
+STATEFUL: Final = "StatefulSet"
+WORKLOADS: Final = ("Deployment", STATEFUL)
 PREFIX: Final = "gray-gateway.io/"
 MANAGED: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "gray-gateway-release"
@@ -35,28 +38,29 @@ _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """The Deployment of a revision, and what is shared."""
+    """The Deployment or StatefulSet of a revision, and what is shared."""
 
-    deployment: Object
+    workload: Object
     shared: tuple[Object, ...]
 
-    def scaled(self, replicas: int) -> Object:
-        """The Deployment with so many replicas."""
-        return {**self.deployment, "spec": {**self.deployment["spec"], "replicas": replicas}}
+
+def scaled(deployment: Object, replicas: int) -> Object:
+    """A Deployment with so many replicas."""
+    return {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
 
 
 def manifests_of(place: Place, revision: Revision) -> Manifests:
     """What a revision's manifest says, with namespace and labels of ours. Raises GatewayError if it cannot be deployed."""
-    deployment, others = _parts(revision)
+    workload, others = _parts(revision)
     return Manifests(
-        _of_revision(_owned(deployment, place), place, revision), tuple(_owned(item, place) for item in others)
+        _of_revision(_owned(workload, place), place, revision), tuple(_owned(item, place) for item in others)
     )
 
 
 def replicas_asked(revision: Revision) -> int:
     """How many replicas a revision's manifest asks for. Raises GatewayError."""
-    deployment, _ = _parts(revision)
-    asked = _mapping(deployment, "spec").get("replicas", 1)
+    workload, _ = _parts(revision)
+    asked = _mapping(workload, "spec").get("replicas", 1)
     if not isinstance(asked, int) or isinstance(asked, bool) or not 0 <= asked <= 9999:
         raise GatewayError(f"replicas: a number from 0 to 9999 is accepted; found {asked!r}")
     return asked
@@ -73,13 +77,19 @@ def owned_by(place: Place) -> str:
 
 
 def _parts(revision: Revision) -> tuple[Object, list[Object]]:
-    """The Deployment of a manifest, and everything else."""
+    """The Deployment or StatefulSet of a manifest, and everything else."""
     documents = _documents(revision.manifest)
-    deployments = [item for item in documents if item["kind"] == "Deployment"]
-    if len(deployments) != 1:
+    workloads = [item for item in documents if item["kind"] in WORKLOADS]
+    if len(workloads) != 1:
         found = ", ".join(item["kind"] for item in documents) or "nothing"
-        raise GatewayError(f"the target `kubernetes` wants one Deployment; the manifest has: {found}")
-    return deployments[0], [item for item in documents if item["kind"] != "Deployment"]
+        raise GatewayError(f"the target `kubernetes` wants one Deployment or StatefulSet; the manifest has: {found}")
+    (workload,) = workloads
+    strategy = _mapping(_mapping(workload, "spec"), "updateStrategy").get("type")
+    if workload["kind"] == STATEFUL and strategy == "OnDelete":
+        raise GatewayError(
+            f"StatefulSet {workload['metadata']['name']}: with the updateStrategy OnDelete, nobody replaces its pods"
+        )
+    return workload, [item for item in documents if item is not workload]
 
 
 def _documents(manifest: str) -> list[Object]:
@@ -117,8 +127,8 @@ def _labels(place: Place) -> Mapping[str, str]:
     return {MANAGED: MANAGER, ENVIRONMENT: place.environment, APPLICATION: place.application}
 
 
-def _of_revision(deployment: Object, place: Place, revision: Revision) -> Object:
-    spec = _mapping(deployment, "spec")
+def _of_revision(workload: Object, place: Place, revision: Revision) -> Object:
+    spec = _mapping(workload, "spec")
     template = _mapping(spec, "template")
     pod = _mapping(template, "metadata")
     own = {REVISION: short(revision.name)}
@@ -130,22 +140,15 @@ def _of_revision(deployment: Object, place: Place, revision: Revision) -> Object
         VERSION: revision.version,
         SERVICE: service,
     }
-    matched = {**_mapping(_mapping(spec, "selector"), "matchLabels"), **own}
-    metadata = deployment["metadata"]
-    return {
-        **deployment,
-        "metadata": {
-            **metadata,
-            "name": f"{metadata['name']}-{own[REVISION]}",
-            "labels": {**metadata["labels"], **own},
-            "annotations": {**_mapping(metadata, "annotations"), REVISION: revision.name},
-        },
-        "spec": {
-            **spec,
-            "selector": {**_mapping(spec, "selector"), "matchLabels": matched},
-            "template": {**template, "metadata": {**pod, "labels": labels, "annotations": annotations}},
-        },
-    }
+    metadata = dict(workload["metadata"])
+    metadata["annotations"] = {**_mapping(metadata, "annotations"), REVISION: revision.name}
+    made = {**spec, "template": {**template, "metadata": {**pod, "labels": labels, "annotations": annotations}}}
+    if workload["kind"] != STATEFUL:
+        metadata["name"] = f"{metadata['name']}-{own[REVISION]}"
+        metadata["labels"] = {**metadata["labels"], **own}
+        selector = _mapping(spec, "selector")
+        made["selector"] = {**selector, "matchLabels": {**_mapping(selector, "matchLabels"), **own}}
+    return {**workload, "metadata": metadata, "spec": made}
 
 
 def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:

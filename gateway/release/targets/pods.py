@@ -1,4 +1,4 @@
-"""What pods and Deployments say of a revision's replicas. Pure."""
+"""What pods, Deployments and StatefulSets say of a revision's replicas. Pure."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ BROKEN: Final = frozenset(
 _TAGS: Final = TagReader()
 
 
-def replicas_of(pods: Iterable[Object], deployments: Iterable[Object]) -> tuple[Replica, ...]:
-    """A replica for each pod, and one for each Deployment that cannot make its pods, which says why."""
+def replicas_of(pods: Iterable[Object], workloads: Iterable[Object]) -> tuple[Replica, ...]:
+    """A replica for each pod, and one for each workload that cannot make its pods, which says why."""
     found = [replica for pod in pods if (replica := _replica(pod)) is not None]
     made = {item.revision: item for item in found}
-    for deployment in deployments:
-        trouble = _trouble(deployment)
-        metadata = _dict(deployment, "metadata")
+    for workload in workloads:
+        trouble = _trouble(workload)
+        metadata = _dict(workload, "metadata")
         name = str(_dict(metadata, "annotations").get(REVISION, ""))
         if trouble and name:
             known = made.get(name)
@@ -92,15 +92,20 @@ def _containers(status: Object) -> tuple[int, bool, str]:
     return restarts, broken, message
 
 
-def _trouble(deployment: Object) -> str:
-    """Why a Deployment does not have the pods that it should: a quota, an admission webhook, a deadline."""
-    conditions = {item.get("type"): item for item in _dicts(_dict(deployment, "status").get("conditions"))}
+def _trouble(workload: Object) -> str:
+    """Why a workload does not have the pods that it should: a quota, an admission webhook, a deadline.
+
+    `events` are those of a StatefulSet that lacks pods.
+    """
+    conditions = {item.get("type"): item for item in _dicts(_dict(workload, "status").get("conditions"))}
     failure, progress = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
     if failure.get("status") == "True":
         return f"{failure.get('reason')}: {failure.get('message')}"
     if progress.get("status") == "False":
         return f"{progress.get('reason')}: {progress.get('message')}"
-    return ""
+    events = _dicts(workload.get("events"))
+    latest = max(events, key=lambda item: str(item.get("lastTimestamp")), default={})
+    return f"{latest.get('reason')}: {latest.get('message')}" if latest else ""
 
 
 def _port(pod: Object, labels: Object) -> int:

@@ -9,12 +9,13 @@ import { History } from "./pages/history.js";
 import { Explain } from "./pages/explain.js";
 import { Services } from "./pages/services.js";
 import { Status } from "./pages/status.js";
+import { Topology } from "./pages/topology.js";
 import { Requests } from "./pages/requests.js";
 import { Releases } from "./pages/releases.js";
 import { Environments } from "./pages/environments.js";
 import { Audit } from "./pages/audit.js";
 
-const ENTRY = { lanes: Lanes, requests: Requests, explain: Explain, services: Services, history: History, status: Status };
+const ENTRY = { lanes: Lanes, requests: Requests, topology: Topology, explain: Explain, services: Services, history: History, status: Status };
 const PAGES = server === "release" ? { releases: Releases, environments: Environments, audit: Audit } : ENTRY;
 // A sidecar matches no lanes for others, and its rules are changed at the entry.
 const OF_SIDECARS = new Set(["requests", "services", "status"]);

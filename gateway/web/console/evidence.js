@@ -26,9 +26,10 @@ export function Evidence({ of }) {
     : decision.fallback ? t("said_fallback", { tag: decision.tag, pool: decision.pool, fallback: decision.fallback })
     : decision.lane ? t("said_lane", { lane: `${decision.group}/${decision.lane}`, pool: decision.pool })
     : decision.service ? t("said_base", { pool: decision.pool }) : t("said_nothing");
+  const reasons = (lanes.find((lane) => lane.winner)?.conditions || []).filter((item) => item.held);
   return html`
     <section class="panel verdict ${decision.error ? "bad" : decision.fallback ? "warn" : decision.lane ? "good" : ""}" data-test="verdict">
-      <p class="say">${where}</p>${decision.detail ? html`<p>${decision.detail}</p>` : null}
+      <p class="say">${where}</p>${reasons.length ? html`<p>${t("because")} ${reasons.map((item) => html`<code>${item.text}</code> `)}</p>` : null}${decision.detail ? html`<p>${decision.detail}</p>` : null}
       <${Facts} of=${[[t("route"), decision.route], [t("service"), decision.service && html`<a href=${link("services", [decision.service])}>${decision.service}</a>`],
         [t("tag"), decision.tag], [t("tag_source"), t(`source_${decision.tag_source}`)], [t("pool"), decision.pool], [t("instance"), decision.instance],
         [t("fallback"), decision.fallback], [t("revision"), decision.revision]]} />
@@ -42,21 +43,24 @@ export function Evidence({ of }) {
           <span class="quiet">${t(`match_${lane.match_mode}`)}</span></header>
         <ul class="conditions">${lane.conditions.map((item) => html`<${Condition} of=${item} />`)}</ul></li>`;
     })}</ol>
-    ${pools?.length ? html`<h2>${t("pools")}</h2><${Pools} of=${pools} chosen=${decision.instance} />` : null}`;
+    ${pools?.length ? html`<h2>${t("pools")}</h2><section class="panel"><${Pools} of=${pools} chosen=${decision.instance} /></section>` : null}`;
 }
 
-export function Pools({ of, chosen }) {
-  return html`<div class="wide"><table><thead><tr>${["instance", "tag", "weight", "health", "metadata"].map((key) => html`<th scope="col" class=${key === "weight" ? "number" : ""}>${t(key)}</th>`)}</tr></thead>
+// `actions` makes what can be done with an instance; then what is in flight there is shown, too.
+export function Pools({ of, chosen, actions }) {
+  const numbers = ["weight", "in_flight"];
+  return html`<div class="wide"><table><thead><tr>${["instance", "tag", "weight", "health", ...(actions ? ["in_flight"] : []), "metadata"].map((key) => html`<th scope="col" class=${numbers.includes(key) ? "number" : ""}>${t(key)}</th>`)}${actions ? html`<th scope="col"><span class="hidden">${t("actions")}</span></th>` : null}</tr></thead>
     <tbody>${of.flatMap((pool) => pool.instances.map((item) => html`<tr key=${item.address} class=${item.address === chosen ? "chosen" : ""}>
       <th scope="row" data-label=${t("instance")}><code>${item.address}</code></th>
       <td data-label=${t("tag")}><${Badge} kind="tag">${pool.tag}</${Badge}></td>
       <td data-label=${t("weight")} class="number">${item.weight}</td>
       <td data-label=${t("health")}><${Health} of=${item} panicking=${pool.panicking} /></td>
-      <td data-label=${t("metadata")}>${Object.entries(item.metadata).map(([name, value]) => html`<code class="pair-of">${name}=${value}</code> `)}</td></tr>`))}</tbody></table></div>`;
+      ${actions ? html`<td data-label=${t("in_flight")} class="number">${item.in_flight}</td>` : null}
+      <td data-label=${t("metadata")} class="all">${Object.entries(item.metadata).map(([name, value]) => html`<code class="pair-of">${name}=${value}</code> `)}</td>${actions ? html`<td class="actions">${actions(item)}</td>` : null}</tr>`))}</tbody></table></div>`;
 }
 
 function Health({ of, panicking }) {
-  return html`${!of.enabled ? html`<${Badge} kind="off">${t("disabled")}</${Badge}>` : of.ejected ? html`<${Badge} kind="bad">${t("ejected")}</${Badge}>`
+  return html`${of.drained ? html`<${Badge} kind="warn" title=${[of.drained.author, of.drained.reason].filter(Boolean).join(": ")}>${t("drained")}</${Badge}>` : !of.enabled ? html`<${Badge} kind="off">${t("disabled")}</${Badge}>` : of.ejected ? html`<${Badge} kind="bad">${t("ejected")}</${Badge}>`
     : of.healthy ? html`<${Badge} kind="good">${t("healthy")}</${Badge}>` : html`<${Badge} kind="bad">${t("unhealthy")}</${Badge}>`}
     ${of.kept ? html` <${Badge} kind="warn" title=${t("kept_hint")}>${t("kept_instance")}</${Badge}>` : null}
     ${panicking ? html` <${Badge} kind="warn">${t("panicking")}</${Badge}>` : null}`;

@@ -17,10 +17,9 @@ export function parseMetrics(text) {
   return found;
 }
 
-// What went to each tag: {requests, errors, p95}, and how often each lane decided: "group/lane" -> hits.
+// What went to each tag: {requests, errors, p95}.
 export function traffic(samples) {
   const tags = new Map();
-  const hits = new Map();
   const of = (tag) => tags.get(tag) || tags.set(tag, { requests: 0, errors: 0, buckets: new Map() }).get(tag);
   for (const { name, labels, value } of samples) {
     if (name === "gateway_requests_total") {
@@ -30,13 +29,10 @@ export function traffic(samples) {
       const { buckets } = of(labels.tag);
       const bound = labels.le === "+Inf" ? Infinity : Number(labels.le);
       buckets.set(bound, (buckets.get(bound) || 0) + value);
-    } else if (name === "gateway_lane_decisions_total") {
-      const key = JSON.stringify([labels.group, labels.lane]);
-      hits.set(key, (hits.get(key) || 0) + value);
     }
   }
   for (const tag of tags.values()) tag.p95 = quantile(tag.buckets, 0.95);
-  return { tags, hits: (group, lane) => hits.get(JSON.stringify([group, lane])) || 0 };
+  return { tags };
 }
 
 // Linear within a bucket, as Prometheus' histogram_quantile; null without observations.

@@ -120,6 +120,13 @@ export function Time({ at }) {
   return html`<time datetime=${date.toISOString()} title=${date.toISOString()}>${date.toLocaleString(locale(), { dateStyle: "medium", timeStyle: "medium" })}</time>`;
 }
 
+// How long ago a moment of seconds since 1970 was.
+export function Ago({ at }) {
+  const age = Math.round(Date.now() / 1000 - at);
+  const iso = new Date(at * 1000).toISOString();
+  return html`<time datetime=${iso} title=${iso}>${age < 10 ? t("just_now") : t("ago", { age: age < 90 ? `${age} s` : seconds(age) })}</time>`;
+}
+
 // The time of day.
 export const clock = (at) => new Date(at * 1000).toLocaleTimeString(locale());
 

@@ -24,9 +24,12 @@ def busy() -> Traffic:
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
     traffic.count_retry("a", "closed")
+    traffic.count_call("a", "base", "OK")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
+    traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 204)
+    traffic.inferred = 15
     traffic.mesh_requests = {"mtls": 2, "plain": 1}
     traffic.count_lost("a", "gray", "no_id")
     return traffic
@@ -54,10 +57,12 @@ def observed(**others: Any) -> Observed:
         "certificates": {"a.pem": 50.0},
         "lane_expiries": {("g", "gray"): 60.0},
         "remote_rules": [source],
+        "attached": (True, 7),
         "failures": {"a watch": 1},
         "is_application_up": True,
         "bypasses": 1,
         "service": "front",
+        "drained": {"a": 1},
         "deliveries": {"delivered": 3, "lost": 1},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
@@ -75,6 +80,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
 @pytest.mark.parametrize(
     ("name", "samples"),
     [
+        ("gateway_inferred_tags_total", [(("entry",), 15)]),
         ("gateway_lane_lost_total", [(("front", "a", "gray", "no_id"), 1)]),
         ("gateway_open_connections", [(("entry",), 7)]),
         ("gateway_tunnels", [(("entry",), 2)]),
@@ -90,6 +96,8 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_retries_denied_total", [(("entry", "a"), 1)]),
         ("gateway_endpoints", [(("a", "gray", "true"), 2), (("a", "gray", "false"), 3)]),
         ("gateway_workers", [((), 2)]),
+        ("gateway_attached_routes_up", [((), True)]),
+        ("gateway_attached_routes", [((), 7)]),
         ("gateway_worker_restarts_total", [((), 1)]),
         ("gateway_config_reloads_total", [(("success",), 5), (("failure",), 1)]),
         ("gateway_registration_age_seconds", [(("nacos", "registered"), 0.0)]),
@@ -115,3 +123,8 @@ def test_a_histogram_counts_what_is_at_or_below_each_bound() -> None:
     of = 'gateway_request_duration_seconds_bucket{le="%s",listener="entry",service="a",tag="gray"} %s'
     for bound, count in (("0.001", "0.0"), ("0.0025", "1.0"), ("+Inf", "1.0")):
         assert of % (bound, count) in text
+
+
+def test_without_the_gateway_api_there_are_no_samples_of_it() -> None:
+    families = [family for family in METRICS if family.name.startswith("gateway_attached_routes")]
+    assert [list(family.samples(observed(attached=None)) or ()) for family in families] == [[], []]

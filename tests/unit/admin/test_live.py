@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -312,4 +313,17 @@ async def test_if_records_are_off_that_is_said() -> None:
     for path in ("requests", "requests/stream", "requests/1/explain", f"chains/{TRACE}"):
         assert (await served.get(path))[1]["code"] == "records_off"
     assert (await served.post({"reporter": {"name": "a"}, "records": []}))[1]["code"] == "records_off"
+    await served.server.close()
+
+
+async def test_the_topology_is_of_the_time_that_the_records_cover() -> None:
+    served = await Served(size=3).start()
+    now = time.time()
+    served.add(*(marked(time=now - seconds) for seconds in (50, 40, 30, 20)))
+    _, found = await served.get("topology?seconds=45&lane=gray")
+    assert (round(found["seconds"]), found["requests"], found["edges"][0]["to"]) == (40, 3, "a")
+    assert (await served.get("topology?lane=blue"))[1]["edges"] == []
+    for query in ("seconds=0", "seconds=99999", "seconds=a", "sceonds=1"):
+        status, found = await served.get(f"topology?{query}")
+        assert (status, found["code"]) == (400, "bad_filter")
     await served.server.close()

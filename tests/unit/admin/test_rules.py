@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from gateway.admin.rules import MOST_ERRORS, RulesApi
 from gateway.admin.server import AdminServer
 from gateway.errors import ConfigError, Problem, RegistryError, StartError
+from gateway.rules.ruleset import RuleSet
 from gateway.rulesources.documents import ConflictError
 from gateway.ruletools.edit import (
     AlreadyThere,
@@ -30,6 +31,7 @@ from tests.support.strangers import ask
 VIEW = LaneView("demo", "gray", {"name": "gray", "tag": "gray"}, "e1", "rules.yaml", 3)
 LANES, LANE = "/api/v1/groups/demo/lanes", "/api/v1/groups/demo/lanes/gray"
 SENT = {"tag": "blue"}
+RULE_SET = RuleSet()
 
 
 class Editor:
@@ -54,23 +56,23 @@ class Editor:
 
     async def create(self, *args: Any) -> Change:
         self._note("create", *args)
-        return Change(VIEW, 7, "+ gray")
+        return Change(VIEW, 7, "+ gray", RULE_SET)
 
     async def replace(self, *args: Any) -> Change:
         self._note("replace", *args)
-        return Change(VIEW, 7, "~ gray")
+        return Change(VIEW, 7, "~ gray", RULE_SET)
 
     async def patch(self, *args: Any, what: str = "changed") -> Change:
         self._note("patch", *args, what)
-        return Change(VIEW, 7, "~ gray")
+        return Change(VIEW, 7, "~ gray", RULE_SET)
 
     async def delete(self, *args: Any) -> Change:
         self._note("delete", *args)
-        return Change(None, 7, "- gray")
+        return Change(None, 7, "- gray", RULE_SET)
 
     async def roll_back(self, *args: Any) -> Change:
         self._note("roll_back", *args)
-        return Change(None, 8, "")
+        return Change(None, 8, "", RULE_SET)
 
 
 class Api:
@@ -84,8 +86,11 @@ class Api:
             "127.0.0.1",
             0,
             ShownRole(),
-            rules=RulesApi(self.editor, self.history, self._what_if),  # type: ignore[arg-type]
+            rules=RulesApi(self.editor, self.history, self._what_if, self._review),  # type: ignore[arg-type]
         )
+
+    def _review(self, rules: RuleSet) -> Callable[[], dict[str, Any]]:
+        return lambda: {"rules": rules is RULE_SET}
 
     def _what_if(self, *args: Any) -> Comparison:
         self.drafts.append(args)
@@ -172,7 +177,9 @@ async def test_a_change_is_told_with_its_revision(api: Api) -> None:
     assert (status, fields["location"], fields["etag"]) == (201, LANE, '"e1"')
     lane = {"group": "demo", "lane": dict(VIEW.data)}
     assert body == {"revision": 7, "dry_run": False, "diff": "+ gray", **lane}
-    assert (await api.send("POST", f"{LANES}?dry_run=true", SENT))[0] == 200
+    status, _, body = await api.send("POST", f"{LANES}?dry_run=true", SENT)
+    reviewed = {"yaml": "name: gray\ntag: gray\n", "review": {"rules": True}}
+    assert (status, body) == (200, {"revision": 7, "dry_run": True, "diff": "+ gray", **lane, **reviewed})
     status, fields, body = await api.send("DELETE", LANE)
     assert (status, "etag" in fields, body) == (200, False, {"revision": 7, "dry_run": False, "diff": "- gray"})
 

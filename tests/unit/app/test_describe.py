@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
+from gateway.control.drains import Drains
 from gateway.instance import Instance
+from gateway.live.hits import LaneHits
 from gateway.registry.keeper import ServiceState
 from gateway.registry.several import Registries
 from gateway.routing.routes import RouteTable
@@ -50,7 +52,9 @@ def test_the_most_troubled_registry_speaks_for_a_service() -> None:
         state("one", "fresh", instances=(HERE,)),
         state("two", "stale", age=9.0, reason="away", instances=(GONE,), kept=frozenset({GONE.address})),
     )
-    [service] = describe_services(known, snapshot(), {"a": {HERE.address}})
+    drains = Drains(lambda *_: None)
+    drains.know([{"service": "a", "address": HERE.address, "author": "bob", "reason": "a disk", "at": 5.0}])
+    [service] = describe_services(known, snapshot(), drains, {HERE.address: (2, 9, 1, 4)}, {"a": {HERE.address}})
     assert (service["service"], service["state"], service["age"], service["reason"]) == ("a", "stale", 9.0, "away")
     one, two = cast("list[dict[str, Any]]", service["registries"])
     assert (one["registry"], one["state"], one["age"], one["reason"], one["instances"]) == (
@@ -66,6 +70,10 @@ def test_the_most_troubled_registry_speaks_for_a_service() -> None:
         HERE.address: (True, False),
         GONE.address: (False, True),
     }
+    assert {item["address"]: (item["drained"], item["in_flight"]) for item in pool["instances"]} == {
+        HERE.address: ({"author": "bob", "reason": "a disk", "at": 5.0}, 7),
+        GONE.address: (None, 0),
+    }
 
 
 def test_an_instance_that_some_registry_lists_is_not_kept_against_what_is_known() -> None:
@@ -73,16 +81,16 @@ def test_an_instance_that_some_registry_lists_is_not_kept_against_what_is_known(
         state("one", "fresh", instances=(GONE,)),
         state("two", "stale", instances=(GONE,), kept=frozenset({GONE.address})),
     )
-    [service] = describe_services(known, snapshot())
+    [service] = describe_services(known, snapshot(), Drains(lambda *_: None), {})
     [pool] = cast("list[dict[str, Any]]", service["pools"])
     assert [item["kept"] for item in pool["instances"]] == [False, False]
 
 
 def test_a_service_that_nothing_is_known_of_has_no_pools() -> None:
     empty = Snapshot(1, CompiledRules.empty(), RouteTable(()), {})
-    [service] = describe_services(registries(state("one", "unknown")), empty)
+    [service] = describe_services(registries(state("one", "unknown")), empty, Drains(lambda *_: None), {})
     assert service["pools"] == []
-    assert describe_services(registries(), empty) == []
+    assert describe_services(registries(), empty, Drains(lambda *_: None), {}) == []
 
 
 def test_what_no_registry_has_reported_on_is_a_reason_to_wait() -> None:
@@ -108,7 +116,9 @@ def test_a_registry_says_how_its_services_fare() -> None:
 
 
 def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
-    first, second = describe_lanes(rule_set(GROUPS))
+    hits = LaneHits()
+    hits.look({"g": {"entry": 3}}, 100.0)
+    first, second = describe_lanes(rule_set(GROUPS), hits)
     assert first == {
         "group": "g",
         "lane": "entry",
@@ -117,5 +127,7 @@ def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
         "services": ["a"],
         "owner": None,
         "expires": None,
+        "hits": 3,
+        "last_hit": 100.0,
     }
-    assert (second["group"], second["lane"]) == ("h", "sidecar")
+    assert (second["group"], second["lane"], second["hits"], second["last_hit"]) == ("h", "sidecar", 0, None)

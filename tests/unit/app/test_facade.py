@@ -7,10 +7,12 @@ import json
 import pytest
 
 from gateway import hop
+from gateway.app import facade as module
 from gateway.app.facade import Facade
 from gateway.facade.naming import Application
 from gateway.instance import Instance
 from gateway.registry.base import Registration
+from gateway.registry.embedded.store import Refused
 from tests.support.roles import sidecar_settings
 
 OWN = Registration("b", "192.0.2.1", 20200, "gray", 1, {"zone": "1", "version": "2"})
@@ -88,6 +90,17 @@ async def test_a_service_that_is_asked_for_is_followed(beside: Beside) -> None:
     await beside.facade._ask("c", 1.5)
     assert beside.learned == [("c", 1.5)]
     assert beside.facade.asked == {"c"}
+
+
+async def test_an_application_that_makes_names_up_is_refused_at_some_point(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is watched in the registry for as long as the sidecar runs."""
+    monkeypatch.setattr(module, "MOST_ASKED", 2)
+    for name in ("c", "d", "c"):
+        await beside.facade._ask(name, 0.0)
+    with pytest.raises(Refused, match="follows 2 services already: 'e' is one too many"):
+        await beside.facade._ask("e", 0.0)
 
 
 @pytest.mark.parametrize(("instances", "is_there"), [([], False), ([Instance("127.0.0.1", 1)], True)])

@@ -11,6 +11,7 @@ from gateway.app import fleet as module
 from gateway.app.fleet import Fleet, WorkerFleet, make_fleet
 from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
+from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
 from tests.support.records import record
@@ -29,13 +30,14 @@ RULES = rule_set(
     ]
 )
 ROW = Instance("127.0.0.1", 1).as_row()
+ATTACHED = RouteSet((RoutePlan(source="shop/a[0]", backends=(BackendPlan("a"),)),))
 
 
 class FakeWorkers:
     """See Workers: remembers what workers are told, and has the statistics that a test gives it."""
 
-    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any, recorded: Any) -> None:
-        self.sockets, self.greeting, self.gone, self.recorded = sockets, greeting, gone, recorded
+    def __init__(self, module: str, sockets: Any, greeting: Any, gone: Any, recorded: Any, traced: Any) -> None:
+        self.sockets, self.greeting, self.gone, self.recorded, self.traced = sockets, greeting, gone, recorded, traced
         self.log: list[tuple[Any, ...]] = []
         self.sent: list[dict[str, Any]] = []
         self.restarts = 3
@@ -124,7 +126,12 @@ async def test_a_new_worker_is_told_all_that_there_is(workers: tuple[WorkerFleet
     fleet.service_changed("a", (Instance("127.0.0.1", 1),))
     build = gateway_build(RULES)
     fleet.configure(2, build)
-    assert made.greeting() == [("configure", (2, build.settings, build.rules)), ("service", ("a", [ROW]))]
+    fleet.attach(ATTACHED)
+    assert made.greeting() == [
+        ("configure", (2, build.settings, build.rules)),
+        ("attach", (ATTACHED,)),
+        ("service", ("a", [ROW])),
+    ]
     await fleet.close()
 
 
@@ -137,6 +144,8 @@ async def test_workers_are_told_whatever_changes(workers: tuple[WorkerFleet, Fak
     assert list(fleet.plane.snapshot.services) == ["a"]
     fleet.service_removed("a")
     assert list(fleet.plane.snapshot.services) == []
+    fleet.attach(ATTACHED)
+    assert [route.source for route in fleet.plane.snapshot.routes.routes if route.source] == ["shop/a[0]"]
     fleet.reopen_logs()
     await fleet.refresh()
     assert await fleet.drain(1.0, 2.0) is False
@@ -146,6 +155,7 @@ async def test_workers_are_told_whatever_changes(workers: tuple[WorkerFleet, Fak
         ("configure", 2, build.settings, build.rules),
         ("service", "a", [ROW]),
         ("forget", "a"),
+        ("attach", ATTACHED),
         ("reopen",),
         ("refresh",),
         ("drain", 1.0, 2.0),

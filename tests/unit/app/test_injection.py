@@ -13,6 +13,7 @@ from aiohttp import ClientConnectorError, ClientSession
 from gateway.app.injection import InjectionProgram
 from gateway.app.sockets import Sockets
 from gateway.errors import ConfigError
+from gateway.injection.certificates import FileCertificates
 from gateway.injection.pod import Options
 
 
@@ -32,7 +33,9 @@ async def alive(port: int, authority: trustme.CA) -> str:
 
 async def test_a_new_certificate_is_used_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
     old = issue(tmp_path)
-    program = InjectionProgram("127.0.0.1", 0, tmp_path / "tls.crt", tmp_path / "tls.key", Options("x"))
+    program = InjectionProgram(
+        "127.0.0.1", 0, FileCertificates(tmp_path / "tls.crt", tmp_path / "tls.key"), Options("x")
+    )
     parts = AsyncExitStack()
     await program.start(parts, Sockets())
     assert await alive(program.port, old) == "ok\n"
@@ -47,6 +50,9 @@ async def test_a_new_certificate_is_used_and_a_bad_one_changes_nothing(tmp_path:
     await parts.aclose()
 
 
-def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
+async def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
+    files = FileCertificates(tmp_path / "none", tmp_path / "none")
+    parts = AsyncExitStack()
     with pytest.raises(ConfigError, match="cannot read"):
-        InjectionProgram("127.0.0.1", 0, tmp_path / "none", tmp_path / "none", Options("x"))
+        await InjectionProgram("127.0.0.1", 0, files, Options("x")).start(parts, Sockets())
+    await parts.aclose()

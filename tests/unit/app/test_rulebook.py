@@ -14,7 +14,11 @@ from gateway.app.configuration import Configuration
 from gateway.app.plane import EntryPlane
 from gateway.app.rulebook import RuleBook
 from gateway.errors import ConfigError
+from gateway.live.store import RecordStore
+from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings
+from gateway.telemetry.request_record import Reporter
+from tests.support.records import record
 from tests.support.roles import gateway_settings, lanes, put_gateway
 
 
@@ -26,7 +30,8 @@ class Book:
         self.configuration = Configuration(
             GatewaySettings, path, (), lambda build, revision: self.plane.configure(revision, build), keeps_history=True
         )
-        self.book = RuleBook(self.configuration, self.plane)
+        self.records = RecordStore(100, 1 << 20)
+        self.book = RuleBook(self.configuration, self.plane, self.records)
         self.parts = AsyncExitStack()
 
     async def open(self) -> None:
@@ -105,3 +110,18 @@ async def test_a_log_that_is_not_there_is_told(opened: Book) -> None:
 
 async def test_the_api_has_the_history(opened: Book) -> None:
     assert opened.book.api()._history is opened.configuration.history
+
+
+async def test_a_change_is_reviewed_with_the_requests_of_late_and_the_tests_beside_the_rules(opened: Book) -> None:
+    (opened.folder / "tests").mkdir()
+    (opened.folder / "tests" / "gray.yaml").write_text(
+        "tests: [{name: marked, request: {url: '/A?group=gray'}, lane: g/entry}]\n"
+    )
+    head = b"GET /A?group=gray HTTP/1.1\r\nhost: shop.example\r\n\r\n"
+    opened.records.add(Reporter("gateway"), [record(head=head, client_ip="127.0.0.1"), record()])
+    work = opened.book.review(RuleSet())
+    opened.records.add(Reporter("gateway"), [record(head=head, client_ip="127.0.0.1")])  # too late
+    found = work()
+    [move] = found["what_if"]["moves"]
+    assert (move["to"], move["requests"], found["what_if"]["requests"]) == ("baseline", 1, 1)
+    assert [(test["name"], test["lane"]) for test in found["tests"]["failed"]] == [("marked", "none")]

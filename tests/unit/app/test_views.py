@@ -19,9 +19,11 @@ from gateway.app.registrations import Registrations
 from gateway.app.registries import make_registries
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.app.views import EntryExplainer, EntryView, SidecarView
+from gateway.control.drains import Drains
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import build_request
 from gateway.live.records import Records
+from gateway.live.spans import Spans
 from gateway.registry.base import Registration
 from gateway.settings import GatewaySettings, SidecarSettings
 from gateway.telemetry.counters import Traffic
@@ -61,13 +63,18 @@ class Entry:
         settings = self.configuration.settings
         self.fleet = fleet(EntryPlane(settings))
         self.parts.push_async_callback(self.fleet.close)
-        self.registries = make_registries(settings, self.fleet.service_changed)
+        self.drains = Drains(self.fleet.service_changed)
+        self.registries = make_registries(settings, self.drains.service_changed)
+        self.drains.open(self.registries, None)
         self.parts.push_async_callback(self.registries.close)
         self.parts.push_async_callback(self.configuration.close)
         self.configuration.begin()
         self.registries.watch("a")
         records = Records(settings.records, Reporter("gateway"))
-        self.view = EntryView(self.life, self.configuration, self.registries, records, self.fleet)
+        spans = Spans(False, Reporter("gateway"))
+        self.view = EntryView(
+            self.life, self.configuration, self.registries, records, spans, drains=self.drains, fleet=self.fleet
+        )
 
 
 @pytest.fixture
@@ -114,6 +121,7 @@ async def test_the_status_of_an_entry_gateway(tmp_path: Path, entry: Entry) -> N
     assert registry["name"] == "static"
     assert status == {
         "role": "entry",
+        "drained": [],
         "version": __version__,
         "started_at": entry.life.started_at,
         "revision": 1,
@@ -123,6 +131,7 @@ async def test_the_status_of_an_entry_gateway(tmp_path: Path, entry: Entry) -> N
         "workers": [{"worker": 0}, {"worker": 1}],
         "rules": [],
         "draining": False,
+        "gateway_api": None,
     }
 
 
@@ -154,7 +163,7 @@ async def test_what_the_metrics_of_an_entry_gateway_are_made_of(tmp_path: Path, 
 async def test_a_request_is_explained_by_what_is_in_force(tmp_path: Path, entry: Entry) -> None:
     await entry.open(tmp_path)
     await until(lambda: entry.view.waiting() == [])
-    explainer = EntryExplainer(entry.fleet.plane, entry.configuration.settings)
+    explainer = EntryExplainer(entry.fleet.plane, entry.configuration.settings, entry.drains)
     request = build_request("GET", "/A/x?group=gray", reader=explainer.reader)
     found = explainer.explain(request, "127.0.0.1", b"")
     assert found["decision"]["lane"] == "gray"  # type: ignore[index]
@@ -188,6 +197,8 @@ class Beside:
             self.configuration,
             self.registries,
             Records(settings.records, Reporter("b", "sidecar")),
+            Spans(False, Reporter("b", "sidecar")),
+            drains=Drains(self.plane.service_changed),
             plane=self.plane,
             application=self.watch,
             registrations=self.registrations,
@@ -236,6 +247,7 @@ async def test_the_status_of_a_sidecar(tmp_path: Path, beside: Beside) -> None:
     beside.registrations.known["nacos"].state = "registered"
     status = beside.view.status()
     assert (status["registered"], status["registered_in"]) == (True, ["nacos"])
+    assert status["registered_beside"] == []
 
 
 async def test_what_the_metrics_of_a_sidecar_are_made_of(tmp_path: Path, beside: Beside) -> None:

@@ -11,6 +11,7 @@ import re
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -198,3 +199,15 @@ def test_a_piped_table_is_plain_text_without_colour_and_is_not_cut(capsys: pytes
         "gray",
         f"[red]   {long}",
     ]
+
+
+@pytest.mark.parametrize("command", ["serve", "sidecar", "registry serve", "release serve", "inject serve"])
+def test_every_program_that_runs_until_a_signal_logs_alike(command: str) -> None:
+    """The same options, and by them the same fields: whoever collects logs need not know which program wrote one."""
+    found: Any = main
+    for name in command.split():
+        found = found.get_command(click.Context(found), name)
+    options = {parameter.name: parameter for parameter in found.params}
+    assert list(options["log_format"].type.choices) == ["text", "json"]
+    assert list(options["log_level"].type.choices) == ["debug", "info", "warning", "error"]
+    assert (options["log_format"].envvar, options["log_level"].envvar) == ("GATEWAY_LOG_FORMAT", "GATEWAY_LOG_LEVEL")

@@ -115,6 +115,8 @@ SERVICE = {
                     "enabled": True,
                     "ejected": False,
                     "kept": True,
+                    "drained": None,
+                    "in_flight": 3,
                     "metadata": {EVIL: EVIL},
                 }
             ],

@@ -1,10 +1,11 @@
-"""`gateway tap` and `gateway top` against an admin server in a thread of this process."""
+"""`gateway tap`, `gateway top` and `gateway topology` against an admin server in a thread of this process."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -228,3 +229,19 @@ def test_on_a_terminal_top_goes_on_after_the_server_was_away(server: Server, mon
     assert (code, out, err) == (1, "", "it is away; waiting for it\n\nAborted!\n")  # Ctrl-C
     [[row]] = shown
     assert row[:3] == ["entry", "a", "gray"]
+
+
+def test_the_topology_is_a_table_or_json(server: Server) -> None:
+    now = time.time()
+    server.add(marked(time=now, duration_us=1500), record(time=now, service="b", status=502, duration_us=20_000))
+    server.add(marked(time=now, service="c", pool="base", fallback="absent", duration_us=500))
+    code, out, _ = invoke(server, "topology", "--seconds", "30")
+    lines = [line.split() for line in out.splitlines()]
+    assert (code, lines[0]) == (0, ["from", "to", "tag", "served", "by", "requests/s", "errors", "p95"])
+    assert [line[:4] + line[5:] for line in lines[1:]] == [
+        ["gateway", "a", "gray", "gray", "0", "1.5", "ms"],
+        ["gateway", "b", "base", "base", "100.0", "%", "20", "ms"],
+        ["gateway", "c", "gray", "base", "0", "0.5", "ms", "fallback:", "absent"],
+    ]
+    code, out, _ = invoke(server, "topology", "--lane", "demo/gray", "-o", "json")
+    assert (code, [edge["to"] for edge in json.loads(out)["edges"]]) == (0, ["a", "c"])

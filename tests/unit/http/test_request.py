@@ -444,3 +444,14 @@ def test_a_refusal_says_what_is_wrong(fields: list[bytes], detail: str) -> None:
     with pytest.raises(ProtocolError) as error:
         read(get(*fields))
     assert error.value.detail == detail
+
+
+def test_a_request_that_comes_again_shares_nothing_that_is_changed() -> None:
+    first = read(get(b"Connection: x-own", b"X-Own: 1", b"baggage: a=1", b"X-Request-Id: abc"))
+    again = first.again()
+    before = {name: getattr(first, name) for name in Request.__slots__}
+    assert {name: getattr(again, name) for name in Request.__slots__} == before
+    again.cut_named({b"host"})
+    again.traceparent = b"x"
+    assert first.cuts == before["cuts"] != again.cuts
+    assert first.traceparent == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from gateway.errors import ConfigError
 from gateway.kubernetes.access import Access, open_access
 
+PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x"}
 CA = trustme.CA(key_type=trustme.KeyType.ECDSA)
 
 
@@ -83,6 +85,25 @@ async def test_a_plugin(tmp_path: Path) -> None:
     assert await said(access) == "Bearer a-me"
 
 
+async def test_a_plugin_that_wants_to_know_the_cluster(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    plugin.write_text(
+        """#!/usr/bin/env python3
+import json, os
+cluster = json.loads(os.environ["KUBERNETES_EXEC_INFO"])["spec"]["cluster"]
+print(json.dumps({"kind": "ExecCredential", "status": {"token": json.dumps(cluster)}}))
+"""
+    )
+    plugin.chmod(0o755)
+    extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}}
+    authority = base64.b64encode(CA.cert_pem.bytes()).decode()
+    cluster = {"server": "https://h", "certificate-authority-data": authority, "tls-server-name": "n"}
+    user = {"exec": {**PLUGIN, "command": "./plugin", "provideClusterInfo": True}}
+    access = open_access(kubeconfig(tmp_path, {**cluster, "extensions": [extension]}, user))
+    told = json.loads((await said(access)).removeprefix("Bearer "))
+    assert told == {**cluster, "config": {"audience": "a"}}
+
+
 async def test_a_pods_own_account(tmp_path: Path) -> None:
     authority = certificate_files(tmp_path)[0]
     (tmp_path / "ca.crt").write_bytes(authority.read_bytes())
@@ -126,7 +147,14 @@ def test_unverified(tmp_path: Path) -> None:
         ({"server": "https://h"}, None, "other", "there is no cluster 'x'"),
         ({"server": "https://h", "certificate-authority-data": "!"}, None, "", "this is not base64"),
         ({"server": "https://h", "certificate-authority": "none.pem"}, None, "", "cannot read none.pem: No such file"),
-        ({"server": "https://h", "tls-server-name": "x"}, None, "", "tls-server-name is not supported"),
+        (
+            {"server": "https://h", "proxy-url": "socks5://me:secret@p"},
+            None,
+            "",
+            "the proxy 'socks5://…@p' is not supported: a URL like http://proxy:3128 is",
+        ),
+        ({"server": "https://h"}, {"token": "t", "as": "boss"}, "", "`as` is not supported"),
+        ({"server": "http://h"}, {"exec": {**PLUGIN, "interactiveMode": "Always"}}, "", "always asks a person"),
         ({"server": "http://h"}, {"auth-provider": {}}, "", "use `exec`"),
         ({"server": "http://h"}, {"exec": {"apiVersion": "v1", "command": "x"}}, "", "v1 or v1beta1 is needed"),
         ({"server": "http://h"}, {"exec": {"apiVersion": "v1"}}, "", "`command` is missing"),

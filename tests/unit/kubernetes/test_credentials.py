@@ -80,7 +80,7 @@ async def test_a_plugin_is_asked_again_when_its_credential_is_about_to_expire(tm
         "status = {'token': path.read_text(), 'expirationTimestamp': '1970-01-12T14:00:00Z'}\n"
         "print(json.dumps({'status': status}))\n"
     )
-    credentials = ExecCredentials(plugin(tmp_path, code), {}, VERSION, clock)
+    credentials = ExecCredentials(plugin(tmp_path, code), {}, VERSION, clock=clock)
     assert await credentials.headers() == await credentials.headers() == {"Authorization": "Bearer x"}
     clock.now = 1_000_800.0 - 30
     assert await credentials.headers() == {"Authorization": "Bearer xx"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import trustme
 import yaml
 
 from gateway.config.load import load_gateway
@@ -38,3 +39,20 @@ def test_the_lanes_are_sound(tmp_path: Path) -> None:
 def test_the_image_and_the_deployment_run_as_the_same_user() -> None:
     user = deployment()["securityContext"]["runAsUser"]
     assert f"USER {user}:{user}" in (FOLDER.parents[1] / "Dockerfile").read_text()
+
+
+def test_the_tls_component_names_files_of_its_secret(tmp_path: Path) -> None:
+    patch = yaml.safe_load((FOLDER / "components" / "tls" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
+    (container,) = patch["containers"]
+    issued = trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert("gateway.example")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    issued.private_key_pem.write_to_path(tmp_path / "tls.key")
+    (variable,) = container["env"]
+    (mount,) = container["volumeMounts"]
+    environ = {
+        "GATEWAY_ADMIN_TOKEN": "x" * 48,
+        variable["name"]: variable["value"].replace(mount["mountPath"], str(tmp_path)),
+    }
+    settings = load_gateway(FOLDER / "base" / "gateway.yaml", (), environ).settings
+    assert settings.tls is not None
+    assert [Path(item.cert).name for item in settings.tls.certificates] == ["tls.crt"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.live.chains import chain_of
+from gateway.live.chains import MOST, chain_of
 from gateway.live.store import Stored
 from gateway.telemetry.request_record import Reporter, RequestRecord
 from tests.support.records import marked
@@ -92,3 +92,9 @@ def test_a_call_without_the_tag_that_led_to_it_is_told(tag: str, is_lost: bool) 
 def test_what_no_service_was_asked_for() -> None:
     [entry] = chain_of([stored(GATEWAY, marked(service="", pool="base"))])
     assert entry.path() == "(no service)"
+
+
+def test_of_a_trace_that_everybody_has_only_the_latest_records_are_joined() -> None:
+    many = [stored(GATEWAY, call(A, float(number), 0.1, listener="entry")) for number in range(MOST + 50)]
+    found = chain_of(many)
+    assert (len(found), found[0].stored.record.time) == (MOST, 50.0)

@@ -8,7 +8,7 @@ from gateway.http.head_reader import build_request
 from gateway.live.feed import Taker
 from gateway.live.records import Records
 from gateway.proxy.record import Record
-from gateway.proxy.recorder import Recorder
+from gateway.proxy.recorder import Recorder, Renderer
 from gateway.routing.decision import Decision
 from gateway.settings import RecordSettings
 from gateway.telemetry.counters import Traffic
@@ -19,7 +19,7 @@ from tests.support.wait import until
 
 def test_the_listeners_of_a_process_are_one_order() -> None:
     taker = Taker()
-    taker.recorders = [Recorder(name, Traffic(), 5, 5) for name in ("inbound", "outbound")]
+    taker.recorders = [Recorder(Renderer(name), Traffic(), 5, 5) for name in ("inbound", "outbound")]
     for started, recorder in ((2.0, taker.recorders[0]), (1.0, taker.recorders[1])):
         recorder.note(Record(build_request("GET", "/"), Decision(1), started), 3.0, 0.0)
     assert [found.listener for found in taker.take()] == ["outbound", "inbound"]

@@ -70,6 +70,7 @@ FULL = decision(
     tag_source="rule",
     pool="base",
     fallback="absent",
+    lost="no_id",
     instance=Instance("10.0.0.1", 80),
 )
 
@@ -107,6 +108,7 @@ def test_everything_there_is_to_say() -> None:
         "tag_source": "rule",
         "pool": "base",
         "fallback": "absent",
+        "lost": "no_id",
         "instance": "10.0.0.1:80",
         "revision": 7,
         "attempts": 2,
@@ -120,7 +122,7 @@ def test_what_is_not_there_is_null() -> None:
     log.record(record(), 100.0, -1.0)
     (entry,) = log.entries
     nothing = ("upstream_status", "cause", "upstream_us", "overhead_us", "route", "service", "group", "lane")
-    assert all(entry[name] is None for name in (*nothing, "fallback", "instance", "trace_id"))
+    assert all(entry[name] is None for name in (*nothing, "fallback", "lost", "instance", "trace_id"))
     assert (entry["attempts"], entry["headers"], entry["tag"], entry["pool"]) == (1, {}, "base", "base")
 
 
@@ -182,8 +184,27 @@ def test_decisions_of_all_kinds_are_told_apart_however_many_there_are() -> None:
     """What is said of a decision is kept ready, and each is said as it is."""
     log = Log()
     changes: list[dict[str, Any]] = [{}, {"route": "/B"}, {"service": "b"}, {"group": "b"}, {"lane": "b"}, {"tag": "b"}]
-    changes += [{"tag_source": "header"}, {"pool": "gray"}, {"fallback": ""}, {"instance": None}, {"revision": 8}]
-    names = ("route", "service", "group", "lane", "tag", "tag_source", "pool", "fallback", "instance", "revision")
+    changes += [
+        {"tag_source": "header"},
+        {"pool": "gray"},
+        {"fallback": ""},
+        {"lost": ""},
+        {"instance": None},
+        {"revision": 8},
+    ]
+    names = (
+        "route",
+        "service",
+        "group",
+        "lane",
+        "tag",
+        "tag_source",
+        "pool",
+        "fallback",
+        "lost",
+        "instance",
+        "revision",
+    )
     made = [decision(**{name: getattr(FULL, name) for name in names} | change) for change in changes]
     made += [decision(service=f"s{number}") for number in range(MAX_DECISIONS + 10)] + made
     for one in made:

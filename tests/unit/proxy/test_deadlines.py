@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.proxy.downstream import LINGER
+from gateway.proxy.client import LINGER
 from tests.support.bounds import Limits, Timeouts
 from tests.support.fakes import FakeTransport, Wired
 

@@ -12,7 +12,8 @@ import pytest
 from gateway.failures import BUSY, CONNECT_ERROR
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
-from gateway.proxy.origin import NotConnected, Origin, Origins
+from gateway.proxy.origin import NotConnected, Origin
+from gateway.proxy.origins import Origins
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.tls.mesh import Secured
@@ -197,7 +198,7 @@ async def test_one_that_was_lost_while_it_was_handed_over_is_not_kept() -> None:
 async def test_connections_to_one_address_are_counted_together_however_it_is_spoken_to() -> None:
     """One service may speak TLS there and another one not; some may be on their way out."""
     origins = Origins(4)
-    terms: Any = SimpleNamespace(fingerprint="x", context=None, server_name="", expected=None)
+    terms: Any = SimpleNamespace(fingerprint="x", context=None, server_name="", expected=None, multiplexed=None)
     origins.secure(Secured({"secret": terms}))
     instance = Instance("192.0.2.10", 80)
     for service, open_, idle, tunnels in (("plain", 3, 1, 2), ("secret", 2, 2, 1)):
@@ -225,8 +226,10 @@ async def test_a_service_that_speaks_tls_is_connected_to_under_its_terms_and_ano
     origins = Origins(4)
     loop: Any = Loop(asyncio.get_running_loop())
     origins._loop = loop
-    named: Any = SimpleNamespace(fingerprint="x", context="terms", server_name="orders.internal", expected=None)
-    plain: Any = SimpleNamespace(fingerprint="y", context="others", server_name="", expected=None)
+    named: Any = SimpleNamespace(
+        fingerprint="x", context="terms", server_name="orders.internal", expected=None, multiplexed=None
+    )
+    plain: Any = SimpleNamespace(fingerprint="y", context="others", server_name="", expected=None, multiplexed=None)
     origins.secure(Secured({"named": named, "by-host": plain}))
     for service in ("named", "by-host", "open"):
         await origins.of(Instance("192.0.2.10", 443), service).acquire(1.0)

@@ -10,7 +10,7 @@ from gateway.failures import FAILURES, METHOD_REFUSED, NO_ROUTE, OVERLOADED, TOO
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
 from gateway.proxy.own_responses import CONTINUE, error_response, options_response, route_response
-from gateway.routing.routes import RouteResponse
+from gateway.routing.replies import RouteResponse
 
 
 def request(*fields: str, method: str = "GET", version: str = "1.1") -> Request:

@@ -12,7 +12,8 @@ import pytest
 import uvloop
 
 from gateway.instance import Instance
-from gateway.proxy.origin import NotConnected, Origin, Origins
+from gateway.proxy.origin import NotConnected, Origin
+from gateway.proxy.origins import Origins
 from gateway.proxy.patience import comes_within
 from tests.support.wait import until
 

@@ -10,7 +10,7 @@ from gateway.failures import RESPONSE_TIMEOUT
 from gateway.http.head_reader import build_request
 from gateway.instance import Instance
 from gateway.proxy.record import Record
-from gateway.proxy.recorder import MAX_HEAD, Recorder
+from gateway.proxy.recorder import MAX_HEAD, Recorder, Renderer
 from gateway.routing.decision import Decision
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import RequestRecord
@@ -26,7 +26,7 @@ def exchange(url: str = "/A/x", tag: str = "base", *headers: tuple[str, str]) ->
 
 
 def recorder(marked: float = 100, unmarked: float = 100, **options: Any) -> Recorder:
-    return Recorder("entry", Traffic(), marked, unmarked, **options)
+    return Recorder(Renderer("entry", **options), Traffic(), marked, unmarked)
 
 
 def only(recorder: Recorder) -> RequestRecord:
@@ -98,7 +98,7 @@ def test_only_parameters_that_are_named_are_shown_and_never_those_that_are_maske
 def test_marked_and_other_requests_have_budgets_of_their_own() -> None:
     """A flood of unmarked requests hides no marked one."""
     traffic = Traffic()
-    kept = Recorder("entry", traffic, 2, 3)
+    kept = Recorder(Renderer("entry"), traffic, 2, 3)
     for tag in ("base", "gray") * 5:
         kept.note(exchange(tag=tag), 12.0, 0.0)
     assert [found.tag for found in kept.take(0.0, 20.0, 1020.0)] == ["base", "gray", "base", "gray", "base"]

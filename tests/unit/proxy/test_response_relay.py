@@ -8,6 +8,7 @@ import pytest
 
 from gateway.proxy.response_body import FEW
 from gateway.proxy.response_relay import MAX_INTERIM
+from gateway.routing.plans import BackendPlan, EditPlan, RoutePlan
 from tests.support.fakes import FakeTransport, Wired
 
 GET = b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -25,8 +26,10 @@ CLOSE, KEEP = b"Connection: close\r\n", b"Connection: keep-alive\r\n"
 class Case:
     """A request to an instance, and what the client has got of the response."""
 
-    def __init__(self, request: bytes = GET, trusted: tuple[IPv4Network, ...] = ()) -> None:
-        self.wired = Wired(trusted=trusted)
+    def __init__(
+        self, request: bytes = GET, trusted: tuple[IPv4Network, ...] = (), plans: tuple[RoutePlan, ...] = ()
+    ) -> None:
+        self.wired = Wired(trusted=trusted, plans=plans)
         self.instance, self.there = self.wired.instance()
         self.client, self.here = self.wired.client()
         self.client.data_received(request)
@@ -214,3 +217,22 @@ async def test_what_is_counted_of_a_response() -> None:
     counted = case.wired.traffic.exchanges["a"]["base"]
     assert (counted.statuses, counted.received) == ({200: 1}, len(GET))
     assert counted.sent == len(OK + FIVE) + 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("edit", "fields"),
+    [
+        (EditPlan(put=(("X-A", "new"),)), b"x-b: 1\r\nSet-Cookie: a=1\r\nX-A: new\r\n"),
+        (
+            EditPlan(add=(("Set-Cookie", "b=2"),)),
+            b"X-A: 1\r\nx-a: 2\r\nx-b: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n",
+        ),
+        (EditPlan(remove=("x-a", "X-B", "x-c")), b"Set-Cookie: a=1\r\n"),
+    ],
+    ids=["put", "add", "remove"],
+)
+async def test_a_route_changes_fields_of_responses(edit: EditPlan, fields: bytes) -> None:
+    plan = RoutePlan(source="shop/a[0]", path="/P", backends=(BackendPlan("a", response=edit),))
+    case = Case(b"GET /P HTTP/1.1\r\nHost: x\r\n\r\n", plans=(plan,))
+    here = case.send(OK + FIVE + b"X-A: 1\r\nx-a: 2\r\nx-b: 1\r\nSet-Cookie: a=1\r\n\r\nhello")
+    assert b"".join(here.writes) == OK + FIVE + fields + b"\r\nhello"

@@ -107,6 +107,8 @@ def test_safe_to_retry_is_what_no_instance_has_begun() -> None:
         "tls_error",
         "misdirected",
         "unavailable",
+        "not_http2",
+        "refused_stream",
     }
     assert not BUSY.is_safe_to_retry
     assert not CLOSED_IN_HEAD.is_safe_to_retry

@@ -17,7 +17,7 @@ async def test_a_connection_made_under_other_terms_is_not_used() -> None:
     """The service has begun to speak TLS: what was kept from before is another service's, or nobody's."""
     wired = Wired()
     _, plain = wired.instance()
-    terms: Any = type("Terms", (), {"fingerprint": "x", "context": None, "server_name": ""})
+    terms: Any = type("Terms", (), {"fingerprint": "x", "context": None, "server_name": "", "multiplexed": None})
     wired.origins.secure(Secured({"a": terms}))
     origin = wired.origins.of(wired.address, "a")
     secured = Upstream(origin)

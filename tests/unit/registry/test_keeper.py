@@ -424,3 +424,25 @@ class TestCopyAtStart:
         await kept.give((BASE,))
         assert kept.state == ("fresh", 1)
         await kept.keeper.close()
+
+
+async def test_a_list_that_comes_while_another_is_doubted_is_taken_at_once() -> None:
+    """And who is known to be no more goes with it."""
+    script = Script()
+    changes: list[tuple[Instance, ...]] = []
+    keeper = Keeper(script, lambda _, instances: changes.append(instances), recheck=3600.0)
+    keeper.watch("a")
+    script.answers.put_nowait((BASE, GRAY))
+    script.answers.put_nowait(())
+    script.answers.put_nowait(Listing((), is_gone=lambda instance: instance == GRAY))
+    await until(lambda: changes[-1:] == [(BASE,)], "the last list")
+    (state,) = keeper.states()
+    assert (state.state, script.watches) == ("protected", 1)
+    await keeper.close()
+
+
+async def test_an_adapter_that_times_out_itself_while_a_list_is_doubted_has_failed(kept: Kept) -> None:
+    await kept.give((BASE, GRAY))
+    kept.keeper._recheck = 3600.0
+    await kept.give((), TimeoutError("an adapter's bug"))
+    assert kept.keeper.errors == {"bad_response": 1}

@@ -209,3 +209,19 @@ def test_of_an_instance_that_changed_the_latest_word_counts() -> None:
     sick = replace(instances("b1")[0], healthy=False)
     guard.take((sick,), 1)
     assert guard.instances == (sick, *instances("b2"))
+
+
+@pytest.mark.parametrize("was_away", [False, True])
+def test_who_is_known_to_be_no_more_is_not_kept(guard: ListGuard, was_away: bool) -> None:
+    """A drop, and after an outage: their addresses may be somebody else's."""
+    gone = {"10.0.0.3", "10.0.0.4"}
+    guard.interrupted(was_away)
+    guard.take(instances("b1"), 1, lambda instance: instance.host in gone)
+    assert names(guard) == {*MANY, *({"g1", "g2"} if was_away else ())} - {"b3", "b4"}
+    guard.take(instances("b1"), 2, lambda _: True)
+    assert (guard.doubt, names(guard)) == ("", {"b1"})
+
+
+def test_an_empty_list_is_certain_if_everybody_is_known_to_be_no_more(guard: ListGuard) -> None:
+    guard.take((), 1, lambda _: True)
+    assert (guard.doubt, guard.instances) == ("", ())

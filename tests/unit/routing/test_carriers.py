@@ -6,7 +6,7 @@ import pytest
 
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
-from gateway.routing.carriers import Carriers, recall_trace, trace_ids
+from gateway.routing.carriers import Carriers
 from gateway.routing.memory import TraceMemory
 
 W3C, B3 = "4bf92f3577b34da6a3ce929d0e0e4736", "80f198ee56343ba864fe8b2a57d3eff7"
@@ -95,22 +95,22 @@ def test_the_lines_of_ever_more_tags_are_right_and_not_all_kept() -> None:
     ],
 )
 def test_every_id_that_identifies_a_request_the_strongest_first(fields: list[str], ids: list[str]) -> None:
-    assert trace_ids(request(*fields)) == [name.encode() for name in ids]
+    assert Carriers().trace_ids(request(*fields)) == [name.encode() for name in ids]
 
 
 def test_a_weaker_id_does_not_speak_for_a_stronger_one_that_is_not_known() -> None:
     memory = TraceMemory()
-    memory.enter(trace_ids(request(REQUEST_ID)), "gray", 1.0)
-    assert recall_trace(memory, request(REQUEST_ID), 1.0) == ("gray", "trace")
-    assert recall_trace(memory, request(REQUEST_ID, TRACEPARENT), 1.0) == ("base", "")
-    assert recall_trace(memory, request(REQUEST_ID, SEPARATE), 1.0) == ("base", "")
+    memory.enter(Carriers().trace_ids(request(REQUEST_ID)), "gray", 1.0)
+    assert Carriers().recall(memory, request(REQUEST_ID), 1.0) == ("gray", "trace")
+    assert Carriers().recall(memory, request(REQUEST_ID, TRACEPARENT), 1.0) == ("base", "")
+    assert Carriers().recall(memory, request(REQUEST_ID, SEPARATE), 1.0) == ("base", "")
 
 
 def test_what_is_remembered_of_ids() -> None:
     memory = TraceMemory()
-    assert recall_trace(memory, request(), 1.0) == ("base", "")
-    assert recall_trace(memory, request(TRACEPARENT), 1.0) == ("base", "")
+    assert Carriers().recall(memory, request(), 1.0) == ("base", "")
+    assert Carriers().recall(memory, request(TRACEPARENT), 1.0) == ("base", "")
     memory.enter([W3C.encode()], "gray", 1.0)
-    assert recall_trace(memory, request(TRACEPARENT), 1.0) == ("gray", "trace")
+    assert Carriers().recall(memory, request(TRACEPARENT), 1.0) == ("gray", "trace")
     memory.enter([W3C.encode()], "base", 1.0)
-    assert recall_trace(memory, request(TRACEPARENT), 1.0) == ("base", "ambiguous")
+    assert Carriers().recall(memory, request(TRACEPARENT), 1.0) == ("base", "ambiguous")

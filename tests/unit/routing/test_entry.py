@@ -17,7 +17,8 @@ from gateway.routing.debug import DebugAccess
 from gateway.routing.decision import Decision
 from gateway.routing.entry import EntryRouter
 from gateway.routing.peer import Peer
-from gateway.routing.routes import Route, RouteResponse, RouteTable
+from gateway.routing.replies import RouteResponse
+from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict

@@ -24,7 +24,7 @@ class Sidecar:
         self.memory = TraceMemory()
         self.traffic = Traffic()
         self.told: list[tuple[str, str, str]] = []
-        self._detector = EscapeDetector(self.memory, self.traffic, lambda *told: self.told.append(told))
+        self._detector = EscapeDetector(Carriers(), self.memory, self.traffic, lambda *told: self.told.append(told))
 
     def call(self, *fields: str, source: str = "none", tag: str = "base", to: str = "c") -> str:
         decision = Decision(1)

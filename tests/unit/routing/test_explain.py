@@ -13,6 +13,7 @@ from gateway.routing.describe import describe_pools
 from gateway.routing.entry import EntryRouter
 from gateway.routing.explain import explain
 from gateway.routing.health import SOUND, Health
+from gateway.routing.plans import BackendPlan, RoutePlan, ValuePlan, make_route
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
@@ -56,12 +57,47 @@ def test_the_request_the_decision_every_lane_and_every_pool() -> None:
     assert decision["revision"] == 3
     assert [(lane["lane"], lane["matched"]) for lane in found["lanes"]] == [("l", True)]
     assert [(pool["tag"], pool["size"]) for pool in found["pools"]] == [("base", 1)]
-    assert found.keys() == {"request", "decision", "lanes", "pools"}
+    assert found["route"] == {
+        "source": "configuration",
+        "host": None,
+        "path": "/A",
+        "exact": False,
+        "match": [],
+        "backends": [],
+    }
+    assert found.keys() == {"request", "route", "decision", "lanes", "pools"}
 
 
 def test_of_a_service_that_is_not_known_there_are_no_pools() -> None:
     assert Setup(ONE, match=PARAM).explain("/N")["pools"] == []
     assert Setup(ONE, match=PARAM).explain("/nowhere")["decision"]["error"] == "no_route"
+
+
+def test_a_route_from_elsewhere_says_why_it_took_the_request_and_where_it_may_go() -> None:
+    plan = RoutePlan(
+        source="shop/a[0]",
+        host="shop.example",
+        path="/H",
+        method="POST",
+        headers=(ValuePlan("x-canary", "yes"), ValuePlan("x-user", "a.*", is_pattern=True)),
+        params=(ValuePlan("v", "2"),),
+        backends=(BackendPlan("a", 9), BackendPlan("", 1, problem="there is no Service shop/b")),
+    )
+    setup = Setup(ONE, match=PARAM)
+    live = setup.router.snapshot
+    setup.router.snapshot = Snapshot(3, live.rules, RouteTable([make_route(plan)]), live.services)
+    assert setup.explain("/H?v=2", "X-Canary: yes", "X-User: alice")["route"] == {
+        "source": "shop/a[0]",
+        "host": "shop.example",
+        "path": "/H",
+        "exact": False,
+        "match": ["method POST", "header x-canary = yes", "header x-user matches a.*", "param v = 2"],
+        "backends": [
+            {"service": "a", "tag": "base", "weight": 9, "problem": None},
+            {"service": None, "tag": "base", "weight": 1, "problem": "there is no Service shop/b"},
+        ],
+    }
+    assert setup.explain("/H?v=3", "X-Canary: yes", "X-User: alice")["route"] is None
 
 
 def test_asking_takes_nobodys_turn() -> None:

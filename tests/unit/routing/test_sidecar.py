@@ -56,9 +56,11 @@ class In:
 class Out:
     """An outbound listener of service `a`; service `b` has these instances."""
 
-    def __init__(self, *groups: dict[str, Any], tag: str = "base", b: tuple[Instance, ...] = (BASE, GRAY)) -> None:
+    def __init__(
+        self, *groups: dict[str, Any], tag: str = "base", b: tuple[Instance, ...] = (BASE, GRAY), infers: bool = False
+    ) -> None:
         self.memory = TraceMemory()
-        self.router = OutboundRouter(snapshot(*groups, b=b), Carriers(), self.memory, tag, "a")
+        self.router = OutboundRouter(snapshot(*groups, b=b), Carriers(), self.memory, tag, "a", infers=infers)
 
     def route(self, *fields: str, **request_: Any) -> Verdict:
         return self.router.route(request(*fields, **request_), PEER, 1.0)
@@ -81,6 +83,29 @@ def decided(verdict: Verdict) -> tuple[str, str, str, str]:
 
 
 # --- inbound
+
+
+class Bits:
+    """The same random bits every time."""
+
+    def getrandbits(self, _: int) -> int:
+        return 0x7F3C2A915B8D4E609C1F00112233AABB
+
+
+def test_an_inbound_request_gets_a_request_id_and_is_remembered_by_it() -> None:
+    inbound = In(random_source=Bits())
+    forward = inbound.forward("x-gray-tag: gray")
+    assert b"\r\nX-Request-Id: 7f3c2a915b8d4e609c1f00112233aabb\r\n" in forward.head
+    assert inbound.memory.known() == {b"request 7f3c2a915b8d4e609c1f00112233aabb": "gray"}
+
+
+def test_a_request_id_that_came_is_kept_whatever_it_is() -> None:
+    forward = In(random_source=Bits()).forward("x-gray-tag: gray", "x-request-id: 1")
+    assert forward.head.lower().count(b"x-request-id") == 1
+
+
+def test_without_the_setting_there_is_no_new_request_id() -> None:
+    assert b"x-request-id" not in In().forward("x-gray-tag: gray").head.lower()
 
 
 @pytest.mark.parametrize("meant", ["gray", "gray;service=a"])
@@ -200,6 +225,21 @@ def test_of_requests_that_nothing_tells_apart_the_calls_are_unmarked() -> None:
     assert decided(out.forward(TRACEPARENT, "X-User: alice")) == ("base", "ambiguous", "base", "")
 
 
+@pytest.mark.parametrize("target", ["/x", "http://Shop_B/x"])
+def test_a_service_with_an_underscore_is_found_and_called_by_a_host_that_servers_accept(target: str) -> None:
+    """Tomcat refuses `Host: Shop_B`."""
+    out = Out()
+    out.router.snapshot = snapshot(Shop_B=(BASE,))
+    for host in ("Shop_B", "shop_b:80"):
+        verdict = out.router.route(request(target=target, host=host), PEER, 1.0)
+        assert isinstance(verdict, Forward)
+        assert (verdict.decision.service, verdict.instance) == ("Shop_B", BASE)
+        hosts = [line for line in verdict.head.split(b"\r\n") if line.lower().startswith(b"host:")]
+        assert [line.lower() for line in hosts] == [
+            b"host: shop-b" + (b":80" if ":80" in host and target == "/x" else b"")
+        ]
+
+
 def test_traffic_that_starts_here_is_matched() -> None:
     forward = Out(lane()).forward("X-User: alice")
     assert decided(forward) == ("gray", "rule", "gray", "")
@@ -291,3 +331,33 @@ def test_the_address_that_was_connected_to_names_the_callee_whatever_the_host_sa
     assert isinstance(verdict, Forward)
     assert (verdict.decision.service, verdict.instance) == ("b", GRAY)
     assert f"Host: {host}\r\n".encode() in verdict.head
+
+
+# --- what is inferred
+
+
+@pytest.mark.parametrize("fields", [(), ("traceparent: 00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-00f067aa0ba902b7-01",)])
+def test_a_call_takes_the_tag_that_all_requests_inside_have_in_common(fields: tuple[str, ...]) -> None:
+    out = Out(infers=True)
+    out.memory.enter([], "gray", 0.0)
+    out.memory.enter([], "gray", 0.0)
+    assert decided(out.forward(*fields)) == ("gray", "in_flight", "gray", "")
+    out.memory.enter([], "base", 0.0)
+    assert decided(out.forward(*fields)) == ("base", "none", "base", "")
+    assert out.router.inferred == 1
+
+
+def test_what_a_call_carries_comes_before_what_is_inferred() -> None:
+    out = Out(infers=True)
+    out.memory.enter([], "gray", 0.0)
+    assert decided(out.forward("x-gray-tag: blue"))[:2] == ("blue", "header")
+    out.memory.enter([TRACE.encode()], "gray", 0.0)
+    assert decided(out.forward(TRACEPARENT))[:2] == ("gray", "trace")
+    assert out.router.inferred == 0
+
+
+def test_nothing_is_inferred_unless_the_settings_say_so_or_somebody_is_inside() -> None:
+    out = Out()
+    out.memory.enter([], "gray", 0.0)
+    assert decided(out.forward())[:2] == ("base", "none")
+    assert decided(Out(infers=True).forward())[:2] == ("base", "none")

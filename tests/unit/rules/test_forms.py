@@ -158,6 +158,8 @@ def test_many_patterns_on_a_method_mind_no_case_either() -> None:
         ({"service": {"equals": "a b"}}, "service: a service's name is 1 to 255 letters, digits, '.', '_', '-', ':' or '@', so 'a b' can never be one"),
         ({"caller": {"in": [""]}}, "caller: a service's name is 1 to 255"),
         ({"caller_tag": {"equals": "-x"}}, "caller_tag: a tag is 1 to 63 letters"),
+        ({"grpc_service": {"equals": "/shop.Orders"}}, "grpc_service: a name of gRPC is letters, digits"),
+        ({"grpc_method": {"in": ["Get", "a b"]}}, "grpc_method: a name of gRPC is letters, digits"),
         ({"param": "a", "equals": "\ud800"}, "'\\ud800' contains a lone surrogate, which is not a character"),
         ({"param": "\ud800", "exists": True}, "'\\ud800' contains a lone surrogate, which is not a character"),
         ({"body": "/a", "regex": "\ud800"}, "'\\ud800' contains a lone surrogate, which is not a character"),
@@ -211,3 +213,37 @@ def test_values_that_no_field_can_have_are_left_out_of_a_segment() -> None:
     assert values_in_form("host", ["a:80", "B."]) == {"b"}
     members = frozenset({"x", " y"})
     assert values_in_form("param", members) is members
+
+
+CALL = b"Content-Type: application/grpc+proto"
+
+
+@pytest.mark.parametrize(
+    ("condition", "held"),
+    [
+        ({"grpc_service": {"equals": "shop.Orders"}}, True),
+        ({"grpc_service": {"prefix": "shop."}}, True),
+        ({"grpc_service": {"equals": "Orders"}}, False),
+        ({"grpc_method": {"in": ["Put", "Get"]}}, True),
+        ({"grpc_method": {"equals": "get"}}, False),
+        ({"grpc_method": {"equals": "get", "ignore_case": True}}, True),
+        ({"all": [{"grpc_service": {"equals": "shop.Orders"}}, {"not": {"grpc_method": {"equals": "Put"}}}]}, True),
+    ],
+)
+def test_a_grpc_call_is_known_by_its_service_and_method(condition: dict[str, Any], held: bool) -> None:
+    assert takes(group(condition), asked(b"/shop.Orders/Get", CALL, method=b"POST")) is held
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        asked(b"/shop.Orders/Get"),
+        asked(b"/shop.Orders/Get", b"Content-Type: application/json", method=b"POST"),
+        asked(b"/shop.Orders/Get/x", CALL, method=b"POST"),
+        asked(b"/shop.Orders", CALL, method=b"POST"),
+    ],
+)
+def test_no_other_request_has_them(request_: MatchContext) -> None:
+    for source in ("grpc_service", "grpc_method"):
+        assert takes(group({source: {"absent": True}}), request_)
+        assert not takes(group({source: {"regex": ".*"}}), request_)

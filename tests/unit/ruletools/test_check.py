@@ -66,6 +66,12 @@ def test_a_directorys_manifests_and_charts_are_for_other_tools(tmp_path: Path) -
     manifest = write(tmp_path / "k8s" / "deployment.yaml", "# …\napiVersion: apps/v1\nkind: Deployment\n---\na: b\n")
     write(tmp_path / "chart" / "Chart.yaml", "apiVersion: v2\nname: x\n")
     write(tmp_path / "chart" / "templates" / "t.yaml", "{{ if .Values.x }}\n")
+    write(tmp_path / "prometheus" / "prometheus.yaml", "scrape_configs: []\n")
+    write(
+        tmp_path / "prometheus" / "alerts.yaml",
+        "groups:\n  - name: x\n    rules:\n      - alert: y\n        expr: up\n",
+    )
+    write(tmp_path / "prometheus" / "alerts.test.yaml", "rule_files: [alerts.yaml]\ntests: []\n")
     write(tmp_path / "r.yaml", LANE)
     assert problems_in(tmp_path) == ([], 1)
     assert len(problems_in(tmp_path, manifest)[0]) == 1, "one that is named is looked at"

@@ -23,6 +23,7 @@ def busy() -> Traffic:
     traffic.count_retry("a", "closed")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
+    traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 200)
     return traffic
 

@@ -6,10 +6,14 @@ import pytest
 
 from gateway.telemetry.tracecontext import (
     b3_trace_id_of,
+    datadog_trace_id_of,
+    jaeger_trace_id_of,
     new_traceparent_line,
     request_id_of,
+    skywalking_trace_id_of,
     trace_id_of,
     x_b3_trace_id_of,
+    xray_trace_id_of,
 )
 
 ID = b"4bf92f3577b34da6a3ce929d0e0e4736"
@@ -73,6 +77,93 @@ def test_trace_id_of_b3(value: bytes, trace_id: bytes) -> None:
 )
 def test_trace_id_of_x_b3_traceid(value: bytes, trace_id: bytes) -> None:
     assert x_b3_trace_id_of(value) == trace_id
+
+
+@pytest.mark.parametrize(
+    ("value", "trace_id"),
+    [
+        pytest.param(ID + b":" + SPAN + b":0:1", ID, id="128 bits"),
+        pytest.param(ID[:16].upper() + b":1:0:f1", b"0" * 16 + ID[:16], id="64 bits in upper case, as 128"),
+        pytest.param(ID[:15] + b":1:0:1", b"0" * 17 + ID[:15], id="without its leading zero"),
+        pytest.param(ID + b"%3A" + SPAN + b"%3a0%3A1", ID, id="encoded colons"),
+        pytest.param(b"0" * 21 + ID[:11] + b":1:0:1", b"", id="too short to be random"),
+        pytest.param(b"0:1:0:1", b"", id="zero"),
+        pytest.param(ID + b":" + SPAN + b":0", b"", id="without flags"),
+        pytest.param(ID + b"0:" + SPAN + b":0:1", b"", id="132 bits"),
+        pytest.param(ID + b":" + SPAN + b":0:1," + ID + b":1:0:1", b"", id="two"),
+        pytest.param(b"", b"", id="empty"),
+    ],
+)
+def test_trace_id_of_jaeger(value: bytes, trace_id: bytes) -> None:
+    assert jaeger_trace_id_of(value) == trace_id
+
+
+@pytest.mark.parametrize(
+    ("value", "trace_id"),
+    [
+        pytest.param(b"5458505456213325623", b"%032x" % 5458505456213325623, id="a number"),
+        pytest.param(b"18446744073709551615", b"0" * 16 + b"f" * 16, id="the largest"),
+        pytest.param(b"18446744073709551616", b"", id="beyond 64 bits"),
+        pytest.param(b"123456789012", b"", id="too small to be random"),
+        pytest.param(b"0545850545621332562", b"", id="a leading zero"),
+        pytest.param(b"0", b"", id="zero"),
+        pytest.param(b"4bbf36f5d1c3c1f7", b"", id="hexadecimal"),
+        pytest.param(b"", b"", id="empty"),
+    ],
+)
+def test_trace_id_of_datadog(value: bytes, trace_id: bytes) -> None:
+    assert datadog_trace_id_of(value) == trace_id
+
+
+@pytest.mark.parametrize(
+    ("value", "trace_id"),
+    [
+        pytest.param(
+            b"Root=1-67891233-ABCDEF012345678912345678;Parent=463ac35c9f6413ad;Sampled=1",
+            b"67891233abcdef012345678912345678",
+            id="all",
+        ),
+        pytest.param(
+            b"Self=1-67891234-12456789abcdef012345678;Root=1-67891233-abcdef012345678912345678",
+            b"67891233abcdef012345678912345678",
+            id="behind a load balancer",
+        ),
+        pytest.param(
+            b"Parent=463ac35c9f6413ad; Root=1-67891233-abcdef012345678912345678",
+            b"67891233abcdef012345678912345678",
+            id="with a blank",
+        ),
+        pytest.param(b"Self=1-67891233-abcdef012345678912345678", b"", id="no root"),
+        pytest.param(b"NoRoot=1-67891233-abcdef012345678912345678", b"", id="another key"),
+        pytest.param(b"Root=1-67891233-" + b"0" * 24, b"", id="zero"),
+        pytest.param(b"Root=2-67891233-abcdef012345678912345678", b"", id="another version"),
+        pytest.param(b"Root=1-67891233-abcdef0123456789123456789", b"", id="too long"),
+        pytest.param(b"", b"", id="empty"),
+    ],
+)
+def test_trace_id_of_xray(value: bytes, trace_id: bytes) -> None:
+    assert xray_trace_id_of(value) == trace_id
+
+
+SW8 = b"YmM3YTE1YjQuMTIzLjE3MDAwMDAwMDAwMDAwMDAx"
+
+
+@pytest.mark.parametrize(
+    ("value", "trace_id"),
+    [
+        pytest.param(
+            b"1-" + SW8 + b"-c2VnbWVudA==-3-c2VydmljZQ==-aW5zdGFuY2U=-L2E=-MTI3LjAuMC4xOjgw", SW8, id="sampled"
+        ),
+        pytest.param(b"0-" + SW8 + b"-c2VnbWVudA==-0-YQ==-YQ==-YQ==-YQ==", SW8, id="not sampled"),
+        pytest.param(b"0-" + SW8 + b"-c2VnbWVudA==-0----", SW8, id="without names"),
+        pytest.param(b"1-" + SW8 + b"-c2VnbWVudA==-3-YQ==-YQ==-YQ==", b"", id="seven parts"),
+        pytest.param(b"2-" + SW8 + b"-c2VnbWVudA==-3-YQ==-YQ==-YQ==-YQ==", b"", id="another sampling state"),
+        pytest.param(b"1-YWJj-c2VnbWVudA==-3-YQ==-YQ==-YQ==-YQ==", b"", id="too short to be one request's"),
+        pytest.param(b"", b"", id="empty"),
+    ],
+)
+def test_trace_id_of_skywalking(value: bytes, trace_id: bytes) -> None:
+    assert skywalking_trace_id_of(value) == trace_id
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -13,6 +14,8 @@ from aiohttp import web
 
 import gateway.web.pages
 from gateway.routing import decision
+from gateway.rules.conditions import NAMED_SOURCES, PLAIN_SOURCES
+from gateway.rules.operators import OPERATORS
 from gateway.web.pages import POLICY, console_files, console_paths, console_routes
 from gateway.web.server import WebServer
 from tests.support.strangers import ask
@@ -41,7 +44,9 @@ def test_every_library_is_in_the_manifest_with_its_license() -> None:
 
 
 def test_all_that_a_browser_loads_is_small() -> None:
-    assert sum(len(file.read_bytes()) for file in console_files().values()) <= 150 << 10
+    contents = [file.read_bytes() for file in console_files().values()]
+    assert sum(len(gzip.compress(content)) for content in contents) <= 75 << 10
+    assert sum(map(len, contents)) <= 200 << 10
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: str(path.relative_to(HERE)))
@@ -85,6 +90,10 @@ async def test_files_are_served_with_their_type_and_policy_and_sent_once() -> No
                 assert b'data-server="release"' in body
             status, _, body = await ask(server.port, "GET", path, (("If-None-Match", fields["etag"]),))
             assert (status, body) == (304, b"")
+            status, packed, body = await ask(server.port, "GET", path, (("Accept-Encoding", "gzip, br"),))
+            assert (status, packed["content-encoding"], packed["vary"]) == (200, "gzip", "Accept-Encoding")
+            assert hashlib.sha256(gzip.decompress(body)).hexdigest()[:16] == fields["etag"].strip('"')
+            assert packed["etag"] != fields["etag"]
         for path in (
             "/console/",
             "/console/../pages.py",
@@ -102,3 +111,14 @@ def test_every_source_of_a_tag_has_its_word() -> None:
     sources = [value for name, value in vars(decision).items() if name.startswith("SOURCE_")]
     assert len(sources) > 5
     assert [source for source in sources if f" source_{source}: [" not in words] == []
+
+
+def test_the_form_of_a_lane_has_every_source_and_every_operator() -> None:
+    form = (HERE / "pages" / "laneform.js").read_text()
+    named, plain, operators = (
+        re.findall(r'"(\w+)"', re.search(rf"const {name} = \[(.*?)\]", form)[1])  # type: ignore[index]
+        for name in ("NAMED", "PLAIN", "OPERATORS")
+    )
+    assert (named, plain, operators) == (list(NAMED_SOURCES), list(PLAIN_SOURCES), list(OPERATORS))
+    words = (HERE / "words.js").read_text()
+    assert [name for name in operators if f" op_{name}: [" not in words] == []

@@ -85,6 +85,9 @@ def test_the_line_ends_of_a_file_are_its_own(tmp_path: Path) -> None:
         pytest.param("a:\n\tb: 1", "f.yaml:2:1: not YAML: found character that cannot start any token", id="tab"),
         pytest.param("a: 1\n---\nb: 2", "f.yaml:2:1: not YAML: but found another document", id="two documents"),
         pytest.param("? [a]\n: 1", "f.yaml:1:3: a key must be a plain word", id="list as key"),
+        pytest.param(
+            "日本: 1\nb: é\x1f", "f.yaml:2:5: not YAML: the control character U+001F is not allowed", id="after others"
+        ),
         pytest.param("a: 1\nb: \0", "f.yaml:2:4: not YAML: the control character U+0000 is not allowed", id="NUL"),
         pytest.param(
             "[" * 65 + "]" * 65,

@@ -2,6 +2,7 @@
 import { html, useState } from "../lib.js";
 import { ask, usePoll } from "../api.js";
 import { gateway } from "../commands.js";
+import { Review } from "../review.js";
 import { author, link, route, unauthorized } from "../state.js";
 import { Badge, Command, Confirm, Diff, Loaded, Time, say } from "../ui.js";
 import { t } from "../words.js";
@@ -12,7 +13,7 @@ function Revision({ number }) {
   const found = usePoll(async (signal) => {
     const { body } = await ask("GET", path, { signal });
     // What the files would be against what they are; a revision that cannot come back says why.
-    const back = await ask("POST", `${path}/rollback?dry_run=true`, { body: {}, signal }).then((item) => ({ diff: item.body.diff }), (error) => ({ error }));
+    const back = await ask("POST", `${path}/rollback?dry_run=true`, { body: {}, signal }).then((item) => ({ diff: item.body.diff, review: item.body.review }), (error) => ({ error }));
     return { ...body, ...back };
   }, [number], 0);
   const back = () => gateway(["rules", "rollback", String(number)], ...(author.value ? ["--author", `'${author.value.replaceAll("'", `'\\''`)}'`] : []));
@@ -20,7 +21,7 @@ function Revision({ number }) {
     <${Loaded} of=${found}>${(of) => html`
       <p class="lead">${of.cause} · ${of.author || t("nobody")} · <${Time} at=${of.at} /></p>
       <section class="panel"><header class="bar"><h2>${t("back_diff")}</h2><button type="button" class="danger small" disabled=${unauthorized.value || Boolean(of.error) || !of.diff} onClick=${() => setAsking(true)}>${t("roll_back")}</button></header>
-        ${of.error ? html`<p class="trouble">${of.error.message}</p>` : html`<${Diff} text=${of.diff} />`}</section>
+        ${of.error ? html`<p class="trouble">${of.error.message}</p>` : html`<${Diff} text=${of.diff} />${of.diff ? html`<${Review} of=${of.review} />` : null}`}</section>
       ${Object.entries(of.files).map(([name, text]) => html`<section class="panel"><h2><code>${name}</code></h2><pre tabindex="0">${text}</pre></section>`)}
       ${isAsking ? html`<${Confirm} title=${t("roll_back")} danger text=${t("roll_back_text", { revision: number })} command=${back}
         action=${async () => { const item = await ask("POST", `${path}/rollback`, { body: {} }); say(t("published", { revision: item.body.revision })); found.again(); }} close=${() => setAsking(false)}><${Diff} text=${of.diff} /></${Confirm}>` : null}`}

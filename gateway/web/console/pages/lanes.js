@@ -3,9 +3,11 @@ import { html, useEffect, useRef, useState } from "../lib.js";
 import { ask, lanePath, usePoll } from "../api.js";
 import { curl } from "../commands.js";
 import { parseMetrics, traffic } from "../metrics.js";
+import { Review } from "../review.js";
 import { go, link, route, unauthorized } from "../state.js";
-import { Badge, Command, Confirm, Diff, Empty, Facts, Loaded, Time, Trouble, number, percent, say, seconds } from "../ui.js";
+import { Ago, Badge, Command, Confirm, Diff, Empty, Facts, Loaded, Time, Trouble, number, percent, say, seconds } from "../ui.js";
 import { t } from "../words.js";
+import { LaneForm } from "./laneform.js";
 
 const BASE = "base";
 
@@ -93,7 +95,7 @@ function Row({ lane, metrics, done }) {
     <th scope="row" data-label=${t("lane")}><a href=${link("lanes", [lane.group, lane.lane])}>${lane.lane}</a> <${Badge} kind="tag" title=${t("tag")}>${lane.tag}</${Badge}></th>
     <td data-label=${t("state")}><${State} lane=${lane} /></td>
     <td data-label=${t("share")}><${Share} lane=${lane} done=${done} /></td>
-    <td data-label=${t("hits")} class="number">${number(metrics.hits(lane.group, lane.lane))}</td>
+    <td data-label=${t("hits")} class="number">${number(lane.hits)}${lane.last_hit ? html`<div class="quiet"><${Ago} at=${lane.last_hit} /></div>` : null}</td>
     <td data-label=${t("requests")} class="number">${number(of?.requests ?? 0)}</td>
     <td data-label=${t("errors")} class="number">${isWorse ? html`<${Badge} kind="bad" title=${t("worse")}>${percent(of.errors, of.requests)}</${Badge}>` : percent(of?.errors, of?.requests)}</td>
     <td data-label="p95" class="number">${seconds(of?.p95)}</td>
@@ -137,7 +139,7 @@ function Lane({ group, name }) {
       <section class="panel"><header class="bar"><h2><${State} lane=${lane} /> <${Badge} kind="tag">${lane.tag}</${Badge}></h2>
         <span class="actions"><${Switch} lane=${lane} done=${found.again} /> <a class="button small" href=${link("lanes", [group, name, "edit"])}>${t("edit")}</a>
         <button type="button" class="small danger" onClick=${() => setDeleting(true)}>${t("delete")}</button></span></header>
-        <${Facts} of=${[[t("share"), html`<${Share} lane=${lane} done=${found.again} />`], [t("hits"), number(metrics.hits(group, name))], [t("owner"), lane.owner],
+        <${Facts} of=${[[t("share"), html`<${Share} lane=${lane} done=${found.again} />`], [t("hits"), number(lane.hits)], [t("last_hit"), lane.last_hit ? html`<${Ago} at=${lane.last_hit} />` : t("not_yet")], [t("owner"), lane.owner],
           [t("expires"), lane.expires ? html`<${Time} at=${lane.expires} />` : t("never")], [t("file"), html`<code>${lane.place}</code>`]]} /></section>
       <div class="pair"><section class="panel"><h2>${t("tag")} ${lane.tag}</h2><${Numbers} of=${metrics.tags.get(lane.tag)} /></section>
         <section class="panel"><h2>${t("baseline")}</h2><${Numbers} of=${metrics.tags.get(BASE)} /></section></div>
@@ -148,70 +150,91 @@ function Lane({ group, name }) {
     <${Command} text=${curl("GET", path, { accept: "application/yaml" })} />`;
 }
 
-const NEW = "name: \ntag: gray\nenabled: false\nmatch:\n  - {param: group, equals: gray}\n";
+const NEW = { name: "", tag: "gray", enabled: false, match: [{ param: "group", equals: "gray" }] };
+const NEW_TEXT = "name: \ntag: gray\nenabled: false\nmatch:\n  - {param: group, equals: gray}\n";
+const UNCHECKED = { diff: null, review: null, error: null };
 
-// YAML, checked while it is typed; the diff of the file is shown before anything changes.
+// A lane as a form and as YAML, checked by a dry run while it is changed. The server reads and writes the YAML: whichever of
+// the two was touched last is sent, and the other one follows.
 function Editor({ group, name }) {
   const isNew = !name;
   const path = lanePath(group, isNew ? undefined : name);
   const method = isNew ? "POST" : "PUT";
-  const [text, setText] = useState(isNew ? NEW : null);
-  const [before, setBefore] = useState({ text: isNew ? NEW : "", etag: "" });
-  const [check, setCheck] = useState({ diff: null, error: null });
+  const [lane, setLane] = useState(isNew ? { data: NEW, text: NEW_TEXT } : null);
+  const [etag, setEtag] = useState("");
+  const [edited, setEdited] = useState("");  // "form", "yaml"; empty: nothing is changed
+  const [theirs, setTheirs] = useState(null);
+  const [check, setCheck] = useState(UNCHECKED);
   const [error, setError] = useState(null);
   const [isAsking, setAsking] = useState(false);
-  const asked = useRef(0);
+  const looking = useRef(Promise.resolve());
   const load = async () => {
     try {
-      const found = await ask("GET", path, { accept: "application/yaml" });
-      setText(found.body);
-      setBefore({ text: found.body, etag: found.etag });
+      const text = await ask("GET", path, { accept: "application/yaml" });
+      setLane({ text: text.body, data: (await ask("GET", path)).body.lane });
+      setEtag(text.etag);
+      setEdited("");
+      setTheirs(null);
       setError(null);
-      setCheck({ diff: null, error: null });
+      setCheck(UNCHECKED);
     } catch (problem) { setError(problem); }
   };
+  // Somebody else was faster: what the lane is by now.
+  const refused = async (problem) => {
+    if (problem.status !== 412) throw problem;
+    const now = await ask("GET", path, { accept: "application/yaml" });
+    setTheirs({ text: now.body, etag: now.etag });
+  };
   useEffect(() => { if (!isNew) load(); }, [group, name]);
+  const sent = edited === "form" ? lane?.data : lane?.text;
+  const change = { body: sent ?? "", match: etag };
   useEffect(() => {
-    if (text === null || text === before.text) { setCheck({ diff: null, error: null }); return undefined; }
-    const mine = ++asked.current;
-    const timer = setTimeout(async () => {
-      let found;
-      try { found = { diff: (await ask(method, path + "?dry_run=true", { body: text })).body.diff, error: null }; } catch (problem) { found = { diff: null, error: problem }; }
-      if (mine === asked.current) setCheck(found);
-    }, 400);
-    return () => clearTimeout(timer);
-  }, [text, before.text]);
-  const isChanged = text !== null && text !== before.text;
+    if (!edited) return undefined;
+    let isOld = false;
+    const look = async () => {
+      if (isOld) return;
+      try {
+        const { body } = await ask(method, path + "?dry_run=true", change);
+        if (isOld) return;
+        setLane((old) => (edited === "form" ? { ...old, text: body.yaml } : { ...old, data: body.lane }));
+        setCheck({ diff: body.diff, review: body.review, error: null });
+      } catch (problem) {
+        if (isOld) return;
+        setCheck({ ...UNCHECKED, error: problem });
+        refused(problem).catch(() => {});
+      }
+    };
+    // One after the other: a thousand lanes take a second.
+    const timer = setTimeout(() => { looking.current = looking.current.then(look); }, 350);
+    return () => { isOld = true; clearTimeout(timer); };
+  }, [edited === "form" ? JSON.stringify(sent) : sent, edited, etag]);
   useEffect(() => {
-    const leave = (event) => { if (isChanged) event.preventDefault(); };
+    const leave = (event) => { if (edited) event.preventDefault(); };
     addEventListener("beforeunload", leave);
     return () => removeEventListener("beforeunload", leave);
-  }, [isChanged]);
-  const change = { body: text ?? "", match: before.etag };
+  }, [edited]);
+  const edit = (how, more) => { setEdited(how); setLane({ ...lane, ...more }); setCheck((old) => ({ ...old, diff: null })); };
   const publish = async () => {
     try {
       const found = await ask(method, path, change);
       say(t("published", { revision: found.body.revision }));
-      setBefore({ text, etag: found.etag });
+      setEdited("");
       setTimeout(() => go("lanes", [group, found.body.lane.name]));
-    } catch (problem) {
-      if (problem.status !== 412) throw problem;
-      setError(problem);
-    }
+    } catch (problem) { await refused(problem); }
   };
-  const isStale = error?.status === 412;
   return html`<h1><a href=${link("lanes")}>${t("page_lanes")}</a> / ${group} / ${isNew ? t("new_lane") : html`<a href=${link("lanes", [group, name])}>${name}</a>`}</h1>
-    ${isStale ? html`<section class="panel warn" role="alert"><h2>${t("conflict")}</h2><p>${t("conflict_text")}</p><button type="button" onClick=${load}>${t("take_theirs")}</button>
-      <button type="button" onClick=${async () => { const now = await ask("GET", path); setBefore({ ...before, etag: now.etag }); setError(null); }}>${t("keep_mine")}</button></section>` : html`<${Trouble} error=${error} />`}
-    ${text === null ? null : html`<div class="pair editor">
+    ${theirs ? html`<section class="panel warn" role="alert"><h2>${t("conflict")}</h2><p>${t("conflict_text")}</p><pre tabindex="0" aria-label=${t("conflict")}>${theirs.text}</pre><p class="actions"><button type="button" onClick=${load}>${t("take_theirs")}</button>
+      <button type="button" onClick=${() => { setEtag(theirs.etag); setTheirs(null); setCheck(UNCHECKED); }}>${t("keep_mine")}</button></p></section>` : html`<${Trouble} error=${error} />`}
+    ${!lane ? null : html`<div class="pair editor">
+      <section class="panel"><h2>${t("form")}</h2><${LaneForm} data=${lane.data} disabled=${edited === "yaml" && check.diff === null} change=${(data) => edit("form", { data })} /></section>
       <section class="panel"><label for="yaml"><h2>YAML</h2></label>
-        <textarea id="yaml" spellcheck=${false} autocapitalize="off" rows=${Math.max(12, text.split("\n").length + 2)} value=${text} onInput=${(event) => setText(event.target.value)} /></section>
-      <section class="panel" aria-live="polite"><h2>${t("diff")}</h2>
-        ${!isChanged ? html`<${Empty}>${t("edit_hint")}</${Empty}>` : check.error ? html`<${Trouble} error=${check.error} />` : check.diff === null ? html`<p class="quiet">${t("checking")}</p>` : html`<${Diff} text=${check.diff} />`}</section>
+        <textarea id="yaml" spellcheck=${false} autocapitalize="off" rows=${Math.max(12, lane.text.split("\n").length + 2)} value=${lane.text} onInput=${(event) => edit("yaml", { text: event.target.value })} /></section>
     </div>
-    <p class="actions"><button type="button" class="primary" disabled=${!isChanged || check.diff === null || unauthorized.value} onClick=${() => setAsking(true)}>${t("publish")}</button>
+    <section class="panel" aria-live="polite"><h2>${t("diff")}</h2>
+      ${!edited ? html`<${Empty}>${t("edit_hint")}</${Empty}>` : check.error ? html`<${Trouble} error=${check.error} />` : check.diff === null ? html`<p class="quiet">${t("checking")}</p>` : html`<${Diff} text=${check.diff} /><${Review} of=${check.review} />`}</section>
+    <p class="actions"><button type="button" class="primary" disabled=${!edited || check.diff === null || unauthorized.value} onClick=${() => setAsking(true)}>${t("publish")}</button>
       <a class="button" href=${isNew ? link("lanes") : link("lanes", [group, name])}>${t("cancel")}</a></p>
-    ${isAsking ? html`<${Confirm} title=${t("publish")} text=${t("publish_text")} action=${publish} close=${() => setAsking(false)}><${Diff} text=${check.diff} /></${Confirm}>` : null}
+    ${isAsking ? html`<${Confirm} title=${t("publish")} text=${t("publish_text")} action=${publish} close=${() => setAsking(false)}><${Diff} text=${check.diff} /><${Review} of=${check.review} /></${Confirm}>` : null}
     <${Command} text=${curl(method, path, change)} />`}`;
 }
 

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { ask, listen, usePoll } from "../api.js";
 import { release } from "../commands.js";
 import { link, route, token, unauthorized } from "../state.js";
-import { Badge, Command, Confirm, Empty, Facts, Loaded, Time, seconds, say } from "../ui.js";
+import { Badge, Command, Confirm, Empty, Facts, Loaded, Time, percent, seconds, say } from "../ui.js";
 import { t } from "../words.js";
 
 const KIND = { RUNNING: "live", SUCCESS: "good", FAILED: "bad", STOPPING: "warn", SUSPENDED: "warn", CANCELED: "off", SKIPPED: "off", INIT: "off" };
@@ -39,6 +39,16 @@ function Action({ order, etag, name, command, danger, body, done }) {
     </${Confirm}>` : null}`;
 }
 
+// What a step `verify` sends to the entry, what has to come of it, and what the lane is compared by.
+function Checks({ spec }) {
+  const { probes = [], analysis, prometheus } = spec;
+  if (!probes.length && !analysis && !prometheus) return null;
+  return html`<details><summary>${t("checks")}</summary><ul class="plain-list">
+    ${probes.map((item) => html`<li>${item.count} × <code>GET ${item.path}</code>${Object.entries(item.headers || {}).map(([name, value]) => html` <code>${name}: ${value}</code>`)} → ${item.status}${item.body ? html`, <code>${item.body}</code>` : null}${item.share < 1 ? ` (${percent(item.share, 1)})` : ""}</li>`)}
+    ${analysis ? html`<li>${t("analysis", { tag: analysis.tag, duration: seconds(analysis.duration), requests: analysis.min_requests, errors: percent(analysis.max_errors, 1), ratio: analysis.max_p95_ratio })}</li>` : null}
+    ${prometheus ? html`<li><code>${prometheus.query}</code> ≤ ${prometheus.max}</li>` : null}</ul></details>`;
+}
+
 function Task({ order, task }) {
   const [log, setLog] = useState(null);
   const took = task.started_at ? (task.ended_at || Date.now() / 1000) - task.started_at : null;
@@ -51,6 +61,7 @@ function Task({ order, task }) {
     <span class="quiet"> ${took === null ? "" : seconds(Math.max(0, took))}${task.attempts > 1 ? ` · ${t("attempt", { count: task.attempts })}` : ""}</span>
     ${hasLog && task.started_at ? html` <button type="button" class="small" onClick=${show}>${t("log")}</button>` : null}
     ${task.message ? html`<div class=${task.state === "FAILED" ? "trouble" : "quiet"}>${task.message}</div>` : null}
+    ${task.kind === "verify" ? html`<${Checks} spec=${task.spec} />` : null}
     ${task.approvals.map((item) => html`<div><${Badge} kind=${item.agrees ? "good" : "bad"}>${t(item.agrees ? "agrees" : "disagrees")}</${Badge}> ${item.by}: ${item.reason}</div>`)}
     ${log === null ? null : html`<pre class="log" tabindex="0">${log || t("empty_log")}</pre>`}</li>`;
 }
@@ -70,7 +81,7 @@ function Order({ id }) {
     <${Loaded} of=${found}>${({ body: order, etag }) => html`
       <section class="panel"><header class="bar"><h2><${State} of=${stateOf(order)} /> ${order.reason}</h2><${Badge} kind=${isLive ? "good" : "off"}>${t(isLive ? "live" : "not_live")}</${Badge}></header>
         <${Facts} of=${[[t("workflow"), order.workflow], [t("kind"), t(`kind_${order.kind}`)], [t("actor"), order.actor], [t("created_at"), html`<${Time} at=${order.created_at} />`], [t("ended_at"), order.ended_at && html`<${Time} at=${order.ended_at} />`],
-          [t("environments"), order.environments.join(", ")], [t("next"), order.next]]} />
+          [t("environments"), order.environments.join(", ")], [t("next"), order.next || null]]} />
         <div class="wide"><table><thead><tr>${["application", "version", "images", "before"].map((key) => html`<th scope="col">${t(key)}</th>`)}</tr></thead><tbody>${Object.entries(order.releases).map(([name, item]) => html`<tr key=${name}>
           <th scope="row" data-label=${t("application")}>${name}</th><td data-label=${t("version")}>${item.version}</td><td data-label=${t("images")}>${Object.entries(item.images).map(([image, reference]) => html`<div><code>${image}</code> ${reference}</div>`)}</td>
           <td data-label=${t("before")}>${Object.entries(item.before).map(([environment, version]) => html`<div>${environment}: ${version || "–"}</div>`)}</td></tr>`)}</tbody></table></div>

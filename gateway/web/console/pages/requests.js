@@ -4,7 +4,7 @@ import { ask, listen, usePoll } from "../api.js";
 import { curl, gateway, quoted } from "../commands.js";
 import { Evidence } from "../evidence.js";
 import { go, link, route, token } from "../state.js";
-import { Badge, Command, Empty, Facts, Time, Trouble, Loaded, clock, copyText, number, say, seconds } from "../ui.js";
+import { Badge, Command, Dialog, Empty, Facts, Time, Trouble, Loaded, clock, copyText, number, say, seconds } from "../ui.js";
 import { t } from "../words.js";
 
 const MOST = 2000;
@@ -16,8 +16,8 @@ const statusKind = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" :
 
 function Row({ of }) {
   return html`<tr>
-    <td data-label=${t("when")}><a href=${link("requests", [of.id])} aria-label=${t("why_of", { path: of.path })}>${clock(of.time)}</a></td>
-    <td data-label=${t("request")} class="path"><strong>${of.method}</strong> ${of.path}</td>
+    <td data-label=${t("when")}>${clock(of.time)}</td>
+    <td data-label=${t("request")} class="path"><a href=${link("requests", [of.id])} title=${t("why_of", { path: of.path })}><strong>${of.method}</strong> ${of.path}</a></td>
     <td data-label=${t("status")}><${Badge} kind=${statusKind(of.status)} title=${of.cause}>${of.status}</${Badge}></td>
     <td data-label=${t("lane")}>${of.lane ? html`<a href=${link("lanes", [of.group, of.lane])}>${of.lane}</a>` : html`<span class="quiet">–</span>`}</td>
     <td data-label=${t("pool")}><${Badge} kind="tag">${of.pool}</${Badge}>${of.fallback ? html` <${Badge} kind="warn" title=${t("fallback")}>${of.fallback}</${Badge}>` : null}</td>
@@ -75,7 +75,7 @@ function Live() {
   const set = (name) => (event) => go("requests", [], { ...filters, [name]: event.target.value.trim() });
   const words = ["tap", ...FILTERS.flatMap((name) => (!filters[name] ? [] : name === "fallback" ? (filters[name] === "true" ? ["--fallback"] : []) : [`--${name}`, filters[name]]))];
   const rows = useMemo(() => records.slice(0, SHOWN).map((item) => html`<${Row} key=${item.id} of=${item} />`), [records]);
-  return html`<h1>${t("page_requests")}</h1>
+  return html`<h1>${t("page_requests")}</h1><p class="lead">${t("requests_lead")}</p>
     <p class="bar" aria-live="polite"><${Badge} kind=${state.isConnected ? "good" : "off"}>${t(state.isConnected ? "live" : "not_live")}</${Badge}>
       <button type="button" class="small" aria-pressed=${isPaused} onClick=${() => setPaused(!isPaused)}>${t(isPaused ? "go_on" : "pause")}</button>
       <span class="quiet">${t("records", { count: number(records.length) })}${lost ? ` · ${t("lost", { count: number(lost) })}` : ""}</span></p>
@@ -94,6 +94,17 @@ function Hop({ of }) {
     ${of.calls.length ? html`<ul class="hops">${of.calls.map((item) => html`<${Hop} of=${item} />`)}</ul>` : null}</li>`;
 }
 
+// The request as a file of rule tests: only what the rules look at is in it.
+function RuleTest({ id, close }) {
+  const path = `/api/v1/requests/${encodeURIComponent(id)}/test`;
+  const found = usePoll(async (signal) => (await ask("GET", path, { signal })).body, [id], 0);
+  return html`<${Dialog} title=${t("save_test")} close=${close}><p>${t("save_test_text")}</p>
+    <${Loaded} of=${found}>${(of) => html`<pre tabindex="0" aria-label="YAML">${of.yaml}</pre>
+      <p>${of.missing.length ? html`<${Badge} kind="warn">${t("fill_in")}</${Badge}> ${of.missing.join("; ")}` : html`<${Badge} kind=${of.passes ? "good" : "bad"}>${t(of.passes ? "test_passes" : "test_fails")}</${Badge}>`}</p>
+      <p class="actions"><button type="button" class="primary" onClick=${async () => { await copyText(of.yaml); say(t("copied")); }}>${t("copy")} YAML</button></p>`}</${Loaded}>
+    <${Command} text=${`${curl("GET", path, { accept: "application/yaml" })} > rules/tests/request-${id}.yaml`} /></${Dialog}>`;
+}
+
 function One({ id }) {
   const path = `/api/v1/requests/${encodeURIComponent(id)}/explain`;
   const found = usePoll(async (signal) => {
@@ -103,13 +114,16 @@ function One({ id }) {
     const chain = record?.trace_id ? await ask("GET", `/api/v1/chains/${encodeURIComponent(record.trace_id)}`, { signal }).then((item) => item.body, () => null) : null;
     return { record, explained, chain };
   }, [id], 0);
+  const [isSaving, setSaving] = useState(false);
   return html`<h1><a href=${link("requests")}>${t("page_requests")}</a> / ${id}</h1>
+    ${isSaving ? html`<${RuleTest} id=${id} close=${() => setSaving(false)} />` : null}
     <${Loaded} of=${found}>${({ record, explained, chain }) => {
       const params = record && Object.entries(record.params || {}).map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");
       const url = record && `${record.path}${params ? "?" + params : ""}`;
       return html`
       ${record ? html`<section class="panel"><header class="bar"><h2 class="path">${record.method} ${record.path}</h2><${Badge} kind=${statusKind(record.status)} title=${record.cause}>${record.status}</${Badge}>
           <span class="actions"><button type="button" class="small" onClick=${async () => { await copyText(`curl -X ${quoted(record.method)} ${quoted(`http://${record.host}${url}`)}`); say(t("copied")); }}>${t("copy_curl")}</button>
+          <button type="button" class="small" disabled=${Boolean(explained.error)} onClick=${() => setSaving(true)}>${t("save_test")}</button>
           <a class="button small" href=${link("explain", [], { method: record.method, url: `http://${record.host}${url}` })}>${t("try_again")}</a></span></header>
         <${Facts} of=${[[t("when"), html`<${Time} at=${record.time} />`], ["Host", record.host], [t("service"), record.service], [t("lane"), record.lane && `${record.group}/${record.lane}`], [t("tag"), record.tag], [t("tag_source"), t(`source_${record.tag_source}`)],
           [t("pool"), record.pool], [t("fallback"), record.fallback], [t("instance"), record.instance], [t("duration"), micros(record.duration_us)], [t("upstream"), micros(record.upstream_us)], [t("overhead"), micros(record.overhead_us)],

@@ -3,7 +3,8 @@ import { html } from "../lib.js";
 import { ask, usePoll } from "../api.js";
 import { curl, gateway } from "../commands.js";
 import { parseMetrics } from "../metrics.js";
-import { Badge, Command, Empty, Facts, Loaded, Time, number, seconds } from "../ui.js";
+import { link } from "../state.js";
+import { Ago, Badge, Command, Empty, Facts, Loaded, Time, number, seconds } from "../ui.js";
 import { t } from "../words.js";
 
 async function load(signal) {
@@ -43,6 +44,7 @@ export function Status() {
       </section>
       ${status?.last_reload_error ? html`<section class="panel bad" role="alert"><h2>${t("reload_failed")}</h2><p>${t("reload_failed_text", { revision: status.revision })}</p>
         <ul>${status.last_reload_error.map((line) => html`<li><code>${line}</code></li>`)}</ul></section>` : null}
+      ${status?.drained?.length ? html`<section class="panel warn"><h2>${t("drained")}</h2><ul class="plain-list">${status.drained.map((item) => html`<li><a href=${link("services", [item.service])}>${item.service}</a> <code>${item.address}</code> ${[item.author, item.reason].filter(Boolean).join(": ")} · <${Ago} at=${item.at} /></li>`)}</ul></section>` : null}
       ${status?.runs_old_rules ? html`<section class="panel warn"><p>${t("old_rules")}</p></section>` : null}
       ${status ? html`<section class="panel"><h2>${t("registries")}</h2><div class="wide"><table><thead><tr>${["registry", "kind", "address", "services", "troubled"].map((key) => html`<th scope="col" class=${["services", "troubled"].includes(key) ? "number" : ""}>${t(key)}</th>`)}</tr></thead>
         <tbody>${status.registries.map((item) => html`<tr key=${item.name}><th scope="row" data-label=${t("registry")}>${item.name}</th><td data-label=${t("kind")}>${item.kind}</td><td data-label=${t("address")}>${(item.addresses || [item.address]).filter(Boolean).join(", ")}</td>

@@ -1,4 +1,5 @@
-// nacos-sdk-go v2: what every client of these tests does, in this order (see test_nacos_clients.py).
+// nacos-sdk-go v2, and v1 after make-clients.sh has changed its imports and what a callback takes: what every client of these
+// tests does, in this order (see test_nacos_clients.py).
 package main
 
 import (
@@ -14,8 +15,8 @@ import (
 	"github.com/nacos-group/nacos-sdk-go/v2/vo"
 )
 
-func shown(instance model.Instance) string {
-	return fmt.Sprintf("%s:%d %s", instance.Ip, instance.Port, instance.Metadata["gray.tag"])
+func shown(ip string, port uint64, metadata map[string]string) string {
+	return fmt.Sprintf("%s:%d %s", ip, port, metadata["gray.tag"])
 }
 
 func must[T any](value T, err error) T {
@@ -37,10 +38,10 @@ func main() {
 			constant.WithNotLoadCacheAtStart(true)),
 	}
 	naming := must(clients.NewNamingClient(where))
-	pushed := make(chan model.Instance, 10)
+	pushed := make(chan string, 10)
 	subscription := &vo.SubscribeParam{ServiceName: "orders", SubscribeCallback: func(seen []model.Instance, err error) {
 		if len(seen) > 0 {
-			pushed <- seen[0]
+			pushed <- shown(seen[0].Ip, seen[0].Port, seen[0].Metadata)
 		}
 	}}
 	if err := naming.Subscribe(subscription); err != nil && !strings.Contains(err.Error(), "empty") {
@@ -51,11 +52,11 @@ func main() {
 	fmt.Println("> registered")
 	select {
 	case seen := <-pushed:
-		fmt.Println("> pushed", shown(seen))
+		fmt.Println("> pushed", seen)
 	case <-time.After(30 * time.Second):
 	}
 	listed := must(naming.SelectAllInstances(vo.SelectAllInstancesParam{ServiceName: "orders"}))
-	fmt.Println("> listed", shown(listed[0]))
+	fmt.Println("> listed", shown(listed[0].Ip, listed[0].Port, listed[0].Metadata))
 	config := must(clients.NewConfigClient(where))
 	fmt.Println("> published", must(config.PublishConfig(vo.ConfigParam{DataId: "demo", Group: "G", Content: "one"})))
 	fmt.Println("> read", must(config.GetConfig(vo.ConfigParam{DataId: "demo", Group: "G"})))

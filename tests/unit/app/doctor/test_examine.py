@@ -12,6 +12,7 @@ from gateway.admin.server import AdminServer
 from gateway.app.doctor import examine as module
 from gateway.app.doctor.examine import examine, examine_until
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED
+from gateway.app.doctor.remote import ask_all
 from gateway.cli import main
 from tests.support.admin import ShownRole
 from tests.support.roles import put_gateway
@@ -72,3 +73,30 @@ def test_the_command_succeeds_if_nothing_fails(tmp_path: Path) -> None:
 def test_how_long_to_wait_is_a_duration() -> None:
     result = CliRunner().invoke(main, ["doctor", "--wait", "soon"])
     assert (result.exit_code, "'soon' is not a duration such as 60s" in result.stderr) == (2, True)
+
+
+async def test_the_token_is_sent_to_nobody_that_a_registry_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry may hold anything."""
+    role = ShownRole()
+    gateway, found, named = (AdminServer("127.0.0.1", 0, role, token="secret") for _ in range(3))
+    for server in (gateway, found, named):
+        await server.start()
+    metadata = {"gray-sidecar": "b", "gray-sidecar-admin": str(found.port)}
+    instances = [{"address": "127.0.0.1:80", "metadata": metadata}]
+    monkeypatch.setattr(role, "services", lambda: [{"service": "b", "pools": [{"instances": instances}]}])
+    asked = []
+
+    async def noting(addresses: list[str], token: str | None, *rest: object, **more: bool) -> object:
+        asked.append((addresses, token))
+        return await ask_all(addresses, token, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "ask_all", noting)
+    addresses = [f"127.0.0.1:{server.port}" for server in (gateway, named, found)]
+    findings = await examine(None, addresses[0], [addresses[1]], "secret")
+    for server in (gateway, found, named):
+        await server.close()
+    assert asked == [([addresses[0]], "secret"), ([addresses[1]], "secret"), ([addresses[2]], None)]
+    assert [(item.subject, item.state) for item in findings if item.check == "in step"] == [
+        (addresses[1], OK),
+        (addresses[2], SKIPPED),
+    ]

@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 
 from gateway.admin.server import AdminServer
-from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
-from gateway.app.doctor.remote import Running, ask_all, check_in_step, check_lost_tags, check_running
+from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
+from gateway.app.doctor.remote import (
+    Running,
+    ask_all,
+    check_beside,
+    check_in_step,
+    check_lost_tags,
+    check_running,
+    find_sidecars,
+)
 from tests.support.admin import ShownRole
 
 LANES = [{"lane": "gray"}]
@@ -113,7 +121,7 @@ async def test_programs_are_asked(server: tuple[Role, AdminServer]) -> None:
     assert found.skew is not None
     assert found.skew > 1e9  # this machine's time was said to be 0
     found.skew = None
-    assert found == Running(address, "", True, [], {"role": "entry", "revision": 3}, LANES)
+    assert found == Running(address, "", True, [], {"role": "entry", "revision": 3}, LANES, [{"service": "a"}])
     assert (away.is_there, bool(away.error)) == (False, True)
     role.reasons = ["draining"]
     [found] = await ask_all([address], "t" * 16, 0.0)
@@ -135,3 +143,57 @@ def test_a_finding_says_what_to_do() -> None:
         "cannot be asked: refused",
         "check the address (`admin` of its settings), the token, and that it runs",
     )
+
+
+def test_an_application_that_is_registered_beside_its_sidecar_is_warned_of() -> None:
+    status = {"service": "b", "registered_beside": ["10.0.0.7:8080\x1b"]}
+    [finding] = check_beside([running(status=status), running(error="refused"), running()])
+    assert (finding.check, finding.subject, finding.state) == ("bypass", "g:1", WARNING)
+    assert (
+        finding.message == "b is registered at 10.0.0.7:8080\\x1b as well as its sidecar: requests bypass the sidecar"
+    )
+
+
+def instance(address: str, **metadata: str) -> dict[str, Any]:
+    return {"address": address, "metadata": metadata}
+
+
+def knowing(*instances: dict[str, Any]) -> Running:
+    return running(services=[{"pools": [{"instances": instances[:1]}, {"instances": instances[1:]}]}])
+
+
+def test_sidecars_are_found_by_what_they_register() -> None:
+    sidecar = {"gray-sidecar": "b"}
+    asked, findings = find_sidecars(
+        knowing(
+            instance("10.0.0.7:80", **sidecar, **{"gray-sidecar-admin": "9901"}),
+            instance("[2001:db8::1]:80", **sidecar, **{"gray-sidecar-admin": "9902"}),
+            instance("10.0.0.7:81", **sidecar, **{"gray-sidecar-admin": "9901"}),
+            instance("10.0.0.9:80"),
+        )
+    )
+    assert (asked, findings) == (["10.0.0.7:9901", "[2001:db8::1]:9902"], [])
+
+
+@pytest.mark.parametrize("port", [None, "", "0", "http://x", "9901/../", "123456", "٣"])
+def test_those_that_cannot_be_asked_are_counted(port: str | None) -> None:
+    more = {} if port is None else {"gray-sidecar-admin": port}
+    many = [instance(f"10.0.0.{number}:80", **{"gray-sidecar": "b"}, **more) for number in range(7)]
+    asked, [finding] = find_sidecars(knowing(*many))
+    assert (asked, finding.state) == ([], SKIPPED)
+    assert finding.message == (
+        "7 sidecars have their admin API on loopback: those at "
+        "10.0.0.0:80, 10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80, 10.0.0.4:80, …"
+    )
+
+
+async def test_one_that_wants_a_token_is_asked_as_far_as_it_says_something() -> None:
+    server = AdminServer("127.0.0.1", 0, ShownRole(), token="secret")
+    await server.start()
+    [found] = await ask_all([f"127.0.0.1:{server.port}"], None, 0.0, may_refuse=True)
+    [refused] = await ask_all([f"127.0.0.1:{server.port}"], None, 0.0)
+    await server.close()
+    assert (found.wants_token, found.error, refused.wants_token, bool(refused.error)) == (True, "", False, True)
+    [finding] = check_in_step(running(), [found])
+    assert (finding.state, finding.hint) == (SKIPPED, f"name it yourself: --sidecar {found.address}")
+    assert next(item.message for item in check_running([found])) == "ready"

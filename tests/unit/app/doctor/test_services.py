@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING
-from gateway.app.doctor.services import check_services
+from gateway.app.doctor.services import check_bypasses, check_services
+from gateway.instance import Instance
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
 from tests.support.roles import gateway_settings
@@ -88,3 +89,11 @@ async def test_the_embedded_registry_of_a_running_gateway_is_asked_where_it_list
 async def test_lanes_of_all_services_are_looked_for_in_all() -> None:
     everywhere = [{"name": "demo", "lanes": [lane("gray")]}]
     assert ("lanes", "demo/gray", OK) in await found(everywhere, **static(BASE, GRAY))
+
+
+def test_an_instance_beside_a_sidecar_may_be_the_application_behind_it() -> None:
+    behind = Instance("10.0.0.7", 20101, metadata={"gray-sidecar": "b"})
+    beside, elsewhere = Instance("10.0.0.7", 8080), Instance("10.0.0.8", 8080)
+    [finding] = check_bypasses({"b": (behind, beside, elsewhere), "c": (beside, elsewhere)})
+    assert (finding.check, finding.subject, finding.state) == ("bypass", "b", WARNING)
+    assert finding.message == "b is registered at 10.0.0.7:8080 without a sidecar, and at 10.0.0.7:20101 with one"

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import RegistryError, StartError
+from gateway.registry.embedded.grpc import MAX_KINDS
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
 from gateway.registry.nacos import connected, serving
@@ -97,6 +98,12 @@ async def test_an_instance_changed_over_http_is_the_connections_still(
     assert (lease.weight, lease.metadata) == (3.0, {"gray.tag": "gray"})
     registry.store.expire(1e9)
     assert registry.store.instances(ORDERS) == [lease]  # it sends no heartbeats: its connection is one
+    await client.register("orders", "10.0.0.1", metadata={"gray.tag": "gray"})
+    (lease,) = registry.store.instances(ORDERS)
+    assert (lease.weight, lease.metadata) == (3.0, {"gray.tag": "gray"})  # what an operator has set stays
+    status, why = await Api(registry).call("DELETE", "/nacos/v1/ns/instance", **where)
+    assert (status, "only that client can take it out" in why) == (400, True)
+    assert registry.store.instances(ORDERS) == [lease]
     client.close()
     await until(lambda: not registry.store.instances(ORDERS))
 
@@ -122,6 +129,18 @@ async def test_a_list_by_cluster_and_health(registry: EmbeddedRegistry, client: 
     assert hosts(asked["serviceInfo"]) == ["10.0.0.1"]
     listed = await client.ask("ServiceListRequest", pageNo=1, pageSize=10, groupName="DEFAULT_GROUP")
     assert (listed["count"], listed["serviceNames"]) == (1, ["orders"])
+
+
+async def test_a_connection_cannot_have_a_service_listed_in_ever_more_ways(
+    registry: EmbeddedRegistry, client: RawClient
+) -> None:
+    """Each is a list of its own to compose and to push."""
+    for number in range(MAX_KINDS):
+        await client.subscribe("orders", f"c{number}")
+    await client.subscribe("orders", "c0")
+    for clusters in ("one-more", "x" * 1025):
+        with pytest.raises(ResponseError, match="clusters: 16 different ones"):
+            await client.subscribe("orders", clusters)
 
 
 async def test_nobody_is_told_of_what_he_has_unsubscribed_from(registry: EmbeddedRegistry, client: RawClient) -> None:

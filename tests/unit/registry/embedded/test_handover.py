@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from gateway.registry.embedded.handover import dump, restore
-from gateway.registry.embedded.store import Lease, ServiceKey, Store
+from gateway.registry.embedded.store import Change, Lease, ServiceKey, Store
 
 A, B = ServiceKey.of("", "", "a"), ServiceKey.of("prod", "shop", "b")
 
@@ -15,6 +15,7 @@ def filled() -> Store:
     store.register(A, Lease("10.0.0.1", 80, weight=0.5, metadata={"gray.tag": "gray"}), 1.0)
     store.register(A, Lease("10.0.0.2", 80, enabled=False, healthy=False, ephemeral=False), 2.0)
     store.register(B, Lease("10.0.0.1", 80, cluster="east"), 3.0)
+    store.update(B, ("10.0.0.1", 80, "east"), Change(weight=3.0, metadata={"version": "2"}))
     store.publish(ServiceKey.of("", "", "config"), "value: 商品", "yaml")
     return store
 
@@ -28,6 +29,13 @@ def test_everything_comes_over_as_json() -> None:
         100.0,
         100.0,
     ]  # nobody expires for having been handed over
+
+
+def test_what_an_operator_has_changed_comes_over_too() -> None:
+    store = Store()
+    restore(store, json.loads(json.dumps(dump(filled()))), 1.0)
+    store.register(B, Lease("10.0.0.1", 80, cluster="east", metadata={"version": "1"}), 2.0)
+    assert [(lease.weight, lease.metadata) for lease in store.instances(B)] == [(3.0, {"version": "2"})]
 
 
 def test_what_went_in_the_meantime_goes() -> None:

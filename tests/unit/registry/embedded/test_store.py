@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.registry.embedded.store import Lease, Refused, ServiceKey, Store
+from gateway.registry.embedded.store import Change, Lease, Refused, ServiceKey, Store
 
 KEY = ServiceKey.of("", "", "orders")
+PLACE = ("10.0.0.1", 80, "DEFAULT")
 
 
 def lease(port: int = 80, **values: object) -> Lease:
@@ -18,6 +19,16 @@ def test_keys_are_what_their_default_spellings_mean() -> None:
     assert ServiceKey.of("", "", "shop@@orders") == ServiceKey.of("", "shop", "orders")
     with pytest.raises(Refused, match="serviceName"):
         ServiceKey.of("", "", "or ders")
+
+
+@pytest.mark.parametrize("text", ["a b", "\x1b[31m", "<b>", "ü", "x" * 129])
+def test_what_is_said_of_a_namespace_or_a_cluster_is_short_and_plain(text: str) -> None:
+    """They are kept, logged and shown."""
+    with pytest.raises(Refused, match="namespace '") as refused:
+        ServiceKey.of(text, "", "orders")
+    assert len(str(refused.value)) < 200
+    with pytest.raises(Refused, match="clusterName '"):
+        Store().register(KEY, lease(cluster=text), 0.0)
 
 
 def test_an_instance_that_falls_silent_is_unhealthy_after_15_s_and_gone_after_30() -> None:
@@ -37,15 +48,55 @@ def test_a_change_keeps_the_lease_and_is_told() -> None:
     store.register(KEY, lease(metadata={"gray.tag": "gray"}), 0.0)
     store.expire(16.0)
     store.service_changed = told.append
-    store.update(KEY, lease(weight=2.0, healthy=False))
+    store.update(KEY, PLACE, Change(weight=2.0))
     assert told == [KEY]
     found = store.instance(KEY, "10.0.0.1", 80, "")
     assert found is not None
     assert (found.weight, found.renewed_at) == (2.0, 0.0)
     with pytest.raises(Refused, match="weight"):
-        store.update(KEY, lease(weight=-1.0))
+        store.update(KEY, PLACE, Change(weight=-1.0))
     store.expire(30.0)
     assert store.instance(KEY, "10.0.0.1", 80, "") is None
+    with pytest.raises(Refused, match="not found"):
+        store.update(KEY, PLACE, Change(weight=2.0))
+
+
+def shown(store: Store) -> list[tuple[float, bool, dict[str, str]]]:
+    return [(found.weight, found.enabled, found.metadata) for found in store.instances(KEY)]
+
+
+def test_what_an_operator_has_changed_stays_when_the_instance_registers_again() -> None:
+    """As in Nacos since 2.0: key by key, and until the instance has been gone for a minute."""
+    store = Store()
+    store.register(KEY, lease(metadata={"gray.tag": "gray", "version": "1"}), 0.0)
+    store.update(KEY, PLACE, Change(weight=5.0, metadata={"version": "2"}))
+    store.update(KEY, ("10.0.0.1", 80, ""), Change(enabled=False))
+    store.register(KEY, lease(metadata={"gray.tag": "gray", "version": "1", "new": "yes"}), 1.0)
+    changed = (5.0, False, {"gray.tag": "gray", "version": "2", "new": "yes"})
+    assert shown(store) == [changed]
+    store.deregister(KEY, *PLACE)
+    store.expire(10.0)
+    store.expire(69.0)
+    store.register(KEY, lease(metadata={"gray.tag": "gray", "new": "yes"}), 69.0)
+    store.expire(70.0)
+    assert shown(store) == [changed]
+    store.deregister(KEY, *PLACE)
+    store.expire(71.0)
+    store.expire(131.0)
+    store.register(KEY, lease(), 131.0)
+    assert shown(store) == [(1.0, True, {})]
+
+
+def test_changes_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever registers, changes and leaves again and again cannot fill the memory."""
+    store = Store()
+    store.register(KEY, lease(80), 0.0)
+    store.register(KEY, lease(81), 0.0)
+    monkeypatch.setattr("gateway.registry.embedded.store.MAX_INSTANCES", 1)
+    store.update(KEY, PLACE, Change(weight=5.0))
+    with pytest.raises(Refused, match="limit of 1 instances"):
+        store.update(KEY, ("10.0.0.1", 81, ""), Change(weight=5.0))
+    store.update(KEY, PLACE, Change(weight=6.0))
 
 
 def test_config_values_are_bounded_in_number_and_in_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gateway.errors import RegistryError
+from gateway.kubernetes import collection
 from gateway.kubernetes.client import ApiClient
+from gateway.kubernetes.credentials import FileToken
 from gateway.registry.base import Listing
+from gateway.registry.keeper import Keeper
 from gateway.registry.kubernetes.adapter import LARGE, KubernetesAdapter
 from tests.support.apiserver import PODS, SLICES, ApiServer, a_pod, a_slice, endpoint, status
 from tests.support.wait import until
@@ -67,6 +72,33 @@ async def test_a_change_of_a_slice_and_of_a_label_is_told(server: ApiServer, ada
     await watch.aclose()
 
 
+async def test_whose_pod_has_ended_or_was_told_to_is_known_to_be_no_more(
+    server: ApiServer, adapter: KubernetesAdapter
+) -> None:
+    """Though it is in no slice any more; one whose pod lives may come back."""
+    pods = [a_pod("a-1"), a_pod("a-2"), a_pod("a-3")]
+    endpoints = [endpoint(f"10.0.0.{number}", f"a-{number}") for number in (1, 2, 3)]
+    server.items[SLICES], server.items[PODS] = [a_slice("a", *endpoints)], list(pods)
+    watch = adapter.watch("a")
+    known = (await anext(watch)).instances
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    server.send(SLICES, "MODIFIED", a_slice("a"))
+    async with asyncio.timeout(10):
+        while (listing := await anext(watch)).instances:
+            pass
+    assert not any(map(listing.is_gone, known))
+    server.send(PODS, "DELETED", pods[0])
+    assert await anext(watch) == listing  # which is news all the same
+    assert [listing.is_gone(item) for item in known] == [True, False, False]
+    leaving = a_pod("a-2")
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    server.send(PODS, "MODIFIED", leaving)
+    await anext(watch)
+    assert [listing.is_gone(item) for item in known] == [True, True, False]
+    (query,) = [query for _, path, query in server.requests if path == PODS and "watch" not in query]
+    assert query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
+
+
 async def test_many_services_share_one_watch(server: ApiServer, adapter: KubernetesAdapter) -> None:
     server.items[SLICES] = [a_slice(f"s{number}") for number in range(20)]
     watches = [adapter.watch(f"s{number}") for number in range(20)]
@@ -119,6 +151,60 @@ async def test_a_server_that_goes_and_comes_back_is_told_and_loses_nothing(
     while not await listed():
         await asyncio.sleep(0.02)
     assert server.lists(SLICES) == 1, "the resource version is as good as before"
+
+
+async def test_a_server_that_is_away_for_minutes_changes_nothing_and_what_changed_meanwhile_is_found(
+    server: ApiServer, adapter: KubernetesAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred tries, which take a quarter of an hour otherwise."""
+    tries = 0
+
+    async def at_once(_: float) -> None:
+        nonlocal tries
+        tries += 1
+        await real_sleep(0)
+
+    real_sleep = asyncio.sleep
+    changes: list[list[str]] = []
+    server.items[SLICES], server.items[PODS] = [A], [a_pod("a-1")]
+    keeper = Keeper(adapter, lambda _, found: changes.append([item.tag for item in found]))
+    keeper.watch("a")
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS) and changes == [["base"]])
+    monkeypatch.setattr(collection, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": at_once}))
+    await server.stop()
+    await until(lambda: tries > 100)
+    (state,) = keeper.states()
+    assert (state.state, len(state.instances), changes) == ("stale", 1, [["base"]])
+    # It has a new history: the resource version means nothing to it.
+    for path in (SLICES, PODS):
+        server.watch_refusals[path] = [(410, status(410, "Expired"))]
+    server.items[PODS] = [a_pod("a-1", lane="gray")]
+    await server.start()
+    await until(lambda: changes[-1:] == [["gray"]] and keeper.states()[0].state == "fresh")
+    await keeper.close()
+
+
+async def test_a_token_that_expires_while_a_watch_is_open_is_replaced_without_a_word(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    server.items[SLICES], server.items[PODS] = [A], [a_pod("a-1")]
+    adapter = KubernetesAdapter(ApiClient(server.access(FileToken(file))))
+    watch = adapter.watch("a")
+    assert shown(await anext(watch)) == [("10.0.0.1:8080", "base")]
+    await until(lambda: server.is_watched(SLICES) and server.is_watched(PODS))
+    file.write_text("new")
+    for path in (SLICES, PODS):
+        server.watch_refusals[path] = [(401, status(401, "Unauthorized"))]
+    server.end_watches()
+    await until(
+        lambda: server.tokens[-2:] == ["Bearer new"] * 2 and server.is_watched(SLICES) and server.is_watched(PODS)
+    )
+    server.send(PODS, "MODIFIED", a_pod("a-1", lane="gray"))
+    await comes(watch, [("10.0.0.1:8080", "gray")])
+    assert (server.lists(SLICES), server.lists(PODS)) == (1, 1)
+    await adapter.close()
 
 
 @pytest.mark.parametrize("way", ["status", "event"])

@@ -11,9 +11,10 @@ import pytest
 from gateway.errors import RegistryError
 from gateway.registry.base import Registration
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.registry.embedded.store import Lease, ServiceKey
+from gateway.registry.embedded.store import Change, Lease, ServiceKey
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, Keeper
 from gateway.registry.nacos import client as client_module
+from gateway.registry.nacos import naming as naming_module
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import Credentials, NacosClient
 from gateway.registry.nacos.connected import Refusal
@@ -216,3 +217,113 @@ async def test_a_server_that_resets_is_left(server: ScriptedServer, adapter: Nac
     with pytest.raises(RegistryError, match="was lost"):
         async with asyncio.timeout(10):
             await anext(watching)
+
+
+async def test_one_that_somebody_else_has_taken_out_is_noticed_and_registered_again(
+    registry: EmbeddedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming_module, "LOOK_AGAIN", 0.0)
+    adapter = NacosAdapter(NacosClient([registry.address]))
+    await adapter.register(ME)
+    assert await adapter.heartbeat(ME)
+    registry.store.deregister(ORDERS, "10.0.0.1", 80, "")
+    assert not await adapter.heartbeat(ME)
+    await adapter.register(ME)
+    assert await adapter.heartbeat(ME)
+    assert [lease.metadata for lease in registry.store.instances(ORDERS)] == [{"version": "2", "gray.tag": "gray"}]
+    await adapter.close()
+
+
+async def test_one_that_an_operator_has_switched_off_is_not_registered_again_and_again(
+    registry: EmbeddedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists leave it out: once it is registered again to be sure, and then left as the operator wants it."""
+    monkeypatch.setattr(naming_module, "LOOK_AGAIN", 0.0)
+    adapter = NacosAdapter(NacosClient([registry.address]))
+    await adapter.register(ME)
+    registry.store.update(ORDERS, ("10.0.0.1", 80, ""), Change(enabled=False))
+    assert not await adapter.heartbeat(ME)
+    await adapter.register(ME)
+    assert [await adapter.heartbeat(ME) for _ in range(3)] == [True, True, True]
+    assert [lease.enabled for lease in registry.store.instances(ORDERS)] == [False]
+    await adapter.close()
+
+
+async def test_a_server_that_says_nothing_of_it_is_no_reason_to_register_again(
+    server: ScriptedServer, adapter: NacosAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming_module, "LOOK_AGAIN", 0.0)
+    await adapter.register(ME)
+    server.answers["ServiceQueryRequest"] = Refusal(503, "starting")
+    assert await adapter.heartbeat(ME)
+
+
+class TestTwoServers:
+    """Of one cluster, which do not say the same."""
+
+    @pytest.fixture
+    async def other(self) -> AsyncIterator[ScriptedServer]:
+        other = await ScriptedServer().start()
+        yield other
+        await other.stop()
+
+    @pytest.fixture
+    async def both(self, server: ScriptedServer, other: ScriptedServer) -> AsyncIterator[NacosAdapter]:
+        adapter = NacosAdapter(NacosClient([server.address, other.address], protocol="grpc"))
+        yield adapter
+        await adapter.close()
+
+    async def test_a_list_that_only_one_has_is_believed_and_that_one_is_used_from_then_on(
+        self, server: ScriptedServer, other: ScriptedServer, both: NacosAdapter
+    ) -> None:
+        """The other one has just started, or has lost the cluster."""
+        server.answers["SubscribeServiceRequest"] = info(at=20)
+        other.answers["ServiceQueryRequest"] = other.answers["SubscribeServiceRequest"] = info("10.0.0.1", at=10)
+        watching = both.watch("orders")
+        listing = await anext(watching)
+        assert ([item.host for item in listing.instances], listing.node) == (["10.0.0.1"], other.address)
+        with pytest.raises(RegistryError, match="was lost"):
+            await anext(watching)
+        watching = both.watch("orders")
+        assert (await anext(watching)).node == other.address
+        assert both.describe()["generation"] == "grpc"
+        other.push("NotifySubscriberRequest", info("10.0.0.2", at=11))
+        assert [item.host for item in (await anext(watching)).instances] == ["10.0.0.2"]
+        await watching.aclose()
+
+    async def test_if_each_knows_what_the_other_does_not_nobody_is_sent_to_and_fro(
+        self, server: ScriptedServer, other: ScriptedServer, both: NacosAdapter
+    ) -> None:
+        server.answers["SubscribeServiceRequest"] = other.answers["SubscribeServiceRequest"] = info(at=1)
+        server.answers["ServiceQueryRequest"] = info("10.0.0.1", at=1)
+        other.answers["ServiceQueryRequest"] = info("10.0.0.2", at=1)
+        watching = both.watch("orders")
+        assert [item.host for item in (await anext(watching)).instances] == ["10.0.0.2"]
+        with pytest.raises(RegistryError, match="was lost"):
+            await anext(watching)
+        watching = both.watch("orders")
+        for _ in range(3):  # no move any more: the list comes from the first one all the same
+            assert [item.host for item in (await anext(watching)).instances] == ["10.0.0.1"]
+            other.push("NotifySubscriberRequest", info(at=2))
+        await watching.aclose()
+
+    async def test_a_service_that_is_empty_at_both_is_empty(
+        self, server: ScriptedServer, other: ScriptedServer, both: NacosAdapter
+    ) -> None:
+        server.answers["SubscribeServiceRequest"] = other.answers["ServiceQueryRequest"] = info(at=1)
+        watching = both.watch("orders")
+        listing = await anext(watching)
+        assert (listing.instances, listing.node) == ((), server.address)
+        await other.stop()
+        server.push("NotifySubscriberRequest", info(at=2))
+        assert (await anext(watching)).instances == ()
+        await watching.aclose()
+
+    async def test_one_that_is_gone_is_left_for_the_other_with_what_was_registered(
+        self, server: ScriptedServer, other: ScriptedServer, both: NacosAdapter
+    ) -> None:
+        await both.register(ME)
+        await server.stop()
+        await until(lambda: any(request == "InstanceRequest" for request, _ in other.asked))
+        [(_, body)] = [asked for asked in other.asked if asked[0] == "InstanceRequest"]
+        assert body["instance"]["metadata"] == {"version": "2", "gray.tag": "gray"}

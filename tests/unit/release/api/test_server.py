@@ -224,13 +224,12 @@ async def test_a_web_page_of_elsewhere_is_not_answered(client: Client) -> None:
 
 def test_the_openapi_page_is_whole() -> None:
     from gateway.release.api.endpoints import Api
-    from gateway.release.api.openapi import openapi
 
     class Nothing:
         def __getattr__(self, _: str) -> Any:
             return self
 
-    page = openapi(Api(Nothing(), Nothing()).table)  # type: ignore[arg-type]
+    page = Api(Nothing(), Nothing()).describe()  # type: ignore[arg-type]
     names = [operation["operationId"] for item in page["paths"].values() for operation in item.values()]
     assert len(names) == len(set(names))
     text = json.dumps(page)

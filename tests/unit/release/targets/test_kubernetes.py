@@ -49,18 +49,18 @@ async def test_what_was_applied_is_written_down_before_anything_is_done(
 async def test_what_another_release_server_has_written_meanwhile_is_not_overwritten(
     server: ApiServer, target: KubernetesTarget
 ) -> None:
-    kept: dict[str, Any] = {"metadata": {"resourceVersion": "3"}, "data": {"revisions": "{}"}}
+    kept: dict[str, Any] = {"metadata": {"name": "k", "resourceVersion": "3"}, "data": {"revisions": "{}"}}
     server.refusals[KEPT] = [(200, kept), (409, status(409, "Conflict", "the object has been modified"))]
     with pytest.raises(GatewayError, match="the object has been modified"):
         await target.apply(PLACE, REVISION, 1)
     assert server.bodies[0]["metadata"]["resourceVersion"] == "3"
 
 
-@pytest.mark.parametrize("data", [{}, {"revisions": "{"}])
+@pytest.mark.parametrize("data", [{}, {"revisions": "{"}, {"revisions": "[]"}, {"revisions": '{"h": {"shared": []}}'}])
 async def test_what_was_kept_and_cannot_be_read_is_said(
     server: ApiServer, target: KubernetesTarget, data: dict[str, str]
 ) -> None:
-    server.refusals[KEPT] = [(200, {"metadata": {"resourceVersion": "3"}, "data": data})]
+    server.refusals[KEPT] = [(200, {"metadata": {"name": "gray-release-gray-a", "resourceVersion": "3"}, "data": data})]
     with pytest.raises(GatewayError, match="the ConfigMap gray-release-gray-a cannot be read"):
         await target.remove(PLACE)
 

@@ -9,7 +9,7 @@ import yaml
 
 from gateway.errors import GatewayError
 from gateway.release.targets.base import Place, Revision
-from gateway.release.targets.manifests import manifests_of, owned_by, replicas_asked, short
+from gateway.release.targets.manifests import manifests_of, owned_by, replicas_asked, scaled, short
 
 PLACE = Place("gray", "shop", "a")
 
@@ -36,7 +36,7 @@ def test_each_revision_has_a_deployment_of_its_own_and_everything_says_whose_it_
         "gray-gateway.io/environment": "gray",
         "gray-gateway.io/application": "a",
     }
-    deployment = found.scaled(2)
+    deployment = scaled(found.workload, 2)
     assert deployment["metadata"] == {
         "name": f"a-gray-{hashed}",
         "namespace": "shop",
@@ -59,7 +59,7 @@ def test_each_revision_has_a_deployment_of_its_own_and_everything_says_whose_it_
 
 
 def test_another_version_is_another_deployment() -> None:
-    names = {manifests_of(PLACE, revision(version=text)).deployment["metadata"]["name"] for text in ("1", "2")}
+    names = {manifests_of(PLACE, revision(version=text)).workload["metadata"]["name"] for text in ("1", "2")}
     assert len(names) == 2
 
 
@@ -74,6 +74,20 @@ def test_what_is_no_number_of_replicas(value: Any) -> None:
         replicas_asked(revision(documents(replicas=value)))
 
 
+def test_a_stateful_set_is_one_for_all_revisions() -> None:
+    """Its name and its selector stay as they are; its pods say which revision they are of."""
+    first, *_ = documents()
+    one = revision([{**first, "kind": "StatefulSet"}])
+    found = manifests_of(PLACE, one).workload
+    assert found["metadata"]["name"] == "a-gray"
+    assert found["metadata"]["annotations"] == {"gray-gateway.io/revision": one.name}
+    assert "gray-gateway.io/revision" not in found["metadata"]["labels"]
+    assert found["spec"]["selector"] == {"matchLabels": {"app": "a"}}
+    pod = found["spec"]["template"]["metadata"]
+    assert pod["labels"]["gray-gateway.io/revision"] == short(one.name)
+    assert pod["annotations"]["gray-gateway.io/revision"] == one.name
+
+
 SET = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "a"}}
 ELSEWHERE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "b", "namespace": "bank"}}
 
@@ -81,7 +95,9 @@ ELSEWHERE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "b", "n
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([SET], "wants one Deployment; the manifest has: StatefulSet"),
+        ([{**SET, "kind": "CloneSet"}], "wants one Deployment or StatefulSet; the manifest has: CloneSet"),
+        ([SET, *documents()], "the manifest has: StatefulSet, Deployment, Service"),
+        ([{**SET, "spec": {"updateStrategy": {"type": "OnDelete"}}}], "StatefulSet a: .* OnDelete, nobody replaces"),
         ([*documents(), documents()[0]], "the manifest has: Deployment, Service, Deployment"),
         ([*documents(), ELSEWHERE], "Service b is for namespace bank, and environment gray is in shop"),
         ([{"kind": "Deployment"}], "needs `apiVersion`, `kind` and `metadata.name`"),

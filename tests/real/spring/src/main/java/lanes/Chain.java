@@ -5,6 +5,7 @@ import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.boot.web.client.RestTemplateBuilder;
 import org.springframework.cloud.client.loadbalancer.LoadBalanced;
 import org.springframework.cloud.context.config.annotation.RefreshScope;
 import org.springframework.cloud.openfeign.EnableFeignClients;
@@ -25,8 +26,8 @@ public class Chain {
 
   @Bean
   @LoadBalanced
-  RestTemplate rest() {
-    return new RestTemplate();
+  RestTemplate rest(RestTemplateBuilder builder) {
+    return builder.build();
   }
 
   @Bean
@@ -35,7 +36,7 @@ public class Chain {
     return WebClient.builder();
   }
 
-  @FeignClient("spring-cloud-c")
+  @FeignClient("${c.name:spring-cloud-c}")
   interface C {
     @GetMapping("/c")
     String c();

@@ -1,0 +1,74 @@
+"""What is given of live traffic beside records, as models: see `bodies`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class CalledServiceBody(BaseModel):
+    """A service, and the tags with which it was seen."""
+
+    service: str
+    tags: list[str]
+
+
+class EdgeBody(BaseModel):
+    """The calls of one service, or gateway, to another with one tag."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    origin: str = Field(alias="from")
+    is_entry: bool
+    to: str
+    tag: str
+    pool: str
+    fallback: str | None
+    tag_lost: bool
+    requests: int
+    rate: float
+    errors: float
+    p95: float
+
+
+class TopologyBody(BaseModel):
+    """Which services called which of late."""
+
+    seconds: float
+    requests: int
+    gateways: list[str]
+    services: list[CalledServiceBody]
+    edges: list[EdgeBody]
+
+
+class RuleTestBody(BaseModel):
+    """A recorded request as a rule test."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    yaml: str
+    passes: bool
+    missing: list[str]
+
+
+class ReasonBody(BaseModel):
+    """Why an instance is taken out of traffic."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(default="", max_length=1000)
+
+
+class DrainBody(BaseModel):
+    """An instance that gets no new requests."""
+
+    service: str
+    address: str
+    author: str
+    reason: str
+    at: float
+
+
+class DrainsBody(BaseModel):
+    """All instances that get none."""
+
+    drained: list[DrainBody]

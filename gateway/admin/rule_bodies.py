@@ -1,0 +1,109 @@
+"""What the part of the admin API that changes rules takes and gives, as models: see `bodies`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Lane = dict[str, JsonValue]
+"""A lane as a file of rules has it: `gateway schema rules` describes it."""
+
+
+class PlacedLaneBody(BaseModel):
+    """A lane, and where it is."""
+
+    group: str
+    lane: Lane
+    file: str
+    line: int
+
+
+class ListedLaneBody(PlacedLaneBody):
+    """The same with its ETag."""
+
+    etag: str
+
+
+class ListedLanesBody(BaseModel):
+    """The lanes of a group."""
+
+    lanes: list[ListedLaneBody]
+
+
+class LaneBody(BaseModel):
+    """A lane as a file of rules has it, or some of its keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ChangeBody(BaseModel):
+    """What a change did, or would do."""
+
+    model_config = ConfigDict(extra="allow")
+
+    revision: int
+    dry_run: bool
+    diff: str
+    group: str = ""
+    lane: Lane = {}
+
+
+class RevisionBody(BaseModel):
+    """A revision of the rules."""
+
+    revision: int
+    at: float
+    author: str | None
+    cause: str
+
+
+class RevisionsBody(BaseModel):
+    """The last revisions."""
+
+    revisions: list[RevisionBody]
+
+
+class WholeRevisionBody(RevisionBody):
+    """A revision with its files."""
+
+    files: dict[str, str]
+
+
+class DraftBody(BaseModel):
+    """A draft of rules, and requests to try."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rules: str
+    requests: list[Any] = []
+    last: int = Field(default=0, ge=0, le=1_000_000)
+
+
+class LaneCountBody(BaseModel):
+    """Requests of a lane before and after."""
+
+    lane: str
+    before: int
+    after: int
+
+
+class MoveBody(BaseModel):
+    """Requests that would move."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    origin: str = Field(alias="from")
+    to: str
+    requests: int
+    examples: list[str]
+
+
+class ComparisonBody(BaseModel):
+    """What a draft would change."""
+
+    requests: int
+    unread: int
+    moved: int
+    lanes: list[LaneCountBody]
+    moves: list[MoveBody]

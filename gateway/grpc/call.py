@@ -1,0 +1,33 @@
+"""How a request says that it is a gRPC call, and of what."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+CONTENT_TYPE: Final = b"application/grpc"
+_TYPE: Final = re.compile(rb"\r\ncontent-type:[ \t]*([^\r]*)", re.IGNORECASE)
+_CALL: Final = re.compile(r"/([^/]+)/([^/]+)")
+
+
+def is_call(method: str, head: bytes, start: int) -> bool:
+    """Whether the request whose fields begin at `start` of `head` is one: its content type says so, with or without a format."""
+    if method != "POST" or CONTENT_TYPE not in head:
+        return False
+    match = _TYPE.search(head, start)
+    return match is not None and is_grpc(match[1])
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Whether a content type is gRPC's: `application/grpc`, `application/grpc+proto`; not gRPC-Web's.
+
+    It is in lower case: the protocol gives it literally.
+    """
+    after = content_type[len(CONTENT_TYPE) : len(CONTENT_TYPE) + 1]
+    return content_type.startswith(CONTENT_TYPE) and after in (b"", b"+", b";", b" ")
+
+
+def split_call(path: str) -> tuple[str, str] | None:
+    """The service and the method of a call's path (`/package.Service/Method`); None for what is not one."""
+    match = _CALL.fullmatch(path)
+    return None if match is None else (match[1], match[2])

@@ -1,0 +1,164 @@
+"""Whole blocks: heads from those that were seen before, by their bytes; and blocks from heads of HTTP/1.1, line by line.
+
+Neither side uses a dynamic table (`hpack`), so that a block, and the bytes of a field, say the same whenever they come. Most
+are repeated, above all between programs: looking one up costs a tenth of reading it. What is remembered is bounded, and
+credentials never are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.http.lines import NEVER_KEPT
+from gateway.http2.errors import Malformed
+from gateway.http2.heads import RequestHead, ResponseHead, read_request, read_response, read_trailers
+from gateway.http2.hpack import Decoder, Field, encode_field
+
+MAX_BLOCKS: Final = 1024
+LONGEST_BLOCK: Final = 1024
+"""Heads remembered: about two megabytes at the most, of each kind. When they are that many, all are forgotten."""
+MAX_LINES: Final = 4096
+LONGEST_LINE: Final = 256
+
+_AUTHORITY: Final = 0x01
+"""The first byte of an :authority that is encoded here: no other field has it."""
+
+_DROPPED: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
+)
+"""What is said of a connection (§8.2.2). Sorted out by name: a head of HTTP/1.1 may have it."""
+
+
+class BlockMemo:
+    """Heads by the bytes of their blocks, for all connections that accept header lists of the same size."""
+
+    __slots__ = ("requests", "responses")
+
+    def __init__(self) -> None:
+        self.requests: dict[bytes, RequestHead] = {}
+        self.responses: dict[bytes, ResponseHead] = {}
+
+
+class BlockReader:
+    """Reads the header blocks of one connection, each once and in their order, because the decoder depends on it.
+
+    Each method raises Malformed for what is no message, and ConnectionFailure for what cannot be read at all.
+    """
+
+    __slots__ = ("_memo", "decoder")
+
+    def __init__(self, list_bytes: int, memo: BlockMemo) -> None:
+        self.decoder = Decoder(list_bytes)
+        self._memo = memo
+
+    def request(self, block: bytes) -> RequestHead:
+        """A request's head."""
+        requests = self._memo.requests
+        is_pure = self.decoder.is_stateless
+        if is_pure:
+            known = requests.get(block)
+            if known is not None:
+                return known
+        head = read_request(self.fields(block))
+        if is_pure and head.is_plain and len(block) <= LONGEST_BLOCK:
+            if len(requests) >= MAX_BLOCKS:
+                requests.clear()
+            requests[block] = head
+        return head
+
+    def response(self, block: bytes) -> ResponseHead:
+        """A response's head, final or interim."""
+        responses = self._memo.responses
+        is_pure = self.decoder.is_stateless
+        if is_pure:
+            known = responses.get(block)
+            if known is not None:
+                return known
+        head = read_response(self.fields(block))
+        if is_pure and head.is_plain and len(block) <= LONGEST_BLOCK:
+            if len(responses) >= MAX_BLOCKS:
+                responses.clear()
+            responses[block] = head
+        return head
+
+    def trailers(self, block: bytes) -> bytes:
+        """Trailers: field lines, each led by CRLF."""
+        return read_trailers(self.fields(block))
+
+    def fields(self, block: bytes) -> list[Field]:
+        """The fields of any block: it must be read even if nobody wants to know what it says."""
+        fields = self.decoder.decode(block)
+        if self.decoder.is_cut:
+            raise Malformed("the header list is larger than what is accepted", is_too_large=True)
+        return fields
+
+
+_LINES: Final[dict[bytes, bytes]] = {}
+_STATUS_LINES: Final[dict[bytes, bytes]] = {}
+
+
+def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
+    """The block of a request head of HTTP/1.1 (to the empty line that ends it), whose target is a path.
+
+    Names become lower-case, Host becomes :authority, and what is said of the connection is left out. With a `protocol` an upgrade
+    to it becomes an extended CONNECT (RFC 8441).
+    """
+    lines = head[:-4].split(b"\r\n")
+    method, _, rest = lines.pop(0).partition(b" ")
+    authority, fields = _encode_lines(lines)
+    return b"".join(
+        [
+            encode_field(b":method", method)
+            if not protocol
+            else encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol),
+            encode_field(b":scheme", scheme),
+            authority,
+            encode_field(b":path", rest[: rest.rfind(b" ")]),
+            fields,
+        ]
+    )
+
+
+def response_block(head: bytes) -> bytes:
+    """The block of a response head of HTTP/1.1 (to the empty line that ends it)."""
+    lines = head[:-4].split(b"\r\n")
+    first = lines.pop(0)
+    status = _STATUS_LINES.get(first)
+    if status is None:
+        status = encode_field(b":status", first[9:12])
+        if len(_STATUS_LINES) < MAX_LINES and len(first) <= LONGEST_LINE:
+            _STATUS_LINES[first] = status
+    return status + _encode_lines(lines)[1]
+
+
+def trailers_block(lines: bytes) -> bytes:
+    """The block of trailers: field lines, each led by CRLF."""
+    return _encode_lines(lines.split(b"\r\n")[1:])[1]
+
+
+def _encode_lines(lines: list[bytes]) -> tuple[bytes, bytes]:
+    """The bytes of :authority, empty if no line is Host, and of all other lines."""
+    authority = b""
+    parts: list[bytes] = []
+    for line in lines:
+        encoded = _LINES.get(line)
+        if encoded is None:
+            encoded = _learn(line)
+        if encoded and encoded[0] == _AUTHORITY:
+            authority = encoded
+        else:
+            parts.append(encoded)
+    return authority, b"".join(parts)
+
+
+def _learn(line: bytes) -> bytes:
+    name, _, value = line.partition(b":")
+    name = name.lower()
+    encoded = b""
+    if name not in _DROPPED:
+        encoded = encode_field(b":authority" if name == b"host" else name, value.strip(b" \t"))
+    if name not in NEVER_KEPT and len(line) <= LONGEST_LINE:
+        if len(_LINES) >= MAX_LINES:
+            _LINES.clear()
+        _LINES[line] = encoded
+    return encoded

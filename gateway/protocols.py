@@ -1,0 +1,79 @@
+"""What an instance speaks: HTTP/1.1, HTTP/2 on a plain connection, or HTTP/2 in TLS, as far as its metadata says so.
+
+The conventions are those of the ecosystems that instances come from. Behind a sidecar only what that says of itself counts: the
+rest is copied from its application, which nobody else calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from gateway import hop
+
+AUTO: Final = "auto"
+"""It is found out: by metadata, by ALPN in TLS, by the request (gRPC is HTTP/2 always)."""
+HTTP1: Final = "http1"
+H2C: Final = "h2c"
+"""HTTP/2 on a plain connection, with prior knowledge (RFC 9113 §3.3)."""
+H2: Final = "h2"
+"""HTTP/2 in TLS."""
+
+APP_PROTOCOL_KEY: Final = "app-protocol"
+"""Metadata of an instance from an EndpointSlice: the `appProtocol` of its port."""
+
+_SECURE: Final = "secure"
+_WORDS: Final[Mapping[str, str]] = {
+    # `protocol`: Dubbo's, and what people write.
+    "http": HTTP1,
+    "http1": HTTP1,
+    "http/1.1": HTTP1,
+    "rest": HTTP1,
+    "https": _SECURE,
+    "h2c": H2C,
+    "http2": H2C,
+    "http/2": H2C,
+    "grpc": H2C,
+    "tri": H2C,
+    "h2": H2,
+    "grpcs": H2,
+    # https://kubernetes.io/docs/concepts/services-networking/service/#application-protocol
+    "kubernetes.io/h2c": H2C,
+    "kubernetes.io/ws": HTTP1,
+    "kubernetes.io/wss": _SECURE,
+}
+
+
+def read_protocol(metadata: Mapping[str, str], port: int) -> tuple[str, bool]:
+    """What an instance at `port` speaks (AUTO, HTTP1, H2C or H2), and whether in TLS."""
+    if hop.SIDECAR_KEY in metadata:
+        return (H2C if metadata.get(hop.PROTOCOL_KEY) == H2C else HTTP1), False
+    word = ""
+    is_secure = False
+    for key, value in metadata.items():
+        folded = key.lower()
+        if folded == "secure":  # Spring Cloud
+            is_secure = value.strip().lower() == "true"
+        elif folded in ("protocol", APP_PROTOCOL_KEY):
+            word = _WORDS.get(value.strip().lower(), "") or word
+        elif folded in ("dubbo.endpoints", "dubbo_endpoints", "dubbo-endpoints"):
+            word = word or _WORDS.get(_endpoint_protocol(value, port), "")
+    if word == _SECURE:
+        return AUTO, True
+    if word == H2 or (word == H2C and is_secure):
+        return H2, True
+    return word or AUTO, is_secure
+
+
+def _endpoint_protocol(text: str, port: int) -> str:
+    """What Dubbo's `[{"port": 50051, "protocol": "tri"}]` says of a port; empty if nothing."""
+    try:
+        endpoints = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    for endpoint in endpoints if isinstance(endpoints, list) else []:
+        if isinstance(endpoint, dict) and endpoint.get("port") == port:
+            protocol = endpoint.get("protocol")
+            return protocol.lower() if isinstance(protocol, str) else ""
+    return ""

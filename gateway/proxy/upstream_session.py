@@ -1,0 +1,223 @@
+"""A connection of HTTP/2 to an instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.http2 import events
+from gateway.http2.endpoint import Endpoint
+from gateway.http2.events import Event
+from gateway.http2.terms import Terms
+from gateway.proxy.upstream import Upstream, UpstreamOwner
+from gateway.proxy.upstream_stream import Carrier, UpstreamStream
+
+SILENCE: Final = 5.0
+"""Seconds without a byte from an instance that owes a response, after which it is asked whether it is there, once; and that it
+has to say so."""
+
+
+# Its public members are what a transport, an owner and its streams call.
+class Session(Carrier):
+    """One connection that speaks HTTP/2, or is to show whether it does.
+
+    `speaks_http2` is None until the instance has said so: only then is anything sent that it could process. If it is False,
+    `other` is the same connection for HTTP/1.1 where that was agreed on (ALPN). `most` is how many streams it carries at a time.
+    """
+
+    __slots__ = (
+        "_asked_at",
+        "_heard_at",
+        "_is_leaving",
+        "_touched",
+        "has_heard",
+        "most",
+        "other",
+        "ready",
+        "speaks_http2",
+        "terms",
+    )
+
+    def __init__(self, owner: UpstreamOwner, terms: Terms, most: int, ready: asyncio.Future[None]) -> None:
+        super().__init__(owner)
+        self.terms = terms
+        self.most = most
+        self.ready = ready
+        self.other: Upstream | None = None
+        self.speaks_http2: bool | None = None
+        self.has_heard: bool = False
+        self._touched: dict[int, UpstreamStream] = {}
+        self._heard_at: float = 0.0
+        self._asked_at: float = 0.0
+        self._is_leaving: bool = False
+
+    # --- for its owner
+
+    @property
+    def room(self) -> int:
+        """How many more requests it takes now."""
+        endpoint = self.endpoint
+        if endpoint is None or endpoint.is_going_away or self._is_leaving or self.is_lost:
+            return 0
+        return min(self.most, endpoint.peer.streams) - len(endpoint.streams) - self.reserved
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it carries nothing."""
+        return not self.streams and not self.reserved
+
+    def reserve(self) -> UpstreamStream:
+        """A stream for one request. It begins when that is sent."""
+        self.reserved += 1
+        return UpstreamStream(self)
+
+    def leave(self) -> None:
+        """Takes no more requests, and closes as soon as nothing is under way.
+
+        Only then the instance is told: some (those that use the h2 library) take it for the end of everything.
+        """
+        self._is_leaving = True
+        self.close_if_over()
+
+    def close_if_over(self) -> None:
+        """Closes if it takes no more requests and carries none."""
+        endpoint = self.endpoint
+        if (self._is_leaving or (endpoint is not None and endpoint.is_going_away)) and self.is_idle:
+            transport = self.transport
+            if transport is not None and endpoint is not None and not self.is_lost:
+                self.is_lost = True
+                endpoint.end()
+                self.flush()
+                transport.close()
+
+    def look(self, now: float) -> None:
+        """Notices if the instance is there no more, and asks if that is doubtful. To be called now and then."""
+        if self.has_heard or self.is_idle:
+            self.has_heard = False
+            self._heard_at = now
+            self._asked_at = 0.0
+        elif self._asked_at:
+            if self._asked_at > 0.0 and now - self._asked_at > SILENCE:
+                self.close()
+        elif now - self._heard_at > SILENCE and self.endpoint is not None:
+            # Once a silence: servers take it amiss if they are asked again and again (gRPC's `too_many_pings`).
+            self._asked_at = now
+            self.endpoint.ping(b"are you?")
+
+    # --- what the transport says
+
+    def opened(self) -> None:
+        """Begins, unless HTTP/1.1 was agreed on."""
+        super().opened()
+        transport = self.transport
+        assert transport is not None
+        if self.is_encrypted and transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
+            other = self.other = Upstream(self.owner)
+            transport.set_protocol(other)  # type: ignore[arg-type]
+            other.connection_made(transport)
+            self.transport = None
+            self._settle(False)
+            return
+        self.endpoint = Endpoint(self.terms, self.write, is_server=False, now=asyncio.get_running_loop().time())
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """See Upstream."""
+        return super().peer_certificate() if self.other is None else self.other.peer_certificate()
+
+    def received(self, data: bytes) -> None:
+        """Takes what the instance sent."""
+        self.has_heard = True
+        endpoint = self.endpoint
+        if endpoint is None or self.is_lost:
+            return
+        endpoint.feed(data, asyncio.get_running_loop().time())
+        self._work()
+
+    def ended(self) -> bool:
+        """Takes that the instance sends no more."""
+        return False
+
+    def lost(self, exc: Exception | None) -> None:
+        """Takes that the connection is closed."""
+        if exc is not None and not self.is_lost:
+            # GOAWAY may be among what was not read yet: then the requests are known not to have been processed.
+            for data in self.rest_of_it():
+                self.received(data)
+        self.is_lost = True
+        self.owner.lost(self)
+        self._settle(False)
+        streams = list(self.streams.values())
+        self.streams.clear()
+        for stream in streams:
+            stream.run(stream.connection_gone)
+
+    def stalled(self) -> None:
+        """Takes that the instance does not read."""
+        if self.endpoint is not None:
+            self.endpoint.is_held = True
+
+    def drained(self) -> None:
+        """Takes that the instance has read what waited."""
+        if self.endpoint is not None:
+            self.endpoint.release()
+            self._work()
+
+    def broken(self) -> None:
+        """Takes an error of this program."""
+        self.close()
+
+    # --- what the instance says
+
+    def _work(self) -> None:
+        endpoint = self.endpoint
+        assert endpoint is not None
+        event = endpoint.next_event()
+        while event is not None:
+            self._take(event)
+            event = endpoint.next_event()
+        while self._touched:
+            touched = list(self._touched.values())
+            self._touched.clear()
+            for stream in touched:
+                stream.run(stream.deliver)
+
+    def _take(self, event: Event) -> None:
+        kind = event.kind
+        if event.stream is not None:
+            stream = self.streams.get(event.stream.id)
+            if stream is not None:
+                self._touched[event.stream.id] = stream
+                stream.take(event)
+            elif kind == events.DATA and self.endpoint is not None:
+                self.endpoint.take(event.stream, len(event.payload))
+        elif kind == events.SETTINGS:
+            if self.speaks_http2 is None:
+                self._settle(True)
+            else:
+                self.owner.has_room(self)
+        elif kind == events.GOAWAY:
+            self.close_if_over()
+        elif kind == events.PONG:
+            self._asked_at = -1.0
+        elif kind == events.FAILED:
+            self.flush()
+            self.close()
+
+    def _settle(self, speaks_http2: bool) -> None:
+        if self.speaks_http2 is None:
+            self.speaks_http2 = speaks_http2
+            if not self.ready.done():
+                self.ready.set_result(None)
+
+    # --- for its streams
+
+    def over(self, stream: UpstreamStream) -> None:
+        """See Carrier."""
+        if stream.stream is None:
+            self.reserved -= 1
+        else:
+            self.streams.pop(stream.stream.id, None)
+        if self.is_idle:
+            self.idle_since = asyncio.get_running_loop().time()
+        self.owner.has_room(self)

@@ -1,0 +1,50 @@
+"""Which requests are gRPC calls, and of what."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.grpc.call import is_call, is_grpc, split_call
+
+HEAD = b"POST /a.B/C HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (b"application/grpc", True),
+        (b"application/grpc+proto", True),
+        (b"application/grpc; charset=utf-8", True),
+        (b"application/grpc-web", False),
+        (b"application/grpc-web+proto", False),
+        (b"application/grpcx", False),
+        (b"application/json", False),
+        (b"", False),
+    ],
+)
+def test_the_content_type_says_so(kind: bytes, expected: bool) -> None:
+    head = HEAD % (b"Content-Type: " + kind)
+    assert (is_grpc(kind), is_call("POST", head, 21)) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [("GET", b"content-type: application/grpc"), ("POST", b"x-note: application/grpc"), ("POST", b"accept: */*")],
+)
+def test_nothing_else_does(method: str, line: bytes) -> None:
+    assert not is_call(method, HEAD % line, 21)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/shop.Orders/Get", ("shop.Orders", "Get")),
+        ("/Orders/Get", ("Orders", "Get")),
+        ("/a/b/c", None),
+        ("/a", None),
+        ("//Get", None),
+        ("/a/", None),
+    ],
+)
+def test_a_path_is_a_service_and_a_method(path: str, expected: tuple[str, str] | None) -> None:
+    assert split_call(path) == expected

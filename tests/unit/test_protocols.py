@@ -1,0 +1,63 @@
+"""What an instance speaks, by its metadata."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.hop import PROTOCOL_KEY, SIDECAR_KEY
+from gateway.instance import Instance
+from gateway.protocols import AUTO, H2, H2C, HTTP1, read_protocol
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({}, (AUTO, False)),
+        ({"version": "1"}, (AUTO, False)),
+        ({"protocol": "http"}, (HTTP1, False)),
+        ({"protocol": "HTTP/1.1"}, (HTTP1, False)),
+        ({"protocol": "h2c"}, (H2C, False)),
+        ({"protocol": " gRPC "}, (H2C, False)),
+        ({"protocol": "h2"}, (H2, True)),
+        ({"protocol": "grpcs"}, (H2, True)),
+        ({"protocol": "https"}, (AUTO, True)),
+        ({"protocol": "carrier pigeon"}, (AUTO, False)),
+        # Spring Cloud
+        ({"secure": "true"}, (AUTO, True)),
+        ({"secure": "True"}, (AUTO, True)),
+        ({"secure": "false"}, (AUTO, False)),
+        ({"protocol": "grpc", "secure": "true"}, (H2, True)),
+        ({"protocol": "http1", "secure": "true"}, (HTTP1, True)),
+        # Dubbo
+        ({"protocol": "tri", "dubbo": "2.0.2"}, (H2C, False)),
+        ({"dubbo.endpoints": '[{"port":50051,"protocol":"tri"}]'}, (H2C, False)),
+        ({"dubbo_endpoints": '[{"port":20880,"protocol":"dubbo"},{"port":50051,"protocol":"tri"}]'}, (H2C, False)),
+        ({"dubbo.endpoints": '[{"port":20880,"protocol":"tri"}]'}, (AUTO, False)),
+        ({"dubbo.endpoints": "[{"}, (AUTO, False)),
+        ({"dubbo.endpoints": '{"port":50051}'}, (AUTO, False)),
+        ({"dubbo.endpoints": '[1, {"port":50051,"protocol":3}]'}, (AUTO, False)),
+        # Kubernetes
+        ({"app-protocol": "kubernetes.io/h2c"}, (H2C, False)),
+        ({"app-protocol": "grpc"}, (H2C, False)),
+        ({"app-protocol": "kubernetes.io/ws"}, (HTTP1, False)),
+        ({"app-protocol": "kubernetes.io/wss"}, (AUTO, True)),
+        ({"app-protocol": "https"}, (AUTO, True)),
+        ({"app-protocol": "example.com/own"}, (AUTO, False)),
+    ],
+)
+def test_metadata_says_it_in_the_conventions_of_the_ecosystems(
+    metadata: dict[str, str], expected: tuple[str, bool]
+) -> None:
+    instance = Instance("10.0.0.1", 50051, metadata=metadata)
+    assert read_protocol(metadata, 50051) == (instance.protocol, instance.is_secure) == expected
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [({}, HTTP1), ({PROTOCOL_KEY: "h2c"}, H2C), ({PROTOCOL_KEY: "h3"}, HTTP1)],
+)
+def test_behind_a_sidecar_counts_what_that_says_and_not_what_it_copied_from_its_application(
+    metadata: dict[str, str], expected: str
+) -> None:
+    copied = {"protocol": "grpc", "secure": "true", "app-protocol": "kubernetes.io/wss"}
+    assert read_protocol({**copied, SIDECAR_KEY: "b", **metadata}, 80) == (expected, False)
