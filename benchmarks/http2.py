@@ -22,7 +22,7 @@ import click
 import yaml
 
 from benchmarks import grpccheck
-from benchmarks.contenders import LARGE_BYTES, Contender, Setting, envoy_binary
+from benchmarks.contenders import Contender, Setting, envoy_binary
 from benchmarks.machine import Missing, commit, cpu_seconds, describe, resident_bytes, start, tool, wait_listening
 from gateway.release.ports import free_port
 
@@ -34,26 +34,25 @@ HEADS = ["content-type: application/grpc", "te: trailers", "user-agent: grpc-pyt
 
 @dataclass(frozen=True)
 class Workload:
-    """So many connections with so many streams at a time each. `units`: what a request counts for, of what the cost is told."""
+    """So many connections with so many streams at a time each."""
 
     explained: str
     connections: int
     streams: int
     target: str = UNARY
-    units: float = 1.0
 
 
 WORKLOADS = {
     "64x1": Workload("gRPC unary, 64 connections with 1 stream; CPU µs a call", 64, 1),
     "16x16": Workload("gRPC unary, 16 connections with 16 streams; CPU µs a call", 16, 16),
     "4x64": Workload("gRPC unary, 4 connections with 64 streams; CPU µs a call", 4, 64),
-    "stream": Workload("8 MB down, 4 connections with 2 streams; CPU µs a MB", 4, 2, STREAM, LARGE_BYTES / 1e6),
+    "stream": Workload("1 MB down, 4 connections with 2 streams; CPU µs a MB", 4, 2, STREAM),
 }
 
 
 @dataclass
 class Sample:
-    """One measurement: CPU microseconds a unit, requests a second, resident bytes."""
+    """One measurement: CPU microseconds a request, requests a second, resident bytes."""
 
     cost: float
     rate: float
@@ -62,7 +61,7 @@ class Sample:
 
 def start_origin(setting: Setting) -> subprocess.Popen[bytes]:
     """nginx as both pools, over h2c."""
-    (setting.folder / "large.bin").write_bytes(b"0123456789abcdef" * (LARGE_BYTES // 16))
+    (setting.folder / "large.bin").write_bytes(b"0123456789" * 100_000)
     config = setting.render("h2-origin.conf", "h2-origin.conf")
     log = setting.folder / "h2-origin.log"
     arguments = [tool("nginx", "nginx-light"), "-c", str(config), "-p", str(setting.folder)]
@@ -150,7 +149,7 @@ def load(contender: Contender, workload: Workload, seconds: int, cores: set[int]
     # With -D, streams that are under way at the end count as failed.
     if not succeeded or int(counts[3]) > workload.connections * workload.streams:
         raise RuntimeError(f"requests to {contender.name} failed:\n{done.stdout[-800:]}")
-    return Sample(used / succeeded / workload.units * 1e6, float(rate[1]), resident_bytes(contender.process.pid))
+    return Sample(used / succeeded * 1e6, float(rate[1]), resident_bytes(contender.process.pid))
 
 
 def table(results: dict[str, dict[str, list[Sample]]]) -> list[str]:
