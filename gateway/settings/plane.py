@@ -25,6 +25,7 @@ from gateway.settings.fields import (
     Secret,
     TargetField,
 )
+from gateway.settings.nacosports import NacosListenField
 from gateway.telemetry.tracecontext import ID_FIELDS
 
 
@@ -324,7 +325,7 @@ class TraceMemorySettings(Model):
 class FacadeSettings(Model):
     """Where a sidecar speaks for registries to its application."""
 
-    nacos: AddressField | None = None
+    nacos: NacosListenField | None = None
     """Nacos' address for the application (`server-addr`): HTTP there and gRPC 1000 ports above. Keep it on loopback."""
     consul: AddressField | None = None
     """The address of a Consul agent for the application, instead. Keep it on loopback."""

@@ -118,7 +118,7 @@ def test_of_several_matches_of_one_name_the_first_counts_and_case_does_not_for_h
 def test_the_order_is_that_of_the_api() -> None:
     """Method, number of headers, of parameters; then the oldest route, by name, and the order of rules."""
     one, two = {"name": "a", "value": "1"}, {"name": "b", "value": "1"}
-    young = placed(a_route("young", to(backend("a"), name="1")), creationTimestamp="2026-11-03T00:00:00Z")
+    young = placed(a_route("a-young", to(backend("a"), name="1")), creationTimestamp="2026-11-03T00:00:00Z")
     old = placed(a_route("old", to(backend("a"), name="2")), creationTimestamp="2026-11-02T00:00:00Z")
     same = placed(a_route("older", to(backend("a"), name="3")), creationTimestamp="2026-11-02T00:00:00Z")
     matches = a_route(
@@ -356,6 +356,12 @@ def test_routes_of_listeners_that_are_not_served_are_attached_and_not_served() -
         ("Accepted", True, "ListenersNotValid"),
         ("Programmed", True, "Programmed"),
     ]
+
+
+def test_a_route_that_is_not_accepted_is_not_counted_as_attached() -> None:
+    found = translate(world(a_route("a", to(backend("a"), timeouts={"request": "1s"}))), HERE)
+    assert found.gateway is not None
+    assert [item.attached for item in found.gateway.listeners] == [0]
 
 
 def test_a_gateway_none_of_whose_listeners_is_served_is_not_accepted() -> None:
