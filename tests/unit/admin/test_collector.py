@@ -65,7 +65,6 @@ def observed(**others: Any) -> Observed:
         "drained": {"a": 1},
         "spans": {"exported": 1, "dropped": 2, "failed": 3},
         "deliveries": {"delivered": 3, "lost": 1},
-        "spans": {"exported": 4, "dropped": 2, "failed": 0},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }
     return cast("Any", Observed)(**{**parts, **others})  # type: ignore[no-any-return]
