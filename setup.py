@@ -32,6 +32,7 @@ HOT = [
     "gateway/proxy/bounds.py",
     "gateway/proxy/budget.py",
     "gateway/proxy/client.py",
+    "gateway/proxy/client_stream.py",
     "gateway/proxy/connecting.py",
     "gateway/proxy/connection.py",
     "gateway/proxy/context.py",
@@ -40,6 +41,7 @@ HOT = [
     "gateway/proxy/ending.py",
     "gateway/proxy/exchange.py",
     "gateway/proxy/multiplexing.py",
+    "gateway/proxy/http2_downstream.py",
     "gateway/proxy/origin.py",
     "gateway/proxy/origins.py",
     "gateway/proxy/own_responses.py",
@@ -54,13 +56,15 @@ HOT = [
     "gateway/proxy/runqueue.py",
     "gateway/proxy/sending.py",
     "gateway/proxy/spans.py",
+    "gateway/proxy/stream_relay.py",
+    "gateway/proxy/streamed_body.py",
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
     "gateway/proxy/upstream_session.py",
     "gateway/proxy/upstream_stream.py",
 ]
 # Not hot, and with values that only interpreted code needs.
-COLD = {"gateway/routing/explain.py", "gateway/routing/plans.py"}
+COLD = {"gateway/routing/describe.py", "gateway/routing/explain.py", "gateway/routing/plans.py"}
 
 ext_modules = []
 if os.environ.get("GATEWAY_COMPILE") == "1":

@@ -220,6 +220,7 @@ class RecordBody(BaseModel):
     method: str
     host: str | None
     path: str | None
+    version: str
     params: dict[str, str]
     status: int
     cause: str | None

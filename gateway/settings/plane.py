@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from gateway.identity import check_pattern
 from gateway.settings.fields import (
     Address,
     AddressField,
@@ -14,7 +15,6 @@ from gateway.settings.fields import (
     FileName,
     HeaderName,
     Host,
-    IdentityText,
     IdFieldName,
     LogFileName,
     LoggedHeader,
@@ -27,6 +27,8 @@ from gateway.settings.fields import (
 )
 from gateway.settings.nacosports import NacosListenField
 from gateway.telemetry.tracecontext import ID_FIELDS
+
+IdentityText = Annotated[str, AfterValidator(check_pattern)]
 
 
 class CarrierSettings(Model):
@@ -179,8 +181,10 @@ class SidecarMeshSettings(MeshSettings):
 class CheckSettings(Model):
     """Active health checks of instances, by each worker, and by each sidecar that calls the service."""
 
-    path: str = Field(pattern=r"^/[!-\"$-~]*$")
+    path: str | None = Field(default=None, pattern=r"^/[!-\"$-~]*$")
     """The path to GET. A status below 400 passes."""
+    grpc: str | None = Field(default=None, max_length=256)
+    """Instead of `path`: the name by which grpc.health.v1 is asked; `''`: the server as a whole. `SERVING` passes."""
     interval: PositiveDuration = 5.0
     """How often each instance is checked."""
     timeout: PositiveDuration = 1.0
@@ -189,6 +193,12 @@ class CheckSettings(Model):
     """How many failures in a row eject an instance."""
     passes: int = Field(default=2, ge=1)
     """How many passes in a row bring it back."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> CheckSettings:
+        if (self.path is None) == (self.grpc is None):
+            raise ValueError("either `path` or `grpc` is needed")
+        return self
 
 
 class AppCheckSettings(Model):
