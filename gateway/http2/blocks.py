@@ -17,6 +17,8 @@ from gateway.http2.hpack import Decoder, Field, encode_field
 MAX_BLOCKS: Final = 1024
 LONGEST_BLOCK: Final = 1024
 """Heads remembered: about two megabytes at the most, of each kind. When they are that many, all are forgotten."""
+LONGEST_TRAILERS: Final = 64
+"""Trailers remembered: those without a message."""
 MAX_LINES: Final = 4096
 LONGEST_LINE: Final = 256
 
@@ -32,11 +34,12 @@ _DROPPED: Final = frozenset(
 class BlockMemo:
     """Heads by the bytes of their blocks, for all connections that accept header lists of the same size."""
 
-    __slots__ = ("requests", "responses")
+    __slots__ = ("requests", "responses", "trailers")
 
     def __init__(self) -> None:
         self.requests: dict[bytes, RequestHead] = {}
         self.responses: dict[bytes, ResponseHead] = {}
+        self.trailers: dict[bytes, bytes] = {}
 
 
 class BlockReader:
@@ -82,8 +85,19 @@ class BlockReader:
         return head
 
     def trailers(self, block: bytes) -> bytes:
-        """Trailers: field lines, each led by CRLF."""
-        return read_trailers(self.fields(block))
+        """Trailers: field lines, each led by CRLF. Most of gRPC's are the same few bytes."""
+        trailers = self._memo.trailers
+        is_pure = self.decoder.is_stateless and len(block) <= LONGEST_TRAILERS
+        if is_pure:
+            known = trailers.get(block)
+            if known is not None:
+                return known
+        lines = read_trailers(self.fields(block))
+        if is_pure:
+            if len(trailers) >= MAX_BLOCKS:
+                trailers.clear()
+            trailers[block] = lines
+        return lines
 
     def fields(self, block: bytes) -> list[Field]:
         """The fields of any block: it must be read even if nobody wants to know what it says."""
