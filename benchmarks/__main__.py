@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,7 +31,9 @@ OPEN_LOOP_RATE = 1000
     "--only", default="", help="Contenders, by comma: gateway, nginx, haproxy, envoy, traefik, caddy, aiohttp."
 )
 @click.option("--workloads", default=",".join(WORKLOADS), show_default=True, help="Workloads, by comma.")
-@click.option("--options/--no-options", default=True, help="Also 1,000 lanes, the access log, two workers.")
+@click.option(
+    "--options/--no-options", default=True, help="Also 1,000 lanes, the access log, request records, two workers."
+)
 @click.option("--open-loop/--no-open-loop", "opens", default=True, help="Also latencies at a fixed rate.")
 @click.option(
     "--python", "pythons", multiple=True, metavar="NAME=PATH", help="A Python that has the gateway installed."
@@ -104,9 +108,11 @@ class Bench:
                 name = f"gateway, {label}"
                 self._all.append(contenders.gateway(setting, name, python))
                 if options:
-                    self._vary(
-                        name, lambda title, python=python, **how: contenders.gateway(setting, title, python, **how)
-                    )
+                    begin = partial(_begin_gateway, setting, python)
+                    self._vary(name, begin)
+                    bare = begin(f"{name}, without request records", records=False)
+                    self._variants.append(bare)
+                    self._pairs.append((f"{name}: request records", name, bare.name))
         for name in wanted:
             if name != "gateway":
                 self._try(name, contenders.OTHERS[name])
@@ -193,6 +199,10 @@ class Bench:
     def _skip(self, reason: str) -> None:
         click.echo(f"SKIPPED {reason}", err=True)
         self._skipped.append(reason)
+
+
+def _begin_gateway(setting: Setting, python: str, title: str, **how: Any) -> Contender:
+    return contenders.gateway(setting, title, python, **how)
 
 
 if __name__ == "__main__":

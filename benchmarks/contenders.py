@@ -73,8 +73,12 @@ def gateway(
     workers: int = 1,
     log_to: str = "off",
     upstreams: int = 256,
+    records: bool = True,
 ) -> Contender:
-    """The gateway as `python` has it installed, with so many lanes; the last one is the one that requests are for."""
+    """The gateway as `python` has it installed, with so many lanes; the last one is the one that requests are for.
+
+    `records`: request records are on, as they are by default.
+    """
     port = free_port()
     home = setting.folder / name.replace(" ", "-")
     home.mkdir()
@@ -91,6 +95,7 @@ def gateway(
         "rules": "rules.yaml",
         "timeouts": {"upstream_idle": "60s"},
         "limits": {"upstream_connections": upstreams, "connections_per_client": 8192},
+        "records": {"enabled": records},
     }
     if log_to != "off":
         config["access_log"] = {"path": log_to}

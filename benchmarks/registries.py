@@ -1,6 +1,6 @@
 """What watching many services costs, and how soon a registered instance gets its first request.
 
-    python -m benchmarks.registries                 # the embedded registry, r-nacos and Consul, as far as they are here
+    python -m benchmarks.registries                 # the embedded registry, r-nacos, Consul and Kubernetes, as far as they are here
     python -m benchmarks.registries --registry consul --services 500 --instances 20
 
 A real `gateway serve` watches the services; memory and CPU are read from /proc. For the delay, an instance is registered in
@@ -11,204 +11,40 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import statistics
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from time import perf_counter
 
-import yaml
-from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
-
+from benchmarks.kubernetes import KubernetesBench
+from benchmarks.watching import SERVERS, Bench, say
 from gateway.cli.output import print_table
-from gateway.demo.processes import Process, Processes, ProcessFailed
-from gateway.demo.registries import ConsulRegistry, DemoRegistry, NacosRegistry
-from gateway.release.ports import free_port
-
-PROBES = 20
-"""Instances whose first request is waited for."""
-WATCHED = 20.0
-"""Seconds over which the CPU of watching is measured."""
-INTERVAL = 2.0
-"""Seconds between two looks at Nacos: the default."""
-TICKS = os.sysconf("SC_CLK_TCK")
-FOREVER = {"preserved.heart.beat.timeout": "3600000", "preserved.ip.delete.timeout": "3600000"}
+from gateway.demo.processes import ProcessFailed
 
 
-class WideConsul(ConsulRegistry):
-    """An agent that takes more connections than by default."""
-
-    options = ("-hcl", "limits { http_max_conns_per_client = 2000 }")
-
-
-SERVERS: Mapping[str, type[DemoRegistry]] = {
-    "nacos": NacosRegistry,
-    "consul": ConsulRegistry,
-    "consul, 1000 watches": WideConsul,
-}
-
-
-class Bench:
-    """One gateway on one registry."""
-
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.kind = kind
-        self.folder = folder
-        self.processes = Processes(folder)
-        self.port, self.admin = free_port(), free_port()
-        self.server: DemoRegistry | None = SERVERS[kind]() if kind in SERVERS else None
-        self.address = self.server.address if self.server is not None else f"127.0.0.1:{free_port()}"
-
-    @property
-    def settings(self) -> dict[str, object]:
-        if self.kind == "embedded":
-            return {"kind": "embedded", "listen": self.address, "warmup": 0}
-        if self.kind == "nacos":
-            return {"kind": "nacos", "address": self.address, "interval": INTERVAL}
-        watches = {"watches": 1000} if self.kind == "consul, 1000 watches" else {}
-        return {"kind": "consul", "address": self.address, **watches}
-
-    async def start_gateway(self, services: Iterable[str]) -> Process:
-        config = self.folder / "gateway.yaml"
-        settings = {
-            "listen": f"127.0.0.1:{self.port}",
-            "admin": f"127.0.0.1:{self.admin}",
-            "registry": self.settings,
-            "routes": [{"path": f"/{name}", "service": name} for name in services],
-        }
-        config.write_text(yaml.safe_dump(settings))
-        process = await self.processes.start("gateway", "-m", "gateway", "serve", "-c", str(config))
-        await self.wait(f"http://127.0.0.1:{self.admin}/readyz")
-        return process
-
-    async def wait(self, url: str) -> None:
-        async with asyncio.timeout(120):
-            while True:
-                self.processes.check()
-                try:
-                    async with self.session.get(url) as response:
-                        if response.status == 200:
-                            return
-                except OSError:
-                    pass
-                await asyncio.sleep(0.05)
-
-    async def register(self, service: str, host: str, port: int) -> None:
-        if self.kind.startswith("consul"):
-            body = {"ID": f"{service}-{host}-{port}", "Name": service, "Address": host, "Port": port}
-            url = f"http://{self.address}/v1/agent/service/register"
-            async with self.session.put(url, data=json.dumps(body)) as response:
-                assert response.status == 200, await response.text()
-            return
-        form = {"serviceName": service, "ip": host, "port": str(port), "metadata": json.dumps(FOREVER)}
-        async with self.session.post(f"http://{self.address}/nacos/v1/ns/instance", params=form) as response:
-            assert response.status == 200, await response.text()
-
-    async def run(self, services: int, instances: int) -> list[object]:
-        async with ClientSession(connector=TCPConnector(limit=32), timeout=ClientTimeout(total=30)) as self.session:
-            names = [f"service-{number}" for number in range(services)]
-            probes = [f"probe-{number}" for number in range(PROBES)]
-            if self.server is not None:
-                os.environ["RNACOS_NAMING_INSTANCE_TIMEOUT_SECOND"] = "36000"
-                os.environ["RNACOS_NAMING_HEALTH_TIMEOUT_SECOND"] = "36000"
-                await self.server.start(self.processes, self.folder)
-                path = (
-                    "/v1/status/leader"
-                    if self.kind.startswith("consul")
-                    else "/nacos/v1/ns/service/list?pageNo=1&pageSize=1"
-                )
-                await self.wait(f"http://{self.address}{path}")
-            gateway = await self.start_gateway([*names, *probes])
-            empty = memory(gateway)
-            say(f"{self.kind}: registering {services} services of {instances} instances")
-            began = perf_counter()
-            wanted = [(name, f"10.{n // 250}.{n % 250}.{i}") for n, name in enumerate(names) for i in range(instances)]
-            for start in range(0, len(wanted), 500):
-                await asyncio.gather(*(self.register(name, host, 8080) for name, host in wanted[start : start + 500]))
-            registered = perf_counter() - began
-            await self.until_known(len(wanted))
-            say(f"{self.kind}: measuring")
-            before = cpu(gateway)
-            await asyncio.sleep(WATCHED)
-            watching = (cpu(gateway) - before) / WATCHED
-            full = memory(gateway)
-            delays = [await self.delay(name) for name in probes]
-            await self.processes.stop_all()
-        return [
-            self.kind, services, services * instances, f"{registered:.1f} s", f"{full:.0f} MB", f"{full - empty:.0f} MB",
-            f"{watching * 1000:.0f} ms", f"{statistics.median(delays) * 1000:.0f} ms", f"{max(delays) * 1000:.0f} ms",
-        ]  # fmt: skip
-
-    async def until_known(self, count: int) -> None:
-        async with asyncio.timeout(120):
-            while True:
-                url = f"http://127.0.0.1:{self.admin}/api/v1/services"
-                async with self.session.get(url) as response:
-                    services = (await response.json())["services"]
-                if sum(pool["size"] for service in services for pool in service["pools"]) >= count:
-                    return
-                await asyncio.sleep(1.0)
-
-    async def delay(self, service: str) -> float:
-        """Seconds from the registration's answer to the first answer of the instance."""
-
-        async def answer(_: web.Request) -> web.Response:
-            return web.Response(text="here")
-
-        app = web.Application()
-        app.router.add_get("/{path:.*}", answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        port = free_port()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        await self.register(service, "127.0.0.1", port)
-        began = perf_counter()
-        while True:
-            async with self.session.get(f"http://127.0.0.1:{self.port}/{service}") as response:
-                if response.status == 200:
-                    break
-            await asyncio.sleep(0.002)
-        took = perf_counter() - began
-        await runner.cleanup()
-        return took
-
-
-def memory(process: Process) -> float:
-    """Resident megabytes."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    raise ProcessFailed("no VmRSS")
-
-
-def cpu(process: Process) -> float:
-    """Seconds of CPU so far."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def say(text: str) -> None:
-    print(f"… {text}", flush=True)
+@asynccontextmanager
+async def bench_of(kind: str, folder: Path) -> AsyncIterator[Bench]:
+    bench = KubernetesBench(kind, folder) if kind == "kubernetes" else Bench(kind, folder)
+    try:
+        yield bench
+    finally:
+        await bench.close()
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--registry", nargs="*", default=["embedded", *SERVERS])
+    parser.add_argument("--registry", nargs="*", default=["embedded", *SERVERS, "kubernetes"])
     parser.add_argument("--services", type=int, default=500)
     parser.add_argument("--instances", type=int, default=20)
     options = parser.parse_args()
     rows = []
     for kind in options.registry:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            bench = Bench(kind, Path(folder))
             try:
-                rows.append(await bench.run(options.services, options.instances))
+                async with bench_of(kind, Path(folder)) as bench:
+                    rows.append(await bench.run(options.services, options.instances))
             except ProcessFailed as error:
                 say(f"{kind} is left out: {error}")
-            finally:
-                await bench.processes.stop_all()
     print_table(
         [
             "registry", "services", "instances", "registered in", "memory", "of it for them", "CPU a second",

@@ -18,7 +18,7 @@ from time import perf_counter
 
 from aiohttp import ClientSession
 
-from benchmarks.registries import cpu, memory, say
+from benchmarks.watching import cpu, memory, say
 from gateway.cli.output import print_table
 from gateway.demo.processes import Processes
 from gateway.errors import RegistryError

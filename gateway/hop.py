@@ -27,10 +27,10 @@ SIDECAR_KEY: Final = "gray-sidecar"
 MTLS_KEY: Final = "gray-mtls"
 """Metadata of an instance that takes mutual TLS: `true`."""
 
-ADMIN_KEY: Final = "gray-sidecar-admin"
-"""Metadata of the same: the port of that sidecar's admin API, if others than its own machine may ask it."""
 PROTOCOL_KEY: Final = "gray-protocol"
 """Metadata of such an instance: `h2c` if its sidecar speaks HTTP/2 on its plain port, beside HTTP/1.1."""
+ADMIN_KEY: Final = "gray-sidecar-admin"
+"""Metadata of the same: the port of that sidecar's admin API, if others than its own machine may ask it."""
 
 MAX_SERVICE: Final = 256
 """Characters of a service's name that is sent along: a registry may hold anything."""

@@ -106,6 +106,7 @@ class StatusBody(BaseModel):
     drained: list[DrainBody]
     gateway_api: GatewayApiBody | None = None
     lost_tags: list[LostTagBody] = []
+    registered_beside: list[str] = []
     registries: list[RegistryBody]
     workers: list[WorkerBody] = []
     service: str = ""
@@ -219,6 +220,7 @@ class RecordBody(BaseModel):
     method: str
     host: str | None
     path: str | None
+    version: str
     params: dict[str, str]
     status: int
     cause: str | None

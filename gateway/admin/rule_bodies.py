@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -35,18 +35,6 @@ class LaneBody(BaseModel):
     """A lane as a file of rules has it, or some of its keys."""
 
     model_config = ConfigDict(extra="allow")
-
-
-class ChangeBody(BaseModel):
-    """What a change did, or would do."""
-
-    model_config = ConfigDict(extra="allow")
-
-    revision: int
-    dry_run: bool
-    diff: str
-    group: str = ""
-    lane: Lane = {}
 
 
 class RevisionBody(BaseModel):
@@ -97,6 +85,7 @@ class MoveBody(BaseModel):
     to: str
     requests: int
     examples: list[str]
+    records: list[int]
 
 
 class ComparisonBody(BaseModel):
@@ -107,3 +96,56 @@ class ComparisonBody(BaseModel):
     moved: int
     lanes: list[LaneCountBody]
     moves: list[MoveBody]
+
+
+class ReviewedFindingBody(BaseModel):
+    """What the linter finds in the rules as they would be."""
+
+    code: str
+    severity: Literal["error", "warning", "info"]
+    group: str
+    lane: str
+    field: str
+    message: str
+    hint: str
+    is_new: bool
+
+
+class FailedTestBody(BaseModel):
+    """A rule test that would fail."""
+
+    name: str
+    file: str
+    line: int
+    expected: str
+    lane: str
+
+
+class TestedBody(BaseModel):
+    """How the rule tests would fare."""
+
+    passed: int
+    failed: list[FailedTestBody]
+    problem: str | None
+
+
+class ReviewBody(BaseModel):
+    """What a change would bring about."""
+
+    lint: list[ReviewedFindingBody]
+    tests: TestedBody
+    what_if: ComparisonBody
+
+
+class ChangeBody(BaseModel):
+    """What a change did, or would do: `yaml` and `review` are of a dry run."""
+
+    model_config = ConfigDict(extra="allow")
+
+    revision: int
+    dry_run: bool
+    diff: str
+    group: str = ""
+    lane: Lane = {}
+    yaml: str | None = None
+    review: ReviewBody | None = None

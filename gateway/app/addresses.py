@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from gateway import hop
 from gateway.errors import GatewayError
+from gateway.protocols import H2C
 from gateway.settings import SidecarSettings
 
 
@@ -44,8 +45,10 @@ def own_addresses(listen_host: str, port: int) -> set[str]:
 
 
 def own_metadata(settings: SidecarSettings) -> dict[str, str]:
-    """What a sidecar registers of itself: what it calls its service, where others may ask it, and whether it takes mutual TLS."""
+    """What a sidecar registers of itself: what it calls its service, what it speaks, and where others may ask it."""
     found = {hop.SIDECAR_KEY: settings.service}
+    if settings.http2.enabled:
+        found[hop.PROTOCOL_KEY] = H2C
     if not settings.admin.is_loopback and settings.admin.port:
         found[hop.ADMIN_KEY] = str(settings.admin.port)
     if settings.mesh is not None:

@@ -97,12 +97,18 @@ def describe_registries(
 _TROUBLE = (FRESH, PROTECTED, STALE, UNKNOWN)
 
 
-def unheard_of(registries: Registries) -> list[str]:
-    """Services without instances of which a registry has said nothing yet, as reasons not to be ready."""
+def unheard_of(registries: Registries, attached: Collection[str] = (), *, was_ready: bool = False) -> list[str]:
+    """Services without instances of which a registry has said nothing yet, as reasons not to be ready.
+
+    `attached` are those that only attached routes lead to: whoever writes such a route must not take the gateway out of traffic.
+    They are waited for until it was ready once, unless the registry has failed to say something.
+    """
     reasons: list[str] = []
     for service, states in registries.states().items():
         silent = next((state for state in states if state.state == UNKNOWN), None)
         if silent is not None and not any(state.instances for state in states):
+            if service in attached and (was_ready or silent.reason):
+                continue
             reasons.append(f"service {service}: the registry has not responded yet ({silent.reason or 'waiting'})")
     return reasons
 

@@ -17,7 +17,7 @@ from gateway.app.takeover import Offer, Predecessor, State
 from gateway.errors import StartError
 from gateway.proxy.server import bind
 from gateway.registry.embedded.ports import grpc_port
-from gateway.registry.nacos.payload import PORT_OFFSET
+from gateway.settings.nacosports import PORT_OFFSET
 
 _log = logging.getLogger("gateway")
 

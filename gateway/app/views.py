@@ -138,15 +138,17 @@ class EntryView(_View[GatewaySettings]):
         super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._fleet = fleet
         self._gateway_api = gateway_api
+        self._was_ready = False
 
     def waiting(self) -> list[str]:
         """What is not known yet that requests need."""
-        missing = [] if self._gateway_api is None else self._gateway_api.missing()
-        return missing + self._waiting_for_services()
-
-    def _waiting_for_services(self) -> list[str]:
-        is_needed = not self._configuration.settings.ready_without_registry
-        return self._old_rules() + (unheard_of(self._registries) if is_needed else [])
+        settings = self._configuration.settings
+        reasons = self._old_rules() + ([] if self._gateway_api is None else self._gateway_api.missing())
+        if not settings.ready_without_registry:
+            attached = self._fleet.plane.attached.services - {route.service for route in settings.routes}
+            reasons += unheard_of(self._registries, attached, was_ready=self._was_ready)
+        self._was_ready = self._was_ready or not reasons
+        return reasons
 
     def _missing(self) -> list[str]:
         if not self._life.is_serving:

@@ -19,11 +19,11 @@ from gateway.errors import RegistryError
 from gateway.registry.consul.client import ConsulClient
 from gateway.registry.nacos.client import Credentials, NacosClient
 from gateway.registry.nacos.messages import CONFIG
-from gateway.registry.nacos.payload import PORT_OFFSET
 from gateway.release.ports import free_port
 from gateway.rulesources.consul import ConsulDocument
 from gateway.rulesources.documents import ConflictError, RemoteDocument
 from gateway.rulesources.nacos import NacosDocument
+from gateway.settings.nacosports import PORT_OFFSET
 
 CONFIG_KEY: Final = "demo"
 """What service A's configuration value is called."""

@@ -75,15 +75,21 @@ class Checks:
                 self._session = new_session()
             tls = self._secured.of(service, instance)
             # As requests do, for a sidecar to know that this one is meant, and that a client of its mesh calls.
-            is_fine = await responds_well(
-                self._session,
-                service,
-                instance,
-                check.path,
-                timeout=check.timeout,
-                tls=tls,
-                fields=hop.fields(instance.target_line),
-            )
+            fields = hop.fields(instance.target_line)
+            if check.grpc is not None:
+                from gateway.health.grpccheck import serves
+
+                is_fine = await serves(instance, check.grpc, timeout=check.timeout, tls=tls, fields=fields)
+            else:
+                is_fine = await responds_well(
+                    self._session,
+                    service,
+                    instance,
+                    check.path or "/",
+                    timeout=check.timeout,
+                    tls=tls,
+                    fields=fields,
+                )
             row = row + 1 if is_fine is was_fine else 1
             was_fine = is_fine
             if row >= (check.passes if is_fine else check.failures):

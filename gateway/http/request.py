@@ -23,6 +23,9 @@ PSEUDONYM: Final = b"gray-gateway"
 CHUNKED: Final = -1
 """`Request.body` of a chunked body."""
 
+VERSIONS: Final = ("1.0", "1.1", "2")
+"""What each `Request.version` is called."""
+
 
 # A head has as many parts as HTTP gives it.
 class Request:

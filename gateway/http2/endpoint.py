@@ -66,14 +66,30 @@ _ON_STREAM: Final = frozenset({DATA_FRAME, HEADERS_FRAME, PRIORITY, RST_STREAM_F
 
 
 class Endpoint(ControlledEndpoint):
-    """The way in. `_block` are the parts of a header block that has not ended, on the stream `_block_stream`."""
+    """The way in. `_data` is read from `_at` on, and after it `_next` from `_next_at` on, which was fed later.
 
-    __slots__ = ("_at", "_block", "_block_ends", "_block_size", "_block_stream", "_data", "_has_begun", "_has_settings")
+    `_block` are the parts of a header block that has not ended, on the stream `_block_stream`.
+    """
+
+    __slots__ = (
+        "_at",
+        "_block",
+        "_block_ends",
+        "_block_size",
+        "_block_stream",
+        "_data",
+        "_has_begun",
+        "_has_settings",
+        "_next",
+        "_next_at",
+    )
 
     def __init__(self, terms: Terms, write: Callable[[bytes], None], is_server: bool, now: float) -> None:
         super().__init__(terms, write, is_server, now)
         self._data: bytes = b""
         self._at: int = 0
+        self._next: bytes = b""
+        self._next_at: int = 0
         self._has_begun: bool = not is_server
         self._has_settings: bool = False
         self._block: list[bytes] = []
@@ -81,16 +97,32 @@ class Endpoint(ControlledEndpoint):
         self._block_ends: bool = False
         self._block_stream: int = 0
 
-    @property
-    def has_unread(self) -> bool:
-        """Whether part of a frame waits for the rest of it, or a header block."""
-        return self._at < len(self._data) or self._block_stream != 0
-
     def feed(self, data: bytes, now: float) -> None:
         """Takes what the peer has sent, at a time in seconds of any clock that only goes forward."""
         self.now = now
-        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        rest = self._rest()
         self._at = 0
+        if not rest:
+            self._data = data
+            return
+        need = len(data)
+        if self._has_begun and len(rest) >= HEAD_SIZE:
+            # Only the frame that is cut is put together: a stream of data has one in every packet.
+            need = HEAD_SIZE + int.from_bytes(rest[:3], "big") - len(rest)
+        if 0 < need < len(data):
+            self._data = rest + data[:need]
+            self._next = data
+            self._next_at = need
+        else:
+            self._data = rest + data
+
+    def _rest(self) -> bytes:
+        """What was not read yet."""
+        rest = self._data[self._at :] if self._at < len(self._data) else b""
+        if self._next:
+            rest += self._next[self._next_at :]
+            self._next = b""
+        return rest
 
     def next_event(self) -> Event | None:
         """The next event in what was fed; None: there is none until there is more."""
@@ -110,6 +142,10 @@ class Endpoint(ControlledEndpoint):
         """Reads a frame; returns whether there was a whole one."""
         data = self._data
         at = self._at
+        if at == len(data) and self._next:
+            data = self._data = self._next
+            at = self._at = self._next_at
+            self._next = b""
         if not self._has_begun:
             if not data.startswith(PREFACE):
                 if not PREFACE.startswith(data):

@@ -227,9 +227,10 @@ class SendingEndpoint:
         room = min(most, stream.send_window, self.send_window)
         sent = 0
         frame = self.peer.frame
-        parts: list[bytes] = []
+        parts: list[bytes | memoryview] = []
         while stream.pending and sent < room:
             piece = stream.pending.pop(0)
+            view = memoryview(piece)  # its slices are no copies
             whole = len(piece)
             at = 0
             while at < whole and sent < room:
@@ -238,7 +239,7 @@ class SendingEndpoint:
                 sent += size
                 is_last = at == whole and stream.pending_ends and not stream.pending and not stream.pending_trailers
                 parts.append(head(size, DATA, END_STREAM if is_last else 0, stream.id))
-                parts.append(piece if size == whole else piece[at - size : at])
+                parts.append(view[at - size : at])
             if at < whole:
                 stream.pending.insert(0, piece[at:])
         if sent:

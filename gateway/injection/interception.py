@@ -18,6 +18,7 @@ NETWORKS: Final = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 """Where calls are redirected: private addresses, as those of Services and pods are. What is outside stays untouched."""
 MOST_PORTS: Final = 15
 """What one match of iptables holds (multiport)."""
+MOST_NETWORKS: Final = 64
 
 
 class Interception:
@@ -28,6 +29,8 @@ class Interception:
         if len(self.ports) > MOST_PORTS:
             raise ValueError(f"{len(self.ports)} ports: at most {MOST_PORTS} are possible")
         self.networks = [_network(text.strip()) for text in networks.split(",")]
+        if len(self.networks) > MOST_NETWORKS:
+            raise ValueError(f"{len(self.networks)} networks: at most {MOST_NETWORKS} are possible")
 
     def rules(self, outbound: int) -> str:
         """What `iptables-restore --noflush` reads. `outbound` is the sidecar's port."""
@@ -73,8 +76,8 @@ def runs_as_sidecar(holders: list[Mapping[str, Any]]) -> bool:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise ValueError(f"{text!r} is not a port from 1 to 65535")
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        raise ValueError(f"{text[:80]!r} is not a port from 1 to 65535")
     return int(text)
 
 
@@ -82,4 +85,4 @@ def _network(text: str) -> str:
     try:
         return str(ipaddress.IPv4Network(text))
     except ValueError:
-        raise ValueError(f"{text!r} is not an IPv4 network like 10.0.0.0/8") from None
+        raise ValueError(f"{text[:80]!r} is not an IPv4 network like 10.0.0.0/8") from None

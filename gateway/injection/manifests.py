@@ -9,71 +9,83 @@ from typing import Any, Final
 import yaml
 
 from gateway.errors import ConfigError, Problem
-from gateway.injection.pod import Object, Options, Refused, inject
+from gateway.injection.pod import WANTED, Object, Options, Refused, inject
+from gateway.yaml.manifests import documents
 
 _PODS: Final[Mapping[str, tuple[str, ...]]] = {
     "Pod": (),
-    "Deployment": ("spec", "template"),
-    "StatefulSet": ("spec", "template"),
-    "DaemonSet": ("spec", "template"),
-    "ReplicaSet": ("spec", "template"),
-    "Job": ("spec", "template"),
+    "PodTemplate": ("template",),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
-"""Where a kind of object has the pod that it makes."""
+"""Where a kind of object has the pod that it makes, if that is not where Deployments have it, and most others like them."""
+_TEMPLATE: Final = ("spec", "template")
 
 
 def inject_text(text: str, file: str, options: Options) -> tuple[str, int]:
     """A stream of manifests with sidecars in the pods that ask for one, and in how many. Raises ConfigError with each problem."""
+    problems: list[Problem] = []
+    made: list[Any] = []
+    count = 0
     try:
-        documents = list(yaml.safe_load_all(text))
+        for document, node in documents(text):
+            items, nodes = (document["items"], _nodes(node)) if _is_list(document) else ([document], [node])
+            changed = []
+            for item, item_node in zip(items, nodes, strict=True):
+                try:
+                    found = inject_object(item, options)
+                except Refused as error:
+                    problems.append(Problem(file, item_node.start_mark.line + 1, 1, f"{_called(item)}: {error}"))
+                    found = None
+                count += found is not None
+                changed.append(item if found is None else found)
+            made.append({**document, "items": changed} if _is_list(document) else changed[0])
+        dumped = yaml.safe_dump_all(made, sort_keys=False, allow_unicode=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         raise ConfigError([Problem(file, line, column, f"not YAML: {error.problem}")]) from error
     except yaml.YAMLError as error:
         raise ConfigError([Problem(file, 1, 1, f"not YAML: {error}")]) from error
-    problems: list[Problem] = []
-    made: list[Any] = []
-    count = 0
-    for document in documents:
-        if document is None:
-            continue
-        items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
-        objects = items if isinstance(items, list) else [document]
-        changed = []
-        for item in objects:
-            try:
-                found = inject_object(item, options)
-            except Refused as error:
-                problems.append(Problem(file, 1, 1, f"{_called(item)}: {error}"))
-                found = None
-            count += found is not None
-            changed.append(item if found is None else found)
-        made.append({**document, "items": changed} if isinstance(items, list) else changed[0])
+    except RecursionError as error:
+        raise ConfigError([Problem(file, 1, 1, "it is nested too deeply, or within itself")]) from error
     if problems:
         raise ConfigError(problems)
-    return yaml.safe_dump_all(made, sort_keys=False, allow_unicode=True), count
+    return dumped, count
 
 
 def inject_object(item: Any, options: Options) -> Object | None:
     """An object with a sidecar in its pod; None if nothing changes. Raises Refused."""
     kind = item.get("kind") if isinstance(item, dict) else None
-    path = _PODS.get(kind) if isinstance(kind, str) else None
-    if path is None:
+    if not isinstance(kind, str):
         return None
     made: Object = copy.deepcopy(item)
     pod: Any = made
-    for key in path:
+    for key in _PODS.get(kind, _TEMPLATE):
         pod = pod.get(key) if isinstance(pod, dict) else None
     if not isinstance(pod, dict) or not isinstance(pod.get("spec"), dict):
         return None
     metadata = pod.get("metadata")
-    outcome = inject(metadata if isinstance(metadata, dict) else {}, pod["spec"], options)
+    metadata = metadata if isinstance(metadata, dict) else {}
+    labels = metadata.get("labels")
+    if isinstance(labels, dict) and any(key in labels for key, _ in WANTED):
+        wrong = next((key for key, value in labels.items() if not isinstance(value, str)), None)
+        if wrong is not None:
+            raise Refused(f"the label {wrong} is not a text: put its value in quotes")
+    outcome = inject(metadata, pod["spec"], options)
     if outcome.left_alone:
         return None
     pod["metadata"], pod["spec"] = outcome.metadata, outcome.spec
     return made
+
+
+def _nodes(node: yaml.Node) -> list[yaml.Node]:
+    """Those of the items of a List."""
+    found: list[yaml.Node] = next(value.value for key, value in node.value if key.value == "items")
+    return found
+
+
+def _is_list(document: Any) -> bool:
+    return isinstance(document, dict) and document.get("kind") == "List" and isinstance(document.get("items"), list)
 
 
 def _called(item: Any) -> str:

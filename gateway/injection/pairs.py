@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -29,6 +30,9 @@ SETTLING: Final = 300.0
 """Seconds in which every API server learns whom to trust, and every replica which certificate is the newest one."""
 SKEW: Final = 3600.0
 """Seconds that clocks may differ by: certificates are valid from so long before they are made."""
+_NO_PAIR: Final = (
+    ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension, InvalidSignature, UnsupportedAlgorithm,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class Pair:
     def expires(self) -> datetime:
         """In UTC."""
         return self._certificates[0].not_valid_after_utc
+
+    def is_valid(self, now: float) -> bool:
+        """Whether it is, at a time."""
+        return self.made - SKEW <= now < self.expires.timestamp()
 
     @property
     def authority(self) -> str:
@@ -80,14 +88,14 @@ class Pairs:
     def in_use(self, trusted: str, now: float) -> Pair | None:
         """The pair to serve with at a time, if the API server trusts these authorities (PEM)."""
         newest, previous = self.newest, self.previous
-        if newest is None or previous is None or previous.expires.timestamp() <= now:
+        if newest is None or previous is None or not previous.is_valid(now):
             return newest
         return newest if now - newest.made >= SETTLING and newest.authority in trusted else previous
 
     def renewed(self, known: Pair | None, names: frozenset[str], now: float) -> Pairs:
         """What there should be at a time, for `names`. `known` is in use, though it may have been taken away."""
         newest, previous = self.newest, self.previous
-        if newest is None:
+        if newest is None or not newest.is_valid(now):  # as one made by a clock that was wrong
             return Pairs(make_pair(names, now), known)
         if not names <= newest.names or now - newest.made >= RENEWAL:
             return Pairs(make_pair(names, now), newest)
@@ -100,9 +108,11 @@ def read_pair(chain: bytes, key: bytes) -> Pair | None:
     """A pair as it was kept; None if it is none."""
     pair = Pair(chain, key)
     try:
-        is_pair = load_pem_private_key(key, None).public_key() == pair._certificates[0].public_key()
-        return pair if is_pair and len(pair._certificates) == 2 and pair.names else None
-    except (ValueError, TypeError, x509.ExtensionNotFound):
+        certificate, authority = pair._certificates
+        certificate.verify_directly_issued_by(authority)
+        is_pair = load_pem_private_key(key, None).public_key() == certificate.public_key()
+        return pair if is_pair and pair.names else None
+    except _NO_PAIR:
         return None
 
 

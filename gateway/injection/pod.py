@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.hop import SIDECAR_KEY
+from gateway.hop import PROTOCOL_KEY, SIDECAR_KEY
 from gateway.injection.interception import NETWORKS, PORTS, USER, Interception, runs_as_sidecar
+from gateway.protocols import H2C
 from gateway.registry.kubernetes.slices import INBOUND_LABEL
 from gateway.registry.tags import TagReader
 from gateway.tags import INVALID
@@ -36,6 +37,8 @@ ADMIN: Final = 15082
 """Ports of the sidecar, as in `config/kubernetes/sidecar.yaml`."""
 SETTLING: Final = 5
 """Seconds that the application goes on serving after its pod was told to end, until callers have noticed."""
+LONGEST_SHOWN: Final = 80
+"""Characters of an annotation that are shown."""
 UNPROXIED: Final = "localhost,127.0.0.1,::1,169.254.169.254,kubernetes.default.svc"
 
 Object = dict[str, Any]
@@ -67,6 +70,7 @@ def inject(metadata: Object, spec: Object, options: Options) -> Outcome:
     why = _left_alone(metadata, spec)
     if why:
         return Outcome(metadata, spec, why)
+    _require_shape(spec)
     if spec.get("hostNetwork") is True:
         raise Refused("it has the node's network: a sidecar needs its own address")
     labels = _texts(metadata.get("labels"))
@@ -79,10 +83,9 @@ def inject(metadata: Object, spec: Object, options: Options) -> Outcome:
     annotations = _texts(metadata.get("annotations"))
     port = _port(spec, annotations.get(PORT, ""))
     metadata, spec = copy.deepcopy(metadata), copy.deepcopy(spec)
-    metadata["labels"] = {**labels, INBOUND_LABEL: str(INBOUND), SIDECAR_KEY: service}
+    metadata["labels"] = {**labels, INBOUND_LABEL: str(INBOUND), SIDECAR_KEY: service, PROTOCOL_KEY: H2C}
     for container in _containers(spec):
-        lifecycle = container.setdefault("lifecycle", {})
-        lifecycle.setdefault("preStop", {"sleep": {"seconds": SETTLING}})
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": SETTLING}}, **(container.get("lifecycle") or {})}
         if annotations.get(HTTP_PROXY) == "true":
             _call_through(container)
     container = _sidecar(options, service, tag, port)
@@ -111,6 +114,27 @@ def _interception(spec: Object, annotations: Mapping[str, str]) -> Interception:
         raise Refused(f"the annotations {INTERCEPT_PORTS} and {INTERCEPT_NETWORKS}: {error}") from error
 
 
+def _require_shape(spec: Object) -> None:
+    """Raises Refused for what the API server would not take: there is nothing to which a sidecar could be added."""
+    if not spec.get("containers"):
+        raise Refused("it has no containers")
+    for key in ("containers", "initContainers"):
+        if not _is_list_of_objects(spec.get(key)):
+            raise Refused(f"its {key} are not a list of containers")
+    for container in _containers(spec):
+        lists = all(_is_list_of_objects(container.get(key)) for key in ("ports", "env"))
+        if not lists or not isinstance(container.get("lifecycle") or {}, dict):
+            raise Refused(f"its container {container.get('name')!r} has `ports`, `env` or `lifecycle` of another form")
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
+
+
+def _is_port(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+
+
 def _left_alone(metadata: Object, spec: Object) -> str:
     labels = _texts(metadata.get("labels"))
     own = next(((key, value) for key, value in WANTED if key in labels), None)
@@ -127,18 +151,22 @@ def _left_alone(metadata: Object, spec: Object) -> str:
 
 def _port(spec: Object, wanted: str) -> int:
     """The application's port: the one that is wanted by name or number, the only one, or the one named `http`."""
-    ports = [port for container in _containers(spec) for port in _containers(container, "ports")]
-    numbers = [port["containerPort"] for port in ports if isinstance(port.get("containerPort"), int)]
-    if wanted.isdigit() and 0 < int(wanted) < 65536:
+    found = [port for container in _containers(spec) for port in _containers(container, "ports")]
+    ports: list[tuple[Any, int]] = [
+        (port.get("name"), port["containerPort"]) for port in found if _is_port(port.get("containerPort"))
+    ]
+    if wanted.isascii() and wanted.isdigit() and _is_port(int(wanted[:6])):
         return int(wanted)
-    named = [port["containerPort"] for port in ports if port.get("name") == (wanted or "http")]
-    if not wanted and len(numbers) == 1:
-        return int(numbers[0])
+    named = [number for name, number in ports if name == (wanted or "http")]
+    if not wanted and len(ports) == 1:
+        return ports[0][1]
     if len(named) == 1:
-        return int(named[0])
+        return named[0]
     if wanted:
-        raise Refused(f"the annotation {PORT} says {wanted!r}, and no container has a port of that name")
-    raise Refused(f"its containers have {len(numbers)} ports: the annotation {PORT} has to say which one serves")
+        raise Refused(
+            f"the annotation {PORT} says {wanted[:LONGEST_SHOWN]!r}, and no container has a port of that name"
+        )
+    raise Refused(f"its containers have {len(ports)} ports: the annotation {PORT} has to say which one serves")
 
 
 def _sidecar(options: Options, service: str, tag: str, port: int) -> Object:
@@ -167,7 +195,7 @@ def _sidecar(options: Options, service: str, tag: str, port: int) -> Object:
 
 def _call_through(container: Object) -> None:
     """Variables that most HTTP clients heed; those that are there stay."""
-    environment = container.setdefault("env", [])
+    environment = container["env"] = [*(container.get("env") or ())]
     known = {item.get("name") for item in environment if isinstance(item, dict)}
     proxy = f"http://127.0.0.1:{OUTBOUND}"
     for name, value in {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": UNPROXIED, "no_proxy": UNPROXIED}.items():

@@ -16,7 +16,7 @@ from gateway.failures import Failure
 from gateway.grpc.status import NAMES
 from gateway.http.grammar import field_pattern
 from gateway.http.masking import Mask
-from gateway.http.request import Request
+from gateway.http.request import VERSIONS, Request
 from gateway.proxy.record import Record
 from gateway.routing.decision import Decision
 from gateway.telemetry.linefile import LineFile
@@ -32,7 +32,6 @@ MAX_DECISIONS: Final = 1024
 QUOTE: Final = 0x22
 BACKSLASH: Final = 0x5C
 
-_VERSIONS: Final = ("1.0", "1.1", "2")
 _UNSAFE: Final = re.compile(rb"[^ !#-\[\]-~]")
 _REFERER: Final = field_pattern(rb"referer")
 _USER_AGENT: Final = field_pattern(rb"user-agent")
@@ -129,7 +128,7 @@ class AccessLog:
         return (
             f'{{"ts":"{self._time()}","listener":"{self._listener}","client":"{record.decision.client_ip}",'
             f'"method":"{request.method}","host":"{request.authority.decode("ascii")}",'
-            f'"target":"{self._target(request)}","version":"{_VERSIONS[request.version]}",'
+            f'"target":"{self._target(request)}","version":"{VERSIONS[request.version]}",'
             f'"status":{record.status},"upstream_status":{record.upstream_status or "null"},'
             f'"cause":{"null" if cause is None else _name(cause.code)},'
             f"{_grpc(record.grpc_status)}"
@@ -175,7 +174,7 @@ class AccessLog:
         mask = self._mask
         return (
             f"{record.decision.client_ip} - - [{_clf(self._time())}] "
-            f'"{request.method} {self._target(request)} HTTP/{_VERSIONS[request.version]}" {record.status} {record.sent} '
+            f'"{request.method} {self._target(request)} HTTP/{VERSIONS[request.version]}" {record.status} {record.sent} '
             f'"{"-" if referer is None else _escaped(mask.text(referer[2]))}" '
             f'"{"-" if agent is None else _escaped(mask.text(agent[2]))}"\n'
         )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.http.masking import MASKED, Mask
+from gateway.http.request import VERSIONS
 from gateway.proxy.record import Record
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
@@ -50,6 +51,7 @@ class Renderer:
             method=request.method[:MAX_TEXT],
             host=_text(request.authority),
             path=_text(self._mask.text(request.raw_path)),
+            version=VERSIONS[request.version],
             params=self._named(record),
             status=record.status,
             cause="" if record.cause is None else record.cause.code,

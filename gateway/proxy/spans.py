@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.failures import DOWNSTREAM
+from gateway.http.request import VERSIONS
 from gateway.instance import Instance
 from gateway.proxy.record import Record
 from gateway.proxy.recorder import Renderer
@@ -75,7 +76,7 @@ class SpanRecorder:
             parent=request.parent_id.decode("ascii"),
             scheme=self._scheme,
             upstream_scheme="https" if is_secured else "http",
-            version="1.1" if request.version else "1.0",
+            version=VERSIONS[request.version],
             sent_us=int((sent_at - record.started) * 1e6) if _is_sent(record) else None,
             upstream_status=record.upstream_status,
             is_fault=record.status >= 500 or (cause is not None and cause.side != DOWNSTREAM),

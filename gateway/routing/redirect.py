@@ -32,5 +32,7 @@ class Redirect:
         port = "" if self.port in (0, _USUAL[scheme]) else f":{self.port}"
         path = request.raw_path if self.path is None else self.path.apply(request.raw_path, prefix)
         target = path + b"?" + request.query if request.query else path
-        place = f"{scheme}://{host}{port}{target.decode('latin-1')}"
+        place = target.decode("latin-1")
+        if host:  # HTTP/1.0 may have none
+            place = f"{scheme}://{host}{port}{place}"
         return RouteResponse(self.status, b"", {"Location": place})

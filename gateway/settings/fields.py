@@ -84,10 +84,8 @@ class Address(Model):
     @property
     def is_loopback(self) -> bool:
         """Whether nobody but this machine reaches it."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower() == "localhost"
+        host = _plain_host(self.host).lower()
+        return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
     def meets(self, other: Address) -> bool:
         """Whether two addresses lead to one socket of this machine, or cannot both be listened on."""

@@ -25,6 +25,7 @@ from gateway.settings.fields import (
     Secret,
     TargetField,
 )
+from gateway.settings.nacosports import NacosListenField
 from gateway.telemetry.tracecontext import ID_FIELDS
 
 IdentityText = Annotated[str, AfterValidator(check_pattern)]
@@ -180,8 +181,10 @@ class SidecarMeshSettings(MeshSettings):
 class CheckSettings(Model):
     """Active health checks of instances, by each worker, and by each sidecar that calls the service."""
 
-    path: str = Field(pattern=r"^/[!-\"$-~]*$")
+    path: str | None = Field(default=None, pattern=r"^/[!-\"$-~]*$")
     """The path to GET. A status below 400 passes."""
+    grpc: str | None = Field(default=None, max_length=256)
+    """Instead of `path`: the name by which grpc.health.v1 is asked; `''`: the server as a whole. `SERVING` passes."""
     interval: PositiveDuration = 5.0
     """How often each instance is checked."""
     timeout: PositiveDuration = 1.0
@@ -190,6 +193,12 @@ class CheckSettings(Model):
     """How many failures in a row eject an instance."""
     passes: int = Field(default=2, ge=1)
     """How many passes in a row bring it back."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> CheckSettings:
+        if (self.path is None) == (self.grpc is None):
+            raise ValueError("either `path` or `grpc` is needed")
+        return self
 
 
 class AppCheckSettings(Model):
@@ -318,7 +327,7 @@ class TraceMemorySettings(Model):
 class FacadeSettings(Model):
     """Where a sidecar speaks for registries to its application."""
 
-    nacos: AddressField | None = None
+    nacos: NacosListenField | None = None
     """Nacos' address for the application (`server-addr`): HTTP there and gRPC 1000 ports above. Keep it on loopback."""
     consul: AddressField | None = None
     """The address of a Consul agent for the application, instead. Keep it on loopback."""

@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 from gateway.instance import Instance, sorted_instances
 from gateway.settings.fields import (
     Address,
-    AddressField,
     ConsulName,
     Credential,
     Duration,
@@ -30,6 +29,7 @@ from gateway.settings.fields import (
     TargetField,
     Weight,
 )
+from gateway.settings.nacosports import NacosListenField
 from gateway.settings.plane import CertificateSettings
 from gateway.settings.servers import ServerSettings
 from gateway.tags import BASE
@@ -105,7 +105,7 @@ class EmbeddedRegistrySettings(AnyRegistrySettings):
     """The program's own registry, in the same process."""
 
     kind: Literal["embedded"]
-    listen: AddressField = Address(host="127.0.0.1", port=8848)
+    listen: NacosListenField = Address(host="127.0.0.1", port=8848)
     """The address for sidecars and other Nacos clients."""
     warmup: Duration = 15.0
     """How long instance lists return 503 after a start, while instances register again. With `data`, the very first start has

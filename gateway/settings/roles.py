@@ -26,6 +26,7 @@ from gateway.settings.fields import (
 )
 from gateway.settings.gatewayapi import GatewayApiSettings
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
+from gateway.settings.nacosports import for_grpc
 from gateway.settings.plane import (
     AccessLogSettings,
     AppCheckSettings,
@@ -250,6 +251,7 @@ class GatewaySettings(ServingSettings):
         for place, item in self.placed_registries():
             if isinstance(item, EmbeddedRegistrySettings):
                 found[*place, "listen"] = item.listen
+                found[*place, "listen", "gRPC"] = for_grpc(item.listen)
         return found
 
     @property
@@ -357,6 +359,8 @@ class SidecarSettings(ServingSettings):
         found |= {("outbounds", name): address for name, address in self.outbounds.items()}
         if self.facade is not None:
             found["facade", self.facade.kind] = self.facade.address
+            if self.facade.nacos is not None:
+                found["facade", "nacos", "gRPC"] = for_grpc(self.facade.nacos)
         return found
 
     @property

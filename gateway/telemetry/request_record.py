@@ -37,6 +37,7 @@ class RequestRecord:
     method: str
     host: str
     path: str
+    version: str = "1.1"
     params: dict[str, str] = field(default_factory=dict)
     status: int
     cause: str = ""

@@ -304,7 +304,9 @@ async def test_a_request_is_seen_as_it_comes_and_explained_and_its_call_is_in_th
     await console.sees("/A/seen")
     await console.page.locator("tbody tr", has_text="/A/seen").get_by_role("link").first.click()
     await console.sees(
-        "Lane shop/gray takes it; gray serves it.", "param group equals 'gray'", "Path through the services", "a gray"
+        "Lane shop/gray takes it; gray serves it.Because param group equals 'gray'",
+        "Path through the services",
+        "a gray",
     )
     await console.click("Save as rule test")
     await expect(console.page.get_by_label("YAML")).to_have_text(

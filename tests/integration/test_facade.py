@@ -103,11 +103,22 @@ async def test_the_application_is_registered_as_its_sidecar(
     await until(lambda: registry.store.instances(B))
     (lease,) = registry.store.instances(B)
     assert (lease.host, lease.port) == ("127.0.0.1", behind.inbound)
-    assert lease.metadata == {"version": "7", "team": "x", "gray.tag": "gray", "gray-sidecar": "b"}
+    assert lease.metadata == {
+        "version": "7",
+        "team": "x",
+        "gray.tag": "gray",
+        "gray-sidecar": "b",
+        "gray-protocol": "h2c",
+    }
     assert await app.heartbeat(behind.registration())
     await app.register(behind.registration(version="8"))
     await until(lambda: registry.store.instances(B)[0].metadata.get("version") == "8")
-    assert registry.store.instances(B)[0].metadata == {"version": "8", "gray.tag": "gray", "gray-sidecar": "b"}
+    assert registry.store.instances(B)[0].metadata == {
+        "version": "8",
+        "gray.tag": "gray",
+        "gray-sidecar": "b",
+        "gray-protocol": "h2c",
+    }
     await app.deregister(behind.registration())
     await until(lambda: not registry.store.instances(B))
     await app.close()

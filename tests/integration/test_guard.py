@@ -25,9 +25,9 @@ METHODS = pytest.mark.parametrize(
 GRAY = "/A/x?group=gray"
 
 
-@pytest.fixture
-async def mesh() -> AsyncIterator[Mesh]:
-    mesh = Mesh()
+@pytest.fixture(params=["http1", "h2c"])
+async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
+    mesh = Mesh(hop=request.param)
     await mesh.start()
     yield mesh
     await mesh.close()

@@ -41,6 +41,7 @@ async def admin(request: pytest.FixtureRequest) -> AsyncIterator[Listener]:
         effects.view,
         explainer=effects.explainer if has_rules else None,
         rules=RulesApi(effects.editor, effects.history, effects.what_if, effects.review) if has_rules else None,
+        drains=effects.drains,
         token="sixteen-letters!" if has_token else "",
     )
     await server.start()

@@ -2,7 +2,8 @@
 # Builds the real registries that the tests marked `real` use, with their ordinary package clients, into a cache folder
 # outside the checkout: Consul with Go (5 minutes, once), r-nacos with cargo (10 minutes, once), Nacos with Maven (a minute,
 # once), the control plane of Kubernetes with Go (10 minutes, 5 GB of caches, once), Helm with Go (4 minutes, once), the
-# conformance tests of the Gateway API (5 minutes, once), and, to look at traces, Jaeger with Go (10 minutes, once).
+# conformance tests of the Gateway API (5 minutes, once), h2spec, which tests servers of HTTP/2, with Go
+# (a minute, once), and, to look at traces, Jaeger with Go (10 minutes, once).
 set -eu
 
 folder=${GRAY_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/gray-gateway/servers}
@@ -77,6 +78,21 @@ elif needs mvn "Nacos 2.2.4" "Maven and a JDK of version 17 or later"; then
 	)
 	mv "$folder/nacos.new" "$folder/nacos"
 	echo "Nacos 2.2.4: $folder/nacos"
+fi
+
+h2spec=v2.2.1+incompatible
+if ! has h2spec "h2spec" && needs go "h2spec" "Go 1.22 or later, https://go.dev/dl/"; then
+	echo "h2spec: building into $folder, a minute, once …"
+	build=$(mktemp -d)
+	trap 'rm -rf "$build"' EXIT
+	(
+		cd "$build"
+		go mod init tools
+		go get -tool "github.com/summerwind/h2spec/cmd/h2spec@$h2spec"
+		go build -trimpath -ldflags '-s -w' -o h2spec github.com/summerwind/h2spec/cmd/h2spec
+	) 2>&1 | sed 's/^/  /'
+	mv "$build/h2spec" "$folder/bin/h2spec"
+	echo "h2spec: $folder/bin/h2spec"
 fi
 
 kubernetes=1.37.2

@@ -8,14 +8,22 @@ from gateway.demo.registries import find_server, servers_folder
 from tests.support.given import GIVEN
 from tests.support.javanacos import FOLDER
 
-INSTALLED = {"prometheus": "Prometheus", "promtool": "Prometheus' promtool"}
+INSTALLED = {
+    "prometheus": "Prometheus",
+    "promtool": "Prometheus' promtool",
+    "curl": "curl",
+    "nghttp": "nghttp2's client",
+    "h2load": "nghttp2's h2load",
+}
 """What distributions have."""
 PROGRAMS = {
     "consul": "Consul 1.20.1",
     "rnacos": "r-nacos 0.8.8",
     "kwok": "Kubernetes 1.37.2",
+    "gateway-api-conformance": "Gateway API 1.6.3",
     "helm": "Helm 4.3.2",
     "jaeger": "Jaeger 1.62.0",
+    "h2spec": "h2spec 2.2.1",
 }
 
 if __name__ == "__main__":

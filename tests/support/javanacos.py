@@ -37,6 +37,7 @@ class JavaNacos(Given):
             "server.servlet.contextPath": "/nacos",
             "nacos.core.auth.system.type": "nacos",
             "logging.config": "classpath:META-INF/logback/nacos.xml",
+            "db.pool.config.connectionTimeout": 200_000,  # milliseconds that its database may take to be made
         }
         assert JAVA is not None
         with (folder / "nacos.log").open("wb") as log:

@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 from gateway.control.publish import Publisher
+from gateway.hop import PROTOCOL_KEY, SIDECAR_KEY
 from gateway.instance import Instance
 from gateway.proxy import budget as budgets
 from gateway.proxy.context import Context
@@ -26,7 +27,7 @@ from gateway.settings import EjectionSettings
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
 from gateway.tls.mesh import Secured
-from tests.support.bounds import Limits, RetryBudget, Timeouts
+from tests.support.bounds import Http2, Limits, RetryBudget, Timeouts
 from tests.support.proxy import Client
 from tests.support.rules import compiled
 
@@ -38,6 +39,7 @@ class Inbound:
 
     def __init__(self, port: int, tag: str = BASE, service: str = "a", **router: Any) -> None:
         app = Instance("127.0.0.1", port)
+        self.announced: dict[str, str] = {}
         self.traffic = Traffic()
         snapshot = Snapshot(1, CompiledRules.empty(), RouteTable(()), {})
         self._router = InboundRouter(snapshot, Carriers(), TraceMemory(), service=service, tag=tag, app=app, **router)
@@ -52,6 +54,7 @@ class Inbound:
             limits=Limits(),
             budget=RetryBudget(),
             name="inbound",
+            http2=Http2(),
         )
         self.listener = Listener(bind("127.0.0.1", port), context)
         await self.listener.start()
@@ -63,7 +66,7 @@ class Inbound:
 
     def instance(self, tag: str = BASE, **metadata: str) -> Instance:
         """What a registry says of it."""
-        return Instance("127.0.0.1", self.port, tag, metadata=metadata)
+        return Instance("127.0.0.1", self.port, tag, metadata={**self.announced, **metadata})
 
     async def close(self) -> None:
         await self.listener.close()
@@ -72,7 +75,9 @@ class Inbound:
 class Mesh:
     """An entry gateway with the lane `group=gray`. Its registry is what `list` was last given."""
 
-    def __init__(self, budget: budgets.RetryBudget = NO_RETRIES, **lane: Any) -> None:
+    def __init__(self, budget: budgets.RetryBudget = NO_RETRIES, *, hop: str = "http1", **lane: Any) -> None:
+        """`hop` is what the entry and the sidecars speak among themselves."""
+        self._announced = {SIDECAR_KEY: "a", PROTOCOL_KEY: "h2c"} if hop == "h2c" else {}
         self._lane = lane
         self._budget = budget
         self._inbounds: list[Inbound] = []
@@ -107,6 +112,8 @@ class Mesh:
     async def inbound(self, port: int, tag: str = BASE, service: str = "a", **router: Any) -> Inbound:
         """Starts a sidecar's inbound listener."""
         inbound = await Inbound(port, tag, service, **router).start()
+        if self._announced:
+            inbound.announced = {**self._announced, SIDECAR_KEY: service}
         self._inbounds.append(inbound)
         return inbound
 

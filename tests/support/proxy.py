@@ -21,6 +21,7 @@ from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
 from gateway.telemetry.counters import Traffic
+from gateway.tls.certificates import ListenerTLS
 from tests.support.bounds import Http2, Limits, RetryBudget, Timeouts
 from tests.support.origin import Origin as OriginServer
 from tests.support.rules import compiled
@@ -108,6 +109,7 @@ class Proxy:
         self.host = "127.0.0.1"
         self.group: dict[str, Any] = LANE
         self.scheme = "http"
+        self.tls: ListenerTLS | None = None
         self._clients: list[Client] = []
 
     async def start(self, origin: OriginServer) -> None:
@@ -134,7 +136,7 @@ class Proxy:
             scheme=self.scheme,
             http2=self.http2,
         )
-        self.listener = Listener(bind(self.host, 0), self.context)
+        self.listener = Listener(bind(self.host, 0), self.context, self.tls)
         await self.listener.start()
 
     def snapshot(self, instances: list[Instance], service: str = "a") -> Snapshot:

@@ -83,7 +83,15 @@ def attacks(origin: str) -> Iterator[Attack]:
     yield Attack("preflight", (("Origin", EVIL), ("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "content-type")), b"", ("OPTIONS",))  # fmt: skip
 
 
-PLACES = {"group": "demo", "lane": "gray", "revision": "1", "id": "1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+PLACES = {
+    "group": "demo",
+    "lane": "gray",
+    "revision": "1",
+    "id": "1",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "service": "a",
+    "address": "127.0.0.1:1",
+}
 
 
 def routes(app: web.Application) -> list[tuple[str, str]]:

@@ -196,6 +196,7 @@ def test_what_a_gateway_says_of_its_role() -> None:
         ("listen",): "127.0.0.1:1",
         ("admin",): "127.0.0.1:9900",
         ("registries", "own", "listen"): "127.0.0.1:3",
+        ("registries", "own", "listen", "gRPC"): "127.0.0.1:1003",
     }
     assert [place for place, _ in plain.placed_registries()] == [("registries", "own"), ("registries", "nacos")]
     assert [place for place, _ in gateway().placed_registries()] == [("registry",)]

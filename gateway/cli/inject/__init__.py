@@ -65,6 +65,13 @@ def command(context: click.Context, files: tuple[str, ...], image: str, plain: b
 
 
 def _read(file: str) -> str:
+    from gateway.errors import ConfigError, Problem
     from gateway.yaml.reading import read_text
 
-    return sys.stdin.read() if file == "-" else read_text(Path(file))
+    if file != "-":
+        return read_text(Path(file))
+    content = sys.stdin.buffer.read()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem("-", 1, 1, f"the input is not UTF-8 (byte {error.start})")]) from error

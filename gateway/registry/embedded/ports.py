@@ -6,8 +6,8 @@ import socket
 from typing import Final
 
 from gateway.errors import StartError
-from gateway.registry.nacos.payload import PORT_OFFSET
 from gateway.settings import Address
+from gateway.settings.nacosports import PORT_OFFSET
 
 _TRIES: Final = 50
 

@@ -21,6 +21,8 @@ _log = logging.getLogger("gateway.registry")
 
 STAY: Final = 30.0
 """Seconds between two moves to another server: if each knows a service that the other does not, moving does not help."""
+PAUSE: Final = 10.0
+"""Seconds that nobody is asked after nobody was there."""
 
 
 class Elsewhere:
@@ -31,10 +33,12 @@ class Elsewhere:
         self._clock = clock
         self._connecting = SingleFlight[None]()
         self._connection: Connection | None = None
-        self._moved_at = float("-inf")
+        self._moved_at = self._again_at = float("-inf")
 
     async def ask(self, doubted: Connection, request: str, body: JSON) -> tuple[JSON, str] | None:
         """Another server's response and address; None if there is none."""
+        if self._clock() < self._again_at:
+            return None
         try:
             if self._connection is None or self._connection.lost.is_set() or self._is_same(doubted):
                 await self._connecting.run(lambda: self._connect(doubted))
@@ -64,4 +68,9 @@ class Elsewhere:
 
     async def _connect(self, doubted: Connection) -> None:
         self.close()
-        self._connection = await self._rpc.open_other(doubted.address)
+        try:
+            self._connection = await self._rpc.open_other(doubted.address)
+        except RegistryError:
+            # Many services may be empty: their first lists are not to wait for this, one after the other.
+            self._again_at = self._clock() + PAUSE
+            raise

@@ -186,8 +186,10 @@ class Leases:
         query = {**service, "cluster": "", "healthyOnly": False, "udpPort": 0}
         try:
             response = await self._client.rpc.request(connection, "ServiceQueryRequest", query)
-        except messages.ResponseError:
-            return True  # it says nothing of it, as while it starts
+        except RegistryError:
+            if connection.lost.is_set():
+                raise
+            return True  # it says nothing of it, as while it starts or is slow
         info = response.get("serviceInfo")
         hosts = info.get("hosts") if isinstance(info, dict) else None
         mine = (registration.host, registration.port)

@@ -18,8 +18,6 @@ from typing import Final
 
 UNARY: Final = "/Request/request"
 STREAM: Final = "/BiRequestStream/requestBiStream"
-PORT_OFFSET: Final = 1000
-"""How far the port for this protocol is from that for HTTP."""
 _LENGTH: Final = 2
 _WIDTHS: Final = {1: 8, 5: 4}
 """Bytes of the wire types that have a width (I64 and I32)."""

@@ -24,9 +24,10 @@ from gateway.registry.largejson import read_json
 from gateway.registry.nacos import messages
 from gateway.registry.nacos.elsewhere import Elsewhere
 from gateway.registry.nacos.messages import BY_REQUEST, JSON, ResponseError
-from gateway.registry.nacos.payload import PORT_OFFSET, STREAM, UNARY, Payload
+from gateway.registry.nacos.payload import STREAM, UNARY, Payload
 from gateway.registry.nacos.wire import Codec, Reader
 from gateway.registry.singleflight import SingleFlight
+from gateway.settings.nacosports import PORT_OFFSET
 from gateway.tls.contexts import UpstreamTLS
 
 _log = logging.getLogger("gateway.registry")

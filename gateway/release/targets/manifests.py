@@ -18,6 +18,7 @@ import yaml
 from gateway.errors import GatewayError
 from gateway.injection.pod import SERVICE_LABELS
 from gateway.release.targets.base import Place, Revision
+from gateway.yaml.manifests import documents
 
 Object = dict[str, Any]
 
@@ -78,10 +79,10 @@ def owned_by(place: Place) -> str:
 
 def _parts(revision: Revision) -> tuple[Object, list[Object]]:
     """The Deployment or StatefulSet of a manifest, and everything else."""
-    documents = _documents(revision.manifest)
-    workloads = [item for item in documents if item["kind"] in WORKLOADS]
+    items = _documents(revision.manifest)
+    workloads = [item for item in items if item["kind"] in WORKLOADS]
     if len(workloads) != 1:
-        found = ", ".join(item["kind"] for item in documents) or "nothing"
+        found = ", ".join(item["kind"] for item in items) or "nothing"
         raise GatewayError(f"the target `kubernetes` wants one Deployment or StatefulSet; the manifest has: {found}")
     (workload,) = workloads
     strategy = _mapping(_mapping(workload, "spec"), "updateStrategy").get("type")
@@ -89,14 +90,16 @@ def _parts(revision: Revision) -> tuple[Object, list[Object]]:
         raise GatewayError(
             f"StatefulSet {workload['metadata']['name']}: with the updateStrategy OnDelete, nobody replaces its pods"
         )
-    return workload, [item for item in documents if item is not workload]
+    return workload, [item for item in items if item is not workload]
 
 
 def _documents(manifest: str) -> list[Object]:
     try:
-        found = [item for item in yaml.safe_load_all(manifest) if item is not None]
+        found = [item for item, _ in documents(manifest)]
     except yaml.YAMLError as error:
         raise GatewayError(f"the manifest is not YAML: {error}") from error
+    except RecursionError as error:
+        raise GatewayError("the manifest is nested too deeply") from error
     for item in found:
         metadata = item.get("metadata") if isinstance(item, dict) else None
         texts = [item.get("apiVersion"), item.get("kind"), metadata.get("name")] if isinstance(metadata, dict) else []

@@ -26,7 +26,7 @@ export function Evidence({ of }) {
     : decision.fallback ? t("said_fallback", { tag: decision.tag, pool: decision.pool, fallback: decision.fallback })
     : decision.lane ? t("said_lane", { lane: `${decision.group}/${decision.lane}`, pool: decision.pool })
     : decision.service ? t("said_base", { pool: decision.pool }) : t("said_nothing");
-  const reasons = (lanes.find((lane) => lane.winner)?.conditions || []).filter((item) => item.held);
+  const reasons = decision.fallback ? [] : (lanes.find((lane) => lane.winner)?.conditions || []).filter((item) => item.held);
   return html`
     <section class="panel verdict ${decision.error ? "bad" : decision.fallback ? "warn" : decision.lane ? "good" : ""}" data-test="verdict">
       <p class="say">${where}</p>${reasons.length ? html`<p>${t("because")} ${reasons.map((item) => html`<code>${item.text}</code> `)}</p>` : null}${decision.detail ? html`<p>${decision.detail}</p>` : null}

@@ -63,6 +63,7 @@ def observed(**others: Any) -> Observed:
         "bypasses": 1,
         "service": "front",
         "drained": {"a": 1},
+        "spans": {"exported": 1, "dropped": 2, "failed": 3},
         "deliveries": {"delivered": 3, "lost": 1},
         "registrations": {"nacos": SimpleNamespace(state="registered", age=None)},
     }

@@ -22,11 +22,11 @@ def test_the_address_of_a_listener() -> None:
 @pytest.mark.parametrize(
     ("admin", "expected"),
     [
-        ("127.0.0.1:9901", {"gray-sidecar": "b"}),
-        ("localhost:9901", {"gray-sidecar": "b"}),
-        ("0.0.0.0:0", {"gray-sidecar": "b"}),
-        ("0.0.0.0:9902", {"gray-sidecar": "b", "gray-sidecar-admin": "9902"}),
-        ("[2001:db8::1]:9903", {"gray-sidecar": "b", "gray-sidecar-admin": "9903"}),
+        ("127.0.0.1:9901", {"gray-sidecar": "b", "gray-protocol": "h2c"}),
+        ("localhost:9901", {"gray-sidecar": "b", "gray-protocol": "h2c"}),
+        ("0.0.0.0:0", {"gray-sidecar": "b", "gray-protocol": "h2c"}),
+        ("0.0.0.0:9902", {"gray-sidecar": "b", "gray-protocol": "h2c", "gray-sidecar-admin": "9902"}),
+        ("[2001:db8::1]:9903", {"gray-sidecar": "b", "gray-protocol": "h2c", "gray-sidecar-admin": "9903"}),
     ],
 )
 def test_a_sidecar_registers_where_others_may_ask_it(admin: str, expected: dict[str, str]) -> None:

@@ -103,6 +103,14 @@ def test_what_no_registry_has_reported_on_is_a_reason_to_wait() -> None:
     assert unheard_of(registries(state("one", "fresh"))) == []
 
 
+def test_a_service_that_only_attached_routes_lead_to_is_waited_for_at_the_start_unless_it_cannot_be_known() -> None:
+    waiting, failed = registries(state("one", "unknown")), registries(state("one", "unknown", reason="forbidden"))
+    assert len(unheard_of(waiting, {"a"})) == 1
+    assert len(unheard_of(waiting, {"other"}, was_ready=True)) == 1
+    assert unheard_of(waiting, {"a"}, was_ready=True) == []
+    assert unheard_of(failed, {"a"}) == []
+
+
 def test_a_registry_says_how_its_services_fare() -> None:
     keeper = SimpleNamespace(
         adapter=SimpleNamespace(describe=lambda: {"kind": "nacos"}),

@@ -82,7 +82,7 @@ async def test_it_is_registered_where_peers_reach_it_until_it_stops(
     await until(lambda: registered(registry))
     [lease] = registered(registry)
     assert (lease.host, lease.port, lease.weight) == ("192.0.2.1", beside.port, 2.0)
-    assert lease.metadata == {"zone": "1", "gray.tag": "gray", hop.SIDECAR_KEY: "b"}
+    assert lease.metadata == {"zone": "1", "gray.tag": "gray", hop.SIDECAR_KEY: "b", hop.PROTOCOL_KEY: "h2c"}
     await beside.parts.aclose()
     assert registered(registry) == []
 
@@ -142,7 +142,7 @@ async def test_with_a_facade_it_is_registered_once_its_application_is(
     await until(lambda: registered(registry))
     [lease] = registered(registry)
     assert (lease.host, lease.port, lease.weight) == ("192.0.2.1", beside.port, 3.0)
-    assert lease.metadata == {"version": "1", hop.SIDECAR_KEY: "b"}
+    assert lease.metadata == {"version": "1", hop.SIDECAR_KEY: "b", hop.PROTOCOL_KEY: "h2c"}
 
 
 async def test_a_successor_knows_what_the_application_has_registered(
@@ -196,7 +196,7 @@ async def test_with_a_mesh_it_registers_that_it_takes_mutual_tls_and_does(
     await beside.start(tmp_path, registry, mesh=mesh)
     await until(lambda: registry.store.instances(KEY))
     (lease,) = registry.store.instances(KEY)
-    assert lease.metadata == {hop.SIDECAR_KEY: "b", hop.MTLS_KEY: "true"}
+    assert lease.metadata == {hop.SIDECAR_KEY: "b", hop.PROTOCOL_KEY: "h2c", hop.MTLS_KEY: "true"}
     context = ssl.create_default_context(cafile=mesh["ca"])
     context.load_cert_chain(pair["cert"], pair["key"])
     _, writer = await asyncio.open_connection("127.0.0.1", beside.port, ssl=context, server_hostname="b.mesh.example")

@@ -25,6 +25,7 @@ from gateway.http.head_reader import build_request
 from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.registry.base import Registration
+from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
 from gateway.settings import GatewaySettings, SidecarSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import Reporter
@@ -92,6 +93,22 @@ async def test_an_entry_gateway_is_ready_when_it_serves_and_knows_what_it_needs(
     assert entry.view.not_ready() == []
     entry.life.leave()
     assert entry.view.not_ready() == ["draining"]
+
+
+async def test_routes_that_are_attached_later_do_not_take_a_gateway_out_of_traffic(
+    tmp_path: Path, entry: Entry
+) -> None:
+    await entry.open(tmp_path, registry={"kind": "nacos", "address": "127.0.0.1:9"}, routes=[])
+    entry.registries.unwatch("a")
+    entry.fleet.attach(RouteSet((RoutePlan(source="shop/b[0]", backends=(BackendPlan("b"),)),)))
+    entry.registries.watch("b")
+    entry.life.begin()
+    assert len(entry.view.not_ready()) == 1
+    await until(lambda: entry.view.not_ready() == [], "the registry's failure")
+    entry.fleet.attach(RouteSet((RoutePlan(source="shop/c[0]", backends=(BackendPlan("c"),)),)))
+    entry.registries.unwatch("b")
+    entry.registries.watch("c")
+    assert entry.view.not_ready() == []
 
 
 async def test_each_worker_must_serve(tmp_path: Path, entry: Entry) -> None:

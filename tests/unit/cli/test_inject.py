@@ -48,3 +48,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["inject", "-f", str(tmp_path / "none")])
     assert (result.exit_code, result.stdout) == (1, "")
     assert "cannot read the file" in result.stderr
+
+
+def test_what_is_no_text_on_standard_input_is_said() -> None:
+    result = CliRunner().invoke(main, ["inject", "-f", "-"], input=b"a: \xff\n")
+    assert (result.exit_code, result.stderr) == (1, "-:1:1: the input is not UTF-8 (byte 3)\n")

@@ -48,6 +48,10 @@ def problems(path: Path, text: str) -> list[str]:
         # Listeners, and what is connected to, do not meet.
         ("registry: {kind: embedded}\nadmin: 127.0.0.1:8080", "2:8: admin: '127.0.0.1:8080' conflicts with `listen` ('0.0.0.0:8080'): each needs its own port"),
         ("registry: {kind: embedded, listen: '[::]:9900'}", "1:36: registry.listen: '[::]:9900' conflicts with `admin` ('127.0.0.1:9900'): each needs its own port"),
+        # Nacos' clients come to two ports.
+        ("registry: {kind: embedded, listen: '127.0.0.1:8900'}", "1:36: registry.listen.gRPC: '127.0.0.1:9900' conflicts with `admin` ('127.0.0.1:9900'): each needs its own port"),
+        ("registry: {kind: embedded, listen: '127.0.0.1:64536'}", "1:36: registry.embedded.listen: for gRPC, clients add 1000 to the port, which is 0 to 64535; found 64536"),
+        (SIDECAR + NACOS + "facade: {nacos: '127.0.0.1:64999'}", "6:17: facade.nacos: for gRPC, clients add 1000 to the port, which is 0 to 64535; found 64999"),
         ("registry: {kind: consul, address: 'localhost:9900'}", "1:35: registry.address: 'localhost:9900' is this process's own `admin`"),
         ("registry: {kind: static, services: {a: [{address: '127.0.0.1:8080'}]}}", "1:51: registry.services.a.0.address: '127.0.0.1:8080' is this gateway itself: requests would loop"),
         ("registry: {kind: embedded}\nrules: {nacos: x, address: '127.0.0.1:9900'}", "2:28: rules.0.address: '127.0.0.1:9900' is this process's own `admin`"),

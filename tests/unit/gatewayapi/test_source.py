@@ -71,10 +71,11 @@ async def test_routes_are_in_force_as_soon_as_all_is_known_and_follow_every_chan
 
 
 async def test_what_makes_no_difference_is_not_put_in_force_again(setup: Setup) -> None:
-    setup.start()
+    source = setup.start()
     await until(lambda: setup.sources() == ["shop/a[0]"], "the route")
     await until(lambda: setup.server.is_watched(ROUTES), "the watch")
     setup.server.send(ROUTES, "ADDED", placed(a_route("c", to(backend("a")), gateway="other")))
+    await until(lambda: source._translation is not None and len(source._translation.reports) == 2, "the foreign route")
     setup.server.send(ROUTES, "ADDED", placed(a_route("d", to(backend("a")))))
     await until(lambda: len(setup.sources()) == 2, "another route")
     assert len(setup.applied) == 2

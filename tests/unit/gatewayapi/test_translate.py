@@ -40,6 +40,7 @@ SERVICES = (
     a_service("external", kind="ExternalName"),
     a_service("ports", {"name": "http", "port": 80}, {"name": "web", "port": 81}, {"name": "dns", "port": 53, "protocol": "UDP"}),
     a_service("grpc", {"port": 80, "appProtocol": "kubernetes.io/h2c"}),
+    a_service("mysql", {"port": 80, "appProtocol": "mysql"}),
     a_service("typo", lane="gr ay"),
     placed(a_service("theirs"), "bank"),
 )  # fmt: skip
@@ -118,7 +119,7 @@ def test_of_several_matches_of_one_name_the_first_counts_and_case_does_not_for_h
 def test_the_order_is_that_of_the_api() -> None:
     """Method, number of headers, of parameters; then the oldest route, by name, and the order of rules."""
     one, two = {"name": "a", "value": "1"}, {"name": "b", "value": "1"}
-    young = placed(a_route("young", to(backend("a"), name="1")), creationTimestamp="2026-11-03T00:00:00Z")
+    young = placed(a_route("a-young", to(backend("a"), name="1")), creationTimestamp="2026-11-03T00:00:00Z")
     old = placed(a_route("old", to(backend("a"), name="2")), creationTimestamp="2026-11-02T00:00:00Z")
     same = placed(a_route("older", to(backend("a"), name="3")), creationTimestamp="2026-11-02T00:00:00Z")
     matches = a_route(
@@ -272,7 +273,7 @@ def test_a_rule_that_is_not_supported_is_dropped_and_the_status_says_why(
         ({"name": "a"}, "BackendNotFound"),
         (backend("a", kind="Bucket", group="storage.example"), "InvalidKind"),
         (backend("external"), "UnsupportedValue"),
-        (backend("grpc"), "UnsupportedProtocol"),
+        (backend("mysql"), "UnsupportedProtocol"),
         (backend("typo"), "InvalidTag"),
         (backend("theirs", namespace="bank"), "RefNotPermitted"),
     ],
@@ -309,6 +310,11 @@ def test_services_of_other_namespaces_need_a_grant_there_and_a_gateway_that_sees
 def test_a_port_that_the_registry_would_not_choose_is_part_of_the_name() -> None:
     [plan] = plans(to(backend("ports", port=80), backend("ports", port=81)))
     assert [item.service for item in plan.backends] == ["ports", "ports:web"]
+
+
+def test_backends_may_speak_whatever_instances_are_called_with() -> None:
+    [plan] = plans(to(backend("grpc")))
+    assert plan.backends == (BackendPlan("grpc"),)
 
 
 def test_a_route_has_a_plan_for_each_of_its_hosts() -> None:
@@ -356,6 +362,12 @@ def test_routes_of_listeners_that_are_not_served_are_attached_and_not_served() -
         ("Accepted", True, "ListenersNotValid"),
         ("Programmed", True, "Programmed"),
     ]
+
+
+def test_a_route_that_is_not_accepted_is_not_counted_as_attached() -> None:
+    found = translate(world(a_route("a", to(backend("a"), timeouts={"request": "1s"}))), HERE)
+    assert found.gateway is not None
+    assert [item.attached for item in found.gateway.listeners] == [0]
 
 
 def test_a_gateway_none_of_whose_listeners_is_served_is_not_accepted() -> None:

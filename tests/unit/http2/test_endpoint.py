@@ -318,3 +318,24 @@ def test_streams_that_the_server_does_not_process_may_be_sent_elsewhere() -> Non
     assert told(found) == [("RESET", 3, REFUSED_STREAM), ("GOAWAY", 0)]
     assert end.endpoint.open() is None
     assert list(end.endpoint.streams) == [1]
+
+
+def test_what_an_owner_leaves_for_later_is_read_before_what_comes_in_the_meantime() -> None:
+    end = End().begin()
+    whole = headers(1, GET) + headers(3, GET) + headers(5, POST, False) + data(5, b"x" * 50) + headers(7, GET)
+    for cut in range(1, len(whole)):
+        end = End().begin()
+        found = []
+        end.endpoint.feed(whole[:cut], 0.0)
+        found += [event for event in [end.endpoint.next_event()] if event is not None]
+        end.endpoint.feed(whole[cut : cut + 20], 0.0)
+        found += [event for event in [end.endpoint.next_event()] if event is not None]
+        end.endpoint.feed(whole[cut + 20 :], 0.0)
+        found += end.events()
+        assert told(found) == [
+            ("REQUEST", 1, "ends"),
+            ("REQUEST", 3, "ends"),
+            ("REQUEST", 5),
+            ("DATA", 5, b"x" * 50),
+            ("REQUEST", 7, "ends"),
+        ]

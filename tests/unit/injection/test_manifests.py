@@ -28,7 +28,7 @@ def manifest(kind: str, labels: dict[str, str] | None = None, **spec: Any) -> di
     }
 
 
-@pytest.mark.parametrize("kind", ["Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"])
+@pytest.mark.parametrize("kind", ["Pod", "Deployment", "StatefulSet", "Job", "CronJob", "CloneSet", "Rollout"])
 def test_every_kind_of_workload(kind: str) -> None:
     text, count = inject_text(yaml.safe_dump(manifest(kind)), "f", OPTIONS)
     assert (count, text.count("name: gray-sidecar\n")) == (1, 1)
@@ -50,7 +50,8 @@ def test_each_that_cannot_have_one_is_told() -> None:
     text = yaml.safe_dump_all([manifest("Pod", hostNetwork=True), manifest("Deployment", {**MSE, "gray.tag": "-"})])
     with pytest.raises(ConfigError) as error:
         inject_text(text, "f.yaml", OPTIONS)
-    assert [problem.message.partition(": ")[0] for problem in error.value.problems] == ["Deployment w", "Pod p"]
+    found = [(problem.line, problem.message.partition(": ")[0]) for problem in error.value.problems]
+    assert found == [(1, "Pod p"), (text.count("\n", 0, text.index("---")) + 2, "Deployment w")]
 
 
 def test_no_yaml() -> None:
@@ -64,3 +65,49 @@ def test_no_yaml() -> None:
 def test_what_is_no_workload_is_passed_through(text: str) -> None:
     found, count = inject_text(text, "f", OPTIONS)
     assert (yaml.safe_load(found), count) == (yaml.safe_load(text), 0)
+
+
+def test_each_object_of_a_list_is_told_with_its_line() -> None:
+    text = "kind: List\nitems:\n- kind: Service\n- " + yaml.safe_dump(manifest("Pod", hostNetwork=True)).replace(
+        "\n", "\n  "
+    )
+    with pytest.raises(ConfigError, match=r"^f:4:1: Pod p: it has the node's network"):
+        inject_text(text, "f", OPTIONS)
+
+
+def test_scalars_mean_what_they_mean_to_kubectl() -> None:
+    """To PyYAML, `12:30:00` is a number and `2026-01-01` a date."""
+    values = {"a": "12:30:00", "b": "2026-01-01", "c": "=", "d": "1:2", "e": "0o17", "f": "1e3", "g": "on"}
+    numbers = {"h": 1.5, "i": 8, "j": 31, "k": True, "l": None}
+    plain = "a: 12:30:00, b: 2026-01-01, c: =, d: 1:2, e: 0o17, f: 1e3, g: 'on', h: 1.5, i: 010, j: 0x1F, k: on, l: ~"
+    text, _ = inject_text(f"kind: X\nspec: {{{plain}}}\n", "f", OPTIONS)
+    assert yaml.safe_load(text)["spec"] == {**values, **numbers}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2\n", "f:2:1: not YAML: the key 'a' is given twice"),
+        ("x: {a: 1, a: 2}\n", "the key 'a' is given twice"),
+        ("[" * 20_000, "f:1:1: it is nested too deeply"),
+        ("a: !!python/object:os.system x\n", "f:1:4: not YAML: could not determine a constructor"),
+        ("a: \x00\n", "not YAML"),
+        ("? [1]\n: 2\n", "not YAML: found unhashable key"),
+        (
+            'kind: Pod\nmetadata: {name: "a\\eb", labels: {msePilotAutoEnable: on}}\nspec: {}\n',
+            "the label msePilotAutoEnable is not a text: put its value in quotes",
+        ),
+    ],
+    ids=["twice", "twice within", "deep", "object", "NUL", "list as key", "on"],
+)
+def test_what_kubectl_would_not_take_either_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        inject_text(text, "f", OPTIONS)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &x [*x]\n", "kind: Pod\nspec: &x {containers: [*x]}\n", "a: &a [1, 1]\nb: [*a, *a]\n"]
+)
+def test_anchors_do_no_harm(text: str) -> None:
+    assert inject_text(text, "f", OPTIONS)[1] == 0

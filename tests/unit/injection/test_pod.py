@@ -38,6 +38,7 @@ def test_a_pod_of_the_scenario_gets_a_native_sidecar_before_everything_else() ->
         **metadata["labels"],
         "gray-gateway.io/inbound-port": "15080",
         "gray-sidecar": "spring-cloud-a",
+        "gray-protocol": "h2c",
     }
     assert found.spec["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
 

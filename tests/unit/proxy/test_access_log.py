@@ -265,3 +265,13 @@ def test_what_its_file_says_is_what_it_says() -> None:
     log = Log()
     log.flush()
     assert (log.dropped, log.to.flushes) == (3, 1)
+
+
+@pytest.mark.parametrize(("version", "name"), [(0, "1.0"), (1, "1.1"), (2, "2")])
+def test_the_version_is_what_the_client_spoke(version: int, name: str) -> None:
+    for kind, expected in ((JSON, f'"version":"{name}"'), (COMBINED, f' HTTP/{name}" 200')):
+        log = Log(kind, 1.0, ())
+        made = record()
+        made.request.version = version
+        log.record(made, 100.0, 0.0)
+        assert expected.encode() in log.to.lines[0]

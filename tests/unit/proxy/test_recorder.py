@@ -133,3 +133,12 @@ async def test_an_exchange_is_noted_when_it_is_over(is_on: bool) -> None:
     instance.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     found = [(item.path, item.status, item.service) for item in kept.take(0.25, 20.0, 1020.0)]
     assert found == ([("/A/x", 200, "a")] if is_on else [])
+
+
+@pytest.mark.parametrize(("version", "name"), [(0, "1.0"), (1, "1.1"), (2, "2")])
+def test_the_version_is_what_the_client_spoke(version: int, name: str) -> None:
+    kept = recorder()
+    record = exchange()
+    record.request.version = version
+    kept.note(record, 12.0, 0.25)
+    assert only(kept).version == name

@@ -276,5 +276,13 @@ def test_clients_are_sent_elsewhere(redirect: RedirectPlan, more: dict[str, str]
     assert Entry(plan(path="/old", redirect=redirect, backends=())).place("/old/x?q=1", **more) == place
 
 
+def test_a_client_that_names_no_host_is_sent_to_a_path() -> None:
+    entry = Entry(plan(path="/old", redirect=RedirectPlan(302, path=PathPlan("/new", False)), backends=()))
+    request = HeadReader("x-gray-tag").read(b"GET /old/x HTTP/1.0\r\n\r\n")
+    verdict = entry.router.route(request, Peer("192.0.2.1", False, "http"), 0.0)
+    assert isinstance(verdict, Reply)
+    assert b"\r\nLocation: /new/x\r\n" in verdict.response.head
+
+
 def test_a_path_change_leaves_nothing_without_a_slash() -> None:
     assert PathChange(b"", False).apply(b"/old", b"/old") == b"/"

@@ -16,8 +16,8 @@ from gateway.errors import RegistryError
 from gateway.facade.passing import Passing
 from gateway.registry.http import RegistryHttp
 from gateway.registry.nacos.client import TlsContexts
-from gateway.registry.nacos.payload import PORT_OFFSET
 from gateway.registry.nacos.rpc import RpcClient
+from gateway.settings.nacosports import PORT_OFFSET
 from gateway.settings.servers import ServerSettings
 from gateway.tls.contexts import CertificateError
 from gateway.tls.servers import server_tls, tls_nonsense

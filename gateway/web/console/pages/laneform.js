@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { t } from "../words.js";
 
 export const NAMED = ["param", "header", "cookie", "baggage", "body", "jwt"];
-export const PLAIN = ["path", "method", "host", "client_ip", "service", "caller", "caller_tag"];
+export const PLAIN = ["path", "method", "host", "client_ip", "grpc_service", "grpc_method", "service", "caller", "caller_tag"];
 export const OPERATORS = ["equals", "not_equals", "in", "not_in", "prefix", "suffix", "contains", "regex", "exists", "absent", "gt", "gte", "lt", "lte", "range", "percent", "segment"];
 const LISTS = ["in", "not_in"];
 const NUMBERS = ["gt", "gte", "lt", "lte", "percent"];

@@ -319,6 +319,28 @@ class TestTwoServers:
         assert (await anext(watching)).instances == ()
         await watching.aclose()
 
+    async def test_one_that_is_not_there_is_not_asked_again_for_each_list(
+        self, server: ScriptedServer, other: ScriptedServer, both: NacosAdapter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A gateway that starts asks for all of its services, and an address that swallows packets takes two seconds."""
+        opened: list[str] = []
+        open_other = both._client.rpc.open_other
+
+        async def counted(address: str) -> Any:
+            opened.append(address)
+            return await open_other(address)
+
+        monkeypatch.setattr(both._client.rpc, "open_other", counted)
+        await other.stop()
+        server.answers["SubscribeServiceRequest"] = info(at=1)
+        watching = both.watch("orders")
+        assert (await anext(watching)).instances == ()
+        for at in (2, 3):
+            server.push("NotifySubscriberRequest", info(at=at))
+            assert (await anext(watching)).instances == ()
+        assert opened == [server.address]
+        await watching.aclose()
+
     async def test_one_that_is_gone_is_left_for_the_other_with_what_was_registered(
         self, server: ScriptedServer, other: ScriptedServer, both: NacosAdapter
     ) -> None:

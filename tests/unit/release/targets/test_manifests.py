@@ -109,9 +109,27 @@ def test_what_cannot_be_deployed(items: list[Any], message: str) -> None:
         manifests_of(PLACE, revision(items))
 
 
-def test_no_yaml() -> None:
-    with pytest.raises(GatewayError, match="the manifest is not YAML"):
-        manifests_of(PLACE, Revision.of("1", "a", "a: [", {}, {}))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "the manifest is not YAML"),
+        ("a: 1\na: 2", "is not YAML: the key 'a' is given twice"),
+        ("[" * 20_000, "is nested too deeply"),
+    ],
+    ids=["open", "twice", "deep"],
+)
+def test_no_yaml(text: str, message: str) -> None:
+    with pytest.raises(GatewayError, match=message):
+        manifests_of(PLACE, Revision.of("1", "a", text, {}, {}))
+
+
+def test_a_time_of_day_is_a_text() -> None:
+    """To PyYAML it is a number."""
+    annotated = yaml.safe_dump_all(documents()).replace(
+        "name: a-gray\n", "name: a-gray\n  annotations: {open: 12:30:00}\n"
+    )
+    found = manifests_of(PLACE, Revision.of("1", "a", annotated, {}, {})).workload
+    assert found["metadata"]["annotations"]["open"] == "12:30:00"
 
 
 def test_a_name_that_cannot_be_a_label() -> None:
