@@ -17,7 +17,7 @@ from gateway.http.target import match_path
 from gateway.kubernetes.client import Object
 from gateway.protocols import is_spoken
 from gateway.routing.plans import BackendPlan, EditPlan, PathPlan, RedirectPlan, RoutePlan, ValuePlan
-from gateway.rules.names import check_pattern
+from gateway.rules.expressions import check_pattern
 from gateway.tags import BASE, INVALID
 
 OURS: Final = frozenset(
