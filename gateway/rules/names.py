@@ -6,9 +6,8 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import re2
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,6 +24,9 @@ from gateway.rules.forms import check_characters
 from gateway.rules.numbers import parse_number, show_number
 from gateway.tags import BASE, is_tag
 
+if TYPE_CHECKING:
+    import re2
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUOTED: Final = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
@@ -39,7 +41,9 @@ MAX_AGE: Final = 400 * 86_400
 class Model(BaseModel):
     """Base of the models: unknown keys are problems, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 def check_name(text: str) -> str:
@@ -105,6 +109,8 @@ def _check_claim(text: str) -> str:
 
 def check_pattern(text: str) -> str:
     """Returns a regular expression. Raises ValueError unless it is one."""
+    import re2  # with its library it takes two megabytes: most lanes have no pattern
+
     check_characters(text)
     try:
         compile_pattern(text)
@@ -119,6 +125,8 @@ def check_pattern(text: str) -> str:
 
 def compile_pattern(text: str, ignore_case: bool = False) -> re2._Regexp[str]:
     """Compiles with RE2, whose matching time is linear in the text: no pattern can stall the gateway."""
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 1 << 20
@@ -132,6 +140,8 @@ def enclosed(pattern: str) -> str:
 
     What it quotes is escaped instead: a `\Q` that no `\E` ends would take the group's end, and what follows, for text.
     """
+    import re2
+
     return f"(?:{_QUOTED.sub(lambda found: found[0] if found[1] is None else re2.escape(found[1]), pattern)})"
 
 
