@@ -22,6 +22,7 @@ HOT = [
     "gateway/rules/match.py",
     "gateway/rules/numbers.py",
     "gateway/rules/prefilter.py",
+    "gateway/rules/terms.py",
     "gateway/tags.py",
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",
@@ -64,7 +65,7 @@ HOT = [
     "gateway/proxy/upstream_stream.py",
 ]
 # Not hot, and with values that only interpreted code needs.
-COLD = {"gateway/routing/explain.py", "gateway/routing/plans.py"}
+COLD = {"gateway/routing/describe.py", "gateway/routing/explain.py", "gateway/routing/plans.py"}
 
 ext_modules = []
 if os.environ.get("GATEWAY_COMPILE") == "1":

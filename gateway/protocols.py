@@ -45,6 +45,11 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 
 
+def is_spoken(word: str) -> bool:
+    """Whether a word for a protocol is one of those that instances are called with; nothing said is."""
+    return not word or word.strip().lower() in _WORDS
+
+
 def read_protocol(metadata: Mapping[str, str], port: int) -> tuple[str, bool]:
     """What an instance at `port` speaks (AUTO, HTTP1, H2C or H2), and whether in TLS."""
     if hop.SIDECAR_KEY in metadata:

@@ -6,9 +6,10 @@ Loopback by default. It responds to requests for its own names alone and to no w
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from aiohttp import web
@@ -88,6 +89,10 @@ class AdminServer:
         Raises StartError naming the address.
         """
         await self._server.start(sock)
+
+    async def open(self) -> Callable[[], asyncio.Protocol]:
+        """See door.Api."""
+        return await self._server.open()
 
     async def close(self) -> None:
         """Stops listening. Who follows the requests is let go first: nothing else ends that."""

@@ -11,7 +11,6 @@ from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
 from gateway.protocols import AUTO
 from gateway.routing.routes import RouteTable
-from gateway.rules.compile import compile_rules
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
@@ -68,7 +67,7 @@ class Build(Generic[S]):
             settings=settings,
             rules=rules,
             around=around,
-            compiled=compile_rules(rules, around),
+            compiled=_compiled(rules, around),
             routes=make_routes(settings),
             certificates=certificates,
             mesh=mesh,
@@ -76,3 +75,11 @@ class Build(Generic[S]):
             protocols={name: item.protocol for name, item in settings.services.items() if item.protocol != AUTO},
             registry_tls=registries,
         )
+
+
+def _compiled(rules: RuleSet, around: MatchEnvironment) -> CompiledRules:
+    if not rules.groups:
+        return CompiledRules.empty()
+    from gateway.rules.compile import compile_rules  # the whole model of rules: who has none does without
+
+    return compile_rules(rules, around)

@@ -11,7 +11,7 @@ from gateway.proxy.origins import Connections
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
-from gateway.routing.explain import describe_pools
+from gateway.routing.describe import describe_pools
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.ruleset import RuleSet
 

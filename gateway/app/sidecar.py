@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gateway.admin.server import AdminServer
+from gateway.admin.door import AdminDoor, Api
 from gateway.app.addresses import find_address, own_metadata
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
-from gateway.app.facade import Facade
 from gateway.app.learning import Learner
 from gateway.app.life import Life
 from gateway.app.parts import is_traced
@@ -33,6 +32,10 @@ from gateway.live.spans import Spans
 from gateway.registry.base import Registration
 from gateway.settings import Address, SidecarSettings
 from gateway.telemetry.request_record import Reporter
+from gateway.web.names import OwnNames
+
+if TYPE_CHECKING:
+    from gateway.app.facade import Facade
 
 _log = logging.getLogger("gateway")
 
@@ -83,6 +86,8 @@ class Sidecar:
         drains.open(registries, settings.state)
         learner = Learner(self._configuration, plane, registries, self._kept)
         if settings.facade is not None:
+            from gateway.app.facade import Facade
+
             self._facade = Facade(settings, plane.instances, learner.watch, self._told)
         # Whether the application takes requests is what is registered, so both are made before admin, which shows them.
         watch = self._watch = ApplicationWatch(settings.service, plane.app, settings.app_check, self._app_changed)
@@ -101,15 +106,8 @@ class Sidecar:
             facade=self._facade,
         )
         # Admin is there until the last request is: who drains says so.
-        admin = self._admin = AdminServer(
-            settings.admin.host,
-            settings.admin.port,
-            view,
-            records=records,
-            drains=drains,
-            names=settings.allowed_hosts,
-            token=settings.admin_token or "",
-        )
+        admin = self._admin = _admin_door(settings, view, records, drains)
+        parts.push_async_callback(records.close)
         parts.push_async_callback(admin.close)
         # Now there is all that a configuration is installed in. Files are watched until the last request is done.
         parts.push_async_callback(self._configuration.close)
@@ -230,6 +228,18 @@ class Sidecar:
         self._plane.configure(revision, build)
         self._watch.secure(self._plane.app_tls)
         take_settings(self._registries, build)
+
+
+def _admin_door(settings: SidecarSettings, view: SidecarView, records: Records, drains: Drains) -> AdminDoor:
+    host, port, names = settings.admin.host, settings.admin.port, settings.allowed_hosts
+
+    def load() -> Callable[[], Api]:
+        from gateway.admin.server import AdminServer
+
+        token = settings.admin_token or ""
+        return lambda: AdminServer(host, port, view, records=records, drains=drains, names=names, token=token)
+
+    return AdminDoor(host, port, view, load, OwnNames(host, names))
 
 
 def _facade_sockets(settings: SidecarSettings, sockets: Sockets) -> list[socket.socket]:

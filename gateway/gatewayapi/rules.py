@@ -15,12 +15,11 @@ from gateway.gatewayapi.objects import HTTPRoute, ServicePort
 from gateway.gatewayapi.world import Here, World
 from gateway.http.target import match_path
 from gateway.kubernetes.client import Object
+from gateway.protocols import is_spoken
 from gateway.routing.plans import BackendPlan, EditPlan, PathPlan, RedirectPlan, RoutePlan, ValuePlan
-from gateway.rules.names import check_pattern
+from gateway.rules.expressions import check_pattern
 from gateway.tags import BASE, INVALID
 
-PLAIN_PROTOCOLS: Final = frozenset({"", "http", "kubernetes.io/ws"})
-"""Application protocols of a Service's port that are spoken."""
 OURS: Final = frozenset(
     {
         "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive",
@@ -275,7 +274,7 @@ def _resolve(
     found = service.ports.get(port) if isinstance(port, int) else None
     if found is None or found.protocol != "TCP":
         return BadRef("BackendNotFound", f"Service {namespace}/{name} has no port {port}")
-    if found.application.lower() not in PLAIN_PROTOCOLS:
+    if not is_spoken(found.application):
         message = f"port {port} of Service {namespace}/{name} speaks {found.application}"
         return BadRef("UnsupportedProtocol", message)
     tag = here.tags.tag_of(service.marks)

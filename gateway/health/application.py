@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-
-from aiohttp import ClientSession
+from typing import TYPE_CHECKING
 
 from gateway.daemons import keep_running
-from gateway.health.checks import new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import AppCheckSettings
 from gateway.tls.contexts import UpstreamTLS
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 _log = logging.getLogger("gateway")
 
@@ -97,6 +98,8 @@ class ApplicationWatch:
         except (OSError, ValueError):  # ValueError: a host that cannot even be looked up (`a..b`)
             return "does not accept connections", True
         if settings.path is not None:
+            from gateway.health.probing import new_session, responds_well
+
             if self._session is None:
                 self._session = new_session()
             if not await responds_well(

@@ -6,16 +6,17 @@ import asyncio
 import random
 from collections.abc import Mapping
 from functools import partial
-
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from typing import TYPE_CHECKING
 
 from gateway import hop
 from gateway.daemons import keep_running
 from gateway.health.ejection import Ejector
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
-from gateway.tls.contexts import UpstreamTLS
 from gateway.tls.mesh import Secured
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 
 class Checks:
@@ -66,6 +67,8 @@ class Checks:
             self._tasks.pop(key).cancel()
 
     async def _follow(self, service: str, instance: Instance, check: CheckSettings) -> None:
+        from gateway.health.probing import new_session, responds_well
+
         row, was_fine = 0, True
         while True:
             if self._session is None:
@@ -93,34 +96,3 @@ class Checks:
                 self._ejector.checked(service, instance, is_fine)
             # With jitter, lest all gateways check in step.
             await asyncio.sleep(check.interval * random.uniform(0.9, 1.1))
-
-
-def new_session() -> ClientSession:
-    """A client for checks. A connection each time: whether one can be made is half of the question."""
-    return ClientSession(connector=TCPConnector(limit=0, force_close=True))
-
-
-async def responds_well(
-    session: ClientSession,
-    service: str,
-    instance: Instance,
-    path: str,
-    *,
-    timeout: float,
-    tls: UpstreamTLS | None,
-    fields: Mapping[str, str] | None = None,
-) -> bool:
-    """Whether an instance responds to a GET for `path`, with these fields, with a status below 400 within `timeout` seconds."""
-    url = f"{'http' if tls is None else 'https'}://{instance.address}{path}"
-    try:
-        async with session.get(
-            url,
-            timeout=ClientTimeout(total=timeout),
-            allow_redirects=False,
-            headers={"Host": service, "User-Agent": "gateway-check", **(fields or {})},
-            ssl=True if tls is None else tls.context,
-            server_hostname=None if tls is None else tls.server_name or instance.host,
-        ) as response:
-            return response.status < 400
-    except (ClientError, OSError, TimeoutError, ValueError):
-        return False

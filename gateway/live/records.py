@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.daemons import keep_running
-from gateway.live.delivery import Deliverer
 from gateway.live.feed import feed
 from gateway.live.store import RecordStore
 from gateway.settings import RecordSettings
 from gateway.telemetry.request_record import Reporter, RequestRecord
+
+if TYPE_CHECKING:
+    from gateway.live.delivery import Deliverer
 
 
 class Records:
@@ -32,6 +35,8 @@ class Records:
             return
         self._tasks.append(keep_running("gathering request records", partial(feed, take, self.own, self.reporter)))
         if settings.collector is not None:
+            from gateway.live.delivery import Deliverer
+
             deliverer = Deliverer(self.own, self.reporter, str(settings.collector), settings.token or "")
             self._deliverer = deliverer
             self._tasks.append(keep_running("delivering request records", deliverer.run))

@@ -6,22 +6,31 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
-
-from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, TCPConnector
 
 from gateway.errors import RegistryError
 from gateway.tls.contexts import UpstreamTLS
 
+if TYPE_CHECKING:
+    from gateway.registry.exchange import RegistrySession
+
 _log = logging.getLogger("gateway.registry")
 
-TIMEOUT: Final = ClientTimeout(total=3.0, sock_connect=1.0)
 FAILBACK: Final = 30.0
 """Seconds after which the first address is tried again when another one is used."""
-MAX_BODY: Final = 32 << 20
-"""Bytes of a response: 10,000 instances are some 5 MiB."""
 _NODE_TROUBLE: Final = frozenset({500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Seconds that a whole call may take, and connecting."""
+
+    total: float
+    connect: float = 1.0
+
+
+TIMEOUT: Final = Timeout(3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ class RegistryHttp:
         self._clock = clock
         self._addresses = addresses
         self._nodes: Nodes | None = None
-        self._session: ClientSession | None = None
+        self._session: RegistrySession | None = None
 
     @property
     def nodes(self) -> Nodes:
@@ -110,7 +119,7 @@ class RegistryHttp:
         method: str,
         path: str,
         *,
-        timeout: ClientTimeout = TIMEOUT,
+        timeout: Timeout = TIMEOUT,
         elsewhere: bool = False,
         **options: Any,
     ) -> RegistryResponse:
@@ -139,44 +148,14 @@ class RegistryHttp:
         raise trouble
 
     async def _exchange(
-        self, address: str, method: str, path: str, timeout: ClientTimeout, options: dict[str, Any]
+        self, address: str, method: str, path: str, timeout: Timeout, options: dict[str, Any]
     ) -> RegistryResponse:
         if self._session is None:
-            # Nothing compressed is requested, or unpacked: a response is as large as what was read of it.
-            self._session = ClientSession(
-                connector=TCPConnector(limit=0), headers={"Accept-Encoding": "identity"}, auto_decompress=False
-            )
+            from gateway.registry.exchange import RegistrySession
+
+            self._session = RegistrySession()
         base = f"{self._scheme}://{address}"
-        tls = self._tls
-        try:
-            # No redirect is followed: it would take credentials elsewhere.
-            async with self._session.request(
-                method,
-                base + path,
-                timeout=timeout,
-                allow_redirects=False,
-                ssl=True if tls is None else tls.context,
-                server_hostname=None if tls is None else tls.server_name or None,
-                **options,
-            ) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                if headers.get("content-encoding", "identity").lower() != "identity":
-                    raise RegistryError("bad_response", f"{base} sent a compressed response, which was not requested")
-                body = bytearray()
-                async for piece in response.content.iter_chunked(65536):
-                    body += piece
-                    if len(body) > MAX_BODY:
-                        message = f"{base} sent a response of more than {MAX_BODY >> 20} MiB"
-                        raise RegistryError("bad_response", message)
-                return RegistryResponse(response.status, body.decode(response.charset or "utf-8"), headers, address)
-        except TimeoutError as error:
-            raise RegistryError("timeout", f"{base} did not respond within {timeout.total:g} s") from error
-        except ClientResponseError as error:  # whose own text has the whole URL, which may have a token
-            raise RegistryError("bad_response", f"{base} does not speak HTTP: {error.message}") from None
-        except ClientError as error:
-            raise RegistryError("unreachable", f"cannot reach {base}: {error}") from error
-        except (ValueError, LookupError) as error:
-            raise RegistryError("bad_response", f"{base} sent a response that is not text: {error}") from error
+        return await self._session.exchange(base, method, path, timeout=timeout, tls=self._tls, **options)
 
     async def close(self) -> None:
         """Closes the connections."""

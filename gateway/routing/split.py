@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from gateway.http.edits import HeaderEdit
 from gateway.routing.services import ServiceView
+from gateway.rules.buckets import BUCKETS, bucket_of
 from gateway.rules.checks import NO_CLAIMS
 from gateway.rules.context import MatchContext
 from gateway.rules.fields import Field
-from gateway.rules.shares import BUCKETS, bucket_of
 from gateway.rules.sources import SOURCES
 from gateway.tags import BASE
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.rules.checks import NO_CLAIMS
 from gateway.rules.context import MatchContext
 from gateway.rules.fields import Claims, Clock
 from gateway.rules.match import Signer
-from gateway.rules.model import EVERY_ENTRY, LaneGroup
+
+if TYPE_CHECKING:
+    from gateway.rules.model import LaneGroup
+
+EVERY_ENTRY = "*"
+"""In `entry`: every entry gateway."""
 
 
 def no_claims(_: MatchContext) -> Mapping[str, Any]:

@@ -10,12 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gateway.rules.conditions import Condition
+from gateway.rules.environment import EVERY_ENTRY
 from gateway.rules.names import Age, LanePath, Model, Moment, Name, Tag
 from gateway.rules.rows import MAX_ROWS, TooManyRows, rows_of
 from gateway.rules.shares import GroupShares
-
-EVERY_ENTRY = "*"
-"""In `entry`: every entry gateway."""
 
 
 class Lane(Model):

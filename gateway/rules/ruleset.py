@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gateway.rules.model import LaneGroup
+if TYPE_CHECKING:
+    from gateway.rules.model import LaneGroup
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,26 +13,16 @@ refused, with the spans to write instead, which move nobody.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from gateway.rules.buckets import BUCKETS
 from gateway.rules.conditions import Condition
 from gateway.rules.names import parse_spans
 from gateway.rules.pointer import claim_pointer
 
-BUCKETS: Final = 10_000
-"""A hundredth of a percent each."""
-
 Spans = tuple[tuple[int, int], ...]
 Key = tuple[str, str]
 """What is split by: source and name."""
-
-
-def bucket_of(salt: str, value: str) -> int:
-    """The bucket, 0 to 9,999, that a value falls into: the same one everywhere and always, for the same salt."""
-    digest = hashlib.sha256(f"{salt}\0{value}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
 def key_of(condition: Condition) -> Key:

@@ -16,27 +16,20 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import unquote
 
 from gateway.daemons import keep_running
 from gateway.errors import RegistryError
 from gateway.files import MAX_DATA, PRIVATE, read_file, write_file
-from gateway.kubernetes.access import open_access
-from gateway.kubernetes.client import ApiClient
-from gateway.registry.consul.client import ConsulClient
-from gateway.registry.nacos.client import Credentials, NacosClient, TlsContexts
-from gateway.registry.nacos.messages import CONFIG
-from gateway.rulesources.consul import ConsulDocument, ConsulFolder
 from gateway.rulesources.documents import RemoteDocument
 from gateway.rulesources.files import SUFFIXES, yaml_files
-from gateway.rulesources.kubernetes import ConfigMapFolder
-from gateway.rulesources.lanegroups import LaneGroupFolder
-from gateway.rulesources.nacos import NacosDocument
-from gateway.rulesources.remote import copy_path, key_path
-from gateway.settings import KubernetesRules, RemoteRules, RemoteSource
+from gateway.rulesources.remote import key_path
+from gateway.settings import RemoteSource
 from gateway.tls.contexts import CertificateError
-from gateway.tls.servers import server_tls
+
+if TYPE_CHECKING:
+    from gateway.rulesources.lanegroups import LaneGroupFolder
 
 _log = logging.getLogger("gateway.control")
 
@@ -296,35 +289,6 @@ class LaneGroupMirror(FolderMirror):
         await self._groups.report(found, not problems)
 
 
-def make_mirror(source: RemoteSource, folder: Path, changed: Callable[[str], Awaitable[None]]) -> AnyMirror:
-    """The mirror of a source."""
-    path = copy_path(source, folder)
-    if isinstance(source, KubernetesRules):
-        place = source.kubernetes
-        client = ApiClient(open_access(place.kubeconfig, place.context))
-        if place.name is None:
-            return LaneGroupMirror(LaneGroupFolder(client, place.namespace), path, changed)
-        return FolderMirror(ConfigMapFolder(client, place.namespace, place.name, SUFFIXES), path, changed)
-    assert isinstance(source, RemoteRules)
-    address = str(source.address)
-    if source.nacos is not None:
-        credentials = Credentials(source.username, source.password, source.token)
-        tls = TlsContexts.load(source)
-        nacos = NacosClient([address], credentials, module=CONFIG, namespace=source.namespace, tls=tls)
-        document = NacosDocument(nacos, source.nacos, source.group, source.namespace, source.interval)
-        mirror: AnyMirror = DocumentMirror(document, path, changed)
-        mirror.renew = lambda: nacos.trust(TlsContexts.load(source))
-        return mirror
-    assert source.consul is not None
-    consul = ConsulClient(address, source.token, scheme=source.scheme, tls=server_tls(source))
-    if source.is_folder:
-        mirror = FolderMirror(ConsulFolder(consul, source.consul, SUFFIXES), path, changed)
-    else:
-        mirror = DocumentMirror(ConsulDocument(consul, source.consul), path, changed)
-    mirror.renew = lambda: consul.trust(server_tls(source))
-    return mirror
-
-
 def _read(path: Path) -> str | None:
     """What a file says; None if there is none."""
     try:
@@ -342,7 +306,11 @@ class Mirrors:
     def __init__(
         self, sources: Sequence[RemoteSource], folder: Path, changed: Callable[[str], Awaitable[None]]
     ) -> None:
-        self._mirrors = [make_mirror(source, folder, changed) for source in sources]
+        self._mirrors: list[AnyMirror] = []
+        if sources:
+            from gateway.rulesources.making import make_mirror
+
+            self._mirrors += [make_mirror(source, folder, changed) for source in sources]
 
     async def start(self) -> None:
         """Follows every document, and waits until each server was queried once: the client has its own time limits."""

@@ -13,10 +13,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import ClientTimeout
-
 from gateway.errors import RegistryError
-from gateway.registry.http import refusal
+from gateway.registry.http import Timeout, refusal
 from gateway.registry.nacos.client import GONE, NacosClient
 from gateway.registry.nacos.messages import JSON, NOT_FOUND, ResponseError
 from gateway.rulesources.documents import ConflictError
@@ -29,7 +27,7 @@ JITTER: Final = 0.2
 """Share by which a polling interval varies, so that gateways do not query in step."""
 LONG_POLL: Final = 30.0
 """Seconds that Nacos may hold back its response to a request to wait for a change (its own clients' value)."""
-_LISTENING: Final = ClientTimeout(total=LONG_POLL * 1.5, sock_connect=1.0)
+_LISTENING: Final = Timeout(LONG_POLL * 1.5)
 SETTLING: Final = 5.0
 """Seconds within which what was written has to be there to be read: Nacos takes about one."""
 _LOOK_AGAIN: Final = 0.1

@@ -19,7 +19,6 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.identity import check_pattern
 from gateway.tags import is_tag
 from gateway.telemetry.linefile import STDOUT
 from gateway.telemetry.tracecontext import ID_FIELDS
@@ -66,9 +65,11 @@ MAX_DURATION = 7 * 86_400.0
 
 
 class Model(BaseModel):
-    """Base of the models: unknown keys are problems, values do not change."""
+    """Base of the models: unknown keys are problems, values do not change. Each is built when it is first used."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False
+    )
 
 
 class Address(Model):
@@ -83,19 +84,16 @@ class Address(Model):
     @property
     def is_loopback(self) -> bool:
         """Whether nobody but this machine reaches it."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower() == "localhost"
+        host = _plain_host(self.host).lower()
+        return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
     def meets(self, other: Address) -> bool:
         """Whether two addresses lead to one socket of this machine, or cannot both be listened on."""
         if self.port != other.port or not self.port:
             return False
         hosts = {_plain_host(self.host), _plain_host(other.host)}
-        if len(hosts) == 1 or "::" in hosts:
-            return True
-        return "0.0.0.0" in hosts and not any(":" in host for host in hosts)
+        is_any = "0.0.0.0" in hosts and not any(":" in host for host in hosts)
+        return len(hosts) == 1 or "::" in hosts or is_any
 
 
 def _plain_host(text: str) -> str:
@@ -396,6 +394,5 @@ KubernetesObjectName = Annotated[str, AfterValidator(_check_kubernetes_object)]
 TagKey = Annotated[str, AfterValidator(_check_tag_key)]
 AdvertisedHost = Annotated[str, AfterValidator(_check_advertised)]
 Host = Annotated[str, AfterValidator(_check_host)]
-IdentityText = Annotated[str, AfterValidator(check_pattern)]
 AllowedHost = Annotated[str, AfterValidator(check_allowed_host)]
 RoutePath = Annotated[str, AfterValidator(_check_path)]

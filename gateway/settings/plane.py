@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from gateway.identity import check_pattern
 from gateway.settings.fields import (
     Address,
     AddressField,
@@ -14,7 +15,6 @@ from gateway.settings.fields import (
     FileName,
     HeaderName,
     Host,
-    IdentityText,
     IdFieldName,
     LogFileName,
     LoggedHeader,
@@ -27,6 +27,8 @@ from gateway.settings.fields import (
 )
 from gateway.settings.nacosports import NacosListenField
 from gateway.telemetry.tracecontext import ID_FIELDS
+
+IdentityText = Annotated[str, AfterValidator(check_pattern)]
 
 
 class CarrierSettings(Model):

@@ -10,34 +10,34 @@ from aiohttp import web
 
 from gateway.errors import StartError
 from gateway.settings import Address
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-"""On every response: no page elsewhere may show it, and no browser takes text that somebody else wrote for a page."""
+from gateway.web.headers import HEADERS
 
 
 class WebServer:
     """Serves `app` on `host:port` (port 0: a free one). `purpose` names it in errors."""
 
     def __init__(self, app: web.Application, host: str, port: int, purpose: str) -> None:
-        self._app = app
+        self.app = app
         self._host = host
         self._purpose = purpose
         self.port = port
         self._runner: web.AppRunner | None = None
 
-    async def start(self, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None) -> None:
-        """Begins to serve, on a socket that listens already or on its own. Raises StartError naming the address."""
+    async def open(self) -> web.Server:
+        """Begins to serve connections that somebody else accepts: what is returned makes their protocols."""
         runner = self._runner = web.AppRunner(
-            self._app, access_log=None, handle_signals=False, shutdown_timeout=2.0, auto_decompress=False
+            self.app, access_log=None, handle_signals=False, shutdown_timeout=2.0, auto_decompress=False
         )
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_factory = partial(self._app._make_request, _cls=_Request)
+        runner.server.request_factory = partial(self.app._make_request, _cls=_Request)
+        return runner.server
+
+    async def start(self, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None) -> None:
+        """Begins to serve, on a socket that listens already or on its own. Raises StartError naming the address."""
+        await self.open()
+        runner = self._runner
+        assert runner is not None
         try:
             if sock is None:
                 await web.TCPSite(runner, self._host, self.port, ssl_context=tls).start()

@@ -20,6 +20,7 @@ PROGRAMS = {
     "consul": "Consul 1.20.1",
     "rnacos": "r-nacos 0.8.8",
     "kwok": "Kubernetes 1.37.2",
+    "gateway-api-conformance": "Gateway API 1.6.3",
     "helm": "Helm 4.3.2",
     "jaeger": "Jaeger 1.62.0",
     "h2spec": "h2spec 2.2.1",

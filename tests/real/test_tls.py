@@ -13,7 +13,7 @@ from gateway.errors import RegistryError
 from gateway.registry.base import Registration
 from gateway.registry.consul.kind import ConsulKind
 from gateway.release.ports import free_port
-from gateway.rulesources.mirror import make_mirror
+from gateway.rulesources.making import make_mirror
 from gateway.settings import ConsulRegistrySettings, RemoteRules
 from tests.support.certificates import Authority
 from tests.support.consul import Consul, needs_consul

@@ -118,8 +118,10 @@ class Cluster:
                 self._end(program)
 
     def kubeconfig(self, user: str = "admin", namespace: str = "default") -> Path:
-        """A kubeconfig of a user."""
+        """A kubeconfig of a user. It is written once: a program that has just been started may be reading it."""
         path = self.folder / f"{user}-{namespace}.kubeconfig"
+        if path.exists():
+            return path
         path.write_text(
             yaml.safe_dump(
                 {

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.hop import PROTOCOL_KEY, SIDECAR_KEY
 from gateway.instance import Instance
-from gateway.protocols import AUTO, H2, H2C, HTTP1, read_protocol
+from gateway.protocols import AUTO, H2, H2C, HTTP1, is_spoken, read_protocol
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,8 @@ def test_behind_a_sidecar_counts_what_that_says_and_not_what_it_copied_from_its_
 ) -> None:
     copied = {"protocol": "grpc", "secure": "true", "app-protocol": "kubernetes.io/wss"}
     assert read_protocol({**copied, SIDECAR_KEY: "b", **metadata}, 80) == (expected, False)
+
+
+def test_words_that_instances_are_called_with() -> None:
+    assert all(is_spoken(word) for word in ("", "http", "kubernetes.io/h2c", "GRPC", "https"))
+    assert not is_spoken("mysql")

@@ -6,15 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
-from aiohttp import ClientTimeout
-
 from gateway.errors import RegistryError
-from gateway.registry.http import TIMEOUT, RegistryHttp, RegistryResponse, refusal
+from gateway.registry.http import TIMEOUT, RegistryHttp, RegistryResponse, Timeout, refusal
 from gateway.tls.contexts import UpstreamTLS
 
 WAIT: Final = 55
 """Seconds that a blocking query waits for a change; the server adds up to a sixteenth."""
-LONG: Final = ClientTimeout(total=WAIT * 17 / 16 + 5, sock_connect=1.0)
+LONG: Final = Timeout(WAIT * 17 / 16 + 5)
 BURST: Final = 3
 """Responses that may follow one another at once …"""
 PACE: Final = 0.25
@@ -46,9 +44,7 @@ class ConsulClient:
         """Connects on these terms from now on."""
         self._http.trust(tls)
 
-    async def request(
-        self, method: str, path: str, *, timeout: ClientTimeout = TIMEOUT, **options: Any
-    ) -> RegistryResponse:
+    async def request(self, method: str, path: str, *, timeout: Timeout = TIMEOUT, **options: Any) -> RegistryResponse:
         """A plain response, whatever its status."""
         headers = {**self._headers, **(options.pop("headers", None) or {})}
         return await self._http.call(method, path, timeout=timeout, headers=headers, **options)

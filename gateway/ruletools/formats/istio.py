@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.rules.conditions import Condition, InnerTest
-from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
+from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.model import Lane, LaneGroup
 from gateway.ruletools.formats import drafts, patterns
 from gateway.ruletools.formats.drafts import CLOSED, Branch, LaneDraft
 from gateway.ruletools.formats.outcome import Imported, Loss

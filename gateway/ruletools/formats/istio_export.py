@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.rules.conditions import Condition, Test
-from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
+from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.model import Lane, LaneGroup
 from gateway.ruletools.formats import patterns
 from gateway.ruletools.formats.istio import COOKIE, GROUP
 from gateway.ruletools.formats.outcome import Exported, Loss, Unfit

@@ -12,7 +12,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.rules.conditions import Condition
-from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
+from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.names import LanePath
 from gateway.ruletools.formats import drafts, patterns
 from gateway.ruletools.formats.drafts import CLOSED, Branch, LaneDraft, Mode

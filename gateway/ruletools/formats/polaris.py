@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.rules.conditions import Condition
-from gateway.rules.model import EVERY_ENTRY, LaneGroup
+from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.model import LaneGroup
 from gateway.ruletools.formats import drafts, patterns
 from gateway.ruletools.formats.drafts import CLOSED, Branch, LaneDraft
 from gateway.ruletools.formats.outcome import Imported, Loss, Unfit

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.rules.conditions import Condition, Test
-from gateway.rules.model import EVERY_ENTRY, Lane, LaneGroup
+from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.model import Lane, LaneGroup
 from gateway.ruletools.formats import drafts, patterns
 from gateway.ruletools.formats.outcome import Exported, Loss, Unfit
 from gateway.ruletools.formats.polaris import BARE, CASELESS, DEFAULT_NAMESPACE, EVERY, SOURCES, integers

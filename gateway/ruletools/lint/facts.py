@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.rules.buckets import bucket_of
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import value_holds
 from gateway.rules.forms import Part
@@ -16,7 +17,7 @@ from gateway.rules.model import Lane
 from gateway.rules.operators import OPERATORS, Operator
 from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Literal, TooManyRows, rows_against
-from gateway.rules.shares import Spans, bucket_of
+from gateway.rules.shares import Spans
 from gateway.ruletools.lint.witness import Key, LaneRow, is_below
 
 Segments = Mapping[str, frozenset[str]]

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, ip_network
 from typing import Final
 
+from gateway.rules.buckets import BUCKETS
 from gateway.rules.conditions import DAYS, Condition, InnerTest, TimeTest
 from gateway.rules.forms import Part
-from gateway.rules.shares import BUCKETS, Spans
+from gateway.rules.shares import Spans
 from gateway.rules.sources import SOURCES, in_form
 from gateway.ruletools.lint.facts import Fact, Segments
 from gateway.ruletools.lint.numbers import Interval, interval_of

@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from itertools import islice
 from typing import Any, Final
 
+from gateway.rules.buckets import bucket_of
 from gateway.rules.conditions import Condition
 from gateway.rules.context import MatchContext
 from gateway.rules.examples import RequestParts
@@ -21,7 +22,7 @@ from gateway.rules.model import LaneGroup
 from gateway.rules.pointer import claim_pointer
 from gateway.rules.rows import Row
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.shares import GroupShares, Spans, bucket_of
+from gateway.rules.shares import GroupShares, Spans
 from gateway.rules.sources import SOURCES
 from gateway.ruletools.lint.numbers import interval_of
 

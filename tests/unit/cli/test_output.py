@@ -124,7 +124,11 @@ SERVICE = {
     ],
 }
 CONDITION = {"text": EVIL, "value": EVIL, "held": True, "bucket": None, "share": [], "kept": False, "members": []}
-EXPLAINED = {
+EXPLAINED: dict[str, Any] = {
+    "route": {
+        "source": EVIL, "host": EVIL, "path": EVIL, "exact": False, "match": [EVIL],
+        "backends": [{"service": EVIL, "tag": EVIL, "weight": 1, "problem": EVIL}],
+    },
     "decision": dict.fromkeys(
         ("route", "service", "group", "lane", "tag", "tag_source", "pool", "fallback", "instance", "revision", "error", "detail"),
         EVIL,
@@ -160,6 +164,30 @@ def test_what_a_server_says_is_printable(
     assert steers(done.output) == []
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert "forged" not in [line.partition(" ")[0] for line in done.output.splitlines()]
+
+
+def test_explain_shows_why_a_route_took_the_request_and_where_it_may_go(foreign: tuple[str, type[_Foreign]]) -> None:
+    server, handler = foreign
+    nothing = dict.fromkeys(EXPLAINED["decision"])
+    route = {
+        "source": "shop/a[0]",
+        "host": "shop.example",
+        "path": "/A",
+        "exact": True,
+        "match": ["header x-canary = always"],
+        "backends": [
+            {"service": "a", "tag": "base", "weight": 95, "problem": None},
+            {"service": "a-canary", "tag": "gray", "weight": 5, "problem": None},
+            {"service": None, "tag": "base", "weight": 1, "problem": "there is no Service shop/x"},
+        ],
+    }
+    answer = {"decision": nothing, "route": route, "lanes": [], "pools": []}
+    handler.answers["/api/v1/explain"] = (200, answer)
+    shown = CliRunner().invoke(main, ["explain", "GET", "/", "--server", server]).output
+    assert "exactly shop.example/A, header x-canary = always" in shown
+    assert "a 95, a-canary 5 (gray), none 1: there is no Service shop/x" in shown
+    handler.answers["/api/v1/explain"] = (200, {**answer, "route": {**route, "source": "configuration"}})
+    assert "matches" not in CliRunner().invoke(main, ["explain", "GET", "/", "--server", server]).output
 
 
 def test_what_changes_is_printable(foreign: tuple[str, type[_Foreign]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ SERVICES = (
     a_service("external", kind="ExternalName"),
     a_service("ports", {"name": "http", "port": 80}, {"name": "web", "port": 81}, {"name": "dns", "port": 53, "protocol": "UDP"}),
     a_service("grpc", {"port": 80, "appProtocol": "kubernetes.io/h2c"}),
+    a_service("mysql", {"port": 80, "appProtocol": "mysql"}),
     a_service("typo", lane="gr ay"),
     placed(a_service("theirs"), "bank"),
 )  # fmt: skip
@@ -272,7 +273,7 @@ def test_a_rule_that_is_not_supported_is_dropped_and_the_status_says_why(
         ({"name": "a"}, "BackendNotFound"),
         (backend("a", kind="Bucket", group="storage.example"), "InvalidKind"),
         (backend("external"), "UnsupportedValue"),
-        (backend("grpc"), "UnsupportedProtocol"),
+        (backend("mysql"), "UnsupportedProtocol"),
         (backend("typo"), "InvalidTag"),
         (backend("theirs", namespace="bank"), "RefNotPermitted"),
     ],
@@ -309,6 +310,11 @@ def test_services_of_other_namespaces_need_a_grant_there_and_a_gateway_that_sees
 def test_a_port_that_the_registry_would_not_choose_is_part_of_the_name() -> None:
     [plan] = plans(to(backend("ports", port=80), backend("ports", port=81)))
     assert [item.service for item in plan.backends] == ["ports", "ports:web"]
+
+
+def test_backends_may_speak_whatever_instances_are_called_with() -> None:
+    [plan] = plans(to(backend("grpc")))
+    assert plan.backends == (BackendPlan("grpc"),)
 
 
 def test_a_route_has_a_plan_for_each_of_its_hosts() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, web
 
-from gateway.health import checks
-from gateway.health.checks import Checks, new_session, responds_well
+from gateway.health import probing
+from gateway.health.checks import Checks
+from gateway.health.probing import new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
 from gateway.tls.contexts import UpstreamTLS
@@ -69,7 +70,7 @@ class Setup:
 @pytest.fixture
 async def setup(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setup]:
     network = Asked()
-    monkeypatch.setattr(checks, "responds_well", network)
+    monkeypatch.setattr(probing, "responds_well", network)
     setup = Setup(network)
     yield setup
     await setup.checks.close()

@@ -78,6 +78,13 @@ def test_a_client_that_leaves_is_no_fault(status: int, cause: Failure | None, is
     assert only(exchange(status=status, cause=cause)).is_fault == is_fault
 
 
+@pytest.mark.parametrize(("version", "shown"), [(0, "1.0"), (1, "1.1"), (2, "2")])
+def test_the_version_is_that_of_the_client(version: int, shown: str) -> None:
+    record = exchange()
+    record.request.version = version
+    assert only(record).version == shown
+
+
 def test_what_does_not_fit_is_dropped_and_counted_in_spans() -> None:
     traffic = Traffic()
     kept = recorder(traffic)

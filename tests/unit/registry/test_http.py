@@ -13,7 +13,8 @@ from aiohttp import web
 from yarl import URL
 
 from gateway.errors import RegistryError
-from gateway.registry.http import FAILBACK, MAX_BODY, Nodes, RegistryHttp, path_segment
+from gateway.registry.exchange import MAX_BODY
+from gateway.registry.http import FAILBACK, Nodes, RegistryHttp, path_segment
 from gateway.tls.contexts import UpstreamTLS
 
 

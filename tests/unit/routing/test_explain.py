@@ -9,8 +9,9 @@ from typing import Any
 from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
+from gateway.routing.describe import describe_pools
 from gateway.routing.entry import EntryRouter
-from gateway.routing.explain import describe_pools, explain
+from gateway.routing.explain import explain
 from gateway.routing.health import SOUND, Health
 from gateway.routing.plans import BackendPlan, RoutePlan, ValuePlan, make_route
 from gateway.routing.routes import Route, RouteTable

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from gateway.rules.buckets import bucket_of
 from gateway.rules.conditions import Condition
 from gateway.rules.explain import ConditionEvidence, LaneEvidence, explain, show_condition
 from gateway.rules.model import LaneGroup
-from gateway.rules.shares import bucket_of
 from tests.support.asked import asked
 from tests.support.rules import around, rule_set
 

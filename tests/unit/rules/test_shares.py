@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gateway.rules.buckets import BUCKETS
 from gateway.rules.context import MatchContext
 from gateway.rules.model import LaneGroup
-from gateway.rules.shares import BUCKETS
 from gateway.rules.signer import CookieSigner
 from tests.support.asked import asked
 from tests.support.rules import NOW

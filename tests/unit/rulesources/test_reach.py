@@ -90,7 +90,7 @@ def test_a_problem_of_ones_own_rules_quotes_the_value(there: Path) -> None:
 
 
 def test_a_list_is_bounded(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.rulesources.files.MAX_DATA", 1024)
+    monkeypatch.setattr("gateway.rulesources.reader.MAX_DATA", 1024)
     (there / "rules" / "long.txt").write_text("x" * 1025)
     [message] = problems_of(there, "long.txt")
     assert message.endswith("long.txt: it is larger than 1 KiB")

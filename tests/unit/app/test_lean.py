@@ -1,0 +1,98 @@
+"""What a sidecar has loaded that is idle: what its configuration uses, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.yaml.writing import write_yaml
+from tests.support.roles import SIDECAR
+
+START = """
+import asyncio, json, sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+import gateway.cli.sidecar
+from gateway.app.sidecar import Sidecar
+from gateway.app.sockets import Sockets
+
+async def ask(port, path):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    head = await reader.readline()
+    await reader.read()
+    writer.close()
+    return head.split()[1].decode()
+
+async def main():
+    async with AsyncExitStack() as parts:
+        sidecar = Sidecar(Path(sys.argv[1]))
+        await sidecar.start(parts, Sockets())
+        statuses = [await ask(sidecar._admin.port, path) for path in sys.argv[2:]]
+        print(json.dumps([statuses, sorted(sys.modules)]))
+
+asyncio.run(main())
+"""
+HEAVY = {
+    "aiohttp": "the whole admin API, and registries over HTTP",
+    "consul": "registers in Consul",
+    "cryptography": "reads certificates and keys",
+    "gateway.admin.server": "the whole admin API",
+    "gateway.app.facade": "stands in for a registry",
+    "gateway.app.fleet": "an entry gateway's",
+    "gateway.kubernetes.client": "speaks to a cluster",
+    "gateway.registry.consul.client": "speaks to Consul",
+    "gateway.registry.nacos.client": "speaks to Nacos",
+    "gateway.rules.compile": "compiles rules",
+    "gateway.rules.model": "the model of rules",
+    "gateway.rulesources.making": "follows rules on servers",
+    "grpclib": "speaks gRPC",
+    "jwt": "reads tokens",
+    "prometheus_client": "is scraped",
+    "re2": "rules with patterns",
+    "requests": "a part of python-consul",
+    "rich": "tables for people",
+}
+
+
+async def loaded(folder: Path, *paths: str, **values: object) -> tuple[list[str], set[str]]:
+    """What a sidecar with these settings responds to requests of its admin API, and which heavy modules it has after that."""
+    path = folder / "sidecar.yaml"
+    path.write_text(write_yaml({**SIDECAR, "drain": {"delay": 0}, **values}))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", START, str(path), *paths, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, errors = await process.communicate()
+    assert out, errors.decode()
+    statuses, modules = json.loads(out.splitlines()[-1])
+    return statuses, HEAVY.keys() & set(modules)
+
+
+async def test_an_idle_one_that_is_probed_has_loaded_nothing_heavy(tmp_path: Path) -> None:
+    assert await loaded(tmp_path, "/livez", "/readyz") == (["200", "503"], set())
+
+
+RULES = {"gateway.rules.compile", "gateway.rules.model", "re2"}
+
+
+@pytest.mark.parametrize(
+    ("values", "paths", "expected"),
+    [
+        ({}, ["/metrics"], {"prometheus_client"}),
+        ({}, ["/api/v1/status"], {"aiohttp", "gateway.admin.server", "prometheus_client", *RULES}),
+        ({"rules": "rules.yaml"}, [], RULES),
+    ],
+    ids=["scraped", "asked for its status", "with rules"],
+)
+async def test_what_is_used_is_loaded_then(
+    tmp_path: Path, values: dict[str, object], paths: list[str], expected: set[str]
+) -> None:
+    lane = {"name": "gray", "tag": "gray", "match": [{"param": "group", "equals": "gray"}]}
+    (tmp_path / "rules.yaml").write_text(write_yaml({"lane_groups": [{"name": "demo", "lanes": [lane]}]}))
+    statuses, modules = await loaded(tmp_path, *paths, **values)
+    assert set(statuses) <= {"200"}
+    assert modules == expected
