@@ -127,10 +127,7 @@ class Origin(UpstreamOwner):
             if not connecting.done():
                 connecting.cancel()
                 await asyncio.gather(connecting, return_exceptions=True)
-            if upstream.transport is None and not upstream.is_lost:
-                self._give_back(None)  # nothing will show that it was lost: it never was
-            else:
-                upstream.close()
+            self._drop(upstream)
             if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
                 tell()
                 raise Exhausted from error
@@ -138,6 +135,13 @@ class Origin(UpstreamOwner):
                 raise _not_connected(error) from error
             raise
         return upstream
+
+    def _drop(self, upstream: Upstream) -> None:
+        """Gives up a connection that was being made."""
+        if upstream.transport is None and not upstream.is_lost:
+            self._give_back(None)  # nothing will show that it was lost: it never was
+        else:
+            upstream.close()
 
     def _new(self) -> Upstream:
         return Upstream(self)
