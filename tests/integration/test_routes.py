@@ -20,9 +20,13 @@ def use(proxy: Proxy, *routes: dict[str, Any], **settings: Any) -> None:
     proxy.router.snapshot = Snapshot(2, old.rules, table, old.services)
 
 
-async def test_a_rewritten_path_goes_up_and_its_places_come_back(proxy: Proxy, origin: Origin) -> None:
+async def test_a_service_sees_a_rewritten_path(proxy: Proxy, origin: Origin) -> None:
     use(proxy, {"rewrite": {"prefix": "/v2"}})
     assert (await proxy.get("/A/x?y=1")).body == b"base GET /v2/x?y=1"
+
+
+async def test_places_of_a_rewritten_path_come_back(proxy: Proxy, origin: Origin) -> None:
+    use(proxy, {"rewrite": {"prefix": "/v2"}})
     places = (b"Location: /v2/login", b"Set-Cookie: s=1; Path=/v2; HttpOnly", b"Content-Location: /other")
     head = b"".join(field + b"\r\n" for field in places)
     origin.script = answering(b"HTTP/1.1 302 Found\r\nContent-Length: 2\r\n" + head + b"\r\nok", closes=False)
