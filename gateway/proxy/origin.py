@@ -131,16 +131,20 @@ class Origin(UpstreamOwner):
         if not connecting.done():
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
-        if upstream.transport is None and not upstream.is_lost:
-            self._give_back(None)  # nothing will show that it was lost: it never was
-        else:
-            upstream.close()
+        self._drop(upstream)
         if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
             tell()
             raise Exhausted from error
         if isinstance(error, (OSError, ValueError)):  # ValueError: a host that cannot even be looked up (`a..b`)
             raise _not_connected(error) from error
         raise error
+
+    def _drop(self, upstream: Upstream) -> None:
+        """Gives up a connection that was being made."""
+        if upstream.transport is None and not upstream.is_lost:
+            self._give_back(None)  # nothing will show that it was lost: it never was
+        else:
+            upstream.close()
 
     def _new(self) -> Upstream:
         return Upstream(self)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 import pytest
 
-from gateway.failures import BUSY, CONNECT_ERROR, NOT_HTTP2
+from gateway.failures import BUSY, CONNECT_ERROR, NOT_HTTP2, TLS_ERROR
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.terms import Terms
 from gateway.instance import Instance
@@ -48,8 +49,14 @@ class Loop(Connecting):
                 protocol.connection_lost(None)
 
 
-def origin(loop: Any, limit: int = 4, streams: int = 100, is_certain: bool = False) -> MultiplexedOrigin:
-    return MultiplexedOrigin(
+def origin(
+    loop: Any,
+    limit: int = 4,
+    streams: int = 100,
+    is_certain: bool = False,
+    kind: type[MultiplexedOrigin] = MultiplexedOrigin,
+) -> MultiplexedOrigin:
+    return kind(
         Instance("192.0.2.10", 80),
         limit,
         loop,
@@ -160,3 +167,29 @@ async def test_a_gone_instances_connection_leaves_when_its_last_request_is_done(
     assert session.is_lost
     session.connection_lost(None)
     assert pool.open == 0
+
+
+@pytest.mark.parametrize("speaks_http1", [False, True])
+async def test_one_that_is_not_who_was_meant_is_closed_whatever_it_speaks(speaks_http1: bool) -> None:
+    """Its certificate is of somebody else (in a mesh): nothing of it is kept, and its place is free."""
+    loop = Loop()
+    made: list[FakeTransport] = []
+
+    async def connect(upstream: Any) -> None:
+        carrier = upstream
+        if speaks_http1:
+            carrier = upstream.other = Upstream(pool)
+        made.append(FakeTransport(carrier))
+        carrier.connection_made(made[0])
+        raise ssl.SSLCertVerificationError("the certificate is of b")
+
+    class Mistaken(MultiplexedOrigin):
+        async def _connect(self, upstream: Upstream) -> None:
+            await connect(upstream)
+
+    pool = origin(loop, kind=Mistaken)
+    with pytest.raises(NotConnected) as refused:
+        await pool.acquire(1.0)
+    assert (refused.value.fault, made[0].is_aborted) == (TLS_ERROR, True)
+    made[0].protocol.connection_lost(None)
+    assert (pool.open, pool.idle) == (0, 0)
