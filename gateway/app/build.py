@@ -56,7 +56,7 @@ class Build(Generic[S]):
         try:
             around = make_environment(settings)
             tls = settings.listener_tls
-            certificates = [] if tls is None else listener_certificates(tls, settings.http2.enabled)
+            certificates = [] if tls is None else listener_certificates(tls)
             mesh = mesh_of(settings)
             terms = secured(settings, mesh)
             registries = registry_tls(settings)

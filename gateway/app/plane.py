@@ -216,7 +216,8 @@ class EntryPlane(Plane[GatewaySettings]):
     def _secure(self, build: Build[GatewaySettings]) -> Secured:
         if build.settings.tls is not None:
             if self._tls is None:
-                self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)
+                alpn = "h2,http/1.1" if build.settings.http2.enabled else "http/1.1"
+                self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum, alpn)
             else:
                 self._tls.replace(build.certificates)
         self.origins.secure(build.secured, build.protocols)
