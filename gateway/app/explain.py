@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.app.parts import make_reader, make_routes
+from gateway.app.parts import make_reader
+from gateway.app.routes import make_routes
 from gateway.config.load import load_gateway
 from gateway.config.matching import make_environment
 from gateway.http.head_reader import build_request
@@ -43,7 +44,7 @@ def explain_files(
     compiled = compile_rules(draft, around)
     known = known_instances(settings.all_registries.values()) or {}
     services = {
-        name: ServiceView(name, instances, Turns(), compiled.rejoining(name)) for name, instances in known.items()
+        name: ServiceView(name, instances, Turns(), compiled.terms.rejoining(name)) for name, instances in known.items()
     }
     snapshot = Snapshot(1, compiled, make_routes(settings), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)

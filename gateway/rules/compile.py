@@ -12,7 +12,7 @@ from gateway.rules.columns import ADDRESS, Column
 from gateway.rules.conditions import DAYS, Condition
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.fields import TimeField
-from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
+from gateway.rules.match import CheckOf, CompiledLane, CompiledRules
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import Entry
 from gateway.rules.rows import Literal, rows_of
@@ -20,6 +20,7 @@ from gateway.rules.ruleset import RuleSet
 from gateway.rules.schedule import spans_at
 from gateway.rules.shares import GroupShares, Spans
 from gateway.rules.sources import SOURCES, in_form, values_in_form
+from gateway.rules.terms import TagRules, Terms
 
 ColumnKey = tuple[str, str, bool, bool]
 """Source, name, whether case is ignored, whether it is for shares."""
@@ -59,8 +60,7 @@ class _Compiler:
             tuple(column.index(everything) for column in columns),
             tuple(sieve for column in columns if (sieve := column.sieve()) is not None),
             tuple(self._checks),
-            tags=_tags(groups, self._now),
-            rejoining=_rejoining(groups, self._now),
+            terms=Terms(_tags(groups, self._now), _rejoining(groups, self._now)),
             issues=tuple(self._issues.items()),
             reads_body=self._reads_body,
             signer=self._environment.signer,

@@ -17,8 +17,8 @@ from gateway.rules.buckets import bucket_of
 from gateway.rules.compile import compile_rules
 from gateway.rules.context import MatchContext
 from gateway.rules.explain import explain
+from gateway.rules.expressions import compile_pattern
 from gateway.rules.model import LaneGroup
-from gateway.rules.names import compile_pattern
 from tests.support.asked import asked
 from tests.support.rules import around, compiled, rule_set
 
@@ -230,10 +230,10 @@ def test_a_tag_is_limited_to_its_groups_services() -> None:
         }
     )
     rules = compiled([limited])
-    assert rules.holds("gray", "a")
-    assert not rules.holds("gray", "b")
-    assert rules.holds("blue", "b")
-    assert compiled([limited, group({"param": "x", "equals": "1"})]).holds("gray", "b")
+    assert rules.terms.holds("gray", "a")
+    assert not rules.terms.holds("gray", "b")
+    assert rules.terms.holds("blue", "b")
+    assert compiled([limited, group({"param": "x", "equals": "1"})]).terms.holds("gray", "b")
 
 
 @pytest.mark.parametrize(
