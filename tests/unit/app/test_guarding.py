@@ -219,3 +219,13 @@ async def test_a_lane_that_takes_nothing_here_is_not_watched(tmp_path: Path, gat
     await gateway.configuration.reload("a change")
     await gateway.windows(3, errors=100)
     assert (gateway.said["state"], gateway.told.events) == (None, [])
+
+
+async def test_windows_begin_anew_after_a_person_has_changed_the_lane(tmp_path: Path, gateway: Gateway) -> None:
+    await gateway.open(tmp_path, "close")
+    await gateway.windows(2, errors=50)
+    await gateway.book.editor.patch("shop", "gray", {"owner": "alice"}, "", "alice", dry_run=False)
+    await gateway.windows(2, errors=50)
+    assert (gateway.is_open(), gateway.said["state"], gateway.said["windows"]) == (True, "worse", 1)
+    await gateway.windows(1, errors=50)
+    assert not gateway.is_open()
