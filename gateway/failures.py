@@ -76,6 +76,7 @@ SLOW_CLIENT: Final[Failure] = Failure("slow_client", 0, DOWNSTREAM, closes=True)
 CLIENT_GONE: Final[Failure] = Failure(
     "client_gone", 499, DOWNSTREAM, closes=True
 )  # nginx's status: there is no client left to respond to
+BAD_PROXY_HEADER: Final[Failure] = Failure("bad_proxy_header", 0, DOWNSTREAM, closes=True)
 TUNNEL_IDLE: Final[Failure] = Failure("tunnel_idle", 0, DOWNSTREAM, closes=True)
 TUNNEL_STALLED: Final[Failure] = Failure("tunnel_stalled", 0, DOWNSTREAM, closes=True)
 

@@ -75,6 +75,9 @@ class GatewaySettings(ServingSettings):
     """Routes are read from the Kubernetes Gateway API, beside those above; left out: they are not."""
     trusted: list[Network] = Field(default_factory=list)
     """Clients that may send carriers and forwarding fields: proxies of your own in front of this one."""
+    proxy_protocol: bool = False
+    """Whether connections of clients in `trusted` begin with a header of the PROXY protocol, version 1 or 2, which says whose
+    connection it is. Those without one are closed."""
     access: AccessSettings = AccessSettings()
     """Which clients are served by any route, by address."""
     trace_sampled: float = Field(default=1.0, ge=0, le=1)
