@@ -191,6 +191,7 @@ class EntryPlane(Plane[GatewaySettings]):
             scheme=scheme,
             recorder=self._recorder("entry", self.traffic),
             spans=self._span_recorder("entry", self.traffic, scheme),
+            reads_proxy_header=settings.proxy_protocol,
         )
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()

@@ -58,7 +58,9 @@ def _logged_twice(settings: ServingSettings) -> Iterator[Finding]:
         yield from _the_same_twice(("access_log", "mask"), settings.access_log.mask)
 
 
-def _trusted_twice(settings: GatewaySettings) -> Iterator[Finding]:
+def _trusted(settings: GatewaySettings) -> Iterator[Finding]:
+    if settings.proxy_protocol and not settings.trusted:
+        yield ("proxy_protocol",), "has no effect without `trusted`: only load balancers in it may send the header"
     yield from _the_same_twice(("trusted",), settings.trusted)
 
 
@@ -174,7 +176,7 @@ _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
 )
 """Looks at settings of either role."""
 _LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (_trusted_twice, _gateway_api, _identity),
+    GatewaySettings: (_trusted, _gateway_api, _identity),
     SidecarSettings: (_an_application_that_is_the_sidecar,),
 }
 """Looks at what only one role has."""

@@ -74,6 +74,7 @@ class Publisher:
         views = {name: self._view(name, view.instances, rules) for name, view in services.items()}
         # Those that come out as they were are shared.
         changed = {name: view for name, view in views.items() if not view.is_like(services[name])}
+        routes.go_on(self.snapshot.routes)
         self.snapshot = Snapshot(revision, rules, routes, {**services, **changed})
         self._publish(self.snapshot)
         self._lane_tags = frozenset(lane.tag for lane in rules.lanes)
@@ -82,6 +83,7 @@ class Publisher:
     def route_by(self, routes: RouteTable) -> None:
         """Publishes other routes; everything else stays as it is."""
         snapshot = self.snapshot
+        routes.go_on(snapshot.routes)
         self.snapshot = Snapshot(snapshot.revision, snapshot.rules, routes, snapshot.services)
         self._publish(self.snapshot)
 

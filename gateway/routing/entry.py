@@ -46,10 +46,21 @@ _HOST: Final = frozenset({b"host"})
 class EntryRouter(Router):
     """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids.
 
-    `tracing`: requests are forwarded from within spans; None: they are not.
+    `tracing`: requests are forwarded from within spans; None: they are not. Without `counts`, requests are only looked at: no
+    rate limit counts them.
     """
 
-    __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_tracing", "_trusted", "snapshot")
+    __slots__ = (
+        "_carriers",
+        "_clients",
+        "_counts",
+        "_debug",
+        "_random",
+        "_sampled",
+        "_tracing",
+        "_trusted",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -61,6 +72,7 @@ class EntryRouter(Router):
         debug: DebugAccess | None = None,
         *,
         tracing: Tracing | None = None,
+        counts: bool = True,
     ) -> None:
         self.snapshot = snapshot
         self._carriers = carriers
@@ -70,10 +82,13 @@ class EntryRouter(Router):
         self._debug = debug
         self._tracing = tracing
         self._clients: dict[bytes, str] = {}
+        self._counts: bool = counts
 
     def with_snapshot(self, snapshot: Snapshot) -> EntryRouter:
-        """A router with the same settings and another snapshot."""
-        return EntryRouter(snapshot, self._carriers, self._random, self._trusted, self._sampled, self._debug)
+        """A router with the same settings and another snapshot, which only looks at requests."""
+        return EntryRouter(
+            snapshot, self._carriers, self._random, self._trusted, self._sampled, self._debug, counts=False
+        )
 
     def is_trusted(self, ip: str) -> bool:
         """Whether a client at this address may send carriers and forwarding fields."""
@@ -95,6 +110,12 @@ class EntryRouter(Router):
         if peer.is_trusted and request.forwarded is not None:
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
         route = snapshot.routes.find(request.host, request.path, request)
+        if route is not None and route.gate is not None:
+            # A request whose body was awaited is routed a second time.
+            stopped = route.gate.check(request, decision, self._counts and content is UNREAD)
+            if stopped is not None:
+                decision.route = route.source or route.path
+                return stopped
         seen: Any = None
         if route is not None and route.inspect_body:
             if content is not UNREAD:
@@ -175,7 +196,7 @@ class EntryRouter(Router):
         if not rules.lanes and not rules.issues:
             return None
         context = MatchContext(request, decision.client_ip, service=service, content=content)
-        for name, age in rules.issues:
+        for name, age in () if request.is_preflight else rules.issues:  # browsers ignore cookies of a preflight
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"
                 context.give_cookie(name, value)

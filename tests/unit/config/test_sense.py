@@ -106,6 +106,8 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("/A,", "/A, rewrite: {regex: '(', to: /x},"), "2:38: routes.0.rewrite.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): ("),
         (GATEWAY.replace("/A,", r"/A, rewrite: {regex: /x, to: '/\1'},"), r"2:46: routes.0.rewrite.to: `to` names group \1, and the expression has 0"),
         (GATEWAY.replace("/A,", "/A, request_headers: {remove: [x-gray-tag]},"), "2:38: routes.0.request_headers: header 'x-gray-tag' is the gateway's own: no route can change it"),
+        (GATEWAY + "proxy_protocol: true", "3:17: proxy_protocol: has no effect without `trusted`: only load balancers in it may send the header"),
+        (GATEWAY + "access: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}", "3:18: access.allow.0: '10.0.0.0/8' is in `deny`, too, and refused"),
         ("registry: {kind: static}\nroutes: [{path: /A, redirect: {path: /B}, rewrite: {path: /C}}]\n", "2:52: routes.0.rewrite: has no effect: a route with `redirect` forwards nothing"),
         # One setting that leaves another nothing to do.
         (GATEWAY + "access_log: {format: combined, headers: [x-user]}", "3:41: access_log.headers: headers are logged in JSON only: `format: json`"),
