@@ -219,7 +219,7 @@ async def inflict(mesh: Mesh, faults: tuple[Fault, ...], source: random.Random) 
 
 async def inflict_one(mesh: Mesh, fault: Fault, source: random.Random) -> None:
     """One of them."""
-    name = fault.__name__  # type: ignore[attr-defined]
+    name = fault.__name__
     mesh.judge.note(f"--- {name}")
     mesh.judge.counts[f"fault: {name}"] += 1
     await fault(mesh, source)

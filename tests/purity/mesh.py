@@ -254,13 +254,14 @@ class Mesh:
         callers = {"a": [], "b": ["a"], "c": ["b"]}[instance.service]
         admins = [item.ports["admin"] for item in self.instances if item.service in callers]
         for admin in [self.admin] if instance.service == "a" else admins:
-            services = (await self.get(admin, "/api/v1/services"))["services"]
-            for pool in (pool for item in services if item["service"] == instance.service for pool in item["pools"]):
-                known = any(
-                    item["address"] == instance.address and item["healthy"] and not item["ejected"]
+            for known in (await self.get(admin, "/api/v1/services"))["services"]:
+                tags = [
+                    pool["tag"]
+                    for pool in known["pools"]
                     for item in pool["instances"]
-                )
-                if known != (pool["tag"] == instance.tag):
+                    if item["address"] == instance.address and item["healthy"] and not item["ejected"]
+                ]
+                if known["service"] == instance.service and tags != [instance.tag]:
                     return False
         return True
 

@@ -46,8 +46,9 @@ class Churn:
         self._say(f"applications forward: {self.mesh.modes}")
         try:
             await self.mesh.start()
-            self._load.start()
-            await self.mesh.settle(*SERVICES)
+            with self.judge.trouble("the start"):
+                self._load.start()
+                await self.mesh.settle(*SERVICES)
             try:
                 if script:
                     for number, fault in enumerate(script):
