@@ -92,7 +92,8 @@ class Walk:
         """Of one call; `expected` is the tag of the request that led to it, empty at the entry."""
         lost = hop["lost"] or ("no_id" if expected and hop["tag"] == BASE else "")
         if lost:
-            message = f"tag {printable(expected)} is lost: {REASONS.get(lost, lost).replace('they carry', 'the call carries').replace('their', 'its')}"
+            reason = REASONS.get(lost, lost).replace("they carry", "the call carries").replace("their", "its")
+            message = f"tag {printable(expected)} is lost: {reason}"
             hint = REMEDIES.get(lost, "see the log of its sidecar").format(header=TAG_HEADER)
             return Finding(CHECK, _edge(hop), FAILED, message, hint)
         how = CARRIERS.get(hop["tag_source"], hop["tag_source"])
