@@ -127,16 +127,17 @@ class Mesh:
         if self.is_registry_well:
             async with self.starting:
                 return await self._run(service, tag, inbound)
-        # One that has just come up knows only what the registry says: if that is incomplete, nobody can know better.
-        following = SERVICES[SERVICES.index(service) + 1 :]
-        with self.holding(*following):
-            instance = await self._run(service, tag, inbound)
+        # One that has just come up knows only what the registry says. If that has returned with nothing in it, the first list of a
+        # service may be empty: nobody can know better.
+        with self.judge.trouble(f"a start of {service} {tag} without a complete registry"):
+            with self.holding(*SERVICES):
+                instance = await self._run(service, tag, inbound)
 
-            async def is_well() -> bool:
-                return self.is_registry_well
+                async def is_well() -> bool:
+                    return self.is_registry_well
 
-            await self.wait("the registry to be complete", is_well)
-        await self.settle(*following)
+                await self.wait("the registry to be complete", is_well)
+            await self.settle(*SERVICES)
         return instance
 
     async def _run(self, service: str, tag: str, inbound: int) -> Instance:
@@ -229,13 +230,13 @@ class Mesh:
         async with self._session.post(f"http://127.0.0.1:{self.admin}{path}", json={}) as response:
             return response.status
 
-    async def chain(self, trace: str) -> str:
-        """What gateways and sidecars recorded of a request, or that they did not."""
+    async def chain(self, trace: str) -> list[str]:
+        """What gateways and sidecars recorded of a request, a line for each call, or that they did not."""
         try:
             found = await self.get(self.admin, f"/api/v1/chains/{trace}")
         except (ClientError, OSError, TimeoutError, ValueError) as error:
-            return repr(error)
-        return json.dumps(found, indent=1)
+            return [repr(error)]
+        return [line for hop in found.get("hops", []) for line in _lines(hop)]
 
     async def is_fresh(self) -> bool:
         """Whether everybody has all living instances from the registry, and from nowhere else."""
@@ -288,3 +289,10 @@ class Mesh:
             "http2": {"enabled": self._random.random() < 0.5},
             "timeouts": {"response": "6s"},
         }
+
+
+def _lines(hop: dict[str, Any], depth: int = 0) -> list[str]:
+    shown = ("tag", "tag_source", "pool", "fallback", "lost", "instance", "status", "cause", "attempts", "revision")
+    values = ", ".join(f"{name} {hop[name]}" for name in shown if hop[name] is not None)
+    line = f"{'  ' * depth}{hop['reporter']['name']} -> {hop['service']}: {values}"
+    return [line, *(line for call in hop["calls"] for line in _lines(call, depth + 1))]
