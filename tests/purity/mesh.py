@@ -18,7 +18,7 @@ from gateway.release.ports import free_port
 from gateway.tags import BASE
 from tests.purity.application import Application, modes_for
 from tests.purity.judge import CLOSED, SERVICES, Judge
-from tests.purity.registries import REGISTRIES, Registry, settings
+from tests.purity.registries import REGISTRIES, Registry, retag, settings
 from tests.support.process import Program
 
 GRAY: Final = "gray"
@@ -224,6 +224,11 @@ class Mesh:
     async def get(self, port: int, path: str) -> Any:
         async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:
             return json.loads(await response.text())
+
+    async def retag(self, instance: Instance, tag: str) -> None:
+        """Changes its tag in the registry alone."""
+        self.judge.note(f"the registry says {tag} of {instance.name} at {instance.address}")
+        await retag(self.registry, self._session, instance.service, instance.ports["inbound"], tag)
 
     async def post(self, path: str) -> int:
         """The status of what the entry's admin API says."""
