@@ -245,6 +245,12 @@ class ChainBody(BaseModel):
     hops: list[HopBody]
 
 
+class BesideBody(BaseModel):
+    """What went on without a trace while it lasted, the oldest first."""
+
+    requests: list[RecordBody]
+
+
 class ConditionBody(BaseModel):
     """A condition, and what it saw."""
 

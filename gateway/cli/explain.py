@@ -11,6 +11,7 @@ import click
 
 from gateway.cli.client import ask, server_options
 from gateway.cli.failing import failing
+from gateway.cli.fields import header_pair
 from gateway.cli.output import echo, echo_json, output_option, print_table
 from gateway.errors import GatewayError, ProtocolError
 from gateway.tags import BASE
@@ -63,7 +64,7 @@ def command(
     Without --server, files are read, and only the instances in them are known. Exits with 1 if the gateway would refuse
     the request, or cannot be queried.
     """
-    pairs = [_header(text) for text in headers]
+    pairs = [header_pair(text) for text in headers]
     if server is not None and (config is not None or rules is not None):
         raise click.UsageError("--server queries a running gateway; remove --config and --rules, which read files")
     try:
@@ -97,13 +98,6 @@ def _address(text: str) -> str:
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is not an IP address", param_hint="--client-ip") from error
     return text
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise click.BadParameter(f"{text!r} is not 'Name: value'", param_hint="-H")
-    return name.strip(), value.strip()
 
 
 def _show(explained: dict[str, Any]) -> None:

@@ -146,7 +146,7 @@ def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:
     """The admin addresses of the sidecars that a gateway knows by its registries, and what is to be said of the others."""
     reachable: dict[str, None] = {}  # each once, in order
     private: dict[str, None] = {}
-    for instance in _instances(gateway):
+    for instance in instances_of(gateway.services):
         metadata = instance["metadata"]
         if hop.SIDECAR_KEY not in metadata:
             continue
@@ -164,9 +164,9 @@ def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:
     return list(reachable)[:MOST_ASKED], findings
 
 
-def _instances(gateway: Running) -> Iterator[dict[str, Any]]:
+def instances_of(services: list[Any]) -> Iterator[dict[str, Any]]:
     """Those that are described as they should be: whoever responds may be another program."""
-    for service in filter(_is_object, gateway.services):
+    for service in filter(_is_object, services):
         for pool in filter(_is_object, service.get("pools") or ()):
             for instance in filter(_is_object, pool.get("instances") or ()):
                 if isinstance(instance.get("address"), str) and _is_object(instance.get("metadata")):
