@@ -234,12 +234,15 @@ class RecordBody(BaseModel):
     fallback: str | None
     instance: str | None
     lost: str | None
+    signature: str | None
     duration_us: int
     upstream_us: int | None
     overhead_us: int | None
     attempts: int
     trace_id: str | None
     revision: int
+    rules: str | None
+    unknown_rules: str | None
     has_body: bool
 
 
@@ -307,7 +310,10 @@ class DecisionBody(BaseModel):
     error: str | None
     detail: str | None
     lost: str | None
+    signature: str | None
     revision: int
+    rules: str | None
+    unknown_rules: str | None
 
 
 class ExplainedRequestBody(BaseModel):

@@ -166,10 +166,14 @@ def test_what_an_inbound_request_carries_is_remembered_for_as_long_as_it_is_unde
 
 
 def test_an_inbound_request_goes_on_as_it_came_with_its_carriers_healed() -> None:
-    head = In("gray").forward("baggage: k=v,x-gray-tag=gray", "X-Gray-Hop: gray", "X: y").head
-    assert head == (
-        b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX: y\r\nx-gray-tag: gray\r\nbaggage: k=v,x-gray-tag=gray\r\n"
-        b"Via: 1.1 gray-gateway\r\n\r\n"
+    forward = In("gray").forward("baggage: k=v,x-gray-tag=gray", "X-Gray-Hop: gray", "X: y")
+    assert (
+        forward.head
+        == (
+            b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX: y\r\n"
+            b"x-gray-tag: gray\r\nbaggage: k=v,x-gray-tag=gray,x-gray-tag-rules=%b\r\nVia: 1.1 gray-gateway\r\n\r\n"
+        )
+        % forward.decision.rules.encode()
     )
 
 
@@ -195,9 +199,13 @@ def test_a_marked_call_goes_to_its_lane_and_carries_the_tag_on() -> None:
     forward = Out().forward("x-gray-tag: gray")
     assert decided(forward) == ("gray", "header", "gray", "")
     assert forward.instance == GRAY
-    assert forward.head == (
-        b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX-Gray-Hop: gray;service=b\r\nx-gray-tag: gray\r\nbaggage: x-gray-tag=gray\r\n"
-        b"Via: 1.1 gray-gateway\r\n\r\n"
+    assert (
+        forward.head
+        == (
+            b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX-Gray-Hop: gray;service=b\r\n"
+            b"x-gray-tag: gray\r\nbaggage: x-gray-tag=gray,x-gray-tag-rules=%b\r\nVia: 1.1 gray-gateway\r\n\r\n"
+        )
+        % forward.decision.rules.encode()
     )
 
 
