@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gateway.admin.carrier_bodies import LostTagBody, SignatureBody
 from gateway.admin.live_bodies import DrainBody
 
 
@@ -71,15 +72,6 @@ class ApplicationBody(BaseModel):
     reason: str | None
 
 
-class LostTagBody(BaseModel):
-    """Calls of an application that lost the tag of their request."""
-
-    to: str
-    tag: str
-    why: str
-    count: int
-
-
 class GatewayApiBody(BaseModel):
     """What is served of a Gateway object of a cluster."""
 
@@ -106,6 +98,7 @@ class StatusBody(BaseModel):
     drained: list[DrainBody]
     gateway_api: GatewayApiBody | None = None
     lost_tags: list[LostTagBody] = []
+    signatures: list[SignatureBody] = []
     registered_beside: list[str] = []
     registries: list[RegistryBody]
     workers: list[WorkerBody] = []

@@ -16,7 +16,7 @@ from gateway.yaml.reading import Document, Location, dotted
 
 SHORTEST: Final = 32
 """Bytes of a key: what a signature of SHA-256 is worth (RFC 2104 §3)."""
-_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+_HEX: Final = re.compile(r"[0-9A-Fa-f]+")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _FORM: Final = f"a key of {SHORTEST} bytes or more in hex or Base64 is needed, as `openssl rand -hex 32` makes it"
 
@@ -81,8 +81,9 @@ def read_keys(path: Path) -> list[bytes]:
 
 
 def _read_key(text: str) -> bytes | None:
-    if _HEX.fullmatch(text) is not None and len(text) >= 2 * SHORTEST:
-        return bytes.fromhex(text)
+    if _HEX.fullmatch(text) is not None:
+        # A key that was cut short is not one in Base64.
+        return bytes.fromhex(text) if len(text) % 2 == 0 else None
     if _BASE64.fullmatch(text) is None:
         return None
     bare = text.rstrip("=").translate(str.maketrans("-_", "+/"))
