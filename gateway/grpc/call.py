@@ -10,9 +10,9 @@ _TYPE: Final = re.compile(rb"\r\ncontent-type:[ \t]*([^\r]*)", re.IGNORECASE)
 _CALL: Final = re.compile(r"/([^/]+)/([^/]+)")
 
 
-def is_call(method: str, head: bytes, start: int) -> bool:
-    """Whether the request whose fields begin at `start` of `head` is one: its content type says so, with or without a format."""
-    if method != "POST" or CONTENT_TYPE not in head:
+def is_call(head: bytes, start: int) -> bool:
+    """Whether the POST whose fields begin at `start` of `head` is one: its content type says so, with or without a format."""
+    if CONTENT_TYPE not in head:
         return False
     match = _TYPE.search(head, start)
     return match is not None and is_grpc(match[1])

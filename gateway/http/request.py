@@ -50,6 +50,7 @@ class Request:
 
     __slots__ = (
         "_cookies",
+        "_is_grpc",
         "_parameters",
         "authority",
         "baggage",
@@ -110,6 +111,7 @@ class Request:
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
+        self._is_grpc: bool | None = None
 
     def again(self) -> Request:
         """The same request once more, for a head that comes again: nothing is shared that a router changes."""
@@ -167,7 +169,12 @@ class Request:
     @property
     def is_grpc(self) -> bool:
         """Whether it is a gRPC call."""
-        return is_call(self.method, self.head, self.line_end)
+        if self.method != "POST":
+            return False
+        known = self._is_grpc
+        if known is None:
+            known = self._is_grpc = is_call(self.head, self.line_end)
+        return known
 
     @property
     def call(self) -> tuple[str, str] | None:

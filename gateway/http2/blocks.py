@@ -17,6 +17,8 @@ from gateway.http2.hpack import Decoder, Field, encode_field
 MAX_BLOCKS: Final = 1024
 LONGEST_BLOCK: Final = 1024
 """Heads remembered: about two megabytes at the most, of each kind. When they are that many, all are forgotten."""
+LONGEST_TRAILERS: Final = 64
+"""Trailers remembered: those without a message."""
 MAX_LINES: Final = 4096
 LONGEST_LINE: Final = 256
 
@@ -32,11 +34,12 @@ _DROPPED: Final = frozenset(
 class BlockMemo:
     """Heads by the bytes of their blocks, for all connections that accept header lists of the same size."""
 
-    __slots__ = ("requests", "responses")
+    __slots__ = ("requests", "responses", "trailers")
 
     def __init__(self) -> None:
         self.requests: dict[bytes, RequestHead] = {}
         self.responses: dict[bytes, ResponseHead] = {}
+        self.trailers: dict[bytes, bytes] = {}
 
 
 class BlockReader:
@@ -82,8 +85,19 @@ class BlockReader:
         return head
 
     def trailers(self, block: bytes) -> bytes:
-        """Trailers: field lines, each led by CRLF."""
-        return read_trailers(self.fields(block))
+        """Trailers: field lines, each led by CRLF. Most of gRPC's are the same few bytes."""
+        trailers = self._memo.trailers
+        is_pure = self.decoder.is_stateless and len(block) <= LONGEST_TRAILERS
+        if is_pure:
+            known = trailers.get(block)
+            if known is not None:
+                return known
+        lines = read_trailers(self.fields(block))
+        if is_pure:
+            if len(trailers) >= MAX_BLOCKS:
+                trailers.clear()
+            trailers[block] = lines
+        return lines
 
     def fields(self, block: bytes) -> list[Field]:
         """The fields of any block: it must be read even if nobody wants to know what it says."""
@@ -93,8 +107,14 @@ class BlockReader:
         return fields
 
 
+_HTTP: Final = encode_field(b":scheme", b"http")
+_HTTPS: Final = encode_field(b":scheme", b"https")
+
 _LINES: Final[dict[bytes, bytes]] = {}
 _STATUS_LINES: Final[dict[bytes, bytes]] = {}
+_FIRST_LINES: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+_HEADS: Final[dict[bytes, bytes]] = {}
+_TRAILERS: Final[dict[bytes, bytes]] = {}
 
 
 def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
@@ -104,23 +124,38 @@ def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
     to it becomes an extended CONNECT (RFC 8441).
     """
     lines = head[:-4].split(b"\r\n")
-    method, _, rest = lines.pop(0).partition(b" ")
+    first = lines.pop(0)
+    before, after = _FIRST_LINES.get(first) or _learn_first(first)
+    if protocol:
+        before = encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol)
     authority, fields = _encode_lines(lines)
-    return b"".join(
-        [
-            encode_field(b":method", method)
-            if not protocol
-            else encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol),
-            encode_field(b":scheme", scheme),
-            authority,
-            encode_field(b":path", rest[: rest.rfind(b" ")]),
-            fields,
-        ]
-    )
+    return b"".join([before, _HTTPS if scheme == b"https" else _HTTP, authority, after, fields])
+
+
+def _learn_first(line: bytes) -> tuple[bytes, bytes]:
+    """The bytes of the method and of the path in a request line."""
+    method, _, rest = line.partition(b" ")
+    found = (encode_field(b":method", method), encode_field(b":path", rest[: rest.rfind(b" ")]))
+    if len(line) <= LONGEST_LINE and b"?" not in line:  # parameters may be secrets, and are seldom the same
+        if len(_FIRST_LINES) >= MAX_LINES:
+            _FIRST_LINES.clear()
+        _FIRST_LINES[line] = found
+    return found
 
 
 def response_block(head: bytes) -> bytes:
     """The block of a response head of HTTP/1.1 (to the empty line that ends it)."""
+    block = _HEADS.get(head)
+    if block is None:
+        block = _response_block(head)
+        if len(head) <= LONGEST_BLOCK and b"cookie" not in head.lower():
+            if len(_HEADS) >= MAX_BLOCKS:
+                _HEADS.clear()
+            _HEADS[head] = block
+    return block
+
+
+def _response_block(head: bytes) -> bytes:
     lines = head[:-4].split(b"\r\n")
     first = lines.pop(0)
     status = _STATUS_LINES.get(first)
@@ -133,7 +168,14 @@ def response_block(head: bytes) -> bytes:
 
 def trailers_block(lines: bytes) -> bytes:
     """The block of trailers: field lines, each led by CRLF."""
-    return _encode_lines(lines.split(b"\r\n")[1:])[1]
+    block = _TRAILERS.get(lines)
+    if block is None:
+        block = _encode_lines(lines.split(b"\r\n")[1:])[1]
+        if len(lines) <= LONGEST_TRAILERS:
+            if len(_TRAILERS) >= MAX_BLOCKS:
+                _TRAILERS.clear()
+            _TRAILERS[lines] = block
+    return block
 
 
 def _encode_lines(lines: list[bytes]) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 RESETS: Final = "resets"
-"""Streams that ended early: reset by the peer, or by us for its fault (CVE-2023-44487, CVE-2025-8671)."""
+"""Streams that ended early: reset at once by the peer, or by us for its fault (CVE-2023-44487, CVE-2025-8671)."""
 CONTROL: Final = "control_frames"
 """Frames that carry nothing of a message (CVE-2019-9512, -9513, -9515, -9518)."""
 CONTINUATIONS: Final = "continuations"
@@ -22,6 +22,9 @@ LIMITS: Final = (RESETS, CONTROL, CONTINUATIONS, STREAMS, BUFFERED)
 
 REGAIN: Final = 30.0
 """Seconds after which all of a budget is back."""
+RAPID: Final = 1.0
+"""Seconds after which it is no attack to give a request up: until then it has had one of the streams that there may be.
+(Envoy's `premature_reset_min_stream_lifetime`.)"""
 EARNED: Final = 4
 """Steps that a peer earns by a frame that carries something: clients acknowledge data, some of them piece by piece."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.http2.budget import CONTROL, EARNED, RESETS
+from gateway.http2.budget import CONTROL, EARNED, RAPID, RESETS
 from gateway.http2.errors import (
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
@@ -94,7 +94,7 @@ class ControlledEndpoint(SendingEndpoint):
             return
         self._forget(stream)
         self._events.append(Event(RESET, stream, code=int.from_bytes(payload, "big")))
-        if self.is_server:
+        if self.is_server and self.now - stream.opened_at < RAPID:
             self._spend_reset()
 
     def _read_settings(self, payload: bytes, flags: int) -> None:
@@ -148,6 +148,7 @@ class ControlledEndpoint(SendingEndpoint):
     def _remote_done(self, stream: Stream) -> None:
         stream.is_remote_done = True
         if stream.is_local_done:
+            self._completed += 1
             self._forget(stream)
 
     def _fail_stream(self, stream: Stream, failure: StreamFailure) -> None:
@@ -164,7 +165,9 @@ class ControlledEndpoint(SendingEndpoint):
             raise ConnectionFailure(PROTOCOL_ERROR, f"{what} is on a stream that was not opened")
 
     def _spend_reset(self) -> None:
-        if not self._resets.spend(self.now):
+        earned = self._completed
+        self._completed = 0
+        if not self._resets.spend(self.now, earned):
             what = f"more than {self.terms.resets} streams ended early"
             raise ConnectionFailure(ENHANCE_YOUR_CALM, what, RESETS)
 

@@ -61,6 +61,9 @@ from gateway.http2.frames import SETTINGS as SETTINGS_FRAME
 from gateway.http2.stream import Stream
 from gateway.http2.terms import Terms
 
+UNAWARE: Final = 2000
+"""Number of a stream up to which a peer may not have read how many there may be: it has not acknowledged it."""
+
 _ON_CONNECTION: Final = frozenset({SETTINGS_FRAME, PING_FRAME, GOAWAY_FRAME})
 _ON_STREAM: Final = frozenset({DATA_FRAME, HEADERS_FRAME, PRIORITY, RST_STREAM_FRAME, PUSH_PROMISE, CONTINUATION})
 
@@ -302,7 +305,7 @@ class Endpoint(ControlledEndpoint):
             self._skip_block(block)
             self._refuse(number, STREAMS)
             return
-        stream = Stream(number, self.peer.window, self.terms.stream_window)
+        stream = Stream(number, self.peer.window, self.terms.stream_window, self.now)
         self.streams[number] = stream
         stream.has_head = True
         if ends:
@@ -327,7 +330,8 @@ class Endpoint(ControlledEndpoint):
         self._note_reset(number)
         self._write(rst_stream_frame(number, REFUSED_STREAM))
         self._events.append(Event(REFUSED, payload=limit.encode()))
-        self._spend_reset()
+        if not self.blocks.decoder.limit or number > UNAWARE:
+            self._spend_reset()
 
     def _read_later_block(self, stream: Stream, block: bytes, ends: bool) -> None:
         """A response's head, or trailers of either side."""

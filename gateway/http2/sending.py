@@ -42,6 +42,7 @@ class SendingEndpoint:
 
     __slots__ = (
         "_blocked",
+        "_completed",
         "_control",
         "_earned",
         "_events",
@@ -89,6 +90,7 @@ class SendingEndpoint:
         self.next_stream: int = 1
         self._returned: int = 0
         self._earned: int = 0
+        self._completed: int = 0
         self._resets = Budget(terms.resets, now)
         self._control = Budget(terms.control, now)
         self._events: list[Event] = []
@@ -118,7 +120,7 @@ class SendingEndpoint:
         if self.is_going_away or self.has_failed or len(self.streams) >= most or number > MAX_STREAM:
             return None
         self.next_stream = number + 2
-        stream = self.streams[number] = Stream(number, self.peer.window, self.terms.stream_window)
+        stream = self.streams[number] = Stream(number, self.peer.window, self.terms.stream_window, self.now)
         return stream
 
     def send_head(self, stream: Stream, block: bytes, ends: bool) -> None:
@@ -281,6 +283,7 @@ class SendingEndpoint:
     def _local_done(self, stream: Stream) -> None:
         stream.is_local_done = True
         if stream.is_remote_done:
+            self._completed += 1
             self._forget(stream)
 
     def _forget(self, stream: Stream) -> None:

@@ -10,7 +10,9 @@ from gateway.http2.heads import NO_LENGTH
 
 
 class Stream:
-    """`send_window` may be negative (§6.9.2). `length_left` is what Content-Length still promises, or NO_LENGTH.
+    """`opened_at` is on the endpoint's clock. `send_window` may be negative (§6.9.2).
+
+    `length_left` is what Content-Length still promises, or NO_LENGTH.
 
     `pending` waits for the peer to accept it, `pending_size` bytes in all; after it come `pending_trailers` (a block, empty:
     none) and, if `pending_ends`, the end.
@@ -24,6 +26,7 @@ class Stream:
         "is_local_done",
         "is_remote_done",
         "length_left",
+        "opened_at",
         "pending",
         "pending_ends",
         "pending_size",
@@ -33,8 +36,9 @@ class Stream:
         "send_window",
     )
 
-    def __init__(self, number: int, send_window: int, receive_window: int) -> None:
+    def __init__(self, number: int, send_window: int, receive_window: int, now: float) -> None:
         self.id = number
+        self.opened_at = now
         self.send_window = send_window
         self.receive_window = receive_window
         self.returned: int = 0

@@ -20,6 +20,7 @@ DEFAULT_QUEUE: Final = 2048
 """Spans that wait for the exporter: the specification's default of `OTEL_BSP_MAX_QUEUE_SIZE`."""
 DEFAULT_BATCH: Final = 512
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
+_HEADER: Final = re.compile(r" *[!#$%&'*+\-.^_`|~0-9A-Za-z]+ *= *[ -~]*")
 _SHARES: Final = {"parentbased_always_on": 1.0, "parentbased_always_off": 0.0}
 _RATIO: Final = "parentbased_traceidratio"
 
@@ -44,7 +45,7 @@ def read_environment(environ: Mapping[str, str]) -> OtelEnvironment:
     """Raises StartError naming each variable whose value is not understood, and what is accepted."""
     given = {name: value.strip() for name, value in environ.items() if name.startswith("OTEL_") and value.strip()}
     problems = [
-        f"{name}: {accepted} is accepted; found {printable(value[:200])!r}"
+        f"{name}: {accepted} is accepted; found {'something else' if name in _SECRETS else repr(printable(value[:200]))}"
         for names, accepts, accepted in _ACCEPTED
         for name, value in given.items()
         if name in names and not accepts(value)
@@ -87,11 +88,17 @@ def _is_readable(value: str) -> bool:
     return os.access(value, os.R_OK)
 
 
+def _are_headers(value: str) -> bool:
+    return all(_HEADER.fullmatch(item) is not None for item in value.split(",") if item.strip())
+
+
 def _of_exporter(word: str) -> Iterable[str]:
     return (f"OTEL_EXPORTER_OTLP_{word}", f"OTEL_EXPORTER_OTLP_TRACES_{word}")
 
 
 _FILES: Final = [name for word in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE") for name in _of_exporter(word)]
+_SECRETS: Final = tuple(_of_exporter("HEADERS"))
+"""What is not shown. The SDK logs what it cannot read of it."""
 _COUNTS: Final = ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_SCHEDULE_DELAY")
 _ACCEPTED: Final[list[tuple[Iterable[str], Callable[[str], bool], str]]] = [
     (["OTEL_SDK_DISABLED"], lambda value: value.lower() in ("true", "false"), "`true` or `false`"),
@@ -99,10 +106,11 @@ _ACCEPTED: Final[list[tuple[Iterable[str], Callable[[str], bool], str]]] = [
     (["OTEL_TRACES_SAMPLER"], _is_one_of(*_SHARES, _RATIO), f"one of {', '.join((*_SHARES, _RATIO))}"),
     (["OTEL_TRACES_SAMPLER_ARG"], _is_share, "a number from 0 to 1"),
     (_COUNTS, lambda value: _NUMBER.fullmatch(value) is not None, "a whole number from 1"),
+    (_SECRETS, _are_headers, "`NAME=VALUE`, or several with commas between,"),
     (_of_exporter("ENDPOINT"), _is_url, "a URL such as http://127.0.0.1:4318"),
     (_of_exporter("PROTOCOL"), _is_one_of("http/protobuf"), "`http/protobuf`"),
     (_of_exporter("TIMEOUT"), _is_time, "a number of seconds above 0"),
     (_of_exporter("COMPRESSION"), _is_one_of("gzip", "deflate", "none"), "`gzip`, `deflate` or `none`"),
     (_FILES, _is_readable, "a file that can be read"),
 ]
-"""Which variables, which values they accept, and how that is said. Headers are secrets: the SDK reads them."""
+"""Which variables, which values they accept, and how that is said."""

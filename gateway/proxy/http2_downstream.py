@@ -123,7 +123,6 @@ class Http2Downstream(StreamOwner):
         self.endpoint.is_held = True
         if not self.is_closing:
             self.pause_reading()
-            self.quiet_since = self.context.now
 
     def drained(self) -> None:
         """The client has read what waited."""

@@ -14,8 +14,10 @@ from gateway.proxy.upstream import Upstream, UpstreamOwner
 from gateway.proxy.upstream_stream import Carrier, UpstreamStream
 
 SILENCE: Final = 5.0
-"""Seconds without a byte from an instance that owes a response, after which it is asked whether it is there, once; and that it
-has to say so."""
+"""Seconds without anything of a response from an instance that owes one, after which it is asked whether it is there; and that
+it has to say so."""
+ASKS: Final = 2
+"""How often it is asked in one silence: servers of gRPC close a connection on which more is asked (`too_many_pings`)."""
 
 
 # Its public members are what a transport, an owner and its streams call.
@@ -27,6 +29,7 @@ class Session(Carrier):
     """
 
     __slots__ = (
+        "_asked",
         "_asked_at",
         "_heard_at",
         "_is_leaving",
@@ -50,6 +53,7 @@ class Session(Carrier):
         self._touched: dict[int, UpstreamStream] = {}
         self._heard_at: float = 0.0
         self._asked_at: float = 0.0
+        self._asked: int = 0
         self._is_leaving: bool = False
 
     # --- for its owner
@@ -97,12 +101,13 @@ class Session(Carrier):
             self.has_heard = False
             self._heard_at = now
             self._asked_at = 0.0
+            self._asked = 0
         elif self._asked_at:
-            if self._asked_at > 0.0 and now - self._asked_at > SILENCE:
+            if now - self._asked_at > SILENCE:
                 self.close()
-        elif now - self._heard_at > SILENCE and self.endpoint is not None:
-            # Once a silence: servers take it amiss if they are asked again and again (gRPC's `too_many_pings`).
+        elif now - self._heard_at > SILENCE and self._asked < ASKS and self.endpoint is not None:
             self._asked_at = now
+            self._asked += 1
             self.endpoint.ping(b"are you?")
 
     # --- what the transport says
@@ -119,7 +124,8 @@ class Session(Carrier):
             self.transport = None
             self._settle(False)
             return
-        self.endpoint = Endpoint(self.terms, self.write, is_server=False, now=asyncio.get_running_loop().time())
+        self._heard_at = asyncio.get_running_loop().time()
+        self.endpoint = Endpoint(self.terms, self.write, is_server=False, now=self._heard_at)
 
     def peer_certificate(self) -> Mapping[str, Any] | None:
         """See Upstream."""
@@ -127,7 +133,6 @@ class Session(Carrier):
 
     def received(self, data: bytes) -> None:
         """Takes what the instance sent."""
-        self.has_heard = True
         endpoint = self.endpoint
         if endpoint is None or self.is_lost:
             return
@@ -185,6 +190,7 @@ class Session(Carrier):
     def _take(self, event: Event) -> None:
         kind = event.kind
         if event.stream is not None:
+            self.has_heard = True
             stream = self.streams.get(event.stream.id)
             if stream is not None:
                 self._touched[event.stream.id] = stream
@@ -199,7 +205,8 @@ class Session(Carrier):
         elif kind == events.GOAWAY:
             self.close_if_over()
         elif kind == events.PONG:
-            self._asked_at = -1.0
+            self._asked_at = 0.0
+            self._heard_at = asyncio.get_running_loop().time()
         elif kind == events.FAILED:
             self.flush()
             self.close()

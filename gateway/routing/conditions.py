@@ -9,7 +9,7 @@ from gateway.http.grammar import field_pattern
 from gateway.http.request import Request
 from gateway.http.target import parameter_needle
 from gateway.rules.checks import AnyOf, Check, Matches
-from gateway.rules.names import compile_pattern
+from gateway.rules.expressions import compile_pattern
 
 
 class ValueTest:

@@ -7,10 +7,10 @@ from typing import Final
 
 import re2
 
+from gateway.rules.expressions import compile_pattern, enclosed
 from gateway.rules.fields import Field
 from gateway.rules.lookups import Addresses, Buckets, Exact, Intervals, Lookup, Numbers, Prefixes, Segments, Suffixes
 from gateway.rules.match import FieldIndex
-from gateway.rules.names import compile_pattern, enclosed
 from gateway.rules.prefilter import SIEVE_FROM, Prefilter, build_prefilter
 
 NUMBER: Final = "number"

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -20,17 +20,13 @@ from pydantic import (
 )
 
 from gateway.rules import forms
+from gateway.rules.expressions import check_pattern
 from gateway.rules.forms import check_characters
 from gateway.rules.numbers import parse_number, show_number
 from gateway.tags import BASE, is_tag
 
-if TYPE_CHECKING:
-    import re2
-
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_QUOTED: Final = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
-r"""What RE2 quotes; an escape that is before it is one for itself: `\\Q` is a backslash and a letter."""
 _SPAN: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?- ?([0-9]{1,3}(?:\.[0-9]{1,2})?)")
 _AGE: Final = re.compile(r"([0-9]+)(m|h|d)")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -107,44 +103,6 @@ def _check_claim(text: str) -> str:
     return text
 
 
-def check_pattern(text: str) -> str:
-    """Returns a regular expression. Raises ValueError unless it is one."""
-    import re2  # with its library it takes two megabytes: most lanes have no pattern
-
-    check_characters(text)
-    try:
-        compile_pattern(text)
-    except re2.error as error:
-        reason = error.args[0] if error.args else error
-        reason = reason.decode() if isinstance(reason, bytes) else reason
-        raise ValueError(
-            f"not a regular expression (RE2 syntax, no look-around or back-references): {reason}"
-        ) from error
-    return text
-
-
-def compile_pattern(text: str, ignore_case: bool = False) -> re2._Regexp[str]:
-    """Compiles with RE2, whose matching time is linear in the text: no pattern can stall the gateway."""
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 20
-    options.never_capture = True
-    options.case_sensitive = not ignore_case
-    return re2.compile(text, options=options)
-
-
-def enclosed(pattern: str) -> str:
-    r"""A sound pattern as a part of a larger one: in a group, which keeps its alternatives and flags in.
-
-    What it quotes is escaped instead: a `\Q` that no `\E` ends would take the group's end, and what follows, for text.
-    """
-    import re2
-
-    return f"(?:{_QUOTED.sub(lambda found: found[0] if found[1] is None else re2.escape(found[1]), pattern)})"
-
-
 def _check_path(text: str) -> str:
     if text == "*":
         raise ValueError("a path starts with '/'")
@@ -158,13 +116,18 @@ def _parse_share(value: Any) -> float | list[str]:
             raise ValueError("a list holds spans such as 0-5 or 12.5-20")
         parse_spans(value)
         return value
+    return parse_percent(value, ", or a list of spans such as [0-5, 20-25]")
+
+
+def parse_percent(value: Any, otherwise: str = "") -> float:
+    """A share that is one number. Raises ValueError, which says what is accepted `otherwise`."""
     found = "nothing" if value is None else repr(value)
     try:
         share = parse_number(value)
     except ValueError:
         share = Decimal(-1)
     if not 0 <= share <= 100:
-        raise ValueError(f"a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found {found}")
+        raise ValueError(f"a number from 0 to 100 is accepted{otherwise}; found {found}")
     if share != round(share, 2):
         raise ValueError(
             f"a share has at most two decimals, because 0.01 % is one of the 10,000 buckets; found {found}"
@@ -209,7 +172,8 @@ def show_age(seconds: int) -> str:
     return f"{seconds // _SECONDS[unit]}{unit}"
 
 
-def _parse_moment(value: Any) -> Any:
+def parse_moment(value: Any) -> Any:
+    """A time with its zone, or the end of a day in UTC, if `value` is text. Raises ValueError."""
     if not isinstance(value, str):
         return value
     form = "a moment is 2026-12-31T18:00:00+08:00, or a date, at whose end in UTC it is"
@@ -238,7 +202,8 @@ def _plain_number(number: Decimal) -> int | float | str:
     return float(number) if Decimal(repr(float(number))) == number else show_number(number)
 
 
-def _show_moment(moment: datetime) -> str:
+def show_moment(moment: datetime) -> str:
+    """A moment as it is written."""
     return moment.isoformat().replace("+00:00", "Z") if moment.tzinfo is UTC else moment.isoformat()
 
 
@@ -271,5 +236,5 @@ Range = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidato
 Values = Annotated[list[str], Field(min_length=1)]
 Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age), WithJsonSchema({"type": "string"})]
 Moment = Annotated[
-    datetime, BeforeValidator(_parse_moment), PlainSerializer(_show_moment), WithJsonSchema({"type": "string"})
+    datetime, BeforeValidator(parse_moment), PlainSerializer(show_moment), WithJsonSchema({"type": "string"})
 ]

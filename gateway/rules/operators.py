@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from gateway.rules.checks import AnyOf, Check, Contains, Ends, Matches, Starts
 from gateway.rules.columns import BUCKET, NUMBER, Column, Span
+from gateway.rules.expressions import compile_pattern
 from gateway.rules.forms import Part
-from gateway.rules.names import compile_pattern
 from gateway.rules.numbers import HIGHEST, LOWEST, place_of_number, show_number
 from gateway.rules.patterns import samples_of
 from gateway.rules.sources import SOURCES, in_form, values_in_form

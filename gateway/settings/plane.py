@@ -109,8 +109,8 @@ class Http2Settings(Model):
     streams: int = Field(default=100, ge=1, le=10_000)
     """Requests at a time; one more is refused, and the client may repeat it."""
     resets: int = Field(default=200, ge=1)
-    """Requests that end early, by the client's reset or by its fault; they are allowed again within 30 s. More close the
-    connection."""
+    """Requests that the client gives up within a second, or that end by its fault. Each that completes allows one more, and
+    30 s allow all again. More close the connection."""
     control_frames: int = Field(default=1_000, ge=100)
     """Frames that carry nothing of a message; they are allowed again within 30 s, and sooner if messages flow. More close the
     connection."""

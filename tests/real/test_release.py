@@ -206,12 +206,27 @@ async def test_a_stateful_set_gets_fewer_or_more_pods_with_a_revision(namespace:
     await becomes(target, place, lambda found: ready(found) == {"3": 3} and len(found) == 3)
 
 
-async def test_a_stateful_set_of_another_environment_is_not_taken_over(
-    namespace: str, target: KubernetesTarget
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+async def test_what_another_environment_runs_is_not_taken_over(
+    namespace: str, target: KubernetesTarget, kind: str
 ) -> None:
-    await target.apply(Place("prod", namespace, "a"), stateful("1", 1), 1)
-    with pytest.raises(GatewayError, match="StatefulSet a is there already, and belongs to a in prod: give it another"):
-        await target.apply(Place("gray", namespace, "a"), stateful("2", 1), 1)
+    """A StatefulSet of the same name, or a Deployment whose manifest does not differ at all."""
+    made = revision("1", replicas=1) if kind == "Deployment" else stateful("1", 1)
+    await target.apply(Place("prod", namespace, "a"), made, 1)
+    with pytest.raises(GatewayError, match=f"{kind} a.* is there already, and belongs to a in prod: give it another"):
+        await target.apply(Place("gray", namespace, "a"), made, 1)
+    await target.remove(Place("gray", namespace, "a"))
+    await becomes(target, Place("prod", namespace, "a"), lambda found: ready(found) == {"1": 1})
+
+
+async def test_places_whose_names_run_together_are_two(namespace: str, target: KubernetesTarget) -> None:
+    one, other = Place("a-b", namespace, "c"), Place("a", namespace, "b-c")
+    renamed = revision("1", replicas=1).manifest.replace("name: a\n", "name: other\n")
+    await target.apply(one, revision("1", replicas=1), 1)
+    await target.apply(other, Revision.of("1", "svc-a", renamed, {}, {}), 1)
+    await target.remove(other)
+    await becomes(target, one, lambda found: ready(found) == {"1": 1})
+    await becomes(target, other, lambda found: not found)
 
 
 async def test_what_two_environments_have_in_common_outlives_the_cleanup_of_one(

@@ -159,10 +159,10 @@ def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:
     reachable: dict[str, None] = {}  # each once, in order
     private: dict[str, None] = {}
     for instance in _instances(gateway):
-        metadata = instance.get("metadata", {})
+        metadata = instance["metadata"]
         if hop.SIDECAR_KEY not in metadata:
             continue
-        address, port = str(instance["address"]), str(metadata.get(hop.ADMIN_KEY, ""))
+        address, port = instance["address"], str(metadata.get(hop.ADMIN_KEY, ""))
         if re.fullmatch(r"[1-9][0-9]{0,4}", port):
             reachable[f"{address.rpartition(':')[0]}:{port}"] = None
         else:
@@ -177,9 +177,16 @@ def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:
 
 
 def _instances(gateway: Running) -> Iterator[dict[str, Any]]:
-    for service in gateway.services:
-        for pool in service.get("pools", ()):
-            yield from pool["instances"]
+    """Those that are described as they should be: whoever responds may be another program."""
+    for service in filter(_is_object, gateway.services):
+        for pool in filter(_is_object, service.get("pools") or ()):
+            for instance in filter(_is_object, pool.get("instances") or ()):
+                if isinstance(instance.get("address"), str) and _is_object(instance.get("metadata")):
+                    yield instance
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def check_in_step(gateway: Running, sidecars: list[Running]) -> Iterator[Finding]:

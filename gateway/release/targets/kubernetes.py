@@ -8,6 +8,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -154,9 +155,9 @@ class KubernetesTarget:
     async def _run(self, workload: Object, replicas: int) -> None:
         """So many pods of a revision; nothing happens if there are."""
         there = await self._found(workload)
+        if there is not None:
+            _require_own(there, workload)
         if workload["kind"] == STATEFUL:
-            if there is not None:
-                _require_own(there, workload)
             now = Rollout(0, 0) if there is None else rollout_of(there)
             wanted = now.with_new(replicas)
             if there is None or wanted != now or _revision_of(there) != _revision_of(workload):
@@ -307,7 +308,7 @@ def _objects(revisions: Mapping[str, Mapping[str, Any]]) -> list[Object]:
 
 
 def _require_own(there: Object, workload: Object) -> None:
-    """Raises GatewayError if an object that is there is not of the same place: all its revisions share it."""
+    """Raises GatewayError if an object that is there is not of the same place."""
     labels = there["metadata"].get("labels") or {}
     if any(labels.get(key) != workload["metadata"]["labels"][key] for key in (MANAGED, ENVIRONMENT, APPLICATION)):
         is_ours = labels.get(MANAGED) == MANAGER
@@ -316,7 +317,9 @@ def _require_own(there: Object, workload: Object) -> None:
 
 
 def _inventory(place: Place) -> str:
-    name = f"{INVENTORY}{place.environment}-{place.application}".lower().replace("_", "-")
+    # Letters of a hash at the end: `a-b` of `c` and `a` of `b-c`, or `A` and `a`, are not the same place.
+    digest = hashlib.sha256(f"{place.environment}/{place.application}".encode()).hexdigest()[:8]
+    name = f"{INVENTORY}{place.environment}-{place.application}-{digest}".lower().replace("_", "-")
     return f"/api/v1/namespaces/{place.namespace}/configmaps/{name}"
 
 

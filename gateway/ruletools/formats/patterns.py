@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import re2
 
-from gateway.rules.names import compile_pattern, enclosed
+from gateway.rules.expressions import compile_pattern, enclosed
 
 ANYTHING: Final = "(?s:.*)"
 _META: Final = frozenset("\\.+*?()|[]{}^$")

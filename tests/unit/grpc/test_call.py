@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.grpc.call import is_call, is_grpc, split_call
+from gateway.http.head_reader import build_request
 
 HEAD = b"POST /a.B/C HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
 
@@ -24,15 +25,17 @@ HEAD = b"POST /a.B/C HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
 )
 def test_the_content_type_says_so(kind: bytes, expected: bool) -> None:
     head = HEAD % (b"Content-Type: " + kind)
-    assert (is_grpc(kind), is_call("POST", head, 21)) == (expected, expected)
+    assert (is_grpc(kind), is_call(head, 21)) == (expected, expected)
 
 
-@pytest.mark.parametrize(
-    ("method", "line"),
-    [("GET", b"content-type: application/grpc"), ("POST", b"x-note: application/grpc"), ("POST", b"accept: */*")],
-)
-def test_nothing_else_does(method: str, line: bytes) -> None:
-    assert not is_call(method, HEAD % line, 21)
+@pytest.mark.parametrize("line", [b"x-note: application/grpc", b"accept: */*"])
+def test_nothing_else_does(line: bytes) -> None:
+    assert not is_call(HEAD % line, 21)
+
+
+def test_only_a_post_is_one() -> None:
+    kind = [("Content-Type", "application/grpc")]
+    assert [build_request(method, "/a.B/C", kind).is_grpc for method in ("POST", "GET", "PUT")] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http2.budget import REGAIN
+from gateway.http2.budget import RAPID, REGAIN
 from gateway.http2.errors import CANCEL, ENHANCE_YOUR_CALM
-from gateway.http2.frames import ACK, DATA, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, settings_frame
+from gateway.http2.frames import (
+    ACK,
+    DATA,
+    PING,
+    PREFACE,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    SETTINGS_ACK,
+    WINDOW_UPDATE,
+    settings_frame,
+)
 from gateway.http2.terms import INITIAL_WINDOW_SIZE, Terms
 from tests.support.http2 import GET, POST, End, data, frame, headers, told
 
@@ -103,6 +114,36 @@ def test_made_you_reset(provoke: object) -> None:
     assert failure is not None
     assert (failure.code, failure.attack) == (ENHANCE_YOUR_CALM, "resets")
     assert len([event for event in told(found) if event[0] == "REQUEST"]) <= 52
+
+
+def test_requests_that_are_given_up_later_are_nothing_special() -> None:
+    """A client with deadlines resets every call that is late; the number of streams is its limit."""
+    end = End(Terms(resets=50, streams=40)).begin()
+    for turn in range(20):
+        numbers = range(1 + turn * 80, 1 + turn * 80 + 80, 2)
+        end.feed(*[headers(number, GET) for number in numbers], now=turn * 1.0)
+        found = end.feed(*[frame(RST_STREAM, 0, number, RESET) for number in numbers], now=turn * 1.0 + RAPID)
+        assert [event[0] for event in told(found)] == ["RESET"] * 40
+
+
+def test_requests_that_complete_allow_for_some_that_do_not() -> None:
+    end = End(Terms(resets=50)).begin()
+    for number in range(1, 2001, 4):
+        end.feed(headers(number, GET))
+        end.endpoint.send_head(end.endpoint.streams[number], b"\x88", True)
+        found = end.feed(headers(number + 2, GET) + frame(RST_STREAM, 0, number + 2, RESET))
+        assert [event[0] for event in told(found)] == ["REQUEST", "RESET"]
+
+
+def test_a_client_that_does_not_know_how_many_streams_there_may_be_is_not_blamed() -> None:
+    end = End(Terms(resets=10, streams=1))
+    end.feed(PREFACE + settings_frame([]), *[headers(number, POST, False) for number in range(1, 401, 2)])
+    assert [event.failure for event in end.feed(SETTINGS_ACK)] == []
+    found = end.feed(*[headers(number, POST, False) for number in range(401, 501, 2)])
+    assert found[-1].failure is not None
+    end = End(Terms(resets=10, streams=1))
+    found = end.feed(PREFACE + settings_frame([]), *[headers(number, POST, False) for number in range(1, 4001, 2)])
+    assert found[-1].failure is not None
 
 
 def test_streams_that_are_refused_count_too() -> None:

@@ -78,3 +78,18 @@ def test_the_first_one_is_used_at_once() -> None:
     pairs = Pairs().renewed(None, NAMES, NOW)
     assert pairs.in_use("", NOW) == pairs.newest
     assert pairs.previous is None
+
+
+def test_one_made_by_a_clock_that_was_wrong_is_replaced_and_the_new_one_used_at_once(old: Pair) -> None:
+    """Nobody would accept it."""
+    early = NOW - DAY
+    renewed = Pairs(old).renewed(old, NAMES, early)
+    assert renewed.newest is not None
+    assert renewed.newest != old
+    assert renewed.in_use(renewed.trusted, early) == renewed.newest
+
+
+def test_one_that_is_not_signed_by_its_authority_is_none(old: Pair, new: Pair) -> None:
+    """Both authorities have names of their own, so that Go tells them apart as well."""
+    leaf = old.chain[: old.chain.index(b"-----BEGIN", 1)]
+    assert read_pair(leaf + new.authority.encode(), old.key) is None

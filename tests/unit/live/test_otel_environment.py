@@ -86,3 +86,17 @@ def test_files_must_be_readable(tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_text("")
     assert read_environment({"OTEL_EXPORTER_OTLP_CERTIFICATE": str(path)}) == OtelEnvironment()
+
+
+@pytest.mark.parametrize("value", ["Bearer topsecret", "a=1,topsecret", "a=\ntopsecret", "=topsecret", "a=é topsecret"])
+def test_a_secret_is_not_shown_however_wrong_it_is(value: str) -> None:
+    """The SDK would log it."""
+    with pytest.raises(StartError) as raised:
+        read_environment({"OTEL_EXPORTER_OTLP_HEADERS": value})
+    assert "OTEL_EXPORTER_OTLP_HEADERS: `NAME=VALUE`" in str(raised.value)
+    assert "topsecret" not in str(raised.value)
+
+
+def test_headers_may_be_several() -> None:
+    environ = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=Bearer%20x, api-key = a=b ,"}
+    assert read_environment(environ) == OtelEnvironment()

@@ -17,8 +17,8 @@ from gateway.rules.buckets import bucket_of
 from gateway.rules.compile import compile_rules
 from gateway.rules.context import MatchContext
 from gateway.rules.explain import explain
+from gateway.rules.expressions import compile_pattern
 from gateway.rules.model import LaneGroup
-from gateway.rules.names import compile_pattern
 from tests.support.asked import asked
 from tests.support.rules import around, compiled, rule_set
 

@@ -213,3 +213,17 @@ async def test_one_that_wants_a_token_is_asked_as_far_as_it_says_something() -> 
     [finding] = check_in_step(running(), [found])
     assert (finding.state, finding.hint) == (SKIPPED, f"name it yourself: --sidecar {found.address}")
     assert next(item.message for item in check_running([found])) == "ready"
+
+
+@pytest.mark.parametrize(
+    "services",
+    [
+        [1],
+        ["a"],
+        [{"pools": None}],
+        [{"pools": [1]}],
+        [{"pools": [{"instances": [1, {}, {"address": 1, "metadata": 2}]}]}],
+    ],
+)
+def test_services_that_are_none_are_passed_over(services: list[Any]) -> None:
+    assert find_sidecars(running(services=services)) == ([], [])

@@ -16,7 +16,7 @@ from tests.support.apiserver import ApiServer, status
 
 PLACE = Place("gray", "shop", "a")
 MAPS = "/api/v1/namespaces/shop/configmaps"
-KEPT = f"{MAPS}/gray-release-gray-a"
+KEPT = f"{MAPS}/gray-release-gray-a-b205cdb7"
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": {"template": {}}}
 REVISION = Revision.of("1", "a", yaml.safe_dump(DEPLOYMENT), {}, {})
 
@@ -60,8 +60,10 @@ async def test_what_another_release_server_has_written_meanwhile_is_not_overwrit
 async def test_what_was_kept_and_cannot_be_read_is_said(
     server: ApiServer, target: KubernetesTarget, data: dict[str, str]
 ) -> None:
-    server.refusals[KEPT] = [(200, {"metadata": {"name": "gray-release-gray-a", "resourceVersion": "3"}, "data": data})]
-    with pytest.raises(GatewayError, match="the ConfigMap gray-release-gray-a cannot be read"):
+    server.refusals[KEPT] = [
+        (200, {"metadata": {"name": "gray-release-gray-a-b205cdb7", "resourceVersion": "3"}, "data": data})
+    ]
+    with pytest.raises(GatewayError, match="the ConfigMap gray-release-gray-a-b205cdb7 cannot be read"):
         await target.remove(PLACE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from gateway.rules.names import compile_pattern
+from gateway.rules.expressions import compile_pattern
 from gateway.ruletools.formats.patterns import anchored, literal, quote, simplified, whole
 from tests.support.formats import TEXT
 
