@@ -30,6 +30,8 @@ def busy() -> Traffic:
     traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 204)
     traffic.inferred = 15
+    traffic.unsigned, traffic.unknown_rules = 16, 17
+    traffic.count_rejected("forged")
     traffic.mesh_requests = {"mtls": 2, "plain": 1}
     traffic.count_lost("a", "gray", "no_id")
     return traffic
