@@ -79,6 +79,7 @@ TUNNEL_STALLED: Final[Failure] = Failure("tunnel_stalled", 0, DOWNSTREAM, closes
 # --- this program's limits
 
 OVERLOADED: Final[Failure] = Failure("overloaded", 503, INTERNAL)
+LANE_OVERLOADED: Final[Failure] = Failure("lane_overloaded", 503, INTERNAL)
 TOO_MANY_CONNECTIONS: Final[Failure] = Failure("too_many_connections", 429, DOWNSTREAM, closes=True)
 TOO_MANY_TUNNELS: Final[Failure] = Failure("too_many_tunnels", 429, DOWNSTREAM)
 INTERNAL_ERROR: Final[Failure] = Failure("internal_error", 500, INTERNAL, closes=True)
@@ -130,6 +131,7 @@ CONNECT_ERROR: Final[Fault] = Fault("connect_error", CONNECT_FAILED, is_safe_to_
 CONNECT_TIMEOUT: Final[Fault] = Fault("connect_timeout", CONNECT_FAILED, is_safe_to_retry=True)
 TLS_ERROR: Final[Fault] = Fault("tls_error", TLS_FAILED, is_safe_to_retry=True)
 BUSY: Final[Fault] = Fault("busy", UPSTREAM_BUSY)  # a limit that requests go round is none
+LANE_BUSY: Final[Fault] = Fault("lane_busy", LANE_OVERLOADED)
 # A sidecar's refusals: it has not shown the request to its application.
 REFUSED_MISDIRECTED: Final[Fault] = Fault("misdirected", NO_INSTANCES, is_safe_to_retry=True)
 REFUSED_UNAVAILABLE: Final[Fault] = Fault("unavailable", CONNECT_FAILED, is_safe_to_retry=True)

@@ -255,6 +255,7 @@ class Exchange(Sending):
         traffic = self._context.traffic
         traffic.in_flight -= 1
         traffic.tunnels += 1
+        self._leave_lane()
         self.tunnel = Tunnel(self._client, upstream, self.record)
         self.tunnel.expect()
         self._client.tunnel_opened()

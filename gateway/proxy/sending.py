@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from gateway.failures import LANE_BUSY, LANE_OVERLOADED
 from gateway.grpc.timeout import with_timeout
 from gateway.proxy.connecting import Unreachable, connect
 from gateway.proxy.ending import Ending
@@ -11,6 +12,7 @@ from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import Retry
 from gateway.proxy.upstream import Upstream
 from gateway.routing.verdict import Forward
+from gateway.tags import BASE
 
 
 class Sending(Ending):
@@ -29,11 +31,26 @@ class Sending(Ending):
         decision = forward.decision
         instance = decision.instance
         assert instance is not None
+        if decision.pool != BASE and not self._enter_lane(decision.pool):
+            return
         upstream = self._context.origins.of(instance, decision.service, self._request).acquire_nowait()
         if upstream is None:
             self._connect(False)
         else:
             self._send_on(upstream, forward)
+
+    def _enter_lane(self, tag: str) -> bool:
+        """Takes a place among the requests at instances with a tag; if there is none, the client is told so."""
+        context = self._context
+        most = context.limits.lane_in_flight
+        in_flight = context.lanes.get(tag, 0)
+        if in_flight >= most:
+            self._note_fault(LANE_BUSY)
+            self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances with tag {tag}")
+            return False
+        context.lanes[tag] = in_flight + 1
+        self._lane = tag
+        return True
 
     def _connect(self, is_new: bool) -> None:
         self._wait()

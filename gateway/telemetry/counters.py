@@ -173,6 +173,12 @@ class Traffic:
             own.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
             own.total += overhead
 
+    def ended(self, service: str, tag: str) -> int:
+        """How many exchanges of a service and a tag have ended."""
+        by_tag = self.exchanges.get(service)
+        series = None if by_tag is None else by_tag.get(tag)
+        return 0 if series is None else sum(series.statuses.values())
+
     def count_lane(self, group: str, lane: str, count: int = 1) -> None:
         """Counts a request put on a lane by a rule."""
         by_lane = self.decisions.get(group)
