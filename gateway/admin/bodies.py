@@ -234,6 +234,7 @@ class RecordBody(BaseModel):
     fallback: str | None
     instance: str | None
     lost: str | None
+    fault: str | None
     duration_us: int
     upstream_us: int | None
     overhead_us: int | None
@@ -307,6 +308,7 @@ class DecisionBody(BaseModel):
     error: str | None
     detail: str | None
     lost: str | None
+    fault: str | None
     revision: int
 
 

@@ -147,6 +147,8 @@ class Exchange(Sending):
         decision = verdict.decision
         if decision.lane:
             self._context.traffic.count_lane(decision.group, decision.lane)
+        if decision.fault is not None and self._injects(decision.fault):
+            return
         if isinstance(verdict, Forward):
             self._send(verdict)
         elif isinstance(verdict, Reply):
@@ -166,6 +168,9 @@ class Exchange(Sending):
         if known:
             self._route_again()
         verdict = self._verdict
+        fault = verdict.decision.fault
+        if fault is not None and self._injects(fault):
+            return
         if isinstance(verdict, Forward):
             self._send(verdict)
         elif isinstance(verdict, Refuse):

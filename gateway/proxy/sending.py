@@ -11,7 +11,8 @@ from gateway.proxy.ending import Ending
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import Retry
 from gateway.proxy.upstream import Upstream
-from gateway.routing.verdict import Forward
+from gateway.routing.verdict import Forward, Refuse
+from gateway.rules.injected import InjectedFault
 from gateway.tags import BASE
 
 
@@ -38,6 +39,25 @@ class Sending(Ending):
             self._connect(False)
         else:
             self._send_on(upstream, forward)
+
+    def _injects(self, fault: InjectedFault) -> bool:
+        """Counts what the lane injects; whether the exchange goes on later, after a delay."""
+        decision = self.record.decision
+        self._context.traffic.count_fault(decision.service, decision.tag, fault.kind)
+        if not fault.delay:
+            return False
+        self._wait()
+        self._context.loop.call_later(fault.delay, self._client.run, self._go_on)
+        return True
+
+    def _go_on(self) -> None:
+        if self.is_over:
+            return
+        verdict = self._verdict
+        if isinstance(verdict, Forward):
+            self._send(verdict)
+        elif isinstance(verdict, Refuse):
+            self._refuse(verdict)
 
     def _enter_lane(self, tag: str) -> bool:
         """Takes a place among the requests at instances with a tag; if there is none, the client is told so."""

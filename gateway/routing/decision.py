@@ -9,6 +9,7 @@ import json
 from typing import Final
 
 from gateway.instance import Instance
+from gateway.rules.injected import InjectedFault
 from gateway.tags import BASE
 
 # Where a request's tag came from.
@@ -31,8 +32,8 @@ class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
     They differ exactly when `fallback` (the reason) is not empty. `lost` says how the application lost the tag of the
-    request that this call belongs to, empty if it did not (`routing/escapes.py`). `error` is the code of the failure that
-    the client gets, empty if the request is forwarded.
+    request that this call belongs to, empty if it did not (`routing/escapes.py`). `fault` is what the lane injects. `error` is
+    the code of the failure that the client gets, empty if the request is forwarded.
 
     `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
@@ -44,6 +45,7 @@ class Decision:
         "error",
         "explains",
         "fallback",
+        "fault",
         "group",
         "instance",
         "lane",
@@ -71,6 +73,7 @@ class Decision:
         self.pool: str = BASE
         self.fallback: str = ""
         self.lost: str = ""
+        self.fault: InjectedFault | None = None
         self.instance: Instance | None = None
         self.error: str = ""
         self.detail: str = ""
@@ -87,6 +90,7 @@ class Decision:
             "pool": self.pool,
             "fallback": self.fallback or None,
             "lost": self.lost or None,
+            "fault": None if self.fault is None else self.fault.kind,
             "instance": None if self.instance is None else self.instance.address,
             "error": self.error or None,
             "detail": self.detail or None,
@@ -97,6 +101,11 @@ class Decision:
         """Notes why the request fails: `error` is the failure's code, `detail` a sentence for a person."""
         self.error = error
         self.detail = detail
+
+    def inject(self, fault: InjectedFault) -> None:
+        """Notes what the lane injects, and has the client told."""
+        self.fault = fault
+        self.response_fields += b"\r\nX-Gray-Fault: " + fault.kind.encode("ascii")
 
     def response_lines(self) -> bytes:
         """The field lines that the response gets, each led by CRLF."""

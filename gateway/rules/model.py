@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from gateway.rules.conditions import Condition
 from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.faults import LaneFault
 from gateway.rules.names import Age, LanePath, Model, Moment, Name, Tag
 from gateway.rules.rows import MAX_ROWS, TooManyRows, rows_of
 from gateway.rules.shares import GroupShares
@@ -39,6 +40,8 @@ class Lane(Model):
     """Limits the lane to these paths, each with everything below it; empty: every path."""
     match_mode: Literal["all", "any"] = "all"
     """Whether every condition must hold, or one is enough."""
+    fault: LaneFault | None = None
+    """Delays or errors for the lane's own requests, for a drill. Default: none."""
     match: Annotated[list[Condition], Field(min_length=1)]
     """The conditions; at least one."""
 

@@ -36,7 +36,7 @@ _TOTALS: Final = (
     "handshakes_failed",
     "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults")
 """Tables by service, tag and why."""
 _TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "mesh_requests", "http2_failures")
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
@@ -123,6 +123,7 @@ class Traffic:
         self.lost: dict[tuple[str, str, str], int] = {}  # service, tag, why
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
+        self.faults: dict[tuple[str, str, str], int] = {}  # service, tag, what was injected
         self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
@@ -203,6 +204,10 @@ class Traffic:
     def count_ejection(self, service: str, tag: str, cause: str) -> None:
         """Counts one instance that gets no traffic for a while."""
         self._count(self.ejections, service, tag, cause)
+
+    def count_fault(self, service: str, tag: str, kind: str) -> None:
+        """Counts one request into which its lane injected a fault."""
+        self._count(self.faults, service, tag, kind)
 
     def count_call(self, service: str, tag: str, status: str) -> None:
         """Counts one gRPC call that ended with a status."""
@@ -324,6 +329,7 @@ class Traffic:
         self.lost = {key: count for key, count in self.lost.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
+        self.faults = {key: count for key, count in self.faults.items() if key[0] != service}
         self.calls = {key: count for key, count in self.calls.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
         self.retries_denied.pop(service, None)

@@ -50,6 +50,7 @@ class RequestRecord:
     pool: str
     fallback: str = ""
     lost: str = ""
+    fault: str = ""
     instance: str = ""
     duration_us: int
     upstream_us: int | None = None

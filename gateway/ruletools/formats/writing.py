@@ -20,6 +20,7 @@ _LANE: dict[str, str] = {
     "expires": "lanes do not close automatically there; it stays open until someone closes it",
     "strict": "there is no strict lane there; a service without an instance of the tag is served by its baseline",
     "debug": "there is no debug header there; left out",
+    "fault": "there are no drills there; left out",
     "sticky": "there is no cookie that keeps clients in a share there; left out",
 }
 

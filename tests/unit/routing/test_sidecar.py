@@ -361,3 +361,15 @@ def test_nothing_is_inferred_unless_the_settings_say_so_or_somebody_is_inside() 
     out.memory.enter([], "gray", 0.0)
     assert decided(out.forward())[:2] == ("base", "none")
     assert decided(Out(infers=True).forward())[:2] == ("base", "none")
+
+
+def test_a_drill_reaches_the_calls_of_marked_requests_alone() -> None:
+    """A sidecar knows the tag, and no more of the lane."""
+    group = {**lane(), "entry": ["elsewhere"]}
+    group["lanes"][0]["fault"] = {"services": ["b"], "abort": 503}
+    out = Out(group)
+    refused = out.route("x-gray-tag: " + group["lanes"][0]["tag"])
+    assert isinstance(refused, Refuse)
+    assert (refused.failure.status, refused.decision.error) == (503, "fault_injected")
+    assert refused.decision.response_fields == b"\r\nX-Gray-Fault: abort"
+    assert out.forward().decision.fault is None
