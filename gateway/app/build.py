@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.app.parts import make_routes
+from gateway.app.routes import make_routes
 from gateway.config.certificates import listener_certificates, mesh_of, registry_tls, secured
 from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem

@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.app.parts import make_reader, make_routes
+from gateway.app.parts import make_reader
+from gateway.app.routes import make_routes
 from gateway.config.load import load_gateway
 from gateway.config.matching import make_environment
 from gateway.http.head_reader import build_request

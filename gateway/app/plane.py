@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file, make_recorder, make_routes, make_span_recorder, make_tracing
+from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
+from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance

@@ -5,7 +5,6 @@ Each problem says what is accepted. A default never is one: only what somebody w
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
@@ -98,27 +97,6 @@ def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Ite
             yield ("services", name, "mtls"), "has no effect: `tls` says how these instances are called"
 
 
-def _routes(settings: GatewaySettings) -> Iterator[Finding]:
-    for number, route in enumerate(settings.routes):
-        here: Location = ("routes", number)
-        if route.respond is not None:
-            for name in ("strip_prefix", "restore_prefix", "inspect_body"):
-                if has_been_set(route, name):
-                    yield (*here, name), "has no effect: a route with `respond` forwards nothing"
-            if route.respond.status in (204, 205, 304) and route.respond.body:
-                yield (*here, "respond", "body"), f"a response of {route.respond.status} has no body (RFC 9110 §6.4.1)"
-        elif route.strip_prefix and route.path == "/":
-            yield (*here, "strip_prefix"), "the path '/' has no prefix to strip"
-        elif not route.strip_prefix and has_been_set(route, "restore_prefix"):
-            yield (*here, "restore_prefix"), "has no effect without `strip_prefix: true`"
-    wanted = sorted({route.service for route in settings.routes if route.service is not None})
-    for name in settings.services:
-        if wanted and settings.gateway_api is None and name not in wanted:
-            close = difflib.get_close_matches(name, wanted, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else f" (they lead to: {', '.join(wanted)})"
-            yield ("services", name), f"no route leads to a service '{name}'{hint}"
-
-
 def _gateway_api(settings: GatewaySettings) -> Iterator[Finding]:
     if settings.gateway_api is not None and cluster_of(settings.all_registries.values()) is None:
         yield ("gateway_api",), "there is no registry of `kind: kubernetes` whose Services routes could lead to"
@@ -196,7 +174,7 @@ _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
 )
 """Looks at settings of either role."""
 _LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (_trusted_twice, _routes, _gateway_api, _identity),
+    GatewaySettings: (_trusted_twice, _gateway_api, _identity),
     SidecarSettings: (_an_application_that_is_the_sidecar,),
 }
 """Looks at what only one role has."""

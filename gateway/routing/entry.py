@@ -6,7 +6,7 @@ import random
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
 
-from gateway.failures import NO_BACKEND, NO_INSTANCES, NO_ROUTE
+from gateway.failures import BAD_TARGET, NO_BACKEND, NO_INSTANCES, NO_ROUTE
 from gateway.http.address import node_ip
 from gateway.http.edits import HeaderEdit
 from gateway.http.forwarded import (
@@ -143,16 +143,20 @@ class EntryRouter(Router):
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:
             return refusal
+        target = _target(request, route)
+        if not target:
+            return Refuse(decision, BAD_TARGET, "the route makes a path of this one that is not safe to send")
         forward.stripped = route.restored
+        forward.replacement = route.replacement
         lines = self._lines(request, peer, decision, route)
-        if backend is not None:
-            forward.response_edit = backend.response_edit
-            if backend.request_edit is not None:
-                _edit(request, backend.request_edit, lines)
+        forward.response_edit = route.response_edit if backend is None else backend.response_edit
+        request_edit = route.request_edit if backend is None else backend.request_edit
+        if request_edit is not None:
+            _edit(request, request_edit, lines)
         if decision.instance is not None:
             forward.target_line = decision.instance.target_line
             lines.append(forward.target_line)
-        forward.head = forward_head(request, _target(request, route), lines)
+        forward.head = forward_head(request, target, lines)
         return forward
 
     def _mark(
@@ -290,10 +294,12 @@ def _edit(request: Request, edit: HeaderEdit, lines: list[bytes]) -> None:
 
 
 def _target(request: Request, route: Route) -> bytes:
-    """The target that the service is to see; the request's own object if it is that."""
+    """The target that the service is to see; the request's own object if it is that, empty if there is none that is safe."""
     target = request.target
     if route.new_path is not None:
         path = route.new_path.apply(request.raw_path, route.prefix)
+        if not path:
+            return path
     elif route.segments:
         path = raw_rest(request.raw_path, route.prefix, route.segments)
     elif target[:1] != b"/":

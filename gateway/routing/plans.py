@@ -136,6 +136,7 @@ def make_route(plan: RoutePlan) -> Route:
         redirect=None if plan.redirect is None else _redirect(plan.redirect),
         new_host=plan.new_host,
         new_path=_path(plan.new_path),
+        restore_prefix=False,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.http.edits import HeaderEdit
 from gateway.http.request import Request
 from gateway.http.target import PathChange
 from gateway.routing.conditions import RouteTest
@@ -19,11 +20,12 @@ class Route:
     Rules may look at the first `inspect_body` bytes of a body.
 
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none. `told` is the
-    field line that names them to the service, `restored` what responses get back: the prefix, or nothing.
+    field line that names them to the service, `restored` what responses get back: the prefix, or nothing; `replacement` is
+    what the service has in its place.
 
-    Routes of other sources than the configuration say more. `source` is what that calls them. `is_exact`: nothing below `path`.
-    `test` is what a request must be like besides. `split` divides requests among several services, of which `service` is the
-    first; `redirect` sends the client elsewhere. The others are what is changed of requests and responses.
+    `source` is what another source than the configuration calls the route. `is_exact`: nothing below `path`. `test` is what a
+    request must be like besides. `split` divides requests among several services, of which `service` is the first; `redirect`
+    sends the client elsewhere. The others are what is changed of requests and responses.
     """
 
     __slots__ = (
@@ -35,7 +37,10 @@ class Route:
         "path",
         "prefix",
         "redirect",
+        "replacement",
+        "request_edit",
         "response",
+        "response_edit",
         "restored",
         "segments",
         "service",
@@ -63,6 +68,8 @@ class Route:
         redirect: Redirect | None = None,
         new_host: str = "",
         new_path: PathChange | None = None,
+        request_edit: HeaderEdit | None = None,
+        response_edit: HeaderEdit | None = None,
     ) -> None:
         self.inspect_body = inspect_body
         self.response = response
@@ -73,7 +80,9 @@ class Route:
         self.host = host.lower()
         self.segments: int = len([part for part in self.path.split("/") if part]) if strip_prefix else 0
         self.told: bytes = b"X-Forwarded-Prefix: " + self.prefix + b"\r\n"
-        self.restored: bytes = self.prefix if self.segments and restore_prefix else b""
+        moves = self.segments > 0 or (new_path is not None and new_path.replaces_prefix)
+        self.restored: bytes = self.prefix if moves and restore_prefix else b""
+        self.replacement: bytes = b"" if new_path is None else new_path.value
         self.source = source
         self.is_exact = is_exact
         self.test = test
@@ -81,6 +90,8 @@ class Route:
         self.redirect = redirect
         self.new_host: bytes = new_host.encode("ascii")
         self.new_path = new_path
+        self.request_edit = request_edit
+        self.response_edit = response_edit
 
     @property
     def name(self) -> str:

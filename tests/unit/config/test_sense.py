@@ -101,7 +101,12 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: has no effect: a route with `respond` forwards nothing"),
         (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: a response of 204 has no body (RFC 9110 §6.4.1)"),
         (GATEWAY.replace("/A,", "/, strip_prefix: true,"), "2:34: routes.0.strip_prefix: the path '/' has no prefix to strip"),
-        (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: has no effect without `strip_prefix: true`"),
+        (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: has no effect without `strip_prefix: true` or `rewrite.prefix`"),
+        (GATEWAY.replace("/A,", "/A, match: {headers: {x-a: {regex: '('}}},"), "2:52: routes.0.match.headers.x-a.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): ("),
+        (GATEWAY.replace("/A,", "/A, rewrite: {regex: '(', to: /x},"), "2:38: routes.0.rewrite.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): ("),
+        (GATEWAY.replace("/A,", r"/A, rewrite: {regex: /x, to: '/\1'},"), r"2:46: routes.0.rewrite.to: `to` names group \1, and the expression has 0"),
+        (GATEWAY.replace("/A,", "/A, request_headers: {remove: [x-gray-tag]},"), "2:38: routes.0.request_headers: header 'x-gray-tag' is the gateway's own: no route can change it"),
+        ("registry: {kind: static}\nroutes: [{path: /A, redirect: {path: /B}, rewrite: {path: /C}}]\n", "2:52: routes.0.rewrite: has no effect: a route with `redirect` forwards nothing"),
         # One setting that leaves another nothing to do.
         (GATEWAY + "access_log: {format: combined, headers: [x-user]}", "3:41: access_log.headers: headers are logged in JSON only: `format: json`"),
         (GATEWAY + "ejection: {time: 60s, longest: 10s}", "3:32: ejection.longest: is shorter than `ejection.time` (60 s)"),
