@@ -206,6 +206,7 @@ class RecordBody(BaseModel):
     instance: str | None
     lost: str | None
     signature: str | None
+    fault: str | None
     duration_us: int
     upstream_us: int | None
     overhead_us: int | None
@@ -288,6 +289,7 @@ class DecisionBody(BaseModel):
     detail: str | None
     lost: str | None
     signature: str | None
+    fault: str | None
     revision: int
     rules: str | None
     unknown_rules: str | None

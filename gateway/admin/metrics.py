@@ -170,6 +170,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_injected_faults_total", "counter", ("listener", "service", "tag", "kind"),
+        "marked requests into which their lane injected a fault",
+        table(lambda traffic: traffic.faults),
+    ),
+    Family(
         "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
         "gRPC calls that ended with a status",
         table(lambda traffic: traffic.calls),

@@ -65,6 +65,7 @@ class Renderer:
             fallback=decision.fallback,
             lost=decision.lost,
             signature=decision.signature,
+            fault="" if decision.fault is None else decision.fault.kind,
             instance="" if decision.instance is None else decision.instance.address,
             duration_us=int((ended - record.started) * 1e6),
             upstream_us=int((responded - record.sent_at) * 1e6) if responded else None,

@@ -9,6 +9,7 @@ import json
 from typing import Final
 
 from gateway.instance import Instance
+from gateway.rules.injected import InjectedFault
 from gateway.tags import BASE
 
 # Where a request's tag came from.
@@ -37,7 +38,7 @@ class Decision:
     `rules` is the digest of the terms by which a marked request is decided. `unknown_rules` is the one that it came with, if
     those terms are not known here: then they are the terms in force, and the request goes on with the one it came with.
 
-    `error` is the code of the failure that the client gets, empty if the request is forwarded.
+    `fault` is what the lane injects. `error` is the code of the failure that the client gets, empty if the request is forwarded.
 
     `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
@@ -49,6 +50,7 @@ class Decision:
         "error",
         "explains",
         "fallback",
+        "fault",
         "group",
         "instance",
         "is_rejected",
@@ -84,6 +86,7 @@ class Decision:
         self.is_rejected: bool = False
         self.rules: str = ""
         self.unknown_rules: str = ""
+        self.fault: InjectedFault | None = None
         self.instance: Instance | None = None
         self.error: str = ""
         self.detail: str = ""
@@ -101,6 +104,7 @@ class Decision:
             "fallback": self.fallback or None,
             "lost": self.lost or None,
             "signature": self.signature or None,
+            "fault": None if self.fault is None else self.fault.kind,
             "instance": None if self.instance is None else self.instance.address,
             "error": self.error or None,
             "detail": self.detail or None,
@@ -124,6 +128,11 @@ class Decision:
     def carried_rules(self) -> str:
         """The digest with which the request goes on."""
         return self.unknown_rules or self.rules
+
+    def inject(self, fault: InjectedFault) -> None:
+        """Notes what the lane injects, and has the client told."""
+        self.fault = fault
+        self.response_fields += b"\r\nX-Gray-Fault: " + fault.kind.encode("ascii")
 
     def response_lines(self) -> bytes:
         """The field lines that the response gets, each led by CRLF."""

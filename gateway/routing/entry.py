@@ -155,6 +155,12 @@ class EntryRouter(Router):
         view = snapshot.view_under(service, terms)
         if view is None:
             return Refuse(decision, NO_INSTANCES, f"the registry has not reported on service {service} yet")
+        if rules.faults is not None and decision.tag != BASE:
+            fault = rules.faults.find(decision.tag, service, self._random.random())
+            if fault is not None:
+                decision.inject(fault)
+                if fault.failure is not None:
+                    return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:

@@ -134,6 +134,7 @@ class OutboundRouter(Router):
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
 
     `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
+    `random_source` draws who meets the faults that lanes inject.
     """
 
     __slots__ = (
@@ -143,6 +144,7 @@ class OutboundRouter(Router):
         "_memory",
         "_own_service",
         "_own_tag",
+        "_random",
         "_tracing",
         "inferred",
         "snapshot",
@@ -157,10 +159,12 @@ class OutboundRouter(Router):
         own_service: str = "",
         escapes: EscapeDetector | None = None,
         *,
+        random_source: Random | None = None,
         infers: bool = False,
         tracing: Tracing | None = None,
     ) -> None:
         self._escapes = escapes
+        self._random = random_source or Random()
         self._infers = infers
         self.inferred: int = 0
         self._tracing = tracing
@@ -199,6 +203,13 @@ class OutboundRouter(Router):
             return NeedService(decision, service)
         if self._escapes is not None:
             decision.lost = self._escapes.check(request, decision, now)
+        faults = snapshot.rules.faults
+        if faults is not None and decision.tag != BASE:
+            fault = faults.find(decision.tag, service, self._random.random())
+            if fault is not None:
+                decision.inject(fault)
+                if fault.failure is not None:
+                    return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
         refusal = forward.choose(view, fallback, is_strict)
         if refusal is not None:

@@ -90,6 +90,9 @@ class LimitSettings(Model):
     """Connections from one address that is not trusted; beyond that 429, and the connection is closed."""
     in_flight: int = Field(default=4_096, ge=1)
     """Requests in flight on a listener; beyond that 503 at once."""
+    lane_in_flight: int = Field(default=2_048, ge=1)
+    """Requests in flight on a listener at instances with one tag, whatever the service; beyond that 503 at once. Less than
+    `in_flight`, so that the instances of a lane that hang leave room for the baseline."""
     inspected_bytes: int = Field(default=67_108_864, ge=1024)
     """Bytes of request bodies buffered for rules, over all requests of a listener; beyond that 503."""
     tunnels: int = Field(default=5_000, ge=1)

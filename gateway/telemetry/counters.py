@@ -38,7 +38,7 @@ _TOTALS: Final = (
     "handshakes_failed",
     "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults")
 """Tables by service, tag and why."""
 _TABLES: Final = (
     *_BY_PAIR,
@@ -134,6 +134,7 @@ class Traffic:
         self.lost: dict[tuple[str, str, str], int] = {}  # service, tag, why
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
+        self.faults: dict[tuple[str, str, str], int] = {}  # service, tag, what was injected
         self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
@@ -187,6 +188,12 @@ class Traffic:
             own.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
             own.total += overhead
 
+    def ended(self, service: str, tag: str) -> int:
+        """How many exchanges of a service and a tag have ended."""
+        by_tag = self.exchanges.get(service)
+        series = None if by_tag is None else by_tag.get(tag)
+        return 0 if series is None else sum(series.statuses.values())
+
     def count_lane(self, group: str, lane: str, count: int = 1) -> None:
         """Counts a request put on a lane by a rule."""
         by_lane = self.decisions.get(group)
@@ -216,6 +223,10 @@ class Traffic:
     def count_ejection(self, service: str, tag: str, cause: str) -> None:
         """Counts one instance that gets no traffic for a while."""
         self._count(self.ejections, service, tag, cause)
+
+    def count_fault(self, service: str, tag: str, kind: str) -> None:
+        """Counts one request into which its lane injected a fault."""
+        self._count(self.faults, service, tag, kind)
 
     def count_call(self, service: str, tag: str, status: str) -> None:
         """Counts one gRPC call that ended with a status."""
@@ -339,6 +350,7 @@ class Traffic:
         self.lost = {key: count for key, count in self.lost.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
+        self.faults = {key: count for key, count in self.faults.items() if key[0] != service}
         self.calls = {key: count for key, count in self.calls.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
         self.retries_denied.pop(service, None)

@@ -51,6 +51,7 @@ class RequestRecord:
     fallback: str = ""
     lost: str = ""
     signature: str = ""
+    fault: str = ""
     instance: str = ""
     duration_us: int
     upstream_us: int | None = None

@@ -459,3 +459,15 @@ def test_unmarked_requests_carry_no_terms() -> None:
     forward = inbound.forward("X: y", TRACEPARENT)
     assert forward.decision.rules == inbound.memory.rules_of(TRACE.encode()) == ""
     assert b"baggage" not in forward.head
+
+
+def test_a_drill_reaches_the_calls_of_marked_requests_alone() -> None:
+    """A sidecar knows the tag, and no more of the lane."""
+    group = {**lane(), "entry": ["elsewhere"]}
+    group["lanes"][0]["fault"] = {"services": ["b"], "abort": 503}
+    out = Out(group)
+    refused = out.route("x-gray-tag: " + group["lanes"][0]["tag"])
+    assert isinstance(refused, Refuse)
+    assert (refused.failure.status, refused.decision.error) == (503, "fault_injected")
+    assert refused.decision.response_fields == b"\r\nX-Gray-Fault: abort"
+    assert out.forward().decision.fault is None
