@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from gateway.rules.conditions import Condition
 from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.faults import LaneFault
 from gateway.rules.guard import Guard
 from gateway.rules.names import Age, LanePath, Model, Moment, Name, Tag
 from gateway.rules.rows import MAX_ROWS, TooManyRows, rows_of
@@ -43,6 +44,8 @@ class Lane(Model):
     """How the lane's `percent` grows by the clock. Default: all of it at once."""
     guard: Guard | None = None
     """When the lane is too bad to go on, compared with the baseline. Default: nobody looks."""
+    fault: LaneFault | None = None
+    """Delays or errors for the lane's own requests, for a drill. Default: none."""
     paths: list[LanePath] = Field(default_factory=list)
     """Limits the lane to these paths, each with everything below it; empty: every path."""
     match_mode: Literal["all", "any"] = "all"
