@@ -28,7 +28,7 @@ from gateway.admin.families import (
     registry_table,
     table,
 )
-from gateway.admin.guardmetrics import GUARD_METRICS
+from gateway.admin.lanemetrics import LANE_METRICS
 from gateway.admin.observed import Observed
 from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
@@ -288,12 +288,7 @@ METRICS: Final = (
         "workers that ended and were started again",
         lambda observed: [((), observed.worker_restarts)],
     ),
-    Family(
-        "gateway_lane_expiry_timestamp_seconds", "gauge", ("group", "lane"),
-        "when the lane expires",
-        lambda observed: observed.lane_expiries.items(),
-    ),
-    *GUARD_METRICS,
+    *LANE_METRICS,
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
         "when a certificate of the listener, or of the mesh, expires",
