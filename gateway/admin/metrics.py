@@ -25,6 +25,7 @@ from gateway.admin.families import (
     of_registries,
     of_registry_services,
     of_reload,
+    of_spans,
     registry_table,
     table,
 )
@@ -47,14 +48,6 @@ def _application(observed: Observed) -> Iterable[Sample] | None:
 
 def _bypasses(observed: Observed) -> Iterable[Sample] | None:
     return None if observed.bypasses is None else [((), observed.bypasses)]
-
-
-def _spans(observed: Observed) -> Iterable[Sample] | None:
-    if observed.spans is None:
-        return None
-    counts = {**observed.spans}
-    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
-    return [((result,), count) for result, count in counts.items()]
 
 
 METRICS: Final = (
@@ -141,7 +134,7 @@ METRICS: Final = (
         "gateway_spans_total", "counter", ("result",),
         "spans of sampled traces: exported, dropped because of their number, or failed because the collector did"
         " not take them",
-        _spans,
+        of_spans,
     ),
     Family(
         "gateway_lane_decisions_total", "counter", ("listener", "group", "lane"),
