@@ -22,6 +22,7 @@ HOT = [
     "gateway/rules/match.py",
     "gateway/rules/numbers.py",
     "gateway/rules/prefilter.py",
+    "gateway/rules/terms.py",
     "gateway/tags.py",
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",

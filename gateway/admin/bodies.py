@@ -179,28 +179,6 @@ class ServicesBody(BaseModel):
     services: list[ServiceBody]
 
 
-class LaneStateBody(BaseModel):
-    """A lane, and whether it is open."""
-
-    model_config = ConfigDict(extra="allow")
-
-    group: str
-    lane: str
-    tag: str
-    enabled: bool
-    services: list[str]
-    owner: str | None
-    expires: str | None
-    hits: int
-    last_hit: float | None
-
-
-class LaneStatesBody(BaseModel):
-    """Every lane, in order."""
-
-    lanes: list[LaneStateBody]
-
-
 class ReporterBody(BaseModel):
     """Which program made a record."""
 

@@ -27,6 +27,7 @@ from gateway.admin.families import (
     registry_table,
     table,
 )
+from gateway.admin.guardmetrics import GUARD_METRICS
 from gateway.admin.observed import Observed
 from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
@@ -282,6 +283,7 @@ METRICS: Final = (
         "when the lane expires",
         lambda observed: observed.lane_expiries.items(),
     ),
+    *GUARD_METRICS,
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
         "when a certificate of the listener, or of the mesh, expires",

@@ -44,7 +44,7 @@ def explain_files(
     compiled = compile_rules(draft, around)
     known = known_instances(settings.all_registries.values()) or {}
     services = {
-        name: ServiceView(name, instances, Turns(), compiled.rejoining(name)) for name, instances in known.items()
+        name: ServiceView(name, instances, Turns(), compiled.terms.rejoining(name)) for name, instances in known.items()
     }
     snapshot = Snapshot(1, compiled, make_routes(settings), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)

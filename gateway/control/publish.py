@@ -98,7 +98,7 @@ class Publisher:
 
     def _view(self, service: str, instances: tuple[Instance, ...], rules: CompiledRules) -> ServiceView:
         condition = self._conditions.of(service, instances)
-        return ServiceView(service, instances, self._turns, rules.rejoining(service), condition)
+        return ServiceView(service, instances, self._turns, rules.terms.rejoining(service), condition)
 
     def _condition_changed(self, service: str) -> None:
         view = self.snapshot.services.get(service)

@@ -104,7 +104,7 @@ class ResponseRelay(Relay):
         """See `Relay`."""
         body = self._body
         if body is not None:
-            body.take_trailers(lines.split(b"\r\n")[1:])
+            body.take_trailers(lines)
 
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""

@@ -148,8 +148,8 @@ class EntryRouter(Router):
             is_strict = lane.strict
         elif decision.tag != BASE:
             # A trusted client has marked it: the tag's lanes say what it may reach all the same.
-            is_outside = not rules.holds(decision.tag, service)
-            is_strict = rules.is_strict(decision.tag)
+            is_outside = not rules.terms.holds(decision.tag, service)
+            is_strict = rules.terms.is_strict(decision.tag)
         decision.service = service
         view = snapshot.services.get(service)
         if view is None:

@@ -191,7 +191,7 @@ class OutboundRouter(Router):
         if self._escapes is not None:
             decision.lost = self._escapes.check(request, decision, now)
         forward = Forward(decision)
-        refusal = forward.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
+        refusal = forward.choose(view, fallback, decision.tag != BASE and snapshot.rules.terms.is_strict(decision.tag))
         if refusal is not None:
             return refusal
         forward.target_line = forward.instance.target_line
@@ -229,7 +229,7 @@ class OutboundRouter(Router):
         if source:
             decision.tag = tag
             decision.tag_source = source
-            if tag != BASE and not snapshot.rules.holds(tag, decision.service):
+            if tag != BASE and not snapshot.rules.terms.holds(tag, decision.service):
                 return NOT_IN_GROUP
         return ""
 

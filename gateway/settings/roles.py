@@ -20,6 +20,7 @@ from gateway.settings.fields import (
 )
 from gateway.settings.gates import AccessSettings
 from gateway.settings.gatewayapi import GatewayApiSettings
+from gateway.settings.guard import GuardSettings
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.nacosports import for_grpc
 from gateway.settings.plane import (
@@ -89,6 +90,8 @@ class GatewaySettings(ServingSettings):
     """The cookie of lanes that are `sticky`; left out: no lane may be."""
     debug: DebugSettings | None = None
     """The header with which authorized people request an explanation; left out: nobody may."""
+    guard: GuardSettings | None = None
+    """Where the guards of lanes report what they do; left out: nowhere but here."""
     drain: DrainSettings = DrainSettings()
     """How the program ends."""
 
@@ -147,7 +150,8 @@ class GatewaySettings(ServingSettings):
 
     def secrets(self) -> list[str]:
         """See ServingSettings."""
-        return super().secrets() + [part.secret for part in (self.sticky, self.debug) if part is not None]
+        own = [self.sticky and self.sticky.secret, self.debug and self.debug.secret, self.guard and self.guard.token]
+        return super().secrets() + [secret for secret in own if secret]
 
     @model_validator(mode="after")
     def _has_registries(self) -> GatewaySettings:
@@ -212,11 +216,8 @@ class SidecarSettings(ServingSettings):
 
     def listeners(self) -> dict[Location, Address]:
         """See ServingSettings."""
-        found: dict[Location, Address] = {
-            ("inbound",): self.inbound,
-            ("outbound",): self.outbound,
-            ("admin",): self.admin,
-        }
+        found: dict[Location, Address] = {("inbound",): self.inbound, ("outbound",): self.outbound}
+        found["admin",] = self.admin
         found |= {("outbounds", name): address for name, address in self.outbounds.items()}
         if self.facade is not None:
             found["facade", self.facade.kind] = self.facade.address
