@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from gateway.app.routes import make_routes
+from gateway.config.matching import make_environment
 from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
@@ -22,6 +27,7 @@ from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
 from gateway.settings import GatewaySettings
 from tests.support.rules import compiled
+from tests.support.tokens import SECRET
 
 A, B = (Instance("10.0.0.1", port) for port in (1, 2))
 GRAY = Instance("10.0.0.1", 3, "gray")
@@ -36,7 +42,10 @@ class Entry:
         group = LaneGroup.model_validate({"name": "demo", "lanes": list(lanes)}) if lanes else None
         rules = CompiledRules.empty() if group is None else compiled([group])
         self.router = EntryRouter(
-            Snapshot(1, rules, make_routes(gateway), views), Carriers(), random.Random(1), (ip_network("127.0.0.0/8"),)
+            Snapshot(1, rules, make_routes(gateway, make_environment(gateway).claims), views),
+            Carriers(),
+            random.Random(1),
+            (ip_network("127.0.0.0/8"),),
         )
 
     def ask(
@@ -124,6 +133,31 @@ def test_a_request_that_is_refused_is_not_marked() -> None:
         "error": "client_denied",
         "revision": 1,
     }
+
+
+def test_a_route_can_require_a_valid_token(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(json.dumps({"kty": "oct", "k": SECRET, "alg": "HS256"}))
+    secret = base64.urlsafe_b64decode(SECRET + "=" * (-len(SECRET) % 4))
+    entry = Entry(
+        [{"path": "/A", "service": "a", "require_token": True}, {"path": "/B", "service": "b"}],
+        jwt={"keys": [{"file": str(key)}], "audience": "shop"},
+    )
+
+    def ask(token: str) -> str:
+        return error(entry.ask("/A", f"Authorization: Bearer {token}"))
+
+    assert ask(jwt.encode({"sub": "me", "aud": "shop"}, secret)) == ""
+    assert ask(jwt.encode({"sub": "me", "aud": "other"}, secret)) == "token_required"
+    assert ask(jwt.encode({"sub": "me", "aud": "shop", "exp": 1}, secret)) == "token_required"
+    assert ask(jwt.encode({"sub": "me", "aud": "shop"}, b"another" * 8)) == "token_required"
+    assert ask(jwt.encode({"sub": "me", "aud": "shop"}, "", algorithm="none")) == "token_required"
+    verdict = entry.ask("/A")
+    assert (error(verdict), verdict.decision.response_lines()) == (
+        "token_required",
+        b"\r\nWWW-Authenticate: Bearer",
+    )
+    assert error(entry.ask("/B")) == ""
 
 
 def test_a_request_whose_body_is_awaited_is_counted_once() -> None:

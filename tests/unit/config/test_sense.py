@@ -106,6 +106,8 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("/A,", "/A, rewrite: {regex: '(', to: /x},"), "2:38: routes.0.rewrite.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): ("),
         (GATEWAY.replace("/A,", r"/A, rewrite: {regex: /x, to: '/\1'},"), r"2:46: routes.0.rewrite.to: `to` names group \1, and the expression has 0"),
         (GATEWAY.replace("/A,", "/A, request_headers: {remove: [x-gray-tag]},"), "2:38: routes.0.request_headers: header 'x-gray-tag' is the gateway's own: no route can change it"),
+        (GATEWAY.replace("/A,", "/A, require_token: true,"), "2:36: routes.0.require_token: there is no `jwt` that says which tokens are valid"),
+        (GATEWAY.replace("/A,", "/A, require_token: true,") + "jwt: {verify: false}", "2:36: routes.0.require_token: `jwt.verify: false` would let every token pass"),
         (GATEWAY + "proxy_protocol: true", "3:17: proxy_protocol: has no effect without `trusted`: only load balancers in it may send the header"),
         (GATEWAY + "access: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}", "3:18: access.allow.0: '10.0.0.0/8' is in `deny`, too, and refused"),
         ("registry: {kind: static}\nroutes: [{path: /A, redirect: {path: /B}, rewrite: {path: /C}}]\n", "2:52: routes.0.rewrite: has no effect: a route with `redirect` forwards nothing"),
