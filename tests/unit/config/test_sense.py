@@ -108,6 +108,7 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("/A,", "/A, request_headers: {remove: [x-gray-tag]},"), "2:38: routes.0.request_headers: header 'x-gray-tag' is the gateway's own: no route can change it"),
         (GATEWAY.replace("/A,", "/A, require_token: true,"), "2:36: routes.0.require_token: there is no `jwt` that says which tokens are valid"),
         (GATEWAY.replace("/A,", "/A, require_token: true,") + "jwt: {verify: false}", "2:36: routes.0.require_token: `jwt.verify: false` would let every token pass"),
+        ("registry: {kind: static}\nroutes: [{path: /A, redirect: {path: /B, status: 304}}]\n", "2:50: routes.0.redirect.status: the status of a redirect is 301, 302, 303, 307 or 308; found 304"),
         (GATEWAY + "proxy_protocol: true", "3:17: proxy_protocol: has no effect without `trusted`: only load balancers in it may send the header"),
         (GATEWAY + "access: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}", "3:18: access.allow.0: '10.0.0.0/8' is in `deny`, too, and refused"),
         ("registry: {kind: static}\nroutes: [{path: /A, redirect: {path: /B}, rewrite: {path: /C}}]\n", "2:52: routes.0.rewrite: has no effect: a route with `redirect` forwards nothing"),
