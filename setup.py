@@ -18,6 +18,7 @@ HOT = [
     "gateway/rules/checks.py",
     "gateway/rules/context.py",
     "gateway/rules/fields.py",
+    "gateway/rules/injected.py",
     "gateway/rules/lookups.py",
     "gateway/rules/match.py",
     "gateway/rules/numbers.py",

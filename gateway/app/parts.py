@@ -69,6 +69,7 @@ def make_context(
             connections=limits.connections,
             connections_per_client=limits.connections_per_client,
             in_flight=limits.in_flight,
+            lane_in_flight=limits.lane_in_flight,
             inspected_bytes=limits.inspected_bytes,
             tunnels=limits.tunnels,
             tunnels_per_client=limits.tunnels_per_client,

@@ -41,6 +41,7 @@ _MEANING: Final[dict[bytes, int]] = {
     b"grpc-status": GRPC_STATUS,
     # The program's own: what an instance says under this name is not why this program chose it.
     b"x-gray-explain": DROP,
+    b"x-gray-fault": DROP,
     b"location": PLACE,
     b"content-location": PLACE,
     b"refresh": PLACE,

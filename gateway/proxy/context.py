@@ -32,7 +32,8 @@ class Context:
     are not traced.
     `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
     `reads_proxy_header`: connections of trusted clients begin with a header of the PROXY protocol.
-    `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now.
+    `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now,
+    `lanes` the requests in flight at instances with a tag, by tag.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Context:
         "http2",
         "inspected",
         "is_draining",
+        "lanes",
         "learn",
         "limits",
         "log",
@@ -91,6 +93,7 @@ class Context:
         self.queue: RunQueue = origins.queue
         self.http2 = http2
         self.inspected: int = 0
+        self.lanes: dict[str, int] = {}
         self.router = router
         self.origins = origins
         self.ejector = ejector

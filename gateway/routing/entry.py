@@ -141,6 +141,7 @@ class EntryRouter(Router):
                 return Refuse(decision, NO_BACKEND, why)
             service = backend.service
         is_of_backend = backend is not None and _mark_for(backend, decision, snapshot)
+        terms = rules.terms if decision.tag == BASE else snapshot.settle_terms(decision, now)
         if is_of_backend:
             pass  # the route itself says that its requests may go there
         elif lane is not None:
@@ -148,12 +149,18 @@ class EntryRouter(Router):
             is_strict = lane.strict
         elif decision.tag != BASE:
             # A trusted client has marked it: the tag's lanes say what it may reach all the same.
-            is_outside = not rules.terms.holds(decision.tag, service)
-            is_strict = rules.terms.is_strict(decision.tag)
+            is_outside = not terms.holds(decision.tag, service)
+            is_strict = terms.is_strict(decision.tag)
         decision.service = service
-        view = snapshot.services.get(service)
+        view = snapshot.view_under(service, terms)
         if view is None:
             return Refuse(decision, NO_INSTANCES, f"the registry has not reported on service {service} yet")
+        if rules.faults is not None and decision.tag != BASE:
+            fault = rules.faults.find(decision.tag, service, self._random.random())
+            if fault is not None:
+                decision.inject(fault)
+                if fault.failure is not None:
+                    return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:
@@ -187,12 +194,10 @@ class EntryRouter(Router):
             if lane is not None and lane.debug:
                 _put_on(lane, decision, SOURCE_DEBUG)
                 return lane
-        if peer.is_trusted and (request.tag or request.baggage):
-            tag, source = self._carriers.read(request)
-            if source:
-                decision.tag = tag
-                decision.tag_source = source
-                return None
+        if peer.is_trusted and (request.tag or request.baggage) and self._carriers.read(request, decision):
+            if not decision.is_rejected:
+                decision.signature = ""  # proxies have no keys
+            return None
         if not rules.lanes and not rules.issues:
             return None
         context = MatchContext(request, decision.client_ip, service=service, content=content)
@@ -237,7 +242,7 @@ class EntryRouter(Router):
             request.traceparent = line[13:68]
             lines.append(line)
         if request.baggage or decision.tag != BASE:
-            self._carriers.write(request, decision.tag, lines)
+            self._carriers.write(request, decision.tag, decision.carried_rules, lines)
         if route.new_host:
             request.cut_named(_HOST)
             lines.append(b"Host: " + route.new_host + b"\r\n")
@@ -298,7 +303,7 @@ def _mark_for(backend: Backend, decision: Decision, snapshot: Snapshot) -> bool:
     if tag != decision.tag:
         decision.tag = tag
         decision.tag_source = SOURCE_ROUTE
-        decision.group = decision.lane = ""
+        decision.group = decision.lane = decision.rules = ""
     return True
 
 

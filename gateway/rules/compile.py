@@ -12,6 +12,7 @@ from gateway.rules.columns import ADDRESS, Column
 from gateway.rules.conditions import DAYS, Condition
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.fields import TimeField
+from gateway.rules.injected import InjectedFault, InjectedFaults
 from gateway.rules.match import CheckOf, CompiledLane, CompiledRules
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import Entry
@@ -61,6 +62,7 @@ class _Compiler:
             tuple(sieve for column in columns if (sieve := column.sieve()) is not None),
             tuple(self._checks),
             terms=Terms(_tags(groups, self._now), _rejoining(groups, self._now)),
+            faults=_faults(groups, self._now),
             issues=tuple(self._issues.items()),
             reads_body=self._reads_body,
             signer=self._environment.signer,
@@ -150,8 +152,8 @@ class _Compiler:
         return None if check is None else (column.field, check, negated)
 
     def _spans(self, lane: Lane, condition: Condition, shares: GroupShares) -> Spans:
-        spans, percent = shares.spans_of(lane.name, condition), lane.percent
-        if lane.schedule is None or percent is None:
+        spans = shares.spans_of(lane.name, condition)
+        if lane.schedule is None or (percent := lane.percent) is None:
             return spans
         return spans_at(spans, percent, lane.schedule, self._now)
 
@@ -202,6 +204,17 @@ def _tags(groups: Sequence[LaneGroup], now: float) -> Mapping[str, TagRules]:
     for tag, rules in tags.items():
         rules.strict = rules.strict and tag in open_tags
     return tags
+
+
+def _faults(groups: Sequence[LaneGroup], now: float) -> InjectedFaults | None:
+    """What open lanes inject, in groups for this place or not; None if they inject nothing."""
+    by_tag: dict[str, list[InjectedFault]] = {}
+    for group in groups:
+        for lane in group.lanes:
+            if lane.fault is not None and is_open(group, lane, now):
+                fault = lane.fault.compile(f"{group.name}/{lane.name}", group.services)
+                by_tag.setdefault(lane.tag, []).append(fault)
+    return InjectedFaults(by_tag) if by_tag else None
 
 
 def _rejoining(groups: Sequence[LaneGroup], now: float) -> Mapping[str, frozenset[str] | None]:

@@ -15,6 +15,7 @@ from typing import Protocol
 from gateway.rules.checks import Check
 from gateway.rules.context import MatchContext
 from gateway.rules.fields import Field
+from gateway.rules.injected import InjectedFaults
 from gateway.rules.lookups import Lookup
 from gateway.rules.prefilter import SIEVE_FROM, Prefilter
 from gateway.rules.terms import Terms
@@ -96,7 +97,8 @@ class CompiledRules:
     """All lanes, ready to match. Immutable; built by `compile.compile_rules`.
 
     `issues` are the cookies that clients without them are given, with the seconds for which they are kept.
-    `reads_body`: some lane looks at the body. `terms` are what the rules say about requests that are marked already.
+    `reads_body`: some lane looks at the body. `terms` are what the rules say about requests that are marked already,
+    `faults` what is injected into these, None if nothing is.
     """
 
     __slots__ = (
@@ -105,6 +107,7 @@ class CompiledRules:
         "_indices",
         "_rows_of_sticky",
         "_sieves",
+        "faults",
         "issues",
         "lanes",
         "open_lanes",
@@ -121,11 +124,13 @@ class CompiledRules:
         checks: tuple[tuple[CheckOf, ...], ...],
         *,
         terms: Terms,
+        faults: InjectedFaults | None = None,
         issues: tuple[tuple[str, int], ...] = (),
         reads_body: bool = False,
         signer: Signer | None = None,
     ) -> None:
         self.lanes = lanes
+        self.faults = faults
         self.issues = issues
         self.reads_body = reads_body
         self.open_lanes: dict[str, CompiledLane] = {f"{lane.group}/{lane.name}": lane for lane in lanes}

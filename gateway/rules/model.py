@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from gateway.rules.conditions import Condition
 from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.faults import LaneFault
 from gateway.rules.guard import Guard
 from gateway.rules.names import Age, LanePath, Model, Moment, Name, Tag
 from gateway.rules.rows import MAX_ROWS, TooManyRows, rows_of
@@ -43,6 +44,8 @@ class Lane(Model):
     """How the lane's `percent` grows by the clock. Default: all of it at once."""
     guard: Guard | None = None
     """When the lane is too bad to go on, compared with the baseline. Default: nobody looks."""
+    fault: LaneFault | None = None
+    """Delays or errors for the lane's own requests, for a drill. Default: none."""
     paths: list[LanePath] = Field(default_factory=list)
     """Limits the lane to these paths, each with everything below it; empty: every path."""
     match_mode: Literal["all", "any"] = "all"
@@ -61,21 +64,27 @@ class Lane(Model):
             ) from error
         if self.sticky is not None and not any(leaf.test.percent is not None for leaf in self.leaves()):
             raise ValueError("sticky: a percent condition is needed to keep clients in")
-        percent = self.percent
-        if self.guard is not None and self.guard.shrinks_to is not None and percent is None:
+        if self.guard is not None and self.guard.shrinks_to is not None and self.percent is None:
             raise ValueError(f"guard.then: {_ONE_SHARE}, which would shrink; write `close` or `warn`")
-        if self.schedule is not None and percent is None:
+        if self.schedule is not None:
+            self._check_schedule(self.schedule)
+        return self
+
+    def _check_schedule(self, schedule: Schedule) -> None:
+        percent = self.percent
+        if percent is None:
             raise ValueError(f"schedule: {_ONE_SHARE}: the share that the schedule ends with")
-        if self.schedule is not None and percent is not None and self.schedule.steps[-1] >= percent:
+        if schedule.steps[-1] >= percent:
             raise ValueError(
                 f"schedule.steps: they lead to the lane's percent of {percent:g}, so the last one is less; "
-                f"found {self.schedule.steps[-1]:g}"
+                f"found {schedule.steps[-1]:g}"
             )
-        return self
 
     @property
     def percent(self) -> float | None:
         """The share of its only `percent` condition; None: there is none, or several, or it is not one number."""
+        if all(leaf.test.percent is None for leaf in self.leaves()):
+            return None
         literals = {
             id(literal.condition): literal
             for row in rows_of(self.match, self.match_mode)

@@ -57,6 +57,7 @@ _RESERVED_HEADERS = _FRAMING_HEADERS | frozenset(
         "x-real-ip",
         "x-gray-hop",
         "x-gray-explain",
+        "x-gray-fault",
         *(field.name.decode() for field in ID_FIELDS),
     }
 )
