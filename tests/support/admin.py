@@ -50,6 +50,9 @@ class ShownRole:
         self.log.append("status")
         return {"role": "test"}
 
+    def mirrored(self) -> list[dict[str, object]]:
+        return []
+
     def services(self) -> list[dict[str, object]]:
         self.log.append("services")
         return [{"service": "a"}]
