@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real servers clients lint bench fuzz mutants clean
+.PHONY: help demo test test-real servers clients lint bench fuzz mutants purity clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,6 +41,9 @@ fuzz: .venv-fuzz/.gateway  ## Search for bytes that the HTTP parsers get wrong (
 
 mutants: .venv-mutation/.gateway  ## Break the program in small ways, and list the breaks that no test notices (ARGS="--sample 0.1 routing")
 	@.venv-mutation/bin/python -m tests.mutation.run $(ARGS)
+
+purity: $(VENV)/.dev  ## Requests under churn: does any leave its lane, or enter one? (ARGS="--seconds 3600 --seed 7 --registry consul")
+	@$(BIN)/python -m tests.purity $(ARGS)
 
 clean:  ## Remove the environments and build results
 	rm -rf $(VENV) .venv-bench .venv-compiled .venv-fuzz .venv-mutation mutants build dist *.egg-info

@@ -50,6 +50,9 @@ LANE_UNAVAILABLE: Final[Failure] = Failure("lane_unavailable", 503, UPSTREAM)
 REGISTRY_UNAVAILABLE: Final[Failure] = Failure("registry_unavailable", 503, UPSTREAM)
 MISDIRECTED: Final[Failure] = Failure("misdirected", 421, DOWNSTREAM)
 NOT_FROM_MESH: Final[Failure] = Failure("not_from_mesh", 403, DOWNSTREAM)
+CLIENT_DENIED: Final[Failure] = Failure("client_denied", 403, DOWNSTREAM)
+ORIGIN_DENIED: Final[Failure] = Failure("origin_denied", 403, DOWNSTREAM)
+RATE_LIMITED: Final[Failure] = Failure("rate_limited", 429, DOWNSTREAM)
 
 # --- the instance's
 
@@ -74,6 +77,7 @@ SLOW_CLIENT: Final[Failure] = Failure("slow_client", 0, DOWNSTREAM, closes=True)
 CLIENT_GONE: Final[Failure] = Failure(
     "client_gone", 499, DOWNSTREAM, closes=True
 )  # nginx's status: there is no client left to respond to
+BAD_PROXY_HEADER: Final[Failure] = Failure("bad_proxy_header", 0, DOWNSTREAM, closes=True)
 TUNNEL_IDLE: Final[Failure] = Failure("tunnel_idle", 0, DOWNSTREAM, closes=True)
 TUNNEL_STALLED: Final[Failure] = Failure("tunnel_stalled", 0, DOWNSTREAM, closes=True)
 

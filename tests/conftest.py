@@ -23,7 +23,7 @@ from tests.support.proxy import Proxy  # noqa: E402
 settings.load_profile(PROFILE)
 
 
-SLOW = ("tests/console/", "tests/integration/", "tests/faults/", "tests/docs/", "tests/properties/")
+SLOW = ("tests/console/", "tests/integration/", "tests/purity/", "tests/faults/", "tests/docs/", "tests/properties/")
 """What waits for processes or tries much. It comes first, so that at the end no process is left with it alone."""
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gateway.admin.carrier_bodies import LostTagBody, SignatureBody
 from gateway.admin.live_bodies import DrainBody
 
 
@@ -71,15 +72,6 @@ class ApplicationBody(BaseModel):
     reason: str | None
 
 
-class LostTagBody(BaseModel):
-    """Calls of an application that lost the tag of their request."""
-
-    to: str
-    tag: str
-    why: str
-    count: int
-
-
 class GatewayApiBody(BaseModel):
     """What is served of a Gateway object of a cluster."""
 
@@ -106,6 +98,7 @@ class StatusBody(BaseModel):
     drained: list[DrainBody]
     gateway_api: GatewayApiBody | None = None
     lost_tags: list[LostTagBody] = []
+    signatures: list[SignatureBody] = []
     registered_beside: list[str] = []
     registries: list[RegistryBody]
     workers: list[WorkerBody] = []
@@ -212,6 +205,7 @@ class RecordBody(BaseModel):
     fallback: str | None
     instance: str | None
     lost: str | None
+    signature: str | None
     fault: str | None
     duration_us: int
     upstream_us: int | None
@@ -219,6 +213,8 @@ class RecordBody(BaseModel):
     attempts: int
     trace_id: str | None
     revision: int
+    rules: str | None
+    unknown_rules: str | None
     has_body: bool
 
 
@@ -244,6 +240,12 @@ class ChainBody(BaseModel):
     trace_id: str
     path: list[str]
     hops: list[HopBody]
+
+
+class BesideBody(BaseModel):
+    """What went on without a trace while it lasted, the oldest first."""
+
+    requests: list[RecordBody]
 
 
 class ConditionBody(BaseModel):
@@ -286,8 +288,11 @@ class DecisionBody(BaseModel):
     error: str | None
     detail: str | None
     lost: str | None
+    signature: str | None
     fault: str | None
     revision: int
+    rules: str | None
+    unknown_rules: str | None
 
 
 class ExplainedRequestBody(BaseModel):

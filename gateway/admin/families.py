@@ -111,3 +111,15 @@ def of_application(observed: Observed) -> Iterable[Sample] | None:
 def of_bypasses(observed: Observed) -> Iterable[Sample] | None:
     """How many connections went round a sidecar, where that is known."""
     return None if observed.bypasses is None else [((), observed.bypasses)]
+
+
+def of_escapes(observed: Observed) -> Iterable[Sample] | None:
+    """Calls that lost a tag, of a sidecar."""
+    service = observed.service
+    if service is None:
+        return None
+    return [
+        ((service, callee, tag, why), count)
+        for traffic in observed.traffic.values()
+        for (callee, tag, why), count in traffic.lost.items()
+    ]

@@ -6,7 +6,9 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, Final
 
 from aiohttp import web
@@ -15,7 +17,7 @@ from gateway.admin.endpoints import WORK
 from gateway.admin.lanetext import YAML
 from gateway.admin.view import Explainer
 from gateway.errors import ProtocolError
-from gateway.live.chains import chain_of
+from gateway.live.chains import beside, chain_of
 from gateway.live.delivery import unpack
 from gateway.live.evidence import NoEvidence, explain_record
 from gateway.live.filters import FilterError, RecordFilter
@@ -118,15 +120,23 @@ class LiveApi:
 
     async def chain(self, request: web.Request, _: Any) -> web.Response:
         """The path of the requests of one trace."""
-        self._check_enabled()
         trace = request.match_info["trace_id"]
         wanted = RecordFilter(trace=trace)
-        found = [item for store in (self._records.own, self._records.collected) for item in store if wanted.takes(item)]
+        found = [item for item in self._all_stored() if wanted.takes(item)]
         if not found:
             raise Rejected(404, "no_such_trace", f"there is no record of the trace {trace}; it may be too old")
         hops = chain_of(found)
         body = {"trace_id": trace, "path": [hop.path() for hop in hops], "hops": [hop.as_dict() for hop in hops]}
         return web.json_response(body)
+
+    async def beside_chain(self, request: web.Request, _: Any) -> web.Response:
+        """The requests with a tag, or that lost one, which went on without the trace while it lasted."""
+        found = beside(self._all_stored(), request.match_info["trace_id"])
+        return web.json_response({"requests": [stored.as_dict() for stored in found]})
+
+    def _all_stored(self) -> Iterator[Stored]:
+        self._check_enabled()
+        return chain(self._records.own, self._records.collected)
 
     async def topology(self, request: web.Request, _: Any) -> web.Response:
         """Which services called which of late."""

@@ -20,6 +20,7 @@ from gateway.admin.families import (
     number,
     of_application,
     of_bypasses,
+    of_escapes,
     of_exchanges,
     of_listeners,
     of_pools,
@@ -47,17 +48,6 @@ def _spans(observed: Observed) -> Iterable[Sample] | None:
     counts = {**observed.spans}
     counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
     return [((result,), count) for result, count in counts.items()]
-
-
-def _escapes(observed: Observed) -> Iterable[Sample] | None:
-    service = observed.service
-    if service is None:
-        return None
-    return [
-        ((service, callee, tag, why), count)
-        for traffic in observed.traffic.values()
-        for (callee, tag, why), count in traffic.lost.items()
-    ]
 
 
 METRICS: Final = (
@@ -209,9 +199,24 @@ METRICS: Final = (
         number(lambda traffic: traffic.inferred),
     ),
     Family(
+        "gateway_carriers_rejected_total", "counter", ("listener", "why"),
+        "with carriers.keys: requests with a tag that was dropped: forged, expired or unsigned",
+        table(lambda traffic: traffic.rejected),
+    ),
+    Family(
+        "gateway_carriers_unsigned_total", "counter", ("listener",),
+        "with carriers.keys and signing: permissive: requests whose tag was accepted without a signature",
+        number(lambda traffic: traffic.unsigned),
+    ),
+    Family(
+        "gateway_unknown_rules_total", "counter", ("listener",),
+        "marked requests decided by the rules in force, because those that they came with are not known",
+        number(lambda traffic: traffic.unknown_rules),
+    ),
+    Family(
         "gateway_lane_lost_total", "counter", ("from", "to", "tag", "why"),
         "on a sidecar: calls of its application that lost the tag of the request they belong to",
-        _escapes,
+        of_escapes,
     ),
     Family(
         "gateway_application_up", "gauge", (),

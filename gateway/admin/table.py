@@ -116,6 +116,13 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
         "The path of a request through services",
         gives=bodies.ChainBody,
     ),
+    Endpoint(
+        "GET",
+        "/api/v1/chains/{trace_id:[0-9a-f]{32}}/beside",
+        LiveApi.beside_chain,
+        "Requests of a lane that went on without the trace while it lasted",
+        gives=bodies.BesideBody,
+    ),
     Endpoint("GET", _REQUEST + "/test", LiveApi.rule_test, "A request as a rule test", gives=live_bodies.RuleTestBody),
     Endpoint(
         "GET",

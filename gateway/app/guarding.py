@@ -15,6 +15,7 @@ from gateway.control.guard.action import FAILED, action_of
 from gateway.control.guard.watch import LaneWatch, looked, terms_of
 from gateway.control.guard.webhook import Webhook
 from gateway.errors import GatewayError
+from gateway.rulesources.documents import ConflictError
 from gateway.ruletools.edit import LaneEditor
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Guarding:
                 await self._editor.patch(
                     *key, action.data, view.etag, AUTHOR, dry_run=False, what=f"{action.what}: {reason}"
                 )
-            except (GatewayError, OSError) as error:
+            except (GatewayError, ConflictError, OSError) as error:
                 outcome = FAILED
                 _log.error(
                     "lane %s should be %s, but the rules cannot be changed: %s; %s", name, action.what, error, reason

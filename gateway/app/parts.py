@@ -41,6 +41,7 @@ def make_context(
     recorder: Recorder | None = None,
     spans: SpanRecorder | None = None,
     reception: Reception | None = None,
+    reads_proxy_header: bool = False,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -84,6 +85,7 @@ def make_context(
         http2=make_http2(settings),
         spans=spans,
         reception=reception,
+        reads_proxy_header=reads_proxy_header,
     )
 
 

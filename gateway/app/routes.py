@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from time import perf_counter
 
 from gateway.http.edits import HeaderEdit
 from gateway.http.target import PathChange
+from gateway.routing.access import AccessList
 from gateway.routing.conditions import RouteTest, ValueTest
+from gateway.routing.cors import OWN, Cors
+from gateway.routing.gate import Gate
 from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
+from gateway.routing.ratelimit import RateLimit, RateLimits
 from gateway.routing.redirect import SAME, Redirect
 from gateway.routing.replies import RouteResponse
 from gateway.routing.rewrites import RegexChange
@@ -20,16 +25,21 @@ from gateway.settings.changes import (
     RewriteSettings,
     RouteMatchSettings,
 )
+from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettings
 from gateway.settings.routes import RespondSettings
 
 
 def make_routes(settings: ServingSettings, attached: RouteSet = NO_ROUTES) -> RouteTable:
     """The route table that the settings describe, with what is attached from elsewhere."""
-    routes = [*map(_make_route, settings.served_routes), *map(make_route, attached.plans)]
+    everywhere = () if settings.served_clients is None else (_access(settings.served_clients),)
+    gate = Gate(everywhere) if everywhere else None
+    routes = [_make_route(route, everywhere) for route in settings.served_routes]
+    routes += [make_route(plan, gate) for plan in attached.plans]
     return RouteTable(routes, attached.bounds)
 
 
-def _make_route(route: RouteSettings) -> Route:
+def _make_route(route: RouteSettings, everywhere: tuple[AccessList, ...]) -> Route:
+    edit = None if route.response_headers is None else _edit(route.response_headers)
     return Route(
         route.path,
         route.service or "",
@@ -44,8 +54,44 @@ def _make_route(route: RouteSettings) -> Route:
         new_host="" if route.rewrite is None else route.rewrite.host or "",
         new_path=None if route.rewrite is None else _new_path(route.rewrite),
         request_edit=None if route.request_headers is None else _edit(route.request_headers),
-        response_edit=None if route.response_headers is None else _edit(route.response_headers),
+        response_edit=edit if route.cors is None else OWN.then(edit),
+        gate=_gate(route, everywhere),
     )
+
+
+def _gate(route: RouteSettings, everywhere: tuple[AccessList, ...]) -> Gate | None:
+    access = everywhere if route.access is None else (*everywhere, _access(route.access))
+    if not (access or route.cors or route.rate_limits):
+        return None
+    return Gate(access, None if route.cors is None else _cors(route.cors), _limits(route.rate_limits))
+
+
+def _access(access: AccessSettings) -> AccessList:
+    return AccessList(access.allow, access.deny)
+
+
+def _cors(cors: CorsSettings) -> Cors:
+    return Cors(
+        cors.origins,
+        cors.methods,
+        headers=cors.headers,
+        exposed=cors.expose,
+        credentials=cors.credentials,
+        max_age=int(cors.max_age),
+    )
+
+
+def _limits(limits: Sequence[RateLimitSettings]) -> RateLimits | None:
+    if not limits:
+        return None
+    made: list[RateLimit] = []
+    for limit in limits:
+        by = limit.by.key
+        same = sum(other.by.key[0] == by[0] for other in limits[: len(made)])
+        # What clients read: not the name of the header or cookie.
+        name = f"{by[0]}-{same + 1}" if same else by[0]
+        made.append(RateLimit(name, limit.rate, limit.per, limit.burst or limit.rate, by, perf_counter))
+    return RateLimits(made)
 
 
 def _response(respond: RespondSettings) -> RouteResponse:

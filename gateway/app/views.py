@@ -20,6 +20,7 @@ from gateway.app.parts import make_reader
 from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.sidecar_plane import SidecarPlane
+from gateway.app.signatures import describe_signatures
 from gateway.control.drains import Drains
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
@@ -174,6 +175,7 @@ class EntryView(_View[GatewaySettings]):
             **self._status("entry"),
             "registries": registries,
             "workers": self._fleet.workers(),
+            "signatures": describe_signatures({"entry": self._fleet.totals().traffic}),
             "gateway_api": None if self._gateway_api is None else self._gateway_api.describe(),
         }
 
@@ -283,6 +285,7 @@ class SidecarView(_View[SidecarSettings]):
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),
             "lost_tags": describe_escapes(self._plane.traffic()["outbound"]),
+            "signatures": describe_signatures(self._plane.traffic()),
         }
 
     def services(self) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ import click
 
 from gateway.cli.client import server_options
 from gateway.cli.failing import counted
+from gateway.cli.fields import header_pair
 from gateway.cli.output import echo, echo_json, output_option
 
 DEFAULT = Path("config/gateway.yaml")
@@ -30,10 +31,32 @@ DEFAULT = Path("config/gateway.yaml")
     help="Admin address of a running sidecar that should agree with the gateway; can be repeated.",
 )
 @click.option("--wait", metavar="DURATION", help="Check again until nothing fails, for up to this long (`60s`).")
+@click.option(
+    "--propagation",
+    "url",
+    metavar="URL",
+    help="Send one GET for this URL of the gateway, and say at each hop how its tag was carried, or where it was lost.",
+)
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    callback=lambda _context, _parameter, texts: [header_pair(text) for text in texts],
+    help="With --propagation: a header field of that request; can be repeated.",
+)
 @server_options(required=False)
 @output_option("text")
 def command(
-    config: Path | None, sidecars: tuple[str, ...], wait: str | None, server: str | None, token: str | None, output: str
+    config: Path | None,
+    sidecars: tuple[str, ...],
+    wait: str | None,
+    url: str | None,
+    headers: list[tuple[str, str]],
+    server: str | None,
+    token: str | None,
+    output: str,
 ) -> None:
     """Check that everything is as it has to be, and say what to do if not.
 
@@ -44,6 +67,10 @@ def command(
     \b
     gateway doctor -c config/gateway.yaml
     gateway doctor --server 127.0.0.1:9900 --sidecar 127.0.0.1:9901 --wait 60s
+    gateway doctor --server 127.0.0.1:9900 --propagation 'http://127.0.0.1:8080/A/a?group=gray'
+
+    With --propagation, only that is checked. The request must be one that an open lane takes, and the programs on its way must
+    deliver their records to --server; they have 10 seconds for that, or --wait.
 
     Exits with 1 if a check failed; a warning is not a failure.
     """
@@ -51,13 +78,27 @@ def command(
     import logging
     from dataclasses import asdict
 
-    from gateway.app.doctor.examine import examine_until
-    from gateway.app.doctor.finding import FAILED, OK
+    from gateway.app.doctor.finding import FAILED, OK, Finding
 
     logging.getLogger("gateway").addHandler(logging.NullHandler())  # what is wrong is a finding, not a record
-    if config is None and server is None and not sidecars:
-        config = DEFAULT
-    findings = asyncio.run(examine_until(_seconds(wait), config, server, sidecars, token))
+    findings: list[Finding]
+    if url is not None:
+        from gateway.app.doctor.propagation import PATIENCE, check_propagation
+
+        if server is None or config is not None or sidecars:
+            raise click.UsageError(
+                "--propagation needs --server, the gateway that collects the records, and nothing else"
+            )
+        patience = PATIENCE if wait is None else _seconds(wait)
+        findings = asyncio.run(check_propagation(url, headers, server, token, patience))
+    else:
+        from gateway.app.doctor.examine import examine_until
+
+        if headers:
+            raise click.UsageError("-H is for the request of --propagation")
+        if config is None and server is None and not sidecars:
+            config = DEFAULT
+        findings = asyncio.run(examine_until(_seconds(wait), config, server, sidecars, token))
     failed = sum(finding.state == FAILED for finding in findings)
     if output == "json":
         echo_json([asdict(finding) for finding in findings])

@@ -11,6 +11,7 @@ import click
 
 from gateway.cli.client import ask, server_options
 from gateway.cli.failing import failing
+from gateway.cli.fields import header_pair
 from gateway.cli.output import echo, echo_json, output_option, print_table
 from gateway.errors import GatewayError, ProtocolError
 from gateway.tags import BASE
@@ -63,7 +64,7 @@ def command(
     Without --server, files are read, and only the instances in them are known. Exits with 1 if the gateway would refuse
     the request, or cannot be queried.
     """
-    pairs = [_header(text) for text in headers]
+    pairs = [header_pair(text) for text in headers]
     if server is not None and (config is not None or rules is not None):
         raise click.UsageError("--server queries a running gateway; remove --config and --rules, which read files")
     try:
@@ -99,13 +100,6 @@ def _address(text: str) -> str:
     return text
 
 
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise click.BadParameter(f"{text!r} is not 'Name: value'", param_hint="-H")
-    return name.strip(), value.strip()
-
-
 def _show(explained: dict[str, Any]) -> None:
     decision = explained["decision"]
     rows: list[list[object]] = [
@@ -119,6 +113,10 @@ def _show(explained: dict[str, Any]) -> None:
         ["instance", decision["instance"] or "none"],
         ["revision", decision["revision"]],
     ]
+    if decision.get("rules"):
+        rows.append(["rules", _rules(decision)])
+    if decision.get("signature"):
+        rows.append(["signature", decision["signature"]])
     if decision["error"]:
         rows.append(["error", f"{decision['error']}: {decision['detail']}"])
     print_table(["decision", ""], rows)
@@ -144,6 +142,12 @@ def _show(explained: dict[str, Any]) -> None:
     if pools:
         echo()
         print_table(["pool", "usable", "instances"], pools)
+
+
+def _rules(decision: dict[str, Any]) -> str:
+    """The terms that a marked request is decided by, and those that it came with if they are not known."""
+    unknown = decision.get("unknown_rules")
+    return f"{decision['rules']} (came with {unknown}, which is not known)" if unknown else str(decision["rules"])
 
 
 def _route(route: dict[str, Any] | None) -> list[list[object]]:

@@ -58,7 +58,9 @@ def _logged_twice(settings: ServingSettings) -> Iterator[Finding]:
         yield from _the_same_twice(("access_log", "mask"), settings.access_log.mask)
 
 
-def _trusted_twice(settings: GatewaySettings) -> Iterator[Finding]:
+def _trusted(settings: GatewaySettings) -> Iterator[Finding]:
+    if settings.proxy_protocol and not settings.trusted:
+        yield ("proxy_protocol",), "has no effect without `trusted`: only load balancers in it may send the header"
     yield from _the_same_twice(("trusted",), settings.trusted)
 
 
@@ -66,6 +68,28 @@ def _the_same_twice(location: Location, items: Sequence[Any]) -> Iterator[Findin
     for number, item in enumerate(items):
         if item in items[:number]:
             yield (*location, number), f"'{item}' is given twice"
+
+
+def _carriers(settings: ServingSettings) -> Iterator[Finding]:
+    carriers, log = settings.carriers, settings.access_log
+    if carriers.keys is None:
+        for name in ("signing", "lifetime"):
+            if has_been_set(carriers, name):
+                yield ("carriers", name), "has no effect without `carriers.keys`"
+        return
+    for number, name in enumerate(() if log is None else log.headers):
+        if name in (carriers.header, "baggage"):
+            yield (
+                ("access_log", "headers", number),
+                f"'{name}' carries the signed tag: anyone who reads the log could send it",
+            )
+
+
+def _signed_too_briefly(settings: SidecarSettings) -> Iterator[Finding]:
+    carriers, longest = settings.carriers, settings.trace_memory.ttl + settings.timeouts.response
+    if carriers.keys is not None and carriers.lifetime <= longest:
+        message = f"must be longer than `trace_memory.ttl` and `timeouts.response` together ({longest:g} s)"
+        yield ("carriers", "lifetime"), message
 
 
 # --- one setting that leaves another nothing to do
@@ -169,12 +193,13 @@ def _dotted(location: Location) -> str:
 _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
     _two_listeners_on_one_address,
     _logged_twice,
+    _carriers,
     _what_another_setting_leaves_nothing_to_do,
     _rules,
 )
 """Looks at settings of either role."""
 _LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (_trusted_twice, _gateway_api, _identity),
-    SidecarSettings: (_an_application_that_is_the_sidecar,),
+    GatewaySettings: (_trusted, _gateway_api, _identity),
+    SidecarSettings: (_an_application_that_is_the_sidecar, _signed_too_briefly),
 }
 """Looks at what only one role has."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gateway.config.sense import has_been_set
 from gateway.settings import GatewaySettings, RouteSettings, ServingSettings
 from gateway.settings.changes import HeaderChanges, RegexSettings, RouteMatchSettings
+from gateway.settings.gates import AccessSettings
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
@@ -30,7 +31,16 @@ def senseless_routes(settings: ServingSettings) -> Iterator[Finding]:
             changes: HeaderChanges | None = getattr(route, name)
             for header in sorted(reserved & changes.names) if changes is not None else ():
                 yield (*here, name), f"header {header!r} is the gateway's own: no route can change it"
+        if route.access is not None:
+            yield from _networks((*here, "access"), route.access)
+    yield from _networks(("access",), settings.access)
     yield from _services(settings)
+
+
+def _networks(here: Location, access: AccessSettings) -> Iterator[Finding]:
+    for number, network in enumerate(access.allow):
+        if network in access.deny:
+            yield (*here, "allow", number), f"'{network}' is in `deny`, too, and refused"
 
 
 def _without_effect(here: Location, route: RouteSettings) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from gateway.claims.files import token_files, token_problems
+from gateway.config.carriers import carrier_files, carrier_problems
 from gateway.config.certificates import certificate_files, certificate_problems
 from gateway.config.overrides import overridden
 from gateway.config.sense import senseless
@@ -44,7 +45,7 @@ class Config(Generic[S]):
         settings = self.settings
         if settings is None:
             return (self.path,)
-        return (self.path, *map(Path, (*certificate_files(settings), *token_files(settings))))
+        return (self.path, *map(Path, (*certificate_files(settings), *token_files(settings), *carrier_files(settings))))
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem of a value, blamed on what brought it."""
@@ -79,6 +80,7 @@ def read_config(
         config.problems.append(config.problem(location, f"{dotted(location)}: {message}"))
     config.problems.extend(certificate_problems(settings, document))
     config.problems.extend(token_problems(settings, document))
+    config.problems.extend(carrier_problems(settings, document))
     config.problems.extend(_PROBLEMS_OF[type(settings)](settings, config))
     return config
 

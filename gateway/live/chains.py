@@ -81,6 +81,29 @@ def chain_of(found: Iterable[Stored]) -> list[Hop]:
     return [hop for hop in hops if hop.parent is None]
 
 
+def beside(found: Iterable[Stored], trace_id: str) -> list[Stored]:
+    """What went on without the trace while it lasted: the requests of other programs that had a tag or had lost one.
+
+    Those of an application that does not pass the trace on are among them. The latest `MOST`, the oldest first; none if there
+    is no record of the trace.
+    """
+    records = list(found)
+    own = [stored.record for stored in records if stored.record.trace_id == trace_id]
+    if not own:
+        return []
+    began = min(record.time for record in own) - SLACK
+    ended = max(record.time + record.duration_us / 1e6 for record in own) + SLACK
+    others = [
+        stored
+        for stored in records
+        if began <= stored.record.time <= ended
+        and stored.record.trace_id != trace_id
+        and stored.record.listener != "entry"
+        and (stored.record.tag != BASE or stored.record.lost)
+    ]
+    return sorted(others, key=lambda stored: stored.record.time)[-MOST:]
+
+
 def _is_received_by(hop: Hop, stored: Stored) -> bool:
     """Whether a call went to the instance whose sidecar made a record."""
     record, reporter = hop.stored.record, stored.reporter

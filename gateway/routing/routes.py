@@ -8,6 +8,8 @@ from gateway.http.edits import HeaderEdit
 from gateway.http.request import Request
 from gateway.http.target import PathChange
 from gateway.routing.conditions import RouteTest
+from gateway.routing.gate import Gate
+from gateway.routing.ratelimit import RateLimits
 from gateway.routing.redirect import Redirect
 from gateway.routing.replies import RouteResponse
 from gateway.routing.split import Split
@@ -25,10 +27,11 @@ class Route:
 
     `source` is what another source than the configuration calls the route. `is_exact`: nothing below `path`. `test` is what a
     request must be like besides. `split` divides requests among several services, of which `service` is the first; `redirect`
-    sends the client elsewhere. The others are what is changed of requests and responses.
+    sends the client elsewhere. `gate` is what requests must pass first. The others are what is changed of requests and responses.
     """
 
     __slots__ = (
+        "gate",
         "host",
         "inspect_body",
         "is_exact",
@@ -70,6 +73,7 @@ class Route:
         new_path: PathChange | None = None,
         request_edit: HeaderEdit | None = None,
         response_edit: HeaderEdit | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.inspect_body = inspect_body
         self.response = response
@@ -92,11 +96,17 @@ class Route:
         self.new_path = new_path
         self.request_edit = request_edit
         self.response_edit = response_edit
+        self.gate = gate
 
     @property
     def name(self) -> str:
         """What the route is called: `host/path`."""
         return self.host + self.path
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells it from other routes, before and after a reload."""
+        return self.name, "" if self.test is None else ", ".join(self.test.describe())
 
 
 class _Paths:
@@ -161,6 +171,17 @@ class RouteTable:
                 self._wildcards[host[1:]] = _Paths(several)
             else:
                 self._hosts[host] = _Paths(several)
+
+    def go_on(self, before: RouteTable) -> None:
+        """Goes on counting by rate limits where the table before has: a reload gives nobody a new burst."""
+        known: dict[tuple[str, str], list[RateLimits]] = {}
+        for route in before.routes:
+            if route.gate is not None and route.gate.limits is not None:
+                known.setdefault(route.identity, []).append(route.gate.limits)
+        for route in self.routes if known else ():
+            if route.gate is not None and route.gate.limits is not None:
+                for limits in known.get(route.identity, ()):
+                    route.gate.limits.go_on(limits)
 
     def find(self, host: str, path: str, request: Request | None = None) -> Route | None:
         """The route for a normalised path, or None. Without a `request`, only routes are found that take any."""

@@ -157,8 +157,8 @@ class _Compiler:
         return None if check is None else (column.field, check, negated)
 
     def _spans(self, lane: Lane, condition: Condition, shares: GroupShares) -> Spans:
-        spans, percent = shares.spans_of(lane.name, condition), lane.percent
-        if lane.schedule is None or percent is None:
+        spans = shares.spans_of(lane.name, condition)
+        if lane.schedule is None or (percent := lane.percent) is None:
             return spans
         return spans_at(spans, percent, lane.schedule, self._now)
 

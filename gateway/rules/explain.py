@@ -196,8 +196,8 @@ class _Weigher:
 
     def _draw(self, condition: Condition, text: str, value: str | None) -> ConditionEvidence:
         spans: Spans = self._shares.spans_of(self._lane.name, condition)
-        schedule, percent, now = self._lane.schedule, self._lane.percent, self._environment.clock()
-        if schedule is not None and percent is not None:
+        schedule, now = self._lane.schedule, self._environment.clock()
+        if schedule is not None and (percent := self._lane.percent) is not None:
             spans = spans_at(spans, percent, schedule, now)
             text = f"{text} (schedule: {schedule.shown_at(now, percent)})"
         shown = tuple(show_spans(spans))

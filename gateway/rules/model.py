@@ -67,21 +67,27 @@ class Lane(Model):
             ) from error
         if self.sticky is not None and not any(leaf.test.percent is not None for leaf in self.leaves()):
             raise ValueError("sticky: a percent condition is needed to keep clients in")
-        percent = self.percent
-        if self.guard is not None and self.guard.shrinks_to is not None and percent is None:
+        if self.guard is not None and self.guard.shrinks_to is not None and self.percent is None:
             raise ValueError(f"guard.then: {_ONE_SHARE}, which would shrink; write `close` or `warn`")
-        if self.schedule is not None and percent is None:
+        if self.schedule is not None:
+            self._check_schedule(self.schedule)
+        return self
+
+    def _check_schedule(self, schedule: Schedule) -> None:
+        percent = self.percent
+        if percent is None:
             raise ValueError(f"schedule: {_ONE_SHARE}: the share that the schedule ends with")
-        if self.schedule is not None and percent is not None and self.schedule.steps[-1] >= percent:
+        if schedule.steps[-1] >= percent:
             raise ValueError(
                 f"schedule.steps: they lead to the lane's percent of {percent:g}, so the last one is less; "
-                f"found {self.schedule.steps[-1]:g}"
+                f"found {schedule.steps[-1]:g}"
             )
-        return self
 
     @property
     def percent(self) -> float | None:
         """The share of its only `percent` condition; None: there is none, or several, or it is not one number."""
+        if all(leaf.test.percent is None for leaf in self.leaves()):
+            return None
         literals = {
             id(literal.condition): literal
             for row in rows_of(self.match, self.match_mode)

@@ -40,6 +40,14 @@ class CarrierSettings(Model):
     """The member of the W3C baggage header; case-sensitive."""
     ids: list[IdFieldName] = Field(default_factory=lambda: [field.name.decode("ascii") for field in ID_FIELDS])
     """By which ids, beside that of `traceparent`, a sidecar remembers requests."""
+    keys: FileName | None = None
+    """A file of keys by which the tag is signed between gateways and sidecars, relative to this file; only its owner may
+    have access to it. Left out: the tag is not signed."""
+    signing: Literal["required", "permissive"] = "required"
+    """With `keys`: what a sidecar does with a tag that is not signed. `required`: drops it; `permissive`: accepts and counts
+    it, for the time in which not all have keys."""
+    lifetime: PositiveDuration = 600.0
+    """How long a signature is good: longer than any request takes in an application, and than `trace_memory.ttl`."""
 
 
 class TimeoutSettings(Model):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from gateway.settings.changes import HeaderChanges, RedirectSettings, RewriteSettings, RouteMatchSettings
 from gateway.settings.fields import HeaderValue, Host, Model, ReplyHeader, RoutePath, ServiceName
+from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettings
 
 
 class RespondSettings(Model):
@@ -37,6 +38,12 @@ class RouteSettings(Model):
     restore_prefix: bool = True
     """Whether responses get back what strip_prefix removed or rewrite.prefix replaced, in Location, Content-Location, Refresh
     and cookie paths."""
+    access: AccessSettings | None = None
+    """Which clients are served, by address, beside what `access` of the gateway says."""
+    cors: CorsSettings | None = None
+    """What pages of other origins may do. Left out: the service says so."""
+    rate_limits: list[RateLimitSettings] = Field(default_factory=list)
+    """How many requests are served. All limits hold."""
     rewrite: RewriteSettings | None = None
     """Which URL the service sees."""
     request_headers: HeaderChanges | None = None

@@ -27,6 +27,8 @@ _TOTALS: Final = (
     "started",
     "ambiguous",
     "inferred",
+    "unsigned",
+    "unknown_rules",
     "log_lines",
     "log_dropped",
     "records_kept",
@@ -38,7 +40,16 @@ _TOTALS: Final = (
 )
 _BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults", "mirrored")
 """Tables by service, tag and why."""
-_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "mesh_requests", "http2_failures")
+_TABLES: Final = (
+    *_BY_PAIR,
+    "retries",
+    "retries_denied",
+    "refused",
+    "replies",
+    "mesh_requests",
+    "http2_failures",
+    "rejected",
+)
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
 """What goes on: of a process that has ended there is nothing."""
 
@@ -130,12 +141,15 @@ class Traffic:
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
         self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
+        self.rejected: dict[str, int] = {}  # why a carrier was not accepted
         self.http2_failures: dict[str, int] = {}  # the limit that was passed, or the error's name
         self.mesh_requests: dict[str, int] = {}  # how the caller came: only if there is a mesh
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
         self.ambiguous: int = 0
         self.inferred: int = 0
+        self.unsigned: int = 0
+        self.unknown_rules: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
         self.records_kept: int = 0
@@ -197,6 +211,11 @@ class Traffic:
     def count_lost(self, service: str, tag: str, why: str) -> bool:
         """Counts one call that left the lane of the request it belongs to. Returns whether it is the first of its kind."""
         return self._count(self.lost, service, tag, why) == 1
+
+    def count_rejected(self, why: str, count: int = 1) -> bool:
+        """Counts one request with a carrier that was not accepted. Returns whether it is the first of its kind."""
+        self.rejected[why] = counted = self.rejected.get(why, 0) + count
+        return counted == 1
 
     def count_upstream_error(self, service: str, tag: str, kind: str) -> None:
         """Counts one failure of an upstream connection or response."""
@@ -315,6 +334,8 @@ class Traffic:
             self.count_refused(code, count)
         for reason, count in tables["http2_failures"].items():
             self.count_http2_failure(reason, count)
+        for why, count in tables["rejected"].items():
+            self.count_rejected(why, count)
         for (route, status), count in tables["replies"].items():
             self.count_reply(route, status, count)
         for kind, count in tables["mesh_requests"].items():

@@ -59,3 +59,36 @@ async def test_a_redirect_needs_no_service(proxy: Proxy, origin: Origin) -> None
     answer = await proxy.get("/A/x?y=1")
     assert (answer.status, answer.header("location")) == (302, "/B/x?y=1")
     assert origin.connections == 0
+
+
+async def test_a_client_over_its_rate_learns_when_to_come_again(proxy: Proxy, origin: Origin) -> None:
+    use(proxy, {"rate_limits": [{"rate": 1, "per": "1h"}]})
+    served = await proxy.get("/A/x")
+    assert (served.status, served.header("ratelimit-policy")) == (200, '"client_ip";q=1;w=3600')
+    refused = await proxy.get("/A/x")
+    assert (refused.status, refused.header("retry-after"), refused.header("ratelimit")) == (
+        429,
+        "3600",
+        '"client_ip";r=0;t=3600',
+    )
+    assert (len(origin.requests), proxy.traffic.refused) == (1, {"rate_limited": 1})
+
+
+async def test_the_entry_answers_for_the_service_what_pages_may_do(proxy: Proxy, origin: Origin) -> None:
+    use(proxy, {"cors": {"origins": ["https://shop.example"]}})
+    asks = ("Origin: https://shop.example", "Access-Control-Request-Method: GET")
+    client = await proxy.connect()
+    await client.send("\r\n".join(["OPTIONS /A/x HTTP/1.1", "Host: x", *asks, "", ""]).encode())
+    answer = await client.answer()
+    assert (answer.status, answer.header("access-control-allow-origin")) == (204, "https://shop.example")
+    assert origin.connections == 0
+    origin.script = answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\n\r\nok", closes=False
+    )
+    await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\nOrigin: https://shop.example\r\n\r\n")
+    answer = await client.answer()
+    assert answer.head.split(b"\r\n")[1:] == [
+        b"Content-Length: 2",
+        b"Vary: Origin",
+        b"Access-Control-Allow-Origin: https://shop.example",
+    ]

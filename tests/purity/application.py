@@ -12,17 +12,20 @@ MODES: Final = {
     "traceparent": (b"traceparent",),
     "x-request-id": (b"x-request-id",),
     "agent": (b"traceparent", b"baggage"),
+    "nothing": (),
 }
 """What an application forwards of the headers of its request."""
 NEEDS_TRACE: Final = "traceparent"
+LOSES: Final = "nothing"
 KEEPS_TRACE: Final = ("traceparent", "agent")
 ARROW: Final = " > "
 BODY_TIMEOUT: Final = 30.0
 
 
 def modes_for(before: str | None) -> list[str]:
-    """The modes that can work behind a service of mode `before`: nobody forwards a trace that ended there."""
-    return [mode for mode in MODES if mode != NEEDS_TRACE or before is None or before in KEEPS_TRACE]
+    """The modes that keep the lane behind a service of mode `before`: nobody forwards a trace that ended there."""
+    keeps_trace = before is None or before in KEEPS_TRACE
+    return [mode for mode in MODES if mode != LOSES and (keeps_trace or mode != NEEDS_TRACE)]
 
 
 class Application:

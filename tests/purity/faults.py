@@ -100,6 +100,25 @@ async def swap_services(mesh: Mesh, source: random.Random) -> None:
     await mesh.end(base, signal.SIGTERM)
 
 
+async def retag(mesh: Mesh, source: random.Random) -> None:
+    """The registry says that gray is baseline, or the reverse, until somebody corrects it. The instance is what it was."""
+    service = source.choice(HAS_GRAY)
+    tag, other = source.choice(((GRAY, BASE), (BASE, GRAY)))
+    if tag == BASE:
+        await mesh.run(service, BASE)
+    instance = mesh.of(service, tag)[0]
+    while not mesh.is_registry_well:
+        await asyncio.sleep(0.1)
+    async with mesh.starting:  # the registry stays
+        with mesh.holding(service):
+            await mesh.retag(instance, other)
+            await asyncio.sleep(source.uniform(0.5, 3))
+            await mesh.retag(instance, tag)
+    await mesh.settle(service)
+    if tag == BASE:
+        await mesh.end(instance, signal.SIGTERM)
+
+
 async def gray_b(mesh: Mesh, source: random.Random) -> None:
     """Gray of a service that usually has none comes, and goes."""
     instance = await mesh.run("b", GRAY)
@@ -204,6 +223,7 @@ INSTANCES: Final[tuple[Fault, ...]] = (
     reuse,
     reuse_base,
     swap_services,
+    retag,
     gray_b,
     stop_instance,
 )
@@ -219,7 +239,7 @@ async def inflict(mesh: Mesh, faults: tuple[Fault, ...], source: random.Random) 
 
 async def inflict_one(mesh: Mesh, fault: Fault, source: random.Random) -> None:
     """One of them."""
-    name = fault.__name__  # type: ignore[attr-defined]
+    name = fault.__name__
     mesh.judge.note(f"--- {name}")
     mesh.judge.counts[f"fault: {name}"] += 1
     await fault(mesh, source)

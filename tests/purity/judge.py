@@ -10,6 +10,7 @@ When "it can" is decided by the faults, and only before they act:
   life, without a gap (`gray` keeps an epoch per service).
 - A failure is excused only if a fault that may break requests (`kill -9`, `SIGSTOP`, a worker killed) overlaps with the request.
   Draining, the registry, rules and reloads excuse nothing.
+- An instance that starts while the registry is away, or not complete again, excuses failures until it is: it has no list of its own yet.
 - Faults that excuse must be recovered from in time: a service that does not become gray again is reported by `settle`.
 """
 

@@ -18,7 +18,7 @@ from gateway.release.ports import free_port
 from gateway.tags import BASE
 from tests.purity.application import Application, modes_for
 from tests.purity.judge import CLOSED, SERVICES, Judge
-from tests.purity.registries import REGISTRIES, Registry, settings
+from tests.purity.registries import REGISTRIES, Registry, retag, settings
 from tests.support.process import Program
 
 GRAY: Final = "gray"
@@ -127,16 +127,17 @@ class Mesh:
         if self.is_registry_well:
             async with self.starting:
                 return await self._run(service, tag, inbound)
-        # One that has just come up knows only what the registry says: if that is incomplete, nobody can know better.
-        following = SERVICES[SERVICES.index(service) + 1 :]
-        with self.holding(*following):
-            instance = await self._run(service, tag, inbound)
+        # One that has just come up knows only what the registry says. If that has returned with nothing in it, the first list of a
+        # service may be empty: nobody can know better.
+        with self.judge.trouble(f"a start of {service} {tag} without a complete registry"):
+            with self.holding(*SERVICES):
+                instance = await self._run(service, tag, inbound)
 
-            async def is_well() -> bool:
-                return self.is_registry_well
+                async def is_well() -> bool:
+                    return self.is_registry_well
 
-            await self.wait("the registry to be complete", is_well)
-        await self.settle(*following)
+                await self.wait("the registry to be complete", is_well)
+            await self.settle(*SERVICES)
         return instance
 
     async def _run(self, service: str, tag: str, inbound: int) -> Instance:
@@ -224,18 +225,23 @@ class Mesh:
         async with self._session.get(f"http://127.0.0.1:{port}{path}") as response:
             return json.loads(await response.text())
 
+    async def retag(self, instance: Instance, tag: str) -> None:
+        """Changes its tag in the registry alone."""
+        self.judge.note(f"the registry says {tag} of {instance.name} at {instance.address}")
+        await retag(self.registry, self._session, instance.service, instance.ports["inbound"], tag)
+
     async def post(self, path: str) -> int:
         """The status of what the entry's admin API says."""
         async with self._session.post(f"http://127.0.0.1:{self.admin}{path}", json={}) as response:
             return response.status
 
-    async def chain(self, trace: str) -> str:
-        """What gateways and sidecars recorded of a request, or that they did not."""
+    async def chain(self, trace: str) -> list[str]:
+        """What gateways and sidecars recorded of a request, a line for each call, or that they did not."""
         try:
             found = await self.get(self.admin, f"/api/v1/chains/{trace}")
         except (ClientError, OSError, TimeoutError, ValueError) as error:
-            return repr(error)
-        return json.dumps(found, indent=1)
+            return [repr(error)]
+        return [line for hop in found.get("hops", []) for line in _lines(hop)]
 
     async def is_fresh(self) -> bool:
         """Whether everybody has all living instances from the registry, and from nowhere else."""
@@ -254,13 +260,14 @@ class Mesh:
         callers = {"a": [], "b": ["a"], "c": ["b"]}[instance.service]
         admins = [item.ports["admin"] for item in self.instances if item.service in callers]
         for admin in [self.admin] if instance.service == "a" else admins:
-            services = (await self.get(admin, "/api/v1/services"))["services"]
-            for pool in (pool for item in services if item["service"] == instance.service for pool in item["pools"]):
-                known = any(
-                    item["address"] == instance.address and item["healthy"] and not item["ejected"]
+            for known in (await self.get(admin, "/api/v1/services"))["services"]:
+                tags = [
+                    pool["tag"]
+                    for pool in known["pools"]
                     for item in pool["instances"]
-                )
-                if known != (pool["tag"] == instance.tag):
+                    if item["address"] == instance.address and item["healthy"] and not item["ejected"]
+                ]
+                if known["service"] == instance.service and tags != [instance.tag]:
                     return False
         return True
 
@@ -287,3 +294,10 @@ class Mesh:
             "http2": {"enabled": self._random.random() < 0.5},
             "timeouts": {"response": "6s"},
         }
+
+
+def _lines(hop: dict[str, Any], depth: int = 0) -> list[str]:
+    shown = ("tag", "tag_source", "pool", "fallback", "lost", "instance", "status", "cause", "attempts", "revision")
+    values = ", ".join(f"{name} {hop[name]}" for name in shown if hop[name] is not None)
+    line = f"{'  ' * depth}{hop['reporter']['name']} -> {hop['service']}: {values}"
+    return [line, *(line for call in hop["calls"] for line in _lines(call, depth + 1))]

@@ -46,8 +46,9 @@ class Churn:
         self._say(f"applications forward: {self.mesh.modes}")
         try:
             await self.mesh.start()
-            self._load.start()
-            await self.mesh.settle(*SERVICES)
+            with self.judge.trouble("the start"):
+                self._load.start()
+                await self.mesh.settle(*SERVICES)
             try:
                 if script:
                     for number, fault in enumerate(script):
@@ -86,7 +87,8 @@ class Churn:
 
     async def _show_with_chain(self, violation: Violation) -> None:
         await asyncio.sleep(DELIVERY)
-        self._say(f"{violation}\n  records: {await self.mesh.chain(violation.sent.trace)}")
+        records = await self.mesh.chain(violation.sent.trace)
+        self._say("\n".join([str(violation), *(f"  record: {line}" for line in records)]))
 
 
 def is_clean(judge: Judge) -> bool:

@@ -15,6 +15,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from gateway import hop
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
 from gateway.app.escapes import REASONS, REMEDIES
+from gateway.app.signatures import REMEDIES as REMEDIES_OF_SIGNATURES
 from gateway.printable import printable
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
@@ -130,6 +131,17 @@ def check_lost_tags(programs: list[Running]) -> Iterator[Finding]:
             yield Finding("lost tags", f"{service} → {lost.get('to')}", WARNING, message, hint)
 
 
+def check_signatures(programs: list[Running]) -> Iterator[Finding]:
+    """Whether tags are signed as they should be, if they are signed."""
+    for running in programs:
+        for found in running.status.get("signatures") or ():
+            why = printable(str(found.get("why")))
+            done = "accepted" if found.get("accepted") else "dropped"
+            message = f"{found.get('listener')}: {done} {found.get('count')} tags so far: {why}"
+            hint = REMEDIES_OF_SIGNATURES.get(why, "see its log")
+            yield Finding("signatures", running.address, WARNING, message, hint)
+
+
 def check_beside(sidecars: list[Running]) -> Iterator[Finding]:
     """Whether requests bypass a sidecar."""
     for running in sidecars:
@@ -146,7 +158,7 @@ def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:
     """The admin addresses of the sidecars that a gateway knows by its registries, and what is to be said of the others."""
     reachable: dict[str, None] = {}  # each once, in order
     private: dict[str, None] = {}
-    for instance in _instances(gateway):
+    for instance in instances_of(gateway.services):
         metadata = instance["metadata"]
         if hop.SIDECAR_KEY not in metadata:
             continue
@@ -164,9 +176,9 @@ def find_sidecars(gateway: Running) -> tuple[list[str], list[Finding]]:
     return list(reachable)[:MOST_ASKED], findings
 
 
-def _instances(gateway: Running) -> Iterator[dict[str, Any]]:
+def instances_of(services: list[Any]) -> Iterator[dict[str, Any]]:
     """Those that are described as they should be: whoever responds may be another program."""
-    for service in filter(_is_object, gateway.services):
+    for service in filter(_is_object, services):
         for pool in filter(_is_object, service.get("pools") or ()):
             for instance in filter(_is_object, pool.get("instances") or ()):
                 if isinstance(instance.get("address"), str) and _is_object(instance.get("metadata")):

@@ -32,6 +32,8 @@ def busy() -> Traffic:
     traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 204)
     traffic.inferred = 15
+    traffic.unsigned, traffic.unknown_rules = 16, 17
+    traffic.count_rejected("forged")
     traffic.mesh_requests = {"mtls": 2, "plain": 1}
     traffic.count_lost("a", "gray", "no_id")
     return traffic
@@ -53,6 +55,9 @@ def observed(**others: Any) -> Observed:
         "registries": SimpleNamespace(keepers={"nacos": keeper}),
         "snapshot": SimpleNamespace(services={"a": view}),
         "reload": reload,
+        "guard_verdicts": {("g", "gray", "worse"): 1},
+        "guards_tripped": {("g", "gray"): True},
+        "guard_events": {"delivered": 1, "lost": 0},
         "workers": 2,
         "worker_restarts": 1,
         "processes": {},

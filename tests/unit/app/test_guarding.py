@@ -18,6 +18,7 @@ from gateway.control.guard.webhook import Webhook
 from gateway.errors import RegistryError
 from gateway.live.store import RecordStore
 from gateway.rules.model import Lane
+from gateway.rulesources.documents import ConflictError
 from gateway.rulesources.files import Overlay
 from gateway.settings import GatewaySettings
 from tests.support.roles import gateway_settings, put_gateway
@@ -175,19 +176,32 @@ async def test_people_are_warned_once_until_it_was_good_again(tmp_path: Path, ga
     assert gateway.file.read_text() == text
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RegistryError("refused", "the server refuses to be written to"),
+        ConflictError("the server refuses to be written to"),
+        OSError("the server refuses to be written to"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 async def test_rules_that_cannot_be_written_are_said_so_and_tried_again(
-    tmp_path: Path, gateway: Gateway, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    gateway: Gateway,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
 ) -> None:
     await gateway.open(tmp_path, "close")
     write = gateway.book.write
 
     async def refuse(overlay: Overlay) -> None:
-        raise RegistryError("refused", "the server refuses to be written to")
+        raise error
 
     monkeypatch.setattr(gateway.book, "write", refuse)
     await gateway.windows(3, errors=50)
-    [error] = [item for item in caplog.records if item.levelname == "ERROR"]
-    assert error.getMessage() == (
+    [said] = [item for item in caplog.records if item.levelname == "ERROR"]
+    assert said.getMessage() == (
         "lane shop/gray should be closed by its guard, but the rules cannot be changed: "
         f"the server refuses to be written to; {REASON}"
     )
@@ -205,3 +219,13 @@ async def test_a_lane_that_takes_nothing_here_is_not_watched(tmp_path: Path, gat
     await gateway.configuration.reload("a change")
     await gateway.windows(3, errors=100)
     assert (gateway.said["state"], gateway.told.events) == (None, [])
+
+
+async def test_windows_begin_anew_after_a_person_has_changed_the_lane(tmp_path: Path, gateway: Gateway) -> None:
+    await gateway.open(tmp_path, "close")
+    await gateway.windows(2, errors=50)
+    await gateway.book.editor.patch("shop", "gray", {"owner": "alice"}, "", "alice", dry_run=False)
+    await gateway.windows(2, errors=50)
+    assert (gateway.is_open(), gateway.said["state"], gateway.said["windows"]) == (True, "worse", 1)
+    await gateway.windows(1, errors=50)
+    assert not gateway.is_open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -13,13 +14,142 @@ from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
 from gateway.routing.peer import Peer
+from gateway.routing.router import UNREAD
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
-from gateway.routing.verdict import Forward, Refuse, Reply, Verdict
+from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.match import CompiledRules
+from gateway.rules.model import LaneGroup
 from gateway.settings import GatewaySettings
+from tests.support.rules import compiled
 
 A, B = (Instance("10.0.0.1", port) for port in (1, 2))
+GRAY = Instance("10.0.0.1", 3, "gray")
+
+
+class Entry:
+    """A router by settings, whose routes lead to the services a (with a gray instance) and b."""
+
+    def __init__(self, routes: list[dict[str, Any]], *lanes: dict[str, Any], **settings: Any) -> None:
+        gateway = GatewaySettings.model_validate({"registry": {"kind": "static"}, "routes": routes, **settings})
+        views = {"a": ServiceView("a", (A, GRAY), Turns()), "b": ServiceView("b", (B,), Turns())}
+        group = LaneGroup.model_validate({"name": "demo", "lanes": list(lanes)}) if lanes else None
+        rules = CompiledRules.empty() if group is None else compiled([group])
+        self.router = EntryRouter(
+            Snapshot(1, rules, make_routes(gateway), views), Carriers(), random.Random(1), (ip_network("127.0.0.0/8"),)
+        )
+
+    def ask(
+        self, target: str, *fields: str, method: str = "GET", ip: str = "192.0.2.1", content: Any = UNREAD
+    ) -> Verdict:
+        head = "\r\n".join([f"{method} {target} HTTP/1.1", "Host: Shop.example:8080", *fields, "", ""]).encode()
+        is_trusted = self.router.is_trusted(ip)
+        request = HeadReader("x-gray-tag", keeps_forwarded=is_trusted).read(head)
+        return self.router.route(request, Peer(ip, is_trusted), 0.0, content)
+
+
+def error(verdict: Verdict) -> str:
+    return verdict.decision.error
+
+
+def test_clients_are_served_that_gateway_and_route_both_serve() -> None:
+    entry = Entry(
+        [{"path": "/A", "service": "a"}, {"path": "/B", "service": "b", "access": {"allow": ["10.0.0.0/8"]}}],
+        access={"deny": ["10.6.0.0/16", "192.0.2.66"]},
+    )
+    found = {ip: (error(entry.ask("/A", ip=ip)), error(entry.ask("/B", ip=ip))) for ip in CLIENTS}
+    assert found == {
+        "10.0.0.1": ("", ""),
+        "10.6.0.1": ("client_denied", "client_denied"),
+        "192.0.2.1": ("", "client_denied"),
+        "192.0.2.66": ("client_denied", "client_denied"),
+    }
+
+
+CLIENTS = ("10.0.0.1", "10.6.0.1", "192.0.2.1", "192.0.2.66")
+
+
+def test_the_client_is_who_a_trusted_proxy_says_and_nobody_else() -> None:
+    entry = Entry([{"path": "/A", "service": "a", "access": {"allow": ["10.0.0.0/8"]}}])
+    assert error(entry.ask("/A", "X-Forwarded-For: 10.0.0.1", ip="127.0.0.1")) == ""
+    assert error(entry.ask("/A", "X-Forwarded-For: 10.0.0.1")) == "client_denied"
+    assert error(entry.ask("/A", "X-Forwarded-For: 10.0.0.1, 192.0.2.1", ip="127.0.0.1")) == "client_denied"
+
+
+GRAY_POSTS = {"name": "gray", "tag": "gray", "match": [{"method": {"equals": "POST"}}]}
+PREFLIGHT = ("Origin: https://shop.example", "Access-Control-Request-Method: POST")
+
+
+def test_a_preflight_goes_into_the_lane_of_the_request_that_it_announces() -> None:
+    entry = Entry([{"path": "/A", "service": "a"}], GRAY_POSTS)
+    verdict = entry.ask("/A", *PREFLIGHT, method="OPTIONS")
+    assert isinstance(verdict, Forward)
+    assert (verdict.decision.tag, verdict.head.split(b" ")[0]) == ("gray", b"OPTIONS")
+    assert entry.ask("/A", PREFLIGHT[0], method="OPTIONS").decision.tag == "base"
+    assert entry.ask("/A", *PREFLIGHT).decision.tag == "base"
+
+
+def test_and_to_the_route_of_that_request() -> None:
+    routes: list[dict[str, Any]] = [
+        {"path": "/A", "service": "a"},
+        {"path": "/A", "service": "b", "match": {"method": "POST"}},
+    ]
+    assert Entry(routes).ask("/A", *PREFLIGHT, method="OPTIONS").decision.service == "b"
+
+
+def test_the_gateway_answers_preflights_where_it_has_a_policy() -> None:
+    entry = Entry(
+        [{"path": "/A", "service": "a", "cors": {"origins": ["https://shop.example"]}, "rate_limits": [{"rate": 1}]}]
+    )
+    for _ in range(3):  # no rate limit counts them
+        verdict = entry.ask("/A", *PREFLIGHT, method="OPTIONS")
+        assert isinstance(verdict, Reply)
+        assert verdict.response.status == 204
+    assert error(entry.ask("/A", "Origin: https://evil.example", PREFLIGHT[1], method="OPTIONS")) == "origin_denied"
+    assert isinstance(entry.ask("/A", PREFLIGHT[0], method="OPTIONS"), Forward)
+    # What refuses a request can be read by the page that has sent it.
+    verdict = entry.ask("/A", PREFLIGHT[0])
+    assert error(verdict) == "rate_limited"
+    assert b"\r\nAccess-Control-Allow-Origin: https://shop.example" in verdict.decision.response_lines()
+
+
+def test_a_request_that_is_refused_is_not_marked() -> None:
+    entry = Entry([{"path": "/A", "service": "a", "access": {"deny": ["0.0.0.0/0"]}}], GRAY_POSTS)
+    assert entry.ask("/A", method="POST").decision.as_dict() | {"detail": None} == {
+        **dict.fromkeys(["service", "group", "lane", "fallback", "lost", "instance", "detail"]),
+        "route": "/A",
+        "tag": "base",
+        "tag_source": "none",
+        "pool": "base",
+        "error": "client_denied",
+        "revision": 1,
+    }
+
+
+def test_a_request_whose_body_is_awaited_is_counted_once() -> None:
+    lane = {"name": "gray", "tag": "gray", "match": [{"body": "/x", "equals": "1"}]}
+    entry = Entry([{"path": "/A", "service": "a", "inspect_body": 100, "rate_limits": [{"rate": 1}]}], lane)
+    assert isinstance(entry.ask("/A", "Content-Length: 7", method="POST"), NeedBody)
+    assert entry.ask("/A", "Content-Length: 7", method="POST", content={"x": "1"}).decision.tag == "gray"
+    assert error(entry.ask("/A", "Content-Length: 7", method="POST")) == "rate_limited"
+
+
+def test_explaining_takes_no_token() -> None:
+    entry = Entry([{"path": "/A", "service": "a", "rate_limits": [{"rate": 1}]}])
+    observer = entry.router.with_snapshot(entry.router.snapshot)
+    request = HeadReader("x-gray-tag").read(b"GET /A HTTP/1.1\r\nHost: x\r\n\r\n")
+    for _ in range(3):
+        assert error(observer.route(request.again(), Peer("192.0.2.1"), 0.0)) == ""
+    assert error(entry.ask("/A")) == ""
+    assert error(entry.ask("/A")) == "rate_limited"
+
+
+def test_a_reload_gives_nobody_a_new_burst() -> None:
+    routes = [{"path": "/A", "service": "a", "rate_limits": [{"rate": 1}]}]
+    before, after = Entry(routes), Entry([{"path": "/B", "service": "b"}, *routes])
+    assert error(before.ask("/A")) == ""
+    after.router.snapshot.routes.go_on(before.router.snapshot.routes)
+    assert error(after.ask("/A")) == "rate_limited"
 
 
 def route(
@@ -27,12 +157,7 @@ def route(
 ) -> Verdict:
     """The verdict for one request by the routes; they lead to the services a and b."""
     routes = settings if isinstance(settings, list) else [{"path": "/A", "service": "a", **settings}]
-    gateway = GatewaySettings.model_validate({"registry": {"kind": "static"}, "routes": routes})
-    views = {name: ServiceView(name, (instance,), Turns()) for name, instance in (("a", A), ("b", B))}
-    snapshot = Snapshot(1, CompiledRules.empty(), make_routes(gateway), views)
-    head = "\r\n".join([f"{method} {target} HTTP/1.1", "Host: Shop.example:8080", *fields, "", ""]).encode()
-    request = HeadReader("x-gray-tag").read(head)
-    return EntryRouter(snapshot, Carriers(), random.Random(1)).route(request, Peer("192.0.2.1"), 0.0)
+    return Entry(routes).ask(target, *fields, method=method)
 
 
 def forwarded(settings: dict[str, Any], target: str = "/A/x", *fields: str) -> list[str]:

@@ -161,6 +161,7 @@ async def test_the_status_of_an_entry_gateway(tmp_path: Path, entry: Entry) -> N
         "rules": [],
         "draining": False,
         "gateway_api": None,
+        "signatures": [],
     }
 
 

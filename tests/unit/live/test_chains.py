@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.live.chains import MOST, chain_of
+from gateway.live.chains import MOST, beside, chain_of
 from gateway.live.store import Stored
 from gateway.telemetry.request_record import Reporter, RequestRecord
 from tests.support.records import marked
@@ -98,3 +98,17 @@ def test_of_a_trace_that_everybody_has_only_the_latest_records_are_joined() -> N
     many = [stored(GATEWAY, call(A, float(number), 0.1, listener="entry")) for number in range(MOST + 50)]
     found = chain_of(many)
     assert (len(found), found[0].stored.record.time) == (MOST, 50.0)
+
+
+def test_what_went_on_without_the_trace() -> None:
+    """While the trace lasted, of other programs, and marked or lost: an application that forwards only the tag, or nothing."""
+    entry = stored(GATEWAY, call(A, 1.0, 1.0, listener="entry", trace_id="t"))
+    carried, lost = stored(A, call(B, 1.5, 0.1)), stored(B, call(C, 1.4, 0.1, tag="base", lost="no_id"))
+    others = [
+        stored(A, call(B, 1.6, 0.1, tag="base")),
+        stored(A, call(B, 2.5, 0.1)),
+        stored(A, call(B, 0.5, 0.1)),
+        stored(GATEWAY, call(A, 1.1, 0.1, listener="entry")),
+    ]
+    assert beside([entry, carried, lost, *others], "t") == [lost, carried]
+    assert beside([carried], "t") == []
