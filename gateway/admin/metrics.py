@@ -10,7 +10,7 @@ application calls, a status), the series have a bound: `telemetry.names`, `telem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from gateway import __version__
@@ -18,6 +18,8 @@ from gateway.admin.families import (
     Family,
     Sample,
     number,
+    of_application,
+    of_bypasses,
     of_escapes,
     of_exchanges,
     of_listeners,
@@ -39,15 +41,6 @@ def _connections(observed: Observed) -> Iterator[Sample]:
     for address, counts in observed.upstream_connections.items():
         for state, count in zip(STATES, counts, strict=True):
             yield (address, state), count
-
-
-def _application(observed: Observed) -> Iterable[Sample] | None:
-    is_up = observed.is_application_up
-    return None if is_up is None else [((), is_up)]
-
-
-def _bypasses(observed: Observed) -> Iterable[Sample] | None:
-    return None if observed.bypasses is None else [((), observed.bypasses)]
 
 
 METRICS: Final = (
@@ -168,6 +161,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.faults),
     ),
     Family(
+        "gateway_mirrored_requests_total", "counter", ("listener", "service", "tag", "result"),
+        "requests of the baseline that were chosen to be copied to a lane",
+        table(lambda traffic: traffic.mirrored),
+    ),
+    Family(
         "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
         "gRPC calls that ended with a status",
         table(lambda traffic: traffic.calls),
@@ -216,12 +214,12 @@ METRICS: Final = (
     Family(
         "gateway_application_up", "gauge", (),
         "on a sidecar: 1 if its application accepts requests",
-        _application,
+        of_application,
     ),
     Family(
         "gateway_bypass_suspected_total", "counter", (),
         "of a sidecar with a façade: how often its application was registered beside it as well",
-        _bypasses,
+        of_bypasses,
     ),
     Family(
         "gateway_endpoints", "gauge", ("service", "tag", "usable"),
