@@ -77,6 +77,7 @@ class Mesh:
         self.instances: list[Instance] = []
         self.is_registry_well = True
         self.starting = asyncio.Lock()
+        self.registry_fault = asyncio.Lock()
         self.port, self.admin = free_port(), free_port()
         (folder / "entry").mkdir()
         self.entry = Program(folder / "entry")
@@ -141,6 +142,12 @@ class Mesh:
         return instance
 
     async def _run(self, service: str, tag: str, inbound: int) -> Instance:
+        instance = await self.launch(service, tag, inbound)
+        await self.wait_known(instance)
+        return instance
+
+    async def launch(self, service: str, tag: str, inbound: int) -> Instance:
+        """Starts an instance, whatever the registry does."""
         self._number += 1
         ports = {name: self._take_port() for name in ("app", "inbound", "outbound", "admin")}
         if inbound:
@@ -154,12 +161,26 @@ class Mesh:
         instance.sidecar.write("sidecar.yaml", self._settings_of(instance))
         self.judge.note(f"starting {instance.name} at {instance.address}")
         await instance.sidecar.start("sidecar", "-c", "sidecar.yaml")
-        await instance.sidecar.wait_ok(ports["admin"], timeout=PATIENCE)
+        return instance
+
+    async def wait_known(self, instance: Instance) -> None:
+        """Until an instance is ready, its callers know it, and it knows whom it calls."""
+        await instance.sidecar.wait_ok(instance.ports["admin"], timeout=PATIENCE)
         await self.wait(f"{instance.name} to be known", lambda: self._is_known(instance))
+        following = "".join(SERVICES[SERVICES.index(instance.service) + 1 :][:1])
         if following:  # an instance that has never called has no list yet
             await self.wait(f"{instance.name} to know {following}", lambda: self._can_call(instance, following))
         self.judge.note(f"known: {instance.name}")
-        return instance
+
+    async def wait_serving(self, instance: Instance) -> None:
+        """Until its sidecar accepts requests, though no registry has it."""
+
+        async def is_serving() -> bool:
+            _, writer = await asyncio.open_connection("127.0.0.1", instance.ports["inbound"])
+            writer.close()
+            return True
+
+        await self.wait(f"{instance.name} to serve", is_serving)
 
     @contextlib.contextmanager
     def holding(self, *services: str) -> Iterator[None]:
