@@ -20,7 +20,8 @@ class Failure:
 
     `code` is its stable name: in the response, the access log and metrics. `status` is the response's, 0 if a response had
     begun or the client is gone. `side` says whose doing it is. `blames_instance`: it counts against the instance.
-    `closes`: the client's connection closes, because nothing on it can be trusted any more.
+    `closes`: the client's connection closes, because nothing on it can be trusted any more. The first of a code is in
+    `FAILURES`.
     """
 
     __slots__ = ("blames_instance", "closes", "code", "side", "status")
@@ -33,7 +34,7 @@ class Failure:
         self.side: str = side
         self.blames_instance: bool = blames_instance
         self.closes: bool = closes
-        FAILURES[code] = self
+        FAILURES.setdefault(code, self)
 
 
 FAILURES: Final[dict[str, Failure]] = {}
@@ -49,6 +50,9 @@ LANE_UNAVAILABLE: Final[Failure] = Failure("lane_unavailable", 503, UPSTREAM)
 REGISTRY_UNAVAILABLE: Final[Failure] = Failure("registry_unavailable", 503, UPSTREAM)
 MISDIRECTED: Final[Failure] = Failure("misdirected", 421, DOWNSTREAM)
 NOT_FROM_MESH: Final[Failure] = Failure("not_from_mesh", 403, DOWNSTREAM)
+CLIENT_DENIED: Final[Failure] = Failure("client_denied", 403, DOWNSTREAM)
+ORIGIN_DENIED: Final[Failure] = Failure("origin_denied", 403, DOWNSTREAM)
+RATE_LIMITED: Final[Failure] = Failure("rate_limited", 429, DOWNSTREAM)
 
 # --- the instance's
 
@@ -73,12 +77,15 @@ SLOW_CLIENT: Final[Failure] = Failure("slow_client", 0, DOWNSTREAM, closes=True)
 CLIENT_GONE: Final[Failure] = Failure(
     "client_gone", 499, DOWNSTREAM, closes=True
 )  # nginx's status: there is no client left to respond to
+BAD_PROXY_HEADER: Final[Failure] = Failure("bad_proxy_header", 0, DOWNSTREAM, closes=True)
 TUNNEL_IDLE: Final[Failure] = Failure("tunnel_idle", 0, DOWNSTREAM, closes=True)
 TUNNEL_STALLED: Final[Failure] = Failure("tunnel_stalled", 0, DOWNSTREAM, closes=True)
 
 # --- this program's limits
 
 OVERLOADED: Final[Failure] = Failure("overloaded", 503, INTERNAL)
+FAULT_INJECTED: Final[Failure] = Failure("fault_injected", 503, INTERNAL)  # or another status, if the lane says so
+LANE_OVERLOADED: Final[Failure] = Failure("lane_overloaded", 503, INTERNAL)
 TOO_MANY_CONNECTIONS: Final[Failure] = Failure("too_many_connections", 429, DOWNSTREAM, closes=True)
 TOO_MANY_TUNNELS: Final[Failure] = Failure("too_many_tunnels", 429, DOWNSTREAM)
 INTERNAL_ERROR: Final[Failure] = Failure("internal_error", 500, INTERNAL, closes=True)
@@ -130,6 +137,7 @@ CONNECT_ERROR: Final[Fault] = Fault("connect_error", CONNECT_FAILED, is_safe_to_
 CONNECT_TIMEOUT: Final[Fault] = Fault("connect_timeout", CONNECT_FAILED, is_safe_to_retry=True)
 TLS_ERROR: Final[Fault] = Fault("tls_error", TLS_FAILED, is_safe_to_retry=True)
 BUSY: Final[Fault] = Fault("busy", UPSTREAM_BUSY)  # a limit that requests go round is none
+LANE_BUSY: Final[Fault] = Fault("lane_busy", LANE_OVERLOADED)
 # A sidecar's refusals: it has not shown the request to its application.
 REFUSED_MISDIRECTED: Final[Fault] = Fault("misdirected", NO_INSTANCES, is_safe_to_retry=True)
 REFUSED_UNAVAILABLE: Final[Fault] = Fault("unavailable", CONNECT_FAILED, is_safe_to_retry=True)

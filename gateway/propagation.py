@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from gateway.tags import BASE, is_tag
-from gateway.telemetry.baggage import member, without_member
+from gateway.telemetry.baggage import member, without_members
 
 TRACE: Final[tuple[str, ...]] = ("traceparent", "tracestate")
 BAGGAGE: Final[str] = "baggage"
@@ -86,7 +86,7 @@ class Propagator:
         if not is_tag(tag):
             tag = BASE
         carried = {name: given[name] for name in TRACE if name in given and TRACE[0] in given}
-        rest = without_member(baggage, self._member).decode()
+        rest = without_members(baggage, (self._member,)).decode()
         if tag != BASE:
             carried[self._header] = tag
             own = f"{self._member.decode()}={tag}"

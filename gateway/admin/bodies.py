@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gateway.admin.carrier_bodies import LostTagBody, SignatureBody
 from gateway.admin.live_bodies import DrainBody
 
 
@@ -71,15 +72,6 @@ class ApplicationBody(BaseModel):
     reason: str | None
 
 
-class LostTagBody(BaseModel):
-    """Calls of an application that lost the tag of their request."""
-
-    to: str
-    tag: str
-    why: str
-    count: int
-
-
 class GatewayApiBody(BaseModel):
     """What is served of a Gateway object of a cluster."""
 
@@ -106,6 +98,7 @@ class StatusBody(BaseModel):
     drained: list[DrainBody]
     gateway_api: GatewayApiBody | None = None
     lost_tags: list[LostTagBody] = []
+    signatures: list[SignatureBody] = []
     registered_beside: list[str] = []
     registries: list[RegistryBody]
     workers: list[WorkerBody] = []
@@ -179,28 +172,6 @@ class ServicesBody(BaseModel):
     services: list[ServiceBody]
 
 
-class LaneStateBody(BaseModel):
-    """A lane, and whether it is open."""
-
-    model_config = ConfigDict(extra="allow")
-
-    group: str
-    lane: str
-    tag: str
-    enabled: bool
-    services: list[str]
-    owner: str | None
-    expires: str | None
-    hits: int
-    last_hit: float | None
-
-
-class LaneStatesBody(BaseModel):
-    """Every lane, in order."""
-
-    lanes: list[LaneStateBody]
-
-
 class ReporterBody(BaseModel):
     """Which program made a record."""
 
@@ -234,12 +205,16 @@ class RecordBody(BaseModel):
     fallback: str | None
     instance: str | None
     lost: str | None
+    signature: str | None
+    fault: str | None
     duration_us: int
     upstream_us: int | None
     overhead_us: int | None
     attempts: int
     trace_id: str | None
     revision: int
+    rules: str | None
+    unknown_rules: str | None
     has_body: bool
 
 
@@ -313,7 +288,11 @@ class DecisionBody(BaseModel):
     error: str | None
     detail: str | None
     lost: str | None
+    signature: str | None
+    fault: str | None
     revision: int
+    rules: str | None
+    unknown_rules: str | None
 
 
 class ExplainedRequestBody(BaseModel):

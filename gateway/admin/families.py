@@ -100,3 +100,15 @@ def registry_table(read: Callable[[Keeper], Mapping[str, int]]) -> Callable[[Obs
 def of_reload(read: Callable[[ReloadState], Iterable[Sample]]) -> Callable[[Observed], Iterable[Sample] | None]:
     """Samples of the last reload."""
     return lambda observed: read(observed.reload)
+
+
+def of_escapes(observed: Observed) -> Iterable[Sample] | None:
+    """Calls that lost a tag, of a sidecar."""
+    service = observed.service
+    if service is None:
+        return None
+    return [
+        ((service, callee, tag, why), count)
+        for traffic in observed.traffic.values()
+        for (callee, tag, why), count in traffic.lost.items()
+    ]

@@ -18,6 +18,7 @@ from gateway.admin.families import (
     Family,
     Sample,
     number,
+    of_escapes,
     of_exchanges,
     of_listeners,
     of_pools,
@@ -27,6 +28,7 @@ from gateway.admin.families import (
     registry_table,
     table,
 )
+from gateway.admin.guardmetrics import GUARD_METRICS
 from gateway.admin.observed import Observed
 from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
@@ -53,17 +55,6 @@ def _spans(observed: Observed) -> Iterable[Sample] | None:
     counts = {**observed.spans}
     counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
     return [((result,), count) for result, count in counts.items()]
-
-
-def _escapes(observed: Observed) -> Iterable[Sample] | None:
-    service = observed.service
-    if service is None:
-        return None
-    return [
-        ((service, callee, tag, why), count)
-        for traffic in observed.traffic.values()
-        for (callee, tag, why), count in traffic.lost.items()
-    ]
 
 
 METRICS: Final = (
@@ -179,6 +170,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_injected_faults_total", "counter", ("listener", "service", "tag", "kind"),
+        "marked requests into which their lane injected a fault",
+        table(lambda traffic: traffic.faults),
+    ),
+    Family(
         "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
         "gRPC calls that ended with a status",
         table(lambda traffic: traffic.calls),
@@ -205,9 +201,24 @@ METRICS: Final = (
         number(lambda traffic: traffic.inferred),
     ),
     Family(
+        "gateway_carriers_rejected_total", "counter", ("listener", "why"),
+        "with carriers.keys: requests with a tag that was dropped: forged, expired or unsigned",
+        table(lambda traffic: traffic.rejected),
+    ),
+    Family(
+        "gateway_carriers_unsigned_total", "counter", ("listener",),
+        "with carriers.keys and signing: permissive: requests whose tag was accepted without a signature",
+        number(lambda traffic: traffic.unsigned),
+    ),
+    Family(
+        "gateway_unknown_rules_total", "counter", ("listener",),
+        "marked requests decided by the rules in force, because those that they came with are not known",
+        number(lambda traffic: traffic.unknown_rules),
+    ),
+    Family(
         "gateway_lane_lost_total", "counter", ("from", "to", "tag", "why"),
         "on a sidecar: calls of its application that lost the tag of the request they belong to",
-        _escapes,
+        of_escapes,
     ),
     Family(
         "gateway_application_up", "gauge", (),
@@ -282,6 +293,7 @@ METRICS: Final = (
         "when the lane expires",
         lambda observed: observed.lane_expiries.items(),
     ),
+    *GUARD_METRICS,
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
         "when a certificate of the listener, or of the mesh, expires",

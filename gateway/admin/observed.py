@@ -58,6 +58,12 @@ class Observed:
     """When the listener's certificates expire, in seconds since the epoch, by file."""
     lane_expiries: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When lanes expire, likewise, by group and name."""
+    guard_verdicts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """Windows that guards of lanes have judged, by group, lane and verdict."""
+    guards_tripped: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    """Whether the guard of a lane has acted, by group and lane."""
+    guard_events: Mapping[str, int] | None = None
+    """Events of guards by what became of their delivery, `delivered` or `lost`; None: there are no guards here."""
     remote_rules: Iterable[RemoteSource] = ()
     attached: tuple[bool, int] | None = None
     """Of the Gateway API: whether it is followed without a problem, and how many matches of its routes are in force."""

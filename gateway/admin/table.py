@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gateway.admin import bodies, live_bodies, rule_bodies
+from gateway.admin import bodies, lane_bodies, live_bodies, rule_bodies
 from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
 from gateway.admin.live import LiveApi
@@ -63,7 +63,7 @@ VIEWS: Final[tuple[Endpoint[Views], ...]] = (
         "/api/v1/lanes",
         Views.lanes,
         "Lanes, in the order in which they are tried",
-        gives=bodies.LaneStatesBody,
+        gives=lane_bodies.LaneStatesBody,
     ),
     Endpoint(
         "POST",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.app.parts import make_routes
+from gateway.app.routes import make_routes
+from gateway.config.carriers import make_signer
 from gateway.config.certificates import listener_certificates, mesh_of, registry_tls, secured
 from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
 from gateway.protocols import AUTO
 from gateway.routing.routes import RouteTable
+from gateway.routing.tagsigner import TagSigner
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
@@ -41,6 +43,8 @@ class Build(Generic[S]):
     """What services speak for which that is set, by name."""
     registry_tls: dict[str, UpstreamTLS]
     """How registries are spoken to that speak TLS, by name."""
+    signer: TagSigner | None
+    """What signs tags; None: they are not signed."""
 
     @property
     def own_certificates(self) -> list[Certificate]:
@@ -56,10 +60,11 @@ class Build(Generic[S]):
         try:
             around = make_environment(settings)
             tls = settings.listener_tls
-            certificates = [] if tls is None else listener_certificates(tls, settings.http2.enabled)
+            certificates = [] if tls is None else listener_certificates(tls)
             mesh = mesh_of(settings)
             terms = secured(settings, mesh)
             registries = registry_tls(settings)
+            signer = make_signer(settings)
         except (CertificateError, OSError, ValueError) as error:
             # It could be read a moment ago: the files are being changed, and will be announced again.
             raise ConfigError([Problem("configuration", 0, 0, str(error))]) from error
@@ -74,6 +79,7 @@ class Build(Generic[S]):
             secured=terms,
             protocols={name: item.protocol for name, item in settings.services.items() if item.protocol != AUTO},
             registry_tls=registries,
+            signer=signer,
         )
 
 

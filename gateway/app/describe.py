@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gateway.control.drains import Drains
 from gateway.live.hits import LaneHits
@@ -14,6 +14,9 @@ from gateway.registry.several import Registries
 from gateway.routing.describe import describe_pools
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.ruleset import RuleSet
+
+if TYPE_CHECKING:
+    from gateway.rules.model import Lane
 
 
 def describe_services(
@@ -113,8 +116,13 @@ def unheard_of(registries: Registries, attached: Collection[str] = (), *, was_re
     return reasons
 
 
-def describe_lanes(rules: RuleSet, hits: LaneHits) -> list[dict[str, object]]:
-    """Every lane in the order it is tried, as plain values."""
+def describe_lanes(
+    rules: RuleSet, hits: LaneHits, now: float, guard_of: Callable[[str, Lane], dict[str, Any] | None] = lambda *_: None
+) -> list[dict[str, object]]:
+    """Every lane in the order it is tried, as plain values, at a time in seconds since the epoch.
+
+    `guard_of` says what is known of a lane's guard.
+    """
     return [
         {
             "group": group.name,
@@ -124,9 +132,22 @@ def describe_lanes(rules: RuleSet, hits: LaneHits) -> list[dict[str, object]]:
             "services": list(group.services),
             "owner": lane.owner or None,
             "expires": None if lane.expires is None else lane.expires.isoformat(),
+            "percent": lane.share_at(now),
+            "schedule": _schedule(lane, now),
+            "guard": guard_of(group.name, lane),
             "hits": hits.of(group.name, lane.name).count,
             "last_hit": hits.of(group.name, lane.name).last,
         }
         for group in rules.groups
         for lane in group.lanes
     ]
+
+
+def _schedule(lane: Lane, now: float) -> dict[str, object] | None:
+    """When the share of a lane changes next, and to what; None: it has no schedule."""
+    schedule, percent = lane.schedule, lane.percent
+    if schedule is None or percent is None:
+        return None
+    step = schedule.next_step(now, percent)
+    held = schedule.hold is not None and schedule.hold < percent
+    return {"ends_with": percent, "held": held, "next": None if step is None else {"at": step[0], "percent": step[1]}}

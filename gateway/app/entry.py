@@ -15,6 +15,7 @@ from gateway.app.configuration import Configuration
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
 from gateway.app.gatewayapi import make_source
+from gateway.app.guarding import Guarding
 from gateway.app.life import Life
 from gateway.app.parts import is_traced
 from gateway.app.registries import make_registries, take_settings
@@ -23,6 +24,7 @@ from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
 from gateway.app.views import EntryExplainer, EntryView
 from gateway.control.drains import Drains
+from gateway.control.guard.webhook import Webhook
 from gateway.daemons import keep_running
 from gateway.live.records import Records
 from gateway.live.spans import Spans
@@ -89,6 +91,10 @@ class EntryGateway:
             parts.push_async_callback(self._gateway_api.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
         records = Records(settings.records, Reporter(settings.name))
+        # Guards of lanes change rules as people do, by the one editor.
+        book = RuleBook(self._configuration, fleet.plane, records.own)
+        webhook = Webhook(lambda: self._configuration.settings.guard)
+        guarding = Guarding(fleet, book.editor, webhook)
         view = EntryView(
             self._life,
             self._configuration,
@@ -97,6 +103,7 @@ class EntryGateway:
             spans,
             drains=drains,
             fleet=fleet,
+            guarding=guarding,
             gateway_api=self._gateway_api,
         )
         admin = self._admin = AdminServer(
@@ -104,7 +111,7 @@ class EntryGateway:
             settings.admin.port,
             view,
             explainer=EntryExplainer(fleet.plane, settings, drains),
-            rules=RuleBook(self._configuration, fleet.plane, records.own).api(),
+            rules=book.api(),
             records=records,
             drains=drains,
             names=settings.allowed_hosts,
@@ -128,6 +135,8 @@ class EntryGateway:
         records.start(fleet.take_records)
         spans.start(fleet.take_traced)
         parts.callback(keep_running("noting the last hits of lanes", view.follow_hits).cancel)
+        parts.callback(keep_running("the guards of lanes", guarding.run).cancel)
+        parts.callback(keep_running("events of guards", webhook.run).cancel)
         # From here on clients have to notice that it leaves, and changes of the configuration are taken as they come.
         parts.callback(self._life.leave)
         self._life.begin()

@@ -6,7 +6,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.app.parts import make_reader, make_routes
+from gateway.app.parts import make_reader
+from gateway.app.routes import make_routes
+from gateway.config.carriers import make_signer
 from gateway.config.load import load_gateway
 from gateway.config.matching import make_environment
 from gateway.http.head_reader import build_request
@@ -43,10 +45,11 @@ def explain_files(
     compiled = compile_rules(draft, around)
     known = known_instances(settings.all_registries.values()) or {}
     services = {
-        name: ServiceView(name, instances, Turns(), compiled.rejoining(name)) for name, instances in known.items()
+        name: ServiceView(name, instances, Turns(), compiled.terms.rejoining(name)) for name, instances in known.items()
     }
     snapshot = Snapshot(1, compiled, make_routes(settings), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
+    carriers.sign_with(make_signer(settings))
     debug = None if settings.debug is None else DebugAccess(settings.debug.secret)
     router = EntryRouter(snapshot, carriers, random.Random(), tuple(settings.trusted), debug=debug)
     request = build_request(method, url, headers, reader=make_reader(settings), body=body)

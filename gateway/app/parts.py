@@ -19,12 +19,9 @@ from gateway.proxy.context import Context
 from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder, Renderer
 from gateway.proxy.spans import SpanRecorder
-from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
-from gateway.routing.replies import RouteResponse
 from gateway.routing.router import Router
-from gateway.routing.routes import Route, RouteTable
 from gateway.routing.tracing import Tracing
-from gateway.settings import RouteSettings, ServingSettings
+from gateway.settings import ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
 from gateway.tls.mesh import Reception
@@ -44,6 +41,7 @@ def make_context(
     recorder: Recorder | None = None,
     spans: SpanRecorder | None = None,
     reception: Reception | None = None,
+    reads_proxy_header: bool = False,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
     timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
@@ -71,6 +69,7 @@ def make_context(
             connections=limits.connections,
             connections_per_client=limits.connections_per_client,
             in_flight=limits.in_flight,
+            lane_in_flight=limits.lane_in_flight,
             inspected_bytes=limits.inspected_bytes,
             tunnels=limits.tunnels,
             tunnels_per_client=limits.tunnels_per_client,
@@ -86,6 +85,7 @@ def make_context(
         http2=make_http2(settings),
         spans=spans,
         reception=reception,
+        reads_proxy_header=reads_proxy_header,
     )
 
 
@@ -163,23 +163,3 @@ def make_tracing(settings: ServingSettings, share: float = 0.0) -> Tracing | Non
 def is_traced(settings: ServingSettings) -> bool:
     """Whether requests are traced. Raises StartError if the environment says something that is not understood."""
     return settings.tracing and not read_environment(os.environ).is_off
-
-
-def make_routes(settings: ServingSettings, attached: RouteSet = NO_ROUTES) -> RouteTable:
-    """The route table that the settings describe, with what is attached from elsewhere."""
-    routes = [*map(_make_route, settings.served_routes), *map(make_route, attached.plans)]
-    return RouteTable(routes, attached.bounds)
-
-
-def _make_route(route: RouteSettings) -> Route:
-    respond = route.respond
-    response = None if respond is None else RouteResponse(respond.status, respond.body.encode(), respond.headers)
-    return Route(
-        route.path,
-        route.service or "",
-        strip_prefix=route.strip_prefix,
-        host=route.host or "",
-        response=response,
-        inspect_body=route.inspect_body,
-        restore_prefix=route.restore_prefix,
-    )

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context, make_log_file, make_recorder, make_routes, make_span_recorder, make_tracing
+from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
+from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
 from gateway.daemons import failures
 from gateway.instance import Instance
@@ -49,6 +50,8 @@ class Plane(ABC, Generic[S]):
 
     def __init__(self, settings: S, origins: Origins, traffic: Traffic) -> None:
         self._settings = settings
+        carriers = settings.carriers
+        self._carriers = Carriers(carriers.header, carriers.baggage, carriers.ids)
         # The publisher is the only one to give the routers a new snapshot.
         self._publisher = Publisher(self._publish, origins, traffic, settings.ejection)
         self._build: Build[S] | None = None
@@ -78,6 +81,7 @@ class Plane(ABC, Generic[S]):
         """Puts a build in force, as far as it can change while running."""
         self._build = build
         secured = self._secure(build)
+        self._carriers.sign_with(build.signer)
         self._publisher.configure(revision, build.compiled, self._routes(build), build.settings.services, secured)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
@@ -148,7 +152,7 @@ class EntryPlane(Plane[GatewaySettings]):
         super().__init__(settings, self.origins, self.traffic)
         self.router = EntryRouter(
             self.snapshot,
-            Carriers(settings.carriers.header, settings.carriers.baggage),
+            self._carriers,
             random.Random(),
             tuple(settings.trusted),
             settings.trace_sampled,
@@ -190,6 +194,7 @@ class EntryPlane(Plane[GatewaySettings]):
             scheme=scheme,
             recorder=self._recorder("entry", self.traffic),
             spans=self._span_recorder("entry", self.traffic, scheme),
+            reads_proxy_header=settings.proxy_protocol,
         )
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()
@@ -215,7 +220,8 @@ class EntryPlane(Plane[GatewaySettings]):
     def _secure(self, build: Build[GatewaySettings]) -> Secured:
         if build.settings.tls is not None:
             if self._tls is None:
-                self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum)
+                alpn = "h2,http/1.1" if build.settings.http2.enabled else "http/1.1"
+                self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum, alpn)
             else:
                 self._tls.replace(build.certificates)
         self.origins.secure(build.secured, build.protocols)

@@ -12,7 +12,7 @@ _log = logging.getLogger("gateway")
 
 def warn_of_restart(old: ServingSettings, new: ServingSettings) -> None:
     """Says which changed settings only a restart applies: sockets and what is built once."""
-    hot = {"routes", "rules", "registry", "registries", "services", "name", "jwt", "sticky"}
+    hot = {"routes", "rules", "registry", "registries", "services", "name", "jwt", "sticky", "guard", "access"}
     hot |= {"ready_without_registry", "ready_with_old_rules"}
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
@@ -27,8 +27,15 @@ def warn_of_restart(old: ServingSettings, new: ServingSettings) -> None:
         changed.remove("tls")  # certificates are replaced while running
     if "mesh" in changed and None not in (old.mesh, new.mesh):
         changed.remove("mesh")  # all of it is, but whether there is one
+    if "carriers" in changed and _names_of(old) == _names_of(new):
+        changed.remove("carriers")  # so is all of signing
     if changed:
         _log.warning("restart to apply: %s", ", ".join(changed))
+
+
+def _names_of(settings: ServingSettings) -> tuple[str, str, list[str]]:
+    """Where requests carry their tag."""
+    return settings.carriers.header, settings.carriers.baggage, settings.carriers.ids
 
 
 def _minimum_of(settings: ServingSettings) -> str:

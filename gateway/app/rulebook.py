@@ -36,10 +36,12 @@ class RuleBook:
         self._configuration = configuration
         self._plane = plane
         self._records = records
+        self.editor = LaneEditor(self)
+        """The only one: it makes one change at a time."""
 
     def api(self) -> RulesApi:
         """What the admin API serves of all this."""
-        return RulesApi(LaneEditor(self), self._configuration.history, self.what_if, self.review)
+        return RulesApi(self.editor, self._configuration.history, self.what_if, self.review)
 
     @property
     def lanes(self) -> LoadedRules:

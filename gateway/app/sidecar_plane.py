@@ -20,7 +20,6 @@ from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.admission import Admission
-from gateway.routing.carriers import Carriers
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.memory import TraceMemory
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
@@ -47,10 +46,9 @@ class SidecarPlane(Plane[SidecarSettings]):
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory
         self._memory = TraceMemory(memory.entries, memory.ttl, asyncio.get_running_loop().time())
-        carriers = Carriers(settings.carriers.header, settings.carriers.baggage, settings.carriers.ids)
         self._inbound_router = InboundRouter(
             self.snapshot,
-            carriers,
+            self._carriers,
             self._memory,
             service=settings.service,
             tag=settings.tag,
@@ -63,12 +61,12 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._reception: Reception | None = None
         self._outbound_router = OutboundRouter(
             self.snapshot,
-            carriers,
+            self._carriers,
             self._memory,
             settings.tag,
             settings.service,
             EscapeDetector(
-                carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
+                self._carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
             ),
             infers=memory.in_flight,
             tracing=make_tracing(settings),

@@ -7,7 +7,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway import __version__
 from gateway.admin.observed import Observed
@@ -20,6 +20,7 @@ from gateway.app.parts import make_reader
 from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.sidecar_plane import SidecarPlane
+from gateway.app.signatures import describe_signatures
 from gateway.control.drains import Drains
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
@@ -37,7 +38,9 @@ from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
 if TYPE_CHECKING:
     from gateway.app.facade import Facade
     from gateway.app.fleet import Fleet
+    from gateway.app.guarding import Guarding
     from gateway.gatewayapi.source import GatewayApiSource
+    from gateway.rules.model import Lane
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -72,7 +75,11 @@ class _View(ABC, Generic[S]):
     def lanes(self) -> list[dict[str, object]]:
         """See RoleView."""
         self._look_at_hits()
-        return describe_lanes(self._rules(), self._hits)
+        return describe_lanes(self._rules(), self._hits, time.time(), self._guard_of)
+
+    def _guard_of(self, _group: str, _lane: Lane) -> dict[str, Any] | None:
+        """What is known of a lane's guard: at a sidecar, nothing."""
+        return None
 
     async def follow_hits(self) -> None:
         """Notes when lanes take requests. Never returns."""
@@ -133,10 +140,12 @@ class EntryView(_View[GatewaySettings]):
         *,
         drains: Drains,
         fleet: Fleet,
+        guarding: Guarding,
         gateway_api: GatewayApiSource | None = None,
     ) -> None:
         super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._fleet = fleet
+        self._guarding = guarding
         self._gateway_api = gateway_api
         self._was_ready = False
 
@@ -162,6 +171,7 @@ class EntryView(_View[GatewaySettings]):
             **self._status("entry"),
             "registries": registries,
             "workers": self._fleet.workers(),
+            "signatures": describe_signatures({"entry": self._fleet.totals().traffic}),
             "gateway_api": None if self._gateway_api is None else self._gateway_api.describe(),
         }
 
@@ -172,6 +182,9 @@ class EntryView(_View[GatewaySettings]):
 
     def _rules(self) -> RuleSet:
         return self._fleet.plane.rules
+
+    def _guard_of(self, group: str, lane: Lane) -> dict[str, Any] | None:
+        return self._guarding.describe(group, lane)
 
     def _decisions(self) -> Mapping[str, Mapping[str, int]]:
         return self._fleet.totals().traffic.decisions
@@ -196,6 +209,9 @@ class EntryView(_View[GatewaySettings]):
             worker_restarts=totals.restarts,
             certificates=_expiries(self._configuration.build),
             lane_expiries=expiries(plane.rules),
+            guard_verdicts=self._guarding.verdicts,
+            guards_tripped=self._guarding.tripped(),
+            guard_events=self._guarding.deliveries(),
             remote_rules=self._configuration.copies.mirrors,
             attached=None if attached is None else (attached.problem is None, attached.matches),
             deliveries=self._records.deliveries(),
@@ -261,6 +277,7 @@ class SidecarView(_View[SidecarSettings]):
             "registered_in": registered_in,
             "registries": describe_registries(self._registries, self._registrations.known),
             "lost_tags": describe_escapes(self._plane.traffic()["outbound"]),
+            "signatures": describe_signatures(self._plane.traffic()),
         }
 
     def services(self) -> list[dict[str, object]]:

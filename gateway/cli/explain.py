@@ -113,6 +113,10 @@ def _show(explained: dict[str, Any]) -> None:
         ["instance", decision["instance"] or "none"],
         ["revision", decision["revision"]],
     ]
+    if decision.get("rules"):
+        rows.append(["rules", _rules(decision)])
+    if decision.get("signature"):
+        rows.append(["signature", decision["signature"]])
     if decision["error"]:
         rows.append(["error", f"{decision['error']}: {decision['detail']}"])
     print_table(["decision", ""], rows)
@@ -138,6 +142,12 @@ def _show(explained: dict[str, Any]) -> None:
     if pools:
         echo()
         print_table(["pool", "usable", "instances"], pools)
+
+
+def _rules(decision: dict[str, Any]) -> str:
+    """The terms that a marked request is decided by, and those that it came with if they are not known."""
+    unknown = decision.get("unknown_rules")
+    return f"{decision['rules']} (came with {unknown}, which is not known)" if unknown else str(decision["rules"])
 
 
 def _route(route: dict[str, Any] | None) -> list[list[object]]:

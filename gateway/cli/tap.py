@@ -123,6 +123,10 @@ def _went(item: dict[str, Any]) -> str:
         why.append(f"fallback: {item['fallback']}")
     if item["lost"]:
         why.append(f"TAG LOST: {item['lost']}")
+    if item.get("signature"):
+        why.append(f"signature: {item['signature']}")
+    if item.get("fault"):
+        why.append(f"injected: {item['fault']}")
     where = f" at {item['instance']}" if item["instance"] else ""
     reasons = f" ({', '.join(why)})" if why else ""
     return f"→ {item['service']}{pool}{reasons}{where}"

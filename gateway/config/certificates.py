@@ -26,10 +26,9 @@ T = TypeVar("T")
 _FILES: Final = ("ca", "cert", "key")
 
 
-def listener_certificates(tls: ListenTLSSettings, has_http2: bool = False) -> list[Certificate]:
-    """The listener's certificates in order. `has_http2`: it speaks that, too. Raises CertificateError."""
-    alpn = "h2,http/1.1" if has_http2 else "http/1.1"
-    return [Certificate(item.cert, item.key, alpn) for item in tls.certificates]
+def listener_certificates(tls: ListenTLSSettings) -> list[Certificate]:
+    """The listener's certificates in order. Raises CertificateError."""
+    return [Certificate(item.cert, item.key) for item in tls.certificates]
 
 
 def upstream_tls(settings: ServingSettings) -> dict[str, UpstreamTLS]:
@@ -56,7 +55,14 @@ def mesh_of(settings: ServingSettings) -> Mesh | None:
     if mesh is None:
         return None
     peers = mesh.peers if isinstance(mesh, SidecarMeshSettings) else ()
-    return Mesh(cert=mesh.cert, key=mesh.key, ca=mesh.ca, identity=mesh.identity, peers=peers)
+    return Mesh(
+        cert=mesh.cert,
+        key=mesh.key,
+        ca=mesh.ca,
+        identity=mesh.identity,
+        peers=peers,
+        has_http2=settings.http2.enabled,
+    )
 
 
 def secured(settings: ServingSettings, mesh: Mesh | None) -> Secured:

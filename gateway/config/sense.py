@@ -5,7 +5,6 @@ Each problem says what is accepted. A default never is one: only what somebody w
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
@@ -59,7 +58,9 @@ def _logged_twice(settings: ServingSettings) -> Iterator[Finding]:
         yield from _the_same_twice(("access_log", "mask"), settings.access_log.mask)
 
 
-def _trusted_twice(settings: GatewaySettings) -> Iterator[Finding]:
+def _trusted(settings: GatewaySettings) -> Iterator[Finding]:
+    if settings.proxy_protocol and not settings.trusted:
+        yield ("proxy_protocol",), "has no effect without `trusted`: only load balancers in it may send the header"
     yield from _the_same_twice(("trusted",), settings.trusted)
 
 
@@ -67,6 +68,28 @@ def _the_same_twice(location: Location, items: Sequence[Any]) -> Iterator[Findin
     for number, item in enumerate(items):
         if item in items[:number]:
             yield (*location, number), f"'{item}' is given twice"
+
+
+def _carriers(settings: ServingSettings) -> Iterator[Finding]:
+    carriers, log = settings.carriers, settings.access_log
+    if carriers.keys is None:
+        for name in ("signing", "lifetime"):
+            if has_been_set(carriers, name):
+                yield ("carriers", name), "has no effect without `carriers.keys`"
+        return
+    for number, name in enumerate(() if log is None else log.headers):
+        if name in (carriers.header, "baggage"):
+            yield (
+                ("access_log", "headers", number),
+                f"'{name}' carries the signed tag: anyone who reads the log could send it",
+            )
+
+
+def _signed_too_briefly(settings: SidecarSettings) -> Iterator[Finding]:
+    carriers, longest = settings.carriers, settings.trace_memory.ttl + settings.timeouts.response
+    if carriers.keys is not None and carriers.lifetime <= longest:
+        message = f"must be longer than `trace_memory.ttl` and `timeouts.response` together ({longest:g} s)"
+        yield ("carriers", "lifetime"), message
 
 
 # --- one setting that leaves another nothing to do
@@ -96,27 +119,6 @@ def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Ite
             yield ("services", name, "mtls"), "has no effect without `mesh`"
         elif service.mtls in ("announced", "required") and service.tls is not None:
             yield ("services", name, "mtls"), "has no effect: `tls` says how these instances are called"
-
-
-def _routes(settings: GatewaySettings) -> Iterator[Finding]:
-    for number, route in enumerate(settings.routes):
-        here: Location = ("routes", number)
-        if route.respond is not None:
-            for name in ("strip_prefix", "restore_prefix", "inspect_body"):
-                if has_been_set(route, name):
-                    yield (*here, name), "has no effect: a route with `respond` forwards nothing"
-            if route.respond.status in (204, 205, 304) and route.respond.body:
-                yield (*here, "respond", "body"), f"a response of {route.respond.status} has no body (RFC 9110 §6.4.1)"
-        elif route.strip_prefix and route.path == "/":
-            yield (*here, "strip_prefix"), "the path '/' has no prefix to strip"
-        elif not route.strip_prefix and has_been_set(route, "restore_prefix"):
-            yield (*here, "restore_prefix"), "has no effect without `strip_prefix: true`"
-    wanted = sorted({route.service for route in settings.routes if route.service is not None})
-    for name in settings.services:
-        if wanted and settings.gateway_api is None and name not in wanted:
-            close = difflib.get_close_matches(name, wanted, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else f" (they lead to: {', '.join(wanted)})"
-            yield ("services", name), f"no route leads to a service '{name}'{hint}"
 
 
 def _gateway_api(settings: GatewaySettings) -> Iterator[Finding]:
@@ -191,12 +193,13 @@ def _dotted(location: Location) -> str:
 _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
     _two_listeners_on_one_address,
     _logged_twice,
+    _carriers,
     _what_another_setting_leaves_nothing_to_do,
     _rules,
 )
 """Looks at settings of either role."""
 _LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (_trusted_twice, _routes, _gateway_api, _identity),
-    SidecarSettings: (_an_application_that_is_the_sidecar,),
+    GatewaySettings: (_trusted, _gateway_api, _identity),
+    SidecarSettings: (_an_application_that_is_the_sidecar, _signed_too_briefly),
 }
 """Looks at what only one role has."""

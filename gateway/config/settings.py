@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from gateway.claims.files import token_files, token_problems
+from gateway.config.carriers import carrier_files, carrier_problems
 from gateway.config.certificates import certificate_files, certificate_problems
 from gateway.config.overrides import overridden
 from gateway.config.sense import senseless
 from gateway.config.sense_registry import senseless_registries
+from gateway.config.sense_routes import senseless_routes
 from gateway.errors import ConfigError, Problem
 from gateway.settings import (
     GatewaySettings,
@@ -43,7 +45,7 @@ class Config(Generic[S]):
         settings = self.settings
         if settings is None:
             return (self.path,)
-        return (self.path, *map(Path, (*certificate_files(settings), *token_files(settings))))
+        return (self.path, *map(Path, (*certificate_files(settings), *token_files(settings), *carrier_files(settings))))
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem of a value, blamed on what brought it."""
@@ -74,10 +76,11 @@ def read_config(
     except ConfigError as error:
         config.problems.extend(error.problems)
         return config
-    for location, message in (*senseless(settings), *senseless_registries(settings)):
+    for location, message in (*senseless(settings), *senseless_routes(settings), *senseless_registries(settings)):
         config.problems.append(config.problem(location, f"{dotted(location)}: {message}"))
     config.problems.extend(certificate_problems(settings, document))
     config.problems.extend(token_problems(settings, document))
+    config.problems.extend(carrier_problems(settings, document))
     config.problems.extend(_PROBLEMS_OF[type(settings)](settings, config))
     return config
 
@@ -85,14 +88,16 @@ def read_config(
 def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Problem]:
     """What is wrong among the routes, each of which is sound."""
     problems: list[Problem] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     known = known_instances(settings.all_registries.values())
     for index, route in enumerate(settings.routes):
         name = f"{route.host or ''}{route.path.rstrip('/') or '/'}"
-        if name in seen:
+        # Routes with `match` differ by what they ask for.
+        key = (name, "" if route.match is None else route.match.model_dump_json())
+        if key in seen:
             location: Location = ("routes", index, "path")
             problems.append(config.problem(location, f"{dotted(location)}: the route '{name}' is given twice"))
-        seen.add(name)
+        seen.add(key)
         if route.service is not None and known is not None and route.service not in known:
             names = ", ".join(sorted(known)) or "none"
             location = ("routes", index, "service")

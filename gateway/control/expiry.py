@@ -1,4 +1,4 @@
-"""Lanes that expire: when somebody is warned of it, and when the rules are compiled again."""
+"""Lanes that change by the clock, because they expire or grow: when somebody is told, and when the rules are compiled again."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ConfigError
 from gateway.rules.ruleset import RuleSet
 
+if TYPE_CHECKING:
+    from gateway.rules.model import Lane
+
 _log = logging.getLogger("gateway")
 
 LATER: Final = 0.1
-"""Seconds after a lane has expired: the clocks of the timer and of the rules are not the same."""
+"""Seconds after a lane has changed: the clocks of the timer and of the rules are not the same."""
 RETRY: Final = 10.0
-"""Seconds after which closing lanes that have expired is tried again."""
+"""Seconds after which a change that has failed is tried again."""
 WARNING = 7 * 86_400.0
 """Seconds before a lane expires from which on it is warned of."""
 LONGEST_WAIT = 86_400.0
@@ -24,7 +27,7 @@ LONGEST_WAIT = 86_400.0
 
 
 class ExpiryTimer:
-    """Looks at the rules in force when one of their lanes expires: `compile_again` closes it."""
+    """Looks at the rules in force when one of their lanes expires or grows: `compile_again` closes it, or gives it its share."""
 
     def __init__(self, compile_again: Callable[[], Awaitable[None]]) -> None:
         self._compile_again = compile_again
@@ -32,10 +35,12 @@ class ExpiryTimer:
         self._task: asyncio.Task[None] | None = None
 
     def look(self, rules: RuleSet) -> None:
-        """Takes the rules that are in force from now on, and warns of those that expire soon."""
+        """Takes the rules that are in force from now on, warns of those that expire soon, and says what grows."""
         now = time.time()
         for note in expiry_notes(rules, now):
             _log.warning("%s", note)
+        for note in schedule_notes(rules, now):
+            _log.info("%s", note)
         wait = next_look(rules, now)
         self._set(None if wait is None else wait + LATER)
 
@@ -58,14 +63,15 @@ class ExpiryTimer:
             await self._compile_again()
         except Exception as error:  # noqa: BLE001 - whatever it is, a lane must not stay open for it for ever
             is_bug = not isinstance(error, ConfigError)
-            _log.error("lanes that have expired stay open for now: %s", error, exc_info=is_bug)
+            _log.error("lanes that have expired or should grow stay as they are for now: %s", error, exc_info=is_bug)
             self._set(RETRY)
 
 
 def next_look(rules: RuleSet, now: float) -> float | None:
-    """Seconds until a lane closes or should be warned of; None if no open lane expires."""
+    """Seconds until a lane closes, grows or should be warned of; None if none does."""
     expiries = [lane.expires.timestamp() for group in rules.groups for lane in group.lanes if lane.expires is not None]
     ahead = [moment - now for expiry in expiries for moment in (expiry, expiry - WARNING) if moment > now]
+    ahead += [step[0] - now for lane in _growing(rules) if (step := _next_step(lane, now)) is not None]
     return min(*ahead, LONGEST_WAIT) if ahead else None
 
 
@@ -94,6 +100,26 @@ def expiry_notes(rules: RuleSet, now: float) -> list[str]:
             elif left < WARNING:
                 notes.append(f"{name} expires at {lane.expires.isoformat()}, in {_show(left)}")
     return notes
+
+
+def schedule_notes(rules: RuleSet, now: float) -> list[str]:
+    """What open lanes take by their schedules, as long as that changes."""
+    return [
+        f"lane {group.name}/{lane.name} by its schedule: {lane.schedule.shown_at(now, lane.percent)}"
+        for group in rules.groups
+        for lane in group.lanes
+        if group.enabled and lane.enabled and lane.schedule is not None and lane.percent is not None
+        if lane.schedule.next_step(now, lane.percent) is not None
+    ]
+
+
+def _growing(rules: RuleSet) -> list[Lane]:
+    return [lane for group in rules.groups for lane in group.lanes if lane.schedule is not None]
+
+
+def _next_step(lane: Lane, now: float) -> tuple[float, float] | None:
+    percent = lane.percent
+    return None if lane.schedule is None or percent is None else lane.schedule.next_step(now, percent)
 
 
 def _show(seconds: float) -> str:

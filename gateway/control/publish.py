@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,6 +11,7 @@ from gateway.health.ejection import Ejector
 from gateway.health.status import Conditions
 from gateway.instance import Instance
 from gateway.proxy.origins import Origins
+from gateway.routing.past import PastTerms
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
@@ -44,7 +46,8 @@ class Publisher:
         self._users: Counter[str] = Counter()
         self._conditions = Conditions(ejection, traffic, self._condition_changed)
         self._lane_tags: frozenset[str] = frozenset()
-        self.snapshot = Snapshot(0, CompiledRules.empty(), RouteTable(()), {})
+        self._past = PastTerms()
+        self.snapshot = Snapshot(0, CompiledRules.empty(), RouteTable(()), {}, self._past)
 
     @property
     def ejector(self) -> Ejector:
@@ -74,7 +77,11 @@ class Publisher:
         views = {name: self._view(name, view.instances, rules) for name, view in services.items()}
         # Those that come out as they were are shared.
         changed = {name: view for name, view in views.items() if not view.is_like(services[name])}
-        self.snapshot = Snapshot(revision, rules, routes, {**services, **changed})
+        routes.go_on(self.snapshot.routes)
+        before = self.snapshot
+        if before.revision and before.rules.terms.digest != rules.terms.digest:
+            self._past.keep(before.rules.terms, time.monotonic())
+        self.snapshot = Snapshot(revision, rules, routes, {**services, **changed}, self._past)
         self._publish(self.snapshot)
         self._lane_tags = frozenset(lane.tag for lane in rules.lanes)
         self._traffic.retain_lanes({(lane.group, lane.name) for lane in rules.lanes})
@@ -82,7 +89,8 @@ class Publisher:
     def route_by(self, routes: RouteTable) -> None:
         """Publishes other routes; everything else stays as it is."""
         snapshot = self.snapshot
-        self.snapshot = Snapshot(snapshot.revision, snapshot.rules, routes, snapshot.services)
+        routes.go_on(snapshot.routes)
+        self.snapshot = Snapshot(snapshot.revision, snapshot.rules, routes, snapshot.services, self._past)
         self._publish(self.snapshot)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
@@ -96,7 +104,7 @@ class Publisher:
 
     def _view(self, service: str, instances: tuple[Instance, ...], rules: CompiledRules) -> ServiceView:
         condition = self._conditions.of(service, instances)
-        return ServiceView(service, instances, self._turns, rules.rejoining(service), condition)
+        return ServiceView(service, instances, self._turns, rules.terms.rejoining(service), condition)
 
     def _condition_changed(self, service: str) -> None:
         view = self.snapshot.services.get(service)

@@ -18,16 +18,9 @@ from gateway.kubernetes.client import Object
 from gateway.protocols import is_spoken
 from gateway.routing.plans import BackendPlan, EditPlan, PathPlan, RedirectPlan, RoutePlan, ValuePlan
 from gateway.rules.expressions import check_pattern
+from gateway.settings.changes import OURS
 from gateway.tags import BASE, INVALID
 
-OURS: Final = frozenset(
-    {
-        "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive",
-        "proxy-connection", "http2-settings", "via", "baggage", "traceparent", "tracestate", "forwarded", "x-real-ip",
-        "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix", "x-gray-hop", "x-gray-explain",
-    }
-)  # fmt: skip
-"""Header fields (lower-case) that frame messages, or that the gateway writes itself: no filter may touch them."""
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
 _NOT_SERVED: Final = ("timeouts", "retry", "sessionPersistence")

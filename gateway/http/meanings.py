@@ -67,6 +67,7 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"via": VIA,
     # The program's own: what it responds with under this name, and a secret, under the name that it has by default.
     b"x-gray-explain": DROP,
+    b"x-gray-fault": DROP,
     b"x-gray-debug": DROP,
 }
 # Names that this program may give a meaning are never a client's, whichever version of it is behind this one.

@@ -1,4 +1,4 @@
-"""Responses to requests whose prefix was stripped: places are the service's own, and the client's lie under the prefix.
+"""Responses to requests whose prefix was stripped or replaced: places are the service's own, the client's are elsewhere.
 
 What is put right are the fields that lead somewhere: `Location` and `Content-Location` (RFC 9110 §10.2.2, §8.7), the URL of
 `Refresh`, and the `Path` of cookies (RFC 6265 §5.2.4). Bodies are not looked at.
@@ -22,13 +22,17 @@ _ENDS: Final = frozenset(b"/?#")
 
 
 class Prefix:
-    """A prefix that was taken off a request's path, with what is needed to recognise the request's own places."""
+    """A prefix that was taken off a request's path, with what is needed to recognise the request's own places.
 
-    __slots__ = ("_hosts", "_prefix", "_whole")
+    `inner` is what the service has got in its place, empty if nothing: then only places under it are the service's own.
+    """
 
-    def __init__(self, prefix: bytes, request: Request, is_trusted: bool) -> None:
+    __slots__ = ("_hosts", "_inner", "_prefix", "_whole")
+
+    def __init__(self, prefix: bytes, request: Request, is_trusted: bool, inner: bytes = b"") -> None:
         """`is_trusted`: what proxies in front say of the request is trusted."""
         self._prefix = prefix
+        self._inner = inner
         self._whole: bytes = prefix
         self._hosts: set[bytes] = {_plain(request.authority)}
         forwarded = request.forwarded
@@ -87,7 +91,8 @@ class Prefix:
         elif value[1:2] in (b"/", b"\\"):
             # Browsers read both as `//host`.
             return value
-        return value if self._has(path) else origin + self._prefix + path
+        moved = self._moved(path)
+        return value if moved is path else origin + moved
 
     def refresh(self, value: bytes) -> bytes:
         """A Refresh field's value (`5; url=/x`) as the client has to see it; the same object if nothing changes."""
@@ -108,14 +113,26 @@ class Prefix:
         for number, part in enumerate(parts):
             name, _, path = part.partition(b"=")
             path = path.strip(b" \t")
-            if number and name.strip(b" \t").lower() == b"path" and path[:1] == b"/" and not self._has(path):
-                # `/A/` would not match `/A`.
-                parts[number] = name + b"=" + self._prefix + (path if path != b"/" else b"")
-                is_moved = True
+            if number and name.strip(b" \t").lower() == b"path" and path[:1] == b"/":
+                moved = self._moved(path)
+                if moved is not path:
+                    # `/A/` would not match `/A`.
+                    parts[number] = name + b"=" + (moved if path != b"/" or self._prefix == b"/" else self._prefix)
+                    is_moved = True
         return b";".join(parts) if is_moved else value
 
-    def _has(self, path: bytes) -> bool:
-        return _is_under(path, self._prefix) or _is_under(path, self._whole)
+    def _moved(self, path: bytes) -> bytes:
+        """The path as the client has to see it; the very same object if nothing changes."""
+        inner = self._inner
+        if inner:
+            if not _is_under(path, inner):
+                return path
+            rest = path[len(inner) :]
+            # `//x` and `/\\x` would be another host.
+            return self._prefix + rest if self._prefix != b"/" else b"/" + rest.lstrip(b"/\\")
+        if _is_under(path, self._prefix) or _is_under(path, self._whole):
+            return path
+        return self._prefix + path
 
 
 def _is_under(path: bytes, prefix: bytes) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.grpc.call import is_call, split_call
 from gateway.http.forwarded import Forwarded
-from gateway.http.grammar import field_pattern
+from gateway.http.grammar import TOKEN, field_pattern
 from gateway.http.lines import (
     spans_named,
 )
@@ -16,6 +16,9 @@ from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, pa
 from gateway.telemetry.tracecontext import ID_FIELDS, IdField
 
 _COOKIE: Final = field_pattern(rb"cookie")
+ORIGIN: Final = field_pattern(rb"origin")
+_ANNOUNCED: Final = field_pattern(rb"access-control-request-method")
+_METHOD: Final = re.compile(TOKEN.decode("ascii") + r"{1,64}")
 
 PSEUDONYM: Final = b"gray-gateway"
 """How this program calls itself in `Via` (RFC 9110 §7.6.3)."""
@@ -175,6 +178,22 @@ class Request:
         if known is None:
             known = self._is_grpc = is_call(self.head, self.line_end)
         return known
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether it is a CORS preflight: a page of another origin wants to know whether it may send the real request."""
+        return self.method == "OPTIONS" and self.aim != "OPTIONS"
+
+    @property
+    def aim(self) -> str:
+        """The method that routes and rules go by: of a CORS preflight, that of the request which it announces.
+
+        A preflight and its request must come to the same lane (https://fetch.spec.whatwg.org/#cors-preflight-request).
+        """
+        if self.method != "OPTIONS" or self.header(ORIGIN) is None:
+            return self.method
+        announced = self.header(_ANNOUNCED)
+        return self.method if announced is None or _METHOD.fullmatch(announced) is None else announced
 
     @property
     def call(self) -> tuple[str, str] | None:

@@ -41,12 +41,17 @@ _MEANING: Final[dict[bytes, int]] = {
     b"grpc-status": GRPC_STATUS,
     # The program's own: what an instance says under this name is not why this program chose it.
     b"x-gray-explain": DROP,
+    b"x-gray-fault": DROP,
     b"location": PLACE,
     b"content-location": PLACE,
     b"refresh": PLACE,
     b"set-cookie": PLACE,
 }
 _MAX_STATUS_LINES: Final = 256
+MAX_HEADS: Final = 1024
+MAX_HEAD: Final = 512
+MAX_TRAILERS: Final = 64
+"""Heads, and trailers, that are remembered whole, and the bytes of the longest ones."""
 _FRAMING: Final = frozenset({b"transfer-encoding", b"content-length"})
 _STANDING: Final = frozenset(
     {b"close", b"keep-alive", b"content-length", b"transfer-encoding", b"date", b"set-cookie", b"content-type"}
@@ -113,13 +118,26 @@ class Response:
 class ResponseReader:
     """Reads response heads. Built once for a listener: it remembers what it has seen before."""
 
-    __slots__ = ("_head_bytes", "_header_count", "_lines", "_status_lines")
+    __slots__ = ("_head_bytes", "_header_count", "_heads", "_lines", "_status_lines", "_trailers")
 
     def __init__(self, *, head_bytes: int = sys.maxsize, header_count: int = sys.maxsize) -> None:
         self._head_bytes = head_bytes
         self._header_count = header_count
         self._lines = FieldLines(_MEANING)
         self._status_lines: dict[bytes, tuple[int, int]] = {}
+        self._heads: dict[bytes, Response] = {}
+        self._trailers: dict[bytes, tuple[bytes, int]] = {}
+
+    def known(self, head: bytes) -> Response | None:
+        """The response whose whole head was judged before, if it is remembered. It is shared: nothing of it is to be changed."""
+        return self._heads.get(head)
+
+    def remember(self, head: bytes, response: Response) -> None:
+        """Remembers a head that means the same whatever it responds to, and says nothing that is for one client only."""
+        if len(head) <= MAX_HEAD and not response.has_places and not response.refusal:
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            self._heads[head] = response
 
     def read(self, data: bytes, method: str, seen: int = 0) -> Response | None:
         """Judges the response head that `data` starts with, for a request with `method`.
@@ -211,23 +229,31 @@ class ResponseReader:
             response.keep_alive = False
         return response
 
-    def read_trailers(self, lines: list[bytes]) -> tuple[bytes, int]:
-        """Trailers as they are passed on (field lines, each led by CRLF), and the status of a gRPC call among them, or NO_STATUS.
+    def read_trailers(self, lines: bytes) -> tuple[bytes, int]:
+        """Trailers as they are passed on, and the status of a gRPC call among them, or NO_STATUS.
 
-        What means anything else to a proxy is left out.
+        Both ways they are field lines, each led by CRLF. What means anything else to a proxy is left out.
 
         A tag in a trailer is how the lane leaks in others; what frames a message cannot come after it (RFC 9110 §6.5.1).
         """
+        known = self._trailers.get(lines)
+        if known is not None:
+            return known
         kept: list[bytes] = []
         status = NO_STATUS
-        for line in lines:
+        for line in lines.split(b"\r\n")[1:]:
             field = self._lines.known.get(line) or self._lines.learn(line)
             if field.meaning == GRPC_STATUS:
                 status = read_status(field.value)
             elif field.meaning:
                 continue
             kept.append(b"\r\n" + line)
-        return b"".join(kept), status
+        read = (b"".join(kept), status)
+        if len(lines) <= MAX_TRAILERS:
+            if len(self._trailers) >= MAX_HEADS:
+                self._trailers.clear()
+            self._trailers[lines] = read
+        return read
 
     def _too_large(self) -> ProtocolError:
         most = f"{self._head_bytes} bytes or {self._header_count} fields"

@@ -95,6 +95,11 @@ class PathChange:
         self.is_whole = is_whole
         self.value: bytes = (value if is_whole else value.rstrip(b"/")) or (b"/" if is_whole else b"")
 
+    @property
+    def replaces_prefix(self) -> bool:
+        """Whether what is below the prefix stays."""
+        return not self.is_whole
+
     def apply(self, raw: bytes, prefix: bytes) -> bytes:
         """The raw path that the service, or the client, is to see instead of `raw`, which is under `prefix`."""
         if self.is_whole:

@@ -107,8 +107,14 @@ class BlockReader:
         return fields
 
 
+_HTTP: Final = encode_field(b":scheme", b"http")
+_HTTPS: Final = encode_field(b":scheme", b"https")
+
 _LINES: Final[dict[bytes, bytes]] = {}
 _STATUS_LINES: Final[dict[bytes, bytes]] = {}
+_FIRST_LINES: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+_HEADS: Final[dict[bytes, bytes]] = {}
+_TRAILERS: Final[dict[bytes, bytes]] = {}
 
 
 def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
@@ -118,23 +124,38 @@ def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
     to it becomes an extended CONNECT (RFC 8441).
     """
     lines = head[:-4].split(b"\r\n")
-    method, _, rest = lines.pop(0).partition(b" ")
+    first = lines.pop(0)
+    before, after = _FIRST_LINES.get(first) or _learn_first(first)
+    if protocol:
+        before = encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol)
     authority, fields = _encode_lines(lines)
-    return b"".join(
-        [
-            encode_field(b":method", method)
-            if not protocol
-            else encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol),
-            encode_field(b":scheme", scheme),
-            authority,
-            encode_field(b":path", rest[: rest.rfind(b" ")]),
-            fields,
-        ]
-    )
+    return b"".join([before, _HTTPS if scheme == b"https" else _HTTP, authority, after, fields])
+
+
+def _learn_first(line: bytes) -> tuple[bytes, bytes]:
+    """The bytes of the method and of the path in a request line."""
+    method, _, rest = line.partition(b" ")
+    found = (encode_field(b":method", method), encode_field(b":path", rest[: rest.rfind(b" ")]))
+    if len(line) <= LONGEST_LINE and b"?" not in line:  # parameters may be secrets, and are seldom the same
+        if len(_FIRST_LINES) >= MAX_LINES:
+            _FIRST_LINES.clear()
+        _FIRST_LINES[line] = found
+    return found
 
 
 def response_block(head: bytes) -> bytes:
     """The block of a response head of HTTP/1.1 (to the empty line that ends it)."""
+    block = _HEADS.get(head)
+    if block is None:
+        block = _response_block(head)
+        if len(head) <= LONGEST_BLOCK and b"cookie" not in head.lower():
+            if len(_HEADS) >= MAX_BLOCKS:
+                _HEADS.clear()
+            _HEADS[head] = block
+    return block
+
+
+def _response_block(head: bytes) -> bytes:
     lines = head[:-4].split(b"\r\n")
     first = lines.pop(0)
     status = _STATUS_LINES.get(first)
@@ -147,7 +168,14 @@ def response_block(head: bytes) -> bytes:
 
 def trailers_block(lines: bytes) -> bytes:
     """The block of trailers: field lines, each led by CRLF."""
-    return _encode_lines(lines.split(b"\r\n")[1:])[1]
+    block = _TRAILERS.get(lines)
+    if block is None:
+        block = _encode_lines(lines.split(b"\r\n")[1:])[1]
+        if len(lines) <= LONGEST_TRAILERS:
+            if len(_TRAILERS) >= MAX_BLOCKS:
+                _TRAILERS.clear()
+            _TRAILERS[lines] = block
+    return block
 
 
 def _encode_lines(lines: list[bytes]) -> tuple[bytes, bytes]:

@@ -195,12 +195,26 @@ def encode_field(name: bytes, value: bytes) -> bytes:
     number = WHOLE.get((name, value))
     if number is not None:
         return bytes((0x80 | number,))
-    first = 0x10 if name in SECRETS else 0
+    size = len(value)
+    begin = _BEGINNINGS.get(name) or _learn_beginning(name)
+    return begin + (_LENGTHS[size] if size < 0x7F else _encode_integer(size, 0x7F, 0)) + value
+
+
+_LENGTHS: Final = tuple([bytes((length,)) for length in range(0x7F)])
+_BEGINNINGS: Final[dict[bytes, bytes]] = {}
+"""What a literal with a name begins with, for those used before. When they are `_MAX_STRINGS`, all are forgotten."""
+
+
+def _learn_beginning(name: bytes) -> bytes:
     number = NAMES.get(name, 0)
-    begin = _encode_integer(number, 0x0F, first)
+    begin = _encode_integer(number, 0x0F, 0x10 if name in SECRETS else 0)
     if not number:
         begin += _encode_integer(len(name), 0x7F, 0) + name
-    return begin + _encode_integer(len(value), 0x7F, 0) + value
+    if len(name) <= _LONGEST_STRING:
+        if len(_BEGINNINGS) >= _MAX_STRINGS:
+            _BEGINNINGS.clear()
+        _BEGINNINGS[name] = begin
+    return begin
 
 
 def _encode_integer(number: int, mask: int, first: int) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from time import perf_counter
+from typing import Final
 
 from gateway.failures import (
     CLOSED,
@@ -19,6 +21,15 @@ from gateway.instance import Instance
 from gateway.proxy.context import Context
 from gateway.proxy.record import Record
 from gateway.routing.decision import Decision
+from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED
+
+_log = logging.getLogger("gateway")
+
+_REJECTED: Final = {
+    FORGED: "it is signed by none of the keys in carriers.keys",
+    EXPIRED: "its signature has expired; compare the clocks, and carriers.lifetime with how long requests take",
+    UNSIGNED: "it is not signed, and carriers.signing is required",
+}
 
 
 def note_fault(context: Context, decision: Decision, fault: Fault) -> None:
@@ -59,6 +70,8 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         overhead = handed_on + (record.passed_at or now) - record.responded_at
     if decision.fallback:
         traffic.count_fallback(decision.service, decision.tag, decision.fallback)
+    if decision.signature or decision.unknown_rules:
+        _note_carriers(context, decision)
     if decision.service:
         received = len(record.request.head) + record.received
         sent = record.sent + record.response_head
@@ -82,6 +95,20 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
     recorder = context.recorder
     if recorder is not None:
         recorder.note(record, now, overhead)
+
+
+def _note_carriers(context: Context, decision: Decision) -> None:
+    """Counts what was wrong with the carriers of a request, and names the first of each kind."""
+    traffic = context.traffic
+    why = decision.signature
+    if decision.is_rejected and traffic.count_rejected(why):
+        _log.warning(
+            "%s: the tag of a request from %s was dropped: %s", context.name, decision.client_ip, _REJECTED[why]
+        )
+    if why and not decision.is_rejected:
+        traffic.unsigned += 1
+    if decision.unknown_rules:
+        traffic.unknown_rules += 1
 
 
 def _judge(record: Record, ejector: Ejector) -> None:

@@ -43,6 +43,7 @@ class Limits:
         "header_count",
         "in_flight",
         "inspected_bytes",
+        "lane_in_flight",
         "pipelined_bytes",
         "target_bytes",
         "tunnels",
@@ -60,6 +61,7 @@ class Limits:
         connections: int,
         connections_per_client: int,
         in_flight: int,
+        lane_in_flight: int,
         inspected_bytes: int,
         tunnels: int,
         tunnels_per_client: int,
@@ -72,6 +74,7 @@ class Limits:
         self.connections = connections
         self.connections_per_client = connections_per_client
         self.in_flight = in_flight
+        self.lane_in_flight = lane_in_flight
         self.inspected_bytes = inspected_bytes
         self.tunnels = tunnels
         self.tunnels_per_client = tunnels_per_client

@@ -30,23 +30,26 @@ with a reset, which can destroy the response before the client has read it (RFC 
 class Client(Connection):
     """The client's side of an exchange. `deadline` (the loop's clock) is until when something must happen; every wait sets it.
 
+    `proxied_ip` is the client's address as a load balancer has said it in front of the connection, empty if none has.
+
     Heads and bodies are as HTTP/1.1 has them, whatever the client speaks. `write` passes on the bytes of a tunnel.
     """
 
-    __slots__ = ("clients", "context", "deadline", "peer")
+    __slots__ = ("clients", "context", "deadline", "peer", "proxied_ip")
 
     def __init__(self, context: Context, clients: Clients) -> None:
         super().__init__(context.outbox, context.queue)
         self.context = context
         self.clients = clients
         self.peer: Peer = Peer("")
+        self.proxied_ip: str = ""
         self.deadline: float = context.now + context.timeouts.head
 
     def meet(self, transport: asyncio.Transport) -> None:
         """Notes who is at the other end of a connection that has opened."""
         context = self.context
         name = transport.get_extra_info("peername")
-        ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
+        ip = self.proxied_ip or (plain_ip(name[0]) if isinstance(name, tuple) else "")
         callee = callee_at(context.doors, transport.get_extra_info("sockname"))
         self.peer = Peer(ip, context.router.is_trusted(ip), context.scheme, callee)
         if context.reception is not None:

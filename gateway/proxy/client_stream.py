@@ -83,7 +83,7 @@ class ClientStream(Client):
         exchange = self.exchange = Exchange(self, request)
         exchange.start(b"", 0)
 
-    def request_data(self, payload: bytes, ends: bool, trailers: bytes = b"") -> None:
+    def request_data(self, payload: bytes, ends: bool) -> None:
         """Takes data of the request. `ends`: it is the last."""
         exchange = self.exchange
         size = len(payload)
@@ -100,7 +100,6 @@ class ClientStream(Client):
                 tunnel.client_ended()
         elif isinstance(body, StreamedBody):
             body.has_ended = ends
-            body.trailers = trailers
             exchange.receive_body(payload, 0)
         elif self._is_connect:
             self._ahead += payload

@@ -31,7 +31,9 @@ class Context:
     `recorder` keeps exchanges for people to look at; None: nobody may. `spans` keeps those of sampled traces; None: requests
     are not traced.
     `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
-    `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now.
+    `reads_proxy_header`: connections of trusted clients begin with a header of the PROXY protocol.
+    `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now,
+    `lanes` the requests in flight at instances with a tag, by tag.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Context:
         "http2",
         "inspected",
         "is_draining",
+        "lanes",
         "learn",
         "limits",
         "log",
@@ -51,6 +54,7 @@ class Context:
         "outbox",
         "queue",
         "reader",
+        "reads_proxy_header",
         "reception",
         "recorder",
         "response_reader",
@@ -82,12 +86,14 @@ class Context:
         spans: SpanRecorder | None = None,
         reception: Reception | None = None,
         http2: Http2 | None = None,
+        reads_proxy_header: bool = False,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.outbox: Outbox = origins.outbox
         self.queue: RunQueue = origins.queue
         self.http2 = http2
         self.inspected: int = 0
+        self.lanes: dict[str, int] = {}
         self.router = router
         self.origins = origins
         self.ejector = ejector
@@ -120,6 +126,7 @@ class Context:
         self.recorder = recorder
         self.spans = spans
         self.reception = reception
+        self.reads_proxy_header = reads_proxy_header
         self.name = name
         self.scheme = scheme
         self.now: float = self.loop.time()

@@ -38,6 +38,7 @@ class Ending(ResponseHandler):
         "_context",
         "_expiry",
         "_has_claim",
+        "_lane",
         "_relay",
         "_request",
         "_retry",
@@ -62,6 +63,7 @@ class Ending(ResponseHandler):
         self._relay: Relay | None = None
         self._retry: Retry | None = None
         self._has_claim: bool = False
+        self._lane: str = ""
         self._waits_since: float = 0.0
         self._expiry: TimerHandle | None = None
         if request.grpc_timeout:
@@ -268,6 +270,16 @@ class Ending(ResponseHandler):
         self._context.inspected -= body.inspected
         body.inspected = 0
 
+    def _leave_lane(self) -> None:
+        """Gives back the place among the requests of its lane, if it has one."""
+        lane = self._lane
+        if lane:
+            self._lane = ""
+            lanes = self._context.lanes
+            lanes[lane] -= 1
+            if not lanes[lane]:
+                del lanes[lane]
+
     def _over(self, status: int) -> None:
         """Ends the exchange, as far as others need to know, with the status that the client saw."""
         record = self.record
@@ -281,6 +293,8 @@ class Ending(ResponseHandler):
                 self._stop_inspecting(body)
             if tunnel is None:
                 record.received = body.received
+        if self._lane:
+            self._leave_lane()
         if self._has_claim:
             self._has_claim = False
             self._client.clients.give_back_tunnel(self._client.peer)

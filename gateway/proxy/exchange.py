@@ -147,6 +147,8 @@ class Exchange(Sending):
         decision = verdict.decision
         if decision.lane:
             self._context.traffic.count_lane(decision.group, decision.lane)
+        if decision.fault is not None and self._injects(decision.fault):
+            return
         if isinstance(verdict, Forward):
             self._send(verdict)
         elif isinstance(verdict, Reply):
@@ -166,6 +168,9 @@ class Exchange(Sending):
         if known:
             self._route_again()
         verdict = self._verdict
+        fault = verdict.decision.fault
+        if fault is not None and self._injects(fault):
+            return
         if isinstance(verdict, Forward):
             self._send(verdict)
         elif isinstance(verdict, Refuse):
@@ -255,6 +260,7 @@ class Exchange(Sending):
         traffic = self._context.traffic
         traffic.in_flight -= 1
         traffic.tunnels += 1
+        self._leave_lane()
         self.tunnel = Tunnel(self._client, upstream, self.record)
         self.tunnel.expect()
         self._client.tunnel_opened()

@@ -183,7 +183,7 @@ class MultiplexedOrigin(Origin):
             self._serve(session)
             self._open_enough(timeout)
         elif self._is_certain:
-            self._discard(session)
+            self._drop(session)
             self._tell(NotConnected(NOT_HTTP2, "it does not speak HTTP/2"))
         else:
             self._http1_until = self._loop.time() + RECONSIDER
@@ -194,8 +194,10 @@ class MultiplexedOrigin(Origin):
                     waiter.set_result(None)
             self._queue_of.clear()
 
-    def _discard(self, session: Session) -> None:
-        (session if session.other is None else session.other).close()
+    def _drop(self, upstream: Upstream) -> None:
+        """Gives up a connection that was being made, whatever was agreed to be spoken on it."""
+        other = upstream.other if isinstance(upstream, Session) else None
+        super()._drop(upstream if other is None else other)
 
     def _serve(self, session: Session) -> None:
         """Gives the session's room to those who wait, in the order in which they came."""

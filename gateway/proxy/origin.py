@@ -117,27 +117,34 @@ class Origin(UpstreamOwner):
         """A new connection; it is counted as open already. Raises as `acquire`."""
         upstream = self._new()
         connecting = asyncio.ensure_future(self._connect(upstream))
+        error: BaseException | None = None
         try:
             if not await comes_within(connecting, timeout):
                 raise TimeoutError
             connecting.result()
             if upstream.transport is not None and is_short(upstream.transport, RESERVE // 2):
                 raise Exhausted
-        except BaseException as error:
-            if not connecting.done():
-                connecting.cancel()
-                await asyncio.gather(connecting, return_exceptions=True)
-            if upstream.transport is None and not upstream.is_lost:
-                self._give_back(None)  # nothing will show that it was lost: it never was
-            else:
-                upstream.close()
-            if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
-                tell()
-                raise Exhausted from error
-            if isinstance(error, (OSError, ValueError)):  # ValueError: a host that cannot even be looked up (`a..b`)
-                raise _not_connected(error) from error
-            raise
-        return upstream
+        except BaseException as failure:  # noqa: BLE001 - it is raised below
+            error = failure  # not dealt with here: compiled, an await in an except clause ruins the interpreter's state
+        if error is None:
+            return upstream
+        if not connecting.done():
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+        self._drop(upstream)
+        if isinstance(error, OSError) and error.errno in OUT_OF_THEM:
+            tell()
+            raise Exhausted from error
+        if isinstance(error, (OSError, ValueError)):  # ValueError: a host that cannot even be looked up (`a..b`)
+            raise _not_connected(error) from error
+        raise error
+
+    def _drop(self, upstream: Upstream) -> None:
+        """Gives up a connection that was being made."""
+        if upstream.transport is None and not upstream.is_lost:
+            self._give_back(None)  # nothing will show that it was lost: it never was
+        else:
+            upstream.close()
 
     def _new(self) -> Upstream:
         return Upstream(self)

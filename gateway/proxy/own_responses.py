@@ -55,7 +55,7 @@ def error_response(
         problem = {"type": f"urn:gray-gateway:error:{code}", "title": title, "status": status, "detail": detail}
         body = json.dumps(problem | {"code": code}).encode() + b"\n"
     lines = [f"HTTP/1.1 {status} {title}", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
-    if status in (429, 503):
+    if status in (429, 503) and b"\r\nRetry-After: " not in added:
         lines.append("Retry-After: 1")
     if status == 405:
         lines.append(_ALLOW)

@@ -36,7 +36,7 @@ class PeekingServer:
         sock: socket.socket,
         arrive: Callable[[], Downstream],
         *,
-        context: Callable[[], ssl.SSLContext],
+        context: Callable[[], ssl.SSLContext | None],
         failed: Callable[[str, Exception], None],
         timeout: float,
     ) -> None:
@@ -109,27 +109,30 @@ class PeekingServer:
             self._drop(connection)
             return
         self._forget(connection)
-        task = self._loop.create_task(self._open(connection, first == HANDSHAKE))
+        self.open(connection, self._arrive(), self._context() if first == HANDSHAKE else None)
+
+    def open(self, sock: socket.socket, connection: Downstream, context: ssl.SSLContext | None) -> None:
+        """Gives a socket to what it is to talk to; after a handshake, if there is a context for one."""
+        task = self._loop.create_task(self._open(sock, connection, context))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _open(self, sock: socket.socket, is_tls: bool) -> None:
-        connection = self._arrive()
+    async def _open(self, sock: socket.socket, connection: Downstream, context: ssl.SSLContext | None) -> None:
         address = ""
         try:
             address = sock.getpeername()[0]
             await self._loop.connect_accepted_socket(  # type: ignore[type-var]
                 lambda: connection,
                 sock,
-                ssl=self._context() if is_tls else None,
-                ssl_handshake_timeout=self._timeout if is_tls else None,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else self._timeout,
             )
         except (OSError, asyncio.CancelledError) as error:  # TLS errors and timeouts are OSErrors
             connection.clients.arriving.discard(connection)
             sock.close()
             if isinstance(error, asyncio.CancelledError):
                 raise
-            if is_tls:
+            if context is not None:
                 self._failed(address, error)
 
     def _forget(self, connection: socket.socket) -> None:

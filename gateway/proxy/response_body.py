@@ -77,8 +77,8 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
-    def take_trailers(self, lines: list[bytes]) -> None:
-        """Takes the trailers, which follow the body: field lines."""
+    def take_trailers(self, lines: bytes) -> None:
+        """Takes the trailers, which follow the body: field lines, each led by CRLF."""
         self.trailers, status = self._client.context.response_reader.read_trailers(lines)
         if status >= 0:
             self._record.grpc_status = status

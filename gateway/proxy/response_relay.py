@@ -104,7 +104,7 @@ class ResponseRelay(Relay):
         """See `Relay`."""
         body = self._body
         if body is not None:
-            body.take_trailers(lines.split(b"\r\n")[1:])
+            body.take_trailers(lines)
 
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
@@ -130,7 +130,9 @@ class ResponseRelay(Relay):
         added = decision.response_lines() if decision.explains or decision.response_fields else b""
         stripped = self._forward.stripped
         if stripped and response.has_places:
-            added = Prefix(stripped, record.request, self._client.peer.is_trusted).restore(response, data) + added
+            forward = self._forward
+            prefix = Prefix(stripped, record.request, self._client.peer.is_trusted, forward.replacement)
+            added = prefix.restore(response, data) + added
         edit = self._forward.response_edit
         if edit is not None:
             response.cut_named(data[response.line_end + 2 : response.end - 4].split(b"\r\n"), edit.names)

@@ -117,10 +117,12 @@ class Retry:
         budget = context.budget
         if self._retries + 1 >= budget.attempts:
             return False
-        service = self._forward.decision.service
-        if not is_free and not budget.take(context.traffic.started, context.loop.time()):
-            context.traffic.count_retry_denied(service)
+        traffic = context.traffic
+        decision = self._forward.decision
+        service, tag = decision.service, decision.tag
+        if not is_free and not budget.take(service, tag, traffic.ended(service, tag), context.loop.time()):
+            traffic.count_retry_denied(service)
             return False
         self._retries += 1
-        context.traffic.count_retry(service, reason)
+        traffic.count_retry(service, reason)
         return True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from gateway.failures import LANE_BUSY, LANE_OVERLOADED
 from gateway.grpc.timeout import with_timeout
 from gateway.proxy.connecting import Unreachable, connect
 from gateway.proxy.ending import Ending
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import Retry
 from gateway.proxy.upstream import Upstream
-from gateway.routing.verdict import Forward
+from gateway.routing.verdict import Forward, Refuse
+from gateway.rules.injected import InjectedFault
+from gateway.tags import BASE
 
 
 class Sending(Ending):
@@ -29,11 +32,45 @@ class Sending(Ending):
         decision = forward.decision
         instance = decision.instance
         assert instance is not None
+        if decision.pool != BASE and not self._enter_lane(decision.pool):
+            return
         upstream = self._context.origins.of(instance, decision.service, self._request).acquire_nowait()
         if upstream is None:
             self._connect(False)
         else:
             self._send_on(upstream, forward)
+
+    def _injects(self, fault: InjectedFault) -> bool:
+        """Counts what the lane injects; whether the exchange goes on later, after a delay."""
+        decision = self.record.decision
+        self._context.traffic.count_fault(decision.service, decision.tag, fault.kind)
+        if not fault.delay:
+            return False
+        self._wait()
+        self._context.loop.call_later(fault.delay, self._client.run, self._go_on)
+        return True
+
+    def _go_on(self) -> None:
+        if self.is_over:
+            return
+        verdict = self._verdict
+        if isinstance(verdict, Forward):
+            self._send(verdict)
+        elif isinstance(verdict, Refuse):
+            self._refuse(verdict)
+
+    def _enter_lane(self, tag: str) -> bool:
+        """Takes a place among the requests at instances with a tag; if there is none, the client is told so."""
+        context = self._context
+        most = context.limits.lane_in_flight
+        in_flight = context.lanes.get(tag, 0)
+        if in_flight >= most:
+            self._note_fault(LANE_BUSY)
+            self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances with tag {tag}")
+            return False
+        context.lanes[tag] = in_flight + 1
+        self._lane = tag
+        return True
 
     def _connect(self, is_new: bool) -> None:
         self._wait()

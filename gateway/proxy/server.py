@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import StartError
+from gateway.failures import BAD_PROXY_HEADER
 from gateway.proxy import descriptors
 from gateway.proxy.client import Clients
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.peeking import PeekingServer
+from gateway.proxy.proxied import ProxiedServer
 from gateway.tls.certificates import ListenerTLS
 
 TICK = 0.25
@@ -102,6 +104,20 @@ class Listener:
             self._servers.append(peeking)
             self._peeking.append(peeking)
             return
+        if context.reads_proxy_header:
+            proxied = ProxiedServer(
+                context.loop,
+                sock,
+                self._arrive_for,
+                is_trusted=context.router.is_trusted,
+                context=lambda: self._ssl,
+                failed=self._handshake_failed,
+                refused=self._header_refused,
+                timeout=context.timeouts.head,
+            )
+            self._servers.append(proxied)
+            self._peeking.append(proxied)
+            return
         server = await context.loop.create_server(
             self._arrive,  # type: ignore[arg-type]
             sock=sock,
@@ -119,6 +135,23 @@ class Listener:
             self._next_word = now + SILENCE
             why = getattr(error, "verify_message", "") or str(error) or type(error).__name__
             _log.warning("%s: the TLS handshake with %s failed: %s", context.name, address, why)
+
+    def _header_refused(self, address: str, why: str) -> None:
+        """Counts it: nobody is told more than that the connection closes."""
+        context = self._context
+        context.traffic.count_refused(BAD_PROXY_HEADER.code)
+        if context.log is not None:
+            context.log.record_refused(address, BAD_PROXY_HEADER)
+        now = context.loop.time()
+        if now >= self._next_word:
+            self._next_word = now + SILENCE
+            _log.warning("%s: a connection of %s, which is trusted, was closed: %s", context.name, address, why)
+
+    def _arrive_for(self, client_ip: str) -> Downstream:
+        """What a connection is told to that a load balancer passes on, for the client at an address."""
+        connection = self._arrive()
+        connection.proxied_ip = client_ip
+        return connection
 
     def _arrive(self) -> Downstream:
         """What a connection that was just accepted is told to; it opens a turn of the loop later, or after its handshake."""

@@ -18,6 +18,14 @@ class StreamRelay(ResponseRelay):
 
     __slots__ = ()
 
+    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
+        """See `Relay`. Between programs whole heads come again: their meaning is looked up."""
+        if self._body is None and not self._partial and self._forward.response_edit is None:
+            known = self._client.context.response_reader.known(data[: data.find(b"\r\n\r\n") + 4])
+            if known is not None and self._record.request.method != "HEAD":
+                return self._pass_head(known, data, request_body)
+        return super().receive(data, request_body)
+
     def _switch(self, response: Response, data: bytes, request_body: RequestBody | None) -> None:
         """An extended CONNECT is accepted with 200 (RFC 8441 §5)."""
         if not self._record.request.upgrade or not response.upgrade:
@@ -39,6 +47,8 @@ class StreamRelay(ResponseRelay):
         self.keeps = True
         record.upstream_status = response.status
         record.response_head = response.end
+        if not added and self._forward.response_edit is None and record.request.method != "HEAD":
+            client.context.response_reader.remember(data[: response.end], response)
         head = response.head(data, added)
         size = len(data) - response.end
         body = response.body
@@ -99,7 +109,7 @@ class StreamResponseBody(ResponseBody):
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         payload, rest = self._feed(chunks, data)
         if chunks.is_done and chunks.trailers:
-            self.take_trailers(chunks.trailers)
+            self.take_trailers(b"".join([b"\r\n" + line for line in chunks.trailers]))
         trailers = self.trailers
         self._send(payload, head, chunks.is_done and not trailers)
         if not chunks.is_done:

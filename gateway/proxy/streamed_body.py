@@ -7,16 +7,15 @@ from gateway.proxy.request_body import RequestBody
 
 
 class StreamedBody(RequestBody):
-    """`has_ended`: what is taken next is the last of it. `trailers` came after it: field lines, each led by CRLF."""
+    """`has_ended`: what is taken next is the last of it."""
 
-    __slots__ = ("_is_chunked", "has_ended", "trailers")
+    __slots__ = ("_is_chunked", "has_ended")
 
     def __init__(self, body: int, now: float) -> None:
         super().__init__(body, now)
         self._is_chunked: bool = body == CHUNKED
         self.is_framed = False
         self.has_ended: bool = False
-        self.trailers: bytes = b""
 
     def begin(self, data: bytes, at: int) -> int:
         """Takes and keeps what came with the head: nothing, if not for a test."""

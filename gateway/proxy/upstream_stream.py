@@ -146,12 +146,11 @@ class UpstreamStream(Upstream):
     def _cannot(self, fault: Fault) -> None:
         """The request cannot be sent here. Its exchange, which is just sending it, is told a turn later."""
         self._is_over = self.is_lost = True
-        self.session.over(self) if self.stream is not None else self.owner.call_later(0.0, self._give_room)
-        self.owner.call_later(0.0, lambda: self._abort(fault, ""))
+        self.owner.call_later(0.0, lambda: self._refuse(fault))
 
-    def _give_room(self) -> None:
-        self.session.reserved += 1
-        self.session.over(self)
+    def _refuse(self, fault: Fault) -> None:
+        self.owner.has_room(self.session)
+        self._abort(fault, "")
 
     # --- the response
 

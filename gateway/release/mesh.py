@@ -94,6 +94,11 @@ class Mesh:
         lanes = (await self._get(admin, "/api/v1/lanes"))["lanes"]
         return next((item["enabled"] for item in lanes if item["group"] == group and item["lane"] == lane), None)
 
+    async def guards(self, admin: str) -> dict[tuple[str, str], dict[str, Any]]:
+        """What the guards of a gateway know, by group and lane; lanes without a guard are left out. Raises MeshError."""
+        lanes = (await self._get(admin, "/api/v1/lanes"))["lanes"]
+        return {(item["group"], item["lane"]): item["guard"] for item in lanes if item.get("guard") is not None}
+
     async def switch_lane(self, admin: str, group: str, lane: str, enabled: bool, author: str) -> None:
         """Opens or closes a lane. Raises LaneRefused, MeshError."""
         path = f"/api/v1/groups/{group}/lanes/{lane}/{'enable' if enabled else 'disable'}"

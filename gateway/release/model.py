@@ -299,6 +299,8 @@ class VerifyStep(Model):
     """Statistics."""
     prometheus: PrometheusCheck | None = None
     """A query, asked at the end."""
+    guard: PositiveDuration | None = None
+    """How long it waits, at the end, for the guards of the order's lanes to find them good twice; left out: it does not."""
     on_failure: Literal["ask", "abort"] = "ask"
     """What happens then: the order stops, and a person decides, or it takes everything back."""
     timeout: PositiveDuration = 600.0
@@ -306,8 +308,8 @@ class VerifyStep(Model):
 
     @model_validator(mode="after")
     def _verifies(self) -> VerifyStep:
-        if not self.probes and self.analysis is None and self.prometheus is None:
-            raise ValueError("'probes', 'analysis' or 'prometheus' says what to look at")
+        if not self.probes and self.analysis is None and self.prometheus is None and self.guard is None:
+            raise ValueError("'probes', 'analysis', 'prometheus' or 'guard' says what to look at")
         return self
 
 

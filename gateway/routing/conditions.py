@@ -41,7 +41,7 @@ class RouteTest:
 
     def holds(self, request: Request) -> bool:
         """Whether the route takes the request."""
-        if self.method and request.method != self.method:
+        if self.method and request.aim != self.method:
             return False
         for test in self.headers:
             value = request.header(test.pattern)

@@ -9,6 +9,7 @@ import json
 from typing import Final
 
 from gateway.instance import Instance
+from gateway.rules.injected import InjectedFault
 from gateway.tags import BASE
 
 # Where a request's tag came from.
@@ -31,8 +32,13 @@ class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
     They differ exactly when `fallback` (the reason) is not empty. `lost` says how the application lost the tag of the
-    request that this call belongs to, empty if it did not (`routing/escapes.py`). `error` is the code of the failure that
-    the client gets, empty if the request is forwarded.
+    request that this call belongs to, empty if it did not (`routing/escapes.py`). `signature` says what is wrong
+    with that of a carrier (`routing/tagsigner.py`), empty if nothing is; `is_rejected`: that carrier does not count.
+
+    `rules` is the digest of the terms by which a marked request is decided. `unknown_rules` is the one that it came with, if
+    those terms are not known here: then they are the terms in force, and the request goes on with the one it came with.
+
+    `fault` is what the lane injects. `error` is the code of the failure that the client gets, empty if the request is forwarded.
 
     `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
@@ -44,17 +50,22 @@ class Decision:
         "error",
         "explains",
         "fallback",
+        "fault",
         "group",
         "instance",
+        "is_rejected",
         "lane",
         "lost",
         "pool",
         "response_fields",
         "revision",
         "route",
+        "rules",
         "service",
+        "signature",
         "tag",
         "tag_source",
+        "unknown_rules",
     )
 
     def __init__(self, revision: int, client_ip: str = "") -> None:
@@ -71,6 +82,11 @@ class Decision:
         self.pool: str = BASE
         self.fallback: str = ""
         self.lost: str = ""
+        self.signature: str = ""
+        self.is_rejected: bool = False
+        self.rules: str = ""
+        self.unknown_rules: str = ""
+        self.fault: InjectedFault | None = None
         self.instance: Instance | None = None
         self.error: str = ""
         self.detail: str = ""
@@ -87,16 +103,36 @@ class Decision:
             "pool": self.pool,
             "fallback": self.fallback or None,
             "lost": self.lost or None,
+            "signature": self.signature or None,
+            "fault": None if self.fault is None else self.fault.kind,
             "instance": None if self.instance is None else self.instance.address,
             "error": self.error or None,
             "detail": self.detail or None,
             "revision": self.revision,
+            "rules": self.rules or None,
+            "unknown_rules": self.unknown_rules or None,
         }
 
     def refuse(self, error: str, detail: str) -> None:
         """Notes why the request fails: `error` is the failure's code, `detail` a sentence for a person."""
         self.error = error
         self.detail = detail
+
+    def reject(self, signature: str) -> None:
+        """Notes why a carrier does not count; the first one's reason stays."""
+        if not self.is_rejected:
+            self.signature = signature
+            self.is_rejected = True
+
+    @property
+    def carried_rules(self) -> str:
+        """The digest with which the request goes on."""
+        return self.unknown_rules or self.rules
+
+    def inject(self, fault: InjectedFault) -> None:
+        """Notes what the lane injects, and has the client told."""
+        self.fault = fault
+        self.response_fields += b"\r\nX-Gray-Fault: " + fault.kind.encode("ascii")
 
     def response_lines(self) -> bytes:
         """The field lines that the response gets, each led by CRLF."""

@@ -6,7 +6,7 @@ import random
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
 
-from gateway.failures import NO_BACKEND, NO_INSTANCES, NO_ROUTE
+from gateway.failures import BAD_TARGET, NO_BACKEND, NO_INSTANCES, NO_ROUTE
 from gateway.http.address import node_ip
 from gateway.http.edits import HeaderEdit
 from gateway.http.forwarded import (
@@ -46,10 +46,21 @@ _HOST: Final = frozenset({b"host"})
 class EntryRouter(Router):
     """Routes by `snapshot`, which the control plane replaces. `random_source` supplies the bits of new trace ids.
 
-    `tracing`: requests are forwarded from within spans; None: they are not.
+    `tracing`: requests are forwarded from within spans; None: they are not. Without `counts`, requests are only looked at: no
+    rate limit counts them.
     """
 
-    __slots__ = ("_carriers", "_clients", "_debug", "_random", "_sampled", "_tracing", "_trusted", "snapshot")
+    __slots__ = (
+        "_carriers",
+        "_clients",
+        "_counts",
+        "_debug",
+        "_random",
+        "_sampled",
+        "_tracing",
+        "_trusted",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -61,6 +72,7 @@ class EntryRouter(Router):
         debug: DebugAccess | None = None,
         *,
         tracing: Tracing | None = None,
+        counts: bool = True,
     ) -> None:
         self.snapshot = snapshot
         self._carriers = carriers
@@ -70,10 +82,13 @@ class EntryRouter(Router):
         self._debug = debug
         self._tracing = tracing
         self._clients: dict[bytes, str] = {}
+        self._counts: bool = counts
 
     def with_snapshot(self, snapshot: Snapshot) -> EntryRouter:
-        """A router with the same settings and another snapshot."""
-        return EntryRouter(snapshot, self._carriers, self._random, self._trusted, self._sampled, self._debug)
+        """A router with the same settings and another snapshot, which only looks at requests."""
+        return EntryRouter(
+            snapshot, self._carriers, self._random, self._trusted, self._sampled, self._debug, counts=False
+        )
 
     def is_trusted(self, ip: str) -> bool:
         """Whether a client at this address may send carriers and forwarding fields."""
@@ -95,6 +110,12 @@ class EntryRouter(Router):
         if peer.is_trusted and request.forwarded is not None:
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
         route = snapshot.routes.find(request.host, request.path, request)
+        if route is not None and route.gate is not None:
+            # A request whose body was awaited is routed a second time.
+            stopped = route.gate.check(request, decision, self._counts and content is UNREAD)
+            if stopped is not None:
+                decision.route = route.source or route.path
+                return stopped
         seen: Any = None
         if route is not None and route.inspect_body:
             if content is not UNREAD:
@@ -120,6 +141,7 @@ class EntryRouter(Router):
                 return Refuse(decision, NO_BACKEND, why)
             service = backend.service
         is_of_backend = backend is not None and _mark_for(backend, decision, snapshot)
+        terms = rules.terms if decision.tag == BASE else snapshot.settle_terms(decision, now)
         if is_of_backend:
             pass  # the route itself says that its requests may go there
         elif lane is not None:
@@ -127,26 +149,36 @@ class EntryRouter(Router):
             is_strict = lane.strict
         elif decision.tag != BASE:
             # A trusted client has marked it: the tag's lanes say what it may reach all the same.
-            is_outside = not rules.holds(decision.tag, service)
-            is_strict = rules.is_strict(decision.tag)
+            is_outside = not terms.holds(decision.tag, service)
+            is_strict = terms.is_strict(decision.tag)
         decision.service = service
-        view = snapshot.services.get(service)
+        view = snapshot.view_under(service, terms)
         if view is None:
             return Refuse(decision, NO_INSTANCES, f"the registry has not reported on service {service} yet")
+        if rules.faults is not None and decision.tag != BASE:
+            fault = rules.faults.find(decision.tag, service, self._random.random())
+            if fault is not None:
+                decision.inject(fault)
+                if fault.failure is not None:
+                    return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:
             return refusal
+        target = _target(request, route)
+        if not target:
+            return Refuse(decision, BAD_TARGET, "the route makes a path of this one that is not safe to send")
         forward.stripped = route.restored
+        forward.replacement = route.replacement
         lines = self._lines(request, peer, decision, route)
-        if backend is not None:
-            forward.response_edit = backend.response_edit
-            if backend.request_edit is not None:
-                _edit(request, backend.request_edit, lines)
+        forward.response_edit = route.response_edit if backend is None else backend.response_edit
+        request_edit = route.request_edit if backend is None else backend.request_edit
+        if request_edit is not None:
+            _edit(request, request_edit, lines)
         if decision.instance is not None:
             forward.target_line = decision.instance.target_line
             lines.append(forward.target_line)
-        forward.head = forward_head(request, _target(request, route), lines)
+        forward.head = forward_head(request, target, lines)
         return forward
 
     def _mark(
@@ -162,16 +194,14 @@ class EntryRouter(Router):
             if lane is not None and lane.debug:
                 _put_on(lane, decision, SOURCE_DEBUG)
                 return lane
-        if peer.is_trusted and (request.tag or request.baggage):
-            tag, source = self._carriers.read(request)
-            if source:
-                decision.tag = tag
-                decision.tag_source = source
-                return None
+        if peer.is_trusted and (request.tag or request.baggage) and self._carriers.read(request, decision):
+            if not decision.is_rejected:
+                decision.signature = ""  # proxies have no keys
+            return None
         if not rules.lanes and not rules.issues:
             return None
         context = MatchContext(request, decision.client_ip, service=service, content=content)
-        for name, age in rules.issues:
+        for name, age in () if request.is_preflight else rules.issues:  # browsers ignore cookies of a preflight
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"
                 context.give_cookie(name, value)
@@ -212,7 +242,7 @@ class EntryRouter(Router):
             request.traceparent = line[13:68]
             lines.append(line)
         if request.baggage or decision.tag != BASE:
-            self._carriers.write(request, decision.tag, lines)
+            self._carriers.write(request, decision.tag, decision.carried_rules, lines)
         if route.new_host:
             request.cut_named(_HOST)
             lines.append(b"Host: " + route.new_host + b"\r\n")
@@ -273,7 +303,7 @@ def _mark_for(backend: Backend, decision: Decision, snapshot: Snapshot) -> bool:
     if tag != decision.tag:
         decision.tag = tag
         decision.tag_source = SOURCE_ROUTE
-        decision.group = decision.lane = ""
+        decision.group = decision.lane = decision.rules = ""
     return True
 
 
@@ -284,10 +314,12 @@ def _edit(request: Request, edit: HeaderEdit, lines: list[bytes]) -> None:
 
 
 def _target(request: Request, route: Route) -> bytes:
-    """The target that the service is to see; the request's own object if it is that."""
+    """The target that the service is to see; the request's own object if it is that, empty if there is none that is safe."""
     target = request.target
     if route.new_path is not None:
         path = route.new_path.apply(request.raw_path, route.prefix)
+        if not path:
+            return path
     elif route.segments:
         path = raw_rest(request.raw_path, route.prefix, route.segments)
     elif target[:1] != b"/":

@@ -39,10 +39,10 @@ def explain(
     live = router.snapshot
     turns = Turns()
     views = {
-        name: ServiceView(name, view.instances, turns, live.rules.rejoining(name), view.condition)
+        name: ServiceView(name, view.instances, turns, live.rules.terms.rejoining(name), view.condition)
         for name, view in live.services.items()
     }
-    observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views))
+    observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views, live.past))
     ip = plain_ip(client_ip) or client_ip
     peer = Peer(ip, router.is_trusted(ip))
     content: Any = None

@@ -24,13 +24,26 @@ class TraceMemory:
     seconds on any steady clock.
     """
 
-    __slots__ = ("_born", "_half", "_half_ttl", "_inside", "_old", "_present", "_young", "ambiguous")
+    __slots__ = (
+        "_born",
+        "_half",
+        "_half_ttl",
+        "_inside",
+        "_old",
+        "_old_rules",
+        "_present",
+        "_young",
+        "_young_rules",
+        "ambiguous",
+    )
 
     def __init__(self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0) -> None:
         self._half: int = max(1, entries // 2)
         self._half_ttl: float = ttl / 2
         self._young: dict[bytes, str] = {}
         self._old: dict[bytes, str] = {}
+        self._young_rules: dict[bytes, str] = {}  # of the ids that have some there
+        self._old_rules: dict[bytes, str] = {}
         self._born: float = now
         self._present: dict[bytes, dict[str, int]] = {}
         self._inside: dict[str, int] = {}
@@ -49,8 +62,11 @@ class TraceMemory:
         inside = self._inside
         return next(iter(inside)) if len(inside) == 1 else BASE
 
-    def enter(self, ids: Sequence[bytes], tag: str, now: float) -> Visit:
-        """Takes in a request with these ids; the visit is to be left when it is over."""
+    def enter(self, ids: Sequence[bytes], tag: str, now: float, rules: str = "") -> Visit:
+        """Takes in a request with these ids; the visit is to be left when it is over.
+
+        `rules` is the digest of the terms by which it was decided, empty if none are known.
+        """
         self._inside[tag] = self._inside.get(tag, 0) + 1
         self._age(now)
         for name in ids:
@@ -65,6 +81,8 @@ class TraceMemory:
             # counts after all its requests are over.
             if latest != BASE or name in self._young or name in self._old:
                 self._young[name] = latest
+            if rules:
+                self._young_rules[name] = rules
         return Visit(self, ids, tag)
 
     def leave(self, ids: Sequence[bytes], tag: str) -> None:
@@ -101,6 +119,10 @@ class TraceMemory:
                 return tag
         return remembered
 
+    def rules_of(self, name: bytes) -> str:
+        """The digest of the terms by which the latest request with this id was decided; empty if that is not known."""
+        return self._young_rules.get(name) or self._old_rules.get(name) or ""
+
     def _remembered(self, name: bytes) -> str | None:
         tag = self._young.get(name)
         return tag if tag is not None else self._old.get(name)
@@ -114,13 +136,18 @@ class TraceMemory:
         """Takes what another memory knew for the old generation, the latest half of the bound; what this one knew goes."""
         self._old = dict(list(entries.items())[-self._half :])
         self._young = {}
+        self._young_rules = {}
+        self._old_rules = {}
         self._born = now
 
     def _age(self, now: float) -> None:
         age = now - self._born
         if age >= self._half_ttl or len(self._young) >= self._half:
-            self._old = self._young if age < 2 * self._half_ttl else {}
+            is_recent = age < 2 * self._half_ttl
+            self._old = self._young if is_recent else {}
+            self._old_rules = self._young_rules if is_recent else {}
             self._young = {}
+            self._young_rules = {}
             self._born = now
 
 

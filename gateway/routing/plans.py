@@ -8,6 +8,7 @@ from typing import Final
 from gateway.http.edits import HeaderEdit
 from gateway.http.target import PathChange
 from gateway.routing.conditions import RouteTest, ValueTest
+from gateway.routing.gate import Gate
 from gateway.routing.redirect import Redirect
 from gateway.routing.routes import Route
 from gateway.routing.split import Backend, Split
@@ -112,8 +113,11 @@ class RouteSet:
 NO_ROUTES: Final = RouteSet()
 
 
-def make_route(plan: RoutePlan) -> Route:
-    """The route of a plan. Raises `re2.error` for a pattern that is none: whoever makes plans has checked them."""
+def make_route(plan: RoutePlan, gate: Gate | None = None) -> Route:
+    """The route of a plan. `gate` is what its requests must pass first.
+
+    Raises `re2.error` for a pattern that is none: whoever makes plans has checked them.
+    """
     backends = [
         Backend(
             item.service,
@@ -136,6 +140,8 @@ def make_route(plan: RoutePlan) -> Route:
         redirect=None if plan.redirect is None else _redirect(plan.redirect),
         new_host=plan.new_host,
         new_path=_path(plan.new_path),
+        restore_prefix=False,
+        gate=gate,
     )
 
 

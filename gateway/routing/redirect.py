@@ -11,8 +11,15 @@ from gateway.routing.replies import RouteResponse
 _USUAL: Final[dict[str, int]] = {"http": 80, "https": 443}
 
 
+SAME: Final = -1
+"""The port of the request itself, as the client has written it."""
+
+
 class Redirect:
-    """What is empty stays as requested; `port` 0 is the scheme's."""
+    """What is empty stays as requested; `port` 0 is the scheme's.
+
+    Without scheme, host and port (`SAME`), the place is a path alone: at whatever address the client has come to.
+    """
 
     __slots__ = ("host", "path", "port", "scheme", "status")
 
@@ -25,13 +32,16 @@ class Redirect:
 
     def response(self, request: Request, prefix: bytes, is_secure: bool) -> RouteResponse:
         """The response to a request, which matched a route with this prefix."""
+        path = request.raw_path if self.path is None else self.path.apply(request.raw_path, prefix)
+        target = path + b"?" + request.query if request.query else path
+        if self.port == SAME and not self.scheme and not self.host:
+            # `//x` would be another host.
+            return RouteResponse(self.status, b"", {"Location": "/" + target.decode("latin-1").lstrip("/")})
         scheme = self.scheme or ("https" if is_secure else "http")
         host = self.host or request.host
         if ":" in host:
             host = f"[{host.strip('[]')}]"
-        port = "" if self.port in (0, _USUAL[scheme]) else f":{self.port}"
-        path = request.raw_path if self.path is None else self.path.apply(request.raw_path, prefix)
-        target = path + b"?" + request.query if request.query else path
+        port = "" if self.port in (SAME, 0, _USUAL[scheme]) else f":{self.port}"
         place = target.decode("latin-1")
         if host:  # HTTP/1.0 may have none
             place = f"{scheme}://{host}{port}{place}"

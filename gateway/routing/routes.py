@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.http.edits import HeaderEdit
 from gateway.http.request import Request
 from gateway.http.target import PathChange
 from gateway.routing.conditions import RouteTest
+from gateway.routing.gate import Gate
+from gateway.routing.ratelimit import RateLimits
 from gateway.routing.redirect import Redirect
 from gateway.routing.replies import RouteResponse
 from gateway.routing.split import Split
@@ -19,14 +22,16 @@ class Route:
     Rules may look at the first `inspect_body` bytes of a body.
 
     `segments` is how many leading path segments `strip_prefix` takes off before forwarding; 0 takes none. `told` is the
-    field line that names them to the service, `restored` what responses get back: the prefix, or nothing.
+    field line that names them to the service, `restored` what responses get back: the prefix, or nothing; `replacement` is
+    what the service has in its place.
 
-    Routes of other sources than the configuration say more. `source` is what that calls them. `is_exact`: nothing below `path`.
-    `test` is what a request must be like besides. `split` divides requests among several services, of which `service` is the
-    first; `redirect` sends the client elsewhere. The others are what is changed of requests and responses.
+    `source` is what another source than the configuration calls the route. `is_exact`: nothing below `path`. `test` is what a
+    request must be like besides. `split` divides requests among several services, of which `service` is the first; `redirect`
+    sends the client elsewhere. `gate` is what requests must pass first. The others are what is changed of requests and responses.
     """
 
     __slots__ = (
+        "gate",
         "host",
         "inspect_body",
         "is_exact",
@@ -35,7 +40,10 @@ class Route:
         "path",
         "prefix",
         "redirect",
+        "replacement",
+        "request_edit",
         "response",
+        "response_edit",
         "restored",
         "segments",
         "service",
@@ -63,6 +71,9 @@ class Route:
         redirect: Redirect | None = None,
         new_host: str = "",
         new_path: PathChange | None = None,
+        request_edit: HeaderEdit | None = None,
+        response_edit: HeaderEdit | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.inspect_body = inspect_body
         self.response = response
@@ -73,7 +84,9 @@ class Route:
         self.host = host.lower()
         self.segments: int = len([part for part in self.path.split("/") if part]) if strip_prefix else 0
         self.told: bytes = b"X-Forwarded-Prefix: " + self.prefix + b"\r\n"
-        self.restored: bytes = self.prefix if self.segments and restore_prefix else b""
+        moves = self.segments > 0 or (new_path is not None and new_path.replaces_prefix)
+        self.restored: bytes = self.prefix if moves and restore_prefix else b""
+        self.replacement: bytes = b"" if new_path is None else new_path.value
         self.source = source
         self.is_exact = is_exact
         self.test = test
@@ -81,11 +94,19 @@ class Route:
         self.redirect = redirect
         self.new_host: bytes = new_host.encode("ascii")
         self.new_path = new_path
+        self.request_edit = request_edit
+        self.response_edit = response_edit
+        self.gate = gate
 
     @property
     def name(self) -> str:
         """What the route is called: `host/path`."""
         return self.host + self.path
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells it from other routes, before and after a reload."""
+        return self.name, "" if self.test is None else ", ".join(self.test.describe())
 
 
 class _Paths:
@@ -150,6 +171,17 @@ class RouteTable:
                 self._wildcards[host[1:]] = _Paths(several)
             else:
                 self._hosts[host] = _Paths(several)
+
+    def go_on(self, before: RouteTable) -> None:
+        """Goes on counting by rate limits where the table before has: a reload gives nobody a new burst."""
+        known: dict[tuple[str, str], list[RateLimits]] = {}
+        for route in before.routes:
+            if route.gate is not None and route.gate.limits is not None:
+                known.setdefault(route.identity, []).append(route.gate.limits)
+        for route in self.routes if known else ():
+            if route.gate is not None and route.gate.limits is not None:
+                for limits in known.get(route.identity, ()):
+                    route.gate.limits.go_on(limits)
 
     def find(self, host: str, path: str, request: Request | None = None) -> Route | None:
         """The route for a normalised path, or None. Without a `request`, only routes are found that take any."""

@@ -130,7 +130,7 @@ class ServiceView:
     there is none.
     """
 
-    __slots__ = ("_rejoining", "base", "condition", "instances", "name", "pools", "sole_tag")
+    __slots__ = ("_others", "_rejoining", "_turns", "base", "condition", "instances", "name", "pools", "sole_tag")
 
     def __init__(
         self,
@@ -154,7 +154,21 @@ class ServiceView:
         tags = list(by_tag)
         self.sole_tag: str = tags[0] if len(tags) == 1 and tags[0] != INVALID else BASE
         self._rejoining = rejoining
+        self._turns = turns
+        self._others: dict[frozenset[str], ServiceView] | None = None
         self.base: Pool = self.pools.get(BASE) or Pool(name, BASE, (), turns.of(name, BASE))
+
+    def under(self, rejoining: frozenset[str]) -> ServiceView:
+        """The same with other tags rejoining, made when first needed; who is next is who would be next here."""
+        if rejoining == self._rejoining:
+            return self
+        others = self._others
+        if others is None:
+            others = self._others = {}
+        view = others.get(rejoining)
+        if view is None:
+            view = others[rejoining] = ServiceView(self.name, self.instances, self._turns, rejoining, self.condition)
+        return view
 
     def is_like(self, other: ServiceView) -> bool:
         """Whether another view of the service is made of the same."""

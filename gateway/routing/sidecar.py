@@ -106,17 +106,18 @@ class InboundRouter(Router):
         refusal = forward.choose(self._view, "")
         if refusal is not None:
             return refusal
-        tag, source = self._carriers.read(request)
+        is_marked = self._carriers.read(request, decision)
+        rules = decision.rules or self.snapshot.rules.terms.digest
         # What reaches a gray instance unmarked comes from outside the mesh, and what follows from it starts here.
         ids = self._carriers.trace_ids(request)
         request_id = b""
         if self._random is not None and not request.has_id(REQUEST_ID):
             request_id = new_request_id(self._random.getrandbits(128))
             ids.append(REQUEST_ID.space + request_id)
-        forward.remember(self._memory.enter(ids, tag if source else self._tag, now))
-        if source:
-            decision.tag = tag
-            decision.tag_source = source
+        tag = decision.tag if is_marked else self._tag
+        forward.remember(self._memory.enter(ids, tag, now, "" if tag == BASE else rules))
+        if decision.tag != BASE:
+            decision.rules = rules
         lines: list[bytes] = []
         if request_id:
             lines.append(b"X-Request-Id: " + request_id + b"\r\n")
@@ -133,6 +134,7 @@ class OutboundRouter(Router):
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
 
     `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
+    `random_source` draws who meets the faults that lanes inject.
     """
 
     __slots__ = (
@@ -142,6 +144,7 @@ class OutboundRouter(Router):
         "_memory",
         "_own_service",
         "_own_tag",
+        "_random",
         "_tracing",
         "inferred",
         "snapshot",
@@ -156,10 +159,12 @@ class OutboundRouter(Router):
         own_service: str = "",
         escapes: EscapeDetector | None = None,
         *,
+        random_source: Random | None = None,
         infers: bool = False,
         tracing: Tracing | None = None,
     ) -> None:
         self._escapes = escapes
+        self._random = random_source or Random()
         self._infers = infers
         self.inferred: int = 0
         self._tracing = tracing
@@ -184,14 +189,29 @@ class OutboundRouter(Router):
         decision.service = service
         if not service:
             return Refuse(decision, NO_SERVICE, "the Host field must name the service to call")
-        fallback = self._mark(snapshot, request, decision, now)
-        view = snapshot.services.get(service)
+        self._mark(snapshot, request, decision, now)
+        terms = snapshot.rules.terms
+        fallback = ""
+        is_strict = False
+        if decision.tag != BASE:
+            terms = snapshot.settle_terms(decision, now)
+            is_strict = terms.is_strict(decision.tag)
+            if not terms.holds(decision.tag, service):
+                fallback = NOT_IN_GROUP
+        view = snapshot.view_under(service, terms)
         if view is None:
             return NeedService(decision, service)
         if self._escapes is not None:
             decision.lost = self._escapes.check(request, decision, now)
+        faults = snapshot.rules.faults
+        if faults is not None and decision.tag != BASE:
+            fault = faults.find(decision.tag, service, self._random.random())
+            if fault is not None:
+                decision.inject(fault)
+                if fault.failure is not None:
+                    return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
-        refusal = forward.choose(view, fallback, decision.tag != BASE and snapshot.rules.is_strict(decision.tag))
+        refusal = forward.choose(view, fallback, is_strict)
         if refusal is not None:
             return refusal
         forward.target_line = forward.instance.target_line
@@ -200,19 +220,26 @@ class OutboundRouter(Router):
         _write_head(forward, request, self._carriers, [forward.target_line])
         return forward
 
-    def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> str:
-        tag, source = self._carriers.read(request)
-        if not source:
-            tag, source = self._carriers.recall(self._memory, request, now)
-        if not source and self._infers:
+    def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> None:
+        if self._carriers.read(request, decision):
+            if not decision.rules and decision.tag != BASE:
+                decision.rules = self._carriers.recall_rules(self._memory, request)
+            return
+        if self._carriers.recall(self._memory, request, decision, now):
+            return
+        if self._infers:
             tag = self._memory.common_tag()
             if tag != BASE:
-                source = SOURCE_IN_FLIGHT
                 self.inferred += 1
-        if not source and self._own_tag != BASE:
+                decision.tag = tag
+                decision.tag_source = SOURCE_IN_FLIGHT
+                return
+        if self._own_tag != BASE:
             # Traffic that starts at a gray instance (a timer, a queue consumer) is gray.
-            tag, source = self._own_tag, SOURCE_INSTANCE
-        if not source and snapshot.rules.lanes:
+            decision.tag = self._own_tag
+            decision.tag_source = SOURCE_INSTANCE
+            return
+        if snapshot.rules.lanes:
             # Traffic that starts at a service which lane groups name as an entry is matched here.
             context = MatchContext(
                 request,
@@ -225,13 +252,8 @@ class OutboundRouter(Router):
             if lane is not None:
                 decision.group = lane.group
                 decision.lane = lane.name
-                tag, source = lane.tag, SOURCE_RULE
-        if source:
-            decision.tag = tag
-            decision.tag_source = source
-            if tag != BASE and not snapshot.rules.holds(tag, decision.service):
-                return NOT_IN_GROUP
-        return ""
+                decision.tag = lane.tag
+                decision.tag_source = SOURCE_RULE
 
 
 def _callee(snapshot: Snapshot, request: Request) -> str:
@@ -255,7 +277,7 @@ def _replace_underscores(request: Request) -> None:
 
 def _write_head(forward: Forward, request: Request, carriers: Carriers, lines: list[bytes]) -> None:
     decision = forward.decision
-    carriers.write(request, decision.tag, lines)
+    carriers.write(request, decision.tag, decision.carried_rules, lines)
     if request.span_id:
         lines.append(traceparent_line(request))
     if request.rewrites_host:

@@ -59,7 +59,7 @@ class Split:
         self._salt = salt
         self._key: Field | None = None
         if by is not None:
-            self._key = SOURCES[by[0]].field(by[1], False, _no_time, _no_claims)
+            self._key = key_field(by)
 
     def choose(
         self, tag: str, context: MatchContext, services: Mapping[str, ServiceView], source: random.Random
@@ -91,6 +91,11 @@ class Split:
         """From 0 to 1: the same for one client always, if it can be told."""
         value = None if self._key is None else self._key.read(context)
         return source.random() if value is None else bucket_of(self._salt, value) / BUCKETS
+
+
+def key_field(by: tuple[str, str]) -> Field:
+    """What reads a value that clients are told apart by: `by` is a source of conditions (but `time` and `jwt`), and a name."""
+    return SOURCES[by[0]].field(by[1], False, _no_time, _no_claims)
 
 
 def _has_instances(backend: Backend, services: Mapping[str, ServiceView]) -> bool:

@@ -69,16 +69,18 @@ class NeedService(Verdict):
 class Forward(Verdict):
     """Send `head` to the decision's instance.
 
-    `stripped` is the prefix taken off the path that the response is to get back. `target_line` is the line of `head` that
-    says which instance is meant, empty if there is none. `response_edit` is what is changed of the response's fields.
+    `stripped` is the prefix taken off the path that the response is to get back, `replacement` what is there instead.
+    `target_line` is the line of `head` that says which instance is meant, empty if there is none. `response_edit` is what is
+    changed of the response's fields.
     """
 
-    __slots__ = ("_base", "_pool", "_tried", "head", "response_edit", "stripped", "target_line")
+    __slots__ = ("_base", "_pool", "_tried", "head", "replacement", "response_edit", "stripped", "target_line")
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
         self.head: bytes = b""
         self.stripped: bytes = b""
+        self.replacement: bytes = b""
         self.target_line: bytes = b""
         self.response_edit: HeaderEdit | None = None
         self._pool = NOBODY

@@ -12,13 +12,16 @@ from gateway.rules.columns import ADDRESS, Column
 from gateway.rules.conditions import DAYS, Condition
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.fields import TimeField
-from gateway.rules.match import CheckOf, CompiledLane, CompiledRules, TagRules
+from gateway.rules.injected import InjectedFault, InjectedFaults
+from gateway.rules.match import CheckOf, CompiledLane, CompiledRules
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import Entry
 from gateway.rules.rows import Literal, rows_of
 from gateway.rules.ruleset import RuleSet
-from gateway.rules.shares import GroupShares
+from gateway.rules.schedule import spans_at
+from gateway.rules.shares import GroupShares, Spans
 from gateway.rules.sources import SOURCES, in_form, values_in_form
+from gateway.rules.terms import TagRules, Terms
 
 ColumnKey = tuple[str, str, bool, bool]
 """Source, name, whether case is ignored, whether it is for shares."""
@@ -58,8 +61,8 @@ class _Compiler:
             tuple(column.index(everything) for column in columns),
             tuple(sieve for column in columns if (sieve := column.sieve()) is not None),
             tuple(self._checks),
-            tags=_tags(groups, self._now),
-            rejoining=_rejoining(groups, self._now),
+            terms=Terms(_tags(groups, self._now), _rejoining(groups, self._now)),
+            faults=_faults(groups, self._now),
             issues=tuple(self._issues.items()),
             reads_body=self._reads_body,
             signer=self._environment.signer,
@@ -142,11 +145,17 @@ class _Compiler:
             str.casefold if test.ignore_case else str,
             test.ignore_case or SOURCES[source].is_caseless,
             lambda name: self._members(name, source, test.ignore_case),
-            lambda: shares.spans_of(lane.name, condition),
+            lambda: self._spans(lane, condition, shares),
             group.name,
         )
         check = operator.enter(entry, operand)
         return None if check is None else (column.field, check, negated)
+
+    def _spans(self, lane: Lane, condition: Condition, shares: GroupShares) -> Spans:
+        spans = shares.spans_of(lane.name, condition)
+        if lane.schedule is None or (percent := lane.percent) is None:
+            return spans
+        return spans_at(spans, percent, lane.schedule, self._now)
 
     def _members(self, segment: str, source: str, folds: bool) -> frozenset[str]:
         """A segment's values as those of a source are; the same set for all that read it alike."""
@@ -195,6 +204,17 @@ def _tags(groups: Sequence[LaneGroup], now: float) -> Mapping[str, TagRules]:
     for tag, rules in tags.items():
         rules.strict = rules.strict and tag in open_tags
     return tags
+
+
+def _faults(groups: Sequence[LaneGroup], now: float) -> InjectedFaults | None:
+    """What open lanes inject, in groups for this place or not; None if they inject nothing."""
+    by_tag: dict[str, list[InjectedFault]] = {}
+    for group in groups:
+        for lane in group.lanes:
+            if lane.fault is not None and is_open(group, lane, now):
+                fault = lane.fault.compile(f"{group.name}/{lane.name}", group.services)
+                by_tag.setdefault(lane.tag, []).append(fault)
+    return InjectedFaults(by_tag) if by_tag else None
 
 
 def _rejoining(groups: Sequence[LaneGroup], now: float) -> Mapping[str, frozenset[str] | None]:

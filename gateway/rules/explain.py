@@ -20,6 +20,7 @@ from gateway.rules.environment import MatchEnvironment
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import OPERATORS
 from gateway.rules.ruleset import RuleSet
+from gateway.rules.schedule import spans_at
 from gateway.rules.shares import GroupShares, Spans, show_spans
 from gateway.rules.sources import SOURCES, in_form
 
@@ -195,6 +196,10 @@ class _Weigher:
 
     def _draw(self, condition: Condition, text: str, value: str | None) -> ConditionEvidence:
         spans: Spans = self._shares.spans_of(self._lane.name, condition)
+        schedule, now = self._lane.schedule, self._environment.clock()
+        if schedule is not None and (percent := self._lane.percent) is not None:
+            spans = spans_at(spans, percent, schedule, now)
+            text = f"{text} (schedule: {schedule.shown_at(now, percent)})"
         shown = tuple(show_spans(spans))
         signer = self._environment.signer
         kept = (

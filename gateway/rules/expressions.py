@@ -42,6 +42,16 @@ def compile_pattern(text: str, ignore_case: bool = False) -> re2._Regexp[str]:
     return re2.compile(text, options=options)
 
 
+def compile_capturing(text: str) -> re2._Regexp[str]:
+    """Compiles as `compile_pattern` does, and keeps what groups match."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    return re2.compile(text, options=options)
+
+
 def enclosed(pattern: str) -> str:
     r"""A sound pattern as a part of a larger one: in a group, which keeps its alternatives and flags in.
 

@@ -135,7 +135,7 @@ class MethodField(Field):
     __slots__ = ()
 
     def _read(self, context: MatchContext) -> str | None:
-        return context.request.method.upper()
+        return context.request.aim.upper()
 
 
 class CallServiceField(Field):

@@ -10,14 +10,15 @@ with patterns are left, a `sieve` first takes out those that cannot match.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.rules.checks import Check
 from gateway.rules.context import MatchContext
 from gateway.rules.fields import Field
+from gateway.rules.injected import InjectedFaults
 from gateway.rules.lookups import Lookup
 from gateway.rules.prefilter import SIEVE_FROM, Prefilter
+from gateway.rules.terms import Terms
 
 
 class FieldIndex:
@@ -69,16 +70,6 @@ class CompiledLane:
         self.debug = debug
 
 
-class TagRules:
-    """What all lanes with one tag say together. `services`: None if one of them is not limited."""
-
-    __slots__ = ("services", "strict")
-
-    def __init__(self, services: frozenset[str] | None, strict: bool) -> None:
-        self.services = services
-        self.strict = strict
-
-
 class Signer(Protocol):
     """Reads whose sticky cookie a request has, and makes them."""
 
@@ -106,22 +97,23 @@ class CompiledRules:
     """All lanes, ready to match. Immutable; built by `compile.compile_rules`.
 
     `issues` are the cookies that clients without them are given, with the seconds for which they are kept.
-    `reads_body`: some lane looks at the body.
+    `reads_body`: some lane looks at the body. `terms` are what the rules say about requests that are marked already,
+    `faults` what is injected into these, None if nothing is.
     """
 
     __slots__ = (
         "_all",
         "_checks",
         "_indices",
-        "_rejoining",
         "_rows_of_sticky",
         "_sieves",
-        "_tags",
+        "faults",
         "issues",
         "lanes",
         "open_lanes",
         "reads_body",
         "signer",
+        "terms",
     )
 
     def __init__(
@@ -131,21 +123,21 @@ class CompiledRules:
         sieves: tuple[Prefilter, ...],
         checks: tuple[tuple[CheckOf, ...], ...],
         *,
-        tags: Mapping[str, TagRules],
-        rejoining: Mapping[str, frozenset[str] | None],
+        terms: Terms,
+        faults: InjectedFaults | None = None,
         issues: tuple[tuple[str, int], ...] = (),
         reads_body: bool = False,
         signer: Signer | None = None,
     ) -> None:
         self.lanes = lanes
+        self.faults = faults
         self.issues = issues
         self.reads_body = reads_body
         self.open_lanes: dict[str, CompiledLane] = {f"{lane.group}/{lane.name}": lane for lane in lanes}
         self._indices = indices
         self._sieves = sieves
         self._checks = checks
-        self._tags: dict[str, TagRules] = dict(tags)
-        self._rejoining: dict[str, frozenset[str] | None] = dict(rejoining)
+        self.terms = terms
         self.signer = signer
         self._all: int = (1 << len(lanes)) - 1
         self._rows_of_sticky: dict[str, int] = {}
@@ -157,7 +149,7 @@ class CompiledRules:
     @staticmethod
     def empty() -> CompiledRules:
         """Rules that match nothing."""
-        return CompiledRules((), (), (), (), tags={}, rejoining={})
+        return CompiledRules((), (), (), (), terms=Terms({}, {}))
 
     def match(self, context: MatchContext) -> CompiledLane | None:
         """The first lane whose conditions hold, or None."""
@@ -196,22 +188,6 @@ class CompiledRules:
         """The rows in whose shares a sticky cookie holds the client."""
         signer = self.signer
         return 0 if signer is None else self._rows_of_sticky.get(signer.lane_of(context), 0)
-
-    def holds(self, tag: str, service: str) -> bool:
-        """Whether some lane with this tag may use this service's tagged instances; true of tags no lane has."""
-        rules = self._tags.get(tag)
-        return rules is None or rules.services is None or service in rules.services
-
-    def is_strict(self, tag: str) -> bool:
-        """Whether every open lane with this tag is strict; false of tags no lane has."""
-        rules = self._tags.get(tag)
-        return rules is not None and rules.strict
-
-    def rejoining(self, service: str) -> frozenset[str]:
-        """The tags whose instances of this service belong to its baseline, as all the tag's lanes are closed."""
-        if not self._rejoining:
-            return frozenset()
-        return frozenset([tag for tag, services in self._rejoining.items() if services is None or service in services])
 
 
 def _hold(checks: tuple[CheckOf, ...], context: MatchContext) -> bool:

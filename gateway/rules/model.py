@@ -5,15 +5,20 @@ The docstrings of the fields are their reference.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from gateway.rules.conditions import Condition
 from gateway.rules.environment import EVERY_ENTRY
+from gateway.rules.faults import LaneFault
+from gateway.rules.guard import Guard
 from gateway.rules.names import Age, LanePath, Model, Moment, Name, Tag
 from gateway.rules.rows import MAX_ROWS, TooManyRows, rows_of
+from gateway.rules.schedule import Schedule
 from gateway.rules.shares import GroupShares
+
+_ONE_SHARE: Final = "the lane needs one `percent` condition, outside `not` and with one number"
 
 
 class Lane(Model):
@@ -35,6 +40,12 @@ class Lane(Model):
     """Whether an authorized debug header may put a request on the lane, whatever the conditions say."""
     sticky: Age | None = None
     """How long a cookie keeps a client in the lane's `percent`, even if that shrinks to 0. Default: no cookie."""
+    schedule: Schedule | None = None
+    """How the lane's `percent` grows by the clock. Default: all of it at once."""
+    guard: Guard | None = None
+    """When the lane is too bad to go on, compared with the baseline. Default: nobody looks."""
+    fault: LaneFault | None = None
+    """Delays or errors for the lane's own requests, for a drill. Default: none."""
     paths: list[LanePath] = Field(default_factory=list)
     """Limits the lane to these paths, each with everything below it; empty: every path."""
     match_mode: Literal["all", "any"] = "all"
@@ -53,7 +64,43 @@ class Lane(Model):
             ) from error
         if self.sticky is not None and not any(leaf.test.percent is not None for leaf in self.leaves()):
             raise ValueError("sticky: a percent condition is needed to keep clients in")
+        if self.guard is not None and self.guard.shrinks_to is not None and self.percent is None:
+            raise ValueError(f"guard.then: {_ONE_SHARE}, which would shrink; write `close` or `warn`")
+        if self.schedule is not None:
+            self._check_schedule(self.schedule)
         return self
+
+    def _check_schedule(self, schedule: Schedule) -> None:
+        percent = self.percent
+        if percent is None:
+            raise ValueError(f"schedule: {_ONE_SHARE}: the share that the schedule ends with")
+        if schedule.steps[-1] >= percent:
+            raise ValueError(
+                f"schedule.steps: they lead to the lane's percent of {percent:g}, so the last one is less; "
+                f"found {schedule.steps[-1]:g}"
+            )
+
+    @property
+    def percent(self) -> float | None:
+        """The share of its only `percent` condition; None: there is none, or several, or it is not one number."""
+        if all(leaf.test.percent is None for leaf in self.leaves()):
+            return None
+        literals = {
+            id(literal.condition): literal
+            for row in rows_of(self.match, self.match_mode)
+            for literal in row
+            if literal.condition.test.percent is not None
+        }
+        if len(literals) != 1:
+            return None
+        [literal] = literals.values()
+        share = literal.condition.test.percent
+        return None if literal.negated or isinstance(share, list) else share
+
+    def share_at(self, now: float) -> float | None:
+        """The share that it takes at a time, in seconds since the epoch, as far as `percent` says it."""
+        percent = self.percent
+        return percent if percent is None or self.schedule is None else self.schedule.share_at(now, percent)
 
     def leaves(self) -> list[Condition]:
         """Every condition that looks at something, in order."""

@@ -116,13 +116,18 @@ def _parse_share(value: Any) -> float | list[str]:
             raise ValueError("a list holds spans such as 0-5 or 12.5-20")
         parse_spans(value)
         return value
+    return parse_percent(value, ", or a list of spans such as [0-5, 20-25]")
+
+
+def parse_percent(value: Any, otherwise: str = "") -> float:
+    """A share that is one number. Raises ValueError, which says what is accepted `otherwise`."""
     found = "nothing" if value is None else repr(value)
     try:
         share = parse_number(value)
     except ValueError:
         share = Decimal(-1)
     if not 0 <= share <= 100:
-        raise ValueError(f"a number from 0 to 100 is accepted, or a list of spans such as [0-5, 20-25]; found {found}")
+        raise ValueError(f"a number from 0 to 100 is accepted{otherwise}; found {found}")
     if share != round(share, 2):
         raise ValueError(
             f"a share has at most two decimals, because 0.01 % is one of the 10,000 buckets; found {found}"
@@ -167,7 +172,8 @@ def show_age(seconds: int) -> str:
     return f"{seconds // _SECONDS[unit]}{unit}"
 
 
-def _parse_moment(value: Any) -> Any:
+def parse_moment(value: Any) -> Any:
+    """A time with its zone, or the end of a day in UTC, if `value` is text. Raises ValueError."""
     if not isinstance(value, str):
         return value
     form = "a moment is 2026-12-31T18:00:00+08:00, or a date, at whose end in UTC it is"
@@ -196,7 +202,8 @@ def _plain_number(number: Decimal) -> int | float | str:
     return float(number) if Decimal(repr(float(number))) == number else show_number(number)
 
 
-def _show_moment(moment: datetime) -> str:
+def show_moment(moment: datetime) -> str:
+    """A moment as it is written."""
     return moment.isoformat().replace("+00:00", "Z") if moment.tzinfo is UTC else moment.isoformat()
 
 
@@ -229,5 +236,5 @@ Range = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidato
 Values = Annotated[list[str], Field(min_length=1)]
 Age = Annotated[int, BeforeValidator(_parse_age), PlainSerializer(show_age), WithJsonSchema({"type": "string"})]
 Moment = Annotated[
-    datetime, BeforeValidator(_parse_moment), PlainSerializer(_show_moment), WithJsonSchema({"type": "string"})
+    datetime, BeforeValidator(parse_moment), PlainSerializer(show_moment), WithJsonSchema({"type": "string"})
 ]

@@ -106,7 +106,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     ),
     "method": Source(
         fields.MethodField,
-        lambda context, *_: context.request.method.upper(),
+        lambda context, *_: context.request.aim.upper(),
         lambda parts, _, value: parts.plain.update(method=value),
         form=forms.method,
         check_pattern=forms.method_pattern,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import ConfigError, Problem
 from gateway.rules.conditions import Test
@@ -12,6 +12,9 @@ from gateway.yaml.format import Unformattable, reformatted
 from gateway.yaml.reading import parse_verbatim
 from gateway.yaml.tree import comments_of
 from gateway.yaml.writing import OneLine, write_yaml
+
+_ONE_LINE: Final = ("schedule", "guard")
+"""What a lane says on one line."""
 
 
 def formatted(text: str, file: str) -> str:
@@ -71,8 +74,11 @@ def plain_lane(lane: Lane) -> dict[str, Any]:
 
 def in_house_style(lane: Mapping[str, Any]) -> dict[str, Any]:
     """A lane's values, sound or not, as people write them: a plain condition on one line, what it looks at first."""
+    shown = {
+        key: OneLine(value) if key in _ONE_LINE and isinstance(value, dict) else value for key, value in lane.items()
+    }
     match = lane.get("match")
-    return {**lane, "match": [_condition(item) for item in match]} if isinstance(match, list) else dict(lane)
+    return {**shown, "match": [_condition(item) for item in match]} if isinstance(match, list) else shown
 
 
 def _condition(data: Any) -> Any:

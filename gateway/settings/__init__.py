@@ -26,8 +26,9 @@ from gateway.settings.registry import (
     StaticRegistrySettings,
     known_instances,
 )
-from gateway.settings.roles import GatewaySettings, ServingSettings, SidecarSettings
+from gateway.settings.roles import GatewaySettings, SidecarSettings
 from gateway.settings.routes import RouteSettings
+from gateway.settings.serving import ServingSettings
 from gateway.settings.sources import KubernetesRules, RemoteRules, RemoteSource
 
 __all__ = [

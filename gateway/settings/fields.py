@@ -57,6 +57,7 @@ _RESERVED_HEADERS = _FRAMING_HEADERS | frozenset(
         "x-real-ip",
         "x-gray-hop",
         "x-gray-explain",
+        "x-gray-fault",
         *(field.name.decode() for field in ID_FIELDS),
     }
 )
@@ -225,7 +226,7 @@ def _check_debug_header(text: str) -> str:
     return _check_free_header(text, "the secret")
 
 
-def _header_name(text: str) -> str:
+def header_name(text: str) -> str:
     """A header's name, in lower case."""
     if _TOKEN.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a header name")
@@ -233,7 +234,7 @@ def _header_name(text: str) -> str:
 
 
 def _check_free_header(text: str, what: str) -> str:
-    name = _header_name(text)
+    name = header_name(text)
     if name in _RESERVED_HEADERS:
         raise ValueError(f"header {name!r} has its own meaning and cannot carry {what}")
     return name
@@ -254,14 +255,14 @@ def _check_member(text: str) -> str:
 
 
 def _check_logged(text: str) -> str:
-    name = _header_name(text)
+    name = header_name(text)
     if name in ("authorization", "proxy-authorization"):
         raise ValueError(f"header {name!r} holds a secret and is never logged")
     return name
 
 
 def _check_token_header(text: str) -> str:
-    name = _header_name(text)
+    name = header_name(text)
     if name in _FRAMING_HEADERS:
         raise ValueError(f"header {name!r} controls how a message is sent and cannot carry a token")
     return name
@@ -287,7 +288,7 @@ def _check_secret(text: str) -> str:
 
 
 def _check_reply_header(text: str) -> str:
-    if _header_name(text) in ("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"):
+    if header_name(text) in ("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"):
         raise ValueError(f"header {text.lower()!r} is set by the gateway itself")
     return text
 

@@ -40,6 +40,14 @@ class CarrierSettings(Model):
     """The member of the W3C baggage header; case-sensitive."""
     ids: list[IdFieldName] = Field(default_factory=lambda: [field.name.decode("ascii") for field in ID_FIELDS])
     """By which ids, beside that of `traceparent`, a sidecar remembers requests."""
+    keys: FileName | None = None
+    """A file of keys by which the tag is signed between gateways and sidecars, relative to this file; only its owner may
+    have access to it. Left out: the tag is not signed."""
+    signing: Literal["required", "permissive"] = "required"
+    """With `keys`: what a sidecar does with a tag that is not signed. `required`: drops it; `permissive`: accepts and counts
+    it, for the time in which not all have keys."""
+    lifetime: PositiveDuration = 600.0
+    """How long a signature is good: longer than any request takes in an application, and than `trace_memory.ttl`."""
 
 
 class TimeoutSettings(Model):
@@ -82,6 +90,9 @@ class LimitSettings(Model):
     """Connections from one address that is not trusted; beyond that 429, and the connection is closed."""
     in_flight: int = Field(default=4_096, ge=1)
     """Requests in flight on a listener; beyond that 503 at once."""
+    lane_in_flight: int = Field(default=2_048, ge=1)
+    """Requests in flight on a listener at instances with one tag, whatever the service; beyond that 503 at once. Less than
+    `in_flight`, so that the instances of a lane that hang leave room for the baseline."""
     inspected_bytes: int = Field(default=67_108_864, ge=1024)
     """Bytes of request bodies buffered for rules, over all requests of a listener; beyond that 503."""
     tunnels: int = Field(default=5_000, ge=1)

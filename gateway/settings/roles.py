@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Collection
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,37 +11,25 @@ from gateway.settings.fields import (
     Address,
     AddressField,
     AdvertisedHost,
-    AllowedHost,
-    FileName,
-    Model,
     Network,
     RuleName,
-    Secret,
     ServiceName,
     Tag,
     TargetField,
     Weight,
 )
+from gateway.settings.gates import AccessSettings
 from gateway.settings.gatewayapi import GatewayApiSettings
+from gateway.settings.guard import GuardSettings
 from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.nacosports import for_grpc
 from gateway.settings.plane import (
-    AccessLogSettings,
     AppCheckSettings,
-    CarrierSettings,
     DrainSettings,
-    EjectionSettings,
     FacadeSettings,
-    Http2Settings,
-    LimitSettings,
     ListenTLSSettings,
-    MeshSettings,
-    RecordSettings,
-    RetrySettings,
-    ServiceSettings,
     SidecarDrainSettings,
     SidecarMeshSettings,
-    TimeoutSettings,
     TraceMemorySettings,
 )
 from gateway.settings.registry import (
@@ -51,150 +37,16 @@ from gateway.settings.registry import (
     EmbeddedRegistrySettings,
     NacosRegistrySettings,
     RegistrySettings,
-    RemoteRegistrySettings,
     SidecarRegistrySettings,
     one_or_several,
     placed,
 )
 from gateway.settings.routes import RouteSettings
-from gateway.settings.sources import RemoteSource, RulesSources
+from gateway.settings.serving import ServingSettings
 from gateway.tags import BASE
 
 if TYPE_CHECKING:
     from gateway.yaml.reading import Location
-
-
-class ServingSettings(Model):
-    """What serve and sidecar have in common, and the questions that each settles in its own way.
-
-    It has more members than a class should have: it is the document that an operator writes, key by key.
-    """
-
-    is_entry: ClassVar[bool]
-    """Whether clients from outside come in here."""
-
-    admin: AddressField
-    """The admin API. Without `admin_token` it does not authenticate anyone, so keep it on loopback."""
-    admin_token: Secret | None = None
-    """The token that clients of the admin API must send, 16 to 256 characters. Health and metrics need none."""
-    rules: RulesSources = Field(default_factory=list)
-    """Lane rules: a directory (its *.yaml files by name), a file, a remote document, or a list of these; paths are
-    relative to this file."""
-    state: FileName | None = None
-    """Directory for what should outlive a restart, relative to this file: the history of rules, copies of remote ones, the
-    last rules that were in force, and what registries said."""
-    ready_with_old_rules: bool = True
-    """Whether a program is ready that runs the rules in `state`, since those there were at its start had problems."""
-    carriers: CarrierSettings = CarrierSettings()
-    """Where requests carry their tag."""
-    timeouts: TimeoutSettings = TimeoutSettings()
-    """How long the data plane waits."""
-    limits: LimitSettings = LimitSettings()
-    """What the data plane accepts."""
-    http2: Http2Settings = Http2Settings()
-    """HTTP/2 with clients."""
-    retries: RetrySettings = RetrySettings()
-    """When a request is tried again."""
-    ejection: EjectionSettings = EjectionSettings()
-    """When an instance gets no traffic for a while."""
-    access_log: AccessLogSettings | None = None
-    """A line for each request; left out: none."""
-    records: RecordSettings = RecordSettings()
-    """The requests that the admin API shows."""
-    tracing: bool = False
-    """Whether requests of sampled traces get spans, which are sent to an OpenTelemetry collector. Where it is, and the rest,
-    is said by the environment variables `OTEL_…`. Needs the extra `gray-gateway[otel]`."""
-    allowed_hosts: list[AllowedHost] = Field(default_factory=list)
-    """Names by which the admin API and the embedded registry are called, beside addresses, `localhost` and this machine's
-    own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""
-    services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
-    """What is special about services, by name; those left out are plain."""
-    mesh: MeshSettings | None = None
-    """Gateways and sidecars call each other by mutual TLS; left out: in plain text."""
-
-    # --- what differs between the roles
-
-    @property
-    @abstractmethod
-    def all_registries(self) -> dict[str, RegistrySettings]:
-        """The registries by name."""
-
-    @abstractmethod
-    def placed_registries(self) -> list[tuple[Location, RegistrySettings]]:
-        """The registries, each with where it is in the file."""
-
-    @abstractmethod
-    def listeners(self) -> dict[Location, Address]:
-        """Where the program listens, by the settings that say so; where requests to forward come in is the first."""
-
-    @property
-    @abstractmethod
-    def place_name(self) -> str:
-        """What lane groups call this program in `entry`."""
-
-    @property
-    def served_routes(self) -> list[RouteSettings]:
-        """Which requests go to which service, if a table says so."""
-        return []
-
-    @property
-    def listener_tls(self) -> ListenTLSSettings | None:
-        """The TLS that clients speak; None: they do not."""
-        return None
-
-    @property
-    def token_settings(self) -> TokenSettings | None:
-        """The tokens that rules read; None: there are none."""
-        return None
-
-    @property
-    def cookie_settings(self) -> StickySettings | None:
-        """The cookie of sticky lanes; None: there is none."""
-        return None
-
-    @property
-    def debug_header(self) -> str:
-        """The header with which authorized people request an explanation; empty: there is none."""
-        return ""
-
-    # --- what follows for both
-
-    @property
-    def embedded_registry(self) -> EmbeddedRegistrySettings | None:
-        """The registry that runs in this process; None: there is none."""
-        found = [item for item in self.all_registries.values() if isinstance(item, EmbeddedRegistrySettings)]
-        return found[0] if found else None
-
-    @property
-    def remote_registries(self) -> dict[str, RemoteRegistrySettings]:
-        """The registries on other machines, by name."""
-        return {name: item for name, item in self.all_registries.items() if isinstance(item, RemoteRegistrySettings)}
-
-    @property
-    def remote_rules(self) -> list[RemoteSource]:
-        """The rules that are kept on servers."""
-        return [source for source in self.rules if isinstance(source, RemoteSource)]
-
-    def secrets(self) -> list[str]:
-        """Every secret, wherever it came from."""
-        found: list[str | None] = [self.admin_token, self.records.token]
-        for registry in self.all_registries.values():
-            found += registry.secrets
-        for source in self.remote_rules:
-            found += source.secrets
-        return [secret for secret in found if secret]
-
-    @property
-    def chosen_registries(self) -> dict[str, str]:
-        """The registry of each service that is not looked for in all."""
-        return {name: service.registry for name, service in self.services.items() if service.registry is not None}
-
-    def _check_registries(self, known: Collection[str]) -> None:
-        for service, name in self.chosen_registries.items():
-            if name not in known:
-                raise ValueError(
-                    f"services.{service}.registry: there is no registry {name!r} (there are: {', '.join(known)})"
-                )
 
 
 class GatewaySettings(ServingSettings):
@@ -224,6 +76,11 @@ class GatewaySettings(ServingSettings):
     """Routes are read from the Kubernetes Gateway API, beside those above; left out: they are not."""
     trusted: list[Network] = Field(default_factory=list)
     """Clients that may send carriers and forwarding fields: proxies of your own in front of this one."""
+    proxy_protocol: bool = False
+    """Whether connections of clients in `trusted` begin with a header of the PROXY protocol, version 1 or 2, which says whose
+    connection it is. Those without one are closed."""
+    access: AccessSettings = AccessSettings()
+    """Which clients are served by any route, by address."""
     trace_sampled: float = Field(default=1.0, ge=0, le=1)
     """Share of the traceparents made here that say `sampled`. OpenTelemetry's default sampler follows its parent: with
     0, services behind the gateway would stop tracing."""
@@ -233,6 +90,8 @@ class GatewaySettings(ServingSettings):
     """The cookie of lanes that are `sticky`; left out: no lane may be."""
     debug: DebugSettings | None = None
     """The header with which authorized people request an explanation; left out: nobody may."""
+    guard: GuardSettings | None = None
+    """Where the guards of lanes report what they do; left out: nowhere but here."""
     drain: DrainSettings = DrainSettings()
     """How the program ends."""
 
@@ -265,6 +124,11 @@ class GatewaySettings(ServingSettings):
         return self.routes
 
     @property
+    def served_clients(self) -> AccessSettings | None:
+        """See ServingSettings."""
+        return self.access if self.access.allow or self.access.deny else None
+
+    @property
     def listener_tls(self) -> ListenTLSSettings | None:
         """See ServingSettings."""
         return self.tls
@@ -286,7 +150,8 @@ class GatewaySettings(ServingSettings):
 
     def secrets(self) -> list[str]:
         """See ServingSettings."""
-        return super().secrets() + [part.secret for part in (self.sticky, self.debug) if part is not None]
+        own = [self.sticky and self.sticky.secret, self.debug and self.debug.secret, self.guard and self.guard.token]
+        return super().secrets() + [secret for secret in own if secret]
 
     @model_validator(mode="after")
     def _has_registries(self) -> GatewaySettings:
@@ -351,11 +216,8 @@ class SidecarSettings(ServingSettings):
 
     def listeners(self) -> dict[Location, Address]:
         """See ServingSettings."""
-        found: dict[Location, Address] = {
-            ("inbound",): self.inbound,
-            ("outbound",): self.outbound,
-            ("admin",): self.admin,
-        }
+        found: dict[Location, Address] = {("inbound",): self.inbound, ("outbound",): self.outbound}
+        found["admin",] = self.admin
         found |= {("outbounds", name): address for name, address in self.outbounds.items()}
         if self.facade is not None:
             found["facade", self.facade.kind] = self.facade.address

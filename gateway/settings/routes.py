@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from gateway.settings.changes import HeaderChanges, RedirectSettings, RewriteSettings, RouteMatchSettings
 from gateway.settings.fields import HeaderValue, Host, Model, ReplyHeader, RoutePath, ServiceName
+from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettings
 
 
 class RespondSettings(Model):
@@ -21,26 +23,55 @@ class RespondSettings(Model):
 
 
 class RouteSettings(Model):
-    """Requests with a path prefix go to a service, or get a fixed response."""
+    """Requests with a path prefix go to a service, are sent elsewhere, or get a fixed response."""
 
     path: RoutePath
     """The path prefix, at a segment boundary: /A matches /A and /A/x, not /AB. The longest match wins."""
     host: Host | None = None
     """Only for this host. A route with a host takes precedence over routes for any host."""
+    match: RouteMatchSettings | None = None
+    """What else a request must be like. Of routes with the same host and path, those with `match` are tried first, in order."""
     service: ServiceName | None = None
     """The service's name in the registry."""
     strip_prefix: bool = False
     """Whether the path prefix is removed before forwarding. The service gets it in X-Forwarded-Prefix."""
     restore_prefix: bool = True
-    """Whether responses get back what strip_prefix removed, in Location, Content-Location, Refresh and cookie paths."""
+    """Whether responses get back what strip_prefix removed or rewrite.prefix replaced, in Location, Content-Location, Refresh
+    and cookie paths."""
+    access: AccessSettings | None = None
+    """Which clients are served, by address, beside what `access` of the gateway says."""
+    cors: CorsSettings | None = None
+    """What pages of other origins may do. Left out: the service says so."""
+    rate_limits: list[RateLimitSettings] = Field(default_factory=list)
+    """How many requests are served. All limits hold."""
+    rewrite: RewriteSettings | None = None
+    """Which URL the service sees."""
+    request_headers: HeaderChanges | None = None
+    """What is changed of the header fields of requests."""
+    response_headers: HeaderChanges | None = None
+    """What is changed of the header fields of responses."""
     inspect_body: int = Field(default=0, ge=0, le=1_048_576)
     """How many bytes of a body rules may look at: the request waits for the body. A longer body counts as absent. 0: bodies
     are not inspected."""
     respond: RespondSettings | None = None
     """A fixed response, instead of a service."""
+    redirect: RedirectSettings | None = None
+    """Clients are sent elsewhere, instead of to a service."""
+
+    @property
+    def moves_prefix(self) -> bool:
+        """Whether the service sees its paths without the route's prefix, or with another one."""
+        return self.strip_prefix or (self.rewrite is not None and self.rewrite.prefix is not None)
 
     @model_validator(mode="after")
     def _one_target(self) -> RouteSettings:
-        if (self.service is None) == (self.respond is None):
-            raise ValueError("a route has either `service` or `respond`")
+        if sum(target is not None for target in (self.service, self.respond, self.redirect)) != 1:
+            raise ValueError("a route has one of `service`, `respond` and `redirect`")
+        if self.strip_prefix and self.rewrite is not None and self.rewrite.changes_path:
+            raise ValueError("`strip_prefix` and a path in `rewrite` exclude each other")
+        if self.match is not None and self.match.exact:
+            if self.rewrite is not None and self.rewrite.prefix is not None:
+                raise ValueError("`rewrite.prefix` has no effect with `match.exact`: use `rewrite.path`")
+            if self.redirect is not None and self.redirect.prefix is not None:
+                raise ValueError("`redirect.prefix` has no effect with `match.exact`: use `redirect.path`")
         return self

@@ -5,6 +5,7 @@ Everybody else's members pass untouched, properties and all.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import unquote_to_bytes
 
 
@@ -24,16 +25,19 @@ def member(lines: list[bytes], name: bytes) -> str | None:
     return None
 
 
-def without_member(lines: list[bytes], name: bytes) -> bytes:
-    """All members of all lines but those called `name`, joined into one value; empty if none is left."""
+def without_members(lines: list[bytes], names: Collection[bytes]) -> bytes:
+    """All members of all lines but those with one of the names, joined into one value; empty if none is left."""
     kept: list[bytes] = []
     for line in lines:
-        if name not in line:
+        for name in names:
+            if name in line:
+                break
+        else:
             if line:
                 kept.append(line)
             continue
         for item in line.split(b","):
             item = item.strip(b" \t")
-            if item and item.partition(b"=")[0].strip(b" \t") != name:
+            if item and item.partition(b"=")[0].strip(b" \t") not in names:
                 kept.append(item)
     return b",".join(kept)

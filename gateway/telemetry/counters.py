@@ -27,6 +27,8 @@ _TOTALS: Final = (
     "started",
     "ambiguous",
     "inferred",
+    "unsigned",
+    "unknown_rules",
     "log_lines",
     "log_dropped",
     "records_kept",
@@ -36,9 +38,18 @@ _TOTALS: Final = (
     "handshakes_failed",
     "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults")
 """Tables by service, tag and why."""
-_TABLES: Final = (*_BY_PAIR, "retries", "retries_denied", "refused", "replies", "mesh_requests", "http2_failures")
+_TABLES: Final = (
+    *_BY_PAIR,
+    "retries",
+    "retries_denied",
+    "refused",
+    "replies",
+    "mesh_requests",
+    "http2_failures",
+    "rejected",
+)
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
 """What goes on: of a process that has ended there is nothing."""
 
@@ -123,17 +134,21 @@ class Traffic:
         self.lost: dict[tuple[str, str, str], int] = {}  # service, tag, why
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
+        self.faults: dict[tuple[str, str, str], int] = {}  # service, tag, what was injected
         self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
         self.refused: dict[str, int] = {}  # code of a request that was never routed
         self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
+        self.rejected: dict[str, int] = {}  # why a carrier was not accepted
         self.http2_failures: dict[str, int] = {}  # the limit that was passed, or the error's name
         self.mesh_requests: dict[str, int] = {}  # how the caller came: only if there is a mesh
         self.overhead = Histogram(OVERHEAD_BUCKETS)
         self.started: int = 0
         self.ambiguous: int = 0
         self.inferred: int = 0
+        self.unsigned: int = 0
+        self.unknown_rules: int = 0
         self.log_lines: int = 0
         self.log_dropped: int = 0
         self.records_kept: int = 0
@@ -173,6 +188,12 @@ class Traffic:
             own.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
             own.total += overhead
 
+    def ended(self, service: str, tag: str) -> int:
+        """How many exchanges of a service and a tag have ended."""
+        by_tag = self.exchanges.get(service)
+        series = None if by_tag is None else by_tag.get(tag)
+        return 0 if series is None else sum(series.statuses.values())
+
     def count_lane(self, group: str, lane: str, count: int = 1) -> None:
         """Counts a request put on a lane by a rule."""
         by_lane = self.decisions.get(group)
@@ -190,6 +211,11 @@ class Traffic:
         """Counts one call that left the lane of the request it belongs to. Returns whether it is the first of its kind."""
         return self._count(self.lost, service, tag, why) == 1
 
+    def count_rejected(self, why: str, count: int = 1) -> bool:
+        """Counts one request with a carrier that was not accepted. Returns whether it is the first of its kind."""
+        self.rejected[why] = counted = self.rejected.get(why, 0) + count
+        return counted == 1
+
     def count_upstream_error(self, service: str, tag: str, kind: str) -> None:
         """Counts one failure of an upstream connection or response."""
         self._count(self.upstream_errors, service, tag, kind)
@@ -197,6 +223,10 @@ class Traffic:
     def count_ejection(self, service: str, tag: str, cause: str) -> None:
         """Counts one instance that gets no traffic for a while."""
         self._count(self.ejections, service, tag, cause)
+
+    def count_fault(self, service: str, tag: str, kind: str) -> None:
+        """Counts one request into which its lane injected a fault."""
+        self._count(self.faults, service, tag, kind)
 
     def count_call(self, service: str, tag: str, status: str) -> None:
         """Counts one gRPC call that ended with a status."""
@@ -299,6 +329,8 @@ class Traffic:
             self.count_refused(code, count)
         for reason, count in tables["http2_failures"].items():
             self.count_http2_failure(reason, count)
+        for why, count in tables["rejected"].items():
+            self.count_rejected(why, count)
         for (route, status), count in tables["replies"].items():
             self.count_reply(route, status, count)
         for kind, count in tables["mesh_requests"].items():
@@ -318,6 +350,7 @@ class Traffic:
         self.lost = {key: count for key, count in self.lost.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
+        self.faults = {key: count for key, count in self.faults.items() if key[0] != service}
         self.calls = {key: count for key, count in self.calls.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
         self.retries_denied.pop(service, None)

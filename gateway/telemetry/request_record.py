@@ -50,6 +50,8 @@ class RequestRecord:
     pool: str
     fallback: str = ""
     lost: str = ""
+    signature: str = ""
+    fault: str = ""
     instance: str = ""
     duration_us: int
     upstream_us: int | None = None
@@ -57,6 +59,8 @@ class RequestRecord:
     attempts: int = 1
     trace_id: str = ""
     revision: int
+    rules: str = ""
+    unknown_rules: str = ""
     has_body: bool = False
     client_ip: str = ""
     head: bytes = b""

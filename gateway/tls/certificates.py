@@ -18,11 +18,10 @@ class Certificate:
 
     `identities` are who its holder is in a mesh.
 
-    `alpn` are the protocols that are spoken (RFC 7301), the best first, separated by commas.
     Raises CertificateError if the two cannot be read or do not belong together.
     """
 
-    def __init__(self, cert: str, key: str, alpn: str = "http/1.1") -> None:
+    def __init__(self, cert: str, key: str) -> None:
         from cryptography import x509  # only who serves TLS pays for it
 
         self.file = cert
@@ -32,7 +31,7 @@ class Certificate:
             leaf = x509.load_pem_x509_certificates(read_file(Path(cert)))[0]
         except ValueError as error:
             raise CertificateError(cert, f"'{cert}' is not a certificate in PEM") from error
-        self.context = server_context(alpn)
+        self.context = server_context()
         self.install(self.context)
         self.expires: datetime = leaf.not_valid_after_utc
         try:
@@ -57,11 +56,16 @@ class Certificate:
 
 
 class ListenerTLS:
-    """What a listener needs: `context` stays the same while `replace` changes the certificates behind it."""
+    """What a listener needs: `context` stays the same while `replace` changes the certificates behind it.
+
+    `alpn` are the protocols that are spoken (RFC 7301), the best first, separated by commas.
+    """
 
     def __init__(self, certificates: Sequence[Certificate], minimum: str = "1.2", alpn: str = "http/1.1") -> None:
-        self._certificates: tuple[Certificate, ...] = tuple(certificates)
-        self.context = server_context(alpn)
+        self._alpn = alpn.split(",")
+        self._certificates: tuple[Certificate, ...] = ()
+        self.replace(certificates)
+        self.context = server_context()
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum == "1.3" else ssl.TLSVersion.TLSv1_2
         self.context.sni_callback = self._choose
 
@@ -72,6 +76,8 @@ class ListenerTLS:
 
     def replace(self, certificates: Sequence[Certificate]) -> None:
         """New handshakes use these; connections that are open keep theirs."""
+        for certificate in certificates:
+            certificate.context.set_alpn_protocols(self._alpn)
         self._certificates = tuple(certificates)
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
@@ -87,8 +93,8 @@ class ListenerTLS:
         connection.context = chosen.context
 
 
-def server_context(alpn: str) -> ssl.SSLContext:
-    """A listener's context, without a certificate. `alpn` is the protocol that is spoken."""
+def server_context(alpn: str = "http/1.1") -> ssl.SSLContext:
+    """A listener's context, without a certificate. `alpn` are the protocols that are spoken, separated by commas."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(alpn.split(","))

@@ -26,17 +26,19 @@ class Mesh:
     """One member's view of the mesh, made from files; new files make a new one.
 
     `identity` is the pattern of a service's instances, `peers` those of who may call; none: the whole trust domain. `name` is
-    who this program is there, empty if it is not of that domain.
+    who this program is there, empty if it is not of that domain. `has_http2`: it is spoken with those who call.
 
     Raises CertificateError if a file cannot be used.
     """
 
-    def __init__(self, *, cert: str, key: str, ca: str, identity: str, peers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, cert: str, key: str, ca: str, identity: str, peers: Sequence[str] = (), has_http2: bool = True
+    ) -> None:
         self.certificate = Certificate(cert, key)
         self._identity = identity
         self.name = first_match([IdentityPattern(whole_domain(identity))], self.certificate.identities)
         self._peers = [IdentityPattern(text) for text in peers or [whole_domain(identity)]]
-        self.server = server_context("h2,http/1.1")
+        self.server = server_context("h2,http/1.1" if has_http2 else "http/1.1")
         # Nobody resumes a session whose certificate is checked no more. (Our own clients never do.)
         self.server.options |= ssl.OP_NO_TICKET
         self.server.num_tickets = 0

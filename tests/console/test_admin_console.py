@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from gateway.cli import main
 from tests.console.support import FOREIGN, RULES, Console, Served, becomes
@@ -88,6 +88,29 @@ async def test_the_share_is_changed_and_the_comment_stays(served: Served, consol
     await expect(console.button("12.5 %")).to_be_visible()
     assert "percent: 12.5" in served.file
     assert "# a few" in served.file
+
+
+async def test_a_lane_shows_what_its_schedule_and_its_guard_say(served: Served, console: Console) -> None:
+    lane = {
+        "match": [{"cookie": "uid", "percent": 5}],
+        "schedule": {"start": "2099-03-31T08:00:00Z", "steps": [1], "over": "2h"},
+        "guard": {"errors": "+2%", "then": "warn"},
+    }
+    await served.api("PATCH", "/api/v1/groups/shop/lanes/share", lane)
+
+    async def tripped(route: Route) -> None:
+        response = await route.fetch()
+        body = await response.json()
+        body["lanes"][1]["guard"] |= {"state": "tripped", "outcome": "warned", "reason": "too many errors"}
+        await route.fulfill(response=response, json=body)
+
+    await console.open(served.admin, "#/lanes/shop/share")
+    await console.sees("0 % now, 1 % next 31 Mar 2099", "Guard", "no verdict")
+    await console.page.route("**/api/v1/lanes", tripped)
+    await console.sees("worse than the baseline: too many errors")
+    await console.follow("#/lanes")
+    shown = console.page.locator("tr", has_text="0 % now").get_by_text("worse than the baseline")
+    await expect(shown).to_have_attribute("title", "too many errors")
 
 
 async def test_a_lane_is_edited_as_yaml_and_the_diff_is_seen_first(served: Served, console: Console) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,6 +162,8 @@ WAYS = [
     AFileLinkedFromElsewhere,
     ANewFile,
 ]
+MADE_ANEW: list[Any] = [ADirectoryMadeAnew, AFileMadeAnew]
+"""Deployments in two steps, between which there is nothing."""
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
@@ -178,7 +181,9 @@ async def test_every_deployment_is_loaded_once(
     for number, (text, answer) in enumerate([(CLOSED, "base"), (OPEN, "gray"), (CLOSED, "base")], start=2):
         deploy(root, text, number)
         status = await gateway.wait_revision(number)
-        assert status["reloads"] == {"success": number, "failure": 0}, gateway.log.read_text()
+        assert status["reloads"]["success"] == number, gateway.log.read_text()
+        # A machine with much to do may stop this process between the two steps for longer than a gateway waits.
+        assert way in MADE_ANEW or status["reloads"]["failure"] == 0, gateway.log.read_text()
         assert (await gateway.ask("/A/x?group=gray")).split()[0] == answer
 
 

@@ -9,6 +9,7 @@ import pytest
 from gateway.instance import Instance
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
+from gateway.rules.terms import is_digest
 from tests.support.bounds import Timeouts
 from tests.support.origin import Origin
 from tests.support.proxy import LANE, Proxy
@@ -27,6 +28,8 @@ async def test_what_the_service_sees(proxy: Proxy, origin: Origin) -> None:
     _, request, _ = origin.requests[0]
     traceparent = origin.header("traceparent")
     assert traceparent is not None
+    rules = (origin.header("baggage") or "").rpartition("=")[2]
+    assert is_digest(rules)
     assert [(name.decode(), value.decode()) for name, value in request.headers] == [
         ("host", "shop.example"),
         ("x-own", "1"),
@@ -36,7 +39,7 @@ async def test_what_the_service_sees(proxy: Proxy, origin: Origin) -> None:
         ("x-forwarded-prefix", "/A"),
         ("traceparent", traceparent),
         ("x-gray-tag", "gray"),
-        ("baggage", "user=1,x-gray-tag=gray"),
+        ("baggage", f"user=1,x-gray-tag=gray,x-gray-tag-rules={rules}"),
         ("x-gray-hop", "gray"),  # it has no sidecar that would take it off
         ("via", "1.1 gray-gateway"),
     ]

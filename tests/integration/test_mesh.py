@@ -18,7 +18,7 @@ import pytest
 from gateway.app.build import Build
 from gateway.app.plane import EntryPlane
 from gateway.app.sidecar_plane import SidecarPlane
-from gateway.hop import MTLS_KEY
+from gateway.hop import MTLS_KEY, PROTOCOL_KEY, SIDECAR_KEY
 from gateway.instance import Instance
 from gateway.proxy.server import bind
 from gateway.rules.ruleset import RuleSet
@@ -135,6 +135,16 @@ async def test_an_instance_that_announces_it_is_called_by_mutual_tls(chain: Chai
     await chain.start()
     assert await chain.ask() == (200, "base")
     assert chain.counted == {"mtls": 1}
+
+
+async def test_what_is_spoken_in_it_is_http2_on_one_connection_for_all(chain: Chain) -> None:
+    """As it is without TLS: the sidecar announces it, and ALPN agrees."""
+    await chain.start()
+    metadata = {MTLS_KEY: "true", SIDECAR_KEY: "b", PROTOCOL_KEY: "h2c"}
+    chain.entry.service_changed("b", (Instance("127.0.0.1", chain.port, BASE, metadata=metadata),))
+    assert await asyncio.gather(*[chain.ask() for _ in range(20)]) == [(200, "base")] * 20
+    inbound = chain.sidecar.traffic()["inbound"]
+    assert (inbound.connections, inbound.http2_started, chain.counted) == (1, 20, {"mtls": 20})
 
 
 async def test_one_that_does_not_is_called_in_plain_text_and_refuses_that(chain: Chain, origin: Origin) -> None:

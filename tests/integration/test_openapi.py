@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gateway.admin import bodies, live_bodies, rule_bodies
+from gateway.admin import bodies, lane_bodies, live_bodies, rule_bodies
 from gateway.admin.openapi import describe
 from tests.integration.test_live import requests
 from tests.support.gateway import Gateway
@@ -99,7 +99,7 @@ async def test_what_is_given_has_no_more_than_is_described(gateway: Gateway) -> 
     for path, model in (
         ("/api/v1/status", bodies.StatusBody),
         ("/api/v1/services", bodies.ServicesBody),
-        ("/api/v1/lanes", bodies.LaneStatesBody),
+        ("/api/v1/lanes", lane_bodies.LaneStatesBody),
         ("/api/v1/requests", bodies.RecordsBody),
         (f"/api/v1/requests/{record['id']}/explain", bodies.RecordExplanationBody),
         (f"/api/v1/requests/{record['id']}/test", live_bodies.RuleTestBody),

@@ -114,6 +114,32 @@ async def test_a_tunnel_delivers_what_was_sent_before_it_closed(gateway: Gateway
     assert received == 5_000_000
 
 
+async def agreed(port: int, *offered: str) -> str | None:
+    """The protocol that the handshake chooses of those that the client offers."""
+    context = ssl.create_default_context()
+    CA.configure_trust(context)
+    context.set_alpn_protocols(list(offered))
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="v1.api.example")
+    chosen: str | None = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+    writer.close()
+    return chosen
+
+
+async def test_a_reload_does_not_promise_a_protocol_that_is_not_spoken_yet(tmp_path: Path, origin: Origin) -> None:
+    """New certificates are used at once; whether HTTP/2 is spoken is settled at the start."""
+    gateway = Gateway(tmp_path, origin)
+    gateway.config |= {"tls": {"certificates": [issue(tmp_path, "api", "*.api.example")]}, "http2": {"enabled": False}}
+    await gateway.run()
+    try:
+        assert await agreed(gateway.port, "h2", "http/1.1") == "http/1.1"
+        gateway.config["http2"] = {"enabled": True}
+        gateway.write("gateway.yaml", gateway.config)
+        await gateway.wait_revision(2)
+        assert await agreed(gateway.port, "h2", "http/1.1") == "http/1.1"
+    finally:
+        await gateway.close()
+
+
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [(["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), (["h2"], "h2"), (["spdy/3"], None)],
@@ -121,12 +147,7 @@ async def test_a_tunnel_delivers_what_was_sent_before_it_closed(gateway: Gateway
 async def test_the_best_protocol_that_the_client_has_is_agreed_on(
     gateway: Gateway, offered: list[str], chosen: str | None
 ) -> None:
-    context = ssl.create_default_context()
-    CA.configure_trust(context)
-    context.set_alpn_protocols(offered)
-    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port, ssl=context, server_hostname="v1.api.example")
-    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == chosen
-    writer.close()
+    assert await agreed(gateway.port, *offered) == chosen
 
 
 @pytest.mark.parametrize("gateway", [1, 2], indirect=True)

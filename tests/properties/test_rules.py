@@ -118,6 +118,13 @@ LANES = st.lists(
             "paths": st.lists(PATHS, min_size=1, max_size=2),
             "expires": st.sampled_from(["2027-01-15T07:59:59Z", "2027-01-16"]),
             "sticky": st.just("1d"),
+            "schedule": st.sampled_from(
+                [
+                    {"start": f"2027-01-{day}T07:30:00Z", "steps": [1, 3], "over": "2h", **hold}
+                    for day in (14, 15, 16)
+                    for hold in ({}, {"hold": 2})
+                ]
+            ),
         },
     ),
     max_size=6,

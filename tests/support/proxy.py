@@ -110,6 +110,7 @@ class Proxy:
         self.group: dict[str, Any] = LANE
         self.scheme = "http"
         self.tls: ListenerTLS | None = None
+        self.reads_proxy_header = False
         self._clients: list[Client] = []
 
     async def start(self, origin: OriginServer) -> None:
@@ -135,6 +136,7 @@ class Proxy:
             ejector=self.ejector,
             scheme=self.scheme,
             http2=self.http2,
+            reads_proxy_header=self.reads_proxy_header,
         )
         self.listener = Listener(bind(self.host, 0), self.context, self.tls)
         await self.listener.start()

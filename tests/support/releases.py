@@ -111,6 +111,8 @@ class FakeMesh(Mesh):
         self.is_away = False
         self.counted: list[list[Sample]] = []
         self.before = before
+        self.guarded: dict[tuple[str, str], dict[str, Any]] = {}
+        """What the guards of lanes say."""
 
     async def not_knowing(self, wanted: Mapping[str, str], sidecars: Any) -> dict[str, list[str]]:
         self._check()
@@ -119,6 +121,10 @@ class FakeMesh(Mesh):
     async def lane_is(self, admin: str, group: str, lane: str) -> bool | None:
         self._check()
         return self.is_open if (group, lane) == ("demo", "gray") else None
+
+    async def guards(self, admin: str) -> dict[tuple[str, str], dict[str, Any]]:
+        self._check()
+        return self.guarded
 
     async def switch_lane(self, admin: str, group: str, lane: str, enabled: bool, author: str) -> None:
         self._check()

@@ -17,7 +17,7 @@ def modes(folder: Path) -> dict[str, int]:
 def test_a_new_directory_is_private(tmp_path: Path) -> None:
     open_state(tmp_path / "var" / "state")
     assert modes(tmp_path / "var" / "state") == dict.fromkeys(
-        (".", "history", "remote", "registry", "last-good"), 0o700
+        (".", "history", "remote", "registry", "last-good", "drains", "routes"), 0o700
     )
 
 
@@ -39,7 +39,7 @@ def test_a_directory_that_holds_others_things_keeps_its_mode(tmp_path: Path) -> 
     (tmp_path / "gateway.yaml").chmod(0o644)
     open_state(tmp_path)
     assert modes(tmp_path) == {
-        ".": 0o755, "gateway.yaml": 0o644, "history": 0o700, "remote": 0o700, "registry": 0o700,
+        ".": 0o755, "gateway.yaml": 0o644, "history": 0o700, "remote": 0o700, "registry": 0o700, "drains": 0o700, "routes": 0o700,
         "last-good": 0o700,
     }  # fmt: skip
 

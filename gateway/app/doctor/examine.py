@@ -17,6 +17,7 @@ from gateway.app.doctor.remote import (
     check_in_step,
     check_lost_tags,
     check_running,
+    check_signatures,
     find_sidecars,
 )
 from gateway.app.doctor.services import check_services
@@ -46,6 +47,7 @@ async def examine(
         findings += await _examine_files(config)
     findings += check_running(programs)
     findings += check_lost_tags(programs)
+    findings += check_signatures(programs)
     findings += check_beside(programs)
     if gateway is not None:
         findings += check_in_step(gateway, sidecars_too)

@@ -15,6 +15,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from gateway import hop
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
 from gateway.app.escapes import REASONS, REMEDIES
+from gateway.app.signatures import REMEDIES as REMEDIES_OF_SIGNATURES
 from gateway.printable import printable
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
@@ -128,6 +129,17 @@ def check_lost_tags(programs: list[Running]) -> Iterator[Finding]:
             message = f"calls lost tag {lost.get('tag')}, {lost.get('count')} so far: {REASONS.get(why, why)}"
             hint = REMEDIES.get(why, "see the log of its sidecar").format(header="x-gray-tag")
             yield Finding("lost tags", f"{service} → {lost.get('to')}", WARNING, message, hint)
+
+
+def check_signatures(programs: list[Running]) -> Iterator[Finding]:
+    """Whether tags are signed as they should be, if they are signed."""
+    for running in programs:
+        for found in running.status.get("signatures") or ():
+            why = printable(str(found.get("why")))
+            done = "accepted" if found.get("accepted") else "dropped"
+            message = f"{found.get('listener')}: {done} {found.get('count')} tags so far: {why}"
+            hint = REMEDIES_OF_SIGNATURES.get(why, "see its log")
+            yield Finding("signatures", running.address, WARNING, message, hint)
 
 
 def check_beside(sidecars: list[Running]) -> Iterator[Finding]:

@@ -51,7 +51,7 @@ class RegistryTLS:
         _log.info("the registry's certificate was replaced; it expires on %s", first.expires.date())
 
     def _load(self) -> tuple[Certificate, Certificate]:
-        return Certificate(*self._files), Certificate(*self._files, alpn="h2")
+        return Certificate(*self._files), Certificate(*self._files)
 
     def _stamp(self) -> list[tuple[int, int]]:
         found = [Path(file).stat() for file in self._files]

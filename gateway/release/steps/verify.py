@@ -14,6 +14,7 @@ from aiohttp import ClientError, ClientTimeout
 from gateway.release.mesh import MeshError, Sample
 from gateway.release.model import Analysis, Probe, PrometheusCheck, VerifyStep
 from gateway.release.steps.base import Look, Outcome, done, failed, running
+from gateway.release.steps.guards import Guards, ask_guards
 
 AT_ONCE = 10
 """Probes under way at a time."""
@@ -40,6 +41,9 @@ async def verify(look: Look) -> Outcome:
     spec = VerifyStep.model_validate(look.task.spec)
     memory = dict(look.task.memory)
     services = _services(look, spec)
+    guards = await ask_guards(look)
+    if guards.wrong:
+        return _broken(spec, guards.wrong, memory)
     if spec.analysis is not None and "before" not in memory:
         memory["before"] = await _counted(look, services, spec.analysis.tag)
         return running("begins to count", memory=memory, delay=0.0)
@@ -50,13 +54,17 @@ async def verify(look: Look) -> Outcome:
         if left > 0:
             share = 0.5 + 0.5 * (1 - left / spec.analysis.duration)
             return running(
-                f"compares {spec.analysis.tag} with the baseline for {spec.analysis.duration:g} s", round(share, 1)
+                f"compares {spec.analysis.tag} with the baseline for {spec.analysis.duration:g} s",
+                round(share, 1),
+                delay=min(left, 1.0),
             )
         after = await _counted(look, services, spec.analysis.tag)
         wrong, said = judge(spec.analysis, memory["before"], after)
         if wrong:
             return _broken(spec, wrong, memory)
         memory["said"] = said
+    if spec.guard is not None and (guards.unguarded or guards.waiting or not look.order.lanes):
+        return _await_guards(look, spec, guards, memory)
     if spec.prometheus is not None:
         wrong = await _ask_prometheus(look, spec.prometheus)
         if wrong:
@@ -164,6 +172,21 @@ async def _counted(look: Look, services: Collection[str], tag: str) -> dict[str,
         # A sidecar counts what it lets in, too: the same requests a second time.
         samples += [item for item in found if item.labels.get("listener") in ("entry", "outbound")]
     return dict(count(samples, services, {tag, BASE}))
+
+
+def _await_guards(look: Look, spec: VerifyStep, guards: Guards, memory: dict[str, Any]) -> Outcome:
+    assert spec.guard is not None
+    if not look.order.lanes or not look.world.mesh.gateways:
+        return failed("`guard` waits for the guards of the order's lanes, but it opens none at any gateway", memory)
+    if guards.unguarded:
+        return failed(f"`guard` waits for guards, but no gateway has one of {', '.join(guards.unguarded)}", memory)
+    since = memory.setdefault("guards_since", look.world.now())
+    names = ", ".join(guards.waiting)
+    if look.world.now() - since > spec.guard:
+        return _broken(
+            spec, f"no verdict within {spec.guard:g} s on {names}: too few requests, or not good enough", memory
+        )
+    return running(f"waits for the guard of {names}", 0.9, memory, 1.0)
 
 
 def _broken(spec: VerifyStep, message: str, memory: dict[str, Any]) -> Outcome:

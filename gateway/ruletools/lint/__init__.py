@@ -70,13 +70,24 @@ class _Open:
         )
 
 
+def grown(rules: RuleSet) -> RuleSet:
+    """The rules as they are when all schedules are complete."""
+    if not any(lane.schedule for group in rules.groups for lane in group.lanes):
+        return rules
+    groups = [
+        group.model_copy(update={"lanes": [lane.model_copy(update={"schedule": None}) for lane in group.lanes]})
+        for group in rules.groups
+    ]
+    return RuleSet(tuple(groups), rules.segments)
+
+
 class _Linter:
     def __init__(self, rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> None:
-        self._rules = rules
+        self._rules = grown(rules)
         self._environment = environment
         self._known = known
         self._now = environment.clock()
-        self._compiled = compile_rules(rules, environment)
+        self._compiled = compile_rules(self._rules, environment)
         self._open: dict[tuple[str, str], _Open] = {}
 
     def findings(self) -> Iterator[Finding]:

@@ -24,12 +24,15 @@ def busy() -> Traffic:
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
     traffic.count_retry("a", "closed")
+    traffic.count_fault("a", "gray", "abort")
     traffic.count_call("a", "base", "OK")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 204)
     traffic.inferred = 15
+    traffic.unsigned, traffic.unknown_rules = 16, 17
+    traffic.count_rejected("forged")
     traffic.mesh_requests = {"mtls": 2, "plain": 1}
     traffic.count_lost("a", "gray", "no_id")
     return traffic
@@ -95,6 +98,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_response_bytes_total", [(("entry", "a", "gray"), 2000)]),
         ("gateway_replies_total", [(("entry", "/hello", "204"), 1)]),
         ("gateway_retries_denied_total", [(("entry", "a"), 1)]),
+        ("gateway_injected_faults_total", [(("entry", "a", "gray", "abort"), 1)]),
         ("gateway_endpoints", [(("a", "gray", "true"), 2), (("a", "gray", "false"), 3)]),
         ("gateway_workers", [((), 2)]),
         ("gateway_attached_routes_up", [((), True)]),

@@ -16,7 +16,7 @@ from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
 from tests.support.roles import GROUPS
-from tests.support.rules import rule_set
+from tests.support.rules import NOW, rule_set
 
 HERE, GONE = Instance("10.0.0.1", 1), Instance("10.0.0.2", 1)
 
@@ -126,7 +126,7 @@ def test_a_registry_says_how_its_services_fare() -> None:
 def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
     hits = LaneHits()
     hits.look({"g": {"entry": 3}}, 100.0)
-    first, second = describe_lanes(rule_set(GROUPS), hits)
+    first, second = describe_lanes(rule_set(GROUPS), hits, NOW)
     assert first == {
         "group": "g",
         "lane": "entry",
@@ -135,7 +135,24 @@ def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
         "services": ["a"],
         "owner": None,
         "expires": None,
+        "percent": None,
+        "schedule": None,
+        "guard": None,
         "hits": 3,
         "last_hit": 100.0,
     }
     assert (second["group"], second["lane"], second["hits"], second["last_hit"]) == ("h", "sidecar", 0, None)
+
+
+def test_a_lane_says_its_share_of_the_moment_what_comes_next_and_what_its_guard_knows() -> None:
+    plan = {"start": "2027-01-15T08:00:00Z", "steps": ["1"], "over": "1h"}
+    lane = {"name": "l", "tag": "t", "match": [{"cookie": "uid", "percent": "5"}], "schedule": plan}
+    held = {**lane, "name": "held", "match": [{"header": "x", "percent": "5"}], "schedule": {**plan, "hold": "1"}}
+    rules = rule_set([{"name": "g", "lanes": [lane, held]}])
+    first, second = describe_lanes(rules, LaneHits(), NOW, lambda group, lane: {"of": f"{group}/{lane.name}"})
+    assert (first["percent"], first["schedule"], first["guard"]) == (
+        1.0,
+        {"ends_with": 5.0, "held": False, "next": {"at": NOW + 3600, "percent": 5.0}},
+        {"of": "g/l"},
+    )
+    assert (second["percent"], second["schedule"]) == (1.0, {"ends_with": 5.0, "held": True, "next": None})

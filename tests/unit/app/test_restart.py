@@ -38,6 +38,9 @@ def several(**registries: Any) -> dict[str, Any]:
         ({"tls": CERTIFICATES}, {"tls": {**CERTIFICATES, "minimum": "1.3"}}, "tls"),
         ({}, {"tls": CERTIFICATES}, "tls"),
         ({"tls": CERTIFICATES}, {}, "tls"),
+        ({}, {"carriers": {"keys": "keys", "signing": "permissive", "lifetime": 300}}, ""),
+        ({}, {"carriers": {"header": "x-lane"}}, "carriers"),
+        ({"carriers": {"ids": ["b3"]}}, {"carriers": {"keys": "keys"}}, "carriers"),
     ],
 )
 def test_of_an_entry_gateway(

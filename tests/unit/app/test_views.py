@@ -13,13 +13,16 @@ import pytest
 from gateway import __version__
 from gateway.app.configuration import Configuration
 from gateway.app.fleet import Fleet, Totals
+from gateway.app.guarding import Guarding
 from gateway.app.life import Life
 from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.registries import make_registries
+from gateway.app.rulebook import RuleBook
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.app.views import EntryExplainer, EntryView, SidecarView
 from gateway.control.drains import Drains
+from gateway.control.guard.webhook import Webhook
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import build_request
 from gateway.live.records import Records
@@ -73,8 +76,17 @@ class Entry:
         self.registries.watch("a")
         records = Records(settings.records, Reporter("gateway"))
         spans = Spans(False, Reporter("gateway"))
+        book = RuleBook(self.configuration, self.fleet.plane, records.own)
+        self.guarding = Guarding(self.fleet, book.editor, Webhook(lambda: None))
         self.view = EntryView(
-            self.life, self.configuration, self.registries, records, spans, drains=self.drains, fleet=self.fleet
+            self.life,
+            self.configuration,
+            self.registries,
+            records,
+            spans,
+            drains=self.drains,
+            fleet=self.fleet,
+            guarding=self.guarding,
         )
 
 
@@ -149,6 +161,7 @@ async def test_the_status_of_an_entry_gateway(tmp_path: Path, entry: Entry) -> N
         "rules": [],
         "draining": False,
         "gateway_api": None,
+        "signatures": [],
     }
 
 

@@ -45,6 +45,9 @@ def problems(path: Path, text: str) -> list[str]:
         ("registry: {kind: embedded}\nrules: {nacos: x, address: 'n:0'}", "2:28: rules.0.remote.address: port 0 cannot be connected to: 1 to 65535 is accepted; found 'n:0'"),
         ("registry: {kind: nacos, address: '10.0.0.256:1'}", "1:34: registry.nacos.address: an address is host:port, and '10.0.0.256' is neither a name nor an address; found '10.0.0.256:1'"),
         ("registry: {kind: nacos, address: '[1::2::3]:1'}", "1:34: registry.nacos.address: an address is host:port, and '1::2::3' is neither a name nor an address; found '[1::2::3]:1'"),
+        # What is signed, and for how long.
+        ("registry: {kind: embedded}\ncarriers: {signing: permissive}", "2:21: carriers.signing: has no effect without `carriers.keys`"),
+        ("registry: {kind: embedded}\ncarriers: {lifetime: 5m}", "2:22: carriers.lifetime: has no effect without `carriers.keys`"),
         # Listeners, and what is connected to, do not meet.
         ("registry: {kind: embedded}\nadmin: 127.0.0.1:8080", "2:8: admin: '127.0.0.1:8080' conflicts with `listen` ('0.0.0.0:8080'): each needs its own port"),
         ("registry: {kind: embedded, listen: '[::]:9900'}", "1:36: registry.listen: '[::]:9900' conflicts with `admin` ('127.0.0.1:9900'): each needs its own port"),
@@ -101,7 +104,14 @@ def problems(path: Path, text: str) -> list[str]:
         (GATEWAY.replace("/A, service: a", "/A, inspect_body: 5, respond: {}"), "2:35: routes.0.inspect_body: has no effect: a route with `respond` forwards nothing"),
         (GATEWAY.replace("/A, service: a", "/A, respond: {status: 204, body: x}"), "2:50: routes.0.respond.body: a response of 204 has no body (RFC 9110 §6.4.1)"),
         (GATEWAY.replace("/A,", "/, strip_prefix: true,"), "2:34: routes.0.strip_prefix: the path '/' has no prefix to strip"),
-        (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: has no effect without `strip_prefix: true`"),
+        (GATEWAY.replace("/A,", "/A, restore_prefix: false,"), "2:37: routes.0.restore_prefix: has no effect without `strip_prefix: true` or `rewrite.prefix`"),
+        (GATEWAY.replace("/A,", "/A, match: {headers: {x-a: {regex: '('}}},"), "2:52: routes.0.match.headers.x-a.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): ("),
+        (GATEWAY.replace("/A,", "/A, rewrite: {regex: '(', to: /x},"), "2:38: routes.0.rewrite.regex: not a regular expression (RE2 syntax, no look-around or back-references): missing ): ("),
+        (GATEWAY.replace("/A,", r"/A, rewrite: {regex: /x, to: '/\1'},"), r"2:46: routes.0.rewrite.to: `to` names group \1, and the expression has 0"),
+        (GATEWAY.replace("/A,", "/A, request_headers: {remove: [x-gray-tag]},"), "2:38: routes.0.request_headers: header 'x-gray-tag' is the gateway's own: no route can change it"),
+        (GATEWAY + "proxy_protocol: true", "3:17: proxy_protocol: has no effect without `trusted`: only load balancers in it may send the header"),
+        (GATEWAY + "access: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}", "3:18: access.allow.0: '10.0.0.0/8' is in `deny`, too, and refused"),
+        ("registry: {kind: static}\nroutes: [{path: /A, redirect: {path: /B}, rewrite: {path: /C}}]\n", "2:52: routes.0.rewrite: has no effect: a route with `redirect` forwards nothing"),
         # One setting that leaves another nothing to do.
         (GATEWAY + "access_log: {format: combined, headers: [x-user]}", "3:41: access_log.headers: headers are logged in JSON only: `format: json`"),
         (GATEWAY + "ejection: {time: 60s, longest: 10s}", "3:32: ejection.longest: is shorter than `ejection.time` (60 s)"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.control import expiry
-from gateway.control.expiry import LONGEST_WAIT, WARNING, ExpiryTimer, expiries, expiry_notes, next_look
+from gateway.control.expiry import LONGEST_WAIT, WARNING, ExpiryTimer, expiries, expiry_notes, next_look, schedule_notes
 from gateway.errors import ConfigError, Problem
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
@@ -81,6 +81,26 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "next_look", lambda rules, now: 0.0 if rules.groups else None)
 
 
+def growing(start: float, **values: object) -> RuleSet:
+    """A lane that starts to grow after so many seconds."""
+    plan = {"start": datetime.fromtimestamp(NOW + start, UTC).isoformat(), "steps": [1, 10], "over": "2h", **values}
+    return rules(None, match=[{"cookie": "uid", "percent": 50}], schedule=plan)
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds"), [(100, 100.0), (0, 3600.0), (-3600, 3600.0), (-7200, None), (2 * LONGEST_WAIT, LONGEST_WAIT)]
+)
+def test_the_next_look_is_when_a_lane_grows(start: float, seconds: float | None) -> None:
+    assert next_look(growing(start), NOW) == seconds
+    assert next_look(growing(start, hold=0), NOW) is None
+
+
+def test_what_a_lane_takes_by_its_schedule_is_said_as_long_as_that_changes() -> None:
+    note = "lane g/lane0 by its schedule: 1 % now, 10 % from 2027-01-15T09:00:00Z"
+    assert schedule_notes(growing(0), NOW) == [note]
+    assert schedule_notes(growing(-7200), NOW) == schedule_notes(rules(60), NOW) == []
+
+
 async def test_what_cannot_be_closed_is_tried_again(at_once: None, caplog: pytest.LogCaptureFixture) -> None:
     errors: list[Exception] = [ConfigError([Problem("a.pem", 0, 0, "cannot be read")]), KeyError("a bug")]
 
@@ -97,7 +117,10 @@ async def test_what_cannot_be_closed_is_tried_again(at_once: None, caplog: pytes
     records = [record for record in caplog.records if record.levelno == logging.ERROR]
     # The traceback of a bug, and of no file that is being changed.
     assert [bool(record.exc_info) for record in records] == [False, True]
-    assert records[0].getMessage() == "lanes that have expired stay open for now: a.pem: cannot be read"
+    assert (
+        records[0].getMessage()
+        == "lanes that have expired or should grow stay as they are for now: a.pem: cannot be read"
+    )
     timer.close()
 
 

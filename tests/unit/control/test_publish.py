@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -112,6 +113,20 @@ async def test_a_configuration_keeps_the_services_there_are(setup: Setup) -> Non
     published = setup.published[-1]
     assert (published.revision, published.rules, published.routes) == (7, rules, routes)
     assert published.services["a"].instances == (ONE, GRAY)
+
+
+async def test_the_terms_that_were_in_force_are_kept(setup: Setup) -> None:
+    """Those of real configurations: what there was before the first one is nobody's."""
+    first, second = lanes("gray"), lanes("blue")
+    for revision, rules in enumerate((first, first, second), 1):
+        setup.publisher.configure(revision, rules, RouteTable(()), {}, Secured())
+    setup.publisher.service_changed("a", (ONE,))
+    setup.publisher.route_by(RouteTable(()))
+    setup.publisher.service_removed("a")
+    snapshot = setup.published[-1]
+    assert len(snapshot.past) == 1
+    assert snapshot.past.find(first.terms.digest, time.monotonic()) is first.terms
+    assert {len(old.past) for old in setup.published} == {1}, "it is the same for all of them"
 
 
 async def test_what_is_known_by_name(setup: Setup) -> None:

@@ -159,3 +159,37 @@ def test_cookies_keep_their_order() -> None:
         b"HTTP/1.1 302 Found\r\nX: y\r\nContent-Length: 2\r\n"
         b"Set-Cookie: a=1; Path=/A\r\nset-cookie: a=2; Path=/A\r\n\r\n"
     )
+
+
+def replaced(outer: bytes, inner: bytes) -> Prefix:
+    """The client's prefix, and what the service has in its place."""
+    head = b"GET /A/x HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+    return Prefix(outer, HeadReader("x-gray-tag").read(head), False, inner)
+
+
+@pytest.mark.parametrize(
+    ("url", "restored"),
+    [
+        (b"/v2/x", b"/A/x"),
+        (b"/v2", b"/A"),
+        (b"/v2?y", b"/A?y"),
+        (b"http://shop.example/v2/x", b"http://shop.example/A/x"),
+        (b"/v22/x", b"/v22/x"),
+        (b"/other", b"/other"),
+        (b"http://other.example/v2/x", b"http://other.example/v2/x"),
+    ],
+)
+def test_where_a_prefix_was_replaced_only_places_under_it_are_mapped_back(url: bytes, restored: bytes) -> None:
+    assert replaced(b"/A", b"/v2").url(url) == restored
+
+
+def test_a_place_that_loses_its_prefix_never_becomes_another_host() -> None:
+    assert replaced(b"/", b"/v2").url(b"/v2//evil.example") == b"/evil.example"
+    assert replaced(b"/", b"/v2").url(b"/v2") == b"/"
+
+
+def test_cookies_of_a_replaced_prefix_are_mapped_back() -> None:
+    prefix = replaced(b"/A", b"/v2")
+    assert prefix.cookie(b" a=1; Path=/v2/x; Secure") == b" a=1; Path=/A/x; Secure"
+    assert prefix.cookie(b" a=1; Path=/") == b" a=1; Path=/"
+    assert replaced(b"/", b"/v2").cookie(b" a=1; Path=/v2") == b" a=1; Path=/"

@@ -15,6 +15,8 @@ def full() -> Decision:
     decision.tag, decision.tag_source = "gray", "rule"
     decision.pool, decision.fallback = "base", "absent"
     decision.lost = "no_id"
+    decision.reject("forged")
+    decision.rules, decision.unknown_rules = "0123456789ab", "ba9876543210"
     decision.instance = Instance("10.0.0.1", 80)
     return decision
 
@@ -30,10 +32,14 @@ def test_as_plain_values_what_is_not_there_is_none() -> None:
         "pool": "base",
         "fallback": None,
         "lost": None,
+        "signature": None,
+        "fault": None,
         "instance": None,
         "error": None,
         "detail": None,
         "revision": 7,
+        "rules": None,
+        "unknown_rules": None,
     }
 
 
@@ -50,10 +56,14 @@ def test_as_plain_values_everything_has_its_name() -> None:
         "pool": "base",
         "fallback": "absent",
         "lost": "no_id",
+        "signature": "forged",
+        "fault": None,
         "instance": "10.0.0.1:80",
         "error": "no_instances",
         "detail": "nobody is there",
         "revision": 7,
+        "rules": "0123456789ab",
+        "unknown_rules": "ba9876543210",
     }
 
 

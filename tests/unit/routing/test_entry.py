@@ -143,10 +143,15 @@ def test_a_service_is_told_who_asked_for_what() -> None:
 
 def test_a_route_that_keeps_its_path_tells_no_prefix() -> None:
     forward = Entry().forward("/plain/x?group=gray", TRACEPARENT)
-    assert forward.head == (
-        b"GET /plain/x?group=gray HTTP/1.1\r\nHost: shop.example\r\n" + TRACEPARENT.encode() + b"\r\n"
-        b"X-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: shop.example\r\n"
-        b"x-gray-tag: gray\r\nbaggage: x-gray-tag=gray\r\nX-Gray-Hop: gray\r\nVia: 1.1 gray-gateway\r\n\r\n"
+    assert (
+        forward.head
+        == (
+            b"GET /plain/x?group=gray HTTP/1.1\r\nHost: shop.example\r\n" + TRACEPARENT.encode() + b"\r\n"
+            b"X-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: shop.example\r\n"
+            b"x-gray-tag: gray\r\nbaggage: x-gray-tag=gray,x-gray-tag-rules=%b\r\n"
+            b"X-Gray-Hop: gray\r\nVia: 1.1 gray-gateway\r\n\r\n"
+        )
+        % forward.decision.rules.encode()
     )
     assert (forward.stripped, Entry().forward().stripped) == (b"", b"/A")
 

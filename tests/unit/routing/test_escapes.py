@@ -122,5 +122,7 @@ def test_reading_the_carriers_and_noticing_go_together() -> None:
     sidecar = Sidecar()
     sidecar.memory.enter([OWN], "blue", 0.0)
     for field in ("x-gray-tag: gray", "baggage: x-gray-tag=gray"):
-        tag, source = Carriers().read(request(field))
+        decision = Decision(1)
+        assert Carriers().read(request(field), decision)
+        source, tag = decision.tag_source, decision.tag
         assert sidecar.call(field, traceparent(OWN.decode()), source=source, tag=tag) == CHANGED

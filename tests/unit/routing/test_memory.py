@@ -160,3 +160,17 @@ def test_an_entry_lives_between_half_and_the_whole_of_its_time() -> None:
     memory = TraceMemory(ttl=10.0)
     note(memory, b"1", "gray", 0.0)
     assert memory.recall(b"1", 10.0) is None  # nobody asked meanwhile
+
+
+def test_the_terms_of_the_latest_request_with_an_id_are_remembered_as_long_as_its_tag() -> None:
+    memory = TraceMemory(ttl=60.0)
+    memory.enter([b"a"], "gray", 0.0, "first").leave()
+    assert (memory.rules_of(b"a"), memory.rules_of(b"b")) == ("first", "")
+    memory.enter([b"a"], "gray", 29.0, "second").leave()
+    assert memory.rules_of(b"a") == "second"
+    memory.enter([b"b"], "gray", 31.0, "third").leave()
+    assert memory.rules_of(b"a") == "second", "in the old generation"
+    assert memory.recall(b"a", 62.0) is None
+    assert memory.rules_of(b"a") == ""
+    memory.know({b"c": "gray"}, 63.0)
+    assert [memory.rules_of(name) for name in (b"a", b"b", b"c")] == ["", "", ""]

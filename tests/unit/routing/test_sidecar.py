@@ -11,6 +11,7 @@ from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.memory import TraceMemory
+from gateway.routing.past import PastTerms
 from gateway.routing.peer import Peer
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
@@ -166,10 +167,14 @@ def test_what_an_inbound_request_carries_is_remembered_for_as_long_as_it_is_unde
 
 
 def test_an_inbound_request_goes_on_as_it_came_with_its_carriers_healed() -> None:
-    head = In("gray").forward("baggage: k=v,x-gray-tag=gray", "X-Gray-Hop: gray", "X: y").head
-    assert head == (
-        b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX: y\r\nx-gray-tag: gray\r\nbaggage: k=v,x-gray-tag=gray\r\n"
-        b"Via: 1.1 gray-gateway\r\n\r\n"
+    forward = In("gray").forward("baggage: k=v,x-gray-tag=gray", "X-Gray-Hop: gray", "X: y")
+    assert (
+        forward.head
+        == (
+            b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX: y\r\n"
+            b"x-gray-tag: gray\r\nbaggage: k=v,x-gray-tag=gray,x-gray-tag-rules=%b\r\nVia: 1.1 gray-gateway\r\n\r\n"
+        )
+        % forward.decision.rules.encode()
     )
 
 
@@ -195,9 +200,13 @@ def test_a_marked_call_goes_to_its_lane_and_carries_the_tag_on() -> None:
     forward = Out().forward("x-gray-tag: gray")
     assert decided(forward) == ("gray", "header", "gray", "")
     assert forward.instance == GRAY
-    assert forward.head == (
-        b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX-Gray-Hop: gray;service=b\r\nx-gray-tag: gray\r\nbaggage: x-gray-tag=gray\r\n"
-        b"Via: 1.1 gray-gateway\r\n\r\n"
+    assert (
+        forward.head
+        == (
+            b"GET /x?a=1 HTTP/1.1\r\nHost: b\r\nX-Gray-Hop: gray;service=b\r\n"
+            b"x-gray-tag: gray\r\nbaggage: x-gray-tag=gray,x-gray-tag-rules=%b\r\nVia: 1.1 gray-gateway\r\n\r\n"
+        )
+        % forward.decision.rules.encode()
     )
 
 
@@ -361,3 +370,104 @@ def test_nothing_is_inferred_unless_the_settings_say_so_or_somebody_is_inside() 
     out.memory.enter([], "gray", 0.0)
     assert decided(out.forward())[:2] == ("base", "none")
     assert decided(Out(infers=True).forward())[:2] == ("base", "none")
+
+
+# --- one version of the rules
+
+
+class Changing:
+    """The outbound listener of service `a` while a lane changes: what it was, and what it is."""
+
+    def __init__(self, before: dict[str, Any], after: dict[str, Any], *instances: Instance) -> None:
+        self.before, now = compiled([before]).terms, compiled([after])
+        past = PastTerms()
+        past.keep(self.before, 0.5)
+        view = ServiceView("b", instances or (BASE, GRAY), Turns(), now.terms.rejoining("b"))
+        self.now = now.terms
+        self.memory = TraceMemory()
+        router_snapshot = Snapshot(6, now, RouteTable(()), {"b": view}, past)
+        self.router = OutboundRouter(router_snapshot, Carriers(), self.memory, "base", "a")
+
+    def route(self, rules: str, *fields: str) -> Verdict:
+        baggage = f"baggage: x-gray-tag=gray,x-gray-tag-rules={rules}" if rules else "x-gray-tag: gray"
+        return self.router.route(request(baggage, *fields), PEER, 1.0)
+
+
+def test_a_marked_call_reaches_the_services_that_its_lane_had() -> None:
+    change = Changing(lane({"services": ["a", "b"]}), lane({"services": ["a"]}))
+    assert decided(change.route(change.before.digest))[2:] == ("gray", "")
+    assert decided(change.route(change.now.digest))[2:] == ("base", "not_in_group")
+    assert decided(change.route(""))[2:] == ("base", "not_in_group")
+
+
+def test_a_marked_call_is_as_strict_as_its_lane_was() -> None:
+    change = Changing(lane(strict=True), lane(), BASE)
+    refused = change.route(change.before.digest)
+    assert isinstance(refused, Refuse)
+    assert refused.decision.error == "lane_unavailable"
+    assert decided(change.route(change.now.digest))[2:] == ("base", "absent")
+
+
+def test_a_marked_call_falls_back_to_the_baseline_as_it_was() -> None:
+    """Another lane has been closed since, and its instances have rejoined the baseline."""
+    other = {"name": "m", "tag": "blue", "match": [{"param": "x", "equals": "y"}]}
+    both = lane()["lanes"]
+    group = {"name": "g", "baseline": "closed_lanes_rejoin"}
+    blue = Instance("10.0.0.3", 80, "blue")
+    change = Changing(
+        {**group, "lanes": [*both, other]}, {**group, "lanes": [*both, {**other, "enabled": False}]}, BASE, blue
+    )
+    seen = {rules: set[str]() for rules in (change.before.digest, change.now.digest)}
+    for rules, addresses in seen.items():
+        for _ in range(4):
+            verdict = change.route(rules)
+            assert isinstance(verdict, Forward)
+            addresses.add(verdict.instance.address)
+    assert list(seen.values()) == [{BASE.address}, {BASE.address, blue.address}]
+
+
+def test_terms_that_are_remembered_count_if_none_are_carried() -> None:
+    change = Changing(lane({"services": ["a", "b"]}), lane({"services": ["a"]}))
+    change.memory.enter([TRACE.encode()], "gray", 0.9, change.before.digest)
+    assert decided(change.route("", TRACEPARENT)) == ("gray", "header", "gray", "")
+    remembered = change.router.route(request(TRACEPARENT), PEER, 1.0)
+    assert decided(remembered) == ("gray", "trace", "gray", "")
+    assert remembered.decision.rules == change.before.digest
+
+
+def test_unknown_terms_are_those_in_force_and_go_on_as_they_came() -> None:
+    change = Changing(lane({"services": ["a", "b"]}), lane({"services": ["a"]}))
+    verdict = change.route("0" * 12)
+    assert decided(verdict)[2:] == ("base", "not_in_group")
+    assert isinstance(verdict, Forward)
+    assert (verdict.decision.rules, verdict.decision.unknown_rules) == (change.now.digest, "0" * 12)
+    assert b"x-gray-tag-rules=000000000000\r\n" in verdict.head
+
+
+def test_what_comes_in_without_terms_gets_those_in_force_here() -> None:
+    """A chain that begins at this instance sees one version from here on."""
+    inbound = In("gray")
+    digest = inbound.forward("x-gray-tag: gray", TRACEPARENT).decision.rules
+    assert digest == compiled([]).terms.digest
+    assert inbound.memory.rules_of(TRACE.encode()) == digest
+    later = In("gray").forward(f"baggage: x-gray-tag=gray,x-gray-tag-rules={'0' * 12}", TRACEPARENT)
+    assert later.decision.rules == "0" * 12
+
+
+def test_unmarked_requests_carry_no_terms() -> None:
+    inbound = In()
+    forward = inbound.forward("X: y", TRACEPARENT)
+    assert forward.decision.rules == inbound.memory.rules_of(TRACE.encode()) == ""
+    assert b"baggage" not in forward.head
+
+
+def test_a_drill_reaches_the_calls_of_marked_requests_alone() -> None:
+    """A sidecar knows the tag, and no more of the lane."""
+    group = {**lane(), "entry": ["elsewhere"]}
+    group["lanes"][0]["fault"] = {"services": ["b"], "abort": 503}
+    out = Out(group)
+    refused = out.route("x-gray-tag: " + group["lanes"][0]["tag"])
+    assert isinstance(refused, Refuse)
+    assert (refused.failure.status, refused.decision.error) == (503, "fault_injected")
+    assert refused.decision.response_fields == b"\r\nX-Gray-Fault: abort"
+    assert out.forward().decision.fault is None

@@ -35,11 +35,11 @@ def rules(*lanes: dict[str, Any], **group: Any) -> Any:
     ],
 )
 def test_a_tag_is_strict_if_every_open_lane_of_it_is(lanes: list[dict[str, Any]], strict: bool) -> None:
-    assert rules(*lanes).is_strict("gray") is strict
+    assert rules(*lanes).terms.is_strict("gray") is strict
 
 
 def test_a_tag_that_no_lane_has_is_not_strict() -> None:
-    assert not rules({"strict": True}).is_strict("blue")
+    assert not rules({"strict": True}).terms.is_strict("blue")
 
 
 def test_strictness_counts_over_all_groups() -> None:
@@ -47,7 +47,7 @@ def test_strictness_counts_over_all_groups() -> None:
     both = compiled(
         [{"name": "one", "lanes": [{**lane, "strict": True}]}, {"name": "two", "services": ["b"], "lanes": [lane]}]
     )
-    assert not both.is_strict("gray")
+    assert not both.terms.is_strict("gray")
 
 
 def test_a_tag_holds_the_services_of_every_group_that_has_it_closed_ones_too() -> None:
@@ -58,14 +58,14 @@ def test_a_tag_holds_the_services_of_every_group_that_has_it_closed_ones_too() -
             {"name": "two", "services": ["b"], "enabled": False, "lanes": [lane]},
         ]
     )
-    assert [both.holds("gray", service) for service in "abc"] == [True, True, False]
-    assert both.holds("blue", "c")  # no lane of this tag: nothing is said
+    assert [both.terms.holds("gray", service) for service in "abc"] == [True, True, False]
+    assert both.terms.holds("blue", "c")  # no lane of this tag: nothing is said
 
 
 def test_a_group_without_services_holds_every_one() -> None:
     lane = {"name": "l", "tag": "gray", "match": MATCH}
     both = compiled([{"name": "one", "services": ["a"], "lanes": [lane]}, {"name": "two", "lanes": [lane]}])
-    assert both.holds("gray", "c")
+    assert both.terms.holds("gray", "c")
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_instances_of_closed_lanes_rejoin_where_the_group_says_so(
     enabled: bool, baseline: str, rejoins: frozenset[str]
 ) -> None:
     compiled_rules = rules({"enabled": enabled}, baseline=baseline, services=["a"])
-    assert compiled_rules.rejoining("a") == rejoins
-    assert compiled_rules.rejoining("b") == frozenset()
+    assert compiled_rules.terms.rejoining("a") == rejoins
+    assert compiled_rules.terms.rejoining("b") == frozenset()
 
 
 def test_a_tag_with_one_open_lane_does_not_rejoin() -> None:
-    assert rules({"enabled": False}, {}, baseline="closed_lanes_rejoin").rejoining("a") == frozenset()
+    assert rules({"enabled": False}, {}, baseline="closed_lanes_rejoin").terms.rejoining("a") == frozenset()

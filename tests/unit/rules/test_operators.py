@@ -230,10 +230,10 @@ def test_a_tag_is_limited_to_its_groups_services() -> None:
         }
     )
     rules = compiled([limited])
-    assert rules.holds("gray", "a")
-    assert not rules.holds("gray", "b")
-    assert rules.holds("blue", "b")
-    assert compiled([limited, group({"param": "x", "equals": "1"})]).holds("gray", "b")
+    assert rules.terms.holds("gray", "a")
+    assert not rules.terms.holds("gray", "b")
+    assert rules.terms.holds("blue", "b")
+    assert compiled([limited, group({"param": "x", "equals": "1"})]).terms.holds("gray", "b")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gateway.cli import main
 from gateway.rules.compile import compile_rules
 from gateway.rules.context import MatchContext
 from gateway.rules.ruleset import RuleSet
-from gateway.ruletools.lint import CODES, Finding, Knowledge, lint
+from gateway.ruletools.lint import CODES, Finding, Knowledge, grown, lint
 from tests.properties.test_rules import AROUND, SEAL, requests, rule_sets
 from tests.support.examples import examples
 from tests.support.rules import around, rule_set
@@ -171,12 +171,17 @@ def test_what_it_says_is_so(rules: RuleSet, several: list[MatchContext]) -> None
     """A lane that never wins or never holds wins none of any requests; one that takes everything leaves none over."""
     findings = lint(rules, AROUND, Knowledge())
     losers = {(item.group, item.lane) for item in findings if item.code in ("GR101", "GR102")}
-    compiled = compile_rules(rules, AROUND)
+    compiled = compile_rules(grown(rules), AROUND)
     for request in several:
         winner = compiled.match(request)
         assert winner is None or (winner.group, winner.name) not in losers
         if any(item.code == "GR104" for item in findings):
             assert winner is not None
+
+
+def test_a_lane_with_a_schedule_is_looked_at_as_it_will_be() -> None:
+    grows = "{match: [{cookie: a, percent: 100}], schedule: {start: '2099-01-01T00:00:00Z', steps: ['1'], over: 1h}, tag: x}"
+    assert [item.code for item in found([group(grows, "[{cookie: a, equals: x}]")])] == ["GR105", "GR302", "GR101"]
 
 
 def test_a_thousand_lanes_are_looked_at() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.telemetry.baggage import member, without_member
+from gateway.telemetry.baggage import member, without_members
 
 NAME = b"x-gray-tag"
 
@@ -28,7 +28,7 @@ NAME = b"x-gray-tag"
 )
 def test_member(lines: list[bytes], value: str | None, rest: bytes) -> None:
     assert member(lines, NAME) == value
-    assert without_member(lines, NAME) == rest
+    assert without_members(lines, (NAME,)) == rest
 
 
 @pytest.mark.parametrize(

@@ -87,14 +87,29 @@ function State({ lane }) {
   return html`<${Badge} kind=${lane.enabled ? "good" : "off"}>${t(lane.enabled ? "is_open" : "is_closed")}</${Badge}>`;
 }
 
+// What the guard of a lane says: in the list only if that is nothing good.
+const guardWord = ({ state, outcome }) => t(`guard_${state === "tripped" ? (["warned", "failed"].includes(outcome) ? outcome : state) : state || "undecided"}`);
+
+function Guard({ of }) {
+  if (!["tripped", "worse"].includes(of?.state)) return null;
+  return html` <${Badge} kind=${of.state === "tripped" ? "bad" : "warn"} title=${of.reason}>${guardWord(of)}</${Badge}>`;
+}
+
+// What a schedule gives the lane now, and what comes next.
+function Growth({ lane }) {
+  if (!lane.schedule) return null;
+  const { held, next } = lane.schedule;
+  return html`<div class="quiet">${t("schedule_now", { percent: lane.percent })}${next ? html`, ${t("schedule_next", { percent: next.percent })} <${Time} at=${next.at} />` : held ? `, ${t("schedule_held")}` : null}</div>`;
+}
+
 function Row({ lane, metrics, done }) {
   const of = metrics.tags.get(lane.tag);
   const base = metrics.tags.get(BASE);
   const isWorse = of?.requests > 20 && base?.requests > 20 && of.errors / of.requests > 2 * (base.errors / base.requests) + 0.01;
   return html`<tr>
     <th scope="row" data-label=${t("lane")}><a href=${link("lanes", [lane.group, lane.lane])}>${lane.lane}</a> <${Badge} kind="tag" title=${t("tag")}>${lane.tag}</${Badge}></th>
-    <td data-label=${t("state")}><${State} lane=${lane} /></td>
-    <td data-label=${t("share")}><${Share} lane=${lane} done=${done} /></td>
+    <td data-label=${t("state")}><${State} lane=${lane} /><${Guard} of=${lane.guard} /></td>
+    <td data-label=${t("share")}><${Share} lane=${lane} done=${done} /><${Growth} lane=${lane} /></td>
     <td data-label=${t("hits")} class="number">${number(lane.hits)}${lane.last_hit ? html`<div class="quiet"><${Ago} at=${lane.last_hit} /></div>` : null}</td>
     <td data-label=${t("requests")} class="number">${number(of?.requests ?? 0)}</td>
     <td data-label=${t("errors")} class="number">${isWorse ? html`<${Badge} kind="bad" title=${t("worse")}>${percent(of.errors, of.requests)}</${Badge}>` : percent(of?.errors, of?.requests)}</td>
@@ -139,8 +154,9 @@ function Lane({ group, name }) {
       <section class="panel"><header class="bar"><h2><${State} lane=${lane} /> <${Badge} kind="tag">${lane.tag}</${Badge}></h2>
         <span class="actions"><${Switch} lane=${lane} done=${found.again} /> <a class="button small" href=${link("lanes", [group, name, "edit"])}>${t("edit")}</a>
         <button type="button" class="small danger" onClick=${() => setDeleting(true)}>${t("delete")}</button></span></header>
-        <${Facts} of=${[[t("share"), html`<${Share} lane=${lane} done=${found.again} />`], [t("hits"), number(lane.hits)], [t("last_hit"), lane.last_hit ? html`<${Ago} at=${lane.last_hit} />` : t("not_yet")], [t("owner"), lane.owner],
-          [t("expires"), lane.expires ? html`<${Time} at=${lane.expires} />` : t("never")], [t("file"), html`<code>${lane.place}</code>`]]} /></section>
+        <${Facts} of=${[[t("share"), html`<${Share} lane=${lane} done=${found.again} /><${Growth} lane=${lane} />`], [t("hits"), number(lane.hits)], [t("last_hit"), lane.last_hit ? html`<${Ago} at=${lane.last_hit} />` : t("not_yet")], [t("owner"), lane.owner],
+          [t("expires"), lane.expires ? html`<${Time} at=${lane.expires} />` : t("never")],
+          ...(lane.guard ? [[t("guard"), `${guardWord(lane.guard)}${lane.guard.reason ? `: ${lane.guard.reason}` : ""}`]] : []), [t("file"), html`<code>${lane.place}</code>`]]} /></section>
       <div class="pair"><section class="panel"><h2>${t("tag")} ${lane.tag}</h2><${Numbers} of=${metrics.tags.get(lane.tag)} /></section>
         <section class="panel"><h2>${t("baseline")}</h2><${Numbers} of=${metrics.tags.get(BASE)} /></section></div>
       <section class="panel"><h2>YAML</h2><pre tabindex="0">${text}</pre></section>

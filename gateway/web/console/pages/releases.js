@@ -41,12 +41,13 @@ function Action({ order, etag, name, command, danger, body, done }) {
 
 // What a step `verify` sends to the entry, what has to come of it, and what the lane is compared by.
 function Checks({ spec }) {
-  const { probes = [], analysis, prometheus } = spec;
-  if (!probes.length && !analysis && !prometheus) return null;
+  const { probes = [], analysis, prometheus, guard } = spec;
+  if (!probes.length && !analysis && !prometheus && !guard) return null;
   return html`<details><summary>${t("checks")}</summary><ul class="plain-list">
     ${probes.map((item) => html`<li>${item.count} × <code>GET ${item.path}</code>${Object.entries(item.headers || {}).map(([name, value]) => html` <code>${name}: ${value}</code>`)} → ${item.status}${item.body ? html`, <code>${item.body}</code>` : null}${item.share < 1 ? ` (${percent(item.share, 1)})` : ""}</li>`)}
     ${analysis ? html`<li>${t("analysis", { tag: analysis.tag, duration: seconds(analysis.duration), requests: analysis.min_requests, errors: percent(analysis.max_errors, 1), ratio: analysis.max_p95_ratio })}</li>` : null}
-    ${prometheus ? html`<li><code>${prometheus.query}</code> ≤ ${prometheus.max}</li>` : null}</ul></details>`;
+    ${prometheus ? html`<li><code>${prometheus.query}</code> ≤ ${prometheus.max}</li>` : null}
+    ${guard ? html`<li>${t("guard_wait", { duration: seconds(guard) })}</li>` : null}</ul></details>`;
 }
 
 function Task({ order, task }) {

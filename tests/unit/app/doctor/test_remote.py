@@ -16,6 +16,7 @@ from gateway.app.doctor.remote import (
     check_in_step,
     check_lost_tags,
     check_running,
+    check_signatures,
     find_sidecars,
 )
 from tests.support.admin import ShownRole
@@ -98,6 +99,21 @@ def test_a_sidecar_tells_which_calls_lost_a_tag_and_what_to_do() -> None:
     assert named.hint.startswith("have the application pass on the `traceparent`")
     assert (unknown.subject, unknown.message) == ("b → d", "calls lost tag gray, 1 so far: new"), "of a later version"
     assert (none.subject, none.state) == ("a", OK)
+
+
+def test_tags_that_are_not_signed_as_they_should_be_are_named_with_what_to_do() -> None:
+    found = [
+        {"listener": "inbound", "why": "forged", "accepted": False, "count": 2},
+        {"listener": "outbound", "why": "unsigned", "accepted": True, "count": 1},
+        {"listener": "outbound", "why": "new", "accepted": False, "count": 3},
+    ]
+    forged, unsigned, unknown = check_signatures([Running("s:1", status={"signatures": found}), running()])
+    assert (forged.subject, forged.state, forged.message) == ("s:1", WARNING, "inbound: dropped 2 tags so far: forged")
+    assert forged.hint.startswith("give all gateways and sidecars the same `carriers.keys`")
+    assert unsigned.message == "outbound: accepted 1 tags so far: unsigned"
+    assert (unknown.message, unknown.hint) == ("outbound: dropped 3 tags so far: new", "see its log"), (
+        "of a later version"
+    )
 
 
 class Role(ShownRole):

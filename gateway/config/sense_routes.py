@@ -1,0 +1,97 @@
+"""Routes that are well formed, each by itself, and that can never do what they say."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from gateway.config.sense import has_been_set
+from gateway.settings import GatewaySettings, RouteSettings, ServingSettings
+from gateway.settings.changes import HeaderChanges, RegexSettings, RouteMatchSettings
+from gateway.settings.gates import AccessSettings
+from gateway.validation import Finding
+from gateway.yaml.reading import Location
+
+_FORWARDED = ("strip_prefix", "restore_prefix", "inspect_body", "rewrite", "request_headers", "response_headers")
+"""Settings of routes that forward requests."""
+
+
+def senseless_routes(settings: ServingSettings) -> Iterator[Finding]:
+    """What makes no sense in the routes of a gateway; a sidecar has none."""
+    if not isinstance(settings, GatewaySettings):
+        return
+    reserved = {settings.carriers.header, settings.debug_header}
+    for number, route in enumerate(settings.routes):
+        here: Location = ("routes", number)
+        yield from _without_effect(here, route)
+        if route.match is not None:
+            yield from _patterns((*here, "match"), route.match)
+        yield from _rewrite(here, route)
+        for name in ("request_headers", "response_headers"):
+            changes: HeaderChanges | None = getattr(route, name)
+            for header in sorted(reserved & changes.names) if changes is not None else ():
+                yield (*here, name), f"header {header!r} is the gateway's own: no route can change it"
+        if route.access is not None:
+            yield from _networks((*here, "access"), route.access)
+    yield from _networks(("access",), settings.access)
+    yield from _services(settings)
+
+
+def _networks(here: Location, access: AccessSettings) -> Iterator[Finding]:
+    for number, network in enumerate(access.allow):
+        if network in access.deny:
+            yield (*here, "allow", number), f"'{network}' is in `deny`, too, and refused"
+
+
+def _without_effect(here: Location, route: RouteSettings) -> Iterator[Finding]:
+    if route.service is None:
+        kind = "respond" if route.respond is not None else "redirect"
+        for name in _FORWARDED:
+            if has_been_set(route, name):
+                yield (*here, name), f"has no effect: a route with `{kind}` forwards nothing"
+        respond = route.respond
+        if respond is not None and respond.status in (204, 205, 304) and respond.body:
+            yield (*here, "respond", "body"), f"a response of {respond.status} has no body (RFC 9110 §6.4.1)"
+    elif route.strip_prefix and route.path == "/":
+        yield (*here, "strip_prefix"), "the path '/' has no prefix to strip"
+    elif has_been_set(route, "restore_prefix") and not route.moves_prefix:
+        yield (*here, "restore_prefix"), "has no effect without `strip_prefix: true` or `rewrite.prefix`"
+
+
+def _patterns(here: Location, match: RouteMatchSettings) -> Iterator[Finding]:
+    from gateway.rules.expressions import check_pattern  # noqa: PLC0415  a sidecar has no use for it
+
+    for kind, values in (("headers", match.headers), ("params", match.params)):
+        for name, value in values.items():
+            if isinstance(value, RegexSettings):
+                try:
+                    check_pattern(value.regex)
+                except ValueError as error:
+                    yield (*here, kind, name, "regex"), str(error)
+
+
+def _rewrite(here: Location, route: RouteSettings) -> Iterator[Finding]:
+    rewrite = route.rewrite
+    if rewrite is None or rewrite.regex is None or rewrite.to is None:
+        return
+    from gateway.routing.rewrites import RegexChange  # noqa: PLC0415
+    from gateway.rules.expressions import check_pattern  # noqa: PLC0415
+
+    try:
+        check_pattern(rewrite.regex)
+    except ValueError as error:
+        yield (*here, "rewrite", "regex"), str(error)
+        return
+    try:
+        RegexChange(rewrite.regex, rewrite.to)
+    except ValueError as error:
+        yield (*here, "rewrite", "to"), str(error)
+
+
+def _services(settings: GatewaySettings) -> Iterator[Finding]:
+    wanted = sorted({route.service for route in settings.routes if route.service is not None})
+    for name in settings.services:
+        if wanted and settings.gateway_api is None and name not in wanted:
+            close = difflib.get_close_matches(name, wanted, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else f" (they lead to: {', '.join(wanted)})"
+            yield ("services", name), f"no route leads to a service '{name}'{hint}"

@@ -1,0 +1,53 @@
+"""What a request must pass before it is marked for a lane: one ordered chain, of what a route has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.failures import CLIENT_DENIED, ORIGIN_DENIED, RATE_LIMITED
+from gateway.http.request import ORIGIN, Request
+from gateway.routing.access import AccessList
+from gateway.routing.cors import Cors
+from gateway.routing.decision import Decision
+from gateway.routing.ratelimit import RateLimits
+from gateway.routing.verdict import Refuse, Reply, Verdict
+from gateway.rules.context import MatchContext
+
+
+class Gate:
+    """The chain of one route: clients by address, CORS, rate limits."""
+
+    __slots__ = ("_access", "_cors", "limits")
+
+    def __init__(
+        self, access: Sequence[AccessList] = (), cors: Cors | None = None, limits: RateLimits | None = None
+    ) -> None:
+        self._access: tuple[AccessList, ...] = tuple(access)
+        self._cors = cors
+        self.limits = limits
+
+    def check(self, request: Request, decision: Decision, counts: bool) -> Verdict | None:
+        """What becomes of a request that does not pass; None: it passes, and its decision has what the response gets.
+
+        `counts`: it is a request, and is seen for the first time.
+        """
+        for access in self._access:
+            if not access.serves(decision.client_ip):
+                return Refuse(decision, CLIENT_DENIED, f"clients at {decision.client_ip} are not served here")
+        cors = self._cors
+        if cors is not None:
+            if request.is_preflight:
+                response = cors.preflight(request)
+                if response is not None:
+                    return Reply(decision, response)
+                origin = (request.header(ORIGIN) or "")[:256]
+                return Refuse(decision, ORIGIN_DENIED, f"pages of {origin} may not use this route")
+            decision.response_fields += cors.lines(request)
+        limits = self.limits
+        if limits is not None:
+            wait, lines = limits.take(MatchContext(request, decision.client_ip), counts)
+            if counts or wait <= 0.0:
+                decision.response_fields += lines
+            if counts and wait > 0.0:
+                return Refuse(decision, RATE_LIMITED, f"too many requests; the next one is served in {wait:.1f} s")
+        return None
