@@ -300,6 +300,6 @@ async def _stop_registry(mesh: Mesh) -> None:
 async def _start_registry(mesh: Mesh, source: random.Random) -> None:
     await mesh.registry.start(fresh=source.random() < 0.5)
     mesh.judge.note("the registry is back")
-    await mesh.wait("everybody to be registered again", mesh.is_fresh)
+    await mesh.wait("everybody to be registered again", mesh.is_complete)
     mesh.is_registry_well = True
     mesh.judge.note("the registry is complete")

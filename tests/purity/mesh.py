@@ -264,16 +264,18 @@ class Mesh:
             return [repr(error)]
         return [line for hop in found.get("hops", []) for line in _lines(hop)]
 
-    async def is_fresh(self) -> bool:
-        """Whether everybody has all living instances from the registry, and from nowhere else."""
-        alive = {item.address for item in self.instances}
+    async def is_complete(self) -> bool:
+        """Whether everybody has all living instances from the registry, rather than remembers them."""
         for admin in (self.admin, *(item.ports["admin"] for item in self.instances)):
             for service in (await self.get(admin, "/api/v1/services"))["services"]:
-                if service["state"] != "fresh" or any(
-                    instance["kept"] and instance["address"] in alive
+                listed = {
+                    instance["address"]
                     for pool in service["pools"]
                     for instance in pool["instances"]
-                ):
+                    if not instance["kept"]
+                }
+                alive = {item.address for item in self.instances if item.service == service["service"]}
+                if service["state"] not in ("fresh", "protected") or not alive <= listed:
                     return False
         return True
 
