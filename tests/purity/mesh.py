@@ -197,18 +197,20 @@ class Mesh:
 
         With CLOSED: until marked requests are on no gray.
         """
-        for service in services:
-            self.judge.streaks[service] = 0
+        await asyncio.gather(*map(self._settle, services))
 
-            async def is_used(service: str = service) -> bool:
-                if self._held[service]:
-                    self.judge.streaks[service] = 0
-                    return False
-                return self.judge.streaks[service] >= STREAK or not self._has_gray(service)
+    async def _settle(self, service: str) -> None:
+        self.judge.streaks[service] = 0
 
-            await self.wait(f"marked requests on gray {service}", is_used)
-            if self._has_gray(service):
-                self.judge.require(service)
+        async def is_used() -> bool:
+            if self._held[service]:
+                self.judge.streaks[service] = 0
+                return False
+            return self.judge.streaks[service] >= STREAK or not self._has_gray(service)
+
+        await self.wait(f"marked requests on gray {service}", is_used)
+        if self._has_gray(service):
+            self.judge.require(service)
 
     def _has_gray(self, service: str) -> bool:
         return service == CLOSED or bool(self.of(service, GRAY))

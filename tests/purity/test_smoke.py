@@ -18,7 +18,7 @@ GRAY, BASE, LATE = "a.gray.4 > b.base.2 > c.gray.5", "a.base.1 > b.base.2 > c.ba
 async def test_nobody_notices_that_gray_and_baseline_exchange_addresses_unseen(tmp_path: Path) -> None:
     """What is drawn comes from a fixed seed."""
     said: list[str] = []
-    churn = Churn(tmp_path, "embedded", 1, 40.0, said.append)
+    churn = Churn(tmp_path, "embedded", 1, 80.0, said.append)
     judge = await churn.run(0, [exchange_unseen])
     assert is_clean(judge), "\n".join(said)
     assert judge.counts["held to gray"] > 0
