@@ -267,9 +267,12 @@ async def inflict_one(mesh: Mesh, fault: Fault, source: random.Random) -> None:
 
 
 async def _kill(mesh: Mesh, instance: Instance) -> None:
-    with mesh.judge.trouble(f"kill -9 of {instance.name}"):
+    """SIGKILL. Requests that it breaks are errors of its callers: five in a row, and their gray is ejected for a while."""
+    callers = SERVICES[: SERVICES.index(instance.service)]
+    with mesh.holding(*callers), mesh.judge.trouble(f"kill -9 of {instance.name}"):
         await mesh.end(instance, signal.SIGKILL)
         await asyncio.sleep(AFTER_KILL)
+    await mesh.settle(*callers)
 
 
 async def _end(mesh: Mesh, instance: Instance, source: random.Random) -> None:
