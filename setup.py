@@ -24,6 +24,7 @@ HOT = [
     "gateway/rules/numbers.py",
     "gateway/rules/prefilter.py",
     "gateway/rules/terms.py",
+    "gateway/signedtag.py",
     "gateway/tags.py",
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",

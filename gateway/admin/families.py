@@ -112,3 +112,12 @@ def of_escapes(observed: Observed) -> Iterable[Sample] | None:
         for traffic in observed.traffic.values()
         for (callee, tag, why), count in traffic.lost.items()
     ]
+
+
+def of_spans(observed: Observed) -> Iterable[Sample] | None:
+    """What became of spans, by result."""
+    if observed.spans is None:
+        return None
+    counts = {**observed.spans}
+    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
+    return [((result,), count) for result, count in counts.items()]

@@ -25,10 +25,11 @@ from gateway.admin.families import (
     of_registries,
     of_registry_services,
     of_reload,
+    of_spans,
     registry_table,
     table,
 )
-from gateway.admin.guardmetrics import GUARD_METRICS
+from gateway.admin.lanemetrics import LANE_METRICS
 from gateway.admin.observed import Observed
 from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
@@ -47,14 +48,6 @@ def _application(observed: Observed) -> Iterable[Sample] | None:
 
 def _bypasses(observed: Observed) -> Iterable[Sample] | None:
     return None if observed.bypasses is None else [((), observed.bypasses)]
-
-
-def _spans(observed: Observed) -> Iterable[Sample] | None:
-    if observed.spans is None:
-        return None
-    counts = {**observed.spans}
-    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
-    return [((result,), count) for result, count in counts.items()]
 
 
 METRICS: Final = (
@@ -141,7 +134,7 @@ METRICS: Final = (
         "gateway_spans_total", "counter", ("result",),
         "spans of sampled traces: exported, dropped because of their number, or failed because the collector did"
         " not take them",
-        _spans,
+        of_spans,
     ),
     Family(
         "gateway_lane_decisions_total", "counter", ("listener", "group", "lane"),
@@ -288,12 +281,7 @@ METRICS: Final = (
         "workers that ended and were started again",
         lambda observed: [((), observed.worker_restarts)],
     ),
-    Family(
-        "gateway_lane_expiry_timestamp_seconds", "gauge", ("group", "lane"),
-        "when the lane expires",
-        lambda observed: observed.lane_expiries.items(),
-    ),
-    *GUARD_METRICS,
+    *LANE_METRICS,
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
         "when a certificate of the listener, or of the mesh, expires",

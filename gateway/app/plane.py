@@ -175,7 +175,9 @@ class EntryPlane(Plane[GatewaySettings]):
             self._publisher.route_by(self._routes(self._build))
 
     def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
-        return build.routes if self._attached is NO_ROUTES else make_routes(build.settings, self._attached)
+        if self._attached is NO_ROUTES:
+            return build.routes
+        return make_routes(build.settings, build.around.claims, self._attached)
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
