@@ -174,8 +174,10 @@ class UpstreamStream(Upstream):
                 self.resume_writing()
             return
         elif kind == events.RESET:
-            if self._head is not None and not self.has_ended:
-                self._head = None  # nothing of it was passed on: the client can still get a whole response
+            if event.is_ours and self._head is not None and not self.has_ended:
+                # Malformed, and nothing of it was passed on: the client can still get a whole 502. What the instance itself
+                # cuts off is passed on as far as it came: what the client sees must not depend on packets.
+                self._head = None
                 self._parts = []
             self.deliver()
             self._reset(event)

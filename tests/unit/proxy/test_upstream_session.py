@@ -236,6 +236,25 @@ async def test_a_reset_is_one_streams(code: int, told: object) -> None:
     assert (first.told, second.told) == ([told], [])
 
 
+@pytest.mark.parametrize("is_one_packet", [True, False])
+async def test_what_the_instance_cuts_off_is_passed_on_as_far_as_it_came_in_however_many_packets(
+    is_one_packet: bool,
+) -> None:
+    pair = Pair()
+    pair.turn()
+    stream, handler = pair.send()
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    pair.instance.send_head(event.stream, response_block(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), False)
+    pair.instance.send_data(event.stream, b"abc", False)
+    if not is_one_packet:
+        pair.turn()
+    pair.instance.reset(event.stream, errors.INTERNAL_ERROR)
+    pair.turn()
+    assert handler.told == [b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", (RESET, "internal_error")]
+    assert stream.is_lost
+
+
 async def test_what_is_no_response_is_malformed_and_reset() -> None:
     pair = Pair()
     pair.turn()
