@@ -14,7 +14,7 @@ from gateway.http2 import errors, events
 from gateway.http2.blocks import response_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
-from gateway.http2.frames import goaway_frame, ping_frame
+from gateway.http2.frames import MAX_STREAM, goaway_frame, ping_frame
 from gateway.http2.terms import Terms
 from gateway.proxy.connection import Outbox
 from gateway.proxy.runqueue import RunQueue
@@ -205,6 +205,23 @@ async def test_it_leaves_when_nothing_is_under_way_and_says_goodbye_then() -> No
     pair.session.close_if_over()
     assert pair.transport.is_closed
     assert pair.transport.written.endswith(goaway_frame(0, 0))
+
+
+async def test_one_whose_streams_are_used_up_takes_no_more_and_closes_after_the_last() -> None:
+    """A busy connection between two of ours has had 2^30 requests after a day."""
+    pair = Pair()
+    pair.turn()
+    endpoint = pair.session.endpoint
+    assert endpoint is not None
+    endpoint.next_stream = MAX_STREAM
+    _, handler = pair.send()
+    assert (pair.session.room, pair.transport.is_closed) == (0, False)
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    pair.instance.send_head(event.stream, response_block(b"HTTP/1.1 204 No Content\r\n\r\n"), True)
+    pair.turn()
+    pair.session.close_if_over()
+    assert (handler.told, pair.transport.is_closed) == ([b"HTTP/1.1 204 No Content\r\n\r\n", "ended"], True)
 
 
 async def test_what_goaway_leaves_out_was_not_processed_and_the_rest_is_waited_for() -> None:
