@@ -178,6 +178,7 @@ class UpstreamStream(Upstream):
                 # Malformed, and nothing of it was passed on: the client can still get a whole 502. What the instance itself
                 # cuts off is passed on as far as it came: what the client sees must not depend on packets.
                 self._head = None
+                self._untaken += sum([len(part) for part in self._parts])  # the window is the whole connection's
                 self._parts = []
             self.deliver()
             self._reset(event)
@@ -202,7 +203,7 @@ class UpstreamStream(Upstream):
                 handler.response_received(data)
         if data:
             self._untaken += len(data)
-            if not self.is_paused:
+            if not self.is_paused or self._is_over:
                 self._give_back()
         if not self.has_ended or self._is_over:
             return

@@ -15,6 +15,7 @@ from gateway.http2.blocks import response_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
 from gateway.http2.frames import MAX_STREAM, goaway_frame, ping_frame
+from gateway.http2.stream import Stream
 from gateway.http2.terms import Terms
 from gateway.proxy.connection import Outbox
 from gateway.proxy.runqueue import RunQueue
@@ -285,6 +286,37 @@ async def test_what_is_no_response_is_malformed_and_reset() -> None:
     assert pair.session.room == 10
     assert not pair.transport.is_aborted
     assert [event.kind for event in found if event.kind == events.RESET] in ([], [events.RESET])
+
+
+def malformed_length(pair: Pair, stream: Stream) -> None:
+    pair.instance.send_data(stream, b"", True)
+
+
+def malformed_trailers(pair: Pair, stream: Stream) -> None:
+    pair.instance.send_trailers(stream, b"\x00\x01X\x01y")
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+@pytest.mark.parametrize("ends", [malformed_length, malformed_trailers])
+async def test_data_of_a_malformed_response_takes_nothing_from_the_window_of_all(
+    ends: Callable[[Pair, Stream], None], is_paused: bool
+) -> None:
+    """Otherwise the connection comes to a halt, after many."""
+    pair = Pair()
+    pair.turn()
+    stream, handler = pair.send()
+    if is_paused:
+        stream.pause_reading()
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    pair.instance.send_head(event.stream, response_block(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), False)
+    pair.instance.send_data(event.stream, b"abc", False)
+    ends(pair, event.stream)
+    pair.turn()
+    endpoint = pair.session.endpoint
+    assert endpoint is not None
+    assert [item[0] for item in handler.told if isinstance(item, tuple)] == [MALFORMED]
+    assert endpoint.receive_window + endpoint._returned == endpoint.terms.connection_window
 
 
 async def test_an_error_of_ours_in_one_stream_is_not_anothers() -> None:
