@@ -52,6 +52,7 @@ MISDIRECTED: Final[Failure] = Failure("misdirected", 421, DOWNSTREAM)
 NOT_FROM_MESH: Final[Failure] = Failure("not_from_mesh", 403, DOWNSTREAM)
 CLIENT_DENIED: Final[Failure] = Failure("client_denied", 403, DOWNSTREAM)
 ORIGIN_DENIED: Final[Failure] = Failure("origin_denied", 403, DOWNSTREAM)
+TOKEN_REQUIRED: Final[Failure] = Failure("token_required", 401, DOWNSTREAM)
 RATE_LIMITED: Final[Failure] = Failure("rate_limited", 429, DOWNSTREAM)
 
 # --- the instance's

@@ -1,7 +1,7 @@
 """Carries a tag through message queues, in Python: from the headers of a message to the calls and messages that follow from it.
 
 No proxy sees inside a broker's protocol, so producers and consumers do here what sidecars do for HTTP. Only the standard library
-and `gateway.tags` and `gateway.telemetry.baggage` are needed, not what the gateway itself depends on.
+is needed, not what the gateway itself depends on.
 
     carriers = Propagator()
     with carriers.carrying(message.headers()) as tag:       # a consumer
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from gateway.signedtag import read_signed
 from gateway.tags import BASE, is_tag
 from gateway.telemetry.baggage import member, without_members
 
@@ -80,20 +81,28 @@ class Propagator:
     def _read(self, headers: Headers | None) -> tuple[str, Mapping[str, str]]:
         given = _texts(headers or _NOTHING)
         baggage = [given[BAGGAGE].encode()] if BAGGAGE in given else []
-        tag = given.get(self._header, "")
-        if not is_tag(tag):
-            tag = member(baggage, self._member) or ""
-        if not is_tag(tag):
-            tag = BASE
+        value = given.get(self._header, "")
+        tag = _tag_of(value)
+        if tag == BASE and value != BASE:
+            value = member(baggage, self._member) or ""
+            tag = _tag_of(value)
         carried = {name: given[name] for name in TRACE if name in given and TRACE[0] in given}
         rest = without_members(baggage, (self._member,)).decode()
         if tag != BASE:
-            carried[self._header] = tag
-            own = f"{self._member.decode()}={tag}"
+            carried[self._header] = value
+            own = f"{self._member.decode()}={value}"
             rest = f"{rest},{own}" if rest else own
         if rest:
             carried[BAGGAGE] = rest
         return tag, carried
+
+
+def _tag_of(value: str) -> str:
+    """The tag that a carrier's value says; `base` if it is none. A signed one is verified by the gateways and sidecars."""
+    claim = read_signed(value)
+    if claim is not None:
+        return claim.tag
+    return value if is_tag(value) else BASE
 
 
 def takes(tag: str, own: str, served: Collection[str] = ()) -> bool:

@@ -102,6 +102,17 @@ def of_reload(read: Callable[[ReloadState], Iterable[Sample]]) -> Callable[[Obse
     return lambda observed: read(observed.reload)
 
 
+def of_application(observed: Observed) -> Iterable[Sample] | None:
+    """On a sidecar: whether its application accepts requests."""
+    is_up = observed.is_application_up
+    return None if is_up is None else [((), is_up)]
+
+
+def of_bypasses(observed: Observed) -> Iterable[Sample] | None:
+    """How many connections went round a sidecar, where that is known."""
+    return None if observed.bypasses is None else [((), observed.bypasses)]
+
+
 def of_escapes(observed: Observed) -> Iterable[Sample] | None:
     """Calls that lost a tag, of a sidecar."""
     service = observed.service
@@ -112,3 +123,12 @@ def of_escapes(observed: Observed) -> Iterable[Sample] | None:
         for traffic in observed.traffic.values()
         for (callee, tag, why), count in traffic.lost.items()
     ]
+
+
+def of_spans(observed: Observed) -> Iterable[Sample] | None:
+    """What became of spans, by result."""
+    if observed.spans is None:
+        return None
+    counts = {**observed.spans}
+    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
+    return [((result,), count) for result, count in counts.items()]

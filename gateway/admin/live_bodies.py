@@ -72,3 +72,30 @@ class DrainsBody(BaseModel):
     """All instances that get none."""
 
     drained: list[DrainBody]
+
+
+class DifferenceBody(BaseModel):
+    """What was different: `status`, a header's name, `body`, or a place in it."""
+
+    what: str
+    baseline: str
+    lane: str
+
+
+class MirroredBody(BaseModel):
+    """A request whose copy got another response than the original."""
+
+    time: float
+    lane: str
+    service: str
+    tag: str
+    instance: str
+    method: str
+    path: str
+    differences: list[DifferenceBody]
+
+
+class MirrorsBody(BaseModel):
+    """Such requests, the latest first."""
+
+    mirrored: list[MirroredBody]

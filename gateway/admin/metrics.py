@@ -10,7 +10,7 @@ application calls, a status), the series have a bound: `telemetry.names`, `telem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from gateway import __version__
@@ -18,6 +18,8 @@ from gateway.admin.families import (
     Family,
     Sample,
     number,
+    of_application,
+    of_bypasses,
     of_escapes,
     of_exchanges,
     of_listeners,
@@ -25,10 +27,11 @@ from gateway.admin.families import (
     of_registries,
     of_registry_services,
     of_reload,
+    of_spans,
     registry_table,
     table,
 )
-from gateway.admin.guardmetrics import GUARD_METRICS
+from gateway.admin.lanemetrics import LANE_METRICS
 from gateway.admin.observed import Observed
 from gateway.proxy.origins import STATES
 from gateway.telemetry.counters import code_of
@@ -38,23 +41,6 @@ def _connections(observed: Observed) -> Iterator[Sample]:
     for address, counts in observed.upstream_connections.items():
         for state, count in zip(STATES, counts, strict=True):
             yield (address, state), count
-
-
-def _application(observed: Observed) -> Iterable[Sample] | None:
-    is_up = observed.is_application_up
-    return None if is_up is None else [((), is_up)]
-
-
-def _bypasses(observed: Observed) -> Iterable[Sample] | None:
-    return None if observed.bypasses is None else [((), observed.bypasses)]
-
-
-def _spans(observed: Observed) -> Iterable[Sample] | None:
-    if observed.spans is None:
-        return None
-    counts = {**observed.spans}
-    counts["dropped"] += sum(traffic.spans_dropped for traffic in observed.traffic.values())
-    return [((result,), count) for result, count in counts.items()]
 
 
 METRICS: Final = (
@@ -141,7 +127,7 @@ METRICS: Final = (
         "gateway_spans_total", "counter", ("result",),
         "spans of sampled traces: exported, dropped because of their number, or failed because the collector did"
         " not take them",
-        _spans,
+        of_spans,
     ),
     Family(
         "gateway_lane_decisions_total", "counter", ("listener", "group", "lane"),
@@ -173,6 +159,11 @@ METRICS: Final = (
         "gateway_injected_faults_total", "counter", ("listener", "service", "tag", "kind"),
         "marked requests into which their lane injected a fault",
         table(lambda traffic: traffic.faults),
+    ),
+    Family(
+        "gateway_mirrored_requests_total", "counter", ("listener", "service", "tag", "result"),
+        "requests of the baseline that were chosen to be copied to a lane",
+        table(lambda traffic: traffic.mirrored),
     ),
     Family(
         "gateway_grpc_calls_total", "counter", ("listener", "service", "tag", "grpc_status"),
@@ -223,12 +214,12 @@ METRICS: Final = (
     Family(
         "gateway_application_up", "gauge", (),
         "on a sidecar: 1 if its application accepts requests",
-        _application,
+        of_application,
     ),
     Family(
         "gateway_bypass_suspected_total", "counter", (),
         "of a sidecar with a façade: how often its application was registered beside it as well",
-        _bypasses,
+        of_bypasses,
     ),
     Family(
         "gateway_endpoints", "gauge", ("service", "tag", "usable"),
@@ -288,12 +279,7 @@ METRICS: Final = (
         "workers that ended and were started again",
         lambda observed: [((), observed.worker_restarts)],
     ),
-    Family(
-        "gateway_lane_expiry_timestamp_seconds", "gauge", ("group", "lane"),
-        "when the lane expires",
-        lambda observed: observed.lane_expiries.items(),
-    ),
-    *GUARD_METRICS,
+    *LANE_METRICS,
     Family(
         "gateway_tls_certificate_expiry_timestamp_seconds", "gauge", ("cert",),
         "when a certificate of the listener, or of the mesh, expires",

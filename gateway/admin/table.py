@@ -66,6 +66,13 @@ VIEWS: Final[tuple[Endpoint[Views], ...]] = (
         gives=lane_bodies.LaneStatesBody,
     ),
     Endpoint(
+        "GET",
+        "/api/v1/mirrors",
+        Views.mirrors,
+        "The latest differences between the responses of the baseline and of lanes that mirror it",
+        gives=live_bodies.MirrorsBody,
+    ),
+    Endpoint(
         "POST",
         "/api/v1/explain",
         Views.explain,

@@ -31,6 +31,10 @@ class RoleView(Protocol):
         """Every lane, in the order in which they are tried."""
         ...
 
+    def mirrored(self) -> list[dict[str, object]]:
+        """The latest copies for lanes that mirror whose response was different, the newest first."""
+        ...
+
     async def refresh(self) -> None:
         """Fetches from other processes what `observed` returns, if there are any: the only method that waits."""
         ...

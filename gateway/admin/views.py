@@ -62,6 +62,11 @@ class Views:
         await self._view.refresh()
         return web.json_response({"services": self._view.services()})
 
+    async def mirrors(self, _: web.Request, __: Any) -> web.Response:
+        """The latest differences that mirrors have found."""
+        await self._view.refresh()
+        return web.json_response({"mirrored": self._view.mirrored()})
+
     async def lanes(self, _: web.Request, __: Any) -> web.Response:
         """Lanes in order."""
         return web.json_response({"lanes": self._view.lanes()})

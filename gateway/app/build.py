@@ -73,7 +73,7 @@ class Build(Generic[S]):
             rules=rules,
             around=around,
             compiled=_compiled(rules, around),
-            routes=make_routes(settings),
+            routes=make_routes(settings, around.claims),
             certificates=certificates,
             mesh=mesh,
             secured=terms,

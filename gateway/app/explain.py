@@ -47,7 +47,7 @@ def explain_files(
     services = {
         name: ServiceView(name, instances, Turns(), compiled.terms.rejoining(name)) for name, instances in known.items()
     }
-    snapshot = Snapshot(1, compiled, make_routes(settings), services)
+    snapshot = Snapshot(1, compiled, make_routes(settings, around.claims), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     carriers.sign_with(make_signer(settings))
     debug = None if settings.debug is None else DebugAccess(settings.debug.secret)

@@ -7,6 +7,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from gateway.app.build import Build
@@ -43,6 +44,8 @@ class Totals:
     """Processes that route."""
     restarts: int = 0
     """Workers that ended and were started again."""
+    mirrored: Sequence[Mapping[str, Any]] = ()
+    """The latest copies for lanes that mirror whose response was different, the oldest first."""
 
 
 class Fleet:
@@ -98,7 +101,8 @@ class Fleet:
         """What was counted, and is open now."""
         plane = self.plane
         plane.statistics()
-        return Totals(plane.traffic, plane.origins.statistics(), None, dict(failures), {"main": os.getpid()})
+        counted = plane.traffic, plane.origins.statistics(), None, dict(failures), {"main": os.getpid()}
+        return Totals(*counted, mirrored=plane.mirrored)
 
     def workers(self) -> list[dict[str, object]]:
         """Each worker as plain values."""
@@ -194,9 +198,11 @@ class WorkerFleet(Fleet):
         connections: Connections = {}
         ejected: dict[str, set[str]] = {}
         failed = Counter(failures)
+        mirrored: list[dict[str, Any]] = []
         for statistics in self._statistics():
             traffic.add(statistics["traffic"])
             failed.update(statistics["failures"])
+            mirrored += statistics["mirrored"]
             for address, counts in statistics["origins"].items():
                 before = connections.get(address, (0, 0, 0, 0))
                 active, idle, draining, tunnels = (mine + more for mine, more in zip(before, counts, strict=True))
@@ -210,6 +216,7 @@ class WorkerFleet(Fleet):
             ejected,
             failed,
             {"main": os.getpid(), **{f"worker-{index}": pid for index, pid in pids.items()}},
+            mirrored=sorted(mirrored, key=itemgetter("time")),
             running=len(pids),
             restarts=0 if self._workers is None else self._workers.restarts,
         )

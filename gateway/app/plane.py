@@ -7,20 +7,22 @@ explains.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.app.build import Build
 from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
 from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
-from gateway.daemons import failures
+from gateway.daemons import failures, keep_running
 from gateway.instance import Instance
 from gateway.live.feed import Taker
+from gateway.proxy.copies import Copies
 from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.server import Listener
@@ -38,6 +40,9 @@ from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
 from gateway.tls.certificates import ListenerTLS
 from gateway.tls.mesh import Secured
+
+if TYPE_CHECKING:
+    from gateway.live.mirrors import Mirrors
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -160,6 +165,9 @@ class EntryPlane(Plane[GatewaySettings]):
             tracing=make_tracing(settings, settings.trace_sampled),
         )
         self._attached = NO_ROUTES
+        self._copies = Copies(self.traffic)
+        self._mirrors: Mirrors | None = None
+        self._mirroring: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._tls: ListenerTLS | None = None
 
@@ -168,6 +176,21 @@ class EntryPlane(Plane[GatewaySettings]):
         """The routes that are attached from elsewhere."""
         return self._attached
 
+    def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
+        """See Plane. What sends copies is loaded when a lane first mirrors, and stays."""
+        super().configure(revision, build)
+        if build.compiled.mirrors is not None and self._mirroring is None:
+            from gateway.live.mirrors import Mirrors
+
+            carriers = self._settings.carriers
+            self._mirrors = Mirrors(self._copies, carriers.header, carriers.baggage, self._is_secured, random.Random())
+            self._mirroring = keep_running("sending copies of requests", self._mirrors.run)
+
+    @property
+    def mirrored(self) -> list[dict[str, Any]]:
+        """The latest copies whose response was different, as plain values."""
+        return [] if self._mirrors is None else list(self._mirrors.samples)
+
     def attach(self, routes: RouteSet) -> None:
         """Routes by these beside those of the configuration, from now on."""
         self._attached = routes
@@ -175,7 +198,9 @@ class EntryPlane(Plane[GatewaySettings]):
             self._publisher.route_by(self._routes(self._build))
 
     def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
-        return build.routes if self._attached is NO_ROUTES else make_routes(build.settings, self._attached)
+        if self._attached is NO_ROUTES:
+            return build.routes
+        return make_routes(build.settings, build.around.claims, self._attached)
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
@@ -196,6 +221,7 @@ class EntryPlane(Plane[GatewaySettings]):
             spans=self._span_recorder("entry", self.traffic, scheme),
             reads_proxy_header=settings.proxy_protocol,
         )
+        context.copies = self._copies
         self._listener = Listener(sockets[0], context, tls, sockets[1:])
         await self._listener.start()
 
@@ -211,6 +237,7 @@ class EntryPlane(Plane[GatewaySettings]):
             "traffic": self.traffic.dump(),
             "origins": self.origins.statistics(),
             "failures": dict(failures),
+            "mirrored": self.mirrored,
             "ejected": {name: sorted(view.condition.out) for name, view in self.snapshot.services.items()},
         }
 
@@ -230,3 +257,6 @@ class EntryPlane(Plane[GatewaySettings]):
     async def _close_listeners(self) -> None:
         if self._listener is not None:
             await self._listener.close()
+        if self._mirroring is not None:
+            self._mirroring.cancel()
+            await asyncio.gather(self._mirroring, return_exceptions=True)

@@ -17,6 +17,7 @@ from gateway.routing.redirect import SAME, Redirect
 from gateway.routing.replies import RouteResponse
 from gateway.routing.rewrites import RegexChange
 from gateway.routing.routes import Route, RouteTable
+from gateway.rules.fields import Claims
 from gateway.settings import RouteSettings, ServingSettings
 from gateway.settings.changes import (
     HeaderChanges,
@@ -29,16 +30,16 @@ from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettin
 from gateway.settings.routes import RespondSettings
 
 
-def make_routes(settings: ServingSettings, attached: RouteSet = NO_ROUTES) -> RouteTable:
-    """The route table that the settings describe, with what is attached from elsewhere."""
+def make_routes(settings: ServingSettings, claims: Claims, attached: RouteSet = NO_ROUTES) -> RouteTable:
+    """The route table that the settings describe, with what is attached from elsewhere. `claims` reads requests' tokens."""
     everywhere = () if settings.served_clients is None else (_access(settings.served_clients),)
     gate = Gate(everywhere) if everywhere else None
-    routes = [_make_route(route, everywhere) for route in settings.served_routes]
+    routes = [_make_route(route, everywhere, claims) for route in settings.served_routes]
     routes += [make_route(plan, gate) for plan in attached.plans]
     return RouteTable(routes, attached.bounds)
 
 
-def _make_route(route: RouteSettings, everywhere: tuple[AccessList, ...]) -> Route:
+def _make_route(route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Claims) -> Route:
     edit = None if route.response_headers is None else _edit(route.response_headers)
     return Route(
         route.path,
@@ -55,15 +56,16 @@ def _make_route(route: RouteSettings, everywhere: tuple[AccessList, ...]) -> Rou
         new_path=None if route.rewrite is None else _new_path(route.rewrite),
         request_edit=None if route.request_headers is None else _edit(route.request_headers),
         response_edit=edit if route.cors is None else OWN.then(edit),
-        gate=_gate(route, everywhere),
+        gate=_gate(route, everywhere, claims),
     )
 
 
-def _gate(route: RouteSettings, everywhere: tuple[AccessList, ...]) -> Gate | None:
+def _gate(route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Claims) -> Gate | None:
     access = everywhere if route.access is None else (*everywhere, _access(route.access))
-    if not (access or route.cors or route.rate_limits):
+    if not (access or route.cors or route.rate_limits or route.require_token):
         return None
-    return Gate(access, None if route.cors is None else _cors(route.cors), _limits(route.rate_limits))
+    cors = None if route.cors is None else _cors(route.cors)
+    return Gate(access, cors, _limits(route.rate_limits), claims if route.require_token else None)
 
 
 def _access(access: AccessSettings) -> AccessList:

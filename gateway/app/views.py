@@ -81,6 +81,10 @@ class _View(ABC, Generic[S]):
         """What is known of a lane's guard: at a sidecar, nothing."""
         return None
 
+    def mirrored(self) -> list[dict[str, object]]:
+        """See RoleView. Only entry gateways mirror."""
+        return []
+
     async def follow_hits(self) -> None:
         """Notes when lanes take requests. Never returns."""
         while True:
@@ -174,6 +178,10 @@ class EntryView(_View[GatewaySettings]):
             "signatures": describe_signatures({"entry": self._fleet.totals().traffic}),
             "gateway_api": None if self._gateway_api is None else self._gateway_api.describe(),
         }
+
+    def mirrored(self) -> list[dict[str, object]]:
+        """See RoleView."""
+        return [dict(sample) for sample in reversed(self._fleet.totals().mirrored)]
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""

@@ -27,6 +27,10 @@ def senseless_routes(settings: ServingSettings) -> Iterator[Finding]:
         if route.match is not None:
             yield from _patterns((*here, "match"), route.match)
         yield from _rewrite(here, route)
+        if route.require_token and settings.jwt is None:
+            yield (*here, "require_token"), "there is no `jwt` that says which tokens are valid"
+        elif route.require_token and settings.jwt is not None and not settings.jwt.verify:
+            yield (*here, "require_token"), "`jwt.verify: false` would let every token pass"
         for name in ("request_headers", "response_headers"):
             changes: HeaderChanges | None = getattr(route, name)
             for header in sorted(reserved & changes.names) if changes is not None else ():

@@ -12,6 +12,7 @@ from gateway.proxy.access_log import AccessLog
 from gateway.proxy.bounds import Http2, Limits, Timeouts
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
+from gateway.proxy.copies import Copies
 from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
@@ -33,11 +34,13 @@ class Context:
     `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
     `reads_proxy_header`: connections of trusted clients begin with a header of the PROXY protocol.
     `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now,
-    `lanes` the requests in flight at instances with a tag, by tag.
+    `lanes` the requests in flight at instances with a tag, by tag. `copies` takes those of requests that lanes mirror; None:
+    nobody sends them.
     """
 
     __slots__ = (
         "budget",
+        "copies",
         "doors",
         "ejector",
         "http2",
@@ -92,6 +95,7 @@ class Context:
         self.outbox: Outbox = origins.outbox
         self.queue: RunQueue = origins.queue
         self.http2 = http2
+        self.copies: Copies | None = None
         self.inspected: int = 0
         self.lanes: dict[str, int] = {}
         self.router = router

@@ -12,6 +12,7 @@ from gateway.grpc.timeout import parse_timeout
 from gateway.http.request import Request
 from gateway.proxy.accounting import note_fault, settle
 from gateway.proxy.client import Client
+from gateway.proxy.copies import Copy
 from gateway.proxy.deadlines import Delay, judge_request, judge_response, judge_tunnel
 from gateway.proxy.own_responses import error_response, options_response, route_response
 from gateway.proxy.record import Record
@@ -36,6 +37,7 @@ class Ending(ResponseHandler):
     __slots__ = (
         "_client",
         "_context",
+        "_copy",
         "_expiry",
         "_has_claim",
         "_lane",
@@ -64,6 +66,7 @@ class Ending(ResponseHandler):
         self._retry: Retry | None = None
         self._has_claim: bool = False
         self._lane: str = ""
+        self._copy: Copy | None = None
         self._waits_since: float = 0.0
         self._expiry: TimerHandle | None = None
         if request.grpc_timeout:
@@ -280,6 +283,14 @@ class Ending(ResponseHandler):
             if not lanes[lane]:
                 del lanes[lane]
 
+    def _end_copy(self, copy: Copy) -> None:
+        """Has the copy sent, if there is a whole response to compare with."""
+        self._copy = None
+        record = self.record
+        copies = self._context.copies
+        assert copies is not None
+        copies.end(copy, record.cause is None and record.upstream_status == record.status)
+
     def _over(self, status: int) -> None:
         """Ends the exchange, as far as others need to know, with the status that the client saw."""
         record = self.record
@@ -295,6 +306,8 @@ class Ending(ResponseHandler):
                 record.received = body.received
         if self._lane:
             self._leave_lane()
+        if self._copy is not None:
+            self._end_copy(self._copy)
         if self._has_claim:
             self._has_claim = False
             self._client.clients.give_back_tunnel(self._client.peer)

@@ -188,6 +188,10 @@ class Exchange(Sending):
             verdict = self._verdict
             assert isinstance(verdict, Forward)
             relay = self._relay = self._client.relay(self.record, verdict)
+            if self._copy is not None:
+                self._copy.begin()
+        if self._copy is not None:
+            self._copy.take(data)
         try:
             state = relay.receive(data, self.body)
         except ProtocolError as error:

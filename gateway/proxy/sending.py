@@ -7,6 +7,7 @@ from time import perf_counter
 from gateway.failures import LANE_BUSY, LANE_OVERLOADED
 from gateway.grpc.timeout import with_timeout
 from gateway.proxy.connecting import Unreachable, connect
+from gateway.proxy.copies import MAX_BODY
 from gateway.proxy.ending import Ending
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import Retry
@@ -34,11 +35,22 @@ class Sending(Ending):
         assert instance is not None
         if decision.pool != BASE and not self._enter_lane(decision.pool):
             return
+        if forward.copied_to is not None:
+            self._begin_copy(forward)
         upstream = self._context.origins.of(instance, decision.service, self._request).acquire_nowait()
         if upstream is None:
             self._connect(False)
         else:
             self._send_on(upstream, forward)
+
+    def _begin_copy(self, forward: Forward) -> None:
+        """Begins a copy for the lane that mirrors, if all of the request is here and it is small."""
+        copies = self._context.copies
+        body = self.body
+        if copies is None or (body is not None and (not body.is_done or body.held > MAX_BODY)):
+            return
+        kept = b"" if body is None else body.kept
+        self._copy = copies.begin(forward, kept, body is not None and body.is_framed and body.is_chunked)
 
     def _injects(self, fault: InjectedFault) -> bool:
         """Counts what the lane injects; whether the exchange goes on later, after a delay."""

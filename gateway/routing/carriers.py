@@ -9,8 +9,8 @@ from urllib.parse import unquote_to_bytes
 from gateway.http.request import Request
 from gateway.routing.decision import SOURCE_AMBIGUOUS, SOURCE_BAGGAGE, SOURCE_HEADER, SOURCE_TRACE, Decision
 from gateway.routing.memory import AMBIGUOUS, TraceMemory
-from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED, Claim, TagSigner, is_signed, read_signed
-from gateway.rules.terms import is_digest
+from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED, TagSigner
+from gateway.signedtag import Claim, is_digest, is_signed, read_signed
 from gateway.tags import BASE, is_tag
 from gateway.telemetry.baggage import member, without_members
 from gateway.telemetry.tracecontext import ID_FIELDS, IdField

@@ -19,6 +19,7 @@ from gateway.http.forwarded import (
 )
 from gateway.http.request import CHUNKED, Request
 from gateway.http.target import raw_rest
+from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.debug import DebugAccess
 from gateway.routing.decision import SOURCE_DEBUG, SOURCE_ROUTE, SOURCE_RULE, Decision
@@ -26,13 +27,14 @@ from gateway.routing.forward import forward_head
 from gateway.routing.peer import Peer
 from gateway.routing.router import UNREAD, Router
 from gateway.routing.routes import Route
-from gateway.routing.services import NOT_IN_GROUP
+from gateway.routing.services import NOT_IN_GROUP, ServiceView
 from gateway.routing.snapshot import Snapshot
 from gateway.routing.split import Backend
 from gateway.routing.tracing import Tracing, traceparent_line
 from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledLane
+from gateway.rules.mirrored import MirroredLane, MirroredLanes
 from gateway.tags import BASE
 from gateway.telemetry.tracecontext import new_traceparent_line
 
@@ -168,6 +170,8 @@ class EntryRouter(Router):
         target = _target(request, route)
         if not target:
             return Refuse(decision, BAD_TARGET, "the route makes a path of this one that is not safe to send")
+        if rules.mirrors is not None and decision.tag == BASE:
+            forward.copied_to = self._copied_to(rules.mirrors, request, view)
         forward.stripped = route.restored
         forward.replacement = route.replacement
         lines = self._lines(request, peer, decision, route)
@@ -180,6 +184,17 @@ class EntryRouter(Router):
             lines.append(forward.target_line)
         forward.head = forward_head(request, target, lines)
         return forward
+
+    def _copied_to(
+        self, mirrors: MirroredLanes, request: Request, view: ServiceView
+    ) -> tuple[MirroredLane, Instance] | None:
+        """Which lane gets a copy of an unmarked request, and which instance."""
+        if request.upgrade or request.is_grpc:
+            return None
+        lane = mirrors.find(view.name, request.method, self._random.random())
+        pool = None if lane is None else view.pools.get(lane.tag)
+        instance = None if pool is None else pool.pick()
+        return None if lane is None or instance is None else (lane, instance)
 
     def _mark(
         self, snapshot: Snapshot, request: Request, peer: Peer, decision: Decision, service: str, content: Any

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from gateway.failures import CLIENT_DENIED, ORIGIN_DENIED, RATE_LIMITED
+from gateway.failures import CLIENT_DENIED, ORIGIN_DENIED, RATE_LIMITED, TOKEN_REQUIRED
 from gateway.http.request import ORIGIN, Request
 from gateway.routing.access import AccessList
 from gateway.routing.cors import Cors
@@ -12,19 +13,31 @@ from gateway.routing.decision import Decision
 from gateway.routing.ratelimit import RateLimits
 from gateway.routing.verdict import Refuse, Reply, Verdict
 from gateway.rules.context import MatchContext
+from gateway.rules.fields import Claims
+
+CHALLENGE: Final = b"\r\nWWW-Authenticate: Bearer"
+"""What a response of 401 must have (RFC 9110 §11.6.1, RFC 6750 §3)."""
 
 
 class Gate:
-    """The chain of one route: clients by address, CORS, rate limits."""
+    """The chain of one route: clients by address, CORS, rate limits, tokens.
 
-    __slots__ = ("_access", "_cors", "limits")
+    `claims` reads the claims of a request's token, which there must be; None: there need be none.
+    """
+
+    __slots__ = ("_access", "_claims", "_cors", "limits")
 
     def __init__(
-        self, access: Sequence[AccessList] = (), cors: Cors | None = None, limits: RateLimits | None = None
+        self,
+        access: Sequence[AccessList] = (),
+        cors: Cors | None = None,
+        limits: RateLimits | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self._access: tuple[AccessList, ...] = tuple(access)
         self._cors = cors
         self.limits = limits
+        self._claims = claims
 
     def check(self, request: Request, decision: Decision, counts: bool) -> Verdict | None:
         """What becomes of a request that does not pass; None: it passes, and its decision has what the response gets.
@@ -50,4 +63,9 @@ class Gate:
                 decision.response_fields += lines
             if counts and wait > 0.0:
                 return Refuse(decision, RATE_LIMITED, f"too many requests; the next one is served in {wait:.1f} s")
+        claims = self._claims
+        # After the limits: to verify a signature takes a while.
+        if claims is not None and not claims(MatchContext(request, decision.client_ip)):
+            decision.response_fields += CHALLENGE
+            return Refuse(decision, TOKEN_REQUIRED, "a valid token is required")
         return None

@@ -16,8 +16,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gateway.rules.terms import is_digest
-from gateway.tags import is_tag
+from gateway.signedtag import FORM, Claim, read_signed
 
 FORGED: Final = "forged"
 """The signature is of none of our keys, or what is signed has not the form of a signed tag."""
@@ -26,43 +25,8 @@ EXPIRED: Final = "expired"
 UNSIGNED: Final = "unsigned"
 """It is a bare tag."""
 
-_FORM: Final = "_1."
-_MAX: Final = 256
-"""Characters of a signed tag that are looked at; ours have at most 115."""
 _PARTS: Final = 4
 """Of a lifetime: for each, every tag is signed anew."""
-
-
-class Claim:
-    """What the value of a carrier says. `terms` is empty if it names none, `expires` 0 if it is not signed."""
-
-    __slots__ = ("expires", "tag", "terms")
-
-    def __init__(self, tag: str, terms: str = "", expires: float = 0.0) -> None:
-        self.tag = tag
-        self.terms = terms
-        self.expires = expires
-
-
-def is_signed(text: str) -> bool:
-    """Whether a carrier's value has been signed by somebody."""
-    return text.startswith(_FORM)
-
-
-def read_signed(text: str) -> Claim | None:
-    """What a signed tag says, whoever signed it; None if that is not what it is."""
-    if len(text) > _MAX or not text.startswith(_FORM):
-        return None
-    parts = text[len(_FORM) :].rsplit(".", 3)
-    if len(parts) != 4:
-        return None
-    tag, terms, expires, _ = parts
-    if not is_tag(tag) or not is_digest(terms) or len(expires) != 8:
-        return None
-    try:
-        return Claim(tag, terms, float(int(expires, 16)))
-    except ValueError:
-        return None
 
 
 class TagSigner:
@@ -95,7 +59,7 @@ class TagSigner:
 
     def sign(self, tag: str, terms: str) -> str:
         """A signed tag of this part of the lifetime, as `renews` found it."""
-        content = f"{_FORM}{tag}.{terms}.{int(self._ends + self._lifetime):08x}"
+        content = f"{FORM}{tag}.{terms}.{int(self._ends + self._lifetime):08x}"
         return f"{content}.{_signature(self._keys[0], content)}"
 
     def verify(self, text: str) -> Claim | None:

@@ -9,6 +9,7 @@ from gateway.routing.decision import Decision
 from gateway.routing.memory import Visit
 from gateway.routing.replies import RouteResponse
 from gateway.routing.services import ABSENT, EJECTED, NOBODY, ServiceView
+from gateway.rules.mirrored import MirroredLane
 from gateway.tags import BASE
 
 
@@ -71,10 +72,20 @@ class Forward(Verdict):
 
     `stripped` is the prefix taken off the path that the response is to get back, `replacement` what is there instead.
     `target_line` is the line of `head` that says which instance is meant, empty if there is none. `response_edit` is what is
-    changed of the response's fields.
+    changed of the response's fields. `copied_to` is the lane that gets a copy of the request, and its instance.
     """
 
-    __slots__ = ("_base", "_pool", "_tried", "head", "replacement", "response_edit", "stripped", "target_line")
+    __slots__ = (
+        "_base",
+        "_pool",
+        "_tried",
+        "copied_to",
+        "head",
+        "replacement",
+        "response_edit",
+        "stripped",
+        "target_line",
+    )
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
@@ -83,6 +94,7 @@ class Forward(Verdict):
         self.replacement: bytes = b""
         self.target_line: bytes = b""
         self.response_edit: HeaderEdit | None = None
+        self.copied_to: tuple[MirroredLane, Instance] | None = None
         self._pool = NOBODY
         self._base = NOBODY
         self._tried: tuple[Instance, ...] = ()

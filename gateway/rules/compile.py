@@ -14,6 +14,7 @@ from gateway.rules.environment import MatchEnvironment
 from gateway.rules.fields import TimeField
 from gateway.rules.injected import InjectedFault, InjectedFaults
 from gateway.rules.match import CheckOf, CompiledLane, CompiledRules
+from gateway.rules.mirrored import MirroredLane, MirroredLanes
 from gateway.rules.model import Lane, LaneGroup
 from gateway.rules.operators import Entry
 from gateway.rules.rows import Literal, rows_of
@@ -45,6 +46,7 @@ class _Compiler:
         self._columns: dict[ColumnKey, Column] = {}
         self._lanes: list[CompiledLane] = []
         self._checks: list[tuple[CheckOf, ...]] = []
+        self._mirrors: list[MirroredLane] = []
         self._issues: dict[str, int] = {}
         self._reads_body = False
         self._segments: dict[tuple[str, str, bool], frozenset[str]] = {}
@@ -62,6 +64,7 @@ class _Compiler:
             tuple(sieve for column in columns if (sieve := column.sieve()) is not None),
             tuple(self._checks),
             terms=Terms(_tags(groups, self._now), _rejoining(groups, self._now)),
+            mirrors=MirroredLanes(self._mirrors) if self._mirrors else None,
             faults=_faults(groups, self._now),
             issues=tuple(self._issues.items()),
             reads_body=self._reads_body,
@@ -83,6 +86,8 @@ class _Compiler:
                 sticky=lane.sticky or 0,
                 debug=lane.debug,
             )
+            if lane.mirror is not None:
+                self._mirrors.append(lane.mirror.compile(f"{group.name}/{lane.name}", lane.tag, group.services))
             for row in rows_of(lane.match, lane.match_mode):
                 bit = 1 << len(self._lanes)
                 checks: list[CheckOf] = []

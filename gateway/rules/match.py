@@ -17,6 +17,7 @@ from gateway.rules.context import MatchContext
 from gateway.rules.fields import Field
 from gateway.rules.injected import InjectedFaults
 from gateway.rules.lookups import Lookup
+from gateway.rules.mirrored import MirroredLanes
 from gateway.rules.prefilter import SIEVE_FROM, Prefilter
 from gateway.rules.terms import Terms
 
@@ -99,6 +100,7 @@ class CompiledRules:
     `issues` are the cookies that clients without them are given, with the seconds for which they are kept.
     `reads_body`: some lane looks at the body. `terms` are what the rules say about requests that are marked already,
     `faults` what is injected into these, None if nothing is.
+    `mirrors` are the lanes that get copies of unmarked requests, None if none does.
     """
 
     __slots__ = (
@@ -110,6 +112,7 @@ class CompiledRules:
         "faults",
         "issues",
         "lanes",
+        "mirrors",
         "open_lanes",
         "reads_body",
         "signer",
@@ -125,12 +128,14 @@ class CompiledRules:
         *,
         terms: Terms,
         faults: InjectedFaults | None = None,
+        mirrors: MirroredLanes | None = None,
         issues: tuple[tuple[str, int], ...] = (),
         reads_body: bool = False,
         signer: Signer | None = None,
     ) -> None:
         self.lanes = lanes
         self.faults = faults
+        self.mirrors = mirrors
         self.issues = issues
         self.reads_body = reads_body
         self.open_lanes: dict[str, CompiledLane] = {f"{lane.group}/{lane.name}": lane for lane in lanes}

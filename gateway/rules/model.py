@@ -13,6 +13,7 @@ from gateway.rules.conditions import Condition
 from gateway.rules.environment import EVERY_ENTRY
 from gateway.rules.faults import LaneFault
 from gateway.rules.guard import Guard
+from gateway.rules.mirrors import LaneMirror
 from gateway.rules.names import Age, LanePath, Model, Moment, Name, Tag
 from gateway.rules.rows import MAX_ROWS, TooManyRows, rows_of
 from gateway.rules.schedule import Schedule
@@ -46,6 +47,8 @@ class Lane(Model):
     """When the lane is too bad to go on, compared with the baseline. Default: nobody looks."""
     fault: LaneFault | None = None
     """Delays or errors for the lane's own requests, for a drill. Default: none."""
+    mirror: LaneMirror | None = None
+    """Copies of the baseline's requests for the lane, with its responses compared. Default: none."""
     paths: list[LanePath] = Field(default_factory=list)
     """Limits the lane to these paths, each with everything below it; empty: every path."""
     match_mode: Literal["all", "any"] = "all"

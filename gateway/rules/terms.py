@@ -8,16 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from typing import Final
-
-_DIGEST: Final = re.compile(r"[0-9a-f]{12}")
-
-
-def is_digest(text: str) -> bool:
-    """Whether a text from outside can be a digest of terms."""
-    return _DIGEST.fullmatch(text) is not None
 
 
 class TagRules:

@@ -26,6 +26,12 @@ def _check_edited(text: str) -> str:
     return text
 
 
+def _check_redirect_status(status: int) -> int:
+    if status not in (301, 302, 303, 307, 308):
+        raise ValueError(f"the status of a redirect is 301, 302, 303, 307 or 308; found {status}")
+    return status
+
+
 def _check_method(text: str) -> str:
     if re.fullmatch(r"[A-Z][A-Z0-9_-]{0,31}", text) is None or text == "CONNECT":
         raise ValueError(f"a method in upper case is accepted, such as GET; found {text!r}")
@@ -33,6 +39,7 @@ def _check_method(text: str) -> str:
 
 
 EditedHeader = Annotated[str, AfterValidator(_check_edited)]
+RedirectStatus = Annotated[int, AfterValidator(_check_redirect_status)]
 MatchedHeader = Annotated[str, AfterValidator(header_name)]
 Regex = Annotated[str, Field(min_length=1, max_length=1024)]
 """A regular expression; whether it is a sound one, `config/sense_routes.py` finds out."""
@@ -92,7 +99,7 @@ class HeaderChanges(Model):
 class RedirectSettings(Model):
     """Where clients are sent. What is left out stays as requested."""
 
-    status: Literal[301, 302, 303, 307, 308] = 302
+    status: RedirectStatus = 302
     """The status."""
     scheme: Literal["http", "https"] | None = None
     """Another scheme."""

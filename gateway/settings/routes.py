@@ -44,6 +44,8 @@ class RouteSettings(Model):
     """What pages of other origins may do. Left out: the service says so."""
     rate_limits: list[RateLimitSettings] = Field(default_factory=list)
     """How many requests are served. All limits hold."""
+    require_token: bool = False
+    """Whether requests must have a valid token, by `jwt` of the gateway."""
     rewrite: RewriteSettings | None = None
     """Which URL the service sees."""
     request_headers: HeaderChanges | None = None

@@ -38,7 +38,7 @@ _TOTALS: Final = (
     "handshakes_failed",
     "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults", "mirrored")
 """Tables by service, tag and why."""
 _TABLES: Final = (
     *_BY_PAIR,
@@ -135,6 +135,7 @@ class Traffic:
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
         self.faults: dict[tuple[str, str, str], int] = {}  # service, tag, what was injected
+        self.mirrored: dict[tuple[str, str, str], int] = {}  # service, tag, result
         self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
         self.retries: dict[tuple[str, str], int] = {}  # service, reason
         self.retries_denied: dict[str, int] = {}  # service
@@ -227,6 +228,10 @@ class Traffic:
     def count_fault(self, service: str, tag: str, kind: str) -> None:
         """Counts one request into which its lane injected a fault."""
         self._count(self.faults, service, tag, kind)
+
+    def count_mirrored(self, service: str, tag: str, result: str) -> None:
+        """Counts one request of which a lane was to get a copy."""
+        self._count(self.mirrored, service, tag, result)
 
     def count_call(self, service: str, tag: str, status: str) -> None:
         """Counts one gRPC call that ended with a status."""
@@ -351,6 +356,7 @@ class Traffic:
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
         self.faults = {key: count for key, count in self.faults.items() if key[0] != service}
+        self.mirrored = {key: count for key, count in self.mirrored.items() if key[0] != service}
         self.calls = {key: count for key, count in self.calls.items() if key[0] != service}
         self.retries = {key: count for key, count in self.retries.items() if key[0] != service}
         self.retries_denied.pop(service, None)

@@ -9,7 +9,7 @@ import pytest
 from gateway.instance import Instance
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.model import LaneGroup
-from gateway.rules.terms import is_digest
+from gateway.signedtag import is_digest
 from tests.support.bounds import Timeouts
 from tests.support.origin import Origin
 from tests.support.proxy import LANE, Proxy

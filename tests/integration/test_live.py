@@ -95,3 +95,29 @@ async def test_a_chain_over_gateway_and_sidecar(
         assert [item["listener"] for item in await requests(sidecar.admin, 2)] == ["outbound", "inbound"]
     finally:
         await sidecar.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_differences_that_mirrors_find_are_shown_whoever_found_them(gateway: Gateway, workers: int) -> None:
+    """The origin names its port in the body. A lane that mirrors may be added while the gateway runs."""
+    gateway.config["workers"] = workers
+    await gateway.run()
+    lane = (
+        "{name: gray, tag: gray, match: [{param: group, equals: gray}], mirror: {percent: 100, compare: {body: bytes}}}"
+    )
+    gateway.write("rules/gray.yaml", f"lane_groups: [{{name: demo, lanes: [{lane}]}}]\n")
+
+    async def found() -> list[dict[str, Any]] | None:
+        await gateway.ask("/A/x?card=4111")
+        mirrored: list[dict[str, Any]] = (await get_json(gateway.admin, "/api/v1/mirrors"))["mirrored"]
+        return mirrored or None
+
+    first = (await until_found(found))[0]
+    assert {name: first[name] for name in ("lane", "service", "tag", "method", "path")} == {
+        "lane": "demo/gray",
+        "service": "a",
+        "tag": "gray",
+        "method": "GET",
+        "path": "/x",
+    }
+    assert [item["what"] for item in first["differences"]] == ["body"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.app.routes import make_routes
 from gateway.routing.snapshot import Snapshot
+from gateway.rules.environment import no_claims
 from gateway.settings import GatewaySettings
 from tests.support.hostile import answering
 from tests.support.origin import Origin
@@ -16,7 +17,7 @@ def use(proxy: Proxy, *routes: dict[str, Any], **settings: Any) -> None:
     """Routes by these, to service a."""
     config = {"registry": {"kind": "static"}, "routes": [{"path": "/A", "service": "a", **route} for route in routes]}
     old = proxy.router.snapshot
-    table = make_routes(GatewaySettings.model_validate({**config, **settings}))
+    table = make_routes(GatewaySettings.model_validate({**config, **settings}), no_claims)
     proxy.router.snapshot = Snapshot(2, old.rules, table, old.services)
 
 

@@ -87,6 +87,33 @@ async def reuse_base(mesh: Mesh, source: random.Random) -> None:
     await mesh.end(again, signal.SIGTERM)
 
 
+async def exchange_unseen(mesh: Mesh, source: random.Random) -> None:
+    """While the registry is away, gray and baseline exchange their addresses: everybody's list is wrong, and nobody can know."""
+    service = source.choice(HAS_GRAY)
+    base = mesh.of(service, BASE)[0]
+    rest = await mesh.run(service, BASE)
+    async with mesh.registry_fault:
+        await _stop_registry(mesh)
+        with mesh.holding(service):
+            gray = mesh.of(service, GRAY)[0]
+            await _kill(mesh, base)
+            await _kill(mesh, gray)
+            launched = [
+                await mesh.launch(service, BASE, mesh.take_port(gray)),
+                await mesh.launch(service, GRAY, mesh.take_port(base)),
+            ]
+            for instance in launched:
+                await mesh.wait_serving(instance)
+                mesh.judge.note(f"serving unseen: {instance.name}")
+            await asyncio.sleep(source.uniform(1, 4))
+            with mesh.judge.trouble("instances that start before the registry is complete"), mesh.holding(*SERVICES):
+                await _start_registry(mesh, source)
+                for instance in launched:
+                    await mesh.wait_known(instance)
+        await mesh.settle(*SERVICES)
+    await mesh.end(rest, signal.SIGTERM)
+
+
 async def swap_services(mesh: Mesh, source: random.Random) -> None:
     """The address of a gray instance is used by the baseline of another service."""
     service = source.choice(HAS_GRAY)
@@ -107,9 +134,7 @@ async def retag(mesh: Mesh, source: random.Random) -> None:
     if tag == BASE:
         await mesh.run(service, BASE)
     instance = mesh.of(service, tag)[0]
-    while not mesh.is_registry_well:
-        await asyncio.sleep(0.1)
-    async with mesh.starting:  # the registry stays
+    async with mesh.registry_fault:  # it is there, and stays
         with mesh.holding(service):
             await mesh.retag(instance, other)
             await asyncio.sleep(source.uniform(0.5, 3))
@@ -203,16 +228,10 @@ async def kill_worker(mesh: Mesh, source: random.Random) -> None:
 
 async def lose_registry(mesh: Mesh, source: random.Random) -> None:
     """The registry is away for a while, and returns, with or without what it knew."""
-    async with mesh.starting:
-        mesh.is_registry_well = False
-    mesh.judge.note("the registry is killed")
-    await mesh.registry.stop()
-    await asyncio.sleep(source.uniform(0.5, 8.0))
-    await mesh.registry.start(fresh=source.random() < 0.5)
-    mesh.judge.note("the registry is back")
-    await mesh.wait("everybody to be registered again", mesh.is_fresh)
-    mesh.is_registry_well = True
-    mesh.judge.note("the registry is complete")
+    async with mesh.registry_fault:
+        await _stop_registry(mesh)
+        await asyncio.sleep(source.uniform(0.5, 8.0))
+        await _start_registry(mesh, source)
 
 
 INSTANCES: Final[tuple[Fault, ...]] = (
@@ -222,6 +241,7 @@ INSTANCES: Final[tuple[Fault, ...]] = (
     kill_base,
     reuse,
     reuse_base,
+    exchange_unseen,
     swap_services,
     retag,
     gray_b,
@@ -247,9 +267,12 @@ async def inflict_one(mesh: Mesh, fault: Fault, source: random.Random) -> None:
 
 
 async def _kill(mesh: Mesh, instance: Instance) -> None:
-    with mesh.judge.trouble(f"kill -9 of {instance.name}"):
+    """SIGKILL. Requests that it breaks are errors of its callers: five in a row, and their gray is ejected for a while."""
+    callers = SERVICES[: SERVICES.index(instance.service)]
+    with mesh.holding(*callers), mesh.judge.trouble(f"kill -9 of {instance.name}"):
         await mesh.end(instance, signal.SIGKILL)
         await asyncio.sleep(AFTER_KILL)
+    await mesh.settle(*callers)
 
 
 async def _end(mesh: Mesh, instance: Instance, source: random.Random) -> None:
@@ -268,3 +291,18 @@ async def _reload(mesh: Mesh, rules: str) -> None:
         return bool((await mesh.get(mesh.admin, "/api/v1/status"))["revision"] != before)
 
     await mesh.wait("the rules to be taken", is_taken)
+
+
+async def _stop_registry(mesh: Mesh) -> None:
+    async with mesh.starting:
+        mesh.is_registry_well = False
+    mesh.judge.note("the registry is killed")
+    await mesh.registry.stop()
+
+
+async def _start_registry(mesh: Mesh, source: random.Random) -> None:
+    await mesh.registry.start(fresh=source.random() < 0.5)
+    mesh.judge.note("the registry is back")
+    await mesh.wait("everybody to be registered again", mesh.is_complete)
+    mesh.is_registry_well = True
+    mesh.judge.note("the registry is complete")

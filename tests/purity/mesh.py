@@ -77,6 +77,7 @@ class Mesh:
         self.instances: list[Instance] = []
         self.is_registry_well = True
         self.starting = asyncio.Lock()
+        self.registry_fault = asyncio.Lock()
         self.port, self.admin = free_port(), free_port()
         (folder / "entry").mkdir()
         self.entry = Program(folder / "entry")
@@ -141,6 +142,12 @@ class Mesh:
         return instance
 
     async def _run(self, service: str, tag: str, inbound: int) -> Instance:
+        instance = await self.launch(service, tag, inbound)
+        await self.wait_known(instance)
+        return instance
+
+    async def launch(self, service: str, tag: str, inbound: int) -> Instance:
+        """Starts an instance, whatever the registry does."""
         self._number += 1
         ports = {name: self._take_port() for name in ("app", "inbound", "outbound", "admin")}
         if inbound:
@@ -154,12 +161,26 @@ class Mesh:
         instance.sidecar.write("sidecar.yaml", self._settings_of(instance))
         self.judge.note(f"starting {instance.name} at {instance.address}")
         await instance.sidecar.start("sidecar", "-c", "sidecar.yaml")
-        await instance.sidecar.wait_ok(ports["admin"], timeout=PATIENCE)
+        return instance
+
+    async def wait_known(self, instance: Instance) -> None:
+        """Until an instance is ready, its callers know it, and it knows whom it calls."""
+        await instance.sidecar.wait_ok(instance.ports["admin"], timeout=PATIENCE)
         await self.wait(f"{instance.name} to be known", lambda: self._is_known(instance))
+        following = "".join(SERVICES[SERVICES.index(instance.service) + 1 :][:1])
         if following:  # an instance that has never called has no list yet
             await self.wait(f"{instance.name} to know {following}", lambda: self._can_call(instance, following))
         self.judge.note(f"known: {instance.name}")
-        return instance
+
+    async def wait_serving(self, instance: Instance) -> None:
+        """Until its sidecar accepts requests, though no registry has it."""
+
+        async def is_serving() -> bool:
+            _, writer = await asyncio.open_connection("127.0.0.1", instance.ports["inbound"])
+            writer.close()
+            return True
+
+        await self.wait(f"{instance.name} to serve", is_serving)
 
     @contextlib.contextmanager
     def holding(self, *services: str) -> Iterator[None]:
@@ -176,18 +197,20 @@ class Mesh:
 
         With CLOSED: until marked requests are on no gray.
         """
-        for service in services:
-            self.judge.streaks[service] = 0
+        await asyncio.gather(*map(self._settle, services))
 
-            async def is_used(service: str = service) -> bool:
-                if self._held[service]:
-                    self.judge.streaks[service] = 0
-                    return False
-                return self.judge.streaks[service] >= STREAK or not self._has_gray(service)
+    async def _settle(self, service: str) -> None:
+        self.judge.streaks[service] = 0
 
-            await self.wait(f"marked requests on gray {service}", is_used)
-            if self._has_gray(service):
-                self.judge.require(service)
+        async def is_used() -> bool:
+            if self._held[service]:
+                self.judge.streaks[service] = 0
+                return False
+            return self.judge.streaks[service] >= STREAK or not self._has_gray(service)
+
+        await self.wait(f"marked requests on gray {service}", is_used)
+        if self._has_gray(service):
+            self.judge.require(service)
 
     def _has_gray(self, service: str) -> bool:
         return service == CLOSED or bool(self.of(service, GRAY))
@@ -243,16 +266,18 @@ class Mesh:
             return [repr(error)]
         return [line for hop in found.get("hops", []) for line in _lines(hop)]
 
-    async def is_fresh(self) -> bool:
-        """Whether everybody has all living instances from the registry, and from nowhere else."""
-        alive = {item.address for item in self.instances}
+    async def is_complete(self) -> bool:
+        """Whether everybody has all living instances from the registry, rather than remembers them."""
         for admin in (self.admin, *(item.ports["admin"] for item in self.instances)):
             for service in (await self.get(admin, "/api/v1/services"))["services"]:
-                if service["state"] != "fresh" or any(
-                    instance["kept"] and instance["address"] in alive
+                listed = {
+                    instance["address"]
                     for pool in service["pools"]
                     for instance in pool["instances"]
-                ):
+                    if not instance["kept"]
+                }
+                alive = {item.address for item in self.instances if item.service == service["service"]}
+                if service["state"] not in ("fresh", "protected") or not alive <= listed:
                     return False
         return True
 

@@ -40,6 +40,7 @@ class ShownRole:
         self.rules = RuleSet()
         self.around = MatchEnvironment(lambda: 0.0)
         self.decision: Any = "here"
+        self.differing: list[dict[str, object]] = []
         self.explained: list[tuple[Request, str, bytes]] = []
 
     def not_ready(self) -> list[str]:
@@ -49,6 +50,9 @@ class ShownRole:
     def status(self) -> dict[str, object]:
         self.log.append("status")
         return {"role": "test"}
+
+    def mirrored(self) -> list[dict[str, object]]:
+        return self.differing
 
     def services(self) -> list[dict[str, object]]:
         self.log.append("services")

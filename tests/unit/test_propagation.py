@@ -132,3 +132,16 @@ def test_nothing_but_the_standard_library_is_needed() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "{'gateway'}"
+
+
+@pytest.mark.parametrize("name", ["x-gray-tag", "baggage"])
+def test_a_signed_tag_is_read_and_carried_on_as_it_is(name: str) -> None:
+    """Who has no keys cannot sign it again."""
+    signed = "_1.v1.2.4f2a90c81b7e.6a2a9c10.Zx3nT0kq7mV1cJ8sWb5r2A"
+    carriers = Propagator()
+    value = signed if name == "x-gray-tag" else f"a=b,x-gray-tag={signed}"
+    with carriers.carrying({name: value}) as tag:
+        assert tag == carriers.tag == "v1.2"
+        fields = carriers.fields()
+    assert fields["x-gray-tag"] == signed
+    assert fields["baggage"].split(",")[-1] == f"x-gray-tag={signed}"

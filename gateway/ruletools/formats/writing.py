@@ -20,6 +20,7 @@ _LANE: dict[str, str] = {
     "expires": "lanes do not close automatically there; it stays open until someone closes it",
     "strict": "there is no strict lane there; a service without an instance of the tag is served by its baseline",
     "debug": "there is no debug header there; left out",
+    "mirror": "there are no copies of the baseline's requests there; left out",
     "fault": "there are no drills there; left out",
     "schedule": "shares do not grow by themselves there; the lane has its whole `percent` at once",
     "guard": "there are no guards there; nobody closes the lane if it is worse than the baseline",

@@ -25,6 +25,7 @@ def busy() -> Traffic:
     traffic.count_ejection("a", "gray", "connect")
     traffic.count_retry("a", "closed")
     traffic.count_fault("a", "gray", "abort")
+    traffic.count_mirrored("a", "gray", "same")
     traffic.count_call("a", "base", "OK")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
@@ -54,6 +55,9 @@ def observed(**others: Any) -> Observed:
         "registries": SimpleNamespace(keepers={"nacos": keeper}),
         "snapshot": SimpleNamespace(services={"a": view}),
         "reload": reload,
+        "guard_verdicts": {("g", "gray", "worse"): 1},
+        "guards_tripped": {("g", "gray"): True},
+        "guard_events": {"delivered": 1, "lost": 0},
         "workers": 2,
         "worker_restarts": 1,
         "processes": {},
@@ -99,6 +103,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_replies_total", [(("entry", "/hello", "204"), 1)]),
         ("gateway_retries_denied_total", [(("entry", "a"), 1)]),
         ("gateway_injected_faults_total", [(("entry", "a", "gray", "abort"), 1)]),
+        ("gateway_mirrored_requests_total", [(("entry", "a", "gray", "same"), 1)]),
         ("gateway_endpoints", [(("a", "gray", "true"), 2), (("a", "gray", "false"), 3)]),
         ("gateway_workers", [((), 2)]),
         ("gateway_attached_routes_up", [((), True)]),

@@ -40,6 +40,8 @@ PARTS = {
         "Configuration.close",
         "EntryGateway._drain",
         "Task.cancel",
+        "Task.cancel",
+        "Task.cancel",
         "Life.leave",
     ],
     "sidecar": [

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from gateway.app.routes import make_routes
+from gateway.config.load import load_gateway
+from gateway.config.matching import make_environment
 from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
 from gateway.routing.peer import Peer
+from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
 from gateway.routing.router import UNREAD
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
@@ -22,6 +29,7 @@ from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
 from gateway.settings import GatewaySettings
 from tests.support.rules import compiled
+from tests.support.tokens import SECRET
 
 A, B = (Instance("10.0.0.1", port) for port in (1, 2))
 GRAY = Instance("10.0.0.1", 3, "gray")
@@ -36,7 +44,10 @@ class Entry:
         group = LaneGroup.model_validate({"name": "demo", "lanes": list(lanes)}) if lanes else None
         rules = CompiledRules.empty() if group is None else compiled([group])
         self.router = EntryRouter(
-            Snapshot(1, rules, make_routes(gateway), views), Carriers(), random.Random(1), (ip_network("127.0.0.0/8"),)
+            Snapshot(1, rules, make_routes(gateway, make_environment(gateway).claims), views),
+            Carriers(),
+            random.Random(1),
+            (ip_network("127.0.0.0/8"),),
         )
 
     def ask(
@@ -115,15 +126,33 @@ def test_the_gateway_answers_preflights_where_it_has_a_policy() -> None:
 
 def test_a_request_that_is_refused_is_not_marked() -> None:
     entry = Entry([{"path": "/A", "service": "a", "access": {"deny": ["0.0.0.0/0"]}}], GRAY_POSTS)
-    assert entry.ask("/A", method="POST").decision.as_dict() | {"detail": None} == {
-        **dict.fromkeys(["service", "group", "lane", "fallback", "lost", "instance", "detail"]),
-        "route": "/A",
-        "tag": "base",
-        "tag_source": "none",
-        "pool": "base",
-        "error": "client_denied",
-        "revision": 1,
-    }
+    decision = entry.ask("/A", method="POST").decision
+    assert (decision.error, decision.route, decision.lane, decision.tag) == ("client_denied", "/A", "", "base")
+
+
+def test_a_route_can_require_a_valid_token(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(json.dumps({"kty": "oct", "k": SECRET, "alg": "HS256"}))
+    secret = base64.urlsafe_b64decode(SECRET + "=" * (-len(SECRET) % 4))
+    entry = Entry(
+        [{"path": "/A", "service": "a", "require_token": True}, {"path": "/B", "service": "b"}],
+        jwt={"keys": [{"file": str(key)}], "audience": "shop"},
+    )
+
+    def ask(token: str) -> str:
+        return error(entry.ask("/A", f"Authorization: Bearer {token}"))
+
+    assert ask(jwt.encode({"sub": "me", "aud": "shop"}, secret)) == ""
+    assert ask(jwt.encode({"sub": "me", "aud": "other"}, secret)) == "token_required"
+    assert ask(jwt.encode({"sub": "me", "aud": "shop", "exp": 1}, secret)) == "token_required"
+    assert ask(jwt.encode({"sub": "me", "aud": "shop"}, b"another" * 8)) == "token_required"
+    assert ask(jwt.encode({"sub": "me", "aud": "shop"}, "", algorithm="none")) == "token_required"
+    verdict = entry.ask("/A")
+    assert (error(verdict), verdict.decision.response_lines()) == (
+        "token_required",
+        b"\r\nWWW-Authenticate: Bearer",
+    )
+    assert error(entry.ask("/B")) == ""
 
 
 def test_a_request_whose_body_is_awaited_is_counted_once() -> None:
@@ -255,3 +284,43 @@ def test_a_client_is_sent_elsewhere(redirect: dict[str, Any], target: str, locat
     assert verdict.response.whole == (
         f"HTTP/1.1 308 Permanent Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
     )
+
+
+def test_every_setting_of_a_route_can_be_written_in_a_file(tmp_path: Path) -> None:
+    """In YAML a value may arrive as another type than in Python: what is written in the documents is loaded here."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        """
+registry: {kind: static, services: {a: [{address: 127.0.0.1:1}]}}
+trusted: [127.0.0.2]
+proxy_protocol: true
+access: {deny: [203.0.113.0/24]}
+routes:
+  - {path: /old, redirect: {status: 308, scheme: https, host: b.example, port: 8443, prefix: /new}}
+  - path: /A
+    service: a
+    match: {exact: false, method: PUT, headers: {x-v: 2, x-w: {regex: "[0-9]+"}}, params: {p: true}}
+    access: {allow: [10.0.0.0/8], deny: [10.1.0.0/16]}
+    cors: {origins: ["https://*.b.example:8443"], methods: [PUT], headers: [x-v], expose: [x-v], credentials: true, max_age: 1h}
+    rate_limits: [{rate: 100, per: 1m, burst: 5, by: {header: x-v}}, {rate: 1}]
+    rewrite: {regex: "/A/([0-9]+)", to: '/\\1', host: c.example}
+    request_headers: {set: {x-n: 1}, add: {x-m: "2"}, remove: [x-o]}
+    response_headers: {set: {x-n: 1}, add: {x-m: "2"}, remove: [x-o]}
+"""
+    )
+    settings = load_gateway(path, (), {}).settings
+    table = make_routes(settings, make_environment(settings).claims)
+    assert [route.name for route in table.routes] == ["/old", "/A"]
+
+
+def test_attached_routes_serve_only_clients_of_the_gateway_too() -> None:
+    settings = GatewaySettings.model_validate({"registry": {"kind": "static"}, "access": {"deny": ["10.6.0.0/16"]}})
+    attached = RouteSet((RoutePlan(source="shop/a", path="/A", backends=(BackendPlan("a"),)),))
+    table = make_routes(settings, make_environment(settings).claims, attached)
+    views = {"a": ServiceView("a", (A,), Turns())}
+    router = EntryRouter(Snapshot(1, CompiledRules.empty(), table, views), Carriers(), random.Random(1))
+    request = HeadReader("x-gray-tag").read(b"GET /A HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert [error(router.route(request.again(), Peer(ip), 0.0)) for ip in ("10.6.0.1", "10.0.0.1")] == [
+        "client_denied",
+        "",
+    ]

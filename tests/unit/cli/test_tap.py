@@ -1,4 +1,4 @@
-"""`gateway tap`, `gateway top` and `gateway topology` against an admin server in a thread of this process."""
+"""`gateway tap`, `top`, `topology` and `mirror` against an admin server in a thread of this process."""
 
 from __future__ import annotations
 
@@ -245,3 +245,20 @@ def test_the_topology_is_a_table_or_json(server: Server) -> None:
     ]
     code, out, _ = invoke(server, "topology", "--lane", "demo/gray", "-o", "json")
     assert (code, [edge["to"] for edge in json.loads(out)["edges"]]) == (0, ["a", "c"])
+
+
+def test_differences_of_mirrors_are_a_table_or_json(server: Server) -> None:
+    found = [{"what": "status", "baseline": "200", "lane": "500"}, {"what": "/price", "baseline": "1", "lane": "2"}]
+    item = {"lane": "demo/gray", "service": "a", "instance": "127.0.0.1:1", "method": "GET", "path": "/x"}
+    server.role.differing = [{**item, "time": 1.0, "tag": "gray", "differences": found}]
+    code, out, _ = invoke(server, "mirror")
+    assert (code, [line.split() for line in out.splitlines()]) == (
+        0,
+        [
+            ["lane", "service", "instance", "request", "what", "baseline", "lane", "says"],
+            ["demo/gray", "a", "127.0.0.1:1", "GET", "/x", "status", "200", "500"],
+            ["demo/gray", "a", "127.0.0.1:1", "GET", "/x", "/price", "1", "2"],
+        ],
+    )
+    code, out, _ = invoke(server, "mirror", "-o", "json")
+    assert (code, json.loads(out)) == (0, {"mirrored": server.role.differing})

@@ -9,7 +9,8 @@ from gateway.http.request import Request
 from gateway.routing.carriers import Carriers
 from gateway.routing.decision import Decision
 from gateway.routing.memory import TraceMemory
-from gateway.routing.tagsigner import Claim, TagSigner
+from gateway.routing.tagsigner import TagSigner
+from gateway.signedtag import Claim
 from tests.support.rules import NOW
 
 W3C, B3 = "4bf92f3577b34da6a3ce929d0e0e4736", "80f198ee56343ba864fe8b2a57d3eff7"

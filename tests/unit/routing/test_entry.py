@@ -21,6 +21,7 @@ from gateway.routing.replies import RouteResponse
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
+from gateway.routing.tagsigner import TagSigner
 from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.model import LaneGroup
 from gateway.rules.signer import CookieSigner
@@ -395,3 +396,45 @@ def test_a_body_is_needed_if_rules_look_at_it_and_it_is_not_too_long(length: str
     assert isinstance(route(group, path="/R"), Reply)
     assert isinstance(route(group, content=None), Forward)
     assert route(group, content={"level": 3}).decision.lane == "gray"
+
+
+# --- signed tags
+
+
+class Signed(Entry):
+    """An entry that signs tags."""
+
+    def __init__(self) -> None:
+        super().__init__(trusted=True)
+        self.signer = TagSigner([b"k" * 32], lambda: NOW, 600.0, is_required=False)
+        self.router._carriers.sign_with(self.signer)
+
+
+def test_what_the_entry_marks_is_signed_for_the_services() -> None:
+    entry = Signed()
+    forward = entry.forward("/A/x?group=gray")
+    (value,) = re.findall(rb"\r\nx-gray-tag: (.*?)\r\n", forward.head)
+    claim = entry.signer.verify(value.decode())
+    assert claim is not None
+    assert (claim.tag, claim.terms) == ("gray", entry.rules.terms.digest)
+    assert b"\r\nbaggage: x-gray-tag=" + value + b"\r\n" in forward.head
+
+
+@pytest.mark.parametrize(
+    ("value", "tag", "signature"),
+    [
+        ("gray", "gray", ""),
+        (f"_1.gray.{'0' * 12}.6a2a9c10.{'x' * 22}", "base", "forged"),
+    ],
+    ids=["bare: proxies have no keys", "forged"],
+)
+def test_of_a_trusted_proxy_a_bare_tag_counts_and_a_forged_one_does_not(value: str, tag: str, signature: str) -> None:
+    decision = Signed().forward("/A/x", f"x-gray-tag: {value}").decision
+    assert (decision.tag, decision.signature) == (tag, signature)
+
+
+def test_a_trusted_gateway_in_front_is_believed_its_signature_and_its_terms() -> None:
+    entry = Signed()
+    entry.signer.renews()
+    decision = entry.forward("/A/x", f"x-gray-tag: {entry.signer.sign('gray', '0' * 12)}").decision
+    assert (decision.tag, decision.unknown_rules, decision.rules) == ("gray", "0" * 12, entry.rules.terms.digest)

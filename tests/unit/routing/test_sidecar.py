@@ -471,3 +471,11 @@ def test_a_drill_reaches_the_calls_of_marked_requests_alone() -> None:
     assert (refused.failure.status, refused.decision.error) == (503, "fault_injected")
     assert refused.decision.response_fields == b"\r\nX-Gray-Fault: abort"
     assert out.forward().decision.fault is None
+
+
+def test_the_marks_of_a_copy_go_in_and_out() -> None:
+    """Of a lane that mirrors: an application may leave something out for a copy, and tell others."""
+    marks = ("X-Gray-Mirror: 1", "baggage: x-gray-tag=gray,x-gray-mirror=1", "x-gray-tag: gray")
+    for head in (In("gray").forward(*marks).head, Out(lane()).forward(*marks).head):
+        assert b"\r\nX-Gray-Mirror: 1\r\n" in head
+        assert b"x-gray-mirror=1" in head

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from gateway.routing.tagsigner import Claim, TagSigner, is_signed, read_signed
+from gateway.routing.tagsigner import TagSigner
+from gateway.signedtag import Claim, is_signed, read_signed
 from tests.support.rules import NOW
 
 OLD, NEW, FOREIGN = b"o" * 32, b"n" * 32, b"f" * 32

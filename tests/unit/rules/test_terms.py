@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.rules.environment import Place
-from gateway.rules.terms import is_digest
+from gateway.signedtag import is_digest
 from tests.support.rules import compiled
 
 MATCH = [{"param": "a", "equals": "b"}]

@@ -22,6 +22,7 @@ def busy() -> Traffic:
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_retry("a", "closed")
     traffic.count_fault("a", "gray", "delay")
+    traffic.count_mirrored("a", "gray", "same")
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_http2_failure("resets")

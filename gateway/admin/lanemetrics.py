@@ -1,4 +1,4 @@
-"""The metrics of the guards of lanes."""
+"""The metrics of lanes that are not counts of requests: when they expire, and what their guards say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import Final
 
 from gateway.admin.families import Family
 
-GUARD_METRICS: Final = (
+LANE_METRICS: Final = (
+    Family(
+        "gateway_lane_expiry_timestamp_seconds", "gauge", ("group", "lane"),
+        "when the lane expires",
+        lambda observed: observed.lane_expiries.items(),
+    ),
     Family(
         "gateway_lane_guard_verdicts_total", "counter", ("group", "lane", "verdict"),
         "windows that the guard of a lane judged: good, worse, or undecided because there were too few requests",
