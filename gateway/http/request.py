@@ -137,6 +137,7 @@ class Request:
         other.ids = self.ids
         other.meant_instance = self.meant_instance
         other.forwarded = self.forwarded
+        other.grpc_timeout = self.grpc_timeout
         other.cuts = self.cuts.copy()
         other.debug = self.debug
         return other

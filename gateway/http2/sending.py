@@ -82,7 +82,7 @@ class SendingEndpoint:
         self.is_held: bool = False
         self.has_failed: bool = False
         self.is_going_away: bool = False
-        """The peer takes no new streams."""
+        """No new streams are opened: the peer takes none, or their numbers are used up (§5.1.1)."""
         self.last_stream: int = 0
         """The last stream that the peer has opened."""
         self.last_accepted: int = MAX_STREAM
@@ -117,9 +117,10 @@ class SendingEndpoint:
         """
         most = self.peer.streams if self.peer.are_known else self.terms.streams
         number = self.next_stream
-        if self.is_going_away or self.has_failed or len(self.streams) >= most or number > MAX_STREAM:
+        if self.is_going_away or self.has_failed or len(self.streams) >= most:
             return None
         self.next_stream = number + 2
+        self.is_going_away = number == MAX_STREAM
         stream = self.streams[number] = Stream(number, self.peer.window, self.terms.stream_window, self.now)
         return stream
 

@@ -174,8 +174,11 @@ class UpstreamStream(Upstream):
                 self.resume_writing()
             return
         elif kind == events.RESET:
-            if self._head is not None and not self.has_ended:
-                self._head = None  # nothing of it was passed on: the client can still get a whole response
+            if event.is_ours and self._head is not None and not self.has_ended:
+                # Malformed, and nothing of it was passed on: the client can still get a whole 502. What the instance itself
+                # cuts off is passed on as far as it came: what the client sees must not depend on packets.
+                self._head = None
+                self._untaken += sum([len(part) for part in self._parts])  # the window is the whole connection's
                 self._parts = []
             self.deliver()
             self._reset(event)
@@ -200,7 +203,7 @@ class UpstreamStream(Upstream):
                 handler.response_received(data)
         if data:
             self._untaken += len(data)
-            if not self.is_paused:
+            if not self.is_paused or self._is_over:
                 self._give_back()
         if not self.has_ended or self._is_over:
             return

@@ -455,3 +455,21 @@ def test_a_request_that_comes_again_shares_nothing_that_is_changed() -> None:
     again.traceparent = b"x"
     assert first.cuts == before["cuts"] != again.cuts
     assert first.traceparent == b""
+
+
+def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
+    """Over HTTP/2 every request whose head was seen before is one that comes again."""
+    reader = HeadReader("x-gray-tag", keeps_forwarded=True, debug_header="x-gray-debug")
+    first = reader.read(
+        b"POST http://b.example/x?q=1 HTTP/1.1\r\nHost: a.example\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\n"
+        b"Content-Length: 05\r\nExpect: 100-continue\r\nX-Gray-Tag: gray\r\nX-Gray-Debug: 1\r\nX-Gray-Hop: gray\r\n"
+        b"baggage: a=1\r\nX-Request-Id: abc\r\nX-Forwarded-For: 192.0.2.1\r\ngrpc-timeout: 50m\r\n"
+        b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
+    )
+    first.version = 2
+    said = {name: getattr(first, name) for name in Request.__slots__}
+    blank = Request(b"", "GET", b"/", 1)
+    later = {"span_id", "parent_id", "_cookies", "_parameters", "_is_grpc"}  # what is worked out, or a router adds
+    assert {name for name, value in said.items() if value == getattr(blank, name)} - later == set()
+    again = first.again()
+    assert {name: getattr(again, name) for name in Request.__slots__} == said

@@ -14,7 +14,8 @@ from gateway.http2 import errors, events
 from gateway.http2.blocks import response_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
-from gateway.http2.frames import goaway_frame, ping_frame
+from gateway.http2.frames import MAX_STREAM, goaway_frame, ping_frame
+from gateway.http2.stream import Stream
 from gateway.http2.terms import Terms
 from gateway.proxy.connection import Outbox
 from gateway.proxy.runqueue import RunQueue
@@ -207,6 +208,23 @@ async def test_it_leaves_when_nothing_is_under_way_and_says_goodbye_then() -> No
     assert pair.transport.written.endswith(goaway_frame(0, 0))
 
 
+async def test_one_whose_streams_are_used_up_takes_no_more_and_closes_after_the_last() -> None:
+    """A busy connection between two of ours has had 2^30 requests after a day."""
+    pair = Pair()
+    pair.turn()
+    endpoint = pair.session.endpoint
+    assert endpoint is not None
+    endpoint.next_stream = MAX_STREAM
+    _, handler = pair.send()
+    assert (pair.session.room, pair.transport.is_closed) == (0, False)
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    pair.instance.send_head(event.stream, response_block(b"HTTP/1.1 204 No Content\r\n\r\n"), True)
+    pair.turn()
+    pair.session.close_if_over()
+    assert (handler.told, pair.transport.is_closed) == ([b"HTTP/1.1 204 No Content\r\n\r\n", "ended"], True)
+
+
 async def test_what_goaway_leaves_out_was_not_processed_and_the_rest_is_waited_for() -> None:
     pair = Pair()
     pair.turn()
@@ -236,6 +254,25 @@ async def test_a_reset_is_one_streams(code: int, told: object) -> None:
     assert (first.told, second.told) == ([told], [])
 
 
+@pytest.mark.parametrize("is_one_packet", [True, False])
+async def test_what_the_instance_cuts_off_is_passed_on_as_far_as_it_came_in_however_many_packets(
+    is_one_packet: bool,
+) -> None:
+    pair = Pair()
+    pair.turn()
+    stream, handler = pair.send()
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    pair.instance.send_head(event.stream, response_block(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), False)
+    pair.instance.send_data(event.stream, b"abc", False)
+    if not is_one_packet:
+        pair.turn()
+    pair.instance.reset(event.stream, errors.INTERNAL_ERROR)
+    pair.turn()
+    assert handler.told == [b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", (RESET, "internal_error")]
+    assert stream.is_lost
+
+
 async def test_what_is_no_response_is_malformed_and_reset() -> None:
     pair = Pair()
     pair.turn()
@@ -249,6 +286,37 @@ async def test_what_is_no_response_is_malformed_and_reset() -> None:
     assert pair.session.room == 10
     assert not pair.transport.is_aborted
     assert [event.kind for event in found if event.kind == events.RESET] in ([], [events.RESET])
+
+
+def malformed_length(pair: Pair, stream: Stream) -> None:
+    pair.instance.send_data(stream, b"", True)
+
+
+def malformed_trailers(pair: Pair, stream: Stream) -> None:
+    pair.instance.send_trailers(stream, b"\x00\x01X\x01y")
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+@pytest.mark.parametrize("ends", [malformed_length, malformed_trailers])
+async def test_data_of_a_malformed_response_takes_nothing_from_the_window_of_all(
+    ends: Callable[[Pair, Stream], None], is_paused: bool
+) -> None:
+    """Otherwise the connection comes to a halt, after many."""
+    pair = Pair()
+    pair.turn()
+    stream, handler = pair.send()
+    if is_paused:
+        stream.pause_reading()
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    pair.instance.send_head(event.stream, response_block(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), False)
+    pair.instance.send_data(event.stream, b"abc", False)
+    ends(pair, event.stream)
+    pair.turn()
+    endpoint = pair.session.endpoint
+    assert endpoint is not None
+    assert [item[0] for item in handler.told if isinstance(item, tuple)] == [MALFORMED]
+    assert endpoint.receive_window + endpoint._returned == endpoint.terms.connection_window
 
 
 async def test_an_error_of_ours_in_one_stream_is_not_anothers() -> None:
