@@ -36,5 +36,6 @@ def test_every_row_has_its_file() -> None:
         Path(__file__).name,
         "test_costs.py",
         "test_http2.py",
+        "test_proxy_protocol.py",
     }  # what all rows cost; attacks with names of their own
     assert {path.name for path in Path(__file__).parent.glob("test_*.py")} == {*ROWS, *others}

@@ -171,7 +171,7 @@ async def test_a_get_of_the_admin_api_changes_nothing(admin: Listener) -> None:
             await ask(admin.port, method, path, (TOKEN,))
     names = {name for name, _, _ in admin.effects.mock_calls}
     looking = {
-        *(f"view.{name}" for name in ("not_ready", "status", "services", "lanes", "refresh", "observed")),
+        *(f"view.{name}" for name in ("not_ready", "status", "services", "lanes", "refresh", "observed", "mirrored")),
         *("editor.view", "editor.views", "history.revisions", "history.get"),
     }
     assert {name for name in names if "()" not in name and "__" not in name} <= looking

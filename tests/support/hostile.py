@@ -86,6 +86,10 @@ def reset_transport(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+_RULES = re.compile(rb",x-gray-tag-rules=[0-9a-f]{12}$")
+"""With a tag goes the digest of what the rules say about it."""
+
+
 def theirs(received: bytes) -> tuple[list[bytes], bytes]:
     """What an origin received: the head's lines less those that the gateway adds to every request, and the raw body."""
     head, _, body = received.partition(b"\r\n\r\n")
@@ -96,7 +100,7 @@ def theirs(received: bytes) -> tuple[list[bytes], bytes]:
         if name not in ours and _OURS.fullmatch(line) is not None:
             ours.add(name)
         else:
-            lines.append(line)
+            lines.append(_RULES.sub(b"", line))
     return lines, body
 
 

@@ -89,7 +89,7 @@ def counted(requests: int, service: str = "a") -> dict[str, Any]:
 
 
 def statistics(requests: int, **values: Any) -> dict[str, Any]:
-    return {"traffic": counted(requests), "origins": {}, "failures": {}, "ejected": {}, **values}
+    return {"traffic": counted(requests), "origins": {}, "failures": {}, "ejected": {}, "mirrored": [], **values}
 
 
 async def test_one_worker_is_this_process() -> None:
