@@ -173,10 +173,10 @@ async def test_a_client_stays_with_its_backend_while_the_weight_grows(
         before: set[int] = set()
         for weight in (20, 60):
             await running.apply(a_route("a", to(backend("a", 100 - weight), backend("a-canary", weight))))
-            while len(now := await taken()) <= len(before):
+            # Some may be asked before the change and some after it: what is seen twice is what it came to.
+            while len(now := await taken()) <= len(before) or await taken() != now:
                 await asyncio.sleep(0.01)
             assert before < now
-            assert await taken() == now
             before = now
 
 
