@@ -201,6 +201,9 @@ class OutboundRouter(Router):
         view = snapshot.view_under(service, terms)
         if view is None:
             return NeedService(decision, service)
+        # Counted here, and not where it is marked: a request whose callee has to be learned is marked twice.
+        if decision.tag_source == SOURCE_IN_FLIGHT:
+            self.inferred += 1
         if self._escapes is not None:
             decision.lost = self._escapes.check(request, decision, now)
         faults = snapshot.rules.faults
@@ -230,7 +233,6 @@ class OutboundRouter(Router):
         if self._infers:
             tag = self._memory.common_tag()
             if tag != BASE:
-                self.inferred += 1
                 decision.tag = tag
                 decision.tag_source = SOURCE_IN_FLIGHT
                 return

@@ -365,6 +365,15 @@ def test_what_a_call_carries_comes_before_what_is_inferred() -> None:
     assert out.router.inferred == 0
 
 
+def test_a_call_whose_callee_has_to_be_learned_is_inferred_once() -> None:
+    out = Out(infers=True)
+    out.memory.enter([], "gray", 0.0)
+    assert isinstance(out.route(host="c"), NeedService)
+    out.router.snapshot = snapshot(c=(BASE, GRAY))
+    assert decided(out.forward(host="c"))[:2] == ("gray", "in_flight")
+    assert out.router.inferred == 1
+
+
 def test_nothing_is_inferred_unless_the_settings_say_so_or_somebody_is_inside() -> None:
     out = Out()
     out.memory.enter([], "gray", 0.0)
