@@ -55,6 +55,11 @@ METRICS: Final = (
         of_exchanges(lambda series: (((code_of(status),), count) for status, count in series.statuses.items())),
     ),
     Family(
+        "gateway_failed_requests_total", "counter", ("listener", "service", "tag"),
+        "those of them that ended with 5xx, or, as gRPC calls, with a status that says the same",
+        of_exchanges(lambda series: [((), series.errors)]),
+    ),
+    Family(
         "gateway_request_duration_seconds", "histogram", ("listener", "service", "tag"),
         "time from a request's head to the end of its response (histogram, 1 ms to 10 s)",
         of_exchanges(lambda series: [((), series.durations)]),

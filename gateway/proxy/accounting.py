@@ -15,7 +15,7 @@ from gateway.failures import (
     TLS_ERROR,
     Fault,
 )
-from gateway.grpc.status import NAMES, is_fault
+from gateway.grpc.status import NAMES, is_error, is_fault
 from gateway.health.ejection import CONNECT, ERRORS, UNAVAILABLE, Ejector
 from gateway.instance import Instance
 from gateway.proxy.context import Context
@@ -78,7 +78,8 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         taken = now - record.started
         traffic.count_exchange(decision.service, decision.tag, status, taken, overhead, received=received, sent=sent)
         if record.grpc_status >= 0:
-            traffic.count_call(decision.service, decision.tag, NAMES[record.grpc_status])
+            is_failed = status < 500 and is_error(record.grpc_status)
+            traffic.count_call(decision.service, decision.tag, NAMES[record.grpc_status], is_failed)
     elif decision.error:
         traffic.count_refused(decision.error)
     else:
