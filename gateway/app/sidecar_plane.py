@@ -164,7 +164,7 @@ class SidecarPlane(Plane[SidecarSettings]):
         if self._log_file is not None:
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
-        self._outbound_traffic.ambiguous = self._memory.ambiguous
+        self._outbound_traffic.ambiguous = self._outbound_router.ambiguous
         self._outbound_traffic.inferred = self._outbound_router.inferred
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 

@@ -15,8 +15,7 @@ class TraceMemory:
     """Which tag the requests with an id have: those under way, and for a while those that are over.
 
     Under way: counted by tag, so that an id which a marked and an unmarked request share distinguishes nobody's calls and says
-    so: also when one of them is over, or both, since calls may follow a response. `ambiguous` counts how often it was
-    looked up.
+    so: also when one of them is over, or both, since calls may follow a response.
 
     Over: the latest request decides. Two generations, bounded in entries and in time: entries go into the young one; when
     that holds half the bound, or is half the time to live old, it becomes the old one and the old one is dropped. So an
@@ -34,7 +33,6 @@ class TraceMemory:
         "_present",
         "_young",
         "_young_rules",
-        "ambiguous",
     )
 
     def __init__(self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0) -> None:
@@ -47,7 +45,6 @@ class TraceMemory:
         self._born: float = now
         self._present: dict[bytes, dict[str, int]] = {}
         self._inside: dict[str, int] = {}
-        self.ambiguous: int = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -102,13 +99,6 @@ class TraceMemory:
 
     def recall(self, name: bytes, now: float) -> str | None:
         """The tag of the requests with this id; AMBIGUOUS if they differ or did so together, None if there are none."""
-        tag = self.peek(name, now)
-        if tag == AMBIGUOUS:
-            self.ambiguous += 1
-        return tag
-
-    def peek(self, name: bytes, now: float) -> str | None:
-        """The same, for somebody who only looks: it is not counted."""
         self._age(now)
         tags = self._present.get(name)
         remembered = self._remembered(name)

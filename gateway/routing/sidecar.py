@@ -12,7 +12,7 @@ from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.admission import Admission
 from gateway.routing.carriers import Carriers
-from gateway.routing.decision import SOURCE_IN_FLIGHT, SOURCE_INSTANCE, SOURCE_RULE, Decision
+from gateway.routing.decision import SOURCE_AMBIGUOUS, SOURCE_IN_FLIGHT, SOURCE_INSTANCE, SOURCE_RULE, Decision
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.forward import forward_head
 from gateway.routing.memory import TraceMemory
@@ -133,7 +133,8 @@ class OutboundRouter(Router):
     The address connected to (`Peer.callee`), or else the host, names the callee.
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
 
-    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
+    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these. `ambiguous`
+    counts those that are nobody's, because requests with different tags share the id.
     `random_source` draws who meets the faults that lanes inject.
     """
 
@@ -146,6 +147,7 @@ class OutboundRouter(Router):
         "_own_tag",
         "_random",
         "_tracing",
+        "ambiguous",
         "inferred",
         "snapshot",
     )
@@ -167,6 +169,7 @@ class OutboundRouter(Router):
         self._random = random_source or Random()
         self._infers = infers
         self.inferred: int = 0
+        self.ambiguous: int = 0
         self._tracing = tracing
         self._own_service = own_service
         self.snapshot = snapshot
@@ -204,6 +207,8 @@ class OutboundRouter(Router):
         # Counted here, and not where it is marked: a request whose callee has to be learned is marked twice.
         if decision.tag_source == SOURCE_IN_FLIGHT:
             self.inferred += 1
+        elif decision.tag_source == SOURCE_AMBIGUOUS:
+            self.ambiguous += 1
         if self._escapes is not None:
             decision.lost = self._escapes.check(request, decision, now)
         faults = snapshot.rules.faults
