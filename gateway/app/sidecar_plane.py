@@ -18,6 +18,7 @@ from gateway.app.takeover import State
 from gateway.instance import Instance
 from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
+from gateway.proxy.waiting import WaitingCalls
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.admission import Admission
 from gateway.routing.escapes import EscapeDetector
@@ -121,6 +122,8 @@ class SidecarPlane(Plane[SidecarSettings]):
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)
+        waiting = WaitingCalls(self._outbound.clients, self._outbound_router.owner_of)
+        self._memory.failed_calls.find_waiting = waiting.find
         await self._inbound.start()
         await self._outbound.start()
 
