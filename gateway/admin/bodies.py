@@ -215,6 +215,7 @@ class RecordBody(BaseModel):
     revision: int
     rules: str | None
     unknown_rules: str | None
+    callee_failed: bool
     has_body: bool
 
 

@@ -161,6 +161,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_excused_failures_total", "counter", ("listener", "service", "tag", "cause"),
+        "failures that were not held against the instance that responded with them",
+        table(lambda traffic: traffic.excused),
+    ),
+    Family(
         "gateway_injected_faults_total", "counter", ("listener", "service", "tag", "kind"),
         "marked requests into which their lane injected a fault",
         table(lambda traffic: traffic.faults),

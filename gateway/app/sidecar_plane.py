@@ -18,6 +18,7 @@ from gateway.app.takeover import State
 from gateway.instance import Instance
 from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
+from gateway.proxy.waiting import WaitingCalls
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.admission import Admission
 from gateway.routing.escapes import EscapeDetector
@@ -121,6 +122,8 @@ class SidecarPlane(Plane[SidecarSettings]):
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)
+        waiting = WaitingCalls(self._outbound.clients, self._outbound_router.owner_of)
+        self._memory.failed_calls.find_waiting = waiting.find
         await self._inbound.start()
         await self._outbound.start()
 
@@ -164,7 +167,7 @@ class SidecarPlane(Plane[SidecarSettings]):
         if self._log_file is not None:
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
-        self._outbound_traffic.ambiguous = self._memory.ambiguous
+        self._outbound_traffic.ambiguous = self._outbound_router.ambiguous
         self._outbound_traffic.inferred = self._outbound_router.inferred
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 

@@ -109,6 +109,10 @@ class ClientConnection(Client):
         self.quiet_since: float = context.now
         self.is_closing: bool = False
 
+    def records(self) -> list[Record]:
+        """What is noted so far of the requests under way."""
+        raise NotImplementedError
+
     def deadline_passed(self) -> None:
         """A wait took too long."""
         raise NotImplementedError

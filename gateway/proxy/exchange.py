@@ -236,7 +236,10 @@ class Exchange(Sending):
         context = self._context
         self._client.deadline = context.now + context.timeouts.body_idle
         if not self.record.passed_at:
-            self.record.passed_at = perf_counter()
+            at = self.record.passed_at = perf_counter()
+            if self.record.upstream_status >= 500:
+                # A client that sees the head may not wait for the rest.
+                context.router.note_failure(self._request, self.record.decision, at)
             if self.body is not None:
                 self.body.give_up()
 
@@ -334,7 +337,7 @@ class Exchange(Sending):
         """A sidecar has refused the request unprocessed: it goes elsewhere, or there is nobody else."""
         refused = relay.refused
         assert refused is not None
-        is_other = refused.refusal == hop.MISDIRECTED
+        is_other = refused.told == hop.MISDIRECTED
         fault = REFUSED_MISDIRECTED if is_other else REFUSED_UNAVAILABLE
         decision = self.record.decision
         address = self._forward.instance.address

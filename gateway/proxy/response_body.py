@@ -77,11 +77,12 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
-    def take_trailers(self, lines: bytes) -> None:
-        """Takes the trailers, which follow the body: field lines, each led by CRLF."""
-        self.trailers, status = self._client.context.response_reader.read_trailers(lines)
+    def take_trailers(self, lines: bytes) -> bytes:
+        """Takes the trailers, which follow the body: field lines, each led by CRLF. Returns what a sidecar says to us alone."""
+        self.trailers, status, told = self._client.context.response_reader.read_trailers(lines)
         if status >= 0:
             self._record.grpc_status = status
+        return told
 
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""

@@ -147,6 +147,13 @@ class Forward(Verdict):
         self._pool = view.base
         return None if instance is not None else Refuse(decision, NO_INSTANCES, _why_none(view))
 
+    def has_failed_call(self, since: float, now: float) -> bool:
+        """Whether a call that the instance made for this request failed `since` then, or waits in vain.
+
+        Times are `perf_counter`'s. Only a sidecar can know of its application.
+        """
+        return False
+
     def other(self) -> Instance | None:
         """Another instance of the pool that was chosen, None if all of them were tried."""
         return self._pool.pick_other(self._tried_too())
@@ -193,6 +200,10 @@ class InboundForward(Forward):
     def remember(self, visit: Visit) -> None:
         """Takes the visit that is to be left at the end."""
         self._visit = visit
+
+    def has_failed_call(self, since: float, now: float) -> bool:
+        """See `Forward`."""
+        return self._visit is not None and self._visit.has_failed_call(since, now)
 
     def ended(self) -> None:
         """The request is over."""

@@ -38,7 +38,7 @@ _TOTALS: Final = (
     "handshakes_failed",
     "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults", "mirrored")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "excused", "calls", "faults", "mirrored")
 """Tables by service, tag and why."""
 _TABLES: Final = (
     *_BY_PAIR,
@@ -147,6 +147,7 @@ class Traffic:
         self.lost: dict[tuple[str, str, str], int] = {}  # service, tag, why
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
+        self.excused: dict[tuple[str, str, str], int] = {}  # service, tag, whose failure it was
         self.faults: dict[tuple[str, str, str], int] = {}  # service, tag, what was injected
         self.mirrored: dict[tuple[str, str, str], int] = {}  # service, tag, result
         self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
@@ -237,6 +238,10 @@ class Traffic:
     def count_ejection(self, service: str, tag: str, cause: str) -> None:
         """Counts one instance that gets no traffic for a while."""
         self._count(self.ejections, service, tag, cause)
+
+    def count_excused(self, service: str, tag: str, whose: str) -> None:
+        """Counts one failure that was not held against the instance that responded with it."""
+        self._count(self.excused, service, tag, whose)
 
     def count_fault(self, service: str, tag: str, kind: str) -> None:
         """Counts one request into which its lane injected a fault."""
@@ -370,6 +375,7 @@ class Traffic:
         self.lost = {key: count for key, count in self.lost.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
+        self.excused = {key: count for key, count in self.excused.items() if key[0] != service}
         self.faults = {key: count for key, count in self.faults.items() if key[0] != service}
         self.mirrored = {key: count for key, count in self.mirrored.items() if key[0] != service}
         self.calls = {key: count for key, count in self.calls.items() if key[0] != service}

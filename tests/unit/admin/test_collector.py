@@ -23,6 +23,7 @@ def busy() -> Traffic:
     traffic.count_fallback("b", "gray", "absent")
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
+    traffic.count_excused("a", "gray", "callee")
     traffic.count_retry("a", "closed")
     traffic.count_fault("a", "gray", "abort")
     traffic.count_mirrored("a", "gray", "same")
