@@ -54,6 +54,9 @@ _OF_HTTP: Final[Mapping[int, int]] = {
 _FAULTS: Final = frozenset({UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS})
 
 
+_SERVER_ERRORS: Final = _FAULTS | {DEADLINE_EXCEEDED, UNIMPLEMENTED}
+
+
 def read_status(value: bytes) -> int:
     """The code that a `grpc-status` field says; UNKNOWN for what is not one."""
     if 0 < len(value) <= 2 and value.isdigit() and int(value) < len(NAMES):
@@ -72,3 +75,8 @@ def is_fault(status: int) -> bool:
     DEADLINE_EXCEEDED is not: the client chose the deadline. UNIMPLEMENTED is not: it called what is not there.
     """
     return status in _FAULTS
+
+
+def is_server_error(status: int) -> bool:
+    """Whether a code makes the span of whoever serves the call one of an error (OpenTelemetry's conventions for gRPC)."""
+    return status in _SERVER_ERRORS

@@ -238,6 +238,8 @@ class Exchange(Sending):
         if not self.record.passed_at:
             self.record.passed_at = perf_counter()
             if self.body is not None:
+                if self._copy is not None:
+                    self._copy.take_body(self.body)
                 self.body.give_up()
 
     def client_stalled(self) -> None:
