@@ -42,6 +42,7 @@ from gateway.http.meanings import (
     BAGGAGE,
     CONNECTION,
     CONTENT_LENGTH,
+    COPY,
     DEBUG,
     DROP,
     EXPECT,
@@ -261,6 +262,8 @@ class HeadReader:
             request.debug = value
         elif meaning == HOP:
             request.meant_instance = value
+        elif meaning == COPY:
+            request.is_copy = value == b"1"
         elif meaning == BAGGAGE:
             request.baggage.append(value)
 

@@ -48,7 +48,8 @@ class Request:
     `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
     hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
 
-    `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
+    `meant_instance` is how a peer of ours names the instance that it means (see `hop`). `is_copy`: a field says that it is a
+    mirror's copy (see `copymark`).
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Request:
         "head",
         "host",
         "ids",
+        "is_copy",
         "keep_alive",
         "line_end",
         "meant_instance",
@@ -108,6 +110,7 @@ class Request:
         self.parent_id: bytes = b""
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
+        self.is_copy: bool = False
         self.forwarded: Forwarded | None = None
         self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
@@ -136,6 +139,7 @@ class Request:
         other.traceparent = self.traceparent
         other.ids = self.ids
         other.meant_instance = self.meant_instance
+        other.is_copy = self.is_copy
         other.forwarded = self.forwarded
         other.grpc_timeout = self.grpc_timeout
         other.cuts = self.cuts.copy()

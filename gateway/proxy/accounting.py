@@ -25,7 +25,7 @@ from gateway.proxy.context import Context
 from gateway.proxy.record import Record
 from gateway.routing.decision import Decision
 from gateway.routing.failedcalls import GIVEN_UP
-from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED
+from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED, VERIFIED
 
 _log = logging.getLogger("gateway")
 
@@ -74,7 +74,7 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         overhead = handed_on + (record.passed_at or now) - record.responded_at
     if decision.fallback:
         traffic.count_fallback(decision.service, decision.tag, decision.fallback)
-    if decision.signature or decision.unknown_rules:
+    if decision.unknown_rules or (decision.signature and decision.signature != VERIFIED):
         _note_carriers(context, decision)
     if decision.service:
         received = len(record.request.head) + record.received
@@ -115,7 +115,7 @@ def _note_carriers(context: Context, decision: Decision) -> None:
         _log.warning(
             "%s: the tag of a request from %s was dropped: %s", context.name, decision.client_ip, _REJECTED[why]
         )
-    if why and not decision.is_rejected:
+    if why == UNSIGNED and not decision.is_rejected:
         traffic.unsigned += 1
     if decision.unknown_rules:
         traffic.unknown_rules += 1

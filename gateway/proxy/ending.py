@@ -294,6 +294,9 @@ class Ending(ResponseHandler):
         record = self.record
         copies = self._context.copies
         assert copies is not None
+        if self.body is not None and copy.body is None:
+            copy.take_body(self.body)
+        copy.grpc_status = record.grpc_status
         copies.end(copy, record.cause is None and record.upstream_status == record.status)
 
     def _over(self, status: int) -> None:

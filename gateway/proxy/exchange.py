@@ -241,6 +241,8 @@ class Exchange(Sending):
                 # A client that sees the head may not wait for the rest.
                 context.router.note_failure(self._request, self.record.decision, at)
             if self.body is not None:
+                if self._copy is not None:
+                    self._copy.take_body(self.body)
                 self.body.give_up()
 
     def client_stalled(self) -> None:

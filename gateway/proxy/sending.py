@@ -44,13 +44,14 @@ class Sending(Ending):
             self._send_on(upstream, forward)
 
     def _begin_copy(self, forward: Forward) -> None:
-        """Begins a copy for the lane that mirrors, if all of the request is here and it is small."""
+        """Begins a copy for the lane that mirrors, unless the body is known to be too long."""
         copies = self._context.copies
         body = self.body
-        if copies is None or (body is not None and (not body.is_done or body.held > MAX_BODY)):
+        if copies is None or self._request.body > MAX_BODY or (body is not None and body.held > MAX_BODY):
             return
-        kept = b"" if body is None else body.kept
-        self._copy = copies.begin(forward, kept, body is not None and body.is_framed and body.is_chunked)
+        self._copy = copies.begin(forward)
+        if body is None and self._copy is not None:
+            self._copy.body = b""
 
     def _injects(self, fault: InjectedFault) -> bool:
         """Counts what the lane injects; whether the exchange goes on later, after a delay."""

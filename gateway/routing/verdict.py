@@ -72,7 +72,7 @@ class Forward(Verdict):
 
     `stripped` is the prefix taken off the path that the response is to get back, `replacement` what is there instead.
     `target_line` is the line of `head` that says which instance is meant, empty if there is none. `response_edit` is what is
-    changed of the response's fields. `copied_to` is the lane that gets a copy of the request, and its instance.
+    changed of the response's fields. `copied_to` is the lane that gets a copy of the request.
     """
 
     __slots__ = (
@@ -94,7 +94,7 @@ class Forward(Verdict):
         self.replacement: bytes = b""
         self.target_line: bytes = b""
         self.response_edit: HeaderEdit | None = None
-        self.copied_to: tuple[MirroredLane, Instance] | None = None
+        self.copied_to: MirroredLane | None = None
         self._pool = NOBODY
         self._base = NOBODY
         self._tried: tuple[Instance, ...] = ()
