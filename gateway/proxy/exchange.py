@@ -83,6 +83,8 @@ class Exchange(Sending):
         upstream = self.upstream
         verdict = self._verdict
         if upstream is not None:
+            if body.trailers:
+                self._judge_trailers(body)
             upstream.send_body(body, payload)
             body.passed(payload)
             if self.record.upstream_status:
@@ -132,7 +134,7 @@ class Exchange(Sending):
             return
         is_whole = body.is_done and body.received <= need.limit
         # What was parsed is many times larger than the body: nobody keeps it.
-        self._route_again(read_content(self._request, body.kept, body.is_framed) if is_whole else None)
+        self._route_again(read_content(self._request, body.framed(body.kept)) if is_whole else None)
         self._stop_inspecting(body)
         self._carry_out()
 

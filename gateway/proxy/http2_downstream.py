@@ -192,7 +192,7 @@ class Http2Downstream(StreamOwner):
         elif kind == events.DRAINED:
             client.peer_drained()
         elif kind == events.TRAILERS:
-            client.request_data(b"", True)  # what they say is not passed on, as with chunks
+            client.request_trailers(event.payload)
         elif kind == events.RESET:
             self.over(client)
             client.gone()

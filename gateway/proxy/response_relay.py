@@ -171,7 +171,7 @@ class ResponseRelay(Relay):
             record.sent = size
             if body == size:
                 return ENDED
-            self._body = ResponseBody(body - size, False, client, record)
+            self._body = ResponseBody(body - size, False, client, record, response.hidden)
             return MORE
         if body == UNTIL_CLOSE and request.version == 1:
             added += b"\r\nTransfer-Encoding: chunked"
@@ -182,7 +182,7 @@ class ResponseRelay(Relay):
         head = response.head(data, added)
         if request.version == 0:
             head = _CODING_FIELD.sub(b"", head)
-        relayed = self._body = ResponseBody(body, request.version == 0, client, record)
+        relayed = self._body = ResponseBody(body, request.version == 0, client, record, response.hidden)
         try:
             return relayed.receive(data[end:], head)
         except ProtocolError:

@@ -117,6 +117,8 @@ class Sending(Ending):
         if self._waits_since and record.expires_at:
             # It has waited here: the instance is told how much time is left.
             head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)
+        if body is not None and body.trailers:
+            self._judge_trailers(body)
         upstream.send_request(self._request, head, body)
         if self._waits_since:
             waited = record.sent_at - self._waits_since
@@ -131,6 +133,10 @@ class Sending(Ending):
         if not upstream.writes_paused:
             self._expect_body(body)
             client.resume_reading()
+
+    def _judge_trailers(self, body: RequestBody) -> None:
+        """Leaves what may be forwarded; after the decision, which may have hidden more fields."""
+        body.trailers = self._context.reader.read_trailers(self._request, body.trailers)
 
     def _wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has its own deadline."""

@@ -6,6 +6,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.chunked import ChunkedReader
 from gateway.http.response import Response, without
+from gateway.http.trailers import Hidden
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.request_body import RequestBody
@@ -59,7 +60,7 @@ class StreamRelay(ResponseRelay):
             if body:
                 client.send_data(data[response.end : response.end + body], True)
             return ENDED if body == size else ENDED_DIRTY
-        relayed = self._body = StreamResponseBody(body, client, record)
+        relayed = self._body = StreamResponseBody(body, client, record, response.hidden)
         try:
             return relayed.receive(data[response.end :], head)
         except ProtocolError:
@@ -75,8 +76,8 @@ class StreamResponseBody(ResponseBody):
 
     __slots__ = ()
 
-    def __init__(self, body: int, client: Client, record: Record) -> None:
-        super().__init__(body, True, client, record)
+    def __init__(self, body: int, client: Client, record: Record, hidden: Hidden | None) -> None:
+        super().__init__(body, True, client, record, hidden)
 
     @property
     def is_told_by_closing(self) -> bool:
@@ -108,8 +109,8 @@ class StreamResponseBody(ResponseBody):
 
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         payload, rest = self._feed(chunks, data)
-        if chunks.is_done and chunks.trailers:
-            self.take_trailers(b"".join([b"\r\n" + line for line in chunks.trailers]))
+        if chunks.is_done:
+            self.take_trailers(chunks.trailers)
         trailers = self.trailers
         self._send(payload, head, chunks.is_done and not trailers)
         if not chunks.is_done:
