@@ -25,6 +25,7 @@ _VALUES: Final = re.compile(rb"(?:(?:[!-~\x80-\xff](?:" + VALUE + rb"*[!-~\x80-\
 _METHOD: Final = re.compile(TOKEN + rb"++")
 _PATH: Final = re.compile(rb"/[!-~]*+|\*")
 _AUTHORITY: Final = re.compile(rb"[!-~]++")
+_SIZE: Final = re.compile(rb"\r\ncontent-length: [0-9]+")
 
 _COOKIE: Final = 1
 _REFUSED: Final = 2
@@ -119,13 +120,23 @@ class RequestHead:
 class ResponseHead:
     """A response's head, interim (1xx) or final. `lines` and `length` are as a request's."""
 
-    __slots__ = ("is_plain", "length", "lines", "status")
+    __slots__ = ("_unsized", "is_plain", "length", "lines", "status")
 
     def __init__(self) -> None:
         self.status: int = 0
         self.lines: bytes = b""
         self.length: int = NO_LENGTH
         self.is_plain: bool = True
+        self._unsized: bytes = b""
+
+    @property
+    def unsized(self) -> bytes:
+        """`lines` without Content-Length."""
+        if self.length < 0:
+            return self.lines
+        if not self._unsized:
+            self._unsized = _SIZE.sub(b"", self.lines)
+        return self._unsized
 
     def text(self, added: bytes = b"") -> bytes:
         """The head as HTTP/1.1 has it, with the field lines `added` (each led by CRLF)."""

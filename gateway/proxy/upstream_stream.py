@@ -221,24 +221,23 @@ class UpstreamStream(Upstream):
         """The head and what follows it as HTTP/1.1 has it."""
         status = head.status
         request = self._request
+        lines = head.lines
         added = b"\r\n\r\n"
         if self._key and 200 <= status < 300:
             self._is_tunnel = True
             accept = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest())
             status = 101
             added = b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + added
-        elif (
-            self.has_ended
-            and head.length < 0
-            and status >= 200
-            and status not in (204, 304)
-            and not self._trailers
-            and request is not None
-            and request.method != "HEAD"
-        ):
-            added = b"\r\nContent-Length: %d\r\n\r\n" % len(data)
+        elif request is None:
+            pass
+        elif self.has_ended and not self._trailers:
+            if head.length < 0 and status >= 200 and status not in (204, 304) and request.method != "HEAD":
+                added = b"\r\nContent-Length: %d\r\n\r\n" % len(data)
+        elif request.is_grpc:
+            # What ends a call is its trailers, whatever length is said: nginx, as an instance, says one.
+            lines = head.unsized
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-        return line + head.lines + added + data
+        return line + lines + added + data
 
     def _reset(self, event: Event) -> None:
         if self._is_over:
