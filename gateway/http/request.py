@@ -140,6 +140,7 @@ class Request:
         other.grpc_timeout = self.grpc_timeout
         other.cuts = self.cuts.copy()
         other.debug = self.debug
+        other._is_grpc = self._is_grpc
         return other
 
     def note_id(self, number: int, value: bytes) -> None:
