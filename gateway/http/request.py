@@ -149,6 +149,7 @@ class Request:
         other.cuts = self.cuts.copy()
         other.hidden = None if self.hidden is None else self.hidden.copy()
         other.debug = self.debug
+        other._is_grpc = self._is_grpc
         return other
 
     def note_id(self, number: int, value: bytes) -> None:

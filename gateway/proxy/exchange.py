@@ -184,14 +184,7 @@ class Exchange(Sending):
 
     def response_received(self, data: bytes) -> None:
         """Passes on what the instance sent."""
-        relay = self._relay
-        if relay is None:
-            self.record.responded_at = perf_counter()
-            verdict = self._verdict
-            assert isinstance(verdict, Forward)
-            relay = self._relay = self._client.relay(self.record, verdict)
-            if self._copy is not None:
-                self._copy.begin()
+        relay = self._relay or self._begin_relay()
         if self._copy is not None:
             self._copy.take(data)
         try:
@@ -203,6 +196,25 @@ class Exchange(Sending):
             self._response_done(relay, True)
         else:
             self._relayed(relay, state)
+
+    def response_begun(self, head: bytes, data: bytes) -> None:
+        """Passes on a whole head, and what came after it."""
+        relay = self._relay or self._begin_relay()
+        if self._copy is not None:
+            self._copy.take(head + data)
+        try:
+            state = relay.begin(head, data, self.body)
+        except ProtocolError as error:
+            self._response_failed(MALFORMED, error.detail)
+            return
+        self._relayed(relay, state)
+
+    def _begin_relay(self) -> Relay:
+        self.record.responded_at = perf_counter()
+        relay = self._relay = self._client.relay(self.record, self._forward)
+        if self._copy is not None:
+            self._copy.begin()
+        return relay
 
     def response_proceed(self) -> None:
         """Passes on what the instance sent, and was left for a later turn."""

@@ -56,8 +56,25 @@ class ResponseRelay(Relay):
 
     def receive(self, data: bytes, request_body: RequestBody | None) -> int:
         """See `Relay`."""
-        if self._body is not None:
-            return self._body.receive(data)
+        return self._read(data, request_body) if self._body is None else self._body.receive(data)
+
+    def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
+        """See `Relay`. Between programs whole heads come again: their meaning is looked up."""
+        whole = head + data
+        if self._forward.response_edit is not None or self._record.request.method == "HEAD":
+            return self._read(whole, request_body)
+        reader = self._client.context.response_reader
+        known = reader.known(head)
+        if known is not None:
+            return self._pass_head(known, whole, request_body)
+        interims = self._interims
+        state = self._read(whole, request_body)
+        if self.response is not None and self._interims == interims:
+            reader.remember(head, self.response)
+        return state
+
+    def _read(self, data: bytes, request_body: RequestBody | None) -> int:
+        """Reads heads until the final one, and passes on what there is."""
         seen = len(self._partial)
         if seen:
             data = self._partial + data
