@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.admin.rules import RulesApi
 from gateway.app.configuration import Configuration
@@ -25,6 +25,9 @@ from gateway.ruletools.whatif import Comparison, Recorded, compare, read_record,
 from gateway.settings import GatewaySettings
 from gateway.telemetry.linefile import STDOUT
 
+if TYPE_CHECKING:
+    from gateway.ruletools.review import Linted
+
 
 class RuleBook:
     """Changes what is kept, and has the configuration load it. See RunningRules, WhatIf and Reviewer.
@@ -36,6 +39,7 @@ class RuleBook:
         self._configuration = configuration
         self._plane = plane
         self._records = records
+        self._linted: Linted | None = None
         self.editor = LaneEditor(self)
         """The only one: it makes one change at a time."""
 
@@ -100,8 +104,9 @@ class RuleBook:
         """See Reviewer."""
         # Loaded when somebody changes rules: a gateway that only routes need not have it.
         from gateway.ruletools.lint import Knowledge  # noqa: PLC0415
-        from gateway.ruletools.review import review  # noqa: PLC0415
+        from gateway.ruletools.review import Linted, review  # noqa: PLC0415
 
+        self._linted = self._linted or Linted()
         lanes, settings, plane = self.lanes, self._configuration.settings, self._plane
         known = Knowledge(
             {view.name: frozenset(view.pools) for view in plane.snapshot.services.values()},
@@ -113,7 +118,7 @@ class RuleBook:
         tests = [folder for folder in folders if folder.is_dir()]
         reader = make_reader(settings)
         records = filter(None, map(partial(recorded, reader=reader), list(self._records)))
-        return partial(review, lanes.rules, rules, plane.around, known, tests, records)
+        return partial(review, lanes.rules, rules, plane.around, known, tests, records, self._linted)
 
 
 def _last_lines(settings: GatewaySettings, count: int) -> Iterator[str]:
