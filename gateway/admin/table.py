@@ -45,6 +45,9 @@ _LIMIT: Final = Parameter(
 _AFTER: Final = Parameter(
     "Last-Event-ID", {"type": "string", "pattern": "^[0-9]{1,16}$"}, "go on after this record", "header"
 )
+_SECONDS: Final = Parameter(
+    "seconds", {"type": "integer", "minimum": 1, "maximum": 86400}, "of the last so many seconds"
+)
 _PLAIN: Final = "text/plain"
 
 VIEWS: Final[tuple[Endpoint[Views], ...]] = (
@@ -71,6 +74,21 @@ VIEWS: Final[tuple[Endpoint[Views], ...]] = (
         Views.mirrors,
         "The latest differences between the responses of the baseline and of lanes that mirror it",
         gives=live_bodies.MirrorsBody,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/trends",
+        Views.trends,
+        "Requests, errors and durations of the last ten minutes, by tag",
+        gives=live_bodies.TrendsBody,
+        parameters=(Parameter("services", _TEXT, "only requests to these services, separated by commas"),),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/findings",
+        Views.findings,
+        "What `gateway doctor` finds of this program that is not as it has to be",
+        gives=live_bodies.FindingsBody,
     ),
     Endpoint(
         "POST",
@@ -132,8 +150,16 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
         gives=live_bodies.TopologyBody,
         parameters=(
             Parameter("lane", _TEXT, "only the requests of this lane, and what they led to"),
-            Parameter("seconds", {"type": "integer", "minimum": 1, "maximum": 86400}, "of the last so many seconds"),
+            _SECONDS,
         ),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/lost-tags",
+        LiveApi.lost_tags,
+        "Which calls lost the tag of their request of late",
+        gives=live_bodies.LostTagsBody,
+        parameters=(_SECONDS,),
     ),
     Endpoint(
         "POST",

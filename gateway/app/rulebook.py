@@ -118,7 +118,7 @@ class RuleBook:
         tests = [folder for folder in folders if folder.is_dir()]
         reader = make_reader(settings)
         records = filter(None, map(partial(recorded, reader=reader), list(self._records)))
-        return partial(review, lanes.rules, rules, plane.around, known, tests, records, self._linted)
+        return partial(review, lanes.rules, rules, plane.around, known, tests, records, linted=self._linted)
 
 
 def _last_lines(settings: GatewaySettings, count: int) -> Iterator[str]:

@@ -23,7 +23,7 @@ Key = tuple[str, str, str, str, str]
 
 
 class Linted:
-    """What the linter finds in the rules in force. It is kept: of the same rules, a change is tried with each word that is typed."""
+    """What the linter finds in the rules in force, kept: of the same rules, a change is tried with each word that is typed."""
 
     def __init__(self) -> None:
         self._of: tuple[RuleSet, Knowledge, int] | None = None
@@ -45,6 +45,7 @@ def review(
     known: Knowledge,
     tests: Sequence[Path],
     records: Iterable[Recorded | None],
+    *,
     linted: Linted | None = None,
 ) -> dict[str, Any]:
     """As plain values: `lint` has what the linter finds in `new`, and whether `old` has it too.

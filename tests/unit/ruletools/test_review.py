@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.ruletools.lint import Knowledge, lint
+from gateway.ruletools.lint import Finding, Knowledge, lint
 from gateway.ruletools.review import Linted, review
 from gateway.ruletools.whatif import Recorded
 from tests.support.asked import asked
@@ -65,15 +66,18 @@ def test_tests_that_cannot_be_read_are_a_problem_and_no_failure(tmp_path: Path) 
 
 def test_the_rules_in_force_are_linted_once_however_many_changes_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[RuleSet] = []
-    monkeypatch.setattr(
-        "gateway.ruletools.review.lint", lambda rules, *others: (looked.append(rules), lint(rules, *others))[1]
-    )
+
+    def look(rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> list[Finding]:
+        looked.append(rules)
+        return lint(rules, environment, known)
+
+    monkeypatch.setattr("gateway.ruletools.review.lint", look)
     linted, environment = Linted(), around()
     for _ in range(3):
-        [finding] = review(OLD, NEW, environment, Knowledge(), [], [], linted)["lint"]
+        [finding] = review(OLD, NEW, environment, Knowledge(), [], [], linted=linted)["lint"]
         assert finding["is_new"]
     assert [rules is OLD for rules in looked] == [True, False, False, False]
-    [finding] = review(NEW, NEW, environment, Knowledge(), [], [], linted)["lint"]  # other rules are in force
+    [finding] = review(NEW, NEW, environment, Knowledge(), [], [], linted=linted)["lint"]  # other rules are in force
     assert not finding["is_new"]
-    review(NEW, NEW, environment, Knowledge(inspects_body=False), [], [], linted)
+    review(NEW, NEW, environment, Knowledge(inspects_body=False), [], [], linted=linted)
     assert len(looked) == 8
