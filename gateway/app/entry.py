@@ -115,6 +115,7 @@ class EntryGateway:
             view,
             explainer=EntryExplainer(fleet.plane, settings, drains),
             rules=book.api(),
+            groups=book.groups_api(),
             records=records,
             drains=drains,
             names=settings.allowed_hosts,

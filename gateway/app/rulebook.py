@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.admin.groups import GroupsApi
 from gateway.admin.rules import RulesApi
 from gateway.app.configuration import Configuration
 from gateway.app.parts import make_reader
@@ -21,6 +22,7 @@ from gateway.rulesources.files import LoadedRules, Overlay, load_rules
 from gateway.rulesources.places import Places
 from gateway.rulesources.reach import Reach
 from gateway.ruletools.edit import LaneEditor
+from gateway.ruletools.groupedit import GroupEditor
 from gateway.ruletools.whatif import Comparison, Recorded, compare, read_record, read_records
 from gateway.settings import GatewaySettings
 from gateway.telemetry.linefile import STDOUT
@@ -46,6 +48,10 @@ class RuleBook:
     def api(self) -> RulesApi:
         """What the admin API serves of all this."""
         return RulesApi(self.editor, self._configuration.history, self.what_if, self.review)
+
+    def groups_api(self) -> GroupsApi:
+        """The same of groups and segments."""
+        return GroupsApi(GroupEditor(self, self.editor), self.review)
 
     @property
     def lanes(self) -> LoadedRules:
