@@ -236,6 +236,7 @@ class EntryPlane(Plane[GatewaySettings]):
         return {
             "traffic": self.traffic.dump(),
             "origins": self.origins.statistics(),
+            "requests": self.origins.requests(),
             "failures": dict(failures),
             "mirrored": self.mirrored,
             "ejected": {name: sorted(view.condition.out) for name, view in self.snapshot.services.items()},
