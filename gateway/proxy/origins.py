@@ -32,9 +32,9 @@ class Origins:
     """
 
     __slots__ = (
+        "_beside",
         "_by_address",
         "_common_tls",
-        "_beside",
         "_leaving",
         "_limit",
         "_loop",
