@@ -254,6 +254,11 @@ METRICS: Final = (
         _connections,
     ),
     Family(
+        "gateway_upstream_requests_in_flight", "gauge", ("address",),
+        "requests under way at instances, those that wait for a connection included",
+        lambda observed: [((address,), count) for address, count in observed.upstream_requests.items()],
+    ),
+    Family(
         "gateway_access_log_lines_total", "counter", ("listener",),
         "lines written to the access log",
         number(lambda traffic: traffic.log_lines),

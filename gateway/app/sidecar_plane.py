@@ -185,6 +185,10 @@ class SidecarPlane(Plane[SidecarSettings]):
         """The connections to the application and to peers."""
         return {**self._app_origins.statistics(), **self._peer_origins.statistics()}
 
+    def requests(self) -> dict[str, int]:
+        """The requests under way at the application and at peers, by address."""
+        return {**self._app_origins.requests(), **self._peer_origins.requests()}
+
     def _knows_inbound(self, service: str, tag: str) -> bool:
         """Whether a tag that peers send is known to somebody else too; empty: whether the service is."""
         settings = self._settings

@@ -26,7 +26,7 @@ class Counted:
 class Rate:
     """What happened between two looks: requests per second, share of errors (0 to 1), 95th percentile in seconds.
 
-    `in_flight` are the connections to instances in use at the second look.
+    `in_flight` are the requests under way at instances at the second look.
     """
 
     listener: str
@@ -61,7 +61,7 @@ class Picture:
                     self._counted[_key(labels)].errors += value
                 elif name == "gateway_request_duration_seconds_bucket":
                     self._counted[_key(labels)].buckets[float(labels["le"])] = value
-                elif name == "gateway_upstream_connections" and labels["state"] == "active":
+                elif name == "gateway_upstream_requests_in_flight":
                     self._in_flight[pools.get(labels["address"], ("", ""))] += value
 
     def since(self, before: Picture, seconds: float) -> list[Rate]:

@@ -147,7 +147,7 @@ class ClientConnection(Client):
         if self.transport is None or not self.transport.get_write_buffer_size():
             return False
         context = self.context
-        return self.has_taken(int(context.limits.body_rate * context.timeouts.body_idle))
+        return self.has_taken(context.timeouts.due(context.limits.body_rate))
 
 
 class Clients:

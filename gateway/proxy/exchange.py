@@ -88,9 +88,9 @@ class Exchange(Sending):
             upstream.send_body(body, payload)
             body.passed(payload)
             if self.record.upstream_status:
-                self._client.deadline = context.now + context.timeouts.body_idle
+                self._client.deadline = context.now + self._timeouts.body_idle
             elif body.is_done:
-                self._client.deadline = context.now + context.timeouts.response
+                self._client.deadline = context.now + self._timeouts.response
             elif not upstream.writes_paused:
                 self._expect_body(body)
         elif isinstance(verdict, Reply):
@@ -248,7 +248,7 @@ class Exchange(Sending):
     def _expect_more(self) -> None:
         """The head of the response is passed on: its body is awaited, and there is no second time for the request's."""
         context = self._context
-        self._client.deadline = context.now + context.timeouts.body_idle
+        self._client.deadline = context.now + self._timeouts.body_idle
         if not self.record.passed_at:
             at = self.record.passed_at = perf_counter()
             if self.record.upstream_status >= 500:
@@ -272,7 +272,7 @@ class Exchange(Sending):
             self.tunnel.client_drained()
             return
         if self.record.upstream_status:
-            self._client.deadline = self._context.now + self._context.timeouts.body_idle
+            self._client.deadline = self._context.now + self._timeouts.body_idle
         if self.upstream is not None:
             self.upstream.resume_reading()
 
@@ -284,7 +284,7 @@ class Exchange(Sending):
         traffic.in_flight -= 1
         traffic.tunnels += 1
         self._leave_lane()
-        self.tunnel = Tunnel(self._client, upstream, self.record)
+        self.tunnel = Tunnel(self._client, upstream, self.record, self._timeouts)
         self.tunnel.expect()
         self._client.tunnel_opened()
 

@@ -107,7 +107,7 @@ class Sending(Ending):
         context = self._context
         client = self._client
         record = self.record
-        client.deadline = context.now + context.timeouts.response
+        client.deadline = context.now + self._timeouts.response
         if client.writes_paused:
             upstream.pause_reading()
         # Before the write: it wakes the instance, which may well take this very core.
@@ -150,7 +150,7 @@ class Sending(Ending):
         if self.body is not None and not self.body.is_done:
             context = self._context
             self.body.paused(context.now)
-            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.deadline = context.now + self._timeouts.body_idle
             self._client.pause_reading()
 
     def instance_drained(self) -> None:
@@ -158,14 +158,14 @@ class Sending(Ending):
         if self.body is not None and not self.body.is_done:
             context = self._context
             self.body.resumed(context.now)
-            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.deadline = context.now + self._timeouts.body_idle
             self._client.resume_reading()
 
     def _expect_body(self, body: RequestBody) -> None:
         context = self._context
         # What a call sends it sends when it has something to say.
         rate = 0 if self._request.is_grpc else context.limits.body_rate
-        self._client.deadline = body.due(context.now, context.timeouts, rate)
+        self._client.deadline = body.due(context.now, self._timeouts, rate)
 
     def _retries(self) -> Retry:
         retry = self._retry

@@ -245,6 +245,8 @@ class OutboundRouter(Router):
                 if fault.failure is not None:
                     return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
+        if view.choosing is not None:
+            forward.choice = view.choosing.choice_of(request, decision.client_ip, False)
         refusal = forward.choose(view, fallback, is_strict)
         if refusal is not None:
             return refusal

@@ -54,6 +54,7 @@ def observed(**others: Any) -> Observed:
     parts: dict[str, Any] = {
         "traffic": {"entry": busy()},
         "upstream_connections": {"a:1": (1, 2, 3, 4)},
+        "upstream_requests": {"a:1": 8},
         "registries": SimpleNamespace(keepers={"nacos": keeper}),
         "snapshot": SimpleNamespace(services={"a": view}),
         "reload": reload,
@@ -114,6 +115,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_worker_restarts_total", [((), 1)]),
         ("gateway_config_reloads_total", [(("success",), 5), (("failure",), 1)]),
         ("gateway_registration_age_seconds", [(("nacos", "registered"), 0.0)]),
+        ("gateway_upstream_requests_in_flight", [(("a:1",), 8)]),
         (
             "gateway_upstream_connections",
             [(("a:1", "active"), 1), (("a:1", "idle"), 2), (("a:1", "draining"), 3), (("a:1", "tunnel"), 4)],
