@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from gateway.grpc.status import NAMES, NO_STATUS
@@ -67,14 +68,24 @@ def _all(baseline: Answer, lane: Answer, terms: MirroredLane) -> Iterator[Differ
         return
     if terms.body == "json":
         try:
-            ours, theirs = json.loads(baseline.body), json.loads(lane.body)
+            found = list(islice(_of_json(baseline.body, lane.body, terms), MOST_DIFFERENCES))
         except (ValueError, RecursionError):
-            pass  # not both are JSON: then they are compared as they are
+            pass  # not both are JSON, or no program can be expected to read it: then they are compared as they are
         else:
-            ignored = [tuple(path[1:].split("/")) for path in terms.ignored]
-            yield from _of_values(ours, theirs, (), ignored, terms.tolerance)
+            yield from found
             return
     yield Difference("body", f"{len(baseline.body)} bytes", f"{len(lane.body)} bytes")
+
+
+def _of_json(baseline: bytes, lane: bytes, terms: MirroredLane) -> Iterator[Difference]:
+    """The differences of two texts of JSON. Raises ValueError or RecursionError if one is none."""
+    ours, theirs = (json.loads(text, parse_constant=_refuse) for text in (baseline, lane))
+    ignored = [tuple(path[1:].split("/")) for path in terms.ignored]
+    yield from _of_values(ours, theirs, (), ignored, terms.tolerance)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _status(code: int) -> str:
@@ -109,7 +120,10 @@ def _is_same(ours: Any, theirs: Any, tolerance: float) -> bool:
     # In JSON, true is no number.
     are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (ours, theirs))
     if are_numbers and ours != theirs:
-        return bool(abs(ours - theirs) <= tolerance * max(abs(ours), abs(theirs)))
+        try:
+            return bool(abs(ours - theirs) <= tolerance * max(abs(ours), abs(theirs)))
+        except OverflowError:  # beyond what a float holds: no tolerance says anything of it
+            return False
     return isinstance(ours, bool) == isinstance(theirs, bool) and bool(ours == theirs)
 
 

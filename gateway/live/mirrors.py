@@ -261,11 +261,12 @@ def read_response(data: bytes, is_cut: bool) -> Answer | None:
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
-    """The fields of a head that was accepted, the first of each name, which is in lower case."""
+    """The fields of a head that was accepted, by names in lower case; several of one name are one list (RFC 9110 §5.3)."""
     names: dict[str, str] = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
-        names.setdefault(name.lower(), value.strip())
+        name, value = name.lower(), value.strip()
+        names[name] = f"{names[name]}, {value}" if name in names else value
     return names
 
 
