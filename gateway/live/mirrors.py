@@ -39,6 +39,8 @@ SAMPLES: Final = 50
 CONNECT: Final = 2.0
 ANSWER: Final = 10.0
 """Seconds for a connection, for a response, and for which a copy may wait for its turn."""
+REST: Final = 4
+"""How many times as long as it has compared two responses the thread that does it rests."""
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _DROPPED: Final = frozenset(
     {b"traceparent", b"tracestate", b"x-b3-spanid", b"x-b3-parentspanid", b"x-datadog-parent-id", b"grpc-trace-bin"}
@@ -75,8 +77,9 @@ class Mirrors:
         self._mask = mask
         self._random = random
         self._sending: set[asyncio.Task[None]] = set()
-        # Two long bodies take long to compare, and the event loop is the originals'.
+        # Two long bodies take long to compare, and the event loop is the originals'. So is most of the interpreter's time.
         self._thread = ThreadPoolExecutor(1, "comparing")
+        self._rests_until = 0.0
 
     async def run(self) -> None:
         """Never returns."""
@@ -123,7 +126,7 @@ class Mirrors:
             sent = await self._send(origin, request, body)
             if sent is None:
                 return
-            compared = await asyncio.get_running_loop().run_in_executor(self._thread, _compare, copy, sent)
+            compared = await asyncio.get_running_loop().run_in_executor(self._thread, self._compare, copy, sent)
             if compared is None:
                 result = "skipped"
                 return
@@ -200,6 +203,18 @@ class Mirrors:
             return None
         return exchange
 
+    def _compare(self, copy: Copy, sent: CopyExchange) -> list[Difference] | None:
+        """See `_compared`. In a thread, which then rests for longer than it has worked: copies that come faster are dropped."""
+        began = time.monotonic()
+        if began < self._rests_until:
+            time.sleep(self._rests_until - began)
+            began = time.monotonic()
+        try:
+            return _compared(copy, sent)
+        finally:
+            ended = time.monotonic()
+            self._rests_until = ended + REST * (ended - began)
+
     def _sample(self, copy: Copy, instance: Instance, compared: list[Difference]) -> dict[str, Any]:
         method, target = copy.head.split(b" ", 2)[:2]
         path = self._mask.text(target.partition(b"?")[0])
@@ -222,7 +237,7 @@ class Mirrors:
         return {"what": found.what, "baseline": texts[0][:MAX_TEXT], "lane": texts[1][:MAX_TEXT]}
 
 
-def _compare(copy: Copy, sent: CopyExchange) -> list[Difference] | None:
+def _compared(copy: Copy, sent: CopyExchange) -> list[Difference] | None:
     """What is different between the original's response and a copy's; None: the original's cannot be read."""
     baseline = read_response(b"".join(copy.response), copy.is_cut)
     response = sent.response

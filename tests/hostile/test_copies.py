@@ -322,3 +322,37 @@ async def test_copies_that_have_waited_too_long_are_dropped(
     assert found["failed"] >= sending.SENDERS
     assert found["dropped"] + found["failed"] == MOST
     assert found["dropped"] > 0
+
+
+async def test_comparing_takes_a_share_of_the_time_and_no_more(
+    origin: Origin, parts: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it goes on, the interpreter is not the originals'."""
+    clock = 0.0
+    slept: list[float] = []
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return clock
+
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            nonlocal clock
+            slept.append(seconds)
+            clock += seconds
+
+        time = staticmethod(lambda: 1.0)
+
+    def comparing(*_: object) -> list[Any]:
+        nonlocal clock
+        clock += 2.0
+        return []
+
+    setup = await started(origin, parts)
+    monkeypatch.setattr(sending, "time", Clock)
+    monkeypatch.setattr(sending, "_compared", comparing)
+    for _ in range(3):
+        assert await setup.get() == 200
+        await until(lambda: setup.copies.held == 0)
+    assert slept == [2.0 * sending.REST] * 2

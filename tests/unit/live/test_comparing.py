@@ -51,6 +51,10 @@ def test_bodies_byte_by_byte() -> None:
         ({"a": [1]}, {"a": {"b": 1}}, [("/a", "a list of 1", "an object of 1")]),
         (True, 1, [("/", "true", "1")]),
         (1, 1.0, []),
+        (1, 1.5, [("/", "1", "1.5")]),
+        ("1", 1, [("/", "a text of 1 characters", "1")]),
+        ([[True, 1]], [[1, True]], [("/0/0", "true", "1"), ("/0/1", "1", "true")]),
+        (9007199254740993, 9007199254740992, [("/", "9007199254740993", "9007199254740992")]),
     ],
 )
 def test_json_is_compared_by_what_it_says(ours: Any, theirs: Any, found: list[tuple[str, str, str]]) -> None:
