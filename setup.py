@@ -33,6 +33,7 @@ HOT = [
     "gateway/proxy/admission.py",
     "gateway/proxy/access_log.py",
     "gateway/proxy/accounting.py",
+    "gateway/proxy/blame.py",
     "gateway/proxy/bounds.py",
     "gateway/proxy/budget.py",
     "gateway/proxy/client.py",

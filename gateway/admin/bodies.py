@@ -217,6 +217,7 @@ class RecordBody(BaseModel):
     revision: int
     rules: str | None
     unknown_rules: str | None
+    callee_failed: bool
     has_body: bool
 
 
@@ -287,6 +288,7 @@ class DecisionBody(BaseModel):
     pool: str
     fallback: str | None
     instance: str | None
+    chosen_by: str | None
     error: str | None
     detail: str | None
     lost: str | None
@@ -325,6 +327,7 @@ class RouteBody(BaseModel):
     exact: bool
     match: list[str]
     backends: list[BackendBody]
+    patience: dict[str, float]
 
 
 class ExplanationBody(BaseModel):

@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from gateway.app.balancing import make_choosers
 from gateway.app.build import Build
 from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
 from gateway.app.routes import make_routes
@@ -61,6 +62,7 @@ class Plane(ABC, Generic[S]):
         self._carriers = Carriers(carriers.header, carriers.baggage, carriers.ids)
         # The publisher is the only one to give the routers a new snapshot.
         self._publisher = Publisher(self._publish, origins, traffic, settings.ejection)
+        self._load = origins.in_flight
         self._build: Build[S] | None = None
         self._log_file: LineFile | None = None
         self.taker = Taker()
@@ -89,7 +91,9 @@ class Plane(ABC, Generic[S]):
         self._build = build
         secured = self._secure(build)
         self._carriers.sign_with(build.signer)
-        self._publisher.configure(revision, build.compiled, self._routes(build), build.settings.services, secured)
+        settings = build.settings
+        choosers = make_choosers(settings, self._load)
+        self._publisher.configure(revision, build.compiled, self._routes(build), settings.services, secured, choosers)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Takes what the registry says of one service now."""
@@ -246,6 +250,7 @@ class EntryPlane(Plane[GatewaySettings]):
         return {
             "traffic": self.traffic.dump(),
             "origins": self.origins.statistics(),
+            "requests": self.origins.requests(),
             "failures": dict(failures),
             "mirrored": self.mirrored,
             "ejected": {name: sorted(view.condition.out) for name, view in self.snapshot.services.items()},

@@ -18,6 +18,7 @@ from gateway.app.takeover import State
 from gateway.instance import Instance
 from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
+from gateway.proxy.waiting import WaitingCalls
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.admission import Admission
 from gateway.routing.copymemory import CopyMemory
@@ -126,6 +127,8 @@ class SidecarPlane(Plane[SidecarSettings]):
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)
+        waiting = WaitingCalls(self._outbound.clients, self._outbound_router.owner_of)
+        self._memory.failed_calls.find_waiting = waiting.find
         await self._inbound.start()
         await self._outbound.start()
 
@@ -174,13 +177,17 @@ class SidecarPlane(Plane[SidecarSettings]):
         if self._log_file is not None:
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
-        self._outbound_traffic.ambiguous = self._memory.ambiguous
+        self._outbound_traffic.ambiguous = self._outbound_router.ambiguous
         self._outbound_traffic.inferred = self._outbound_router.inferred
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
     def connections(self) -> Connections:
         """The connections to the application and to peers."""
         return {**self._app_origins.statistics(), **self._peer_origins.statistics()}
+
+    def requests(self) -> dict[str, int]:
+        """The requests under way at the application and at peers, by address."""
+        return {**self._app_origins.requests(), **self._peer_origins.requests()}
 
     def _knows_inbound(self, service: str, tag: str) -> bool:
         """Whether a tag that peers send is known to somebody else too; empty: whether the service is."""

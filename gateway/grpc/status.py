@@ -52,9 +52,7 @@ _OF_HTTP: Final[Mapping[int, int]] = {
     504: DEADLINE_EXCEEDED,
 }
 _FAULTS: Final = frozenset({UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS})
-
-
-_SERVER_ERRORS: Final = _FAULTS | {DEADLINE_EXCEEDED, UNIMPLEMENTED}
+_ERRORS: Final = _FAULTS | {DEADLINE_EXCEEDED, UNIMPLEMENTED}
 
 
 def read_status(value: bytes) -> int:
@@ -77,6 +75,9 @@ def is_fault(status: int) -> bool:
     return status in _FAULTS
 
 
-def is_server_error(status: int) -> bool:
-    """Whether a code makes the span of whoever serves the call one of an error (OpenTelemetry's conventions for gRPC)."""
-    return status in _SERVER_ERRORS
+def is_error(status: int) -> bool:
+    """Whether a call that ended with a code failed on the server's side, as a request that ended with 5xx did.
+
+    Semantic conventions of OpenTelemetry for gRPC, the status of a server's span.
+    """
+    return status in _ERRORS

@@ -57,7 +57,6 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"proxy-connection": DROP,
     b"proxy-authorization": DROP,
     b"te": DROP,
-    b"trailer": DROP,
     b"http2-settings": DROP,
     b"baggage": BAGGAGE,
     b"traceparent": TRACEPARENT,

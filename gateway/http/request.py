@@ -48,6 +48,8 @@ class Request:
     `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
     hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
 
+    `hidden` are names of fields that are not forwarded, be it as trailers.
+
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`). `is_copy`: a field says that it is a
     mirror's copy (see `copymark`).
     """
@@ -65,6 +67,7 @@ class Request:
         "forwarded",
         "grpc_timeout",
         "head",
+        "hidden",
         "host",
         "ids",
         "is_copy",
@@ -114,6 +117,7 @@ class Request:
         self.forwarded: Forwarded | None = None
         self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
+        self.hidden: list[Container[bytes]] | None = None
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
@@ -143,7 +147,9 @@ class Request:
         other.forwarded = self.forwarded
         other.grpc_timeout = self.grpc_timeout
         other.cuts = self.cuts.copy()
+        other.hidden = None if self.hidden is None else self.hidden.copy()
         other.debug = self.debug
+        other._is_grpc = self._is_grpc
         return other
 
     def note_id(self, number: int, value: bytes) -> None:
@@ -168,6 +174,15 @@ class Request:
     def cut_named(self, names: Container[bytes]) -> None:
         """Keeps the fields of some (lower-case) names from being forwarded; after this, nothing is to be cut by its line."""
         self.cuts += spans_named(self.head[:-4].split(b"\r\n")[1:], self.line_end, names)
+        self.hide(names)
+
+    def hide(self, names: Container[bytes]) -> None:
+        """Keeps fields of some (lower-case) names from being forwarded as trailers."""
+        hidden = self.hidden
+        if hidden is None:
+            self.hidden = [names]
+        else:
+            hidden.append(names)
 
     @property
     def trace_id(self) -> bytes:

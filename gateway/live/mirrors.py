@@ -199,7 +199,7 @@ class Mirrors:
                 break
             is_new = True  # the instance had closed the connection, by its own timeout most likely
         response = exchange.response
-        if not exchange.is_whole or response is None or hop.STATUS_OF.get(response.refusal) == response.status:
+        if not exchange.is_whole or response is None or hop.STATUS_OF.get(response.told) == response.status:
             return None
         return exchange
 

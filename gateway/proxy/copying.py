@@ -97,7 +97,7 @@ class CopyExchange(ResponseHandler):
 
     def response_trailers(self, lines: bytes) -> None:
         """Takes the status of a gRPC call."""
-        _, status = self._reader.read_trailers(lines)
+        _, status, _ = self._reader.read_trailers(lines)
         if status >= 0:
             self.grpc_status = status
 

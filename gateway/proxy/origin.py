@@ -66,6 +66,11 @@ class Origin(UpstreamOwner):
         return len(self._pool.idle)
 
     @property
+    def requests(self) -> int:
+        """How many requests are under way at the instance, tunnels and those that wait for a connection included."""
+        return self.open - self.idle + self.waiting + self.tunnels
+
+    @property
     def is_unused(self) -> bool:
         """Whether there is nothing of it that is worth keeping."""
         return not self.open and not self.tunnels

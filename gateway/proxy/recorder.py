@@ -78,6 +78,7 @@ class Renderer:
             revision=decision.revision,
             rules=decision.rules,
             unknown_rules=decision.unknown_rules,
+            callee_failed=record.callee_failed,
             has_body=request.body != 0,
             client_ip=decision.client_ip,
             head=request.head if self._keeps_head and len(request.head) <= MAX_HEAD else b"",

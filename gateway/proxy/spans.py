@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.failures import DOWNSTREAM
-from gateway.grpc.status import is_server_error
+from gateway.grpc.status import is_error
 from gateway.http.request import VERSIONS
 from gateway.instance import Instance
 from gateway.proxy.record import Record
@@ -82,7 +82,7 @@ class SpanRecorder:
             upstream_status=record.upstream_status,
             is_fault=record.status >= 500
             or (cause is not None and cause.side != DOWNSTREAM)
-            or is_server_error(record.grpc_status),
+            or is_error(record.grpc_status),
             call=request.call,
         )
 

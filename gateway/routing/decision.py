@@ -9,6 +9,7 @@ import json
 from typing import Final
 
 from gateway.instance import Instance
+from gateway.routing.patience import Patience
 from gateway.rules.injected import InjectedFault
 from gateway.tags import BASE
 
@@ -40,13 +41,17 @@ class Decision:
 
     `is_copy`: the request is a mirror's copy of another one.
 
-    `fault` is what the lane injects. `error` is the code of the failure that the client gets, empty if the request is forwarded.
+    `chosen_by` says what has chosen the instance, empty if it was its turn. `fault` is what the lane injects. `error` is the code
+    of the failure that the client gets, empty if the request is forwarded.
+
+    `patience` is how long the request waits and how often it is tried, None if that is as for any other.
 
     `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
     """
 
     __slots__ = (
+        "chosen_by",
         "client_ip",
         "detail",
         "error",
@@ -59,6 +64,7 @@ class Decision:
         "is_rejected",
         "lane",
         "lost",
+        "patience",
         "pool",
         "response_fields",
         "revision",
@@ -90,8 +96,10 @@ class Decision:
         self.is_copy: bool = False
         self.rules: str = ""
         self.unknown_rules: str = ""
+        self.patience: Patience | None = None
         self.fault: InjectedFault | None = None
         self.instance: Instance | None = None
+        self.chosen_by: str = ""
         self.error: str = ""
         self.detail: str = ""
 
@@ -111,6 +119,7 @@ class Decision:
             "fault": None if self.fault is None else self.fault.kind,
             "mirror": self.is_copy or None,
             "instance": None if self.instance is None else self.instance.address,
+            "chosen_by": self.chosen_by or None,
             "error": self.error or None,
             "detail": self.detail or None,
             "revision": self.revision,

@@ -21,6 +21,7 @@ from gateway.http.grammar import field_pattern
 from gateway.http.request import CHUNKED, Request
 from gateway.http.target import raw_rest
 from gateway.routing.carriers import Carriers
+from gateway.routing.cookies import cookie_line
 from gateway.routing.debug import DebugAccess
 from gateway.routing.decision import SOURCE_DEBUG, SOURCE_ROUTE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
@@ -115,6 +116,8 @@ class EntryRouter(Router):
         if peer.is_trusted and request.forwarded is not None:
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
         route = snapshot.routes.find(request.host, request.path, request)
+        if route is not None and route.patience is not None:
+            decision.patience = route.patience
         if route is not None and route.gate is not None:
             # A request whose body was awaited is routed a second time.
             stopped = route.gate.check(request, decision, self._counts and content is UNREAD)
@@ -169,6 +172,9 @@ class EntryRouter(Router):
                 if fault.failure is not None:
                     return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
+        choosing = view.choosing
+        if choosing is not None:
+            forward.choice = choosing.choice_of(request, decision.client_ip, _is_secure(request, peer))
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:
             return refusal
@@ -229,7 +235,7 @@ class EntryRouter(Router):
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"
                 context.give_cookie(name, value)
-                decision.response_fields += self._cookie_line(request, peer, name, value, age)
+                decision.response_fields += cookie_line(name, value, _is_secure(request, peer), age)
         lane = rules.match(context)
         if lane is None:
             return None
@@ -239,13 +245,8 @@ class EntryRouter(Router):
             name = f"{lane.group}/{lane.name}"
             if not signer.is_fresh(context, name, lane.sticky):
                 value = signer.value(name, lane.sticky)
-                decision.response_fields += self._cookie_line(request, peer, signer.name, value, lane.sticky)
+                decision.response_fields += cookie_line(signer.name, value, _is_secure(request, peer), lane.sticky)
         return lane
-
-    def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:
-        """A Set-Cookie field (RFC 6265 §4.1), led by CRLF. Scripts have no use for it."""
-        line = f"\r\nSet-Cookie: {name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax"
-        return (line + "; Secure" if _is_secure(request, peer) else line).encode("ascii")
 
     def _lines(self, request: Request, peer: Peer, decision: Decision, route: Route) -> list[bytes]:
         host = request.authority or decision.service.encode("latin-1")

@@ -13,8 +13,18 @@ from gateway.instance import Instance
 from gateway.routing.admission import Admission
 from gateway.routing.carriers import Carriers
 from gateway.routing.copymemory import CopyMemory
-from gateway.routing.decision import SOURCE_IN_FLIGHT, SOURCE_INSTANCE, SOURCE_RULE, Decision
+from gateway.routing.decision import (
+    SOURCE_AMBIGUOUS,
+    SOURCE_BAGGAGE,
+    SOURCE_HEADER,
+    SOURCE_IN_FLIGHT,
+    SOURCE_INSTANCE,
+    SOURCE_RULE,
+    SOURCE_TRACE,
+    Decision,
+)
 from gateway.routing.escapes import EscapeDetector
+from gateway.routing.failedcalls import ANYBODY, owner_with
 from gateway.routing.forward import forward_head
 from gateway.routing.memory import TraceMemory
 from gateway.routing.peer import Peer
@@ -28,6 +38,10 @@ from gateway.tags import BASE
 from gateway.telemetry.tracecontext import REQUEST_ID, new_request_id
 
 _HOST: Final = frozenset({b"host"})
+_CARRIED: Final = frozenset({SOURCE_HEADER, SOURCE_BAGGAGE, SOURCE_IN_FLIGHT})
+"""Sources of a tag that say whose call it is."""
+_REMEMBERED: Final = frozenset({SOURCE_TRACE, SOURCE_AMBIGUOUS})
+"""Sources that are an id."""
 
 
 class InboundRouter(Router):
@@ -101,7 +115,7 @@ class InboundRouter(Router):
         meant = request.meant_instance
         if meant:
             if meant not in self._identities:
-                decision.response_fields = hop.refusal(hop.MISDIRECTED)
+                decision.response_fields = hop.response_line(hop.MISDIRECTED)
                 why = f"this is an instance of {self._view.name} with tag {self._tag}, not the intended one"
                 return Refuse(decision, MISDIRECTED, why)
         elif not self._admits_all:
@@ -139,7 +153,8 @@ class OutboundRouter(Router):
     The address connected to (`Peer.callee`), or else the host, names the callee.
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
 
-    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
+    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these. `ambiguous`
+    counts those that are nobody's, because requests with different tags share the id.
     `random_source` draws who meets the faults that lanes inject. `copies` knows which requests are mirrors' copies.
     """
 
@@ -153,6 +168,7 @@ class OutboundRouter(Router):
         "_own_tag",
         "_random",
         "_tracing",
+        "ambiguous",
         "inferred",
         "snapshot",
     )
@@ -175,6 +191,7 @@ class OutboundRouter(Router):
         self._random = random_source or Random()
         self._infers = infers
         self.inferred: int = 0
+        self.ambiguous: int = 0
         self._tracing = tracing
         self._own_service = own_service
         self.snapshot = snapshot
@@ -216,6 +233,8 @@ class OutboundRouter(Router):
         # Counted here, and not where it is marked: a request whose callee has to be learned is marked twice.
         if decision.tag_source == SOURCE_IN_FLIGHT:
             self.inferred += 1
+        elif decision.tag_source == SOURCE_AMBIGUOUS:
+            self.ambiguous += 1
         if self._escapes is not None:
             decision.lost = self._escapes.check(request, decision, now)
         faults = snapshot.rules.faults
@@ -226,6 +245,8 @@ class OutboundRouter(Router):
                 if fault.failure is not None:
                     return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
+        if view.choosing is not None:
+            forward.choice = view.choosing.choice_of(request, decision.client_ip, False)
         refusal = forward.choose(view, fallback, is_strict)
         if refusal is not None:
             return refusal
@@ -234,6 +255,21 @@ class OutboundRouter(Router):
             _replace_underscores(request)
         _write_head(forward, request, self._carriers, [forward.target_line])
         return forward
+
+    def note_failure(self, request: Request, decision: Decision, at: float) -> None:
+        """What the application was serving when it called may fail because of that."""
+        owner = self.owner_of(request, decision)
+        if owner:
+            self._memory.failed_calls.note(owner, at)
+
+    def owner_of(self, request: Request, decision: Decision) -> bytes:
+        """Whose call it is (see `failedcalls`); empty if the request that it was made for is over."""
+        ids = self._carriers.trace_ids(request, strongest=True)
+        if ids and self._memory.is_inside(ids[0]):
+            return ids[0]
+        if decision.tag_source in _CARRIED:
+            return owner_with(decision.tag)
+        return b"" if decision.tag_source in _REMEMBERED else ANYBODY
 
     def _recalls_copy(self, request: Request, decision: Decision, now: float) -> bool:
         """Whether the request that this call belongs to is a copy; where that is inferred, whether all are that are inside."""

@@ -64,6 +64,7 @@ class RequestRecord:
     revision: int
     rules: str = ""
     unknown_rules: str = ""
+    callee_failed: bool = False
     has_body: bool = False
     client_ip: str = ""
     head: bytes = b""
