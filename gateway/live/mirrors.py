@@ -39,6 +39,8 @@ SAMPLES: Final = 50
 CONNECT: Final = 2.0
 ANSWER: Final = 10.0
 """Seconds for a connection, for a response, and for which a copy may wait for its turn."""
+AWAY: Final = 1.0
+"""Seconds for which an instance that could not be reached gets no copies."""
 REST: Final = 4
 """How many times as long as it has compared two responses the thread that does it rests."""
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -80,6 +82,7 @@ class Mirrors:
         # Two long bodies take long to compare, and the event loop is the originals'. So is most of the interpreter's time.
         self._thread = ThreadPoolExecutor(1, "comparing")
         self._rests_until = 0.0
+        self._away: dict[str, float] = {}  # addresses, and until when they get no copies
 
     async def run(self) -> None:
         """Never returns."""
@@ -120,10 +123,15 @@ class Mirrors:
                 result = "skipped"  # sent all at once, a stream is another call
                 return
             origin = self._origins.of(instance, copy.service, request)
-            if origin.is_half_used:
-                result = "dropped"  # the rest is for requests that somebody waits for
+            # Half of the connections is for requests that somebody waits for, and to connect in vain costs more than to send.
+            if origin.is_half_used or time.monotonic() < self._away.get(instance.address, 0.0):
+                result = "dropped"
                 return
-            sent = await self._send(origin, request, body)
+            try:
+                sent = await self._send(origin, request, body)
+            except NotConnected:
+                self._note_away(instance)
+                return
             if sent is None:
                 return
             compared = await asyncio.get_running_loop().run_in_executor(self._thread, self._compare, copy, sent)
@@ -133,10 +141,15 @@ class Mirrors:
             result = "different" if compared else "same"
             if compared:
                 self.samples.append(self._sample(copy, instance, compared))
-        except (NotConnected, Exhausted):
-            pass  # whatever is wrong with the lane's instance, only the count says so
+        except Exhausted:
+            pass  # not for the instance: this program is short of file descriptors
         finally:
             self._copies.done(copy, result)
+
+    def _note_away(self, instance: Instance) -> None:
+        now = time.monotonic()
+        self._away = {address: until for address, until in self._away.items() if now < until}
+        self._away[instance.address] = now + AWAY
 
     def _instance(self, copy: Copy) -> Instance | None:
         snapshot = self._snapshot()

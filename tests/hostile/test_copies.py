@@ -181,6 +181,22 @@ async def test_a_lane_that_hangs_keeps_half_of_its_connections_for_its_users(
     assert users == [200] * 6
 
 
+async def test_an_instance_that_cannot_be_reached_is_not_tried_for_every_copy(
+    origin: Origin, parts: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To connect in vain costs more than to send: at a thousand requests a second it is the originals that pay."""
+    monkeypatch.setattr(sending, "AWAY", 3600.0)
+    base = Instance("127.0.0.1", origin.ports["base"])
+    setup = await parts.enter_async_context(mirrored(base, Instance("127.0.0.1", 1, tag="gray")))
+    for _ in range(3):
+        assert await setup.get() == 200
+        await until(lambda: setup.copies.held == 0)
+    assert counted(setup) == {"failed": 1, "dropped": 2}
+    setup.mirrors._away.clear()  # the time is over
+    assert await setup.get() == 200
+    await until(lambda: counted(setup) == {"failed": 2, "dropped": 2})
+
+
 # --- clients
 
 
