@@ -107,7 +107,12 @@ async def test_a_successor_goes_on_with_what_it_knew_and_its_registration_is_not
     await beside.start(tmp_path, registry)
     await until(lambda: registered(registry))
     beside.sidecar._know({"memory": [("trace", "gray")]})
-    assert await beside.sidecar.hand_over() == {"memory": [("trace", "gray")], "application": None, "copies": [], "drains": []}
+    assert await beside.sidecar.hand_over() == {
+        "memory": [("trace", "gray")],
+        "application": None,
+        "copies": [],
+        "drains": [],
+    }
     assert len(registered(registry)) == 1
     told: Any = Told()
     beside.sidecar._registrations = told
