@@ -41,6 +41,18 @@ function compared({ status = true, headers = [], body = "none" } = {}) {
   return [status ? t("status") : "", ...headers, body === "none" ? "" : `${t("body")} (${body})`].filter(Boolean).join(", ") || "–";
 }
 
+// The latest of those that differ in the same way, and how many there are.
+function alike(mirrored) {
+  const found = new Map();
+  for (const item of mirrored) {
+    const key = JSON.stringify([item.method, item.path, item.service, item.differences]);
+    const known = found.get(key);
+    if (known) known.times += 1;
+    else found.set(key, { ...item, times: 1 });
+  }
+  return [...found.values()];
+}
+
 export function MirrorBox({ of, mirrored, compare }) {
   const done = Object.entries(of.results);
   const all = done.reduce((sum, [, count]) => sum + count, 0);
@@ -50,7 +62,7 @@ export function MirrorBox({ of, mirrored, compare }) {
     ${all ? html`<svg class="results" width="100%" height="10" role="img" aria-label=${t("mirror_results")}>${done.map(([word, count]) => { const from = at; at += count ? share(word) : 0; return count ? html`<rect class=${RESULTS[word]} x=${`${from}%`} width=${`${share(word)}%`} height="10" />` : null; })}</svg>` : null}
     <${Facts} of=${[...done.map(([word, count]) => [html`<span class=${`key ${RESULTS[word]}`}><i></i>${t(`mirror_${word}`)}</span>`, html`${number(count)}${all && count ? html` <span class="quiet">${percent(count, all)}</span>` : null}`]), [t("mirror_methods"), of.methods.join(", ")], [t("mirror_compares"), compared(compare)]]} />
     <h3>${t("mirror_newest")}</h3>
-    ${mirrored.length ? mirrored.slice(0, 20).map((item, index) => html`<details class="difference" open=${index < 3}><summary><strong>${item.method}</strong> <span class="path">${item.path}</span> <span class="quiet">${item.service} <code>${item.instance}</code> · <${Ago} at=${item.time} /></span></summary>
+    ${mirrored.length ? alike(mirrored).slice(0, 20).map((item, index) => html`<details class="difference" open=${index < 3}><summary><strong>${item.method}</strong> <span class="path">${item.path}</span>${item.times > 1 ? html` <${Badge}>× ${item.times}</${Badge}>` : null} <span class="quiet">${item.service} <code>${item.instance}</code> · <${Ago} at=${item.time} /></span></summary>
       <div class="wide"><table><thead><tr><th scope="col">${t("mirror_what")}</th><th scope="col">${t("baseline")}</th><th scope="col">${item.tag}</th></tr></thead>
         <tbody>${item.differences.map((found) => html`<tr><th scope="row" data-label=${t("mirror_what")}><code>${found.what}</code></th><td data-label=${t("baseline")}><code>${found.baseline}</code></td><td data-label=${item.tag}><code>${found.lane}</code></td></tr>`)}</tbody></table></div></details>`) : html`<${Empty}>${t("mirror_no_difference")}</${Empty}>`}</section>`;
 }

@@ -6,6 +6,7 @@ import { gateway } from "../commands.js";
 import { link, route } from "../state.js";
 import { Ago, Badge, Command, Empty, Loaded, Time, number, percent, seconds } from "../ui.js";
 import { t } from "../words.js";
+import { GroupEditor, SegmentEditor, Segments } from "./groups.js";
 import { Lane } from "./lane.js";
 import { Editor } from "./laneeditor.js";
 import { BASE, Growth, Marks, Numbers, Share, State, Switch, loadMetrics, loadTrends } from "./lanestate.js";
@@ -15,7 +16,7 @@ const SHOWN = 200;
 async function load(signal) {
   const [metrics, trends, { body }, groups] = await Promise.all([loadMetrics(signal), loadTrends(signal), ask("GET", "/api/v1/lanes", { signal }), ask("GET", "/api/v1/groups", { signal })]);
   const lanes = Map.groupBy ? Map.groupBy(body.lanes, (lane) => lane.group) : body.lanes.reduce((all, lane) => all.set(lane.group, [...(all.get(lane.group) || []), lane]), new Map());
-  return { metrics, trends, groups: groups.body.groups.map((item) => ({ ...item.group, lanes: lanes.get(item.group.name) || [] })) };
+  return { metrics, trends, groups: groups.body.groups.map((item) => ({ enabled: true, services: [], ...item.group, lanes: lanes.get(item.group.name) || [] })) };
 }
 
 function Row({ lane, metrics, trends, done }) {
@@ -86,6 +87,10 @@ function List() {
 export function Lanes() {
   const { path: [group, name, what], query } = route.value;
   if (group && !name && query.has("new")) return html`<${Editor} key="new" group=${group} name="" />`;
+  if (group && !name && query.has("edit")) return html`<${GroupEditor} key=${`edit ${group}`} group=${group} />`;
+  if (query.has("group")) return html`<${GroupEditor} key="new group" group="" />`;
+  if (query.has("segment")) return html`<${SegmentEditor} key=${query.get("segment")} name=${query.get("segment")} />`;
+  if (query.has("segments")) return html`<${Segments} />`;
   if (what === "edit") return html`<${Editor} key=${`${group}/${name}`} group=${group} name=${name} />`;
   return group && name ? html`<${Lane} key=${`${group}/${name}`} group=${group} name=${name} />` : html`<${List} />`;
 }
