@@ -29,7 +29,7 @@ export function ScheduleBox({ of, now }) {
 export function GuardBox({ of, terms = {}, acts }) {
   const then = of.then === "close" ? t("guard_then_close") : of.then === "warn" ? t("guard_then_warn") : t("guard_then_shrink", { percent: of.then.replace(/[^\d.]/g, "") });
   return html`<section class="panel" data-test="guard"><header class="bar"><h2>${t("guard")}</h2><${Badge} kind=${guardKind(of)}>${guardWord(of)}</${Badge}>${of.at ? html`<span class="quiet"><${Ago} at=${of.at} /></span>` : null}</header>
-    <p>${of.reason ? `${guardWord(of)}: ${of.reason}` : t(of.state === null ? "guard_away" : "guard_waits")}</p>
+    <p>${of.reason ? (of.state === "good" ? of.reason : `${guardWord(of)}: ${of.reason}`) : t(of.state === null ? "guard_away" : "guard_waits")}</p>
     <${Facts} of=${[[t("guard_compares"), t("baseline")], ...(terms.errors ? [[t("errors"), terms.errors]] : []), ...(terms.p95 ? [["p95", terms.p95]] : []), [t("guard_window"), terms.window || "1m"], [t("guard_least"), number(terms.min_requests ?? 50)], [t("guard_then"), then]]} />
     ${of.past.length ? html`<h3>${t("guard_past")}</h3><ol class="verdicts">${of.past.map((item) => html`<li class=${item.state}><span class="hidden">${clock(item.at)} ${guardWord(item)}: ${item.reason}</span><i title=${`${clock(item.at)} · ${guardWord(item)}: ${item.reason}`}></i></li>`)}</ol>` : null}
     ${acts.length ? html`<h3>${t("guard_acts")}</h3><ul class="plain-list">${acts.map((item) => html`<li><a href=${link("history", [item.revision])}>${item.revision}</a> <${Time} at=${item.at} /> ${item.cause}</li>`)}</ul>` : null}</section>`;
