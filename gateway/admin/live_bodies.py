@@ -150,7 +150,8 @@ class FindingBody(BaseModel):
 
 
 class FindingsBody(BaseModel):
-    """Of so many checks."""
+    """Of so many checks. `left_out`: how many more findings there are."""
 
     checks: int
     findings: list[FindingBody]
+    left_out: int

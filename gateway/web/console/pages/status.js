@@ -33,7 +33,7 @@ function Certificates({ samples }) {
 function Findings({ of }) {
   const failed = of.findings.filter((item) => item.state === "failed");
   return html`<section class=${`panel${failed.length ? " bad" : ""}`} data-test="findings"><header class="bar"><h2>${t("findings")}</h2><span class="quiet">${t("findings_hint")}</span></header>
-    ${of.findings.length ? html`<ul class="plain-list">${of.findings.map((item) => html`<li><${Badge} kind=${item.state === "failed" ? "bad" : "warn"}>${t(`finding_${item.state}`)}</${Badge}> <strong>${item.subject}</strong>: ${item.message}${item.hint ? html`<div class="quiet">→ ${item.hint}</div>` : null}</li>`)}</ul>` : html`<${Empty}>${t("findings_none", { checks: of.checks })}</${Empty}>`}</section>`;
+    ${of.findings.length ? html`<ul class="plain-list">${of.findings.map((item) => html`<li><${Badge} kind=${item.state === "failed" ? "bad" : "warn"}>${t(`finding_${item.state}`)}</${Badge}> <strong>${item.subject}</strong>: ${item.message}${item.hint ? html`<div class="quiet">→ ${item.hint}</div>` : null}</li>`)}</ul>${of.left_out ? html`<p class="quiet">${t("findings_more", { count: number(of.left_out) })}</p>` : null}` : html`<${Empty}>${t("findings_none", { checks: of.checks })}</${Empty}>`}</section>`;
 }
 
 export function Status() {
