@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.control.drains import Drains
 from gateway.live.hits import LaneHits
-from gateway.proxy.origins import Connections
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
@@ -24,12 +23,12 @@ def describe_services(
     registries: Registries,
     snapshot: Snapshot,
     drains: Drains,
-    connections: Connections,
+    requests: Mapping[str, int],
     ejected: Mapping[str, Collection[str]] | None = None,
 ) -> list[dict[str, object]]:
     """Every watched service, its state in each registry and its pools, as plain values.
 
-    `connections` are those open to each address. `ejected` are addresses by service, if other processes than this one have
+    `requests` are those under way at each address. `ejected` are addresses by service, if other processes than this one have
     found out about them.
     """
     found = [
@@ -41,8 +40,7 @@ def describe_services(
         drains.note(service["service"], service["pools"])
         for pool in service["pools"]:
             for item in pool["instances"]:
-                active, _, draining, tunnels = connections.get(item["address"], (0, 0, 0, 0))
-                item["in_flight"] = active + draining + tunnels
+                item["in_flight"] = requests.get(item["address"], 0)
     return found
 
 

@@ -210,7 +210,7 @@ class EntryView(_View[GatewaySettings]):
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
         totals, snapshot = self._fleet.totals(), self._fleet.plane.snapshot
-        return describe_services(self._registries, snapshot, self._drains, totals.connections, totals.ejected)
+        return describe_services(self._registries, snapshot, self._drains, totals.requests, totals.ejected)
 
     def _rules(self) -> RuleSet:
         return self._fleet.plane.rules
@@ -244,6 +244,7 @@ class EntryView(_View[GatewaySettings]):
         return Observed(
             traffic={"entry": totals.traffic},
             upstream_connections=totals.connections,
+            upstream_requests=totals.requests,
             registries=self._registries,
             snapshot=plane.snapshot,
             reload=self._configuration.state,
@@ -326,7 +327,7 @@ class SidecarView(_View[SidecarSettings]):
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._plane.snapshot, self._drains, self._plane.connections())
+        return describe_services(self._registries, self._plane.snapshot, self._drains, self._plane.requests())
 
     def _rules(self) -> RuleSet:
         return self._plane.rules
@@ -346,6 +347,7 @@ class SidecarView(_View[SidecarSettings]):
             traffic=self._plane.traffic(),
             service=self._configuration.settings.service,
             upstream_connections=self._plane.connections(),
+            upstream_requests=self._plane.requests(),
             registries=self._registries,
             snapshot=self._plane.snapshot,
             reload=self._configuration.state,

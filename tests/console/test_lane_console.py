@@ -165,7 +165,7 @@ async def test_requests_of_the_last_minutes_are_drawn_beside_the_baseline(served
     charts = part(console, "traffic").locator(".chart")
     await expect(charts).to_have_count(3)
     await expect(charts.nth(0)).to_contain_text("gray 4.3/sBaseline 41/s")
-    await expect(charts.nth(1).get_by_role("img")).to_have_accessible_name("5xx: gray 25.0 %, Baseline 1.00 %")
+    await expect(charts.nth(1).get_by_role("img")).to_have_accessible_name("Failed: gray 25.0 %, Baseline 1.00 %")
     await expect(charts.nth(2)).to_contain_text("gray 100 msBaseline 20 ms")
     line = await charts.nth(1).locator("path.own").get_attribute("d")
     assert line == "M150.0 1.5L300.0 30.0"  # the first step had no requests: a gap
@@ -231,7 +231,7 @@ async def test_every_part_of_a_lane_is_edited_in_the_form_and_the_yaml_follows(
         ("schedule", "Starts", "tomorrow", "tomorrow"),
         ("schedule", "Steps in %", "5, 1", "a schedule only grows"),
         ("schedule", "Steps in %", "1, 90", "the last one is less"),
-        ("guard", "5xx at most above", "2", "errors are +N%"),
+        ("guard", "Failed at most above", "2", "errors are +N%"),
         ("guard", "Window", "1s", "from 10s to 24h"),
         ("mirror", "Of requests, in %", "0", "greater than 0"),
         ("mirror", "Compare headers", "set-cookie", "it holds secrets"),

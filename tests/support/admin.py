@@ -22,6 +22,7 @@ def observed(**values: Any) -> Observed:
     plain: dict[str, Any] = {
         "traffic": {},
         "upstream_connections": {},
+        "upstream_requests": {},
         "registries": Registries({}, lambda *_: None),
         "snapshot": Snapshot(1, CompiledRules.empty(), RouteTable(()), {}),
         "reload": ReloadState(1, 0.0, 1, 0, ()),

@@ -55,7 +55,7 @@ def test_the_most_troubled_registry_speaks_for_a_service() -> None:
     )
     drains = Drains(lambda *_: None)
     drains.know([{"service": "a", "address": HERE.address, "author": "bob", "reason": "a disk", "at": 5.0}])
-    [service] = describe_services(known, snapshot(), drains, {HERE.address: (2, 9, 1, 4)}, {"a": {HERE.address}})
+    [service] = describe_services(known, snapshot(), drains, {HERE.address: 7}, {"a": {HERE.address}})
     assert (service["service"], service["state"], service["age"], service["reason"]) == ("a", "stale", 9.0, "away")
     one, two = cast("list[dict[str, Any]]", service["registries"])
     assert (one["registry"], one["state"], one["age"], one["reason"], one["instances"]) == (

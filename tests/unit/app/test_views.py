@@ -55,7 +55,7 @@ class ManyProcesses(Fleet):
         return [{"worker": 0}, {"worker": 1}]
 
     def totals(self) -> Totals:
-        return Totals(Traffic(), {"x": (1, 2, 3, 4)}, {"a": {"127.0.0.1:1"}}, {"w": 5}, {"main": 6}, 7, 8)
+        return Totals(Traffic(), {"x": (1, 2, 3, 4)}, {"x": 9}, {"a": {"127.0.0.1:1"}}, {"w": 5}, {"main": 6}, 7, 8)
 
 
 class Entry:
@@ -185,7 +185,8 @@ async def test_what_the_metrics_of_an_entry_gateway_are_made_of(tmp_path: Path, 
     await entry.open(tmp_path, ManyProcesses)
     found = entry.view.observed()
     assert list(found.traffic) == ["entry"]
-    assert (found.upstream_connections, found.failures, found.processes) == ({"x": (1, 2, 3, 4)}, {"w": 5}, {"main": 6})
+    assert (found.upstream_connections, found.upstream_requests) == ({"x": (1, 2, 3, 4)}, {"x": 9})
+    assert (found.failures, found.processes) == ({"w": 5}, {"main": 6})
     assert (found.workers, found.worker_restarts) == (7, 8)
     assert found.snapshot is entry.fleet.plane.snapshot
     assert (found.registries, found.reload) == (entry.registries, entry.configuration.state)
