@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.proxy.recorder import Recorder, Renderer
+from tests.support.bounds import Limits
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 from tests.support.wait import until
@@ -110,4 +111,26 @@ async def test_as_many_as_the_percentage_says_get_it(origin: Origin) -> None:
     proxy = await drill(origin, {"abort": 503, "percent": 50})
     statuses = [(await proxy.get(GRAY)).status for _ in range(40)]
     assert {statuses.count(503) in range(8, 33), set(statuses) == {200, 503}} == {True}
+    await proxy.close()
+
+
+async def test_a_drill_that_holds_requests_up_leaves_the_baseline_its_places(origin: Origin) -> None:
+    proxy = Proxy()
+    proxy.limits = Limits(in_flight=3, lane_in_flight=2)
+    match = [{"param": "group", "equals": "gray"}]
+    proxy.group = {
+        "name": "demo",
+        "lanes": [{"name": "gray", "tag": "gray", "match": match, "fault": {"delay": "60s"}}],
+    }
+    await proxy.start(origin)
+    held = [await proxy.connect() for _ in range(2)]
+    for client in held:
+        await client.send(f"GET {GRAY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await until(lambda: proxy.context.lanes == {"gray": 2})
+    refused = await proxy.get(GRAY)
+    assert (refused.status, b"lane_overloaded" in refused.body) == (503, True)
+    assert {(await proxy.get("/A/x")).status for _ in range(3)} == {200}
+    for client in held:
+        client.close()
+    await until(lambda: proxy.context.lanes == {})
     await proxy.close()
