@@ -21,6 +21,8 @@ from gateway.app.parts import make_context, make_log_file, make_recorder, make_s
 from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
 from gateway.daemons import failures, keep_running
+from gateway.http.masking import Mask
+from gateway.http.response import ResponseReader
 from gateway.instance import Instance
 from gateway.live.feed import Taker
 from gateway.proxy.copies import Copies
@@ -186,8 +188,16 @@ class EntryPlane(Plane[GatewaySettings]):
         if build.compiled.mirrors is not None and self._mirroring is None:
             from gateway.live.mirrors import Mirrors
 
-            carriers = self._settings.carriers
-            self._mirrors = Mirrors(self._copies, carriers.header, carriers.baggage, self._is_secured, random.Random())
+            limits = self._settings.limits
+            self._mirrors = Mirrors(
+                self._copies,
+                snapshot=lambda: self.snapshot,
+                carriers=self._carriers,
+                origins=self.origins,
+                reader=ResponseReader(head_bytes=limits.head_bytes, header_count=limits.header_count),
+                mask=Mask(self._settings.records.mask),
+                random=random.Random(),
+            )
             self._mirroring = keep_running("sending copies of requests", self._mirrors.run)
 
     @property

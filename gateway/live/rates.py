@@ -56,9 +56,9 @@ class Picture:
         for family in text_string_to_metric_families(text):
             for name, labels, value, *_ in family.samples:
                 if name == "gateway_requests_total":
-                    counted = self._counted[_key(labels)]
-                    counted.requests += value
-                    counted.errors += value if labels["code"].startswith("5") else 0.0
+                    self._counted[_key(labels)].requests += value
+                elif name == "gateway_failed_requests_total":
+                    self._counted[_key(labels)].errors += value
                 elif name == "gateway_request_duration_seconds_bucket":
                     self._counted[_key(labels)].buckets[float(labels["le"])] = value
                 elif name == "gateway_upstream_requests_in_flight":

@@ -26,6 +26,10 @@ LINGER: Final = 2.0
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
 
 
+_UNKNOWN: Final = Peer("")
+"""Who is at the other end of a connection that has not opened."""
+
+
 # More public members than most: it is the seam, and each member is something that an exchange does to its client.
 class Client(Connection):
     """The client's side of an exchange. `deadline` (the loop's clock) is until when something must happen; every wait sets it.
@@ -41,7 +45,7 @@ class Client(Connection):
         super().__init__(context.outbox, context.queue)
         self.context = context
         self.clients = clients
-        self.peer: Peer = Peer("")
+        self.peer: Peer = _UNKNOWN
         self.proxied_ip: str = ""
         self.deadline: float = context.now + context.timeouts.head
 
@@ -108,6 +112,10 @@ class ClientConnection(Client):
         super().__init__(context, clients)
         self.quiet_since: float = context.now
         self.is_closing: bool = False
+
+    def records(self) -> list[Record]:
+        """What is noted so far of the requests under way."""
+        raise NotImplementedError
 
     def deadline_passed(self) -> None:
         """A wait took too long."""

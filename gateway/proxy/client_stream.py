@@ -108,6 +108,13 @@ class ClientStream(Client):
         if not self.is_paused:
             self._give_back()
 
+    def request_trailers(self, lines: bytes) -> None:
+        """Takes trailers of the request (field lines, each led by CRLF), which end it."""
+        body = None if self.exchange is None else self.exchange.body
+        if body is not None:
+            body.trailers = lines
+        self.request_data(b"", True)
+
     def peer_drained(self) -> None:
         """What waited for the client was sent."""
         if self.exchange is None:

@@ -6,11 +6,12 @@ from asyncio import TimerHandle
 from time import perf_counter
 from typing import Final
 
-from gateway.failures import CLIENT_GONE, DEADLINE_EXCEEDED, NO_ROUTE, SHUTDOWN, Failure, Fault
+from gateway.failures import CLIENT_GONE, DEADLINE_EXCEEDED, NO_ROUTE, RESPONSE_TIMEOUT, SHUTDOWN, Failure, Fault
 from gateway.grpc.status import status_of_http
 from gateway.grpc.timeout import parse_timeout
 from gateway.http.request import Request
 from gateway.proxy.accounting import note_fault, settle
+from gateway.proxy.blame import blame
 from gateway.proxy.client import Client
 from gateway.proxy.copies import Copy
 from gateway.proxy.deadlines import Delay, judge_request, judge_response, judge_tunnel
@@ -22,7 +23,7 @@ from gateway.proxy.retry import Retry
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import ResponseHandler, Upstream
 from gateway.routing.patience import Timeouts
-from gateway.routing.verdict import Refuse, Reply, Verdict
+from gateway.routing.verdict import Forward, Refuse, Reply, Verdict
 
 UPGRADED: Final = 101
 """The status of an exchange that became a tunnel."""
@@ -214,6 +215,10 @@ class Ending(ResponseHandler):
         delay = self._judge_delay()
         if delay.fault is not None:
             self._note_fault(delay.fault)
+        if delay.failure is RESPONSE_TIMEOUT and not self._request.is_grpc and isinstance(self._verdict, Forward):
+            # (To a call of gRPC it would be no fault of the instance anyway.)
+            decision = self.record.decision
+            decision.response_fields += blame(self.record, self._verdict)
         self.stop(delay.failure, delay.detail)
 
     def _judge_delay(self) -> Delay:
@@ -294,6 +299,9 @@ class Ending(ResponseHandler):
         record = self.record
         copies = self._context.copies
         assert copies is not None
+        if self.body is not None and copy.body is None:
+            copy.take_body(self.body)
+        copy.grpc_status = record.grpc_status
         copies.end(copy, record.cause is None and record.upstream_status == record.status)
 
     def _over(self, status: int) -> None:

@@ -44,13 +44,14 @@ class Sending(Ending):
             self._send_on(upstream, forward)
 
     def _begin_copy(self, forward: Forward) -> None:
-        """Begins a copy for the lane that mirrors, if all of the request is here and it is small."""
+        """Begins a copy for the lane that mirrors, unless the body is known to be too long."""
         copies = self._context.copies
         body = self.body
-        if copies is None or (body is not None and (not body.is_done or body.held > MAX_BODY)):
+        if copies is None or self._request.body > MAX_BODY or (body is not None and body.held > MAX_BODY):
             return
-        kept = b"" if body is None else body.kept
-        self._copy = copies.begin(forward, kept, body is not None and body.is_framed and body.is_chunked)
+        self._copy = copies.begin(forward)
+        if body is None and self._copy is not None:
+            self._copy.body = b""
 
     def _injects(self, fault: InjectedFault) -> bool:
         """Counts what the lane injects; whether the exchange goes on later, after a delay, or not at all."""
@@ -122,6 +123,8 @@ class Sending(Ending):
         if self._waits_since and record.expires_at:
             # It has waited here: the instance is told how much time is left.
             head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)
+        if body is not None and body.trailers:
+            self._judge_trailers(body)
         upstream.send_request(self._request, head, body)
         if self._waits_since:
             waited = record.sent_at - self._waits_since
@@ -136,6 +139,10 @@ class Sending(Ending):
         if not upstream.writes_paused:
             self._expect_body(body)
             client.resume_reading()
+
+    def _judge_trailers(self, body: RequestBody) -> None:
+        """Leaves what may be forwarded; after the decision, which may have hidden more fields."""
+        body.trailers = self._context.reader.read_trailers(self._request, body.trailers)
 
     def _wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has its own deadline."""

@@ -73,8 +73,8 @@ class Forward(Verdict):
 
     `stripped` is the prefix taken off the path that the response is to get back, `replacement` what is there instead.
     `target_line` is the line of `head` that says which instance is meant, empty if there is none. `response_edit` is what is
-    changed of the response's fields. `copied_to` is the lane that gets a copy of the request, and its instance. `choice` is how
-    its instance is chosen; None: by turns.
+    changed of the response's fields. `copied_to` is the lane that gets a copy of the request. `choice` is how its instance is
+    chosen; None: by turns.
     """
 
     __slots__ = (
@@ -97,7 +97,7 @@ class Forward(Verdict):
         self.replacement: bytes = b""
         self.target_line: bytes = b""
         self.response_edit: HeaderEdit | None = None
-        self.copied_to: tuple[MirroredLane, Instance] | None = None
+        self.copied_to: MirroredLane | None = None
         self.choice: Choice | None = None
         self._pool = NOBODY
         self._base = NOBODY
@@ -152,6 +152,13 @@ class Forward(Verdict):
             return Refuse(decision, NO_INSTANCES, _why_none(view))
         self._take(instance)
         return None
+
+    def has_failed_call(self, since: float, now: float) -> bool:
+        """Whether a call that the instance made for this request failed `since` then, or waits in vain.
+
+        Times are `perf_counter`'s. Only a sidecar can know of its application.
+        """
+        return False
 
     def other(self) -> Instance | None:
         """Another instance of the pool that was chosen, None if all of them were tried."""
@@ -214,6 +221,10 @@ class InboundForward(Forward):
     def remember(self, visit: Visit) -> None:
         """Takes the visit that is to be left at the end."""
         self._visit = visit
+
+    def has_failed_call(self, since: float, now: float) -> bool:
+        """See `Forward`."""
+        return self._visit is not None and self._visit.has_failed_call(since, now)
 
     def ended(self) -> None:
         """The request is over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gateway.admin.observed import Observed
@@ -62,6 +63,14 @@ class ShownRole:
     def lanes(self) -> list[dict[str, object]]:
         self.log.append("lanes")
         return [{"lane": "gray"}]
+
+    def trends(self, services: Collection[str]) -> dict[str, object]:
+        self.log.append("trends")
+        return {"services": list(services)}
+
+    def findings(self) -> list[dict[str, object]]:
+        self.log.append("findings")
+        return [{"state": state} for state in ("ok", "skipped", "warning")]
 
     async def refresh(self) -> None:
         self.log.append("refresh")

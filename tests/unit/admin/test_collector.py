@@ -23,10 +23,12 @@ def busy() -> Traffic:
     traffic.count_fallback("b", "gray", "absent")
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
+    traffic.count_excused("a", "gray", "callee")
     traffic.count_retry("a", "closed")
     traffic.count_fault("a", "gray", "abort")
     traffic.count_mirrored("a", "gray", "same")
-    traffic.count_call("a", "base", "OK")
+    traffic.count_call("a", "base", "OK", False)
+    traffic.count_call("a", "gray", "INTERNAL", True)
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_http2_failure("resets")
@@ -98,6 +100,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_access_log_lines_total", [(("entry",), 12)]),
         ("gateway_access_log_dropped_total", [(("entry",), 13)]),
         ("gateway_internal_errors_total", [(("entry",), 14)]),
+        ("gateway_failed_requests_total", [(("entry", "a", "gray"), 1)]),
         ("gateway_requests_total", [(("entry", "a", "gray", "200"), 1)]),
         ("gateway_request_bytes_total", [(("entry", "a", "gray"), 100)]),
         ("gateway_response_bytes_total", [(("entry", "a", "gray"), 2000)]),
