@@ -67,7 +67,7 @@ async def test_a_delay_holds_a_request_up_and_then_it_is_served(origin: Origin) 
 
 
 async def test_whoever_leaves_during_a_delay_is_gone(origin: Origin) -> None:
-    proxy = await drill(origin, {"delay": "30ms", "abort": 503})
+    proxy = await drill(origin, {"delay": "500ms", "abort": 503})
     client = await proxy.connect()
     await client.send(f"GET {GRAY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await until(lambda: bool(proxy.traffic.faults))
@@ -75,7 +75,7 @@ async def test_whoever_leaves_during_a_delay_is_gone(origin: Origin) -> None:
     await until(lambda: proxy.traffic.in_flight == 0)
     assert proxy.traffic.exchanges["a"]["gray"].statuses == {499: 1}
     passed = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.03, passed.set)  # after the gateway's own timer, which was set before
+    asyncio.get_running_loop().call_later(0.5, passed.set)  # after the gateway's own timer, which was set before
     await passed.wait()
     assert (proxy.traffic.exchanges["a"]["gray"].statuses, proxy.traffic.internal_errors) == ({499: 1}, 0)
     await proxy.close()
