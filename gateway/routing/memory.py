@@ -69,8 +69,16 @@ class TraceMemory:
 
         `rules` is the digest of the terms by which it was decided, empty if none are known.
         """
-        self._inside[tag] = self._inside.get(tag, 0) + 1
         self._age(now)
+        self.come_in(ids, tag)
+        if rules:
+            for name in ids:
+                self._young_rules[name] = rules
+        return Visit(self, ids, tag)
+
+    def come_in(self, ids: Sequence[bytes], tag: str) -> None:
+        """Counts a request among those under way."""
+        self._inside[tag] = self._inside.get(tag, 0) + 1
         for name in ids:
             tags = self._present.get(name)
             if tags is None:
@@ -83,12 +91,9 @@ class TraceMemory:
             # counts after all its requests are over.
             if latest != BASE or name in self._young or name in self._old:
                 self._young[name] = latest
-            if rules:
-                self._young_rules[name] = rules
-        return Visit(self, ids, tag)
 
     def leave(self, ids: Sequence[bytes], tag: str) -> None:
-        """Takes out what `enter` took in."""
+        """Takes out what came in."""
         left = self._inside[tag] - 1
         if left:
             self._inside[tag] = left
@@ -151,14 +156,15 @@ class TraceMemory:
 
 
 class Visit:
-    """One inbound request's stay in the memory."""
+    """One inbound request's stay in the memory. It is outside while it waits for a connection to the application."""
 
-    __slots__ = ("_ids", "_memory", "_tag")
+    __slots__ = ("_ids", "_is_inside", "_memory", "_tag")
 
     def __init__(self, memory: TraceMemory, ids: Sequence[bytes], tag: str) -> None:
         self._memory = memory
         self._ids = ids
         self._tag = tag
+        self._is_inside: bool = True
 
     def has_failed_call(self, since: float, now: float) -> bool:
         """Whether a call that was, or may have been, made for the request failed `since` then, or waits in vain.
@@ -168,5 +174,13 @@ class Visit:
         return self._memory.failed_calls.has_one(self._ids, self._tag, since, now)
 
     def leave(self) -> None:
-        """The request is over. To be called once."""
-        self._memory.leave(self._ids, self._tag)
+        """The application has the request no more, or not yet."""
+        if self._is_inside:
+            self._is_inside = False
+            self._memory.leave(self._ids, self._tag)
+
+    def come_back(self) -> None:
+        """The application gets the request after all."""
+        if not self._is_inside:
+            self._is_inside = True
+            self._memory.come_in(self._ids, self._tag)

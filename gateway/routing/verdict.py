@@ -147,12 +147,11 @@ class Forward(Verdict):
         self._pool = view.base
         return None if instance is not None else Refuse(decision, NO_INSTANCES, _why_none(view))
 
-    def has_failed_call(self, since: float, now: float) -> bool:
-        """Whether a call that the instance made for this request failed `since` then, or waits in vain.
+    def waits(self) -> None:
+        """The request waits for a connection: the instance does not have it."""
 
-        Times are `perf_counter`'s. Only a sidecar can know of its application.
-        """
-        return False
+    def goes_on(self) -> None:
+        """It has waited, and the instance gets it now."""
 
     def other(self) -> Instance | None:
         """Another instance of the pool that was chosen, None if all of them were tried."""
@@ -202,8 +201,21 @@ class InboundForward(Forward):
         self._visit = visit
 
     def has_failed_call(self, since: float, now: float) -> bool:
-        """See `Forward`."""
+        """Whether a call that the application made for this request failed `since` then, or waits in vain.
+
+        Times are `perf_counter`'s.
+        """
         return self._visit is not None and self._visit.has_failed_call(since, now)
+
+    def waits(self) -> None:
+        """See `Forward`."""
+        if self._visit is not None:
+            self._visit.leave()
+
+    def goes_on(self) -> None:
+        """See `Forward`."""
+        if self._visit is not None:
+            self._visit.come_back()
 
     def ended(self) -> None:
         """The request is over."""

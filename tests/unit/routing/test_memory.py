@@ -42,6 +42,22 @@ def test_who_is_inside_is_counted_by_tag() -> None:
     assert dict(memory.inside) == {"base": 1}
 
 
+def test_who_waits_for_a_connection_is_outside() -> None:
+    memory = TraceMemory()
+    first, second = memory.enter([b"1"], "gray", 0.0), memory.enter([b"2"], "base", 0.0)
+    assert memory.common_tag() == "base"
+    second.leave()
+    second.leave()
+    assert (memory.common_tag(), memory.recall(b"2", 0.0)) == ("gray", None)
+    first.leave()
+    second.come_back()
+    second.come_back()
+    assert dict(memory.inside) == {"base": 1}
+    assert memory.recall(b"2", 0.0) == "base"
+    second.leave()
+    assert dict(memory.inside) == {}
+
+
 def test_of_requests_one_after_the_other_the_latest_counts() -> None:
     memory = TraceMemory()
     note(memory, b"1", "gray", 0.0)
