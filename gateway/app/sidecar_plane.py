@@ -46,7 +46,9 @@ class SidecarPlane(Plane[SidecarSettings]):
         super().__init__(settings, self._peer_origins, self._outbound_traffic)
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory
-        self._memory = TraceMemory(memory.entries, memory.ttl, asyncio.get_running_loop().time())
+        self._memory = TraceMemory(
+            memory.entries, memory.ttl, asyncio.get_running_loop().time(), keeps_unmarked=memory.in_flight
+        )
         self._inbound_router = InboundRouter(
             self.snapshot,
             self._carriers,

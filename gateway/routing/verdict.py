@@ -24,6 +24,9 @@ class Verdict:
     def ended(self) -> None:
         """The request is over, whatever became of it. To be called once."""
 
+    def abandoned(self, now: float) -> None:
+        """It is about to end without a whole response. `now` is seconds on the loop's clock."""
+
 
 class Refuse(Verdict):
     """Tell the client why the request goes nowhere: `detail` is a sentence for a person."""
@@ -216,6 +219,11 @@ class InboundForward(Forward):
         """See `Forward`."""
         if self._visit is not None:
             self._visit.come_back()
+
+    def abandoned(self, now: float) -> None:
+        """See `Verdict`."""
+        if self._visit is not None:
+            self._visit.abandon(now)
 
     def ended(self) -> None:
         """The request is over."""

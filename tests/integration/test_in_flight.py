@@ -13,7 +13,7 @@ from gateway.registry.embedded.server import EmbeddedRegistry
 from tests.integration.test_sidecar import Sidecar
 from tests.support.origin import Origin
 from tests.support.process import get_json
-from tests.support.wait import until_found
+from tests.support.wait import until, until_found
 
 
 class OneAtATime:
@@ -21,6 +21,11 @@ class OneAtATime:
 
     def __init__(self) -> None:
         self.outbound = 0
+        self.has_begun = asyncio.Event()
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+        self.reached: list[str] = []
+        self.received = 0
         self._turn = asyncio.Lock()
 
     async def start(self) -> int:
@@ -33,8 +38,12 @@ class OneAtATime:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await reader.readuntil(b"\r\n\r\n"):
+                self.received += 1
                 async with self._turn:
+                    self.has_begun.set()
+                    await self.goes_on.wait()
                     text = await self._call()
+                    self.reached.append(text.decode())
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
@@ -54,10 +63,10 @@ async def application() -> AsyncIterator[OneAtATime]:
     await application.close()
 
 
-async def test_calls_of_an_application_that_gets_one_request_at_a_time_are_told_apart(
+@pytest.fixture
+async def sidecar(
     tmp_path: Path, origin: Origin, registry: EmbeddedRegistry, application: OneAtATime
-) -> None:
-    """However many marked and unmarked ones wait for it."""
+) -> AsyncIterator[Sidecar]:
     sidecar = Sidecar(tmp_path, origin, registry, app=await application.start())
     application.outbound = sidecar.outbound
     sidecar.config |= {
@@ -65,24 +74,49 @@ async def test_calls_of_an_application_that_gets_one_request_at_a_time_are_told_
         "limits": {"upstream_connections": 1},
         "timeouts": {"connect": "60s"},
     }
-    try:
-        await sidecar.run()
-        asked = ["base", "gray", "gray", "base", "gray", "base"] * 5
-        async with ClientSession() as session:
+    await sidecar.run()
+    yield sidecar
+    await sidecar.close()
 
-            async def ask(tag: str) -> str:
-                headers = {} if tag == "base" else {"x-gray-tag": tag}
-                async with session.get(f"http://127.0.0.1:{sidecar.inbound}/x", headers=headers) as response:
-                    return await response.text()
 
-            assert await asyncio.gather(*map(ask, asked)) == asked
+async def ask(sidecar: Sidecar, tag: str) -> str:
+    headers = {} if tag == "base" else {"x-gray-tag": tag}
+    async with ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{sidecar.inbound}/x", headers=headers) as response:
+            return await response.text()
 
-        async def inferred() -> list[str] | None:
-            found = (await get_json(sidecar.admin, "/api/v1/requests?limit=100"))["requests"]
-            sources = [item["tag_source"] for item in found if item["listener"] == "outbound"]
-            return sources if len(sources) >= len(asked) else None
 
-        sources = await until_found(inferred)
-        assert sources.count("in_flight") >= asked.count("gray")
-    finally:
-        await sidecar.close()
+async def test_calls_of_an_application_that_gets_one_request_at_a_time_are_told_apart(sidecar: Sidecar) -> None:
+    """However many marked and unmarked ones wait for it."""
+    asked = ["base", "gray", "gray", "base", "gray", "base"] * 5
+    assert await asyncio.gather(*(ask(sidecar, tag) for tag in asked)) == asked
+
+    async def sources() -> list[str] | None:
+        found = (await get_json(sidecar.admin, "/api/v1/requests?limit=100"))["requests"]
+        kept = [item["tag_source"] for item in found if item["listener"] == "outbound"]
+        return kept if len(kept) == len(asked) else None
+
+    assert (await until_found(sources)).count("in_flight") == asked.count("gray")
+
+
+async def test_nothing_is_inferred_while_a_request_that_its_client_has_given_up_may_still_be_calling(
+    sidecar: Sidecar, application: OneAtATime
+) -> None:
+    """The application does not notice: its call would go to the lane of the next request."""
+    application.goes_on.clear()
+    given_up = asyncio.create_task(ask(sidecar, "base"))
+    await application.has_begun.wait()
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+
+    async def is_over() -> bool | None:
+        found = (await get_json(sidecar.admin, "/api/v1/requests"))["requests"]
+        return [item["cause"] for item in found] == ["client_gone"] or None
+
+    await until_found(is_over)
+    marked = asyncio.create_task(ask(sidecar, "gray"))
+
+    await until(lambda: application.received == 2, "the application to get the next request")
+    application.goes_on.set()
+    await marked
+    assert application.reached == ["base", "base"]
