@@ -58,6 +58,20 @@ async def kill_base(mesh: Mesh, source: random.Random) -> None:
     await _kill(mesh, old)
 
 
+async def lose_service(mesh: Mesh, source: random.Random) -> None:
+    """All of a service is gone for a moment: those who call it fail, and are in nobody's eyes worse for that."""
+    service = source.choice(list(FOLLOWING.values()))
+    with mesh.judge.trouble(f"{service} is gone"), mesh.holding(service):
+        gone = [instance for instance in mesh.instances if instance.service == service]
+        for instance in gone:
+            await mesh.end(instance, signal.SIGKILL)
+        await asyncio.sleep(source.choice((0.5, 1.0, 3.0)))
+        for instance in gone:
+            await mesh.run(service, instance.tag)
+    # Its callers are waited for, too: whoever is in traffic no more shows in the meantime.
+    await mesh.settle(*SERVICES[: SERVICES.index(service) + 1])
+
+
 async def reuse(mesh: Mesh, source: random.Random) -> None:
     """The address of a gray instance is used by the baseline, and by gray again."""
     service = source.choice(HAS_GRAY)
@@ -241,6 +255,7 @@ INSTANCES: Final[tuple[Fault, ...]] = (
     kill_gray,
     roll_base,
     kill_base,
+    lose_service,
     reuse,
     reuse_base,
     exchange_unseen,
