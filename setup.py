@@ -42,6 +42,7 @@ HOT = [
     "gateway/proxy/connection.py",
     "gateway/proxy/context.py",
     "gateway/proxy/copies.py",
+    "gateway/proxy/copying.py",
     "gateway/proxy/deadlines.py",
     "gateway/proxy/downstream.py",
     "gateway/proxy/ending.py",

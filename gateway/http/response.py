@@ -12,6 +12,7 @@ from gateway.failures import BAD_RESPONSE
 from gateway.grpc.status import NO_STATUS, read_status
 from gateway.http.grammar import STATUS_LINE, check_partial_response, malformed_response
 from gateway.http.lines import MALFORMED, MAX_LENGTH, MAX_OPTIONS, FieldLines, read_options, spans_named, values_named
+from gateway.http.trailers import Hidden, may_trail
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -36,7 +37,6 @@ _MEANING: Final[dict[bytes, int]] = {
     b"proxy-connection": DROP,
     b"proxy-authenticate": DROP,
     b"te": DROP,
-    b"trailer": DROP,
     hop.FIELD: HOP,
     b"grpc-status": GRPC_STATUS,
     # The program's own: what an instance says under this name is not why this program chose it.
@@ -65,7 +65,7 @@ class Response:
     `cuts` are the spans (start, end, …) of the head that must not be passed on; the first line is `[:line_end]`, the
     body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `told` is what a sidecar says to us alone.
     `has_places`: a field of it names a place at the service. `grpc_status` is the code of a call that ends with its head, else
-    NO_STATUS.
+    NO_STATUS. `hidden` are names of fields that are not passed on, be it as trailers.
     """
 
     __slots__ = (
@@ -74,6 +74,7 @@ class Response:
         "end",
         "grpc_status",
         "has_places",
+        "hidden",
         "keep_alive",
         "line_end",
         "minor",
@@ -94,6 +95,7 @@ class Response:
         self.has_places: bool = False
         self.grpc_status: int = NO_STATUS
         self.cuts: list[int] = []
+        self.hidden: list[Container[bytes]] | None = None
 
     def cut(self, data: bytes, line: bytes) -> None:
         """Keeps a line of the head from being passed on. Lines must be cut in their order."""
@@ -108,6 +110,7 @@ class Response:
         `lines` are all field lines.
         """
         self.cuts += spans_named(lines, self.line_end, names)
+        self.hidden = [names] if self.hidden is None else [*self.hidden, names]
 
     def head(self, data: bytes, added: bytes) -> bytes:
         """The head to pass on: as HTTP/1.1, without what was cut, with the field lines `added` (each led by CRLF)."""
@@ -229,15 +232,14 @@ class ResponseReader:
             response.keep_alive = False
         return response
 
-    def read_trailers(self, lines: bytes) -> tuple[bytes, int, bytes]:
+    def read_trailers(self, lines: bytes, hidden: Hidden | None = None) -> tuple[bytes, int, bytes]:
         """Trailers as they are passed on, the status of a gRPC call among them, or NO_STATUS, and what a sidecar says to us.
 
-        Both ways they are field lines, each led by CRLF. What means anything else to a proxy is left out.
-
-        A tag in a trailer is how the lane leaks in others; what frames a message cannot come after it (RFC 9110 §6.5.1).
+        Both ways they are field lines, each led by CRLF. What means anything else to a proxy is left out, and what `may_trail`
+        says (`hidden`: see there).
         """
         known = self._trailers.get(lines)
-        if known is not None:
+        if known is not None and hidden is None:
             return known
         kept: list[bytes] = []
         status = NO_STATUS
@@ -246,13 +248,14 @@ class ResponseReader:
             field = self._lines.known.get(line) or self._lines.learn(line)
             if field.meaning == GRPC_STATUS:
                 status = read_status(field.value)
-            elif field.meaning:
-                if field.meaning == HOP:
-                    told = field.value
+            elif field.meaning == HOP:
+                told = field.value
+                continue
+            elif field.meaning or not may_trail(line, hidden):
                 continue
             kept.append(b"\r\n" + line)
         read = (b"".join(kept), status, told)
-        if len(lines) <= MAX_TRAILERS:
+        if len(lines) <= MAX_TRAILERS and hidden is None:
             if len(self._trailers) >= MAX_HEADS:
                 self._trailers.clear()
             self._trailers[lines] = read

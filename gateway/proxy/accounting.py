@@ -18,14 +18,14 @@ from gateway.failures import (
     UPSTREAM,
     Fault,
 )
-from gateway.grpc.status import DEADLINE_EXCEEDED, NAMES, is_fault
+from gateway.grpc.status import DEADLINE_EXCEEDED, NAMES, is_error, is_fault
 from gateway.health.ejection import CONNECT, ERRORS, UNAVAILABLE, Ejector
 from gateway.instance import Instance
 from gateway.proxy.context import Context
 from gateway.proxy.record import Record
 from gateway.routing.decision import Decision
 from gateway.routing.failedcalls import GIVEN_UP
-from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED
+from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED, VERIFIED
 
 _log = logging.getLogger("gateway")
 
@@ -74,7 +74,7 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         overhead = handed_on + (record.passed_at or now) - record.responded_at
     if decision.fallback:
         traffic.count_fallback(decision.service, decision.tag, decision.fallback)
-    if decision.signature or decision.unknown_rules:
+    if decision.unknown_rules or (decision.signature and decision.signature != VERIFIED):
         _note_carriers(context, decision)
     if decision.service:
         received = len(record.request.head) + record.received
@@ -82,7 +82,8 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         taken = now - record.started
         traffic.count_exchange(decision.service, decision.tag, status, taken, overhead, received=received, sent=sent)
         if record.grpc_status >= 0:
-            traffic.count_call(decision.service, decision.tag, NAMES[record.grpc_status])
+            is_failed = status < 500 and is_error(record.grpc_status)
+            traffic.count_call(decision.service, decision.tag, NAMES[record.grpc_status], is_failed)
     elif decision.error:
         traffic.count_refused(decision.error)
     else:
@@ -114,7 +115,7 @@ def _note_carriers(context: Context, decision: Decision) -> None:
         _log.warning(
             "%s: the tag of a request from %s was dropped: %s", context.name, decision.client_ip, _REJECTED[why]
         )
-    if why and not decision.is_rejected:
+    if why == UNSIGNED and not decision.is_rejected:
         traffic.unsigned += 1
     if decision.unknown_rules:
         traffic.unknown_rules += 1

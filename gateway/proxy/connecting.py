@@ -31,11 +31,13 @@ async def connect(context: Context, forward: Forward, record: Record, retry: Ret
     `is_new`: one that was never idle. Returns None if the exchange was over by then. Raises Unreachable.
     """
     decision = forward.decision
+    patience = decision.patience
+    timeout = (context.timeouts if patience is None else patience.timeouts).connect
     while True:
         record.attempts += 1
         origin = context.origins.of(forward.instance, decision.service, record.request)
         try:
-            upstream = await origin.acquire(context.timeouts.connect, is_new)
+            upstream = await origin.acquire(timeout, is_new)
         except Exhausted:
             raise Unreachable(OVERLOADED, "this gateway can open no more connections") from None
         except NotConnected as error:

@@ -22,6 +22,7 @@ from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import Retry
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import ResponseHandler, Upstream
+from gateway.routing.patience import Timeouts
 from gateway.routing.verdict import Forward, Refuse, Reply, Verdict
 
 UPGRADED: Final = 101
@@ -45,6 +46,7 @@ class Ending(ResponseHandler):
         "_relay",
         "_request",
         "_retry",
+        "_timeouts",
         "_verdict",
         "_waits_since",
         "body",
@@ -59,7 +61,10 @@ class Ending(ResponseHandler):
         self._client = client
         self._request = request
         self._verdict: Verdict = context.router.route(request, client.peer, context.now)
-        self.record = Record(request, self._verdict.decision, started)
+        decision = self._verdict.decision
+        patience = decision.patience
+        self._timeouts: Timeouts = context.timeouts if patience is None else patience.timeouts
+        self.record = Record(request, decision, started)
         self.body: RequestBody | None = client.request_body(request) if request.body else None
         self.upstream: Upstream | None = None
         self.tunnel: Tunnel | None = None
@@ -205,7 +210,7 @@ class Ending(ResponseHandler):
         context = self._context
         client = self._client
         if self._is_taken():
-            client.deadline = context.now + context.timeouts.body_idle
+            client.deadline = context.now + self._timeouts.body_idle
             return
         delay = self._judge_delay()
         if delay.fault is not None:
@@ -228,15 +233,14 @@ class Ending(ResponseHandler):
             self.record.decision.service,
             is_whole=body is None or body.is_done,
             is_instance_slow=self.upstream is not None and self.upstream.writes_paused,
-            is_silent=body is not None and context.now - body.heard_at >= context.timeouts.body_idle,
+            is_silent=body is not None and context.now - body.heard_at >= self._timeouts.body_idle,
             rate=context.limits.body_rate,
         )
 
     def _is_taken(self) -> bool:
         """Whether somebody who is slow to read takes bytes all the same, at the rate that is required of a body."""
-        context = self._context
         client = self._client
-        least = int(context.limits.body_rate * context.timeouts.body_idle)
+        least = self._timeouts.due(self._context.limits.body_rate)
         if client.writes_paused and (self.record.upstream_status or self.tunnel is not None):
             return client.has_taken(least)
         upstream = self.upstream
@@ -294,6 +298,9 @@ class Ending(ResponseHandler):
         record = self.record
         copies = self._context.copies
         assert copies is not None
+        if self.body is not None and copy.body is None:
+            copy.take_body(self.body)
+        copy.grpc_status = record.grpc_status
         copies.end(copy, record.cause is None and record.upstream_status == record.status)
 
     def _over(self, status: int) -> None:

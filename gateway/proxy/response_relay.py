@@ -56,8 +56,25 @@ class ResponseRelay(Relay):
 
     def receive(self, data: bytes, request_body: RequestBody | None) -> int:
         """See `Relay`."""
-        if self._body is not None:
-            return self._body.receive(data)
+        return self._read(data, request_body) if self._body is None else self._body.receive(data)
+
+    def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
+        """See `Relay`. Between programs whole heads come again: their meaning is looked up."""
+        whole = head + data
+        if self._forward.response_edit is not None or self._record.request.method == "HEAD":
+            return self._read(whole, request_body)
+        reader = self._client.context.response_reader
+        known = reader.known(head)
+        if known is not None:
+            return self._pass_head(known, whole, request_body)
+        interims = self._interims
+        state = self._read(whole, request_body)
+        if self.response is not None and self._interims == interims:
+            reader.remember(head, self.response)
+        return state
+
+    def _read(self, data: bytes, request_body: RequestBody | None) -> int:
+        """Reads heads until the final one, and passes on what there is."""
         seen = len(self._partial)
         if seen:
             data = self._partial + data
@@ -106,10 +123,7 @@ class ResponseRelay(Relay):
         """See `Relay`."""
         body = self._body
         if body is not None:
-            told = body.take_trailers(lines)
-            status = self._record.grpc_status
-            if status > 0 and is_fault(status):
-                body.trailers += blame(self._record, self._forward, told)
+            body.take_trailers(lines)
 
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
@@ -171,7 +185,7 @@ class ResponseRelay(Relay):
             record.sent = size
             if body == size:
                 return ENDED
-            self._body = ResponseBody(body - size, False, client, record)
+            self._body = ResponseBody(body - size, False, client, record, self._forward, response.hidden)
             return MORE
         if body == UNTIL_CLOSE and request.version == 1:
             added += b"\r\nTransfer-Encoding: chunked"
@@ -182,7 +196,7 @@ class ResponseRelay(Relay):
         head = response.head(data, added)
         if request.version == 0:
             head = _CODING_FIELD.sub(b"", head)
-        relayed = self._body = ResponseBody(body, request.version == 0, client, record)
+        relayed = self._body = ResponseBody(body, request.version == 0, client, record, self._forward, response.hidden)
         try:
             return relayed.receive(data[end:], head)
         except ProtocolError:

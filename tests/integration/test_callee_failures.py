@@ -258,9 +258,9 @@ async def test_nobody_is_ejected_for_what_a_callee_did(start: Start, protocol: s
     assert await chain.excused(chain.admin, OF_A) == counted
 
 
-@pytest.mark.parametrize("mood", ["fails", "late"])
-async def test_nor_in_grpc_for_a_status_in_the_head_or_in_trailers(start: Start, mood: str) -> None:
-    chain = await start("h2c", GrpcApplication)
+@pytest.mark.parametrize(("mood", "protocol"), [("fails", "h2c"), ("late", "h2c"), ("late", "http1")])
+async def test_nor_in_grpc_for_a_status_in_the_head_or_in_trailers(start: Start, mood: str, protocol: str) -> None:
+    chain = await start(protocol, GrpcApplication)
     chain.c.mood = mood
     for passes in (CARRIED, ("traceparent",), ()):
         chain.a.passes = chain.b.passes = passes
