@@ -71,6 +71,7 @@ class NeedService(Verdict):
         self.service = service
 
 
+# More public members than most: what an exchange goes through on its way, and what each protocol does with the head.
 class Forward(Verdict):
     """Send `head` to the decision's instance.
 
