@@ -93,6 +93,7 @@ class Sending(Ending):
 
     def _connect(self, is_new: bool) -> None:
         self._wait()
+        self._forward.waits()
         self._client.clients.spawn(self._connect_and_send(self._forward, is_new), self._client.caught)
 
     async def _connect_and_send(self, forward: Forward, is_new: bool) -> None:
@@ -130,6 +131,7 @@ class Sending(Ending):
             waited = record.sent_at - self._waits_since
             record.waited += waited
             self._waits_since = 0.0
+            forward.goes_on()
             if body is not None:
                 body.begun += waited
         if body is None or body.is_done:
