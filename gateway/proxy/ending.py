@@ -288,6 +288,7 @@ class Ending(ResponseHandler):
         if lane:
             self._lane = ""
             lanes = self._context.lanes
+            self._context.in_lanes -= 1
             lanes[lane] -= 1
             if not lanes[lane]:
                 del lanes[lane]
