@@ -27,7 +27,7 @@ from gateway.failures import (
 )
 from gateway.http.content import read_content
 from gateway.proxy.accounting import note_left
-from gateway.proxy.own_responses import CONTINUE, why_not
+from gateway.proxy.own_responses import CONTINUE, why_no_response
 from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
@@ -340,7 +340,7 @@ class Exchange(Sending):
         self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
         if again is None:
-            self._fail(fault.failure, why_not(fault, forward.decision.service, detail))
+            self._fail(fault.failure, why_no_response(fault, forward.decision.service, detail))
             return
         if is_fresh:
             note_left(self._context, forward.decision.service, instance, fault)
