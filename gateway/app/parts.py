@@ -51,7 +51,7 @@ def make_context(
         origins=origins,
         traffic=traffic,
         tag_header=settings.carriers.header,
-        timeouts=Timeouts(**settings.timeouts.model_dump()),
+        timeouts=make_timeouts(settings),
         limits=Limits(
             head_bytes=limits.head_bytes,
             header_count=limits.header_count,
@@ -79,6 +79,18 @@ def make_context(
         reception=reception,
         reads_proxy_header=reads_proxy_header,
     )
+
+
+def make_timeouts(settings: ServingSettings) -> Timeouts:
+    """How long the data plane waits."""
+    return Timeouts(**settings.timeouts.model_dump())
+
+
+def adjust_context(context: Context, settings: ServingSettings) -> None:
+    """Has a listener wait, and try again, as settings say that were loaded since: for requests that come from now on."""
+    retries, budget = settings.retries, context.budget
+    context.timeouts = make_timeouts(settings)
+    budget.attempts, budget.share, budget.minimum = retries.attempts, retries.share, retries.minimum
 
 
 def make_http2(settings: ServingSettings) -> Http2 | None:

@@ -210,7 +210,7 @@ def test_a_ring_of_many_instances_is_bounded() -> None:
     service.pick("x")
     members = service.view.base._members
     assert members is not None
-    assert 16_384 <= len(members.ring) <= 32_768
+    assert 16_384 <= len(members.ring.places) <= 32_768
 
 
 def test_instances_of_one_weight_have_about_as_many_keys() -> None:
