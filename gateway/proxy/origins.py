@@ -28,12 +28,14 @@ class Origins:
     """Every origin of this process. What most of them speak, HTTP/1.1 on plain connections, is found by address alone.
 
     `outbox` and `queue` are for both sides of the exchanges with them. `streams` is how many requests one connection carries at
-    a time at the most, where it carries several.
+    a time at the most, where it carries several, and `head_bytes` the most that a head has there. `_grpc` is where gRPC calls go
+    to instances that take them on another port, by the address that is registered.
     """
 
     __slots__ = (
         "_by_address",
         "_common_tls",
+        "_grpc",
         "_leaving",
         "_limit",
         "_loop",
@@ -46,11 +48,11 @@ class Origins:
         "queue",
     )
 
-    def __init__(self, limit: int = 256, streams: int = 100) -> None:
+    def __init__(self, limit: int = 256, streams: int = 100, head_bytes: int = 65_536) -> None:
         self._limit = limit
         self._streams = streams
         # Its connections have room for all that their streams may hold: one whose reader stands still stops no other.
-        self._terms = Terms(streams=streams, connection_window=streams * 262_144)
+        self._terms = Terms(streams=streams, connection_window=streams * 262_144, list_bytes=head_bytes)
         self._loop = asyncio.get_running_loop()
         self.outbox = Outbox(self._loop.call_soon)
         self.queue = RunQueue(self._loop.call_soon)
@@ -59,6 +61,7 @@ class Origins:
         self._leaving: list[Origin] = []
         self._secured: Secured | None = None
         self._protocols: dict[str, str] = {}
+        self._grpc: dict[str, str] = {}
         self._common_tls: UpstreamTLS | None = None
 
     def secure(self, secured: Secured, protocols: Mapping[str, str] | None = None) -> None:
@@ -84,6 +87,9 @@ class Origins:
         return origin
 
     def _other(self, instance: Instance, service: str, is_grpc: bool, is_tunnel: bool) -> Origin:
+        registered = instance.address
+        if is_grpc and instance.grpc is not None:
+            instance = instance.grpc
         tls = None if self._secured is None else self._secured.of(service, instance)
         protocol = self._protocols.get(service, AUTO)
         is_set = protocol != AUTO
@@ -109,6 +115,8 @@ class Origins:
                 if tls is None:
                     tls = self._common_tls = UpstreamTLS.load(None, "", True, is_multiplexed=True)
             origin = self._others[key] = self._make(instance, protocol, tls, is_set or is_grpc)
+            if registered != instance.address:
+                self._grpc[registered] = instance.address
         return origin
 
     def _plain(self, instance: Instance) -> Origin:
@@ -138,7 +146,8 @@ class Origins:
         if origin is not None:
             self._leave(origin)
         if self._others:
-            self._retire_others([key for key in self._others if key[0] == address])
+            addresses = (address, self._grpc.pop(address, ""))
+            self._retire_others([key for key in self._others if key[0] in addresses])
 
     def close_idle(self, before: float) -> None:
         """Closes connections that have been idle since before this time; origins without any are forgotten."""

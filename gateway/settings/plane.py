@@ -102,6 +102,9 @@ class LimitSettings(Model):
     upstream_connections: int = Field(default=256, ge=1)
     """Connections to one instance, not counting tunnels. Beyond that, requests wait for one for up to `timeouts.connect`, then
     get 503."""
+    upstream_streams: int = Field(default=100, ge=1, le=1_000)
+    """Requests at a time on one connection to an instance that speaks HTTP/2; fewer if the instance says so. For more, further
+    connections are opened."""
 
 
 class Http2Settings(Model):
