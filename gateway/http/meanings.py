@@ -34,6 +34,8 @@ TRACESTATE: Final = 11
 GRPC_TIMEOUT: Final = 12
 VIA: Final = 14
 DEBUG: Final = 15
+TE: Final = 16
+TRAILER: Final = 17
 HOP: Final = 18
 TRACE_ID: Final = 20
 """Of the first of `ID_FIELDS`; the others follow, below FORWARDED."""
@@ -55,7 +57,8 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
     b"proxy-authorization": DROP,
-    b"te": DROP,
+    b"te": TE,
+    b"trailer": TRAILER,
     b"http2-settings": DROP,
     b"baggage": BAGGAGE,
     b"traceparent": TRACEPARENT,

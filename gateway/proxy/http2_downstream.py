@@ -11,7 +11,7 @@ from typing import Final
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_REQUEST, HEAD_TOO_LARGE, METHOD_REFUSED, UNKNOWN_PROTOCOL
 from gateway.http.head_reader import HeadReader
-from gateway.http.request import Request
+from gateway.http.request import VERSION_2, Request
 from gateway.http2 import events
 from gateway.http2.budget import BUFFERED
 from gateway.http2.endpoint import Endpoint
@@ -25,8 +25,6 @@ from gateway.proxy.client_stream import ClientStream, StreamOwner
 
 FEW: Final = 8
 """Events that are worked on whatever else there is to do."""
-VERSION: Final = 2
-"""`Request.version` of what comes this way."""
 _PROBE: Final = b"present?"
 _LAST_CALL: Final = b"last one"
 """What a ping says that wants to know whether the client is there, and one that wants to know whether it has read GOAWAY."""
@@ -238,7 +236,7 @@ class Http2Downstream(StreamOwner):
         if len(text) > most:
             raise ProtocolError(HEAD_TOO_LARGE, f"the head is longer than {most} bytes")
         request = self._reader.read(text)
-        request.version = VERSION
+        request.version = VERSION_2
         return request
 
     # --- what streams say

@@ -22,6 +22,7 @@ Connections = dict[str, tuple[int, int, int, int]]
 """How many connections to each address are in each of these states."""
 _Key = tuple[str, str, str]
 """Address, protocol, and the service whose terms hold, empty if none do."""
+_TRAILING: Final = " with trailers"
 
 
 class Origins:
@@ -79,14 +80,15 @@ class Origins:
         """The origin of an instance of a service that can take a request (None: any ordinary one), made when first needed."""
         is_grpc = request is not None and request.is_grpc  # which is HTTP/2, whatever else there is
         if is_grpc or not instance.is_plain or self._secured is not None or self._protocols:
-            return self._other(instance, service, is_grpc, request is not None and bool(request.upgrade))
+            return self._other(instance, service, is_grpc, request)
         origin = self._by_address.get(instance.address)
         if origin is None:
             origin = Origin(instance, self._limit, self._loop, self.outbox, self.queue)
             self._by_address[instance.address] = origin
         return origin
 
-    def _other(self, instance: Instance, service: str, is_grpc: bool, is_tunnel: bool) -> Origin:
+    def _other(self, instance: Instance, service: str, is_grpc: bool, request: Request | None) -> Origin:
+        is_tunnel = request is not None and request.upgrade != b""
         registered = instance.address
         if is_grpc and instance.grpc is not None:
             instance = instance.grpc
@@ -107,7 +109,9 @@ class Origins:
                 protocol = H2C if is_grpc else HTTP1
             if protocol == HTTP1:
                 return self._plain(instance)
-        key = (instance.address, protocol, "" if tls is None else service)
+        # Trailers may end the connection on which they come (https://github.com/nginx/nginx/issues/1527): it is nobody else's.
+        trails = protocol != HTTP1 and not instance.has_sidecar and request is not None and request.announces_trailers
+        key = (instance.address, protocol + _TRAILING if trails else protocol, "" if tls is None else service)
         origin = self._others.get(key)
         if origin is None:
             if is_secure and tls is None:
@@ -115,6 +119,7 @@ class Origins:
                 if tls is None:
                     tls = self._common_tls = UpstreamTLS.load(None, "", True, is_multiplexed=True)
             origin = self._others[key] = self._make(instance, protocol, tls, is_set or is_grpc)
+            origin.takes_trailers = protocol == HTTP1 or instance.has_sidecar or trails
             if registered != instance.address:
                 self._grpc[registered] = instance.address
         return origin

@@ -32,6 +32,8 @@ LINGER: Final = 2.0
 _KEY: Final = re.compile(rb"\r\nsec-websocket-key:[ \t]*([^\r]*)", re.IGNORECASE)
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TE: Final = encode_field(b"te", b"trailers")
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: [0-9]+")
+_ANNOUNCED: Final = b"\r\ntrailer: "
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 
@@ -117,7 +119,7 @@ class UpstreamStream(Upstream):
         stream.is_head_response = request.method == "HEAD"
         session.streams[stream.id] = self
         block = request_block(head, b"https" if session.is_encrypted else b"http", protocol)
-        if request.is_grpc:
+        if request.takes_trailers or request.is_grpc:
             block += _TE
         endpoint.send_head(stream, block, body is None and not protocol)
         if body is not None:
@@ -129,7 +131,7 @@ class UpstreamStream(Upstream):
         """Sends what has just come of a body."""
         if self._chunks is not None:
             payload, _ = self._chunks.feed(payload)
-        trailers = body.trailers
+        trailers = body.trailers if self.owner.takes_trailers else b""
         self._send_data(payload, body.is_done and not trailers)
         endpoint, stream = self.session.endpoint, self.stream
         if trailers and endpoint is not None and stream is not None:
@@ -224,8 +226,11 @@ class UpstreamStream(Upstream):
     def _text(self, head: ResponseHead, data: bytes) -> bytes:
         """The head and what follows it as HTTP/1.1 has it."""
         status = head.status
+        lines = head.lines
         request = self._request
         added = b"\r\n\r\n"
+        if head.length >= 0 and (self._trailers or _ANNOUNCED in lines) and not self._is_bodiless(status):
+            lines = _LENGTH.sub(b"", lines, 1)  # in HTTP/1.1, nothing follows a body of known length
         if self._key and 200 <= status < 300:
             self._is_tunnel = True
             accept = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest())
@@ -234,15 +239,18 @@ class UpstreamStream(Upstream):
         elif (
             self.has_ended
             and head.length < 0
-            and status >= 200
-            and status not in (204, 304)
             and not self._trailers
             and request is not None
-            and request.method != "HEAD"
+            and not self._is_bodiless(status)
         ):
             added = b"\r\nContent-Length: %d\r\n\r\n" % len(data)
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-        return line + head.lines + added + data
+        return line + lines + added + data
+
+    def _is_bodiless(self, status: int) -> bool:
+        """Whether a response with this status has no body, whatever its Content-Length says."""
+        request = self._request
+        return status < 200 or status in (204, 304) or (request is not None and request.method == "HEAD")
 
     def _reset(self, event: Event) -> None:
         if self._is_over:

@@ -25,20 +25,25 @@ from tests.support.wait import until_found
 pytestmark = pytest.mark.real
 
 JAVA = [shutil.which("java") or "java", "-XX:TieredStopAtLevel=1", "-cp", "lib/*"]
+PATIENT = ["--soak_per_iteration_max_acceptable_latency_ms=60000", "--soak_overall_timeout_seconds=100"]
+"""What takes how long is not asked here: the first call of a virtual machine may take a second."""
 JAVA_CLIENT = [
     *JAVA,
     "io.grpc.testing.integration.TestServiceClient",
     "--server_host=localhost",
     "--server_port={port}",
+    "--use_tls=false",
+    "--test_case={case}",
+    *PATIENT,
 ]
 SERVERS = {
     "grpc-go": ["./server", "-port", "{port}"],
     "grpc-java": [*JAVA, "io.grpc.testing.integration.TestServiceServer", "--port={port}", "--use_tls=false"],
 }
 CLIENTS = {
-    "grpc-go": ["./client", "-server_host", "localhost", "-server_port", "{port}", "-test_case", "{case}"],
-    "grpc-java": [*JAVA_CLIENT, "--use_tls=false", "--test_case={case}"],
-    "grpc-java okhttp": [*JAVA_CLIENT, "--use_tls=false", "--use_okhttp=true", "--test_case={case}"],
+    "grpc-go": ["./client", "-server_host", "localhost", "-server_port", "{port}", "-test_case", "{case}", *PATIENT],
+    "grpc-java": JAVA_CLIENT,
+    "grpc-java okhttp": [*JAVA_CLIENT, "--use_okhttp=true"],
 }
 CASES = [
     "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream", "custom_metadata",

@@ -11,7 +11,7 @@ import pytest
 from gateway.failures import MALFORMED, REFUSED_STREAM, RESET, Fault
 from gateway.http.head_reader import build_request
 from gateway.http2 import errors, events
-from gateway.http2.blocks import response_block
+from gateway.http2.blocks import response_block, trailers_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
 from gateway.http2.frames import MAX_STREAM, goaway_frame, ping_frame
@@ -286,6 +286,32 @@ async def test_what_is_no_response_is_malformed_and_reset() -> None:
     assert pair.session.room == 10
     assert not pair.transport.is_aborted
     assert [event.kind for event in found if event.kind == events.RESET] in ([], [events.RESET])
+
+
+SAID = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n%b\r\n"
+
+
+@pytest.mark.parametrize("is_announced", [False, True])
+@pytest.mark.parametrize("comes_at_once", [False, True])
+async def test_a_response_with_a_length_and_trailers_ends_with_its_stream(
+    is_announced: bool, comes_at_once: bool
+) -> None:
+    """HTTP/1.1 has one or the other. If nothing tells that there will be trailers, its length is its end."""
+    pair = Pair()
+    pair.turn()
+    _, handler = pair.send()
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    head = SAID % (b"Trailer: a\r\n" if is_announced else b"")
+    pair.instance.send_head(event.stream, response_block(head), False)
+    pair.instance.send_data(event.stream, b"abc", False)
+    if not comes_at_once:
+        pair.turn()
+    pair.instance.send_trailers(event.stream, trailers_block(b"\r\na: b"))
+    pair.turn()
+    keeps = not (is_announced or comes_at_once)
+    lines = (b"content-length: 3\r\n" if keeps else b"") + (b"trailer: a\r\n" if is_announced else b"")
+    assert handler.told == [b"HTTP/1.1 200 OK\r\n" + lines + b"\r\nabc", ("trailers", b"\r\na: b"), "ended"]
 
 
 def malformed_length(pair: Pair, stream: Stream) -> None:
