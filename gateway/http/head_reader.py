@@ -42,6 +42,7 @@ from gateway.http.meanings import (
     BAGGAGE,
     CONNECTION,
     CONTENT_LENGTH,
+    COPY,
     DEBUG,
     DROP,
     EXPECT,
@@ -230,6 +231,24 @@ class HeadReader:
             request.cuts += spans
         return request
 
+    def traced(self, request: Request, traceparent: bytes) -> Request:
+        """A judged request, which says nothing about its trace, once more, with a valid `traceparent` as its last field.
+
+        Raises ProtocolError.
+        """
+        head = request.head
+        other = request.again()
+        end = len(head) - 4
+        line = b"\r\ntraceparent: " + traceparent
+        other.head = head[:end] + line + b"\r\n\r\n"
+        other.traceparent = traceparent
+        if other.head.count(b"\r\n") - 2 > self._header_count:
+            raise ProtocolError(HEAD_TOO_LARGE, f"the head has more than {self._header_count} fields")
+        if self._is_traced and is_sampled(traceparent):
+            other.cuts.append(end)
+            other.cuts.append(end + len(line))
+        return other
+
     def _learn_host(self, authority: bytes) -> str:
         host = host_of(authority)
         if len(authority) <= MAX_LENGTH:
@@ -269,6 +288,8 @@ class HeadReader:
             request.debug = value
         elif meaning == HOP:
             request.meant_instance = value
+        elif meaning == COPY:
+            request.is_copy = value == b"1"
         elif meaning == BAGGAGE:
             request.baggage.append(value)
 

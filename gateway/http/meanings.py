@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway import hop
+from gateway import copymark, hop
 from gateway.http.forwarded import (
     FORWARDED,
     FORWARDED_ELEMENTS,
@@ -32,9 +32,10 @@ BAGGAGE: Final = 9
 TRACEPARENT: Final = 10
 TRACESTATE: Final = 11
 GRPC_TIMEOUT: Final = 12
+TE: Final = 13
 VIA: Final = 14
 DEBUG: Final = 15
-TE: Final = 16
+COPY: Final = 16
 TRAILER: Final = 17
 HOP: Final = 18
 TRACE_ID: Final = 20
@@ -66,6 +67,7 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"grpc-timeout": GRPC_TIMEOUT,
     **{field.name: TRACE_ID + number for number, field in enumerate(ID_FIELDS)},
     hop.FIELD: HOP,
+    copymark.FIELD: COPY,
     b"via": VIA,
     # The program's own: what it responds with under this name, and a secret, under the name that it has by default.
     b"x-gray-explain": DROP,

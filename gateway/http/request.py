@@ -54,7 +54,8 @@ class Request:
 
     `hidden` are names of fields that are not forwarded, be it as trailers.
 
-    `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
+    `meant_instance` is how a peer of ours names the instance that it means (see `hop`). `is_copy`: a field says that it is a
+    mirror's copy (see `copymark`).
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Request:
         "hidden",
         "host",
         "ids",
+        "is_copy",
         "keep_alive",
         "line_end",
         "meant_instance",
@@ -117,6 +119,7 @@ class Request:
         self.parent_id: bytes = b""
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
+        self.is_copy: bool = False
         self.forwarded: Forwarded | None = None
         self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
@@ -148,6 +151,7 @@ class Request:
         other.traceparent = self.traceparent
         other.ids = self.ids
         other.meant_instance = self.meant_instance
+        other.is_copy = self.is_copy
         other.forwarded = self.forwarded
         other.grpc_timeout = self.grpc_timeout
         other.cuts = self.cuts.copy()
@@ -155,6 +159,7 @@ class Request:
         other.takes_trailers = self.takes_trailers
         other.hidden = None if self.hidden is None else self.hidden.copy()
         other.debug = self.debug
+        other._is_grpc = self._is_grpc
         return other
 
     def note_id(self, number: int, value: bytes) -> None:

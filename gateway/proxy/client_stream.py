@@ -167,7 +167,7 @@ class ClientStream(Client):
         """A wait took too long."""
         if self.exchange is not None:
             self.exchange.deadline_passed()
-        elif self.has_taken(int(self.context.limits.body_rate * self.context.timeouts.body_idle)):
+        elif self.has_taken(self.context.timeouts.due(self.context.limits.body_rate)):
             self.deadline = self.context.now + self.context.timeouts.body_idle
         else:
             self._endpoint.reset(self.stream, CANCEL)

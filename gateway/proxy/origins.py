@@ -21,7 +21,7 @@ STATES: Final = ("active", "idle", "draining", "tunnel")
 Connections = dict[str, tuple[int, int, int, int]]
 """How many connections to each address are in each of these states."""
 _Key = tuple[str, str, str]
-"""Address, protocol, and the service whose terms hold, empty if none do."""
+"""The registered address, how it is spoken to, and the service whose terms hold, empty if none do."""
 _TRAILING: Final = " with trailers"
 
 
@@ -29,14 +29,13 @@ class Origins:
     """Every origin of this process. What most of them speak, HTTP/1.1 on plain connections, is found by address alone.
 
     `outbox` and `queue` are for both sides of the exchanges with them. `streams` is how many requests one connection carries at
-    a time at the most, where it carries several, and `head_bytes` the most that a head has there. `_grpc` is where gRPC calls go
-    to instances that take them on another port, by the address that is registered.
+    a time at the most, where it carries several, and `head_bytes` the most that a head has there.
     """
 
     __slots__ = (
+        "_beside",
         "_by_address",
         "_common_tls",
-        "_grpc",
         "_leaving",
         "_limit",
         "_loop",
@@ -59,10 +58,10 @@ class Origins:
         self.queue = RunQueue(self._loop.call_soon)
         self._by_address: dict[str, Origin] = {}
         self._others: dict[_Key, Origin] = {}
+        self._beside: dict[str, list[Origin]] = {}  # the same, by address
         self._leaving: list[Origin] = []
         self._secured: Secured | None = None
         self._protocols: dict[str, str] = {}
-        self._grpc: dict[str, str] = {}
         self._common_tls: UpstreamTLS | None = None
 
     def secure(self, secured: Secured, protocols: Mapping[str, str] | None = None) -> None:
@@ -111,7 +110,10 @@ class Origins:
                 return self._plain(instance)
         # Trailers may end the connection on which they come (https://github.com/nginx/nginx/issues/1527): it is nobody else's.
         trails = protocol != HTTP1 and not instance.has_sidecar and request is not None and request.announces_trailers
-        key = (instance.address, protocol + _TRAILING if trails else protocol, "" if tls is None else service)
+        way = protocol + _TRAILING if trails else protocol
+        if instance.address != registered:
+            way += instance.address
+        key = (registered, way, "" if tls is None else service)
         origin = self._others.get(key)
         if origin is None:
             if is_secure and tls is None:
@@ -119,9 +121,8 @@ class Origins:
                 if tls is None:
                     tls = self._common_tls = UpstreamTLS.load(None, "", True, is_multiplexed=True)
             origin = self._others[key] = self._make(instance, protocol, tls, is_set or is_grpc)
+            self._beside.setdefault(registered, []).append(origin)
             origin.takes_trailers = protocol == HTTP1 or instance.has_sidecar or trails
-            if registered != instance.address:
-                self._grpc[registered] = instance.address
         return origin
 
     def _plain(self, instance: Instance) -> Origin:
@@ -151,8 +152,7 @@ class Origins:
         if origin is not None:
             self._leave(origin)
         if self._others:
-            addresses = (address, self._grpc.pop(address, ""))
-            self._retire_others([key for key in self._others if key[0] in addresses])
+            self._retire_others([key for key in self._others if key[0] == address])
 
     def close_idle(self, before: float) -> None:
         """Closes connections that have been idle since before this time; origins without any are forgotten."""
@@ -163,7 +163,7 @@ class Origins:
         for key, origin in list(self._others.items()):
             origin.close_idle(before)
             if origin.is_unused:
-                del self._others[key]
+                self._forget(key)
         if self._leaving:
             self._leaving = [origin for origin in self._leaving if origin.open or origin.tunnels]
 
@@ -179,9 +179,33 @@ class Origins:
             found[origin.address] = (active, idle, draining + origin.open + origin.tunnels, tunnels)
         return found
 
+    def in_flight(self, address: str) -> int:
+        """How many requests are under way at an instance, those that wait for a connection to it included."""
+        origin = self._by_address.get(address)
+        found = 0 if origin is None else origin.requests
+        if self._beside:
+            for origin in self._beside.get(address, ()):
+                found += origin.requests
+        return found
+
+    def requests(self) -> dict[str, int]:
+        """How many requests are under way at each address, those included that began before its instance went."""
+        found: dict[str, int] = {}
+        for origin in (*self._by_address.values(), *self._others.values(), *self._leaving):
+            found[origin.address] = found.get(origin.address, 0) + origin.requests
+        return found
+
     def _retire_others(self, keys: list[_Key]) -> None:
         for key in keys:
-            self._leave(self._others.pop(key))
+            self._leave(self._forget(key))
+
+    def _forget(self, key: _Key) -> Origin:
+        origin = self._others.pop(key)
+        beside = self._beside[key[0]]
+        beside.remove(origin)
+        if not beside:
+            del self._beside[key[0]]
+        return origin
 
     def _leave(self, origin: Origin) -> None:
         origin.leave()

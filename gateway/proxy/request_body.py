@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.http.chunked import ChunkedReader, last_chunk
 from gateway.http.request import CHUNKED
-from gateway.proxy.bounds import Timeouts
+from gateway.routing.patience import Timeouts
 
 PIECE: Final = 65536
 """Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""

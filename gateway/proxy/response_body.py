@@ -81,18 +81,19 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
-    def take_trailers(self, lines: bytes) -> None:
-        """Takes the trailers, which follow the body: field lines, each led by CRLF.
+    def take_trailers(self, lines: bytes) -> bytes:
+        """Takes the trailers, which follow the body: field lines, each led by CRLF. Returns what a sidecar says to us alone.
 
         A client that speaks HTTP/1 gets them if it has said that it takes them (RFC 9110 §6.5.1): some have taken them for more
         of the body (https://github.com/nginx/nginx/issues/1115).
         """
-        trailers, status = self._client.context.response_reader.read_trailers(lines, self._hidden)
+        trailers, status, told = self._client.context.response_reader.read_trailers(lines, self._hidden)
         request = self._record.request
         if request.takes_trailers or request.version == VERSION_2:
             self.trailers = trailers
         if status >= 0:
             self._record.grpc_status = status
+        return told
 
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""

@@ -20,11 +20,11 @@ class StreamRelay(ResponseRelay):
     __slots__ = ()
 
     def receive(self, data: bytes, request_body: RequestBody | None) -> int:
-        """See `Relay`. Between programs whole heads come again: their meaning is looked up."""
-        if self._body is None and not self._partial and self._forward.response_edit is None:
-            known = self._client.context.response_reader.known(data[: data.find(b"\r\n\r\n") + 4])
-            if known is not None and self._record.request.method != "HEAD":
-                return self._pass_head(known, data, request_body)
+        """See `Relay`."""
+        if self._body is None and not self._partial:
+            end = data.find(b"\r\n\r\n") + 4
+            if end >= 4:
+                return self.begin(data[:end], data[end:], request_body)
         return super().receive(data, request_body)
 
     def _switch(self, response: Response, data: bytes, request_body: RequestBody | None) -> None:
@@ -48,8 +48,6 @@ class StreamRelay(ResponseRelay):
         self.keeps = True
         record.upstream_status = response.status
         record.response_head = response.end
-        if not added and self._forward.response_edit is None and record.request.method != "HEAD":
-            client.context.response_reader.remember(data[: response.end], response)
         head = response.head(data, added)
         size = len(data) - response.end
         body = response.body

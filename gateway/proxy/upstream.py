@@ -29,6 +29,10 @@ class ResponseHandler:
         """Takes what the instance sent."""
         raise NotImplementedError
 
+    def response_begun(self, head: bytes, data: bytes) -> None:
+        """Takes a whole head, which other responses may have had, and what came after it."""
+        self.response_received(head + data)
+
     def response_proceed(self) -> None:
         """Works on what was received and left for a later turn."""
 

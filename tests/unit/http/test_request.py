@@ -461,7 +461,7 @@ def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
     reader = HeadReader("x-gray-tag", keeps_forwarded=True, debug_header="x-gray-debug")
     first = reader.read(
         b"POST http://b.example/x?q=1 HTTP/1.1\r\nHost: a.example\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\n"
-        b"Content-Length: 05\r\nExpect: 100-continue\r\nX-Gray-Tag: gray\r\nX-Gray-Debug: 1\r\nX-Gray-Hop: gray\r\n"
+        b"Content-Length: 05\r\nExpect: 100-continue\r\nX-Gray-Tag: gray\r\nX-Gray-Debug: 1\r\nX-Gray-Hop: gray\r\nX-Gray-Mirror: 1\r\n"
         b"baggage: a=1\r\nX-Request-Id: abc\r\nX-Forwarded-For: 192.0.2.1\r\ngrpc-timeout: 50m\r\n"
         b"TE: trailers\r\nTrailer: x\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
     )

@@ -159,7 +159,7 @@ def test_trailers_are_what_is_not_for_the_head() -> None:
         kept + b"\r\nSet-Cookie: a=b\r\nContent-Type: x\r\nx-hop: 1\r\nWWW-Authenticate: Basic\r\nTransfer-Encoding: x"
     )
     for _ in range(2):  # the second time they are known
-        assert reader.read_trailers(lines) == (kept + b"\r\nx-hop: 1", 5)
-        assert reader.read_trailers(lines, [{b"x-hop"}]) == (kept, 5)
-        assert reader.read_trailers(b"\r\nx-hop: 1") == (b"\r\nx-hop: 1", NO_STATUS)
-        assert reader.read_trailers(b"\r\nx-hop: 1", [{b"x-other"}, {b"x-hop"}]) == (b"", NO_STATUS)
+        assert reader.read_trailers(lines) == (kept + b"\r\nx-hop: 1", 5, b"")
+        assert reader.read_trailers(lines, [{b"x-hop"}]) == (kept, 5, b"")
+        assert reader.read_trailers(b"\r\nx-hop: 1") == (b"\r\nx-hop: 1", NO_STATUS, b"")
+        assert reader.read_trailers(b"\r\nx-hop: 1", [{b"x-other"}, {b"x-hop"}]) == (b"", NO_STATUS, b"")
