@@ -35,8 +35,8 @@ class Context:
     `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
     `reads_proxy_header`: connections of trusted clients begin with a header of the PROXY protocol.
     `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now,
-    `lanes` the requests in flight at instances with a tag, by tag. `copies` takes those of requests that lanes mirror; None:
-    nobody sends them.
+    `lanes` the requests in flight at instances with a tag, by tag, and `in_lanes` all of them. `copies` takes those of requests
+    that lanes mirror; None: nobody sends them.
     """
 
     __slots__ = (
@@ -45,6 +45,7 @@ class Context:
         "doors",
         "ejector",
         "http2",
+        "in_lanes",
         "inspected",
         "is_draining",
         "lanes",
@@ -99,6 +100,7 @@ class Context:
         self.copies: Copies | None = None
         self.inspected: int = 0
         self.lanes: dict[str, int] = {}
+        self.in_lanes: int = 0
         self.router = router
         self.origins = origins
         self.ejector = ejector

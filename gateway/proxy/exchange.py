@@ -19,18 +19,15 @@ from gateway.failures import (
     LANE_UNAVAILABLE,
     MALFORMED,
     NO_INSTANCES,
-    NO_TUNNEL,
     OVERLOADED,
     REFUSED_MISDIRECTED,
-    REFUSED_STREAM,
     REFUSED_UNAVAILABLE,
     REGISTRY_UNAVAILABLE,
-    RESET,
     Fault,
 )
 from gateway.http.content import read_content
 from gateway.proxy.accounting import note_left
-from gateway.proxy.own_responses import CONTINUE
+from gateway.proxy.own_responses import CONTINUE, why_no_response
 from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
@@ -343,7 +340,7 @@ class Exchange(Sending):
         self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
         if again is None:
-            self._fail(fault.failure, _why(fault, forward.decision.service, detail))
+            self._fail(fault.failure, why_no_response(fault, forward.decision.service, detail))
             return
         if is_fresh:
             note_left(self._context, forward.decision.service, instance, fault)
@@ -396,16 +393,3 @@ class Exchange(Sending):
         """The response cannot be used: 502 if nothing was passed on yet, else it is cut short."""
         self._note_fault(fault)
         self.stop(fault.failure, detail)
-
-
-def _why(fault: Fault, service: str, detail: str) -> str:
-    """A sentence for the client that gets no response from an instance."""
-    if fault is REFUSED_STREAM:
-        return f"service {service} takes no more requests"
-    if fault is NO_TUNNEL:
-        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
-    if fault is RESET:
-        return f"service {service} reset the request ({detail})"
-    if fault is MALFORMED:
-        return f"the instance's response is malformed: {detail}"
-    return f"service {service} closed the connection without a response"

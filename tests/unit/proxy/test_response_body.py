@@ -10,6 +10,8 @@ from gateway.errors import ProtocolError
 from gateway.http.head_reader import build_request
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseReader
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, FEW, MORE, RESTS, ResponseBody
+from gateway.routing.decision import Decision
+from gateway.routing.verdict import Forward
 
 
 class Client:
@@ -36,7 +38,7 @@ class Setup:
         client: Any = self.client
         self.grpc_status = -1
         self.request = build_request("GET", "/", [("TE", "trailers")] if takes_trailers else [])
-        self.body = ResponseBody(body, is_old, client, record, [{b"x-hidden"}])
+        self.body = ResponseBody(body, is_old, client, record, Forward(Decision(1)), [{b"x-hidden"}])
 
     @property
     def written(self) -> bytes:
