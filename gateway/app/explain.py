@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.app.build import make_guards, questions_of
 from gateway.app.parts import make_reader
 from gateway.app.routes import make_routes
 from gateway.config.carriers import make_signer
@@ -47,7 +48,9 @@ def explain_files(
     services = {
         name: ServiceView(name, instances, Turns(), compiled.terms.rejoining(name)) for name, instances in known.items()
     }
-    snapshot = Snapshot(1, compiled, make_routes(settings, around.claims), services)
+    snapshot = Snapshot(
+        1, compiled, make_routes(settings, around.claims, questions=questions_of(make_guards(settings))), services
+    )
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     carriers.sign_with(make_signer(settings))
     debug = None if settings.debug is None else DebugAccess(settings.debug.secret)

@@ -16,6 +16,8 @@ def describe_route(route: Route, services: Mapping[str, ServiceView]) -> dict[st
         "path": route.path,
         "exact": route.is_exact,
         "match": [] if route.test is None else route.test.describe(),
+        "asked": [] if route.gate is None else [f"{item.by}: {item.about}" for item in route.gate.questions],
+        "compress": None if route.compression is None else route.compression.describe(),
         "backends": [
             {
                 "service": backend.service or None,

@@ -49,6 +49,8 @@ _TABLES: Final = (
     "mesh_requests",
     "http2_failures",
     "rejected",
+    "questions",
+    "compressed",
 )
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
 """What goes on: of a process that has ended there is nothing."""
@@ -142,6 +144,8 @@ class Traffic:
         self.refused: dict[str, int] = {}  # code of a request that was never routed
         self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
         self.rejected: dict[str, int] = {}  # why a carrier was not accepted
+        self.questions: dict[tuple[str, str], int] = {}  # who was asked, answer
+        self.compressed: dict[tuple[str, str], int] = {}  # coding, before or after: bytes
         self.http2_failures: dict[str, int] = {}  # the limit that was passed, or the error's name
         self.mesh_requests: dict[str, int] = {}  # how the caller came: only if there is a mesh
         self.overhead = Histogram(OVERHEAD_BUCKETS)
@@ -258,6 +262,14 @@ class Traffic:
         """Counts a connection of HTTP/2 that ended by a fault of the client, or a stream that was refused because of a limit."""
         self.http2_failures[reason] = self.http2_failures.get(reason, 0) + count
 
+    def count_question(self, by: str, answer: str, count: int = 1) -> None:
+        """Counts a question whether a request may pass."""
+        self.questions[by, answer] = self.questions.get((by, answer), 0) + count
+
+    def count_compressed(self, coding: str, side: str, size: int) -> None:
+        """Counts bytes of responses, before or after they were compressed."""
+        self.compressed[coding, side] = self.compressed.get((coding, side), 0) + size
+
     def count_reply(self, route: str, status: int, count: int = 1) -> None:
         """Counts a request that its route replied to without a service."""
         key = (route, status)
@@ -334,6 +346,10 @@ class Traffic:
             self.count_refused(code, count)
         for reason, count in tables["http2_failures"].items():
             self.count_http2_failure(reason, count)
+        for (by, answer), count in tables["questions"].items():
+            self.count_question(by, answer, count)
+        for (coding, side), size in tables["compressed"].items():
+            self.count_compressed(coding, side, size)
         for why, count in tables["rejected"].items():
             self.count_rejected(why, count)
         for (route, status), count in tables["replies"].items():
