@@ -95,7 +95,7 @@ def read_credentials(request: Request) -> tuple[str, bytes] | None:
     if len(fields) != 1:
         return None
     match = _BASIC.fullmatch(fields[0][1])
-    if match is None or len(match[1]) > MAX_CREDENTIALS:
+    if match is None or len(match[1]) > MAX_CREDENTIALS or len(match[1]) % 4:
         return None
     try:
         text = base64.b64decode(match[1], validate=True).decode("utf-8")

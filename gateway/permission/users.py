@@ -77,11 +77,11 @@ def _problem(name: str, hashed: str) -> str:
 
 def is_password(password: bytes, hashed: str) -> bool:
     """Whether a password is the one of a hash that was read here. Takes a while: for a thread."""
+    if b"\0" in password:
+        return False  # to scrypt, one at the end is none: HMAC fills its key up with them
     if hashed.startswith("$2"):
         import bcrypt
 
-        if b"\0" in password:
-            return False
         return bcrypt.checkpw(password[:BCRYPT_BYTES], hashed.encode("ascii"))
     if hashed.startswith("$argon2"):
         from argon2.exceptions import VerifyMismatchError
