@@ -97,8 +97,9 @@ METRICS: Final = (
         table(lambda traffic: traffic.refused),
     ),
     Family(
-        "gateway_questions_total", "counter", ("listener", "by", "answer"),
-        "requests for which somebody was asked: basic_auth (a password was hashed) or forward_auth; granted, denied or failed",
+        "gateway_questions_total", "counter", ("listener", "by", "result"),
+        "requests for which somebody was asked: basic_auth (a password was hashed) or forward_auth; granted, denied or"
+        " failed",
         table(lambda traffic: traffic.questions),
     ),
     Family(

@@ -114,9 +114,7 @@ def test_the_files_are_followed_and_the_client_certificate_is_checked(tmp_path: 
 
 
 def test_explain_says_who_is_asked_and_asks_nobody(tmp_path: Path) -> None:
-    route = (
-        "basic_auth: {users: users, realm: shop}, forward_auth: {url: 'http://auth.example:1/verify?secret=1'}, compress: {}"
-    )
+    route = "basic_auth: {users: users, realm: shop}, forward_auth: {url: 'http://auth.example:1/verify?secret=1'}, compress: {}"
     assert problems(tmp_path, route) == []
     path = tmp_path / "gateway.yaml"
 
