@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import pytest
@@ -37,7 +38,7 @@ FORWARD = "forward_auth: {url: 'http://auth:1/'"
         ("basic_auth: {}", "users"),
         ("basic_auth: {users: nowhere}", "routes.0.basic_auth.users: cannot read /nowhere: No such file or directory"),
         ("basic_auth: {users: users, realm: 'a\"b'}", "a realm is 1 to 128 printable ASCII characters without quotes and backslashes"),
-        ("basic_auth: {users: users, realm: \"a\\r\\nX: 1\"}", "a realm is 1 to 128 printable ASCII characters"),
+        ('basic_auth: {users: users, realm: "a\\r\\nX: 1"}', "a realm is 1 to 128 printable ASCII characters"),
         ("basic_auth: {users: users, user_header: Host}", "header 'host' frames messages or is written by the gateway itself"),
         ("basic_auth: {users: users, user_header: Cookie}", "header 'cookie' has its own meaning, and cannot be given to a request"),
         ("basic_auth: {users: users, user_header: X-Gray-Tag}", "routes.0.basic_auth.user_header: header 'x-gray-tag' is the gateway's own"),
@@ -46,7 +47,7 @@ FORWARD = "forward_auth: {url: 'http://auth:1/'"
         ("forward_auth: {url: 'http://u:hunter2@auth/'}", "a URL with a password in it is not accepted"),
         ("forward_auth: {url: 'http://auth:0/'}", "an HTTP URL is accepted"),
         ("forward_auth: {url: 'http://auth:99999/'}", "an HTTP URL is accepted"),
-        ("forward_auth: {url: \"http://auth/\\r\\nX: 1\"}", "an HTTP URL is accepted"),
+        ('forward_auth: {url: "http://auth/\\r\\nX: 1"}', "an HTTP URL is accepted"),
         ("forward_auth: {url: 'http://auth/#x'}", "an HTTP URL is accepted"),
         (FORWARD + ", timeout: 0}", "timeout"),
         (FORWARD + ", response_headers: [X-User, x-user]}", "header 'x-user' is given twice"),
@@ -118,11 +119,11 @@ def test_explain_says_who_is_asked_and_asks_nobody(tmp_path: Path) -> None:
     assert problems(tmp_path, route) == []
     path = tmp_path / "gateway.yaml"
 
-    def explained(*headers: tuple[str, str]) -> dict[str, object]:
-        found = explain_files(path, None, "GET", "/A", list(headers), client_ip="127.0.0.1", body=b"")
+    def explained(*headers: tuple[str, str]) -> Any:
+        found: Any = explain_files(path, None, "GET", "/A", list(headers), client_ip="127.0.0.1", body=b"")
         assert found["route"]["asked"] == ["basic_auth: realm 'shop'", "forward_auth: http://auth.example:1/verify"]
         assert found["route"]["compress"] == "zstd, gzip"
-        return dict(found["decision"])
+        return found["decision"]
 
     assert explained()["error"] == "credentials_required"
     assert explained(("Authorization", "Basic YWxpY2U6d29uZGVy"))["error"] == "no_instances"
