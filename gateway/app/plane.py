@@ -180,7 +180,7 @@ class EntryPlane(Plane[GatewaySettings]):
 
     def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
         """See Plane. What sends copies is loaded when a lane first mirrors, and stays; so does what asks about requests."""
-        if build.guards is not None:
+        if build.guards is not None and build.guards.has_services:
             if self._calls is None:
                 from gateway.permission.calls import Calls
 

@@ -174,7 +174,7 @@ class Request:
         """Takes what was said to a question. The fields of some (lower-case) names are the permission's: what else has them goes.
 
         Unlike what is cut, they are gone for everybody who looks at the head, and the new ones are there. No place in the head
-        moves: a line that goes becomes one that is no field, and is cut.
+        moves: a line that goes becomes one with a name that is nobody's, and is cut.
         """
         if self.permissions is None:
             self.permissions = {}
@@ -183,7 +183,7 @@ class Request:
         spans = spans_named(head[:-4].split(b"\r\n")[1:], self.line_end, names)
         for i in range(0, len(spans), 2):
             start, end = spans[i] + 2, spans[i + 1]
-            head = head[:start] + b":" * (end - start) + head[end:]
+            head = head[:start] + b"-" * (end - start - 1) + b":" + head[end:]
         self.cuts += spans
         self.head = head[:-2] + permission.fields + b"\r\n"
         self._cookies = None

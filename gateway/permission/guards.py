@@ -28,6 +28,11 @@ class Guards:
         self._services: list[ForwardAuth] = []
         self.questions = [self._questions(route) for route in settings.served_routes]
 
+    @property
+    def has_services(self) -> bool:
+        """Whether authorization services are called."""
+        return bool(self._services)
+
     def call_by(self, calls: Calls) -> None:
         """Takes what authorization services are called by."""
         for service in self._services:

@@ -45,7 +45,7 @@ class Gate:
     def check(self, request: Request, decision: Decision, counts: bool, asks: bool) -> Verdict | None:
         """What becomes of a request that does not pass yet; None: it passes, and its decision has what the response gets.
 
-        `counts`: it is a request, and is seen for the first time. Without `asks`, who would have to be asked is not.
+        `counts`: it is a request, and is seen for the first time. Without `asks`, it is as if all who are asked let it pass.
         """
         for access in self._access:
             if not access.serves(decision.client_ip):
@@ -74,8 +74,8 @@ class Gate:
         return self._ask(request, decision, asks) if self.questions else None
 
     def _ask(self, request: Request, decision: Decision, asks: bool) -> Verdict | None:
-        """What becomes of a request for which somebody is asked; None: all have said that it passes."""
-        for question in self.questions:
+        """What becomes of a request for which somebody is asked; None: all have said that it passes, or nobody asks."""
+        for question in self.questions if asks else ():
             known = request.permissions
             permission = None if known is None else known.get(question)
             if permission is None:
@@ -83,9 +83,7 @@ class Gate:
                 if isinstance(answer, Denial):
                     return answer.verdict(decision)
                 if answer is None:
-                    if asks:
-                        return NeedPermission(decision, question)
-                    continue
+                    return NeedPermission(decision, question)
                 request.permit(question, answer, question.names)
                 permission = answer
             decision.response_fields += permission.lines

@@ -51,7 +51,7 @@ def _check_realm(text: str) -> str:
 def _check_identity_header(text: str) -> str:
     """Where a service is told who somebody is: fields that only proxies may send, or an application's own."""
     name = header_name(text)
-    if name in _NOT_GIVEN:
+    if name in _NOT_GIVEN or name.startswith("x-gray-"):
         raise ValueError(f"header {name!r} has its own meaning, and cannot be given to a request")
     return text
 
