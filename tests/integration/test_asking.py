@@ -340,11 +340,21 @@ async def test_a_stop_does_not_wait_for_it(origin: Origin, service: Service, cal
 async def test_a_cookie_of_one_client_never_goes_along_with_another(
     proxy: Proxy, origin: Origin, service: Service, calls: Calls
 ) -> None:
-    use(proxy, forward(service), calls=calls)
+    # By name: of an address, the usual jar would remember none.
+    use(proxy, {"forward_auth": {"url": f"http://localhost:{service.port}/verify"}}, calls=calls)
     service.answer = OK + b"Set-Cookie: session=ann; Path=/\r\n\r\n"
     await proxy.get("/A/x")
     await proxy.get("/A/x")
     assert "cookie" not in service.fields()
+
+
+async def test_what_pages_may_do_is_said_once(proxy: Proxy, origin: Origin, service: Service, calls: Calls) -> None:
+    service.answer = b"HTTP/1.1 403 No\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
+    for settings, allowed in (({}, [b"*"]), ({"cors": {"origins": ["https://shop.example"]}}, [b"https://shop.example"])):
+        use(proxy, {**forward(service), **settings}, calls=calls)
+        answer = await proxy.get("/A/x", "Origin: https://shop.example")
+        lines = [line.split(b": ") for line in answer.head.split(b"\r\n")]
+        assert [line[1] for line in lines if line[0] == b"Access-Control-Allow-Origin"] == allowed
 
 
 async def test_it_is_not_asked_about_its_own_questions(proxy: Proxy, origin: Origin, calls: Calls) -> None:

@@ -112,6 +112,40 @@ async def test_instances_of_http2_with_bodies_that_need_turns() -> None:
         await origin.close()
 
 
+async def test_what_an_instance_of_http2_has_sent_arrives_though_there_is_more_to_come() -> None:
+    """It has turns, as one of HTTP/1.1 has: what is left of a large piece does not wait for the next one."""
+    has_all = asyncio.Event()
+    noise = random.Random(3).randbytes(100_000).hex().encode()
+
+    async def answer(call: Call) -> None:
+        call.send_headers((":status", "200"), ("content-type", "text/plain"))
+        await call.send_data(noise)
+        await has_all.wait()
+        await call.send_data(b"end", ends=True)
+
+    origin = H2Origin(answer)
+    await origin.start()
+    proxy = Proxy()
+    await proxy.serve(Instance("127.0.0.1", origin.port, metadata={"protocol": "h2c"}))
+    try:
+        use(proxy, {"compress": {}})
+        client = await proxy.connect()
+        await client.send(ASKS % b"gzip")
+        await client.reader.readuntil(b"\r\n\r\n")
+        reader = zlib.decompressobj(31)
+        text = b""
+        async with asyncio.timeout(30):
+            while not reader.eof:
+                size = int(await client.reader.readuntil(b"\r\n"), 16)
+                text += reader.decompress((await client.reader.readexactly(size + 2))[:-2])
+                if len(text) == len(noise):
+                    has_all.set()
+        assert text == noise + b"end"
+    finally:
+        await proxy.close()
+        await origin.close()
+
+
 async def test_each_piece_is_there_before_the_next_is_sent(proxy: Proxy, origin: Origin) -> None:
     """A stream of events is not held back for the sake of a better ratio."""
     go_on = asyncio.Event()
