@@ -314,7 +314,7 @@ async def test_others_are_served_while_it_thinks_and_who_leaves_is_not_waited_fo
     proxy: Proxy, origin: Origin, service: Service, calls: Calls
 ) -> None:
     service.holds = asyncio.Event()
-    use(proxy, {**forward(service), "path": "/A/asked"}, {"path": "/A"}, calls=calls)
+    use(proxy, {**forward(service, timeout="1h"), "path": "/A/asked"}, {"path": "/A"}, calls=calls)
     client = await proxy.connect()
     await client.send(b"GET /A/asked HTTP/1.1\r\nHost: x\r\n\r\n")
     await until(lambda: len(service.asked) == 1)
