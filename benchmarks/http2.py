@@ -1,8 +1,8 @@
 """`python -m benchmarks.http2`: HTTP/2 and gRPC beside nginx and Envoy, one core for each in turn.
 
 Every proxy takes h2c, puts `x-group: gray` on the gray pool and everything else on the baseline, and speaks h2c to nginx, the
-origin. `h2load` is the load. Before anything is measured, `benchmarks.grpccheck` looks at every response of a few hundred
-gRPC calls through each proxy: body, status and trailers.
+origin, which ends each response with trailers, as servers of gRPC do. `h2load` is the load. Before anything is measured,
+`benchmarks.grpccheck` looks at every response of a few hundred gRPC calls through each proxy: status, body and trailers.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _ours(folder: Path, role: str, config: dict[str, object]) -> list[str]:
 def _nginx(folder: Path) -> tuple[list[str], str]:
     setting = Setting(folder, set(), set())
     port = free_port()
-    values = {"label": "nginx", "port": port, "workers": 1, "log": "off", "lanes": "gray gray;"}
+    values = {"label": "nginx", "port": port, "workers": 1, "log": "off", "lanes": "gray gray;", "ssl": "", "pair": ""}
     config = setting.render("nginx.conf", "nginx.conf", **values)
     return [tool("nginx", "nginx-light"), "-c", str(config), "-p", str(folder)], f"http://127.0.0.1:{port}/none"
 

@@ -50,9 +50,9 @@ def start(
         )
 
 
-def wait_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_listening(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 20.0) -> None:
     """Waits until somebody listens on a loopback port. Raises RuntimeError with the log where nobody will."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + seconds
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 0.2).close()

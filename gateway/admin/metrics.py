@@ -10,20 +10,17 @@ application calls, a status), the series have a bound: `telemetry.names`, `telem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from gateway import __version__
 from gateway.admin.families import (
     Family,
-    Sample,
     number,
     of_application,
     of_bypasses,
     of_escapes,
     of_exchanges,
     of_listeners,
-    of_pools,
     of_registries,
     of_registry_services,
     of_reload,
@@ -32,16 +29,8 @@ from gateway.admin.families import (
     table,
 )
 from gateway.admin.lanemetrics import LANE_METRICS
-from gateway.admin.observed import Observed
-from gateway.proxy.origins import STATES
+from gateway.admin.poolmetrics import POOL_METRICS
 from gateway.telemetry.counters import code_of
-
-
-def _connections(observed: Observed) -> Iterator[Sample]:
-    for address, counts in observed.upstream_connections.items():
-        for state, count in zip(STATES, counts, strict=True):
-            yield (address, state), count
-
 
 METRICS: Final = (
     Family(
@@ -53,6 +42,11 @@ METRICS: Final = (
         "gateway_requests_total", "counter", ("listener", "service", "tag", "code"),
         "completed exchanges",
         of_exchanges(lambda series: (((code_of(status),), count) for status, count in series.statuses.items())),
+    ),
+    Family(
+        "gateway_failed_requests_total", "counter", ("listener", "service", "tag"),
+        "those of them that ended with 5xx, or, as gRPC calls, with a status that says the same",
+        of_exchanges(lambda series: [((), series.errors)]),
     ),
     Family(
         "gateway_request_duration_seconds", "histogram", ("listener", "service", "tag"),
@@ -167,6 +161,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_excused_failures_total", "counter", ("listener", "service", "tag", "cause"),
+        "failures that were not held against the instance that responded with them",
+        table(lambda traffic: traffic.excused),
+    ),
+    Family(
         "gateway_injected_faults_total", "counter", ("listener", "service", "tag", "kind"),
         "marked requests into which their lane injected a fault",
         table(lambda traffic: traffic.faults),
@@ -232,28 +231,7 @@ METRICS: Final = (
         "of a sidecar with a façade: how often its application was registered beside it as well",
         of_bypasses,
     ),
-    Family(
-        "gateway_endpoints", "gauge", ("service", "tag", "usable"),
-        "known instances",
-        of_pools(
-            lambda _, pool: [(("true",), len(pool.usable)), (("false",), pool.size - len(pool.usable))]
-        ),
-    ),
-    Family(
-        "gateway_drained_instances", "gauge", ("service",),
-        "instances taken out of this gateway's or sidecar's traffic by a person",
-        lambda observed: [((service,), count) for service, count in observed.drained.items()],
-    ),
-    Family(
-        "gateway_pool_panicking", "gauge", ("service", "tag"),
-        "1: all instances of the tag are unhealthy and are used anyway (when_all_unhealthy: use_all)",
-        of_pools(lambda view, pool: [((), pool.is_panicking)] if view.condition.uses_unhealthy else []),
-    ),
-    Family(
-        "gateway_upstream_connections", "gauge", ("address", "state"),
-        "connections to instances",
-        _connections,
-    ),
+    *POOL_METRICS,
     Family(
         "gateway_access_log_lines_total", "counter", ("listener",),
         "lines written to the access log",

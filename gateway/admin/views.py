@@ -21,6 +21,9 @@ from gateway.web.problems import Rejected, problem, shown
 MAX_EXPLAIN: Final = 2 << 20
 """Bytes of a request to explain: a body that rules look at has 1 MiB at most."""
 
+MOST_FINDINGS: Final = 100
+"""Findings that a response has: of a thousand lanes without instances, a hundred are enough."""
+
 
 class Views:
     """Shows a role; `explainer` is None if it matches no lanes. `describe` makes the description of the API."""
@@ -67,8 +70,25 @@ class Views:
         await self._view.refresh()
         return web.json_response({"mirrored": self._view.mirrored()})
 
+    async def trends(self, request: web.Request, _: Any) -> web.Response:
+        """Requests of late by tag."""
+        await self._view.refresh()
+        services = [name for name in request.query.get("services", "").split(",") if name]
+        return web.json_response(self._view.trends(services))
+
+    async def findings(self, _: web.Request, __: Any) -> web.Response:
+        """What is not as it has to be. What could not be found out is not told: it says nothing of the program."""
+        await self._view.refresh()
+        found = [finding for finding in self._view.findings() if finding["state"] != "skipped"]
+        wrong = sorted(
+            (finding for finding in found if finding["state"] != "ok"), key=lambda finding: finding["state"] != "failed"
+        )
+        shown = wrong[:MOST_FINDINGS]
+        return web.json_response({"checks": len(found), "findings": shown, "left_out": len(wrong) - len(shown)})
+
     async def lanes(self, _: web.Request, __: Any) -> web.Response:
         """Lanes in order."""
+        await self._view.refresh()
         return web.json_response({"lanes": self._view.lanes()})
 
     async def explain(self, request: web.Request, body: Any) -> web.Response:

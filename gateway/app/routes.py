@@ -12,6 +12,7 @@ from gateway.routing.access import AccessList
 from gateway.routing.conditions import RouteTest, ValueTest
 from gateway.routing.cors import OWN, Cors
 from gateway.routing.gate import Gate
+from gateway.routing.patience import Patience, Timeouts
 from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
 from gateway.routing.questions import Question
 from gateway.routing.ratelimit import RateLimit, RateLimits
@@ -29,6 +30,7 @@ from gateway.settings.changes import (
     RouteMatchSettings,
 )
 from gateway.settings.gates import AccessSettings, CompressSettings, CorsSettings, RateLimitSettings
+from gateway.settings.plane import TimeoutSettings
 from gateway.settings.routes import RespondSettings
 
 
@@ -45,14 +47,14 @@ def make_routes(
     everywhere = () if settings.served_clients is None else (_access(settings.served_clients),)
     gate = Gate(everywhere) if everywhere else None
     routes = [
-        _make_route(route, _gate(route, everywhere, claims, questions[number] if route.asks else ()))
+        _make_route(route, _gate(route, everywhere, claims, questions[number] if route.asks else ()), settings.timeouts)
         for number, route in enumerate(settings.served_routes)
     ]
     routes += [make_route(plan, gate) for plan in attached.plans]
     return RouteTable(routes, attached.bounds)
 
 
-def _make_route(route: RouteSettings, gate: Gate | None) -> Route:
+def _make_route(route: RouteSettings, gate: Gate | None, timeouts: TimeoutSettings) -> Route:
     edit = None if route.response_headers is None else _edit(route.response_headers)
     return Route(
         route.path,
@@ -71,6 +73,7 @@ def _make_route(route: RouteSettings, gate: Gate | None) -> Route:
         response_edit=edit if route.cors is None else OWN.then(edit),
         compression=None if route.compress is None else _compression(route.compress),
         gate=gate,
+        patience=_patience(route, timeouts),
     )
 
 
@@ -86,6 +89,17 @@ def _gate(
 
 def _compression(compress: CompressSettings) -> Compression:
     return Compression(compress.codings, compress.types, compress.min_bytes)
+
+
+def _patience(route: RouteSettings, timeouts: TimeoutSettings) -> Patience | None:
+    if route.timeouts is None and route.retries is None:
+        return None
+    own = {} if route.timeouts is None else route.timeouts.model_dump(exclude_none=True)
+    told = {f"timeouts.{name}": value for name, value in own.items()}
+    attempts = 0
+    if route.retries is not None:
+        attempts = told["retries.attempts"] = route.retries.attempts
+    return Patience(Timeouts(**timeouts.model_dump() | own), attempts, told)
 
 
 def _access(access: AccessSettings) -> AccessList:

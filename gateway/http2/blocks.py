@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.http.lines import NEVER_KEPT
-from gateway.http2.errors import Malformed
+from gateway.http2.errors import ConnectionFailure, Malformed
 from gateway.http2.heads import RequestHead, ResponseHead, read_request, read_response, read_trailers
-from gateway.http2.hpack import Decoder, Field, encode_field
+from gateway.http2.hpack import OVERHEAD, Decoder, Field, encode_field
+from gateway.telemetry.tracecontext import is_traceparent
 
 MAX_BLOCKS: Final = 1024
 LONGEST_BLOCK: Final = 1024
@@ -24,6 +25,11 @@ LONGEST_LINE: Final = 256
 
 _AUTHORITY: Final = 0x01
 """The first byte of an :authority that is encoded here: no other field has it."""
+
+_TRACE: Final = b"\x00\x0btraceparent\x37"
+_TRACE_SIZE: Final = len(_TRACE) + 0x37
+_TRACE_ROOM: Final = len("traceparent") + 0x37 + OVERHEAD
+"""What a `traceparent` begins with that is encoded here, how long that is, and what it counts in a list."""
 
 _DROPPED: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
@@ -54,6 +60,26 @@ class BlockReader:
         self.decoder = Decoder(list_bytes)
         self._memo = memo
 
+    def traced_request(self, block: bytes) -> tuple[RequestHead, bytes]:
+        """A request's head, and the `traceparent` that is its last field, if a program like this one has sent it, else empty.
+
+        It is all that differs between many requests, so that without it their heads come again.
+        """
+        at = len(block) - _TRACE_SIZE
+        if at < 0 or not block.startswith(_TRACE, at) or not self.decoder.is_stateless:
+            return self.request(block), b""
+        traceparent = block[at + len(_TRACE) :]
+        if not is_traceparent(traceparent):
+            return self.request(block), b""
+        try:
+            head = self.request(block[:at])
+        except ConnectionFailure:
+            # What is before it is no block: it was not a field, but the end of one that looks the same.
+            return self.request(block), b""
+        if head.room < _TRACE_ROOM:
+            raise _too_large()
+        return (head.traced(traceparent), b"") if head.has_trace or head.protocol else (head, traceparent)
+
     def request(self, block: bytes) -> RequestHead:
         """A request's head."""
         requests = self._memo.requests
@@ -63,6 +89,7 @@ class BlockReader:
             if known is not None:
                 return known
         head = read_request(self.fields(block))
+        head.room = self.decoder.left
         if is_pure and head.is_plain and len(block) <= LONGEST_BLOCK:
             if len(requests) >= MAX_BLOCKS:
                 requests.clear()
@@ -103,12 +130,19 @@ class BlockReader:
         """The fields of any block: it must be read even if nobody wants to know what it says."""
         fields = self.decoder.decode(block)
         if self.decoder.is_cut:
-            raise Malformed("the header list is larger than what is accepted", is_too_large=True)
+            raise _too_large()
         return fields
+
+
+def _too_large() -> Malformed:
+    return Malformed("the header list is larger than what is accepted", is_too_large=True)
 
 
 _HTTP: Final = encode_field(b":scheme", b"http")
 _HTTPS: Final = encode_field(b":scheme", b"https")
+_METHODS: Final = {
+    name: encode_field(b":method", name) for name in (b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD")
+}
 
 _LINES: Final[dict[bytes, bytes]] = {}
 _STATUS_LINES: Final[dict[bytes, bytes]] = {}
@@ -120,22 +154,23 @@ _TRAILERS: Final[dict[bytes, bytes]] = {}
 def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
     """The block of a request head of HTTP/1.1 (to the empty line that ends it), whose target is a path.
 
-    Names become lower-case, Host becomes :authority, and what is said of the connection is left out. With a `protocol` an upgrade
-    to it becomes an extended CONNECT (RFC 8441).
+    Names become lower-case, Host becomes :authority, and what is said of the connection is left out; `traceparent` becomes the
+    last field. With a `protocol` an upgrade to it becomes an extended CONNECT (RFC 8441).
     """
     lines = head[:-4].split(b"\r\n")
     first = lines.pop(0)
-    before, after = _FIRST_LINES.get(first) or _learn_first(first)
+    before, after = _FIRST_LINES.get(first) or _encode_first(first)
     if protocol:
         before = encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol)
     authority, fields = _encode_lines(lines)
     return b"".join([before, _HTTPS if scheme == b"https" else _HTTP, authority, after, fields])
 
 
-def _learn_first(line: bytes) -> tuple[bytes, bytes]:
-    """The bytes of the method and of the path in a request line."""
-    method, _, rest = line.partition(b" ")
-    found = (encode_field(b":method", method), encode_field(b":path", rest[: rest.rfind(b" ")]))
+def _encode_first(line: bytes) -> tuple[bytes, bytes]:
+    """The bytes of the method and of the path in a request line, which ends with ` HTTP/1.1`."""
+    end = line.find(b" ")
+    method = line[:end]
+    found = (_METHODS.get(method) or encode_field(b":method", method), encode_field(b":path", line[end + 1 : -9]))
     if len(line) <= LONGEST_LINE and b"?" not in line:  # parameters may be secrets, and are seldom the same
         if len(_FIRST_LINES) >= MAX_LINES:
             _FIRST_LINES.clear()
@@ -181,15 +216,20 @@ def trailers_block(lines: bytes) -> bytes:
 def _encode_lines(lines: list[bytes]) -> tuple[bytes, bytes]:
     """The bytes of :authority, empty if no line is Host, and of all other lines."""
     authority = b""
+    trace = b""
     parts: list[bytes] = []
     for line in lines:
         encoded = _LINES.get(line)
         if encoded is None:
             encoded = _learn(line)
+            if len(encoded) == _TRACE_SIZE and encoded.startswith(_TRACE):
+                trace += encoded
+                continue
         if encoded and encoded[0] == _AUTHORITY:
             authority = encoded
         else:
             parts.append(encoded)
+    parts.append(trace)
     return authority, b"".join(parts)
 
 

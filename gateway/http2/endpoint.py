@@ -311,7 +311,7 @@ class Endpoint(ControlledEndpoint):
         if ends:
             stream.is_remote_done = True
         try:
-            request = self.blocks.request(block)
+            request, trace = self.blocks.traced_request(block)
         except Malformed as error:
             self._malformed(stream, error)
             return
@@ -319,7 +319,7 @@ class Endpoint(ControlledEndpoint):
         if ends and request.length > 0:
             self._malformed(stream, Malformed("the stream ends, and Content-Length says that there is a body"))
             return
-        self._events.append(Event(REQUEST, stream, ends=ends, request=request))
+        self._events.append(Event(REQUEST, stream, trace, ends=ends, request=request))
 
     def refuse(self, stream: Stream, limit: str) -> None:
         """Refuses a stream that was opened just now, because of a limit: the client may try again."""

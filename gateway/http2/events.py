@@ -9,7 +9,7 @@ from gateway.http2.heads import RequestHead, ResponseHead
 from gateway.http2.stream import Stream
 
 REQUEST: Final = 1
-"""A client has opened a stream: `request` is the head."""
+"""A client has opened a stream: `request` is the head, and `payload` a valid `traceparent` that comes after it, or empty."""
 RESPONSE: Final = 2
 """`response` is the head of a response, interim or final."""
 DATA: Final = 3

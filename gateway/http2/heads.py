@@ -6,6 +6,7 @@ A judged head holds nothing of its stream, so that one may serve every block tha
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Final
 
 from gateway.http.grammar import TOKEN, VALUE
@@ -25,6 +26,8 @@ _VALUES: Final = re.compile(rb"(?:(?:[!-~\x80-\xff](?:" + VALUE + rb"*[!-~\x80-\
 _METHOD: Final = re.compile(TOKEN + rb"++")
 _PATH: Final = re.compile(rb"/[!-~]*+|\*")
 _AUTHORITY: Final = re.compile(rb"[!-~]++")
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
+_SIZE: Final = re.compile(rb"\r\ncontent-length: [0-9]+")
 
 _COOKIE: Final = 1
 _REFUSED: Final = 2
@@ -55,12 +58,14 @@ class RequestHead:
 
     `length` is that of its Content-Length, or NO_LENGTH. `protocol` is that of an extended CONNECT (RFC 8441), else empty.
     `is_plain`: it holds no secrets, and may be remembered. `judged` is what its text has been judged to be, by what else matters.
+    `has_trace`: a field of it says something about its trace. `room` is how much larger the list might have been.
     """
 
     __slots__ = (
         "_ended",
         "_open",
         "authority",
+        "has_trace",
         "is_plain",
         "judged",
         "length",
@@ -68,6 +73,7 @@ class RequestHead:
         "method",
         "path",
         "protocol",
+        "room",
         "scheme",
     )
 
@@ -80,6 +86,8 @@ class RequestHead:
         self.lines: bytes = b""
         self.length: int = NO_LENGTH
         self.is_plain: bool = True
+        self.has_trace: bool = False
+        self.room: int = 0
         self.judged: dict[int, Request] = {}
         self._ended: bytes = b""
         self._open: bytes = b""
@@ -93,6 +101,20 @@ class RequestHead:
         if not self._open:
             self._open = self._text(b"\r\ntransfer-encoding: chunked")
         return self._open
+
+    def traced(self, traceparent: bytes) -> RequestHead:
+        """The same with one field more."""
+        head = RequestHead()
+        head.method = self.method
+        head.scheme = self.scheme
+        head.authority = self.authority
+        head.path = self.path
+        head.protocol = self.protocol
+        head.lines = self.lines + b"\r\ntraceparent: " + traceparent
+        head.length = self.length
+        head.is_plain = self.is_plain
+        head.has_trace = True
+        return head
 
     def upgrade_text(self, key: bytes) -> bytes:
         """The head of an extended CONNECT as the upgrade that HTTP/1.1 has for it; `key` is for Sec-WebSocket-Key."""
@@ -119,17 +141,34 @@ class RequestHead:
 class ResponseHead:
     """A response's head, interim (1xx) or final. `lines` and `length` are as a request's."""
 
-    __slots__ = ("is_plain", "length", "lines", "status")
+    __slots__ = ("_text", "_unsized", "is_plain", "length", "lines", "status")
 
     def __init__(self) -> None:
         self.status: int = 0
         self.lines: bytes = b""
         self.length: int = NO_LENGTH
         self.is_plain: bool = True
+        self._text: bytes = b""
+        self._unsized: bytes = b""
 
-    def text(self, added: bytes = b"") -> bytes:
-        """The head as HTTP/1.1 has it, with the field lines `added` (each led by CRLF)."""
-        return b"HTTP/1.1 %d" % self.status + self.lines + added + b"\r\n\r\n"
+    @property
+    def text(self) -> bytes:
+        """The head as HTTP/1.1 has it."""
+        if not self._text:
+            self._text = self.text_as(self.status, b"")
+        return self._text
+
+    @property
+    def unsized_text(self) -> bytes:
+        """The same without Content-Length."""
+        if not self._unsized:
+            self._unsized = _SIZE.sub(b"", self.text)
+        return self._unsized
+
+    def text_as(self, status: int, added: bytes) -> bytes:
+        """The same with another status, and with the field lines `added` (each led by CRLF)."""
+        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
+        return line + self.lines + added + b"\r\n\r\n"
 
 
 def read_request(fields: list[Field]) -> RequestHead:
@@ -169,6 +208,7 @@ def read_request(fields: list[Field]) -> RequestHead:
     head.path = path
     head.authority = authority
     head.protocol = protocol
+    head.has_trace = b"\r\ntrace" in head.lines
     return head
 
 

@@ -38,7 +38,7 @@ class Decoder:
     beyond that is not kept; `is_cut` says so of the last one.
     """
 
-    __slots__ = ("_entries", "_list_bytes", "_most", "_size", "is_cut", "limit")
+    __slots__ = ("_entries", "_list_bytes", "_most", "_size", "is_cut", "left", "limit")
 
     def __init__(self, list_bytes: int, limit: int = DEFAULT_TABLE) -> None:
         self._list_bytes = list_bytes
@@ -48,6 +48,8 @@ class Decoder:
         self._size: int = 0
         self._entries: list[Field] = []  # the newest last
         self.is_cut: bool = False
+        self.left: int = list_bytes
+        """How much larger the last list might have been; less than nothing if it was cut."""
 
     @property
     def is_stateless(self) -> bool:
@@ -99,6 +101,7 @@ class Decoder:
                     self.is_cut = True
         except IndexError:
             raise _broken("a header block ends in the middle of a field") from None
+        self.left = left
         return fields
 
     def _entry(self, number: int) -> Field:

@@ -1,4 +1,4 @@
-"""How long one listener waits, and what it accepts at most: values, made from the settings."""
+"""What one listener accepts at most: values, made from the settings."""
 
 from __future__ import annotations
 
@@ -31,35 +31,11 @@ class Places:
         self.taken -= 1
 
 
-class Timeouts:
-    """Seconds that the proxy waits: see `docs/limits.md`. The defaults stand in the settings."""
-
-    __slots__ = ("body_grace", "body_idle", "connect", "head", "keep_alive", "response", "tunnel_idle", "upstream_idle")
-
-    def __init__(
-        self,
-        *,
-        head: float,
-        body_idle: float,
-        body_grace: float,
-        connect: float,
-        response: float,
-        keep_alive: float,
-        upstream_idle: float,
-        tunnel_idle: float,
-    ) -> None:
-        self.head = head
-        self.body_idle = body_idle
-        self.body_grace = body_grace
-        self.connect = connect
-        self.response = response
-        self.keep_alive = keep_alive
-        self.upstream_idle = upstream_idle
-        self.tunnel_idle = tunnel_idle
-
-
 class Limits:
-    """What one listener accepts at most: bytes, counts, and bytes per second. See `docs/limits.md`."""
+    """What one listener accepts at most: bytes, counts, and bytes per second. See `docs/limits.md`.
+
+    `lanes_in_flight` is `lane_in_flight` of all tags together.
+    """
 
     __slots__ = (
         "body_rate",
@@ -70,6 +46,7 @@ class Limits:
         "in_flight",
         "inspected_bytes",
         "lane_in_flight",
+        "lanes_in_flight",
         "pipelined_bytes",
         "target_bytes",
         "tunnels",
@@ -101,6 +78,8 @@ class Limits:
         self.connections_per_client = connections_per_client
         self.in_flight = in_flight
         self.lane_in_flight = lane_in_flight
+        # Several lanes may hang at a time. Who lets one have more, means it.
+        self.lanes_in_flight: int = max(lane_in_flight, in_flight - max(1, in_flight // 4))
         self.inspected_bytes = inspected_bytes
         self.tunnels = tunnels
         self.tunnels_per_client = tunnels_per_client

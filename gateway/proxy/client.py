@@ -26,6 +26,10 @@ LINGER: Final = 2.0
 with a reset, which can destroy the response before the client has read it (RFC 9112 §9.6)."""
 
 
+_UNKNOWN: Final = Peer("")
+"""Who is at the other end of a connection that has not opened."""
+
+
 # More public members than most: it is the seam, and each member is something that an exchange does to its client.
 class Client(Connection):
     """The client's side of an exchange. `deadline` (the loop's clock) is until when something must happen; every wait sets it.
@@ -41,7 +45,7 @@ class Client(Connection):
         super().__init__(context.outbox, context.queue)
         self.context = context
         self.clients = clients
-        self.peer: Peer = Peer("")
+        self.peer: Peer = _UNKNOWN
         self.proxied_ip: str = ""
         self.deadline: float = context.now + context.timeouts.head
 
@@ -109,6 +113,10 @@ class ClientConnection(Client):
         self.quiet_since: float = context.now
         self.is_closing: bool = False
 
+    def records(self) -> list[Record]:
+        """What is noted so far of the requests under way."""
+        raise NotImplementedError
+
     def deadline_passed(self) -> None:
         """A wait took too long."""
         raise NotImplementedError
@@ -139,7 +147,7 @@ class ClientConnection(Client):
         if self.transport is None or not self.transport.get_write_buffer_size():
             return False
         context = self.context
-        return self.has_taken(int(context.limits.body_rate * context.timeouts.body_idle))
+        return self.has_taken(context.timeouts.due(context.limits.body_rate))
 
 
 class Clients:

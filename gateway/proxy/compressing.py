@@ -98,9 +98,13 @@ class CompressingRelay(Relay):
             if not data:
                 return MORE
         self._partial = b""
-        if response.status == 101 or response.refusal:
+        if response.status == 101 or response.told:
             return self._pass(data, request_body)
         return self._begin(response, data, request_body)
+
+    def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
+        """See `Relay`."""
+        return self.receive(head + data, request_body)
 
     def pass_refusal(self, request_body: RequestBody | None) -> int:
         """See `Relay`."""
@@ -123,7 +127,7 @@ class CompressingRelay(Relay):
         if self._coder is None:
             self._inner.take_trailers(lines)
         else:
-            self._keep_trailers(lines)
+            self._trailers = lines
 
     def end(self) -> bool:
         """See `Relay`."""
@@ -134,9 +138,6 @@ class CompressingRelay(Relay):
             return False
         self._finish(coder(b"", END))
         return True
-
-    def _keep_trailers(self, lines: bytes) -> None:
-        self._trailers, _ = self._client.context.response_reader.read_trailers(lines)
 
     def _pass(self, data: bytes, request_body: RequestBody | None) -> int:
         """Hands on what is not compressed."""
@@ -247,8 +248,7 @@ class CompressingRelay(Relay):
             except ProtocolError as error:
                 why = f"the body of the instance's response is malformed: {error.detail}"
                 raise ProtocolError(BAD_RESPONSE, why) from None
-            if chunks.is_done and chunks.trailers:
-                self._keep_trailers(b"".join([b"\r\n" + line for line in chunks.trailers]))
+            self._trailers = chunks.trailers
             return payload, chunks.is_done, bool(rest)
         if self._left == UNTIL_CLOSE:
             return data, False, False

@@ -9,7 +9,7 @@ from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
 from gateway.http.response import ResponseReader
 from gateway.proxy.access_log import AccessLog
-from gateway.proxy.bounds import COMPRESSED, Http2, Limits, Places, Timeouts
+from gateway.proxy.bounds import COMPRESSED, Http2, Limits, Places
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
 from gateway.proxy.copies import Copies
@@ -17,6 +17,7 @@ from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.spans import SpanRecorder
+from gateway.routing.patience import Timeouts
 from gateway.routing.router import Router
 from gateway.telemetry.counters import Traffic
 from gateway.tls.mesh import Reception
@@ -34,8 +35,8 @@ class Context:
     `reception` takes callers of the mesh in mutual TLS, and others in plain text, on the same sockets; None: there is no mesh.
     `reads_proxy_header`: connections of trusted clients begin with a header of the PROXY protocol.
     `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now,
-    `lanes` the requests in flight at instances with a tag, by tag. `copies` takes those of requests that lanes mirror; None:
-    nobody sends them. `compressing` are the places of responses that are compressed.
+    `lanes` the requests in flight at instances with a tag, by tag, and `in_lanes` all of them. `copies` takes those of requests
+    that lanes mirror; None: nobody sends them. `compressing` are the places of responses that are compressed.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Context:
         "doors",
         "ejector",
         "http2",
+        "in_lanes",
         "inspected",
         "is_draining",
         "lanes",
@@ -100,6 +102,7 @@ class Context:
         self.compressing = Places(COMPRESSED)
         self.inspected: int = 0
         self.lanes: dict[str, int] = {}
+        self.in_lanes: int = 0
         self.router = router
         self.origins = origins
         self.ejector = ejector

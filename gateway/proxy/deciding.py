@@ -32,7 +32,7 @@ class Deciding(Sending):
             return
         is_whole = body.is_done and body.received <= need.limit
         # What was parsed is many times larger than the body: nobody keeps it.
-        self._route_again(read_content(self._request, body.kept, body.is_framed) if is_whole else None)
+        self._route_again(read_content(self._request, body.framed(body.kept)) if is_whole else None)
         self._stop_inspecting(body)
         self._carry_out()
 

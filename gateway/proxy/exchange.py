@@ -19,25 +19,22 @@ from gateway.failures import (
     LANE_UNAVAILABLE,
     MALFORMED,
     NO_INSTANCES,
-    NO_TUNNEL,
     OVERLOADED,
     REFUSED_MISDIRECTED,
-    REFUSED_STREAM,
     REFUSED_UNAVAILABLE,
-    RESET,
     Fault,
 )
 from gateway.proxy.accounting import note_left
 from gateway.proxy.compressing import CompressingRelay
 from gateway.proxy.deciding import Deciding
-from gateway.proxy.own_responses import CONTINUE
+from gateway.proxy.own_responses import CONTINUE, why_not
 from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
 from gateway.proxy.response_relay import SWITCHED
 from gateway.proxy.retry import Again
 from gateway.proxy.tunnel import Tunnel
-from gateway.routing.verdict import CompressedForward, Forward, NeedBody, Reply
+from gateway.routing.verdict import CompressedForward, NeedBody, Reply
 from gateway.tags import BASE
 
 
@@ -78,12 +75,14 @@ class Exchange(Deciding):
         upstream = self.upstream
         verdict = self._verdict
         if upstream is not None:
+            if body.trailers:
+                self._judge_trailers(body)
             upstream.send_body(body, payload)
             body.passed(payload)
             if self.record.upstream_status:
-                self._client.deadline = context.now + context.timeouts.body_idle
+                self._client.deadline = context.now + self._timeouts.body_idle
             elif body.is_done:
-                self._client.deadline = context.now + context.timeouts.response
+                self._client.deadline = context.now + self._timeouts.response
             elif not upstream.writes_paused:
                 self._expect_body(body)
         elif isinstance(verdict, Reply):
@@ -117,17 +116,7 @@ class Exchange(Deciding):
 
     def response_received(self, data: bytes) -> None:
         """Passes on what the instance sent."""
-        relay = self._relay
-        if relay is None:
-            self.record.responded_at = perf_counter()
-            verdict = self._verdict
-            assert isinstance(verdict, Forward)
-            relay = self._client.relay(self.record, verdict)
-            if isinstance(verdict, CompressedForward):
-                relay = CompressingRelay(relay, self._client, self.record, verdict)
-            self._relay = relay
-            if self._copy is not None:
-                self._copy.begin()
+        relay = self._relay or self._begin_relay()
         if self._copy is not None:
             self._copy.take(data)
         try:
@@ -139,6 +128,29 @@ class Exchange(Deciding):
             self._response_done(relay, True)
         else:
             self._relayed(relay, state)
+
+    def response_begun(self, head: bytes, data: bytes) -> None:
+        """Passes on a whole head, and what came after it."""
+        relay = self._relay or self._begin_relay()
+        if self._copy is not None:
+            self._copy.take(head + data)
+        try:
+            state = relay.begin(head, data, self.body)
+        except ProtocolError as error:
+            self._response_failed(MALFORMED, error.detail)
+            return
+        self._relayed(relay, state)
+
+    def _begin_relay(self) -> Relay:
+        self.record.responded_at = perf_counter()
+        forward = self._forward
+        relay = self._client.relay(self.record, forward)
+        if isinstance(forward, CompressedForward):
+            relay = CompressingRelay(relay, self._client, self.record, forward)
+        self._relay = relay
+        if self._copy is not None:
+            self._copy.begin()
+        return relay
 
     def response_proceed(self) -> None:
         """Passes on what the instance sent, and was left for a later turn."""
@@ -172,10 +184,15 @@ class Exchange(Deciding):
     def _expect_more(self) -> None:
         """The head of the response is passed on: its body is awaited, and there is no second time for the request's."""
         context = self._context
-        self._client.deadline = context.now + context.timeouts.body_idle
+        self._client.deadline = context.now + self._timeouts.body_idle
         if not self.record.passed_at:
-            self.record.passed_at = perf_counter()
+            at = self.record.passed_at = perf_counter()
+            if self.record.upstream_status >= 500:
+                # A client that sees the head may not wait for the rest.
+                context.router.note_failure(self._request, self.record.decision, at)
             if self.body is not None:
+                if self._copy is not None:
+                    self._copy.take_body(self.body)
                 self.body.give_up()
 
     def client_stalled(self) -> None:
@@ -191,7 +208,7 @@ class Exchange(Deciding):
             self.tunnel.client_drained()
             return
         if self.record.upstream_status:
-            self._client.deadline = self._context.now + self._context.timeouts.body_idle
+            self._client.deadline = self._context.now + self._timeouts.body_idle
         if self.upstream is not None:
             self.upstream.resume_reading()
 
@@ -203,7 +220,7 @@ class Exchange(Deciding):
         traffic.in_flight -= 1
         traffic.tunnels += 1
         self._leave_lane()
-        self.tunnel = Tunnel(self._client, upstream, self.record)
+        self.tunnel = Tunnel(self._client, upstream, self.record, self._timeouts)
         self.tunnel.expect()
         self._client.tunnel_opened()
 
@@ -262,7 +279,7 @@ class Exchange(Deciding):
         self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
         if again is None:
-            self._fail(fault.failure, _why(fault, forward.decision.service, detail))
+            self._fail(fault.failure, why_not(fault, forward.decision.service, detail))
             return
         if is_fresh:
             note_left(self._context, forward.decision.service, instance, fault)
@@ -272,7 +289,7 @@ class Exchange(Deciding):
         """A sidecar has refused the request unprocessed: it goes elsewhere, or there is nobody else."""
         refused = relay.refused
         assert refused is not None
-        is_other = refused.refusal == hop.MISDIRECTED
+        is_other = refused.told == hop.MISDIRECTED
         fault = REFUSED_MISDIRECTED if is_other else REFUSED_UNAVAILABLE
         decision = self.record.decision
         address = self._forward.instance.address
@@ -315,16 +332,3 @@ class Exchange(Deciding):
         """The response cannot be used: 502 if nothing was passed on yet, else it is cut short."""
         self._note_fault(fault)
         self.stop(fault.failure, detail)
-
-
-def _why(fault: Fault, service: str, detail: str) -> str:
-    """A sentence for the client that gets no response from an instance."""
-    if fault is REFUSED_STREAM:
-        return f"service {service} takes no more requests"
-    if fault is NO_TUNNEL:
-        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
-    if fault is RESET:
-        return f"service {service} reset the request ({detail})"
-    if fault is MALFORMED:
-        return f"the instance's response is malformed: {detail}"
-    return f"service {service} closed the connection without a response"

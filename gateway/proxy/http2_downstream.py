@@ -22,6 +22,7 @@ from gateway.http2.heads import RequestHead
 from gateway.proxy.bounds import Http2
 from gateway.proxy.client import LINGER, ClientConnection
 from gateway.proxy.client_stream import ClientStream, StreamOwner
+from gateway.proxy.record import Record
 
 FEW: Final = 8
 """Events that are worked on whatever else there is to do."""
@@ -191,7 +192,7 @@ class Http2Downstream(StreamOwner):
         elif kind == events.DRAINED:
             client.peer_drained()
         elif kind == events.TRAILERS:
-            client.request_data(b"", True)  # what they say is not passed on, as with chunks
+            client.request_trailers(event.payload)
         elif kind == events.RESET:
             self.over(client)
             client.gone()
@@ -213,19 +214,24 @@ class Http2Downstream(StreamOwner):
                 failure = HEAD_TOO_LARGE if event.code else BAD_REQUEST
                 client.refuse_malformed(ProtocolError(failure, event.payload.decode()))
                 return
-            client.start(self._judge(event.request, event.ends))
+            client.start(self._judge(event.request, event.ends, event.payload))
         except ProtocolError as error:
             client.refuse(error)
         except Exception as error:
             client.caught(error)
 
-    def _judge(self, head: RequestHead, ends: bool) -> Request:
+    def _judge(self, head: RequestHead, ends: bool, traceparent: bytes) -> Request:
         """The request that a head is, judged as any other, or as it was before. Raises ProtocolError."""
         if head.method != b"CONNECT":
             number = (1 if ends else 0) + (2 if self.peer.is_trusted else 0)
             known = head.judged.get(number)
             if known is None:
                 known = head.judged[number] = self._read_text(head.text(ends))
+                _ = known.is_grpc  # which is found out once
+            if traceparent:
+                request = self._reader.traced(known, traceparent)
+                self._check_size(request.head)
+                return request
             return known.again() if head.is_plain else known
         if head.protocol.lower() == b"websocket":
             return self._read_text(head.upgrade_text(b64encode(os.urandom(16))))
@@ -234,12 +240,15 @@ class Http2Downstream(StreamOwner):
         raise ProtocolError(METHOD_REFUSED, "CONNECT is not supported")
 
     def _read_text(self, text: bytes) -> Request:
-        most = self.context.limits.head_bytes
-        if len(text) > most:
-            raise ProtocolError(HEAD_TOO_LARGE, f"the head is longer than {most} bytes")
+        self._check_size(text)
         request = self._reader.read(text)
         request.version = VERSION
         return request
+
+    def _check_size(self, text: bytes) -> None:
+        most = self.context.limits.head_bytes
+        if len(text) > most:
+            raise ProtocolError(HEAD_TOO_LARGE, f"the head is longer than {most} bytes")
 
     # --- what streams say
 
@@ -259,6 +268,10 @@ class Http2Downstream(StreamOwner):
                 self.close_gently()
 
     # --- the end
+
+    def records(self) -> list[Record]:
+        """See `ClientConnection`."""
+        return [stream.exchange.record for stream in self._streams.values() if stream.exchange is not None]
 
     def deadline_passed(self) -> None:
         """Looks, at every tick, at what has waited too long."""

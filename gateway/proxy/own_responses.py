@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway import hop
-from gateway.failures import Failure
+from gateway.failures import MALFORMED, NO_TUNNEL, REFUSED_STREAM, RESET, Failure, Fault
 from gateway.grpc.message import encode_message
 from gateway.grpc.status import status_of_http
 from gateway.http.request import Request
@@ -86,3 +86,16 @@ def _accepts_text(request: Request) -> bool:
         if name.lower() == b"accept":
             return value.strip().startswith(b"text/plain")
     return False
+
+
+def why_not(fault: Fault, service: str, detail: str) -> str:
+    """A sentence for the client that gets no response from an instance."""
+    if fault is REFUSED_STREAM:
+        return f"service {service} takes no more requests"
+    if fault is NO_TUNNEL:
+        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
+    if fault is RESET:
+        return f"service {service} reset the request ({detail})"
+    if fault is MALFORMED:
+        return f"the instance's response is malformed: {detail}"
+    return f"service {service} closed the connection without a response"

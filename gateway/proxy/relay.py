@@ -38,6 +38,10 @@ class Relay:
         """
         raise NotImplementedError
 
+    def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
+        """Passes on a whole head, which other responses may have had, and what came after it. Returns and raises as `receive`."""
+        raise NotImplementedError
+
     def pass_refusal(self, request_body: RequestBody | None) -> int:
         """Passes on a refusal that is the response after all. Returns and raises as `receive`."""
         raise NotImplementedError

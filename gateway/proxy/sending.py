@@ -33,7 +33,7 @@ class Sending(Ending):
         decision = forward.decision
         instance = decision.instance
         assert instance is not None
-        if decision.pool != BASE and not self._enter_lane(decision.pool):
+        if decision.pool != BASE and not self._lane and not self._enter_lane(decision.pool):
             return
         if forward.copied_to is not None:
             self._begin_copy(forward)
@@ -44,20 +44,24 @@ class Sending(Ending):
             self._send_on(upstream, forward)
 
     def _begin_copy(self, forward: Forward) -> None:
-        """Begins a copy for the lane that mirrors, if all of the request is here and it is small."""
+        """Begins a copy for the lane that mirrors, unless the body is known to be too long."""
         copies = self._context.copies
         body = self.body
-        if copies is None or (body is not None and (not body.is_done or body.held > MAX_BODY)):
+        if copies is None or self._request.body > MAX_BODY or (body is not None and body.held > MAX_BODY):
             return
-        kept = b"" if body is None else body.kept
-        self._copy = copies.begin(forward, kept, body is not None and body.is_framed and body.is_chunked)
+        self._copy = copies.begin(forward)
+        if body is None and self._copy is not None:
+            self._copy.body = b""
 
     def _injects(self, fault: InjectedFault) -> bool:
-        """Counts what the lane injects; whether the exchange goes on later, after a delay."""
+        """Counts what the lane injects; whether the exchange goes on later, after a delay, or not at all."""
         decision = self.record.decision
         self._context.traffic.count_fault(decision.service, decision.tag, fault.kind)
         if not fault.delay:
             return False
+        # Who is held up has a place among those at the lane's instances: a drill, too, leaves the baseline its own.
+        if not self._enter_lane(decision.tag):
+            return True
         self._wait()
         self._context.loop.call_later(fault.delay, self._client.run, self._go_on)
         return True
@@ -74,13 +78,16 @@ class Sending(Ending):
     def _enter_lane(self, tag: str) -> bool:
         """Takes a place among the requests at instances with a tag; if there is none, the client is told so."""
         context = self._context
-        most = context.limits.lane_in_flight
+        limits = context.limits
         in_flight = context.lanes.get(tag, 0)
-        if in_flight >= most:
+        if in_flight >= limits.lane_in_flight or context.in_lanes >= limits.lanes_in_flight:
             self._note_fault(LANE_BUSY)
-            self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances with tag {tag}")
+            where = f"with tag {tag}" if in_flight >= limits.lane_in_flight else "of all lanes"
+            most = limits.lane_in_flight if in_flight >= limits.lane_in_flight else limits.lanes_in_flight
+            self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances {where}")
             return False
         context.lanes[tag] = in_flight + 1
+        context.in_lanes += 1
         self._lane = tag
         return True
 
@@ -106,7 +113,7 @@ class Sending(Ending):
         context = self._context
         client = self._client
         record = self.record
-        client.deadline = context.now + context.timeouts.response
+        client.deadline = context.now + self._timeouts.response
         if client.writes_paused:
             upstream.pause_reading()
         # Before the write: it wakes the instance, which may well take this very core.
@@ -118,6 +125,8 @@ class Sending(Ending):
         if record.waited and record.expires_at:
             # It has waited here: the instance is told how much time is left.
             head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)
+        if body is not None and body.trailers:
+            self._judge_trailers(body)
         upstream.send_request(self._request, head, body)
         if body is None or body.is_done:
             return
@@ -126,6 +135,10 @@ class Sending(Ending):
         if not upstream.writes_paused:
             self._expect_body(body)
             client.resume_reading()
+
+    def _judge_trailers(self, body: RequestBody) -> None:
+        """Leaves what may be forwarded; after the decision, which may have hidden more fields."""
+        body.trailers = self._context.reader.read_trailers(self._request, body.trailers)
 
     def _wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has its own deadline."""
@@ -150,7 +163,7 @@ class Sending(Ending):
         if self.body is not None and not self.body.is_done:
             context = self._context
             self.body.paused(context.now)
-            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.deadline = context.now + self._timeouts.body_idle
             self._client.pause_reading()
 
     def instance_drained(self) -> None:
@@ -158,14 +171,14 @@ class Sending(Ending):
         if self.body is not None and not self.body.is_done:
             context = self._context
             self.body.resumed(context.now)
-            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.deadline = context.now + self._timeouts.body_idle
             self._client.resume_reading()
 
     def _expect_body(self, body: RequestBody) -> None:
         context = self._context
         # What a call sends it sends when it has something to say.
         rate = 0 if self._request.is_grpc else context.limits.body_rate
-        self._client.deadline = body.due(context.now, context.timeouts, rate)
+        self._client.deadline = body.due(context.now, self._timeouts, rate)
 
     def _retries(self) -> Retry:
         retry = self._retry

@@ -31,6 +31,7 @@ class Session(Carrier):
     __slots__ = (
         "_asked",
         "_asked_at",
+        "_clock",
         "_heard_at",
         "_is_leaving",
         "_touched",
@@ -50,7 +51,8 @@ class Session(Carrier):
         self.other: Upstream | None = None
         self.speaks_http2: bool | None = None
         self.has_heard: bool = False
-        self._touched: dict[int, UpstreamStream] = {}
+        self._touched: list[UpstreamStream] = []
+        self._clock = asyncio.get_running_loop().time
         self._heard_at: float = 0.0
         self._asked_at: float = 0.0
         self._asked: int = 0
@@ -124,7 +126,7 @@ class Session(Carrier):
             self.transport = None
             self._settle(False)
             return
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = self._clock()
         self.endpoint = Endpoint(self.terms, self.write, is_server=False, now=self._heard_at)
 
     def peer_certificate(self) -> Mapping[str, Any] | None:
@@ -136,7 +138,7 @@ class Session(Carrier):
         endpoint = self.endpoint
         if endpoint is None or self.is_lost:
             return
-        endpoint.feed(data, asyncio.get_running_loop().time())
+        endpoint.feed(data, self._clock())
         self._work()
 
     def ended(self) -> bool:
@@ -182,10 +184,14 @@ class Session(Carrier):
             self._take(event)
             event = endpoint.next_event()
         while self._touched:
-            touched = list(self._touched.values())
-            self._touched.clear()
+            touched = self._touched
+            self._touched = []
             for stream in touched:
-                stream.run(stream.deliver)
+                stream.is_touched = False
+                try:
+                    stream.deliver()
+                except Exception as error:
+                    stream.caught(error)
 
     def _take(self, event: Event) -> None:
         kind = event.kind
@@ -193,7 +199,9 @@ class Session(Carrier):
             self.has_heard = True
             stream = self.streams.get(event.stream.id)
             if stream is not None:
-                self._touched[event.stream.id] = stream
+                if not stream.is_touched:
+                    stream.is_touched = True
+                    self._touched.append(stream)
                 stream.take(event)
             elif kind == events.DATA and self.endpoint is not None:
                 self.endpoint.take(event.stream, len(event.payload))
@@ -206,7 +214,7 @@ class Session(Carrier):
             self.close_if_over()
         elif kind == events.PONG:
             self._asked_at = 0.0
-            self._heard_at = asyncio.get_running_loop().time()
+            self._heard_at = self._clock()
         elif kind == events.FAILED:
             self.flush()
             self.close()
@@ -226,5 +234,5 @@ class Session(Carrier):
         else:
             self.streams.pop(stream.stream.id, None)
         if self.is_idle:
-            self.idle_since = asyncio.get_running_loop().time()
+            self.idle_since = self._clock()
         self.owner.has_room(self)

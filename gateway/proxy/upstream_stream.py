@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from http import HTTPStatus
 from typing import Final
 
 from gateway.failures import MALFORMED, NO_TUNNEL, REFUSED_STREAM, RESET, Fault
 from gateway.http.chunked import ChunkedReader
 from gateway.http.request import CHUNKED, Request
 from gateway.http2 import errors, events
-from gateway.http2.blocks import request_block
+from gateway.http2.blocks import request_block, trailers_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
 from gateway.http2.heads import ResponseHead
@@ -32,7 +31,6 @@ LINGER: Final = 2.0
 _KEY: Final = re.compile(rb"\r\nsec-websocket-key:[ \t]*([^\r]*)", re.IGNORECASE)
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TE: Final = encode_field(b"te", b"trailers")
-_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 
 class Carrier(Upstream):
@@ -58,7 +56,7 @@ class Carrier(Upstream):
 class UpstreamStream(Upstream):
     """One request on a session, as an exchange sees it: what it sends are HTTP/1.1's bytes, and so are those that it gets.
 
-    `stream` is None until the request is sent.
+    `stream` is None until the request is sent. `is_touched`: its session is to have it `deliver` what came.
     """
 
     __slots__ = (
@@ -72,6 +70,7 @@ class UpstreamStream(Upstream):
         "_trailers",
         "_untaken",
         "has_ended",
+        "is_touched",
         "session",
         "stream",
     )
@@ -92,6 +91,7 @@ class UpstreamStream(Upstream):
         self._is_tunnel: bool = False
         self._is_over: bool = False
         self.has_ended: bool = False
+        self.is_touched: bool = False
 
     # --- the request
 
@@ -129,7 +129,11 @@ class UpstreamStream(Upstream):
         """Sends what has just come of a body."""
         if self._chunks is not None:
             payload, _ = self._chunks.feed(payload)
-        self._send_data(payload, body.is_done)
+        trailers = body.trailers
+        self._send_data(payload, body.is_done and not trailers)
+        endpoint, stream = self.session.endpoint, self.stream
+        if trailers and endpoint is not None and stream is not None:
+            endpoint.send_trailers(stream, trailers_block(trailers))
 
     def write(self, data: bytes) -> None:
         """Sends bytes of a tunnel."""
@@ -198,7 +202,7 @@ class UpstreamStream(Upstream):
         head, self._head = self._head, None
         if handler is not None:
             if head is not None:
-                handler.response_received(self._text(head, data))
+                handler.response_begun(self._text(head, len(data)), data)
             elif data:
                 handler.response_received(data)
         if data:
@@ -217,28 +221,24 @@ class UpstreamStream(Upstream):
                 return
         self._finish()
 
-    def _text(self, head: ResponseHead, data: bytes) -> bytes:
-        """The head and what follows it as HTTP/1.1 has it."""
+    def _text(self, head: ResponseHead, size: int) -> bytes:
+        """The head as HTTP/1.1 has it, which so many bytes have followed up to now."""
         status = head.status
         request = self._request
-        added = b"\r\n\r\n"
         if self._key and 200 <= status < 300:
             self._is_tunnel = True
             accept = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest())
-            status = 101
-            added = b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + added
-        elif (
-            self.has_ended
-            and head.length < 0
-            and status >= 200
-            and status not in (204, 304)
-            and not self._trailers
-            and request is not None
-            and request.method != "HEAD"
-        ):
-            added = b"\r\nContent-Length: %d\r\n\r\n" % len(data)
-        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-        return line + head.lines + added + data
+            added = b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept
+            return head.text_as(101, added)
+        if request is None:
+            return head.text
+        if self.has_ended and not self._trailers:
+            if head.length < 0 and status >= 200 and status not in (204, 304) and request.method != "HEAD":
+                return head.text_as(status, b"\r\nContent-Length: %d" % size)
+        elif request.is_grpc:
+            # What ends a call is its trailers, whatever length is said: nginx, as an instance, says one.
+            return head.unsized_text
+        return head.text
 
     def _reset(self, event: Event) -> None:
         if self._is_over:

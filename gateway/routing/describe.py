@@ -15,6 +15,7 @@ def describe_route(route: Route, services: Mapping[str, ServiceView]) -> dict[st
         "host": route.host or None,
         "path": route.path,
         "exact": route.is_exact,
+        "patience": {} if route.patience is None else dict(route.patience.told),
         "match": [] if route.test is None else route.test.describe(),
         "asked": [] if route.gate is None else [f"{item.by}: {item.about}" for item in route.gate.questions],
         "compress": None if route.compression is None else route.compression.describe(),

@@ -73,6 +73,11 @@ def trace_id_of(traceparent: bytes) -> bytes:
     return trace_id
 
 
+def is_traceparent(value: bytes) -> bool:
+    """Whether it is a valid `traceparent` of the version that we know."""
+    return _TRACEPARENT.fullmatch(value) is not None
+
+
 def is_sampled(traceparent: bytes) -> bool:
     """Whether a sound `traceparent` says that its trace is recorded: the lowest bit of its flags."""
     return traceparent[54:55] in _ODD

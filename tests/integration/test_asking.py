@@ -350,7 +350,10 @@ async def test_a_cookie_of_one_client_never_goes_along_with_another(
 
 async def test_what_pages_may_do_is_said_once(proxy: Proxy, origin: Origin, service: Service, calls: Calls) -> None:
     service.answer = b"HTTP/1.1 403 No\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
-    for settings, allowed in (({}, [b"*"]), ({"cors": {"origins": ["https://shop.example"]}}, [b"https://shop.example"])):
+    for settings, allowed in (
+        ({}, [b"*"]),
+        ({"cors": {"origins": ["https://shop.example"]}}, [b"https://shop.example"]),
+    ):
         use(proxy, {**forward(service), **settings}, calls=calls)
         answer = await proxy.get("/A/x", "Origin: https://shop.example")
         lines = [line.split(b": ") for line in answer.head.split(b"\r\n")]

@@ -34,7 +34,14 @@ async def port(role: ShownRole) -> AsyncIterator[int]:
     [
         ("status", {"role": "test"}, ["status"]),
         ("services", {"services": [{"service": "a"}]}, ["refresh", "services"]),
-        ("lanes", {"lanes": [{"lane": "gray"}]}, ["lanes"]),
+        ("lanes", {"lanes": [{"lane": "gray"}]}, ["refresh", "lanes"]),
+        ("trends", {"services": []}, ["refresh", "trends"]),
+        ("trends?services=a,b,", {"services": ["a", "b"]}, ["refresh", "trends"]),
+        (
+            "findings",
+            {"checks": 3, "findings": [{"state": "failed"}, {"state": "warning"}], "left_out": 0},
+            ["refresh", "findings"],
+        ),
     ],
 )
 async def test_each_view_shows_one_thing(

@@ -85,7 +85,9 @@ def test_what_is_wrong_is_said_once_and_where(tmp_path: Path, route: str, expect
 
 
 def test_a_header_of_the_gateways_own_is_for_lanes_to_write(tmp_path: Path) -> None:
-    route = "basic_auth: {users: users, user_header: X-Tag}, forward_auth: {url: 'http://auth/', response_headers: [x-why]}"
+    route = (
+        "basic_auth: {users: users, user_header: X-Tag}, forward_auth: {url: 'http://auth/', response_headers: [x-why]}"
+    )
     own = "carriers: {header: X-Tag}\ndebug: {header: x-why, secret: sixteen-letters-}\n"
     assert problems(tmp_path, route) == []
     found = problems(tmp_path, route, own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.http.grammar import field_pattern
-from gateway.http.head_reader import build_request
+from gateway.http.head_reader import HeadReader, build_request
 from gateway.http.permission import Permission
 from gateway.http.request import Request
 from gateway.routing.forward import forward_head
@@ -49,3 +49,10 @@ def test_without_names_and_fields_the_head_is_as_it_was() -> None:
     before = request.head
     request.permit(1, Permission(), frozenset())
     assert request.head == before
+
+
+def test_nor_do_trailers_say_what_is_for_the_answer_to_say() -> None:
+    request = made()
+    request.permit(1, Permission(b"X-User: ann\r\n"), NAMES)
+    reader = HeadReader("x-gray-tag")
+    assert reader.read_trailers(request, b"\r\nX-User: root\r\nX-Sum: 1") == b"\r\nX-Sum: 1"

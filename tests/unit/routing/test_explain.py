@@ -65,6 +65,7 @@ def test_the_request_the_decision_every_lane_and_every_pool() -> None:
         "match": [],
         "asked": [],
         "compress": None,
+        "patience": {},
         "backends": [],
     }
     assert found.keys() == {"request", "route", "decision", "lanes", "pools"}
@@ -96,6 +97,7 @@ def test_a_route_from_elsewhere_says_why_it_took_the_request_and_where_it_may_go
         "match": ["method POST", "header x-canary = yes", "header x-user matches a.*", "param v = 2"],
         "asked": [],
         "compress": None,
+        "patience": {},
         "backends": [
             {"service": "a", "tag": "base", "weight": 9, "problem": None},
             {"service": None, "tag": "base", "weight": 1, "problem": "there is no Service shop/b"},
