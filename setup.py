@@ -29,6 +29,7 @@ HOT = [
     "gateway/tags.py",
     "gateway/telemetry/baggage.py",
     "gateway/telemetry/counters.py",
+    "gateway/telemetry/histogram.py",
     "gateway/telemetry/tracecontext.py",
     "gateway/proxy/admission.py",
     "gateway/proxy/access_log.py",

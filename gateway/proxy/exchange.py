@@ -27,7 +27,7 @@ from gateway.failures import (
 from gateway.proxy.accounting import note_left
 from gateway.proxy.compressing import CompressingRelay
 from gateway.proxy.deciding import Deciding
-from gateway.proxy.own_responses import CONTINUE, why_not
+from gateway.proxy.own_responses import CONTINUE, why_no_response
 from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
@@ -279,7 +279,7 @@ class Exchange(Deciding):
         self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
         if again is None:
-            self._fail(fault.failure, why_not(fault, forward.decision.service, detail))
+            self._fail(fault.failure, why_no_response(fault, forward.decision.service, detail))
             return
         if is_fresh:
             note_left(self._context, forward.decision.service, instance, fault)

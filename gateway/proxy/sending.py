@@ -93,6 +93,7 @@ class Sending(Ending):
 
     def _connect(self, is_new: bool) -> None:
         self._wait()
+        self._forward.waits()
         self._client.clients.spawn(self._connect_and_send(self._forward, is_new), self._client.caught)
 
     async def _connect_and_send(self, forward: Forward, is_new: bool) -> None:
@@ -122,6 +123,7 @@ class Sending(Ending):
         head = forward.head
         if self._waits_since:
             self._end_wait(record.sent_at)
+            forward.goes_on()
         if record.waited and record.expires_at:
             # It has waited here: the instance is told how much time is left.
             head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)

@@ -10,12 +10,9 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, Final
 
+from gateway.telemetry.histogram import BUCKETS, Histogram
 from gateway.telemetry.names import MOST, OTHER, Names
 
-BUCKETS: Final[tuple[float, ...]] = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-)  # fmt: skip
-"""Upper bounds of the duration histogram, in seconds."""
 OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1,
 )  # fmt: skip
@@ -74,23 +71,6 @@ def _status_in(statuses: dict[int, int], status: int) -> int:
 def code_of(status: int) -> str:
     """How a status, or the class of some, is written: `503`, `5xx`."""
     return str(status) if status >= 100 else f"{status}xx"
-
-
-class Histogram:
-    """Counts per bucket (not cumulative; the last is beyond all bounds) and the sum of what was observed."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...] = BUCKETS) -> None:
-        self.bounds = bounds
-        self.counts: list[int] = [0] * (len(bounds) + 1)
-        self.total: float = 0.0
-
-    def add(self, counts: list[int], total: float) -> None:
-        """Adds another process's observations."""
-        self.total += total
-        for index, count in enumerate(counts):
-            self.counts[index] += count
 
 
 class Series:
