@@ -244,7 +244,8 @@ class EjectionSettings(Model):
     """How long an ejection lasts at most."""
     share: float = Field(default=0.5, ge=0, le=1)
     """The largest share of a baseline that may be ejected at a time, rounded down: below 1, a single instance is never
-    ejected. It is a share of those that accept connections; the others are ejected besides. A whole lane may be ejected, because it can fall back to the baseline. 0: no ejection."""
+    ejected. It is a share of those that accept connections; the others are ejected besides. A whole lane may be ejected,
+    because it can fall back to the baseline. 0: no ejection."""
 
 
 class ServiceSettings(Model):
