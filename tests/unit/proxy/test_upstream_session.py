@@ -343,7 +343,7 @@ async def test_trailers_of_a_call_are_passed_on_though_its_length_is_known(is_on
     """nginx says a length, and sends trailers all the same."""
     pair = Pair()
     pair.turn()
-    stream, handler = pair.send(CALL, CALL_HEAD)
+    _, handler = pair.send(CALL, CALL_HEAD)
     (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
     opened = event.stream
     assert opened is not None
