@@ -1,7 +1,7 @@
 """What the C library's allocator keeps of memory that was freed.
 
-Bodies pass through in pieces of a read, a quarter of a megabyte each. By default glibc gives such a piece back to the kernel as soon
-as it is freed, and the next one is 64 page faults: with large bodies, a tenth to a quarter of all CPU time.
+Bodies pass through in pieces of a read, a quarter of a megabyte each. By default glibc gives such a piece back to the kernel as
+soon as it is freed, and the next one is 64 page faults: with large bodies, a tenth to a quarter of all CPU time.
 """
 
 from __future__ import annotations
