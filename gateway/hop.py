@@ -4,9 +4,13 @@ A registry's list may be old: the address of a baseline instance may belong to a
 instance it is meant for, and a sidecar that is another one refuses it before its application sees a byte. The refusal says
 so in the same field, and the caller turns elsewhere: nothing was done.
 
+In the other direction a sidecar says what its caller cannot see: an error of its application came after an error of somebody
+whom that had called. The caller does not hold it against the instance.
+
     X-Gray-Hop: gray;service=spring-cloud-a     (request: meant for an instance with this tag, of this service)
     X-Gray-Hop: misdirected                     (response: this is not that instance)
     X-Gray-Hop: unavailable                     (response: it is, but its application cannot be reached)
+    X-Gray-Hop: callee                          (response or trailers: it failed after a call of its own had failed)
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ MAX_SERVICE: Final = 256
 
 MISDIRECTED: Final[bytes] = failures.MISDIRECTED.code.encode()
 UNAVAILABLE: Final = b"unavailable"
+CALLEE: Final = b"callee"
 
 STATUS_OF: Final[dict[bytes, int]] = {
     MISDIRECTED: failures.MISDIRECTED.status,
@@ -62,6 +67,6 @@ def fields(line: bytes) -> dict[str, str]:
     return {name: value}
 
 
-def refusal(reason: bytes) -> bytes:
-    """The line of a response that refuses a request unprocessed, led by CRLF."""
-    return b"\r\n" + LINE + reason
+def response_line(value: bytes) -> bytes:
+    """The line with which a sidecar says one of these of a request, led by CRLF."""
+    return b"\r\n" + LINE + value

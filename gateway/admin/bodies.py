@@ -195,6 +195,7 @@ class RecordBody(BaseModel):
     params: dict[str, str]
     status: int
     cause: str | None
+    grpc_status: str | None
     route: str | None
     service: str | None
     group: str | None
@@ -207,6 +208,7 @@ class RecordBody(BaseModel):
     lost: str | None
     signature: str | None
     fault: str | None
+    mirror: bool
     duration_us: int
     upstream_us: int | None
     overhead_us: int | None
@@ -215,6 +217,7 @@ class RecordBody(BaseModel):
     revision: int
     rules: str | None
     unknown_rules: str | None
+    callee_failed: bool
     has_body: bool
 
 
@@ -285,11 +288,13 @@ class DecisionBody(BaseModel):
     pool: str
     fallback: str | None
     instance: str | None
+    chosen_by: str | None
     error: str | None
     detail: str | None
     lost: str | None
     signature: str | None
     fault: str | None
+    mirror: bool | None
     revision: int
     rules: str | None
     unknown_rules: str | None
@@ -322,6 +327,7 @@ class RouteBody(BaseModel):
     exact: bool
     match: list[str]
     backends: list[BackendBody]
+    patience: dict[str, float]
 
 
 class ExplanationBody(BaseModel):

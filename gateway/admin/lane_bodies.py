@@ -20,6 +20,15 @@ class LaneScheduleBody(BaseModel):
     ends_with: float
     held: bool
     next: LaneStepBody | None
+    steps: list[LaneStepBody]
+
+
+class LaneVerdictBody(BaseModel):
+    """What the guard found of one window."""
+
+    at: float
+    state: Literal["good", "worse", "undecided"]
+    reason: str
 
 
 class LaneGuardBody(BaseModel):
@@ -31,6 +40,42 @@ class LaneGuardBody(BaseModel):
     outcome: Literal["closed", "shrunk", "held", "warned", "failed"] | None
     reason: str | None
     at: float | None
+    past: list[LaneVerdictBody]
+
+
+class InjectedBody(BaseModel):
+    """Requests with the lane's tag that were held up, or failed, on purpose."""
+
+    delay: int
+    abort: int
+
+
+class LaneFaultBody(BaseModel):
+    """What a lane does to its own requests."""
+
+    delay: float | None
+    abort: int | None
+    percent: float
+    services: list[str]
+    injected: InjectedBody
+
+
+class MirrorResultsBody(BaseModel):
+    """What came of copies with the lane's tag."""
+
+    same: int
+    different: int
+    failed: int
+    skipped: int
+    dropped: int
+
+
+class LaneMirrorBody(BaseModel):
+    """What a lane copies of the baseline's requests."""
+
+    percent: float
+    methods: list[str]
+    results: MirrorResultsBody
 
 
 class LaneStateBody(BaseModel):
@@ -48,6 +93,8 @@ class LaneStateBody(BaseModel):
     percent: float | None
     schedule: LaneScheduleBody | None
     guard: LaneGuardBody | None
+    fault: LaneFaultBody | None
+    mirror: LaneMirrorBody | None
     hits: int
     last_hit: float | None
 

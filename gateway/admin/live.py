@@ -21,6 +21,7 @@ from gateway.live.chains import beside, chain_of
 from gateway.live.delivery import unpack
 from gateway.live.evidence import NoEvidence, explain_record
 from gateway.live.filters import FilterError, RecordFilter
+from gateway.live.losses import losses
 from gateway.live.records import Records
 from gateway.live.ruletest import rule_test_of
 from gateway.live.store import Stored
@@ -152,6 +153,11 @@ class LiveApi:
         found = [stored for store in stores for stored in store]
         lane = request.query.get("lane", "")
         return web.json_response(await request.app[WORK].run(topology, found, began, now, lane))
+
+    async def lost_tags(self, request: web.Request, _: Any) -> web.Response:
+        """Which calls lost the tag of their request of late."""
+        began = time.time() - _seconds(request.query.get("seconds", ""))
+        return web.json_response({"lost": losses(self._all_stored(), began)})
 
     async def take(self, _: web.Request, body: Any) -> web.Response:
         """Takes what another program delivers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -99,3 +101,56 @@ class MirrorsBody(BaseModel):
     """Such requests, the latest first."""
 
     mirrored: list[MirroredBody]
+
+
+class TrendBody(BaseModel):
+    """The requests with one tag, step by step: per second, the share of 5xx, and the 95th percentile in seconds."""
+
+    tag: str
+    rate: list[float]
+    errors: list[float | None]
+    p95: list[float | None]
+
+
+class TrendsBody(BaseModel):
+    """Requests of late. `times` is when each step ended; `step` is how long one is, in seconds."""
+
+    step: float
+    times: list[float]
+    tags: list[TrendBody]
+
+
+class LostTagBody(BaseModel):
+    """Calls of one service to another that lost the tag of their request, and why."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    origin: str = Field(alias="from")
+    to: str
+    why: str
+    count: int
+    last: float
+    trace_id: str | None
+
+
+class LostTagsBody(BaseModel):
+    """Such calls, the latest first."""
+
+    lost: list[LostTagBody]
+
+
+class FindingBody(BaseModel):
+    """What is not as it has to be, and what to do."""
+
+    check: str
+    subject: str
+    state: Literal["warning", "failed"]
+    message: str
+    hint: str
+
+
+class FindingsBody(BaseModel):
+    """Of so many checks."""
+
+    checks: int
+    findings: list[FindingBody]

@@ -55,6 +55,11 @@ METRICS: Final = (
         of_exchanges(lambda series: (((code_of(status),), count) for status, count in series.statuses.items())),
     ),
     Family(
+        "gateway_failed_requests_total", "counter", ("listener", "service", "tag"),
+        "those of them that ended with 5xx, or, as gRPC calls, with a status that says the same",
+        of_exchanges(lambda series: [((), series.errors)]),
+    ),
+    Family(
         "gateway_request_duration_seconds", "histogram", ("listener", "service", "tag"),
         "time from a request's head to the end of its response (histogram, 1 ms to 10 s)",
         of_exchanges(lambda series: [((), series.durations)]),
@@ -156,6 +161,11 @@ METRICS: Final = (
         table(lambda traffic: traffic.ejections),
     ),
     Family(
+        "gateway_excused_failures_total", "counter", ("listener", "service", "tag", "cause"),
+        "failures that were not held against the instance that responded with them",
+        table(lambda traffic: traffic.excused),
+    ),
+    Family(
         "gateway_injected_faults_total", "counter", ("listener", "service", "tag", "kind"),
         "marked requests into which their lane injected a fault",
         table(lambda traffic: traffic.faults),
@@ -242,6 +252,11 @@ METRICS: Final = (
         "gateway_upstream_connections", "gauge", ("address", "state"),
         "connections to instances",
         _connections,
+    ),
+    Family(
+        "gateway_upstream_requests_in_flight", "gauge", ("address",),
+        "requests under way at instances, those that wait for a connection included",
+        lambda observed: [((address,), count) for address, count in observed.upstream_requests.items()],
     ),
     Family(
         "gateway_access_log_lines_total", "counter", ("listener",),

@@ -44,6 +44,8 @@ class Observed:
 
     traffic: Mapping[str, Traffic]
     upstream_connections: Connections
+    upstream_requests: Mapping[str, int]
+    """Requests under way at instances, by address."""
     registries: Registries
     snapshot: Snapshot
     reload: ReloadState

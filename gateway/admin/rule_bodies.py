@@ -149,3 +149,73 @@ class ChangeBody(BaseModel):
     lane: Lane = {}
     yaml: str | None = None
     review: ReviewBody | None = None
+
+
+class PlacedGroupBody(BaseModel):
+    """A group without its lanes, how many those are, and where it is."""
+
+    group: Lane
+    lanes: int
+    etag: str
+    file: str
+    line: int
+
+
+class GroupsBody(BaseModel):
+    """All groups, in the order in which they are tried."""
+
+    groups: list[PlacedGroupBody]
+
+
+class GroupBody(BaseModel):
+    """A group as a file of rules has it, without lanes."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class GroupChangeBody(BaseModel):
+    """What a change of a group did, or would do: `review` is of a dry run."""
+
+    revision: int
+    dry_run: bool
+    diff: str
+    group: Lane = {}
+    review: ReviewBody | None = None
+
+
+class ListedSegmentBody(BaseModel):
+    """A segment, and how many values it has."""
+
+    segment: str
+    values: int
+    file: str
+
+
+class SegmentsBody(BaseModel):
+    """All segments."""
+
+    segments: list[ListedSegmentBody]
+
+
+class SegmentTextBody(BaseModel):
+    """What the file of a segment says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+
+
+class SegmentBody(BaseModel):
+    """A segment, and what its file says."""
+
+    segment: str
+    text: str
+
+
+class SegmentChangeBody(BaseModel):
+    """What a change of a segment, or the end of a group, did or would do: `review` is of a dry run."""
+
+    revision: int
+    dry_run: bool
+    diff: str
+    review: ReviewBody | None = None

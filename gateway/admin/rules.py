@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.admin.endpoints import WORK, BodyHandler
+from gateway.admin.endpoints import WORK, BodyHandler, H
 from gateway.admin.lanetext import YAML, lane_text
 from gateway.errors import ConfigError, GatewayError, RegistryError
 from gateway.printable import printable
@@ -63,11 +63,11 @@ class Reviewer(Protocol):
         ...
 
 
-def _telling(handler: Callable[[RulesApi, web.Request, Any], Awaitable[web.Response]]) -> BodyHandler[RulesApi]:
+def telling(handler: Callable[[H, web.Request, Any], Awaitable[web.Response]]) -> BodyHandler[H]:
     """The handler; what it raises becomes a problem response (RFC 9457)."""
 
     @wraps(handler)
-    async def handle(api: RulesApi, request: web.Request, body: Any) -> web.Response:
+    async def handle(api: H, request: web.Request, body: Any) -> web.Response:
         try:
             return await handler(api, request, body)
         except NotThere as error:
@@ -104,13 +104,13 @@ class RulesApi:
         self._what_if = what_if
         self._review = review
 
-    @_telling
+    @telling
     async def list_lanes(self, request: web.Request, _: Any) -> web.Response:
         """The lanes of a group."""
         views = self._editor.views(request.match_info["group"])
         return web.json_response({"lanes": [{**_described(view), "etag": f'"{view.etag}"'} for view in views]})
 
-    @_telling
+    @telling
     async def get(self, request: web.Request, _: Any) -> web.Response:
         """One lane; as a file of rules has it if YAML is asked for."""
         lane = self._editor.view(*_names(request))
@@ -119,46 +119,46 @@ class RulesApi:
             return web.Response(text=lane_text(lane.data), content_type=YAML, headers=headers)
         return _lane_response(lane)
 
-    @_telling
+    @telling
     async def create(self, request: web.Request, body: Any) -> web.Response:
         """A new lane, after the others of its group."""
         data = _lane_of(body)
-        change = await self._editor.create(request.match_info["group"], data, author_of(request), _is_dry(request))
-        response = await self._told(change, request, 200 if _is_dry(request) else 201)
+        change = await self._editor.create(request.match_info["group"], data, author_of(request), is_dry_run(request))
+        response = await self._told(change, request, 200 if is_dry_run(request) else 201)
         if change.lane is not None:
             response.headers["Location"] = f"/api/v1/groups/{quote(change.lane.group)}/lanes/{quote(change.lane.name)}"
         return response
 
-    @_telling
+    @telling
     async def replace(self, request: web.Request, body: Any) -> web.Response:
         """Another lane in its place."""
         data = _lane_of(body)
         change = await self._editor.replace(
-            *_names(request), data, _if_match(request), author_of(request), _is_dry(request)
+            *_names(request), data, if_match(request), author_of(request), is_dry_run(request)
         )
         return await self._told(change, request)
 
-    @_telling
+    @telling
     async def patch(self, request: web.Request, body: Any) -> web.Response:
         """Some of its keys (RFC 7396)."""
         data = _lane_of(body)
         change = await self._editor.patch(
-            *_names(request), data, _if_match(request), author_of(request), _is_dry(request)
+            *_names(request), data, if_match(request), author_of(request), is_dry_run(request)
         )
         return await self._told(change, request)
 
-    @_telling
+    @telling
     async def delete(self, request: web.Request, _: Any) -> web.Response:
         """A lane less."""
-        change = await self._editor.delete(*_names(request), _if_match(request), author_of(request), _is_dry(request))
+        change = await self._editor.delete(*_names(request), if_match(request), author_of(request), is_dry_run(request))
         return await self._told(change, request)
 
-    @_telling
+    @telling
     async def enable(self, request: web.Request, _: Any) -> web.Response:
         """An open lane."""
         return await self._switch(request, True)
 
-    @_telling
+    @telling
     async def disable(self, request: web.Request, _: Any) -> web.Response:
         """A closed lane."""
         return await self._switch(request, False)
@@ -167,14 +167,14 @@ class RulesApi:
         change = await self._editor.patch(
             *_names(request),
             {"enabled": enabled},
-            _if_match(request),
+            if_match(request),
             author_of(request),
-            _is_dry(request),
+            is_dry_run(request),
             what="enabled" if enabled else "disabled",
         )
         return await self._told(change, request)
 
-    @_telling
+    @telling
     async def list_history(self, _: web.Request, __: Any) -> web.Response:
         """The last revisions."""
         revisions = [
@@ -183,7 +183,7 @@ class RulesApi:
         ]
         return web.json_response({"revisions": revisions})
 
-    @_telling
+    @telling
     async def get_revision(self, request: web.Request, _: Any) -> web.Response:
         """One revision, with its files."""
         found = self._history.get(int(request.match_info["revision"]))
@@ -199,17 +199,17 @@ class RulesApi:
             }
         )
 
-    @_telling
+    @telling
     async def roll_back(self, request: web.Request, _: Any) -> web.Response:
         """The files of a revision in place again."""
         found = self._history.get(int(request.match_info["revision"]))
         if found is None:
             raise NotThere(f"revision {request.match_info['revision']} is not in the history")
         cause = f"rolled back to revision {found.number}"
-        change = await self._editor.roll_back(found.files, cause, author_of(request), _is_dry(request))
+        change = await self._editor.roll_back(found.files, cause, author_of(request), is_dry_run(request))
         return await self._told(change, request)
 
-    @_telling
+    @telling
     async def what_if(self, request: web.Request, body: Any) -> web.Response:
         """What a draft would change."""
         expected = 'expected {"rules": "lane_groups: …", "requests": [{"url": "/A/a"}], "last": 1000}'
@@ -229,16 +229,23 @@ class RulesApi:
         return web.json_response(found.as_dict())
 
     async def _told(self, change: Change, request: web.Request, status: int = 200) -> web.Response:
-        is_dry = _is_dry(request)
-        body: dict[str, Any] = {"revision": change.revision, "dry_run": is_dry, "diff": change.diff}
-        headers = {}
+        is_dry = is_dry_run(request)
+        body, headers = await told(change, request, self._review), {}
         if change.lane is not None:
             body |= {"group": change.lane.group, "lane": dict(change.lane.data)}
             headers["ETag"] = f'"{change.lane.etag}"'
         if is_dry:
             body["yaml"] = None if change.lane is None else lane_text(change.lane.data)
-            body["review"] = await request.app[WORK].run(self._review(change.rules))
         return web.json_response(body, status=status, headers=headers)
+
+
+async def told(change: Change, request: web.Request, review: Reviewer) -> dict[str, Any]:
+    """What is said of any change; of one that is tried, with its review."""
+    is_dry = is_dry_run(request)
+    body: dict[str, Any] = {"revision": change.revision, "dry_run": is_dry, "diff": change.diff}
+    if is_dry:
+        body["review"] = await request.app[WORK].run(review(change.rules))
+    return body
 
 
 def _summary(problems: Sequence[object], between: str) -> str:
@@ -263,7 +270,7 @@ def _bad(detail: str) -> Rejected:
     return Rejected(400, "bad_request", detail)
 
 
-def _if_match(request: web.Request) -> str:
+def if_match(request: web.Request) -> str:
     """The ETag that the client wants to find; empty if any will do (RFC 9110 §13.1.1)."""
     value = request.headers.get("If-Match", "").strip()
     return "" if value == "*" else value.removeprefix("W/").strip('"')
@@ -274,7 +281,8 @@ def author_of(request: web.Request) -> str:
     return printable(request.headers.get("X-Author", "")[:200])
 
 
-def _is_dry(request: web.Request) -> bool:
+def is_dry_run(request: web.Request) -> bool:
+    """Whether a change is only tried. Raises Rejected."""
     value = request.query.get("dry_run", "false")
     if value not in ("true", "false"):
         raise _bad(f"dry_run must be true or false, not {shown(value)}")

@@ -17,10 +17,11 @@ from aiohttp.typedefs import Handler
 
 from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import WORK
+from gateway.admin.groups import GroupsApi
 from gateway.admin.live import LiveApi
 from gateway.admin.openapi import describe
 from gateway.admin.rules import RulesApi
-from gateway.admin.table import DRAINS, ENDPOINTS, LIVE, RULES, VIEWS
+from gateway.admin.table import DRAINS, ENDPOINTS, GROUPS, LIVE, RULES, VIEWS
 from gateway.admin.view import Explainer, RoleView
 from gateway.admin.views import Views
 from gateway.control.drains import Drains
@@ -42,7 +43,7 @@ _FOR_DELIVERY: Final = frozenset(endpoint.path for endpoint in ENDPOINTS if endp
 class AdminServer:
     """Serves a role on `host:port` (port 0: a free one).
 
-    `explainer` and `rules` are what only an entry gateway has; `records` are the requests to show, `drains` the
+    `explainer`, `rules` and `groups` are what only an entry gateway has; `records` are the requests to show, `drains` the
     instances that get none.
     `names` are further names by which clients may call it; `token` is what they must have, empty: they need none.
     """
@@ -55,6 +56,7 @@ class AdminServer:
         *,
         explainer: Explainer | None = None,
         rules: RulesApi | None = None,
+        groups: GroupsApi | None = None,
         records: Records | None = None,
         drains: Drains | None = None,
         names: Collection[str] = (),
@@ -74,6 +76,8 @@ class AdminServer:
             app.add_routes([endpoint.route(DrainsApi(drains)) for endpoint in DRAINS])
         if rules is not None:
             app.add_routes([endpoint.route(rules) for endpoint in RULES])
+        if groups is not None:
+            app.add_routes([endpoint.route(groups) for endpoint in GROUPS])
         app.add_routes(console_routes("admin"))
         self.app = app
         self._server = WebServer(app, host, port, "the admin API")

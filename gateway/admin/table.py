@@ -9,13 +9,18 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from gateway.admin import bodies, lane_bodies, live_bodies, rule_bodies
 from gateway.admin.drains import DrainsApi
 from gateway.admin.endpoints import ANY, LANE, SMALL, Endpoint
+from gateway.admin.groups import MAX_SEGMENT_BODY, GroupsApi
 from gateway.admin.live import LiveApi
 from gateway.admin.rules import MAX_DRAFT, MAX_LANE, MERGE_PATCH, RulesApi
 from gateway.admin.views import MAX_EXPLAIN, Views
 from gateway.live.delivery import MAX_BODY
 from gateway.web.openapi import Parameter
 
-_LANES: Final = "/api/v1/groups/{group}/lanes"
+_GROUPS: Final = "/api/v1/groups"
+_GROUP: Final = _GROUPS + "/{group}"
+_LANES: Final = _GROUP + "/lanes"
+_SEGMENTS: Final = "/api/v1/segments"
+_SEGMENT: Final = _SEGMENTS + "/{segment}"
 _LANE: Final = _LANES + "/{lane}"
 _REVISION: Final = "/api/v1/history/{revision:[0-9]{1,15}}"
 _REQUEST: Final = "/api/v1/requests/{id:[0-9]{1,16}}"
@@ -26,7 +31,7 @@ _DRY: Final = Parameter(
 )
 _AUTHOR: Final = Parameter("X-Author", {"type": "string", "pattern": "^[ -~]*$"}, "kept in the history", "header")
 _IF_MATCH: Final = Parameter(
-    "If-Match", {"type": "string", "pattern": "^[ -~]*$"}, "change it only if the lane still has this ETag", "header"
+    "If-Match", {"type": "string", "pattern": "^[ -~]*$"}, "change it only if it still has this ETag", "header"
 )
 _CHANGE: Final = (_DRY, _AUTHOR)
 _CHANGE_LANE: Final = (*_CHANGE, _IF_MATCH)
@@ -44,6 +49,9 @@ _LIMIT: Final = Parameter(
 )
 _AFTER: Final = Parameter(
     "Last-Event-ID", {"type": "string", "pattern": "^[0-9]{1,16}$"}, "go on after this record", "header"
+)
+_SECONDS: Final = Parameter(
+    "seconds", {"type": "integer", "minimum": 1, "maximum": 86400}, "of the last so many seconds"
 )
 _PLAIN: Final = "text/plain"
 
@@ -71,6 +79,21 @@ VIEWS: Final[tuple[Endpoint[Views], ...]] = (
         Views.mirrors,
         "The latest differences between the responses of the baseline and of lanes that mirror it",
         gives=live_bodies.MirrorsBody,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/trends",
+        Views.trends,
+        "Requests, errors and durations of the last ten minutes, by tag",
+        gives=live_bodies.TrendsBody,
+        parameters=(Parameter("services", _TEXT, "only requests to these services, separated by commas"),),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/findings",
+        Views.findings,
+        "What `gateway doctor` finds of this program that is not as it has to be",
+        gives=live_bodies.FindingsBody,
     ),
     Endpoint(
         "POST",
@@ -132,8 +155,16 @@ LIVE: Final[tuple[Endpoint[LiveApi], ...]] = (
         gives=live_bodies.TopologyBody,
         parameters=(
             Parameter("lane", _TEXT, "only the requests of this lane, and what they led to"),
-            Parameter("seconds", {"type": "integer", "minimum": 1, "maximum": 86400}, "of the last so many seconds"),
+            _SECONDS,
         ),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/lost-tags",
+        LiveApi.lost_tags,
+        "Which calls lost the tag of their request of late",
+        gives=live_bodies.LostTagsBody,
+        parameters=(_SECONDS,),
     ),
     Endpoint(
         "POST",
@@ -276,4 +307,54 @@ RULES: Final[tuple[Endpoint[RulesApi], ...]] = (
 )
 """What changes rules: of an entry gateway."""
 
-ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *DRAINS, *RULES)
+GROUPS: Final[tuple[Endpoint[GroupsApi], ...]] = (
+    Endpoint("GET", _GROUPS, GroupsApi.list_groups, "Lane groups, without their lanes", gives=rule_bodies.GroupsBody),
+    Endpoint(
+        "POST",
+        _GROUPS,
+        GroupsApi.create_group,
+        "Adds a group",
+        limit=MAX_LANE,
+        takes=rule_bodies.GroupBody,
+        gives=rule_bodies.GroupChangeBody,
+        status=201,
+        parameters=_CHANGE,
+    ),
+    Endpoint("GET", _GROUP, GroupsApi.get_group, "A group, without its lanes", gives=rule_bodies.PlacedGroupBody),
+    Endpoint(
+        "PUT",
+        _GROUP,
+        GroupsApi.replace_group,
+        "Has a group say something else; its lanes stay",
+        limit=MAX_LANE,
+        takes=rule_bodies.GroupBody,
+        gives=rule_bodies.GroupChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+    Endpoint(
+        "DELETE",
+        _GROUP,
+        GroupsApi.delete_group,
+        "Deletes a group with its lanes",
+        limit=SMALL,
+        gives=rule_bodies.SegmentChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+    Endpoint(
+        "GET", _SEGMENTS, GroupsApi.list_segments, "Segments, without their values", gives=rule_bodies.SegmentsBody
+    ),
+    Endpoint("GET", _SEGMENT, GroupsApi.get_segment, "What the file of a segment says", gives=rule_bodies.SegmentBody),
+    Endpoint(
+        "PUT",
+        _SEGMENT,
+        GroupsApi.put_segment,
+        "Has the file of a segment say something else",
+        limit=MAX_SEGMENT_BODY,
+        takes=rule_bodies.SegmentTextBody,
+        gives=rule_bodies.SegmentChangeBody,
+        parameters=_CHANGE_LANE,
+    ),
+)
+"""What changes groups and segments: of an entry gateway."""
+
+ENDPOINTS: Final[tuple[Endpoint[Any], ...]] = (*VIEWS, *LIVE, *DRAINS, *RULES, *GROUPS)

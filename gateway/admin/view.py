@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from gateway.admin.observed import Observed
@@ -33,6 +33,14 @@ class RoleView(Protocol):
 
     def mirrored(self) -> list[dict[str, object]]:
         """The latest copies for lanes that mirror whose response was different, the newest first."""
+        ...
+
+    def trends(self, services: Collection[str]) -> Mapping[str, object]:
+        """Requests of late by tag, to some services or to all."""
+        ...
+
+    def findings(self) -> list[dict[str, object]]:
+        """What `gateway doctor` finds of the role and of what that knows, without asking other programs."""
         ...
 
     async def refresh(self) -> None:

@@ -67,8 +67,22 @@ class Views:
         await self._view.refresh()
         return web.json_response({"mirrored": self._view.mirrored()})
 
+    async def trends(self, request: web.Request, _: Any) -> web.Response:
+        """Requests of late by tag."""
+        await self._view.refresh()
+        services = [name for name in request.query.get("services", "").split(",") if name]
+        return web.json_response(self._view.trends(services))
+
+    async def findings(self, _: web.Request, __: Any) -> web.Response:
+        """What is not as it has to be. What could not be found out is not told: it says nothing of the program."""
+        await self._view.refresh()
+        found = [finding for finding in self._view.findings() if finding["state"] != "skipped"]
+        wrong = [finding for finding in found if finding["state"] != "ok"]
+        return web.json_response({"checks": len(found), "findings": wrong})
+
     async def lanes(self, _: web.Request, __: Any) -> web.Response:
         """Lanes in order."""
+        await self._view.refresh()
         return web.json_response({"lanes": self._view.lanes()})
 
     async def explain(self, request: web.Request, body: Any) -> web.Response:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.control.drains import Drains
 from gateway.live.hits import LaneHits
-from gateway.proxy.origins import Connections
 from gateway.registry.keeper import FRESH, PROTECTED, STALE, UNKNOWN, ServiceState
 from gateway.registry.registration import KnownRegistration
 from gateway.registry.several import Registries
 from gateway.routing.describe import describe_pools
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.ruleset import RuleSet
+from gateway.telemetry.counters import Traffic
 
 if TYPE_CHECKING:
     from gateway.rules.model import Lane
@@ -23,12 +23,12 @@ def describe_services(
     registries: Registries,
     snapshot: Snapshot,
     drains: Drains,
-    connections: Connections,
+    requests: Mapping[str, int],
     ejected: Mapping[str, Collection[str]] | None = None,
 ) -> list[dict[str, object]]:
     """Every watched service, its state in each registry and its pools, as plain values.
 
-    `connections` are those open to each address. `ejected` are addresses by service, if other processes than this one have
+    `requests` are those under way at each address. `ejected` are addresses by service, if other processes than this one have
     found out about them.
     """
     found = [
@@ -40,8 +40,7 @@ def describe_services(
         drains.note(service["service"], service["pools"])
         for pool in service["pools"]:
             for item in pool["instances"]:
-                active, _, draining, tunnels = connections.get(item["address"], (0, 0, 0, 0))
-                item["in_flight"] = active + draining + tunnels
+                item["in_flight"] = requests.get(item["address"], 0)
     return found
 
 
@@ -117,12 +116,17 @@ def unheard_of(registries: Registries, attached: Collection[str] = (), *, was_re
 
 
 def describe_lanes(
-    rules: RuleSet, hits: LaneHits, now: float, guard_of: Callable[[str, Lane], dict[str, Any] | None] = lambda *_: None
+    rules: RuleSet,
+    hits: LaneHits,
+    now: float,
+    guard_of: Callable[[str, Lane], dict[str, Any] | None] = lambda *_: None,
+    traffic: Traffic | None = None,
 ) -> list[dict[str, object]]:
     """Every lane in the order it is tried, as plain values, at a time in seconds since the epoch.
 
-    `guard_of` says what is known of a lane's guard.
+    `guard_of` says what is known of a lane's guard; `traffic` is what was counted of requests that the lanes have sent on.
     """
+    injected, mirrored = ({}, {}) if traffic is None else (_by_tag(traffic.faults), _by_tag(traffic.mirrored))
     return [
         {
             "group": group.name,
@@ -135,6 +139,8 @@ def describe_lanes(
             "percent": lane.share_at(now),
             "schedule": _schedule(lane, now),
             "guard": guard_of(group.name, lane),
+            "fault": _fault(lane, injected.get(lane.tag, {})),
+            "mirror": _mirror(lane, mirrored.get(lane.tag, {})),
             "hits": hits.of(group.name, lane.name).count,
             "last_hit": hits.of(group.name, lane.name).last,
         }
@@ -143,11 +149,51 @@ def describe_lanes(
     ]
 
 
+def _by_tag(counts: Mapping[tuple[str, str, str], int]) -> dict[str, dict[str, int]]:
+    """What is counted by service, tag and word, by tag and word."""
+    found: dict[str, dict[str, int]] = {}
+    for (_, tag, word), count in counts.items():
+        words = found.setdefault(tag, {})
+        words[word] = words.get(word, 0) + count
+    return found
+
+
 def _schedule(lane: Lane, now: float) -> dict[str, object] | None:
-    """When the share of a lane changes next, and to what; None: it has no schedule."""
+    """When the share of a lane changes next, to what, and all steps that it has; None: it has no schedule."""
     schedule, percent = lane.schedule, lane.percent
     if schedule is None or percent is None:
         return None
     step = schedule.next_step(now, percent)
     held = schedule.hold is not None and schedule.hold < percent
-    return {"ends_with": percent, "held": held, "next": None if step is None else {"at": step[0], "percent": step[1]}}
+    return {
+        "ends_with": percent,
+        "held": held,
+        "next": None if step is None else {"at": step[0], "percent": step[1]},
+        "steps": [{"at": at, "percent": share} for at, share in schedule.plan(percent)],
+    }
+
+
+def _fault(lane: Lane, injected: Mapping[str, int]) -> dict[str, object] | None:
+    """What a lane does to its requests, and how often it did; None: it has no fault."""
+    fault = lane.fault
+    if fault is None:
+        return None
+    return {
+        "delay": fault.delay,
+        "abort": fault.abort,
+        "percent": fault.percent,
+        "services": list(fault.services),
+        "injected": {kind: injected.get(kind, 0) for kind in ("delay", "abort")},
+    }
+
+
+def _mirror(lane: Lane, results: Mapping[str, int]) -> dict[str, object] | None:
+    """What a lane copies, and what came of the copies; None: it has no mirror."""
+    if lane.mirror is None:
+        return None
+    words = ("same", "different", "failed", "skipped", "dropped")
+    return {
+        "percent": lane.mirror.percent,
+        "methods": list(lane.mirror.methods),
+        "results": {word: results.get(word, 0) for word in words},
+    }

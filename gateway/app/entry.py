@@ -12,6 +12,7 @@ from gateway.admin.server import AdminServer
 from gateway.app.addresses import own_addresses
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
+from gateway.app.explainer import EntryExplainer
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
 from gateway.app.gatewayapi import make_source
@@ -22,12 +23,13 @@ from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
-from gateway.app.views import EntryExplainer, EntryView
+from gateway.app.views import EntryView
 from gateway.control.drains import Drains
 from gateway.control.guard.webhook import Webhook
 from gateway.daemons import keep_running
 from gateway.live.records import Records
 from gateway.live.spans import Spans
+from gateway.live.trends import Trends
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.routing.plans import RouteSet
@@ -104,6 +106,7 @@ class EntryGateway:
             drains=drains,
             fleet=fleet,
             guarding=guarding,
+            trends=Trends(),
             gateway_api=self._gateway_api,
         )
         admin = self._admin = AdminServer(
@@ -112,6 +115,7 @@ class EntryGateway:
             view,
             explainer=EntryExplainer(fleet.plane, settings, drains),
             rules=book.api(),
+            groups=book.groups_api(),
             records=records,
             drains=drains,
             names=settings.allowed_hosts,

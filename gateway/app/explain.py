@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.app.balancing import make_choosers
 from gateway.app.parts import make_reader
 from gateway.app.routes import make_routes
 from gateway.config.carriers import make_signer
@@ -44,8 +45,10 @@ def explain_files(
     around = make_environment(settings)
     compiled = compile_rules(draft, around)
     known = known_instances(settings.all_registries.values()) or {}
+    choosers = make_choosers(settings, lambda _: 0)
     services = {
-        name: ServiceView(name, instances, Turns(), compiled.terms.rejoining(name)) for name, instances in known.items()
+        name: ServiceView(name, items, Turns(), compiled.terms.rejoining(name), choosing=choosers.of(name))
+        for name, items in known.items()
     }
     snapshot = Snapshot(1, compiled, make_routes(settings, around.claims), services)
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)

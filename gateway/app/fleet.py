@@ -34,6 +34,8 @@ class Totals:
 
     traffic: Traffic
     connections: Connections
+    requests: Mapping[str, int]
+    """Requests under way at each address."""
     ejected: Mapping[str, set[str]] | None
     """Addresses that are out in some worker, by service; None: this process routes, and its snapshot says so."""
     failures: Mapping[str, int]
@@ -101,7 +103,8 @@ class Fleet:
         """What was counted, and is open now."""
         plane = self.plane
         plane.statistics()
-        counted = plane.traffic, plane.origins.statistics(), None, dict(failures), {"main": os.getpid()}
+        origins, running = plane.origins, {"main": os.getpid()}
+        counted = plane.traffic, origins.statistics(), origins.requests(), None, dict(failures), running
         return Totals(*counted, mirrored=plane.mirrored)
 
     def workers(self) -> list[dict[str, object]]:
@@ -196,6 +199,7 @@ class WorkerFleet(Fleet):
         traffic = Traffic(self.plane.knows)
         traffic.add(self._gone.dump())
         connections: Connections = {}
+        requests: Counter[str] = Counter()
         ejected: dict[str, set[str]] = {}
         failed = Counter(failures)
         mirrored: list[dict[str, Any]] = []
@@ -203,6 +207,7 @@ class WorkerFleet(Fleet):
             traffic.add(statistics["traffic"])
             failed.update(statistics["failures"])
             mirrored += statistics["mirrored"]
+            requests.update(statistics["requests"])
             for address, counts in statistics["origins"].items():
                 before = connections.get(address, (0, 0, 0, 0))
                 active, idle, draining, tunnels = (mine + more for mine, more in zip(before, counts, strict=True))
@@ -213,6 +218,7 @@ class WorkerFleet(Fleet):
         return Totals(
             traffic,
             connections,
+            requests,
             ejected,
             failed,
             {"main": os.getpid(), **{f"worker-{index}": pid for index, pid in pids.items()}},

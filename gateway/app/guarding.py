@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.app.fleet import Fleet
 from gateway.control.guard.action import FAILED, action_of
+from gateway.control.guard.judge import Verdict
 from gateway.control.guard.watch import LaneWatch, looked, terms_of
 from gateway.control.guard.webhook import Webhook
 from gateway.errors import GatewayError
@@ -25,6 +26,8 @@ _log = logging.getLogger("gateway.guard")
 
 INTERVAL: Final = 5.0
 """Seconds between two looks at the counters: how exact a window is."""
+KEPT: Final = 30
+"""Verdicts on windows that are remembered of a lane, open or not."""
 AUTHOR: Final = "guard"
 """Who changes lanes, in the history."""
 TRIPPED: Final = "tripped"
@@ -58,6 +61,7 @@ class Guarding:
         self._clock = clock
         self._watched: dict[Key, tuple[Lane, LaneWatch]] = {}
         self._events: dict[Key, Event] = {}
+        self._past: dict[Key, deque[tuple[float, Verdict]]] = {}
         self.verdicts: Counter[tuple[str, str, str]] = Counter()
 
     async def run(self) -> None:
@@ -85,7 +89,10 @@ class Guarding:
             def count(state: str, key: Key = key) -> None:
                 self.verdicts[*key, state] += 1
 
-            if watch.take(now, counted, count):
+            acts = watch.take(now, counted, count)
+            if watch.at == now:
+                self._past.setdefault(key, deque(maxlen=KEPT)).append((now, watch.verdict))
+            if acts:
                 await self._act(key, lane, watch.verdict.reason, now)
             elif watch.is_good:
                 self._events.pop(key, None)
@@ -96,6 +103,10 @@ class Guarding:
             return None
         event, known = self._events.get((group, lane.name)), self._watched.get((group, lane.name))
         said: dict[str, Any] = {"state": None, "windows": 0, "reason": None, "at": None, "outcome": None}
+        said["past"] = [
+            {"at": at, "state": verdict.state, "reason": verdict.reason}
+            for at, verdict in self._past.get((group, lane.name), ())
+        ]
         if known is not None:
             watch = known[1]
             said |= {"state": watch.verdict.state, "windows": watch.in_a_row, "reason": watch.verdict.reason}
@@ -137,6 +148,7 @@ class Guarding:
         self._events = {
             key: event for key, event in self._events.items() if key in lanes and lanes[key][1] == event.lane
         }
+        self._past = {key: past for key, past in self._past.items() if key in lanes and lanes[key][1].guard is not None}
         for counted in [counted for counted in self.verdicts if counted[:2] not in lanes]:
             del self.verdicts[counted]
         return guarded

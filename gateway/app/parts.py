@@ -13,12 +13,13 @@ from gateway.http2.terms import Terms
 from gateway.instance import Instance
 from gateway.live.otel_environment import read_environment
 from gateway.proxy.access_log import AccessLog
-from gateway.proxy.bounds import Http2, Limits, Timeouts
+from gateway.proxy.bounds import Http2, Limits
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.context import Context
 from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder, Renderer
 from gateway.proxy.spans import SpanRecorder
+from gateway.routing.patience import Timeouts
 from gateway.routing.router import Router
 from gateway.routing.tracing import Tracing
 from gateway.settings import ServingSettings
@@ -44,22 +45,13 @@ def make_context(
     reads_proxy_header: bool = False,
 ) -> Context:
     """A listener's context from what serve and sidecar have in common."""
-    timeouts, limits, retries = settings.timeouts, settings.limits, settings.retries
+    limits, retries = settings.limits, settings.retries
     return Context(
         router=router,
         origins=origins,
         traffic=traffic,
         tag_header=settings.carriers.header,
-        timeouts=Timeouts(
-            head=timeouts.head,
-            body_idle=timeouts.body_idle,
-            connect=timeouts.connect,
-            response=timeouts.response,
-            keep_alive=timeouts.keep_alive,
-            upstream_idle=timeouts.upstream_idle,
-            body_grace=timeouts.body_grace,
-            tunnel_idle=timeouts.tunnel_idle,
-        ),
+        timeouts=Timeouts(**settings.timeouts.model_dump()),
         limits=Limits(
             head_bytes=limits.head_bytes,
             header_count=limits.header_count,

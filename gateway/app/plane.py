@@ -15,11 +15,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from gateway.app.balancing import make_choosers
 from gateway.app.build import Build
 from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
 from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
 from gateway.daemons import failures, keep_running
+from gateway.http.masking import Mask
+from gateway.http.response import ResponseReader
 from gateway.instance import Instance
 from gateway.live.feed import Taker
 from gateway.proxy.copies import Copies
@@ -59,6 +62,7 @@ class Plane(ABC, Generic[S]):
         self._carriers = Carriers(carriers.header, carriers.baggage, carriers.ids)
         # The publisher is the only one to give the routers a new snapshot.
         self._publisher = Publisher(self._publish, origins, traffic, settings.ejection)
+        self._load = origins.in_flight
         self._build: Build[S] | None = None
         self._log_file: LineFile | None = None
         self.taker = Taker()
@@ -87,7 +91,9 @@ class Plane(ABC, Generic[S]):
         self._build = build
         secured = self._secure(build)
         self._carriers.sign_with(build.signer)
-        self._publisher.configure(revision, build.compiled, self._routes(build), build.settings.services, secured)
+        settings = build.settings
+        choosers = make_choosers(settings, self._load)
+        self._publisher.configure(revision, build.compiled, self._routes(build), settings.services, secured, choosers)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Takes what the registry says of one service now."""
@@ -182,8 +188,16 @@ class EntryPlane(Plane[GatewaySettings]):
         if build.compiled.mirrors is not None and self._mirroring is None:
             from gateway.live.mirrors import Mirrors
 
-            carriers = self._settings.carriers
-            self._mirrors = Mirrors(self._copies, carriers.header, carriers.baggage, self._is_secured, random.Random())
+            limits = self._settings.limits
+            self._mirrors = Mirrors(
+                self._copies,
+                snapshot=lambda: self.snapshot,
+                carriers=self._carriers,
+                origins=self.origins,
+                reader=ResponseReader(head_bytes=limits.head_bytes, header_count=limits.header_count),
+                mask=Mask(self._settings.records.mask),
+                random=random.Random(),
+            )
             self._mirroring = keep_running("sending copies of requests", self._mirrors.run)
 
     @property
@@ -236,6 +250,7 @@ class EntryPlane(Plane[GatewaySettings]):
         return {
             "traffic": self.traffic.dump(),
             "origins": self.origins.statistics(),
+            "requests": self.origins.requests(),
             "failures": dict(failures),
             "mirrored": self.mirrored,
             "ejected": {name: sorted(view.condition.out) for name, view in self.snapshot.services.items()},

@@ -12,7 +12,19 @@ _log = logging.getLogger("gateway")
 
 def warn_of_restart(old: ServingSettings, new: ServingSettings) -> None:
     """Says which changed settings only a restart applies: sockets and what is built once."""
-    hot = {"routes", "rules", "registry", "registries", "services", "name", "jwt", "sticky", "guard", "access"}
+    hot = {
+        "routes",
+        "rules",
+        "registry",
+        "registries",
+        "services",
+        "name",
+        "jwt",
+        "sticky",
+        "guard",
+        "access",
+        "balancing",
+    }
     hot |= {"ready_without_registry", "ready_with_old_rules"}
     changed = [
         name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)

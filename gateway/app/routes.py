@@ -11,6 +11,7 @@ from gateway.routing.access import AccessList
 from gateway.routing.conditions import RouteTest, ValueTest
 from gateway.routing.cors import OWN, Cors
 from gateway.routing.gate import Gate
+from gateway.routing.patience import Patience, Timeouts
 from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
 from gateway.routing.ratelimit import RateLimit, RateLimits
 from gateway.routing.redirect import SAME, Redirect
@@ -27,6 +28,7 @@ from gateway.settings.changes import (
     RouteMatchSettings,
 )
 from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettings
+from gateway.settings.plane import TimeoutSettings
 from gateway.settings.routes import RespondSettings
 
 
@@ -34,12 +36,14 @@ def make_routes(settings: ServingSettings, claims: Claims, attached: RouteSet = 
     """The route table that the settings describe, with what is attached from elsewhere. `claims` reads requests' tokens."""
     everywhere = () if settings.served_clients is None else (_access(settings.served_clients),)
     gate = Gate(everywhere) if everywhere else None
-    routes = [_make_route(route, everywhere, claims) for route in settings.served_routes]
+    routes = [_make_route(route, everywhere, claims, settings.timeouts) for route in settings.served_routes]
     routes += [make_route(plan, gate) for plan in attached.plans]
     return RouteTable(routes, attached.bounds)
 
 
-def _make_route(route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Claims) -> Route:
+def _make_route(
+    route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Claims, timeouts: TimeoutSettings
+) -> Route:
     edit = None if route.response_headers is None else _edit(route.response_headers)
     return Route(
         route.path,
@@ -57,6 +61,7 @@ def _make_route(route: RouteSettings, everywhere: tuple[AccessList, ...], claims
         request_edit=None if route.request_headers is None else _edit(route.request_headers),
         response_edit=edit if route.cors is None else OWN.then(edit),
         gate=_gate(route, everywhere, claims),
+        patience=_patience(route, timeouts),
     )
 
 
@@ -66,6 +71,17 @@ def _gate(route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Clai
         return None
     cors = None if route.cors is None else _cors(route.cors)
     return Gate(access, cors, _limits(route.rate_limits), claims if route.require_token else None)
+
+
+def _patience(route: RouteSettings, timeouts: TimeoutSettings) -> Patience | None:
+    if route.timeouts is None and route.retries is None:
+        return None
+    own = {} if route.timeouts is None else route.timeouts.model_dump(exclude_none=True)
+    told = {f"timeouts.{name}": value for name, value in own.items()}
+    attempts = 0
+    if route.retries is not None:
+        attempts = told["retries.attempts"] = route.retries.attempts
+    return Patience(Timeouts(**timeouts.model_dump() | own), attempts, told)
 
 
 def _access(access: AccessSettings) -> AccessList:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gateway.admin.groups import GroupsApi
 from gateway.admin.rules import RulesApi
 from gateway.app.configuration import Configuration
 from gateway.app.parts import make_reader
@@ -21,9 +22,13 @@ from gateway.rulesources.files import LoadedRules, Overlay, load_rules
 from gateway.rulesources.places import Places
 from gateway.rulesources.reach import Reach
 from gateway.ruletools.edit import LaneEditor
+from gateway.ruletools.groupedit import GroupEditor
 from gateway.ruletools.whatif import Comparison, Recorded, compare, read_record, read_records
 from gateway.settings import GatewaySettings
 from gateway.telemetry.linefile import STDOUT
+
+if TYPE_CHECKING:
+    from gateway.ruletools.review import Linted
 
 
 class RuleBook:
@@ -36,12 +41,17 @@ class RuleBook:
         self._configuration = configuration
         self._plane = plane
         self._records = records
+        self._linted: Linted | None = None
         self.editor = LaneEditor(self)
         """The only one: it makes one change at a time."""
 
     def api(self) -> RulesApi:
         """What the admin API serves of all this."""
         return RulesApi(self.editor, self._configuration.history, self.what_if, self.review)
+
+    def groups_api(self) -> GroupsApi:
+        """The same of groups and segments."""
+        return GroupsApi(GroupEditor(self, self.editor), self.review)
 
     @property
     def lanes(self) -> LoadedRules:
@@ -100,8 +110,9 @@ class RuleBook:
         """See Reviewer."""
         # Loaded when somebody changes rules: a gateway that only routes need not have it.
         from gateway.ruletools.lint import Knowledge  # noqa: PLC0415
-        from gateway.ruletools.review import review  # noqa: PLC0415
+        from gateway.ruletools.review import Linted, review  # noqa: PLC0415
 
+        self._linted = self._linted or Linted()
         lanes, settings, plane = self.lanes, self._configuration.settings, self._plane
         known = Knowledge(
             {view.name: frozenset(view.pools) for view in plane.snapshot.services.values()},
@@ -113,7 +124,7 @@ class RuleBook:
         tests = [folder for folder in folders if folder.is_dir()]
         reader = make_reader(settings)
         records = filter(None, map(partial(recorded, reader=reader), list(self._records)))
-        return partial(review, lanes.rules, rules, plane.around, known, tests, records)
+        return partial(review, lanes.rules, rules, plane.around, known, tests, records, linted=self._linted)
 
 
 def _last_lines(settings: GatewaySettings, count: int) -> Iterator[str]:

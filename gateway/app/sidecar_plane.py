@@ -18,8 +18,10 @@ from gateway.app.takeover import State
 from gateway.instance import Instance
 from gateway.proxy.origins import Connections, Origins
 from gateway.proxy.server import Listener
+from gateway.proxy.waiting import WaitingCalls
 from gateway.registry.tags import OWN_KEY, TagReader
 from gateway.routing.admission import Admission
+from gateway.routing.copymemory import CopyMemory
 from gateway.routing.escapes import EscapeDetector
 from gateway.routing.memory import TraceMemory
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
@@ -45,7 +47,9 @@ class SidecarPlane(Plane[SidecarSettings]):
         super().__init__(settings, self._peer_origins, self._outbound_traffic)
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory
-        self._memory = TraceMemory(memory.entries, memory.ttl, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self._memory = TraceMemory(memory.entries, memory.ttl, now)
+        self._copies = CopyMemory(memory.entries, memory.ttl, now)
         self._inbound_router = InboundRouter(
             self.snapshot,
             self._carriers,
@@ -53,6 +57,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             service=settings.service,
             tag=settings.tag,
             app=self.app,
+            copies=self._copies,
             identities=identities_of(settings),
             admits_all=settings.clients == "any",
             random_source=Random() if memory.request_id else None,
@@ -68,6 +73,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             EscapeDetector(
                 self._carriers, self._memory, self._outbound_traffic, partial(warn_of_escape, settings.carriers.header)
             ),
+            copies=self._copies,
             infers=memory.in_flight,
             tracing=make_tracing(settings),
         )
@@ -121,6 +127,8 @@ class SidecarPlane(Plane[SidecarSettings]):
         )
         self._doors = Doors(settings, context)
         self._outbound = Listener(outbound, context, others=doors)
+        waiting = WaitingCalls(self._outbound.clients, self._outbound_router.owner_of)
+        self._memory.failed_calls.find_waiting = waiting.find
         await self._inbound.start()
         await self._outbound.start()
 
@@ -151,26 +159,35 @@ class SidecarPlane(Plane[SidecarSettings]):
 
     def state(self) -> State:
         """What requests were marked with, for `know`."""
-        return {"memory": [(key.decode("latin-1"), tag) for key, tag in self._memory.known().items()]}
+        return {
+            "memory": [(key.decode("latin-1"), tag) for key, tag in self._memory.known().items()],
+            "copies": [key.decode("latin-1") for key in self._copies.known()],
+        }
 
     def know(self, state: State) -> None:
         """Takes what requests were marked with in another process: calls of theirs may come here."""
         if state:
             marked = {key.encode("latin-1"): tag for key, tag in state["memory"]}
-            self._memory.know(marked, asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._memory.know(marked, now)
+            self._copies.know([key.encode("latin-1") for key in state.get("copies", ())], now)
 
     def traffic(self) -> dict[str, Traffic]:
         """What was counted, by listener."""
         if self._log_file is not None:
             # Both listeners write one file, so that what it lost is counted once.
             self._inbound_traffic.log_dropped = self._log_file.dropped
-        self._outbound_traffic.ambiguous = self._memory.ambiguous
+        self._outbound_traffic.ambiguous = self._outbound_router.ambiguous
         self._outbound_traffic.inferred = self._outbound_router.inferred
         return {"inbound": self._inbound_traffic, "outbound": self._outbound_traffic}
 
     def connections(self) -> Connections:
         """The connections to the application and to peers."""
         return {**self._app_origins.statistics(), **self._peer_origins.statistics()}
+
+    def requests(self) -> dict[str, int]:
+        """The requests under way at the application and at peers, by address."""
+        return {**self._app_origins.requests(), **self._peer_origins.requests()}
 
     def _knows_inbound(self, service: str, tag: str) -> bool:
         """Whether a tag that peers send is known to somebody else too; empty: whether the service is."""

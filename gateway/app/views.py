@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway import __version__
@@ -16,8 +17,6 @@ from gateway.app.configuration import Configuration
 from gateway.app.describe import describe_lanes, describe_registries, describe_services, unheard_of
 from gateway.app.escapes import describe_escapes
 from gateway.app.life import Life
-from gateway.app.parts import make_reader
-from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.app.signatures import describe_signatures
@@ -25,21 +24,21 @@ from gateway.control.drains import Drains
 from gateway.control.expiry import expiries
 from gateway.daemons import failures
 from gateway.health.application import ApplicationWatch
-from gateway.http.head_reader import HeadReader
-from gateway.http.request import Request
 from gateway.live.hits import INTERVAL, LaneHits
 from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.registry.several import Registries
-from gateway.rules.environment import MatchEnvironment
+from gateway.routing.snapshot import Snapshot
 from gateway.rules.ruleset import RuleSet
 from gateway.settings import GatewaySettings, ServingSettings, SidecarSettings
+from gateway.telemetry.counters import Traffic
 
 if TYPE_CHECKING:
     from gateway.app.facade import Facade
     from gateway.app.fleet import Fleet
     from gateway.app.guarding import Guarding
     from gateway.gatewayapi.source import GatewayApiSource
+    from gateway.live.trends import Trends
     from gateway.rules.model import Lane
 
 S = TypeVar("S", bound=ServingSettings)
@@ -75,7 +74,7 @@ class _View(ABC, Generic[S]):
     def lanes(self) -> list[dict[str, object]]:
         """See RoleView."""
         self._look_at_hits()
-        return describe_lanes(self._rules(), self._hits, time.time(), self._guard_of)
+        return describe_lanes(self._rules(), self._hits, time.time(), self._guard_of, self._sent())
 
     def _guard_of(self, _group: str, _lane: Lane) -> dict[str, Any] | None:
         """What is known of a lane's guard: at a sidecar, nothing."""
@@ -85,6 +84,21 @@ class _View(ABC, Generic[S]):
         """See RoleView. Only entry gateways mirror."""
         return []
 
+    def trends(self, _services: Collection[str]) -> dict[str, Any]:
+        """See RoleView. Only entry gateways keep them: beside every instance there is a sidecar, and few look at it."""
+        return {"step": 0.0, "times": [], "tags": []}
+
+    def findings(self) -> list[dict[str, object]]:
+        """See RoleView."""
+        # Loaded when somebody asks: it brings all that the command has.
+        from gateway.app.doctor.inside import examine_inside
+
+        state = self._registries.states()
+        found = examine_inside(
+            self.status(), self.not_ready(), self._configuration.settings, self._rules(), state, self._snapshot()
+        )
+        return [asdict(finding) for finding in found]
+
     async def follow_hits(self) -> None:
         """Notes when lanes take requests. Never returns."""
         while True:
@@ -93,7 +107,7 @@ class _View(ABC, Generic[S]):
             self._look_at_hits()
 
     def _look_at_hits(self) -> None:
-        self._hits.look(self._decisions(), time.time())
+        self._hits.look(self._sent().decisions, time.time())
 
     @abstractmethod
     async def refresh(self) -> None:
@@ -104,8 +118,16 @@ class _View(ABC, Generic[S]):
         """Those in force."""
 
     @abstractmethod
-    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
-        """How often each lane has decided, by group and name."""
+    def _sent(self) -> Traffic:
+        """What was counted of the requests that it sends to services."""
+
+    @abstractmethod
+    def _snapshot(self) -> Snapshot:
+        """What it routes by."""
+
+    @abstractmethod
+    def status(self) -> dict[str, object]:
+        """See RoleView."""
 
     @abstractmethod
     def _missing(self) -> list[str]:
@@ -145,11 +167,13 @@ class EntryView(_View[GatewaySettings]):
         drains: Drains,
         fleet: Fleet,
         guarding: Guarding,
+        trends: Trends,
         gateway_api: GatewayApiSource | None = None,
     ) -> None:
         super().__init__(life, configuration, registries, records, spans, drains=drains)
         self._fleet = fleet
         self._guarding = guarding
+        self._trends = trends
         self._gateway_api = gateway_api
         self._was_ready = False
 
@@ -186,7 +210,7 @@ class EntryView(_View[GatewaySettings]):
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
         totals, snapshot = self._fleet.totals(), self._fleet.plane.snapshot
-        return describe_services(self._registries, snapshot, self._drains, totals.connections, totals.ejected)
+        return describe_services(self._registries, snapshot, self._drains, totals.requests, totals.ejected)
 
     def _rules(self) -> RuleSet:
         return self._fleet.plane.rules
@@ -194,8 +218,20 @@ class EntryView(_View[GatewaySettings]):
     def _guard_of(self, group: str, lane: Lane) -> dict[str, Any] | None:
         return self._guarding.describe(group, lane)
 
-    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
-        return self._fleet.totals().traffic.decisions
+    def _sent(self) -> Traffic:
+        return self._fleet.totals().traffic
+
+    def _snapshot(self) -> Snapshot:
+        return self._fleet.plane.snapshot
+
+    def _look_at_hits(self) -> None:
+        super()._look_at_hits()
+        self._trends.look(self._sent().exchanges, time.time())
+
+    def trends(self, services: Collection[str]) -> dict[str, Any]:
+        """See RoleView."""
+        self._look_at_hits()
+        return self._trends.describe(services)
 
     async def refresh(self) -> None:
         """See RoleView."""
@@ -208,6 +244,7 @@ class EntryView(_View[GatewaySettings]):
         return Observed(
             traffic={"entry": totals.traffic},
             upstream_connections=totals.connections,
+            upstream_requests=totals.requests,
             registries=self._registries,
             snapshot=plane.snapshot,
             reload=self._configuration.state,
@@ -290,13 +327,16 @@ class SidecarView(_View[SidecarSettings]):
 
     def services(self) -> list[dict[str, object]]:
         """See RoleView."""
-        return describe_services(self._registries, self._plane.snapshot, self._drains, self._plane.connections())
+        return describe_services(self._registries, self._plane.snapshot, self._drains, self._plane.requests())
 
     def _rules(self) -> RuleSet:
         return self._plane.rules
 
-    def _decisions(self) -> Mapping[str, Mapping[str, int]]:
-        return self._plane.traffic()["outbound"].decisions
+    def _sent(self) -> Traffic:
+        return self._plane.traffic()["outbound"]
+
+    def _snapshot(self) -> Snapshot:
+        return self._plane.snapshot
 
     async def refresh(self) -> None:
         """There is no other process."""
@@ -307,6 +347,7 @@ class SidecarView(_View[SidecarSettings]):
             traffic=self._plane.traffic(),
             service=self._configuration.settings.service,
             upstream_connections=self._plane.connections(),
+            upstream_requests=self._plane.requests(),
             registries=self._registries,
             snapshot=self._plane.snapshot,
             reload=self._configuration.state,
@@ -322,39 +363,6 @@ class SidecarView(_View[SidecarSettings]):
             bypasses=None if self._facade is None else self._facade.bypasses,
             registrations=self._registrations.known,
         )
-
-
-class EntryExplainer:
-    """What an entry gateway would decide for a request."""
-
-    def __init__(self, plane: EntryPlane, settings: GatewaySettings, drains: Drains) -> None:
-        self._plane = plane
-        self._drains = drains
-        self._reader = make_reader(settings)
-
-    @property
-    def reader(self) -> HeadReader:
-        """See Explainer."""
-        return self._reader
-
-    @property
-    def rules(self) -> RuleSet:
-        """See Explainer."""
-        return self._plane.rules
-
-    @property
-    def around(self) -> MatchEnvironment:
-        """See Explainer."""
-        return self._plane.around
-
-    def explain(self, request: Request, client_ip: str, body: bytes) -> dict[str, object]:
-        """See Explainer."""
-        from gateway.routing.explain import explain  # the sidecar, whose view is here too, explains nothing
-
-        plane = self._plane
-        found = explain(plane.router, plane.rules, plane.around, request, client_ip=client_ip, body=body)
-        self._drains.note(found["decision"]["service"] or "", found["pools"])
-        return found
 
 
 def _expiries(build: Build[S]) -> dict[str, float]:

@@ -17,6 +17,7 @@ COMMANDS = {
     "inject": "Add sidecars to Kubernetes manifests, or to pods as they are created.",
     "tap": "Follow requests as they are served, or show the path of one.",
     "instance": "Take an instance out of a running gateway's traffic, and bring it back.",
+    "lanes": "Show the lanes of a running gateway, and everything about one of them.",
     "mirror": "Show where the responses of lanes that mirror the baseline are different.",
     "topology": "Show which services called which of late, with which tag.",
     "top": "Show rates, errors and latencies by service and tag, live.",

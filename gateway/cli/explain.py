@@ -105,6 +105,7 @@ def _show(explained: dict[str, Any]) -> None:
     rows: list[list[object]] = [
         ["route", decision["route"] or "none"],
         *_route(explained.get("route")),
+        *_patience(explained.get("route")),
         ["service", decision["service"] or ""],
         ["lane", f"{decision['group']}/{decision['lane']}" if decision["lane"] else "none"],
         ["tag", f"{decision['tag']} (from: {decision['tag_source']})"],
@@ -113,6 +114,8 @@ def _show(explained: dict[str, Any]) -> None:
         ["instance", decision["instance"] or "none"],
         ["revision", decision["revision"]],
     ]
+    if decision.get("chosen_by"):
+        rows.append(["chosen by", decision["chosen_by"]])
     if decision.get("rules"):
         rows.append(["rules", _rules(decision)])
     if decision.get("signature"):
@@ -148,6 +151,12 @@ def _rules(decision: dict[str, Any]) -> str:
     """The terms that a marked request is decided by, and those that it came with if they are not known."""
     unknown = decision.get("unknown_rules")
     return f"{decision['rules']} (came with {unknown}, which is not known)" if unknown else str(decision["rules"])
+
+
+def _patience(route: dict[str, Any] | None) -> list[list[object]]:
+    """What a route says itself of timeouts and retries."""
+    told = {} if route is None else route.get("patience", {})
+    return [[name, value if value or not name.startswith("timeouts.") else "never"] for name, value in told.items()]
 
 
 def _route(route: dict[str, Any] | None) -> list[list[object]]:

@@ -20,6 +20,9 @@ PAUSE = 1.0
 @click.option("--lane", metavar="LANE", help="Only requests on this lane (`gray` or `demo/gray`).")
 @click.option("--service", metavar="NAME", help="Only requests to this service.")
 @click.option("--status", metavar="CODE", help="Only responses with this status (`404` or `5xx`).")
+@click.option(
+    "--grpc-status", metavar="NAME", help="Only gRPC calls that ended so (`UNAVAILABLE`, or `error` for all but OK)."
+)
 @click.option("--path", metavar="PREFIX", help="Only paths that begin with this.")
 @click.option("--fallback/--no-fallback", default=None, help="Only requests that fell back, or that did not.")
 @click.option("--last", type=click.IntRange(min=0), default=0, metavar="N", help="Begin with the last N requests.")
@@ -30,6 +33,7 @@ def command(
     lane: str | None,
     service: str | None,
     status: str | None,
+    grpc_status: str | None,
     path: str | None,
     fallback: bool | None,
     last: int,
@@ -48,7 +52,7 @@ def command(
     gateway tap --server 127.0.0.1:9900 --status 5xx -o json
     gateway tap --server 127.0.0.1:9900 --chain 4bf92f3577b34da6a3ce929d0e0e4736
     """
-    given = {"lane": lane, "service": service, "status": status, "path": path}
+    given = {"lane": lane, "service": service, "status": status, "grpc_status": grpc_status, "path": path}
     given["fallback"] = None if fallback is None else str(fallback).lower()
     wanted = {name: value for name, value in given.items() if value}
     with failing(output):
@@ -99,7 +103,7 @@ def _line(item: dict[str, Any]) -> str:
     at = datetime.fromtimestamp(item["time"]).astimezone()
     parts = [
         f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}",
-        str(item["status"]),
+        str(item["status"]) if not item.get("grpc_status") else f"{item['status']} {item['grpc_status']}",
         f"{item['method']} {item['host'] or ''}{item['path']}",
         _went(item),
         f"{item['duration_us'] / 1000:.1f} ms",
@@ -123,10 +127,12 @@ def _went(item: dict[str, Any]) -> str:
         why.append(f"fallback: {item['fallback']}")
     if item["lost"]:
         why.append(f"TAG LOST: {item['lost']}")
-    if item.get("signature"):
+    if item.get("signature", "verified") not in (None, "verified"):
         why.append(f"signature: {item['signature']}")
     if item.get("fault"):
         why.append(f"injected: {item['fault']}")
+    if item.get("mirror"):
+        why.append("a mirror's copy")
     where = f" at {item['instance']}" if item["instance"] else ""
     reasons = f" ({', '.join(why)})" if why else ""
     return f"→ {item['service']}{pool}{reasons}{where}"

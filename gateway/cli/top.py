@@ -31,8 +31,9 @@ COLUMNS = ("listener", "service", "tag", "requests/s", "errors", "p95", "in flig
 def command(interval: float, server: str, token: str | None, output: str) -> None:
     """Show what a running gateway or sidecar serves, by service and tag.
 
-    That is: requests per second, the share of 5xx responses, the 95th percentile of durations, and the connections to
-    instances in use. On a terminal the table is live until Ctrl-C; elsewhere, and with -o json, one picture is printed.
+    That is: requests per second, the share of failed requests (5xx, and such of gRPC), the 95th percentile of
+    durations, and the connections to instances in use. On a terminal the table is live until Ctrl-C; elsewhere, and
+    with -o json, one picture is printed.
 
     \b
     gateway top --server 127.0.0.1:9900

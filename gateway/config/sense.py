@@ -18,6 +18,7 @@ from gateway.settings import (
     ServingSettings,
     SidecarSettings,
 )
+from gateway.settings.balancing import BalancingSettings
 from gateway.settings.fields import Model
 from gateway.settings.gatewayapi import cluster_of
 from gateway.validation import Finding
@@ -121,6 +122,35 @@ def _what_another_setting_leaves_nothing_to_do(settings: ServingSettings) -> Ite
             yield ("services", name, "mtls"), "has no effect: `tls` says how these instances are called"
 
 
+def _balanced_by_one_client(settings: SidecarSettings) -> Iterator[Finding]:
+    places: list[tuple[Location, BalancingSettings | None]] = [(("balancing",), settings.balancing)]
+    places += [(("services", name, "balancing"), service.balancing) for name, service in settings.services.items()]
+    for place, balancing in places:
+        if balancing is not None and balancing.by is not None and balancing.by.client_ip:
+            yield (
+                (*place, "by"),
+                "the client of a sidecar is always its own application: use a header, a cookie or a param",
+            )
+    for name, service in settings.services.items():
+        if service.sticky_instance is not None:
+            yield ("services", name, "sticky_instance"), "is for entry gateways: applications keep no cookies"
+
+
+def _sticky_instances(settings: GatewaySettings) -> Iterator[Finding]:
+    users = {} if settings.sticky is None else {settings.sticky.cookie: "sticky.cookie"}
+    for name, service in settings.services.items():
+        if service.sticky_instance is None:
+            continue
+        place: Location = ("services", name, "sticky_instance")
+        if settings.sticky is None:
+            yield place, "needs `sticky.secret`: the cookie calls an instance by a keyed hash"
+            continue
+        cookie = service.sticky_instance.cookie
+        if cookie in users:
+            yield (*place, "cookie"), f"'{cookie}' is `{users[cookie]}` already: each needs its own cookie"
+        users.setdefault(cookie, _dotted((*place, "cookie")))
+
+
 def _gateway_api(settings: GatewaySettings) -> Iterator[Finding]:
     if settings.gateway_api is not None and cluster_of(settings.all_registries.values()) is None:
         yield ("gateway_api",), "there is no registry of `kind: kubernetes` whose Services routes could lead to"
@@ -199,7 +229,7 @@ _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
 )
 """Looks at settings of either role."""
 _LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (_trusted, _gateway_api, _identity),
-    SidecarSettings: (_an_application_that_is_the_sidecar, _signed_too_briefly),
+    GatewaySettings: (_trusted, _gateway_api, _identity, _sticky_instances),
+    SidecarSettings: (_an_application_that_is_the_sidecar, _signed_too_briefly, _balanced_by_one_client),
 }
 """Looks at what only one role has."""

@@ -12,7 +12,16 @@ from gateway.settings.gates import AccessSettings
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
-_FORWARDED = ("strip_prefix", "restore_prefix", "inspect_body", "rewrite", "request_headers", "response_headers")
+_FORWARDED = (
+    "strip_prefix",
+    "restore_prefix",
+    "inspect_body",
+    "timeouts",
+    "retries",
+    "rewrite",
+    "request_headers",
+    "response_headers",
+)
 """Settings of routes that forward requests."""
 
 
@@ -23,7 +32,7 @@ def senseless_routes(settings: ServingSettings) -> Iterator[Finding]:
     reserved = {settings.carriers.header, settings.debug_header}
     for number, route in enumerate(settings.routes):
         here: Location = ("routes", number)
-        yield from _without_effect(here, route)
+        yield from _without_effect(here, route, settings.limits.body_rate)
         if route.match is not None:
             yield from _patterns((*here, "match"), route.match)
         yield from _rewrite(here, route)
@@ -47,7 +56,7 @@ def _networks(here: Location, access: AccessSettings) -> Iterator[Finding]:
             yield (*here, "allow", number), f"'{network}' is in `deny`, too, and refused"
 
 
-def _without_effect(here: Location, route: RouteSettings) -> Iterator[Finding]:
+def _without_effect(here: Location, route: RouteSettings, body_rate: int) -> Iterator[Finding]:
     if route.service is None:
         kind = "respond" if route.respond is not None else "redirect"
         for name in _FORWARDED:
@@ -56,7 +65,11 @@ def _without_effect(here: Location, route: RouteSettings) -> Iterator[Finding]:
         respond = route.respond
         if respond is not None and respond.status in (204, 205, 304) and respond.body:
             yield (*here, "respond", "body"), f"a response of {respond.status} has no body (RFC 9110 §6.4.1)"
-    elif route.strip_prefix and route.path == "/":
+        return
+    timeouts = route.timeouts
+    if timeouts is not None and timeouts.body_grace is not None and not body_rate:
+        yield (*here, "timeouts", "body_grace"), "has no effect with `limits.body_rate: 0`"
+    if route.strip_prefix and route.path == "/":
         yield (*here, "strip_prefix"), "the path '/' has no prefix to strip"
     elif has_been_set(route, "restore_prefix") and not route.moves_prefix:
         yield (*here, "restore_prefix"), "has no effect without `strip_prefix: true` or `rewrite.prefix`"

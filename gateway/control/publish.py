@@ -11,6 +11,7 @@ from gateway.health.ejection import Ejector
 from gateway.health.status import Conditions
 from gateway.instance import Instance
 from gateway.proxy.origins import Origins
+from gateway.routing.choosing import BY_TURNS, Choosers
 from gateway.routing.past import PastTerms
 from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
@@ -45,6 +46,7 @@ class Publisher:
         self._turns = Turns()
         self._users: Counter[str] = Counter()
         self._conditions = Conditions(ejection, traffic, self._condition_changed)
+        self._choosers = BY_TURNS
         self._lane_tags: frozenset[str] = frozenset()
         self._past = PastTerms()
         self.snapshot = Snapshot(0, CompiledRules.empty(), RouteTable(()), {}, self._past)
@@ -70,9 +72,14 @@ class Publisher:
         routes: RouteTable,
         special: Mapping[str, ServiceSettings],
         secured: Secured,
+        choosers: Choosers = BY_TURNS,
     ) -> None:
-        """Publishes a new configuration with the services there are. `special` is what is special about some."""
+        """Publishes a new configuration with the services there are. `special` is what is special about some.
+
+        `choosers` say how instances are chosen.
+        """
         self._conditions.configure(special, secured)
+        self._choosers = choosers
         services = self.snapshot.services
         views = {name: self._view(name, view.instances, rules) for name, view in services.items()}
         # Those that come out as they were are shared.
@@ -104,7 +111,8 @@ class Publisher:
 
     def _view(self, service: str, instances: tuple[Instance, ...], rules: CompiledRules) -> ServiceView:
         condition = self._conditions.of(service, instances)
-        return ServiceView(service, instances, self._turns, rules.terms.rejoining(service), condition)
+        rejoining = rules.terms.rejoining(service)
+        return ServiceView(service, instances, self._turns, rejoining, condition, self._choosers.of(service))
 
     def _condition_changed(self, service: str) -> None:
         view = self.snapshot.services.get(service)

@@ -27,6 +27,11 @@ def is_grpc(content_type: bytes) -> bool:
     return content_type.startswith(CONTENT_TYPE) and after in (b"", b"+", b";", b" ")
 
 
+def is_one_message(body: bytes) -> bool:
+    """Whether a call's whole body is one message, as a unary call's is: a flag, the length in four bytes, and the message."""
+    return len(body) >= 5 and int.from_bytes(body[1:5], "big") == len(body) - 5
+
+
 def split_call(path: str) -> tuple[str, str] | None:
     """The service and the method of a call's path (`/package.Service/Method`); None for what is not one."""
     match = _CALL.fullmatch(path)

@@ -52,6 +52,7 @@ _OF_HTTP: Final[Mapping[int, int]] = {
     504: DEADLINE_EXCEEDED,
 }
 _FAULTS: Final = frozenset({UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS})
+_ERRORS: Final = _FAULTS | {DEADLINE_EXCEEDED, UNIMPLEMENTED}
 
 
 def read_status(value: bytes) -> int:
@@ -72,3 +73,11 @@ def is_fault(status: int) -> bool:
     DEADLINE_EXCEEDED is not: the client chose the deadline. UNIMPLEMENTED is not: it called what is not there.
     """
     return status in _FAULTS
+
+
+def is_error(status: int) -> bool:
+    """Whether a call that ended with a code failed on the server's side, as a request that ended with 5xx did.
+
+    Semantic conventions of OpenTelemetry for gRPC, the status of a server's span.
+    """
+    return status in _ERRORS

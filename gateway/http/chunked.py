@@ -1,7 +1,7 @@
 """The chunked transfer coding (RFC 9112 §7.1), read incrementally and written again in canonical form.
 
-Reading strictly and rewriting is what keeps two parsers from disagreeing: sizes lose leading zeros, extensions and
-trailers are dropped (RFC 9110 §6.5.1 lets an intermediary do so; a tag in a trailer is how the gray lane leaks in others).
+Reading strictly and rewriting is what keeps two parsers from disagreeing: sizes lose leading zeros, extensions are dropped, and
+the end is written by whoever passes the body on, with those of the trailers that may be (`trailers`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEVER: Final = re.compile(rb"[^\t\r -~\x80-\xff]|\r(?!\Z)")
 MAX_LINE: Final = 4096
 """Bytes of one chunk-size line with its extensions, or of one trailer line."""
 MAX_EXTRA: Final = 16384
-"""Bytes of all extensions and trailers of a body: they carry nothing that is passed on."""
+"""Bytes of all extensions and trailers of a body."""
 
 _MAX_KNOWN: Final = 4096
 _LONGEST_KNOWN: Final = 8
@@ -42,10 +42,10 @@ _DONE: Final = 4
 class ChunkedReader:
     """Reads one chunked body. `decode=True` gives the bare data, for a peer that has no chunks (HTTP/1.0, HTTP/2).
 
-    `trailers` are the trailer lines, which are never part of what is passed on as chunks.
+    Otherwise `last_chunk` is missing at the end of what is to be passed on.
     """
 
-    __slots__ = ("_decode", "_extra", "_left", "_line", "_state", "trailers")
+    __slots__ = ("_decode", "_extra", "_left", "_line", "_state", "_trailers")
 
     def __init__(self, decode: bool = False) -> None:
         self._decode = decode
@@ -53,12 +53,17 @@ class ChunkedReader:
         self._left: int = 0
         self._line: bytes = b""
         self._extra: int = 0
-        self.trailers: list[bytes] = []
+        self._trailers: list[bytes] = []
 
     @property
     def is_done(self) -> bool:
         """Whether the whole body, trailers included, has been read."""
         return self._state == _DONE
+
+    @property
+    def trailers(self) -> bytes:
+        """The trailers, unjudged: field lines, each led by CRLF."""
+        return b"".join(self._trailers)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Takes the next bytes; returns what to pass on now, and the bytes beyond the body's end (if it ended).
@@ -158,16 +163,19 @@ class ChunkedReader:
             if _TRAILER.fullmatch(line) is None:
                 raise _refused("a trailer line is not `name: value`")
             self._count_extra(len(line))
-            self.trailers.append(line)
+            self._trailers.append(b"\r\n" + line)
         else:
             self._state = _DONE
-            if not self._decode:
-                out.append(b"0\r\n\r\n")
 
     def _count_extra(self, size: int) -> None:
         self._extra += size
         if self._extra > MAX_EXTRA:
             raise _refused(f"extensions and trailers of the chunked body have more than {MAX_EXTRA} bytes")
+
+
+def last_chunk(trailers: bytes) -> bytes:
+    """The end of a body of chunks, with trailers: field lines, each led by CRLF."""
+    return b"0" + trailers + b"\r\n\r\n"
 
 
 def _refused(detail: str) -> ProtocolError:

@@ -23,12 +23,12 @@ _TYPE = field_pattern(rb"content-type")
 _CODING = field_pattern(rb"content-encoding")
 
 
-def read_content(request: Request, body: bytes, is_framed: bool = True) -> Any:
-    """The parsed content of a whole body as it was sent, or None where it cannot be read. `is_framed`: chunks are still chunks.
+def read_content(request: Request, body: bytes) -> Any:
+    """The parsed content of a whole body as it was sent, chunks and all, or None where it cannot be read.
 
     JSON is as `read_json` has it; a form is an object whose members are texts, the first of each name.
     """
-    if request.body == CHUNKED and is_framed:
+    if request.body == CHUNKED:
         chunks = ChunkedReader(decode=True)
         try:
             body, _ = chunks.feed(body)

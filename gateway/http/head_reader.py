@@ -42,6 +42,7 @@ from gateway.http.meanings import (
     BAGGAGE,
     CONNECTION,
     CONTENT_LENGTH,
+    COPY,
     DEBUG,
     DROP,
     EXPECT,
@@ -61,6 +62,7 @@ from gateway.http.meanings import (
 from gateway.http.request import CHUNKED, PSEUDONYM, Request
 from gateway.http.target import match_path
 from gateway.http.tracing import judge_trace
+from gateway.http.trailers import may_trail
 from gateway.telemetry.tracecontext import is_sampled, trace_id_of
 
 # Connection options that name no field to be removed (RFC 9110 §7.6.1): those with a meaning, and fields that a sender may
@@ -279,6 +281,8 @@ class HeadReader:
             request.debug = value
         elif meaning == HOP:
             request.meant_instance = value
+        elif meaning == COPY:
+            request.is_copy = value == b"1"
         elif meaning == BAGGAGE:
             request.baggage.append(value)
 
@@ -297,6 +301,19 @@ class HeadReader:
         nominated = {option for option in options - _STANDING if not self._lines.meaning_of(option)}
         if nominated:
             request.cuts += spans_named(lines, request.line_end, nominated)
+            request.hide(nominated)
+
+    def read_trailers(self, request: Request, lines: bytes) -> bytes:
+        """The trailers of a request as they are forwarded. Both ways they are field lines, each led by CRLF.
+
+        Nothing that means something to this program is among them: a tag in a trailer is how the gray lane leaks in others.
+        """
+        kept: list[bytes] = []
+        for line in lines.split(b"\r\n")[1:]:
+            field = self._lines.known.get(line) or self._lines.learn(line)
+            if not field.meaning and may_trail(line, request.hidden):
+                kept.append(b"\r\n" + line)
+        return b"".join(kept)
 
     def _read_target(self, request: Request, lines: list[bytes]) -> None:
         target = request.target

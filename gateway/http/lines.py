@@ -30,7 +30,7 @@ MAX_DIGITS: Final = 18
 
 _LINE: Final = re.compile(rb"(" + TOKEN + rb"++):[ \t]*+(" + VALUE + rb"*+)")
 # RFC 3875 §4.1.18 makes `-` an underscore, and servers do the same to whatever else is not a letter or digit.
-_FOLD: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
+FOLD: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 
 NEVER_KEPT: Final = frozenset(
     {
@@ -74,7 +74,7 @@ class FieldLines:
     ) -> None:
         self._meanings = dict(meanings)
         self._families: dict[bytes, int] = dict(families or {})
-        self._folded: set[bytes] = {name.translate(_FOLD) for name in meanings}
+        self._folded: set[bytes] = {name.translate(FOLD) for name in meanings}
         self._twin = twin
         self._names: dict[bytes, _Name] = {}
         self.harmless: set[bytes] = set()
@@ -118,7 +118,7 @@ class FieldLines:
         lower = spelled.lower()
         meaning = self.meaning_of(lower)
         if self._twin and lower not in self._meanings:
-            folded = lower.translate(_FOLD)
+            folded = lower.translate(FOLD)
             if folded in self._folded or (not meaning and self._of_family(folded)):
                 meaning = self._twin
         name = _Name(meaning, lower not in NEVER_KEPT)

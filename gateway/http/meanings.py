@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway import hop
+from gateway import copymark, hop
 from gateway.http.forwarded import (
     FORWARDED,
     FORWARDED_ELEMENTS,
@@ -34,6 +34,7 @@ TRACESTATE: Final = 11
 GRPC_TIMEOUT: Final = 12
 VIA: Final = 14
 DEBUG: Final = 15
+COPY: Final = 16
 HOP: Final = 18
 TRACE_ID: Final = 20
 """Of the first of `ID_FIELDS`; the others follow, below FORWARDED."""
@@ -56,7 +57,6 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"proxy-connection": DROP,
     b"proxy-authorization": DROP,
     b"te": DROP,
-    b"trailer": DROP,
     b"http2-settings": DROP,
     b"baggage": BAGGAGE,
     b"traceparent": TRACEPARENT,
@@ -64,6 +64,7 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"grpc-timeout": GRPC_TIMEOUT,
     **{field.name: TRACE_ID + number for number, field in enumerate(ID_FIELDS)},
     hop.FIELD: HOP,
+    copymark.FIELD: COPY,
     b"via": VIA,
     # The program's own: what it responds with under this name, and a secret, under the name that it has by default.
     b"x-gray-explain": DROP,

@@ -48,7 +48,10 @@ class Request:
     `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
     hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
 
-    `meant_instance` is how a peer of ours names the instance that it means (see `hop`).
+    `hidden` are names of fields that are not forwarded, be it as trailers.
+
+    `meant_instance` is how a peer of ours names the instance that it means (see `hop`). `is_copy`: a field says that it is a
+    mirror's copy (see `copymark`).
     """
 
     __slots__ = (
@@ -64,8 +67,10 @@ class Request:
         "forwarded",
         "grpc_timeout",
         "head",
+        "hidden",
         "host",
         "ids",
+        "is_copy",
         "keep_alive",
         "line_end",
         "meant_instance",
@@ -108,9 +113,11 @@ class Request:
         self.parent_id: bytes = b""
         self.ids: list[bytes] | None = None
         self.meant_instance: bytes = b""
+        self.is_copy: bool = False
         self.forwarded: Forwarded | None = None
         self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
+        self.hidden: list[Container[bytes]] | None = None
         self.debug: bytes = b""
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
@@ -136,9 +143,11 @@ class Request:
         other.traceparent = self.traceparent
         other.ids = self.ids
         other.meant_instance = self.meant_instance
+        other.is_copy = self.is_copy
         other.forwarded = self.forwarded
         other.grpc_timeout = self.grpc_timeout
         other.cuts = self.cuts.copy()
+        other.hidden = None if self.hidden is None else self.hidden.copy()
         other.debug = self.debug
         other._is_grpc = self._is_grpc
         return other
@@ -165,6 +174,15 @@ class Request:
     def cut_named(self, names: Container[bytes]) -> None:
         """Keeps the fields of some (lower-case) names from being forwarded; after this, nothing is to be cut by its line."""
         self.cuts += spans_named(self.head[:-4].split(b"\r\n")[1:], self.line_end, names)
+        self.hide(names)
+
+    def hide(self, names: Container[bytes]) -> None:
+        """Keeps fields of some (lower-case) names from being forwarded as trailers."""
+        hidden = self.hidden
+        if hidden is None:
+            self.hidden = [names]
+        else:
+            hidden.append(names)
 
     @property
     def trace_id(self) -> bytes:

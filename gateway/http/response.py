@@ -12,6 +12,7 @@ from gateway.failures import BAD_RESPONSE
 from gateway.grpc.status import NO_STATUS, read_status
 from gateway.http.grammar import STATUS_LINE, check_partial_response, malformed_response
 from gateway.http.lines import MALFORMED, MAX_LENGTH, MAX_OPTIONS, FieldLines, read_options, spans_named, values_named
+from gateway.http.trailers import Hidden, may_trail
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -36,7 +37,6 @@ _MEANING: Final[dict[bytes, int]] = {
     b"proxy-connection": DROP,
     b"proxy-authenticate": DROP,
     b"te": DROP,
-    b"trailer": DROP,
     hop.FIELD: HOP,
     b"grpc-status": GRPC_STATUS,
     # The program's own: what an instance says under this name is not why this program chose it.
@@ -63,9 +63,9 @@ class Response:
     """A judged response head. `body` is a length in bytes, CHUNKED or UNTIL_CLOSE.
 
     `cuts` are the spans (start, end, …) of the head that must not be passed on; the first line is `[:line_end]`, the
-    body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `refusal` is what a sidecar says to us alone.
+    body starts at `end`. `minor` is the HTTP/1.x version the upstream spoke. `told` is what a sidecar says to us alone.
     `has_places`: a field of it names a place at the service. `grpc_status` is the code of a call that ends with its head, else
-    NO_STATUS.
+    NO_STATUS. `hidden` are names of fields that are not passed on, be it as trailers.
     """
 
     __slots__ = (
@@ -74,11 +74,12 @@ class Response:
         "end",
         "grpc_status",
         "has_places",
+        "hidden",
         "keep_alive",
         "line_end",
         "minor",
-        "refusal",
         "status",
+        "told",
         "upgrade",
     )
 
@@ -90,10 +91,11 @@ class Response:
         self.body: int = UNTIL_CLOSE
         self.keep_alive: bool = minor == 1
         self.upgrade: bytes = b""
-        self.refusal: bytes = b""
+        self.told: bytes = b""
         self.has_places: bool = False
         self.grpc_status: int = NO_STATUS
         self.cuts: list[int] = []
+        self.hidden: list[Container[bytes]] | None = None
 
     def cut(self, data: bytes, line: bytes) -> None:
         """Keeps a line of the head from being passed on. Lines must be cut in their order."""
@@ -108,6 +110,7 @@ class Response:
         `lines` are all field lines.
         """
         self.cuts += spans_named(lines, self.line_end, names)
+        self.hidden = [names] if self.hidden is None else [*self.hidden, names]
 
     def head(self, data: bytes, added: bytes) -> bytes:
         """The head to pass on: as HTTP/1.1, without what was cut, with the field lines `added` (each led by CRLF)."""
@@ -126,7 +129,7 @@ class ResponseReader:
         self._lines = FieldLines(_MEANING)
         self._status_lines: dict[bytes, tuple[int, int]] = {}
         self._heads: dict[bytes, Response] = {}
-        self._trailers: dict[bytes, tuple[bytes, int]] = {}
+        self._trailers: dict[bytes, tuple[bytes, int, bytes]] = {}
 
     def known(self, head: bytes) -> Response | None:
         """The response whose whole head was judged before, if it is remembered. It is shared: nothing of it is to be changed."""
@@ -134,7 +137,7 @@ class ResponseReader:
 
     def remember(self, head: bytes, response: Response) -> None:
         """Remembers a head that means the same whatever it responds to, and says nothing that is for one client only."""
-        if len(head) <= MAX_HEAD and not response.has_places and not response.refusal:
+        if len(head) <= MAX_HEAD and not response.has_places and not response.told:
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
             self._heads[head] = response
@@ -204,7 +207,7 @@ class ResponseReader:
                 if meaning == UPGRADE:
                     response.upgrade = field.value
                 elif meaning == HOP:
-                    response.refusal = field.value
+                    response.told = field.value
                 response.cut(data, line)
         if connections > 1:
             connection = b",".join(values_named(lines, b"connection"))
@@ -229,27 +232,30 @@ class ResponseReader:
             response.keep_alive = False
         return response
 
-    def read_trailers(self, lines: bytes) -> tuple[bytes, int]:
-        """Trailers as they are passed on, and the status of a gRPC call among them, or NO_STATUS.
+    def read_trailers(self, lines: bytes, hidden: Hidden | None = None) -> tuple[bytes, int, bytes]:
+        """Trailers as they are passed on, the status of a gRPC call among them, or NO_STATUS, and what a sidecar says to us.
 
-        Both ways they are field lines, each led by CRLF. What means anything else to a proxy is left out.
-
-        A tag in a trailer is how the lane leaks in others; what frames a message cannot come after it (RFC 9110 §6.5.1).
+        Both ways they are field lines, each led by CRLF. What means anything else to a proxy is left out, and what `may_trail`
+        says (`hidden`: see there).
         """
         known = self._trailers.get(lines)
-        if known is not None:
+        if known is not None and hidden is None:
             return known
         kept: list[bytes] = []
         status = NO_STATUS
+        told = b""
         for line in lines.split(b"\r\n")[1:]:
             field = self._lines.known.get(line) or self._lines.learn(line)
             if field.meaning == GRPC_STATUS:
                 status = read_status(field.value)
-            elif field.meaning:
+            elif field.meaning == HOP:
+                told = field.value
+                continue
+            elif field.meaning or not may_trail(line, hidden):
                 continue
             kept.append(b"\r\n" + line)
-        read = (b"".join(kept), status)
-        if len(lines) <= MAX_TRAILERS:
+        read = (b"".join(kept), status, told)
+        if len(lines) <= MAX_TRAILERS and hidden is None:
             if len(self._trailers) >= MAX_HEADS:
                 self._trailers.clear()
             self._trailers[lines] = read

@@ -7,34 +7,41 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.grpc.status import NAMES, NO_STATUS
 from gateway.rules.mirrored import MirroredLane
 
 MOST_DIFFERENCES: Final = 20
 """Differences of one pair of responses that are listed."""
-MAX_PATH: Final = 200
-"""Characters of a place in a body, or of a header's value."""
+MAX_TEXT: Final = 200
+"""Characters of a text that is shown: a path, a place in a body, a header's value."""
 _DEEPEST: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    """What is compared of a response; names of `headers` are in lower case. `body` None: it is not known whole."""
+    """What is compared of a response; names of `headers` are in lower case. `body` None: it is not known whole.
+
+    `grpc_status` is the code of a gRPC call, NO_STATUS for what has none.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes | None
+    grpc_status: int = NO_STATUS
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`what` is `status`, a header's name, `body`, or a place in it (`/items/0/price`); the others what is there, as texts.
+    """`what` is `status`, `grpc-status`, a header's name, `body`, or a place in it (`/items/0/price`).
 
-    Texts of bodies are only described: they may be anybody's secrets.
+    The others are what is there, as texts. Those of bodies are only described: they may be anybody's secrets. `is_header`: they
+    are a header's values, whole.
     """
 
     what: str
     baseline: str
     lane: str
+    is_header: bool = False
 
 
 def differences(baseline: Answer, lane: Answer, terms: MirroredLane) -> list[Difference]:
@@ -50,10 +57,12 @@ def differences(baseline: Answer, lane: Answer, terms: MirroredLane) -> list[Dif
 def _all(baseline: Answer, lane: Answer, terms: MirroredLane) -> Iterator[Difference]:
     if terms.compares_status and baseline.status != lane.status:
         yield Difference("status", str(baseline.status), str(lane.status))
+    if terms.compares_status and baseline.grpc_status != lane.grpc_status:
+        yield Difference("grpc-status", _status(baseline.grpc_status), _status(lane.grpc_status))
     for name in terms.headers:
         ours, theirs = baseline.headers.get(name, ""), lane.headers.get(name, "")
         if ours != theirs:
-            yield Difference(name, ours[:MAX_PATH], theirs[:MAX_PATH])
+            yield Difference(name, ours, theirs, is_header=True)
     if terms.body == "none" or baseline.body is None or lane.body is None or baseline.body == lane.body:
         return
     if terms.body == "json":
@@ -66,6 +75,10 @@ def _all(baseline: Answer, lane: Answer, terms: MirroredLane) -> Iterator[Differ
             yield from _of_values(ours, theirs, (), ignored, terms.tolerance)
             return
     yield Difference("body", f"{len(baseline.body)} bytes", f"{len(lane.body)} bytes")
+
+
+def _status(code: int) -> str:
+    return "none" if code == NO_STATUS else NAMES[code]
 
 
 def _of_values(
@@ -82,7 +95,7 @@ def _of_values(
             one, other = (values[index] if index < len(values) else _NOTHING for values in (ours, theirs))
             yield from _of_values(one, other, (*path, str(index)), ignored, tolerance)
     elif not _is_same(ours, theirs, tolerance):
-        yield Difference(("/" + "/".join(path))[:MAX_PATH], _described(ours), _described(theirs))
+        yield Difference(("/" + "/".join(path))[:MAX_TEXT], _described(ours), _described(theirs))
 
 
 _NOTHING: Final = object()
@@ -107,4 +120,4 @@ def _described(value: Any) -> str:
         return f"a text of {len(value)} characters"
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
-    return json.dumps(value)[:MAX_PATH]
+    return json.dumps(value)[:MAX_TEXT]

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from gateway.grpc.status import NAMES, OK
 from gateway.live.store import Stored
 
+ERROR: Final = "ERROR"
+"""Any status of gRPC but OK."""
 _STATUS: Final = re.compile(r"([1-5])(\d\d|xx)")
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,6})?")
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
@@ -23,12 +26,14 @@ class FilterError(ValueError):
 class RecordFilter:
     """What a record must be; an empty text asks nothing.
 
-    `status` is `404` or `4xx`, `path` how the path begins, `since` seconds since the epoch.
+    `status` is `404` or `4xx`, `grpc_status` the name of a status or `ERROR`, `path` how the path begins, `since` seconds since
+    the epoch.
     """
 
     lane: str = ""
     service: str = ""
     status: str = ""
+    grpc_status: str = ""
     path: str = ""
     fallback: bool | None = None
     since: float = 0.0
@@ -43,12 +48,18 @@ class RecordFilter:
         status, trace = given.get("status", "").lower(), given.get("trace", "").lower()
         if status and _STATUS.fullmatch(status) is None:
             raise FilterError(f"status is 404 or 4xx, not {status[:100]!r}")
+        grpc_status = given.get("grpc_status", "").upper()
+        if grpc_status and grpc_status != ERROR and grpc_status not in NAMES:
+            raise FilterError(
+                f"grpc_status is the name of a status, or error, not {grpc_status[:100]!r}: {', '.join(NAMES)}"
+            )
         if trace and _TRACE.fullmatch(trace) is None:
             raise FilterError(f"trace is 32 hexadecimal digits, not {trace[:100]!r}")
         return RecordFilter(
             lane=given.get("lane", ""),
             service=given.get("service", ""),
             status=status,
+            grpc_status=grpc_status,
             path=given.get("path", ""),
             fallback=_truth("fallback", given.get("fallback", "")),
             since=_moment("since", given.get("since", "")),
@@ -66,6 +77,10 @@ class RecordFilter:
             status = str(record.status)
             if status != self.status and f"{status[0]}xx" != self.status:
                 return False
+        if self.grpc_status:
+            called = record.grpc_status
+            if called != self.grpc_status and (self.grpc_status != ERROR or called in ("", NAMES[OK])):
+                return False
         if self.fallback is not None and self.fallback != bool(record.fallback):
             return False
         if self.trace and self.trace != record.trace_id:
@@ -73,7 +88,7 @@ class RecordFilter:
         return record.time >= self.since and record.path.startswith(self.path)
 
 
-_NAMES: Final = frozenset({"lane", "service", "status", "path", "fallback", "since", "trace"})
+_NAMES: Final = frozenset({"lane", "service", "status", "grpc_status", "path", "fallback", "since", "trace"})
 
 
 def _truth(name: str, text: str) -> bool | None:

@@ -7,33 +7,43 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
-from multidict import CIMultiDict
-from yarl import URL
-
 from gateway import hop
 from gateway.errors import ProtocolError
+from gateway.grpc.call import is_one_message
 from gateway.http.chunked import ChunkedReader
+from gateway.http.masking import Mask
+from gateway.http.request import Request
+from gateway.http.response import ResponseReader
 from gateway.instance import Instance
-from gateway.live.comparing import Answer, differences
+from gateway.live.comparing import MAX_TEXT, Answer, Difference, differences
 from gateway.printable import printable
 from gateway.proxy.copies import MAX_RESPONSE, Copies, Copy
+from gateway.proxy.copying import CopyExchange
+from gateway.proxy.origin import Exhausted, NotConnected, Origin
+from gateway.proxy.origins import Origins
+from gateway.proxy.patience import comes_within
+from gateway.proxy.request_body import RequestBody
+from gateway.routing.carriers import Carriers
+from gateway.routing.snapshot import Snapshot
+from gateway.rules.mirrors import SAFE
 from gateway.telemetry.tracecontext import ID_FIELDS, new_traceparent_line
 
-MARK: Final = "X-Gray-Mirror"
-"""The field that says of a request that it is a copy."""
 SENDERS: Final = 8
 """Copies that are under way at a time."""
 SAMPLES: Final = 50
 """Requests with differences that are remembered."""
-TIMEOUT: Final = ClientTimeout(total=10.0, sock_connect=2.0)
+CONNECT: Final = 2.0
+ANSWER: Final = 10.0
+"""Seconds for a connection, for a response, and for which a copy may wait for its turn."""
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _DROPPED: Final = frozenset(
-    {"content-length", "transfer-encoding", "traceparent", "tracestate", "x-gray-hop", "expect", "accept-encoding"}
-    | {field.name.decode("ascii") for field in ID_FIELDS}
+    {b"traceparent", b"tracestate", b"x-b3-spanid", b"x-b3-parentspanid", b"x-datadog-parent-id", b"grpc-trace-bin"}
+    | {hop.FIELD, b"expect"}
+    | {field.name for field in ID_FIELDS}
 )
 """Fields of the original that a copy does not have: with its ids, what it leads to would be taken for the original's."""
 
@@ -41,32 +51,44 @@ _DROPPED: Final = frozenset(
 class Mirrors:
     """Of one process. `samples` are the latest copies whose response was different, as plain values.
 
-    `header` and `member` carry the tag. `is_secured` says of a service and an instance whether it speaks TLS: it gets no copies.
+    `snapshot` gives what is routed by now, `carriers` carry the tag; copies go by `origins`, and `reader` reads the responses.
+    `mask` says what is secret in what samples show.
     """
 
     def __init__(
-        self, copies: Copies, header: str, member: str, is_secured: Callable[[str, Instance], bool], random: Random
+        self,
+        copies: Copies,
+        *,
+        snapshot: Callable[[], Snapshot],
+        carriers: Carriers,
+        origins: Origins,
+        reader: ResponseReader,
+        mask: Mask,
+        random: Random,
     ) -> None:
         self.samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._copies = copies
-        self._header = header
-        self._member = member
-        self._is_secured = is_secured
+        self._snapshot = snapshot
+        self._carriers = carriers
+        self._origins = origins
+        self._reader = reader
+        self._mask = mask
         self._random = random
         self._sending: set[asyncio.Task[None]] = set()
+        # Two long bodies take long to compare, and the event loop is the originals'.
+        self._thread = ThreadPoolExecutor(1, "comparing")
 
     async def run(self) -> None:
         """Never returns."""
-        connector = TCPConnector(limit=SENDERS)
-        async with ClientSession(timeout=TIMEOUT, connector=connector, auto_decompress=False) as session:
-            try:
-                await self._follow(session)
-            finally:
-                for task in self._sending:
-                    task.cancel()
-                await asyncio.gather(*self._sending, return_exceptions=True)
+        try:
+            await self._follow()
+        finally:
+            for task in self._sending:
+                task.cancel()
+            await asyncio.gather(*self._sending, return_exceptions=True)
+            self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _follow(self, session: ClientSession) -> None:
+    async def _follow(self) -> None:
         copies = self._copies
         while True:
             await copies.is_wanted.wait()
@@ -74,83 +96,142 @@ class Mirrors:
             while copies.waiting:
                 if len(self._sending) >= SENDERS:
                     await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
-                task = asyncio.create_task(self._mirror(session, copies.waiting.pop(0)))
+                copy = copies.waiting.pop(0)
+                if time.monotonic() - copy.ended_at > ANSWER:
+                    copies.done(copy, "dropped")
+                    continue
+                task = asyncio.create_task(self._mirror(copy))
                 self._sending.add(task)
                 task.add_done_callback(self._sending.discard)
 
-    async def _mirror(self, session: ClientSession, copy: Copy) -> None:
+    async def _mirror(self, copy: Copy) -> None:
         result = "failed"
         try:
-            baseline = read_response(b"".join(copy.response), copy.is_cut)
-            if baseline is None or not copy.instance.is_plain or self._is_secured(copy.service, copy.instance):
+            # By what is true now, and not when the original came: the lane may be closed since, its instance gone.
+            instance = self._instance(copy)
+            if instance is None:
                 result = "skipped"
                 return
-            lane = await self._send(session, copy)
-            found = differences(baseline, lane, copy.lane)
-            result = "different" if found else "same"
-            if found:
-                method, target = copy.head.split(b" ", 2)[:2]
-                self.samples.append(
-                    {
-                        "time": time.time(),
-                        "lane": copy.lane.lane,
-                        "service": copy.service,
-                        "tag": copy.lane.tag,
-                        "instance": copy.instance.address,
-                        "method": method.decode("ascii"),
-                        "path": printable(target.partition(b"?")[0].decode("latin-1"))[:200],
-                        "differences": [asdict(difference) for difference in found],
-                    }
-                )
-        except (ClientError, OSError, TimeoutError, ValueError, ProtocolError):
+            request, body = self._request(copy, instance)
+            if request.is_grpc and not is_one_message(b"" if body is None else body.kept):
+                result = "skipped"  # sent all at once, a stream is another call
+                return
+            origin = self._origins.of(instance, copy.service, request)
+            if origin.is_half_used:
+                result = "dropped"  # the rest is for requests that somebody waits for
+                return
+            sent = await self._send(origin, request, body)
+            if sent is None:
+                return
+            compared = await asyncio.get_running_loop().run_in_executor(self._thread, _compare, copy, sent)
+            if compared is None:
+                result = "skipped"
+                return
+            result = "different" if compared else "same"
+            if compared:
+                self.samples.append(self._sample(copy, instance, compared))
+        except (NotConnected, Exhausted):
             pass  # whatever is wrong with the lane's instance, only the count says so
         finally:
             self._copies.done(copy, result)
 
-    async def _send(self, session: ClientSession, copy: Copy) -> Answer:
-        body = copy.body
+    def _instance(self, copy: Copy) -> Instance | None:
+        snapshot = self._snapshot()
+        mirrors = snapshot.rules.mirrors
+        view = snapshot.services.get(copy.service)
+        pool = None if view is None else view.pools.get(copy.lane.tag)
+        if mirrors is None or not mirrors.has(copy.lane.lane) or pool is None:
+            return None
+        return pool.pick()
+
+    def _request(self, copy: Copy, instance: Instance) -> tuple[Request, RequestBody | None]:
+        """The copy: the original, less its ids, marked with the lane's tag and as a copy. Its body is framed anew."""
+        content = copy.body or b""
         if copy.is_framed:
-            body, _ = ChunkedReader(decode=True).feed(body)
-        head = copy.head.decode("latin-1").split("\r\n")
-        method, target, _ = head[0].split(" ")
-        async with session.request(
-            method,
-            URL(f"http://{copy.instance.address}{target}", encoded=True),
-            headers=self._fields(head[1:], copy),
-            data=body or None,
-            allow_redirects=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        ) as response:
-            content: bytes | None = await response.content.read(MAX_RESPONSE + 1)
-            while content is not None and not response.content.at_eof():
-                content += await response.content.read(MAX_RESPONSE + 1 - len(content))
-                if len(content) > MAX_RESPONSE:
-                    content = None
-            names = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, names, None if content is None else _decoded(content, names))
-
-    def _fields(self, lines: list[str], copy: Copy) -> CIMultiDict[str]:
-        """The fields of a copy: the original's, less its ids, marked with the lane's tag and as a copy."""
-        fields: CIMultiDict[str] = CIMultiDict()
-        baggage = []
+            content, _ = ChunkedReader(decode=True).feed(content)
+        lines = copy.head[:-4].split(b"\r\n")
+        first = lines.pop(0)
+        method, target, _ = first.split(b" ")
+        request = Request(b"", method.decode("ascii"), target, 1)
+        kept = [first]
+        is_framed = False
         for line in lines:
-            name, _, value = line.partition(":")
-            folded = name.lower()
-            if folded == "baggage":
-                baggage.append(value.strip())
-            elif line and folded not in _DROPPED:
-                fields.add(name, value.strip())
-        fields.add(self._header, copy.lane.tag)
-        fields.add("baggage", ",".join([*baggage, f"{self._member}={copy.lane.tag}", f"{MARK.lower()}=1"]))
-        fields.add(MARK, "1")
-        fields.add("Accept-Encoding", _accepted(lines))
-        for own in (new_traceparent_line(self._random.getrandbits(192), False), copy.instance.target_line):
-            fields.update(hop.fields(own))
-        return fields
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            if name == b"baggage":
+                request.baggage.append(value.strip(b" \t"))
+            elif name in _FRAMING:
+                is_framed = True
+            elif name not in _DROPPED:
+                kept.append(line)
+        own = [new_traceparent_line(self._random.getrandbits(192), False), instance.target_line]
+        if is_framed:
+            own.append(b"Content-Length: %d\r\n" % len(content))
+        terms = self._snapshot().rules.terms
+        self._carriers.write(request, copy.lane.tag, terms.digest, own, is_copy=True)
+        request.head = b"\r\n".join(kept) + b"\r\n" + b"".join(own) + b"\r\n"
+        request.line_end = len(first)
+        if not content:
+            return request, None
+        request.body = len(content)
+        body = RequestBody(len(content), 0.0)
+        body.begin(content, 0)
+        return request, body
+
+    async def _send(self, origin: Origin, request: Request, body: RequestBody | None) -> CopyExchange | None:
+        """Sends a copy; None if there is no whole response to it."""
+        loop = asyncio.get_running_loop()
+        is_new = False
+        while True:
+            upstream = await origin.acquire(CONNECT, is_new)
+            if upstream.is_lost:
+                return None
+            exchange = CopyExchange(upstream, request, self._reader, loop.create_future())
+            exchange.start(request.head, body)
+            try:
+                await comes_within(exchange.done, ANSWER)
+            finally:
+                exchange.stop()
+            if not exchange.is_stale or is_new or request.method not in SAFE:
+                break
+            is_new = True  # the instance had closed the connection, by its own timeout most likely
+        response = exchange.response
+        if not exchange.is_whole or response is None or hop.STATUS_OF.get(response.told) == response.status:
+            return None
+        return exchange
+
+    def _sample(self, copy: Copy, instance: Instance, compared: list[Difference]) -> dict[str, Any]:
+        method, target = copy.head.split(b" ", 2)[:2]
+        path = self._mask.text(target.partition(b"?")[0])
+        return {
+            "time": time.time(),
+            "lane": copy.lane.lane,
+            "service": copy.service,
+            "tag": copy.lane.tag,
+            "instance": instance.address,
+            "method": method.decode("ascii"),
+            "path": printable(path.decode("latin-1"))[:MAX_TEXT],
+            "differences": [self._shown(difference) for difference in compared],
+        }
+
+    def _shown(self, found: Difference) -> dict[str, str]:
+        """A difference as plain values, without what is secret in a header's: it may be a URL."""
+        texts = [found.baseline, found.lane]
+        if found.is_header:
+            texts = [self._mask.field(found.what, text.encode("latin-1")).decode("latin-1") for text in texts]
+        return {"what": found.what, "baseline": texts[0][:MAX_TEXT], "lane": texts[1][:MAX_TEXT]}
 
 
-def _accepted(lines: list[str]) -> str:
-    return next((line.partition(":")[2].strip() for line in lines if line.lower().startswith("accept-encoding:")), "")
+def _compare(copy: Copy, sent: CopyExchange) -> list[Difference] | None:
+    """What is different between the original's response and a copy's; None: the original's cannot be read."""
+    baseline = read_response(b"".join(copy.response), copy.is_cut)
+    response = sent.response
+    if baseline is None or response is None:
+        return None
+    baseline.grpc_status = copy.grpc_status
+    names = _fields(sent.head.decode("latin-1").split("\r\n"))
+    body = None if sent.is_cut else _decoded(sent.body, names)
+    return differences(baseline, Answer(response.status, names, body, sent.grpc_status), copy.lane)
 
 
 def read_response(data: bytes, is_cut: bool) -> Answer | None:
@@ -167,10 +248,7 @@ def read_response(data: bytes, is_cut: bool) -> Answer | None:
         if not status.startswith("1"):
             break
         data = rest
-    names: dict[str, str] = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        names.setdefault(name.lower(), value.strip())
+    names = _fields(lines)
     if is_cut:
         return Answer(int(status), names, None)
     if "chunked" in names.get("transfer-encoding", ""):
@@ -180,6 +258,15 @@ def read_response(data: bytes, is_cut: bool) -> Answer | None:
         except ProtocolError:
             return None
     return Answer(int(status), names, _decoded(rest, names))
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    """The fields of a head that was accepted, the first of each name, which is in lower case."""
+    names: dict[str, str] = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        names.setdefault(name.lower(), value.strip())
+    return names
 
 
 def _decoded(body: bytes, names: dict[str, str]) -> bytes | None:

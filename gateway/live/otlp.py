@@ -1,6 +1,7 @@
 """Spans by OTLP/HTTP, through OpenTelemetry's own exporter in a thread of its own. Needs the extra `otel`.
 
-Names follow the semantic conventions for HTTP, https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
+Names follow the semantic conventions for HTTP, https://opentelemetry.io/docs/specs/semconv/http/http-spans/, and what a gRPC call
+has beside those, https://opentelemetry.io/docs/specs/semconv/rpc/grpc/.
 
 Spans are built as the values that a processor takes at their end, not by a tracer: their ids were on the wire, and their
 times over, before there is a span. A tracer would cost ten times as much.
@@ -22,6 +23,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from gateway import __version__
+from gateway.grpc.status import NAMES, OK
 from gateway.telemetry.request_record import Reporter, RequestRecord
 from gateway.telemetry.traced_request import TracedRequest
 
@@ -130,7 +132,7 @@ def spans_of(traced: TracedRequest, resource: Resource) -> Iterator[ReadableSpan
         resource,
         _client_attributes(traced),
         kind=SpanKind.CLIENT,
-        status=_status(traced.is_fault or not 0 < traced.upstream_status < 400, record.cause),
+        status=_status(_is_client_error(traced), record.cause),
         start_time=began + traced.sent_us * 1000,
         end_time=ended,
         instrumentation_scope=_SCOPE,
@@ -147,7 +149,7 @@ def _described(reporter: Reporter) -> Attributes:
 
 def _server_attributes(traced: TracedRequest) -> Attributes:
     record = traced.record
-    found = _common(record)
+    found = _common(traced)
     found["url.scheme"] = traced.scheme
     found["url.path"] = record.path
     found["network.protocol.version"] = traced.version
@@ -159,7 +161,7 @@ def _server_attributes(traced: TracedRequest) -> Attributes:
         found["client.address"] = record.client_ip
     _add_address(found, record.host)
     if traced.is_fault:
-        found["error.type"] = record.cause or str(record.status)
+        found["error.type"] = record.cause or _failed_call(record) or str(record.status)
     found["gray.listener"] = record.listener
     found["gray.revision"] = record.revision
     return found
@@ -167,20 +169,31 @@ def _server_attributes(traced: TracedRequest) -> Attributes:
 
 def _client_attributes(traced: TracedRequest) -> Attributes:
     record = traced.record
-    found = _common(record)
+    found = _common(traced)
     found["url.full"] = f"{traced.upstream_scheme}://{record.instance}{record.path}"
     _add_address(found, record.instance)
     if traced.upstream_status:
         found["http.response.status_code"] = traced.upstream_status
-    if traced.is_fault or not 0 < traced.upstream_status < 400:
-        found["error.type"] = record.cause or str(traced.upstream_status or "unknown")
+    if _is_client_error(traced):
+        found["error.type"] = record.cause or _failed_call(record) or str(traced.upstream_status or "unknown")
     if record.attempts > 1:
         found["http.request.resend_count"] = record.attempts - 1
     return found
 
 
-def _common(record: RequestRecord) -> Attributes:
+def _is_client_error(traced: TracedRequest) -> bool:
+    """Whether the call of the instance failed, to whom calls it: in gRPC by every status but OK."""
+    return traced.is_fault or not 0 < traced.upstream_status < 400 or bool(_failed_call(traced.record))
+
+
+def _failed_call(record: RequestRecord) -> str:
+    """The status of a gRPC call that failed."""
+    return "" if record.grpc_status == NAMES[OK] else record.grpc_status
+
+
+def _common(traced: TracedRequest) -> Attributes:
     """What both spans have: the method, and what was decided."""
+    record = traced.record
     found: Attributes = {"http.request.method": record.method if record.method in METHODS else "_OTHER"}
     if record.method not in METHODS:
         found["http.request.method_original"] = record.method
@@ -191,9 +204,20 @@ def _common(record: RequestRecord) -> Attributes:
         ("gray.tag_source", record.tag_source),
         ("gray.pool", record.pool),
         ("gray.fallback", record.fallback),
+        ("gray.signature", record.signature),
+        ("gray.fault", record.fault),
+        ("gray.rules", record.rules),
     ):
         if value:
             found[name] = value
+    if record.mirror:
+        found["gray.mirror"] = True
+    if traced.call is not None:
+        found["rpc.system"] = "grpc"
+        found["rpc.service"], found["rpc.method"] = traced.call
+    if record.grpc_status:
+        found["rpc.grpc.status_code"] = NAMES.index(record.grpc_status)
+        found["rpc.response.status_code"] = record.grpc_status  # what later versions of the conventions call it
     return found
 
 

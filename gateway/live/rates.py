@@ -26,7 +26,7 @@ class Counted:
 class Rate:
     """What happened between two looks: requests per second, share of errors (0 to 1), 95th percentile in seconds.
 
-    `in_flight` are the connections to instances in use at the second look.
+    `in_flight` are the requests under way at instances at the second look.
     """
 
     listener: str
@@ -56,12 +56,12 @@ class Picture:
         for family in text_string_to_metric_families(text):
             for name, labels, value, *_ in family.samples:
                 if name == "gateway_requests_total":
-                    counted = self._counted[_key(labels)]
-                    counted.requests += value
-                    counted.errors += value if labels["code"].startswith("5") else 0.0
+                    self._counted[_key(labels)].requests += value
+                elif name == "gateway_failed_requests_total":
+                    self._counted[_key(labels)].errors += value
                 elif name == "gateway_request_duration_seconds_bucket":
                     self._counted[_key(labels)].buckets[float(labels["le"])] = value
-                elif name == "gateway_upstream_connections" and labels["state"] == "active":
+                elif name == "gateway_upstream_requests_in_flight":
                     self._in_flight[pools.get(labels["address"], ("", ""))] += value
 
     def since(self, before: Picture, seconds: float) -> list[Rate]:

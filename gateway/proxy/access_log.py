@@ -153,6 +153,10 @@ class AccessLog:
             decision.lost,
             "" if instance is None else instance.address,
             decision.revision,
+            decision.signature,
+            decision.rules,
+            "" if decision.fault is None else decision.fault.kind,
+            decision.is_copy,
         )
         text = self._decisions.get(key)
         if text is None:
@@ -160,7 +164,10 @@ class AccessLog:
                 f'"route":{_name(decision.route)},"service":{_name(decision.service)},"group":{_name(decision.group)},'
                 f'"lane":{_name(decision.lane)},"tag":"{decision.tag}","tag_source":"{decision.tag_source}",'
                 f'"pool":"{decision.pool}","fallback":{_name(decision.fallback)},"lost":{_name(decision.lost)},'
-                f'"instance":{"null" if instance is None else _name(instance.address)},"revision":{decision.revision}'
+                f'"signature":{_name(decision.signature)},"fault":{_name(key[13])},'
+                f'"mirror":{"true" if decision.is_copy else "false"},'
+                f'"instance":{"null" if instance is None else _name(instance.address)},"revision":{decision.revision},'
+                f'"rules":{_name(decision.rules)}'
             )
             if len(self._decisions) >= MAX_DECISIONS:
                 self._decisions.clear()

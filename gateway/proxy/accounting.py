@@ -6,22 +6,26 @@ import logging
 from time import perf_counter
 from typing import Final
 
+from gateway import hop
 from gateway.failures import (
+    CLIENT_GONE,
     CLOSED,
     CONNECT_ERROR,
     CONNECT_TIMEOUT,
     REFUSED_MISDIRECTED,
     REFUSED_UNAVAILABLE,
     TLS_ERROR,
+    UPSTREAM,
     Fault,
 )
-from gateway.grpc.status import NAMES, is_fault
+from gateway.grpc.status import DEADLINE_EXCEEDED, NAMES, is_error, is_fault
 from gateway.health.ejection import CONNECT, ERRORS, UNAVAILABLE, Ejector
 from gateway.instance import Instance
 from gateway.proxy.context import Context
 from gateway.proxy.record import Record
 from gateway.routing.decision import Decision
-from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED
+from gateway.routing.failedcalls import GIVEN_UP
+from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED, VERIFIED
 
 _log = logging.getLogger("gateway")
 
@@ -70,7 +74,7 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         overhead = handed_on + (record.passed_at or now) - record.responded_at
     if decision.fallback:
         traffic.count_fallback(decision.service, decision.tag, decision.fallback)
-    if decision.signature or decision.unknown_rules:
+    if decision.unknown_rules or (decision.signature and decision.signature != VERIFIED):
         _note_carriers(context, decision)
     if decision.service:
         received = len(record.request.head) + record.received
@@ -78,14 +82,20 @@ def settle(context: Context, record: Record, is_tunnel: bool) -> None:
         taken = now - record.started
         traffic.count_exchange(decision.service, decision.tag, status, taken, overhead, received=received, sent=sent)
         if record.grpc_status >= 0:
-            traffic.count_call(decision.service, decision.tag, NAMES[record.grpc_status])
+            is_failed = status < 500 and is_error(record.grpc_status)
+            traffic.count_call(decision.service, decision.tag, NAMES[record.grpc_status], is_failed)
     elif decision.error:
         traffic.count_refused(decision.error)
     else:
         traffic.count_reply(decision.route, status)
     ejector = context.ejector
-    if ejector is not None and (status >= 500 or record.grpc_status > 0 or record.cause is not None or ejector.records):
-        _judge(record, ejector)
+    if status >= 500 or record.grpc_status > 0 or record.cause is not None:
+        if _has_failed(record, now):
+            context.router.note_failure(record.request, decision, now)
+        if ejector is not None:
+            _judge(context, record, ejector)
+    elif ejector is not None and ejector.records:
+        _judge(context, record, ejector)
     log = context.log
     if log is not None and log.record(record, now, overhead):
         traffic.log_lines += 1
@@ -105,13 +115,27 @@ def _note_carriers(context: Context, decision: Decision) -> None:
         _log.warning(
             "%s: the tag of a request from %s was dropped: %s", context.name, decision.client_ip, _REJECTED[why]
         )
-    if why and not decision.is_rejected:
+    if why == UNSIGNED and not decision.is_rejected:
         traffic.unsigned += 1
     if decision.unknown_rules:
         traffic.unknown_rules += 1
 
 
-def _judge(record: Record, ejector: Ejector) -> None:
+def _has_failed(record: Record, now: float) -> bool:
+    """Whether whoever called will take the exchange for a failure that is not its own."""
+    cause = record.cause
+    if cause is CLIENT_GONE:
+        return not record.upstream_status and now - record.started >= GIVEN_UP
+    status = record.grpc_status
+    return (
+        record.status >= 500
+        or status == DEADLINE_EXCEEDED
+        or is_fault(status)
+        or (cause is not None and cause.side == UPSTREAM)
+    )
+
+
+def _judge(context: Context, record: Record, ejector: Ejector) -> None:
     """Reports how the instance has responded, if it was sent the request."""
     decision = record.decision
     instance = decision.instance
@@ -119,7 +143,11 @@ def _judge(record: Record, ejector: Ejector) -> None:
     cause = record.cause
     if instance is None:
         return
-    if (cause is not None and cause.blames_instance) or status >= 500 or is_fault(record.grpc_status):
+    if cause is not None and cause.blames_instance:
+        ejector.failed(decision.service, instance, ERRORS)
+    elif record.callee_failed:
+        context.traffic.count_excused(decision.service, instance.tag, hop.CALLEE.decode())
+    elif status >= 500 or is_fault(record.grpc_status):
         ejector.failed(decision.service, instance, ERRORS)
     elif status:
         ejector.succeeded(decision.service, instance)

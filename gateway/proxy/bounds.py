@@ -1,35 +1,8 @@
-"""How long one listener waits, and what it accepts at most: values, made from the settings."""
+"""What one listener accepts at most: values, made from the settings."""
 
 from __future__ import annotations
 
 from gateway.http2.terms import Terms
-
-
-class Timeouts:
-    """Seconds that the proxy waits: see `docs/limits.md`. The defaults stand in the settings."""
-
-    __slots__ = ("body_grace", "body_idle", "connect", "head", "keep_alive", "response", "tunnel_idle", "upstream_idle")
-
-    def __init__(
-        self,
-        *,
-        head: float,
-        body_idle: float,
-        body_grace: float,
-        connect: float,
-        response: float,
-        keep_alive: float,
-        upstream_idle: float,
-        tunnel_idle: float,
-    ) -> None:
-        self.head = head
-        self.body_idle = body_idle
-        self.body_grace = body_grace
-        self.connect = connect
-        self.response = response
-        self.keep_alive = keep_alive
-        self.upstream_idle = upstream_idle
-        self.tunnel_idle = tunnel_idle
 
 
 class Limits:

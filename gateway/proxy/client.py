@@ -113,6 +113,10 @@ class ClientConnection(Client):
         self.quiet_since: float = context.now
         self.is_closing: bool = False
 
+    def records(self) -> list[Record]:
+        """What is noted so far of the requests under way."""
+        raise NotImplementedError
+
     def deadline_passed(self) -> None:
         """A wait took too long."""
         raise NotImplementedError
@@ -143,7 +147,7 @@ class ClientConnection(Client):
         if self.transport is None or not self.transport.get_write_buffer_size():
             return False
         context = self.context
-        return self.has_taken(int(context.limits.body_rate * context.timeouts.body_idle))
+        return self.has_taken(context.timeouts.due(context.limits.body_rate))
 
 
 class Clients:

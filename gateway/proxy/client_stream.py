@@ -108,6 +108,13 @@ class ClientStream(Client):
         if not self.is_paused:
             self._give_back()
 
+    def request_trailers(self, lines: bytes) -> None:
+        """Takes trailers of the request (field lines, each led by CRLF), which end it."""
+        body = None if self.exchange is None else self.exchange.body
+        if body is not None:
+            body.trailers = lines
+        self.request_data(b"", True)
+
     def peer_drained(self) -> None:
         """What waited for the client was sent."""
         if self.exchange is None:
@@ -160,7 +167,7 @@ class ClientStream(Client):
         """A wait took too long."""
         if self.exchange is not None:
             self.exchange.deadline_passed()
-        elif self.has_taken(int(self.context.limits.body_rate * self.context.timeouts.body_idle)):
+        elif self.has_taken(self.context.timeouts.due(self.context.limits.body_rate)):
             self.deadline = self.context.now + self.context.timeouts.body_idle
         else:
             self._endpoint.reset(self.stream, CANCEL)

@@ -31,11 +31,13 @@ async def connect(context: Context, forward: Forward, record: Record, retry: Ret
     `is_new`: one that was never idle. Returns None if the exchange was over by then. Raises Unreachable.
     """
     decision = forward.decision
+    patience = decision.patience
+    timeout = (context.timeouts if patience is None else patience.timeouts).connect
     while True:
         record.attempts += 1
         origin = context.origins.of(forward.instance, decision.service, record.request)
         try:
-            upstream = await origin.acquire(context.timeouts.connect, is_new)
+            upstream = await origin.acquire(timeout, is_new)
         except Exhausted:
             raise Unreachable(OVERLOADED, "this gateway can open no more connections") from None
         except NotConnected as error:
@@ -63,7 +65,7 @@ def _unreachable(forward: Forward, record: Record, fault: Fault, why: str) -> Un
     if record.request.meant_instance and not forward.target_line:
         # One of our own proxies meant this very instance, and nothing was done: it can choose another one. (A listener that
         # sends a target line itself is not a sidecar's inbound: what it cannot reach says nothing about this process.)
-        decision.response_fields += hop.refusal(hop.UNAVAILABLE)
+        decision.response_fields += hop.response_line(hop.UNAVAILABLE)
     if fault is TLS_ERROR:
         return Unreachable(fault.failure, f"TLS with {address} of service {decision.service} failed: {why}")
     return Unreachable(fault.failure, f"{address} of service {decision.service} does not respond")

@@ -9,7 +9,7 @@ from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
 from gateway.http.response import ResponseReader
 from gateway.proxy.access_log import AccessLog
-from gateway.proxy.bounds import Http2, Limits, Timeouts
+from gateway.proxy.bounds import Http2, Limits
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
 from gateway.proxy.copies import Copies
@@ -17,6 +17,7 @@ from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.spans import SpanRecorder
+from gateway.routing.patience import Timeouts
 from gateway.routing.router import Router
 from gateway.telemetry.counters import Traffic
 from gateway.tls.mesh import Reception

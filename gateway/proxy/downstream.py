@@ -365,6 +365,10 @@ class Downstream(ClientConnection):
 
     # --- the listener's calls
 
+    def records(self) -> list[Record]:
+        """See `ClientConnection`."""
+        return [] if self._exchange is None else [self._exchange.record]
+
     def deadline_passed(self) -> None:
         """A wait took too long."""
         exchange = self._exchange

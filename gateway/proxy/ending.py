@@ -6,11 +6,12 @@ from asyncio import TimerHandle
 from time import perf_counter
 from typing import Final
 
-from gateway.failures import CLIENT_GONE, DEADLINE_EXCEEDED, NO_ROUTE, SHUTDOWN, Failure, Fault
+from gateway.failures import CLIENT_GONE, DEADLINE_EXCEEDED, NO_ROUTE, RESPONSE_TIMEOUT, SHUTDOWN, Failure, Fault
 from gateway.grpc.status import status_of_http
 from gateway.grpc.timeout import parse_timeout
 from gateway.http.request import Request
 from gateway.proxy.accounting import note_fault, settle
+from gateway.proxy.blame import blame
 from gateway.proxy.client import Client
 from gateway.proxy.copies import Copy
 from gateway.proxy.deadlines import Delay, judge_request, judge_response, judge_tunnel
@@ -21,7 +22,8 @@ from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import Retry
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import ResponseHandler, Upstream
-from gateway.routing.verdict import Refuse, Reply, Verdict
+from gateway.routing.patience import Timeouts
+from gateway.routing.verdict import Forward, Refuse, Reply, Verdict
 
 UPGRADED: Final = 101
 """The status of an exchange that became a tunnel."""
@@ -44,6 +46,7 @@ class Ending(ResponseHandler):
         "_relay",
         "_request",
         "_retry",
+        "_timeouts",
         "_verdict",
         "_waits_since",
         "body",
@@ -58,7 +61,10 @@ class Ending(ResponseHandler):
         self._client = client
         self._request = request
         self._verdict: Verdict = context.router.route(request, client.peer, context.now)
-        self.record = Record(request, self._verdict.decision, started)
+        decision = self._verdict.decision
+        patience = decision.patience
+        self._timeouts: Timeouts = context.timeouts if patience is None else patience.timeouts
+        self.record = Record(request, decision, started)
         self.body: RequestBody | None = client.request_body(request) if request.body else None
         self.upstream: Upstream | None = None
         self.tunnel: Tunnel | None = None
@@ -204,11 +210,15 @@ class Ending(ResponseHandler):
         context = self._context
         client = self._client
         if self._is_taken():
-            client.deadline = context.now + context.timeouts.body_idle
+            client.deadline = context.now + self._timeouts.body_idle
             return
         delay = self._judge_delay()
         if delay.fault is not None:
             self._note_fault(delay.fault)
+        if delay.failure is RESPONSE_TIMEOUT and not self._request.is_grpc and isinstance(self._verdict, Forward):
+            # (To a call of gRPC it would be no fault of the instance anyway.)
+            decision = self.record.decision
+            decision.response_fields += blame(self.record, self._verdict)
         self.stop(delay.failure, delay.detail)
 
     def _judge_delay(self) -> Delay:
@@ -223,15 +233,14 @@ class Ending(ResponseHandler):
             self.record.decision.service,
             is_whole=body is None or body.is_done,
             is_instance_slow=self.upstream is not None and self.upstream.writes_paused,
-            is_silent=body is not None and context.now - body.heard_at >= context.timeouts.body_idle,
+            is_silent=body is not None and context.now - body.heard_at >= self._timeouts.body_idle,
             rate=context.limits.body_rate,
         )
 
     def _is_taken(self) -> bool:
         """Whether somebody who is slow to read takes bytes all the same, at the rate that is required of a body."""
-        context = self._context
         client = self._client
-        least = int(context.limits.body_rate * context.timeouts.body_idle)
+        least = self._timeouts.due(self._context.limits.body_rate)
         if client.writes_paused and (self.record.upstream_status or self.tunnel is not None):
             return client.has_taken(least)
         upstream = self.upstream
@@ -289,6 +298,9 @@ class Ending(ResponseHandler):
         record = self.record
         copies = self._context.copies
         assert copies is not None
+        if self.body is not None and copy.body is None:
+            copy.take_body(self.body)
+        copy.grpc_status = record.grpc_status
         copies.end(copy, record.cause is None and record.upstream_status == record.status)
 
     def _over(self, status: int) -> None:

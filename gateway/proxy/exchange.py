@@ -83,12 +83,14 @@ class Exchange(Sending):
         upstream = self.upstream
         verdict = self._verdict
         if upstream is not None:
+            if body.trailers:
+                self._judge_trailers(body)
             upstream.send_body(body, payload)
             body.passed(payload)
             if self.record.upstream_status:
-                self._client.deadline = context.now + context.timeouts.body_idle
+                self._client.deadline = context.now + self._timeouts.body_idle
             elif body.is_done:
-                self._client.deadline = context.now + context.timeouts.response
+                self._client.deadline = context.now + self._timeouts.response
             elif not upstream.writes_paused:
                 self._expect_body(body)
         elif isinstance(verdict, Reply):
@@ -132,7 +134,7 @@ class Exchange(Sending):
             return
         is_whole = body.is_done and body.received <= need.limit
         # What was parsed is many times larger than the body: nobody keeps it.
-        self._route_again(read_content(self._request, body.kept, body.is_framed) if is_whole else None)
+        self._route_again(read_content(self._request, body.framed(body.kept)) if is_whole else None)
         self._stop_inspecting(body)
         self._carry_out()
 
@@ -180,13 +182,18 @@ class Exchange(Sending):
 
     # --- the response, upstream → downstream
 
-    def response_received(self, data: bytes) -> None:
+    def response_received(self, data: bytes, head: bytes = b"") -> None:
         """Passes on what the instance sent."""
-        relay = self._relay or self._begin_relay()
+        relay = self._relay
+        if relay is None:
+            self.record.responded_at = perf_counter()
+            relay = self._relay = self._client.relay(self.record, self._forward)
+            if self._copy is not None:
+                self._copy.begin()
         if self._copy is not None:
-            self._copy.take(data)
+            self._copy.take(head + data)
         try:
-            state = relay.receive(data, self.body)
+            state = relay.receive(data, self.body, head)
         except ProtocolError as error:
             self._response_failed(MALFORMED, error.detail)
             return
@@ -194,25 +201,6 @@ class Exchange(Sending):
             self._response_done(relay, True)
         else:
             self._relayed(relay, state)
-
-    def response_begun(self, head: bytes, data: bytes) -> None:
-        """Passes on a whole head, and what came after it."""
-        relay = self._relay or self._begin_relay()
-        if self._copy is not None:
-            self._copy.take(head + data)
-        try:
-            state = relay.begin(head, data, self.body)
-        except ProtocolError as error:
-            self._response_failed(MALFORMED, error.detail)
-            return
-        self._relayed(relay, state)
-
-    def _begin_relay(self) -> Relay:
-        self.record.responded_at = perf_counter()
-        relay = self._relay = self._client.relay(self.record, self._forward)
-        if self._copy is not None:
-            self._copy.begin()
-        return relay
 
     def response_proceed(self) -> None:
         """Passes on what the instance sent, and was left for a later turn."""
@@ -246,10 +234,15 @@ class Exchange(Sending):
     def _expect_more(self) -> None:
         """The head of the response is passed on: its body is awaited, and there is no second time for the request's."""
         context = self._context
-        self._client.deadline = context.now + context.timeouts.body_idle
+        self._client.deadline = context.now + self._timeouts.body_idle
         if not self.record.passed_at:
-            self.record.passed_at = perf_counter()
+            at = self.record.passed_at = perf_counter()
+            if self.record.upstream_status >= 500:
+                # A client that sees the head may not wait for the rest.
+                context.router.note_failure(self._request, self.record.decision, at)
             if self.body is not None:
+                if self._copy is not None:
+                    self._copy.take_body(self.body)
                 self.body.give_up()
 
     def client_stalled(self) -> None:
@@ -265,7 +258,7 @@ class Exchange(Sending):
             self.tunnel.client_drained()
             return
         if self.record.upstream_status:
-            self._client.deadline = self._context.now + self._context.timeouts.body_idle
+            self._client.deadline = self._context.now + self._timeouts.body_idle
         if self.upstream is not None:
             self.upstream.resume_reading()
 
@@ -277,7 +270,7 @@ class Exchange(Sending):
         traffic.in_flight -= 1
         traffic.tunnels += 1
         self._leave_lane()
-        self.tunnel = Tunnel(self._client, upstream, self.record)
+        self.tunnel = Tunnel(self._client, upstream, self.record, self._timeouts)
         self.tunnel.expect()
         self._client.tunnel_opened()
 
@@ -346,7 +339,7 @@ class Exchange(Sending):
         """A sidecar has refused the request unprocessed: it goes elsewhere, or there is nobody else."""
         refused = relay.refused
         assert refused is not None
-        is_other = refused.refusal == hop.MISDIRECTED
+        is_other = refused.told == hop.MISDIRECTED
         fault = REFUSED_MISDIRECTED if is_other else REFUSED_UNAVAILABLE
         decision = self.record.decision
         address = self._forward.instance.address

@@ -22,6 +22,7 @@ from gateway.http2.heads import RequestHead
 from gateway.proxy.bounds import Http2
 from gateway.proxy.client import LINGER, ClientConnection
 from gateway.proxy.client_stream import ClientStream, StreamOwner
+from gateway.proxy.record import Record
 
 FEW: Final = 8
 """Events that are worked on whatever else there is to do."""
@@ -191,7 +192,7 @@ class Http2Downstream(StreamOwner):
         elif kind == events.DRAINED:
             client.peer_drained()
         elif kind == events.TRAILERS:
-            client.request_data(b"", True)  # what they say is not passed on, as with chunks
+            client.request_trailers(event.payload)
         elif kind == events.RESET:
             self.over(client)
             client.gone()
@@ -267,6 +268,10 @@ class Http2Downstream(StreamOwner):
                 self.close_gently()
 
     # --- the end
+
+    def records(self) -> list[Record]:
+        """See `ClientConnection`."""
+        return [stream.exchange.record for stream in self._streams.values() if stream.exchange is not None]
 
     def deadline_passed(self) -> None:
         """Looks, at every tick, at what has waited too long."""

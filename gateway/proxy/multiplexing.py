@@ -65,6 +65,15 @@ class MultiplexedOrigin(Origin):
         return super().waiting + len(self._queue_of)
 
     @property
+    def requests(self) -> int:
+        """How many requests are under way at the instance, however many connections carry them."""
+        pool = self._pool
+        found = pool.open - len(pool.idle) - len(self._sessions) - self._opening  # those of HTTP/1.1
+        for session in self._sessions:
+            found += len(session.streams) + session.reserved
+        return found + self.waiting + self.tunnels
+
+    @property
     def is_unused(self) -> bool:
         """Whether there is nothing of it that is worth keeping."""
         return super().is_unused and self._loop.time() >= self._http1_until

@@ -33,7 +33,7 @@ class Exhausted(Exception):
 class Origin(UpstreamOwner):
     """The connections to one address: makes, hands over and closes them as its pool decides."""
 
-    __slots__ = ("_loop", "_pool", "_tls", "address", "host", "is_gone", "port", "tunnels")
+    __slots__ = ("_loop", "_pool", "_tls", "address", "host", "is_gone", "limit", "port", "tunnels")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Origin(UpstreamOwner):
         self.address = instance.address
         self.host = instance.host
         self.port = instance.port
+        self.limit = limit
         self._tls = tls
         self.is_gone: bool = False
         self.tunnels: int = 0
@@ -65,9 +66,19 @@ class Origin(UpstreamOwner):
         return len(self._pool.idle)
 
     @property
+    def requests(self) -> int:
+        """How many requests are under way at the instance, tunnels and those that wait for a connection included."""
+        return self.open - self.idle + self.waiting + self.tunnels
+
+    @property
     def is_unused(self) -> bool:
         """Whether there is nothing of it that is worth keeping."""
         return not self.open and not self.tunnels
+
+    @property
+    def is_half_used(self) -> bool:
+        """Whether half of the connections that there may be are at work."""
+        return 2 * (self.open - self.idle) >= self.limit
 
     @property
     def waiting(self) -> int:

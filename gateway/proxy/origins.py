@@ -32,6 +32,7 @@ class Origins:
     """
 
     __slots__ = (
+        "_beside",
         "_by_address",
         "_common_tls",
         "_leaving",
@@ -56,6 +57,7 @@ class Origins:
         self.queue = RunQueue(self._loop.call_soon)
         self._by_address: dict[str, Origin] = {}
         self._others: dict[_Key, Origin] = {}
+        self._beside: dict[str, list[Origin]] = {}  # the same, by address
         self._leaving: list[Origin] = []
         self._secured: Secured | None = None
         self._protocols: dict[str, str] = {}
@@ -109,6 +111,7 @@ class Origins:
                 if tls is None:
                     tls = self._common_tls = UpstreamTLS.load(None, "", True, is_multiplexed=True)
             origin = self._others[key] = self._make(instance, protocol, tls, is_set or is_grpc)
+            self._beside.setdefault(instance.address, []).append(origin)
         return origin
 
     def _plain(self, instance: Instance) -> Origin:
@@ -149,7 +152,7 @@ class Origins:
         for key, origin in list(self._others.items()):
             origin.close_idle(before)
             if origin.is_unused:
-                del self._others[key]
+                self._forget(key)
         if self._leaving:
             self._leaving = [origin for origin in self._leaving if origin.open or origin.tunnels]
 
@@ -165,9 +168,33 @@ class Origins:
             found[origin.address] = (active, idle, draining + origin.open + origin.tunnels, tunnels)
         return found
 
+    def in_flight(self, address: str) -> int:
+        """How many requests are under way at an instance, those that wait for a connection to it included."""
+        origin = self._by_address.get(address)
+        found = 0 if origin is None else origin.requests
+        if self._beside:
+            for origin in self._beside.get(address, ()):
+                found += origin.requests
+        return found
+
+    def requests(self) -> dict[str, int]:
+        """How many requests are under way at each address, those included that began before its instance went."""
+        found: dict[str, int] = {}
+        for origin in (*self._by_address.values(), *self._others.values(), *self._leaving):
+            found[origin.address] = found.get(origin.address, 0) + origin.requests
+        return found
+
     def _retire_others(self, keys: list[_Key]) -> None:
         for key in keys:
-            self._leave(self._others.pop(key))
+            self._leave(self._forget(key))
+
+    def _forget(self, key: _Key) -> Origin:
+        origin = self._others.pop(key)
+        beside = self._beside[key[0]]
+        beside.remove(origin)
+        if not beside:
+            del self._beside[key[0]]
+        return origin
 
     def _leave(self, origin: Origin) -> None:
         origin.leave()

@@ -17,12 +17,14 @@ class Record:
     `waited` is what the slow path waited before that. `received` and `sent` count the bytes of the bodies, or of a tunnel;
     `response_head` those of the response's head. `upstream_status` is the instance's, 0 if it has not responded.
     `status` is what the client saw, 0 until the exchange is over; `cause` says why it is not a plain response.
+    `callee_failed`: the response is a failure that followed a failed call of the instance's own.
     `attempts` counts connections requested in the slow path. Of a gRPC call `expires_at` is when it has no more time, and
     `grpc_status` its code, NO_STATUS for what has none.
     """
 
     __slots__ = (
         "attempts",
+        "callee_failed",
         "cause",
         "decision",
         "expires_at",
@@ -57,3 +59,4 @@ class Record:
         self.attempts: int = 0
         self.grpc_status: int = NO_STATUS
         self.expires_at: float = 0.0
+        self.callee_failed: bool = False

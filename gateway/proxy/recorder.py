@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.grpc.status import NAMES
 from gateway.http.masking import MASKED, Mask
 from gateway.http.request import VERSIONS
 from gateway.proxy.record import Record
@@ -55,6 +56,7 @@ class Renderer:
             params=self._named(record),
             status=record.status,
             cause="" if record.cause is None else record.cause.code,
+            grpc_status=NAMES[record.grpc_status] if record.grpc_status >= 0 else "",
             route=decision.route,
             service=decision.service,
             group=decision.group,
@@ -66,6 +68,7 @@ class Renderer:
             lost=decision.lost,
             signature=decision.signature,
             fault="" if decision.fault is None else decision.fault.kind,
+            mirror=decision.is_copy,
             instance="" if decision.instance is None else decision.instance.address,
             duration_us=int((ended - record.started) * 1e6),
             upstream_us=int((responded - record.sent_at) * 1e6) if responded else None,
@@ -75,6 +78,7 @@ class Renderer:
             revision=decision.revision,
             rules=decision.rules,
             unknown_rules=decision.unknown_rules,
+            callee_failed=record.callee_failed,
             has_body=request.body != 0,
             client_ip=decision.client_ip,
             head=request.head if self._keeps_head and len(request.head) <= MAX_HEAD else b"",

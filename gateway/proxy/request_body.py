@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.http.chunked import ChunkedReader
+from gateway.http.chunked import ChunkedReader, last_chunk
 from gateway.http.request import CHUNKED
-from gateway.proxy.bounds import Timeouts
+from gateway.routing.patience import Timeouts
 
 PIECE: Final = 65536
 """Bytes of a chunked body that are read in one go: their cost is in the chunks, and a peer may make one of each byte."""
@@ -23,7 +23,8 @@ class RequestBody:
 
     It acts on nothing: its owner writes, pauses and sets deadlines. `body` is a length in bytes or CHUNKED. Times are
     seconds of the loop's clock. `begun` is moved forward by what the client is not to blame for, `heard_at` is when the last
-    piece came. `is_framed`: a body of unknown length is kept, and passed on, as the chunks that it came in.
+    piece came. `is_framed`: a body of unknown length is kept, and passed on, as the chunks that it came in, the last one apart.
+    `trailers` come after it: field lines, each led by CRLF.
 
     `held` counts the bytes that are kept, `inspected` those of them that are counted as kept for rules; once some of the body is
     gone, `can_replay` says that there is no second time.
@@ -42,6 +43,7 @@ class RequestBody:
         "is_done",
         "is_framed",
         "received",
+        "trailers",
     )
 
     def __init__(self, body: int, now: float) -> None:
@@ -57,6 +59,7 @@ class RequestBody:
         self.is_done: bool = False
         self.is_framed: bool = True
         self.received: int = 0
+        self.trailers: bytes = b""
 
     @property
     def kept(self) -> bytes:
@@ -124,7 +127,9 @@ class RequestBody:
             end = min(len(data), at + PIECE)
             payload, rest = chunks.feed(data[at:end])
             self.received += len(payload)
-            self.is_done = chunks.is_done
+            if chunks.is_done:
+                self.is_done = True
+                self.trailers = chunks.trailers
             return payload, end - len(rest)
         size = min(len(data) - at, self._left)
         self._left -= size
@@ -135,7 +140,7 @@ class RequestBody:
 
     def framed(self, payload: bytes) -> bytes:
         """What is to be sent of a piece to an instance that speaks HTTP/1."""
-        return payload
+        return payload + last_chunk(self.trailers) if self._chunks is not None and self.is_done else payload
 
     def due(self, now: float, timeouts: Timeouts, rate: int) -> float:
         """Until when more must come: `timeouts.body_idle`, and at `rate` bytes a second after `timeouts.body_grace`.

@@ -6,8 +6,9 @@ from typing import Final
 
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
-from gateway.http.chunked import ChunkedReader
+from gateway.http.chunked import ChunkedReader, last_chunk
 from gateway.http.response import CHUNKED, UNTIL_CLOSE
+from gateway.http.trailers import Hidden
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.request_body import PIECE
@@ -32,15 +33,17 @@ class ResponseBody:
     If the instance tells the end by closing, the client gets chunks: it can tell then whether the end has come. One that
     speaks HTTP/1.0 cannot read them; to it nothing but the close tells the end (`is_told_by_closing`).
     `is_begun`: some of it, or its head, was passed on in chunks. `trailers` are to follow it: field lines, each led by CRLF.
+    `hidden` are names of fields that are none.
     """
 
-    __slots__ = ("_chunks", "_client", "_is_old", "_left", "_record", "_unread", "is_begun", "trailers")
+    __slots__ = ("_chunks", "_client", "_hidden", "_is_old", "_left", "_record", "_unread", "is_begun", "trailers")
 
-    def __init__(self, body: int, is_old: bool, client: Client, record: Record) -> None:
+    def __init__(self, body: int, is_old: bool, client: Client, record: Record, hidden: Hidden | None) -> None:
         self._is_old = is_old
         self._left = body  # what is not a length stays as it is
         self._client = client
         self._record = record
+        self._hidden = hidden
         self._unread: bytes = b""
         self.is_begun: bool = False
         self.trailers: bytes = b""
@@ -77,16 +80,17 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
-    def take_trailers(self, lines: bytes) -> None:
-        """Takes the trailers, which follow the body: field lines, each led by CRLF."""
-        self.trailers, status = self._client.context.response_reader.read_trailers(lines)
+    def take_trailers(self, lines: bytes) -> bytes:
+        """Takes the trailers, which follow the body: field lines, each led by CRLF. Returns what a sidecar says to us alone."""
+        self.trailers, status, told = self._client.context.response_reader.read_trailers(lines, self._hidden)
         if status >= 0:
             self._record.grpc_status = status
+        return told
 
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""
         if not self.is_told_by_closing:
-            self._client.write(b"0" + self.trailers + b"\r\n\r\n")
+            self._client.write(last_chunk(self.trailers))
 
     def proceed(self, has_ended: bool = False) -> int:
         """Reads what was left for a later turn; all of it, if the instance has ended. Returns and raises as `receive`."""
@@ -122,6 +126,10 @@ class ResponseBody:
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         """Passes on some chunks. `is_all`: nothing else has come after them."""
         payload, rest = self._feed(chunks, data)
+        if chunks.is_done:
+            self.take_trailers(chunks.trailers)
+            if not self._is_old:
+                payload += last_chunk(self.trailers)
         self._record.sent += len(payload)
         if head or payload:
             self._client.write(head + payload if head else payload)

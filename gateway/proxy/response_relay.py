@@ -8,8 +8,10 @@ from typing import Final
 from gateway import hop
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
+from gateway.grpc.status import is_fault
 from gateway.http.prefix import Prefix
 from gateway.http.response import UNTIL_CLOSE, Response, without
+from gateway.proxy.blame import blame
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.relay import Relay
@@ -52,12 +54,14 @@ class ResponseRelay(Relay):
         """Whether only the close of its connection tells the client that it has the whole response."""
         return self._body is not None and self._body.is_told_by_closing
 
-    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
+    def receive(self, data: bytes, request_body: RequestBody | None, head: bytes = b"") -> int:
         """See `Relay`."""
+        if head:
+            return self._begin(head, data, request_body)
         return self._read(data, request_body) if self._body is None else self._body.receive(data)
 
-    def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
-        """See `Relay`. Between programs whole heads come again: their meaning is looked up."""
+    def _begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
+        """Passes on a whole head. Between programs they come again: what one means is looked up."""
         whole = head + data
         if self._forward.response_edit is not None or self._record.request.method == "HEAD":
             return self._read(whole, request_body)
@@ -99,7 +103,7 @@ class ResponseRelay(Relay):
                 self._partial = b""
                 return MORE
         self._partial = b""
-        if response.refusal and self._forward.target_line and hop.STATUS_OF.get(response.refusal) == response.status:
+        if response.told and self._forward.target_line and hop.STATUS_OF.get(response.told) == response.status:
             self.refused = response
             self._partial = data
             return REFUSED
@@ -121,7 +125,10 @@ class ResponseRelay(Relay):
         """See `Relay`."""
         body = self._body
         if body is not None:
-            body.take_trailers(lines)
+            told = body.take_trailers(lines)
+            status = self._record.grpc_status
+            if status > 0 and is_fault(status):
+                body.trailers += blame(self._record, self._forward, told)
 
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
@@ -146,6 +153,8 @@ class ResponseRelay(Relay):
         decision = record.decision
         added = decision.response_lines() if decision.explains or decision.response_fields else b""
         stripped = self._forward.stripped
+        if response.status >= 500 or (response.grpc_status > 0 and is_fault(response.grpc_status)):
+            added += blame(record, self._forward, response.told)
         if stripped and response.has_places:
             forward = self._forward
             prefix = Prefix(stripped, record.request, self._client.peer.is_trusted, forward.replacement)
@@ -181,7 +190,7 @@ class ResponseRelay(Relay):
             record.sent = size
             if body == size:
                 return ENDED
-            self._body = ResponseBody(body - size, False, client, record)
+            self._body = ResponseBody(body - size, False, client, record, response.hidden)
             return MORE
         if body == UNTIL_CLOSE and request.version == 1:
             added += b"\r\nTransfer-Encoding: chunked"
@@ -192,7 +201,7 @@ class ResponseRelay(Relay):
         head = response.head(data, added)
         if request.version == 0:
             head = _CODING_FIELD.sub(b"", head)
-        relayed = self._body = ResponseBody(body, request.version == 0, client, record)
+        relayed = self._body = ResponseBody(body, request.version == 0, client, record, response.hidden)
         try:
             return relayed.receive(data[end:], head)
         except ProtocolError:

@@ -115,10 +115,11 @@ class Retry:
     def _may_retry(self, reason: str, is_free: bool = False) -> bool:
         context = self._context
         budget = context.budget
-        if self._retries + 1 >= budget.attempts:
+        decision = self._forward.decision
+        patience = decision.patience
+        if self._retries + 1 >= (budget.attempts if patience is None else patience.attempts or budget.attempts):
             return False
         traffic = context.traffic
-        decision = self._forward.decision
         service, tag = decision.service, decision.tag
         if not is_free and not budget.take(service, tag, traffic.ended(service, tag), context.loop.time()):
             traffic.count_retry_denied(service)

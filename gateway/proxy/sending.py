@@ -44,13 +44,14 @@ class Sending(Ending):
             self._send_on(upstream, forward)
 
     def _begin_copy(self, forward: Forward) -> None:
-        """Begins a copy for the lane that mirrors, if all of the request is here and it is small."""
+        """Begins a copy for the lane that mirrors, unless the body is known to be too long."""
         copies = self._context.copies
         body = self.body
-        if copies is None or (body is not None and (not body.is_done or body.held > MAX_BODY)):
+        if copies is None or self._request.body > MAX_BODY or (body is not None and body.held > MAX_BODY):
             return
-        kept = b"" if body is None else body.kept
-        self._copy = copies.begin(forward, kept, body is not None and body.is_framed and body.is_chunked)
+        self._copy = copies.begin(forward)
+        if body is None and self._copy is not None:
+            self._copy.body = b""
 
     def _injects(self, fault: InjectedFault) -> bool:
         """Counts what the lane injects; whether the exchange goes on later, after a delay."""
@@ -106,7 +107,7 @@ class Sending(Ending):
         context = self._context
         client = self._client
         record = self.record
-        client.deadline = context.now + context.timeouts.response
+        client.deadline = context.now + self._timeouts.response
         if client.writes_paused:
             upstream.pause_reading()
         # Before the write: it wakes the instance, which may well take this very core.
@@ -116,6 +117,8 @@ class Sending(Ending):
         if self._waits_since and record.expires_at:
             # It has waited here: the instance is told how much time is left.
             head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)
+        if body is not None and body.trailers:
+            self._judge_trailers(body)
         upstream.send_request(self._request, head, body)
         if self._waits_since:
             waited = record.sent_at - self._waits_since
@@ -131,6 +134,10 @@ class Sending(Ending):
             self._expect_body(body)
             client.resume_reading()
 
+    def _judge_trailers(self, body: RequestBody) -> None:
+        """Leaves what may be forwarded; after the decision, which may have hidden more fields."""
+        body.trailers = self._context.reader.read_trailers(self._request, body.trailers)
+
     def _wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has its own deadline."""
         self._waits_since = perf_counter()
@@ -143,7 +150,7 @@ class Sending(Ending):
         if self.body is not None and not self.body.is_done:
             context = self._context
             self.body.paused(context.now)
-            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.deadline = context.now + self._timeouts.body_idle
             self._client.pause_reading()
 
     def instance_drained(self) -> None:
@@ -151,14 +158,14 @@ class Sending(Ending):
         if self.body is not None and not self.body.is_done:
             context = self._context
             self.body.resumed(context.now)
-            self._client.deadline = context.now + context.timeouts.body_idle
+            self._client.deadline = context.now + self._timeouts.body_idle
             self._client.resume_reading()
 
     def _expect_body(self, body: RequestBody) -> None:
         context = self._context
         # What a call sends it sends when it has something to say.
         rate = 0 if self._request.is_grpc else context.limits.body_rate
-        self._client.deadline = body.due(context.now, context.timeouts, rate)
+        self._client.deadline = body.due(context.now, self._timeouts, rate)
 
     def _retries(self) -> Retry:
         retry = self._retry

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.failures import DOWNSTREAM
+from gateway.grpc.status import is_error
 from gateway.http.request import VERSIONS
 from gateway.instance import Instance
 from gateway.proxy.record import Record
@@ -79,7 +80,10 @@ class SpanRecorder:
             version=VERSIONS[request.version],
             sent_us=int((sent_at - record.started) * 1e6) if _is_sent(record) else None,
             upstream_status=record.upstream_status,
-            is_fault=record.status >= 500 or (cause is not None and cause.side != DOWNSTREAM),
+            is_fault=record.status >= 500
+            or (cause is not None and cause.side != DOWNSTREAM)
+            or is_error(record.grpc_status),
+            call=request.call,
         )
 
 

@@ -6,6 +6,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.chunked import ChunkedReader
 from gateway.http.response import Response, without
+from gateway.http.trailers import Hidden
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.request_body import RequestBody
@@ -18,13 +19,13 @@ class StreamRelay(ResponseRelay):
 
     __slots__ = ()
 
-    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
+    def receive(self, data: bytes, request_body: RequestBody | None, head: bytes = b"") -> int:
         """See `Relay`."""
-        if self._body is None and not self._partial:
+        if self._body is None and not head and not self._partial:
             end = data.find(b"\r\n\r\n") + 4
             if end >= 4:
-                return self.begin(data[:end], data[end:], request_body)
-        return super().receive(data, request_body)
+                return self._begin(data[:end], data[end:], request_body)
+        return super().receive(data, request_body, head)
 
     def _switch(self, response: Response, data: bytes, request_body: RequestBody | None) -> None:
         """An extended CONNECT is accepted with 200 (RFC 8441 §5)."""
@@ -57,7 +58,7 @@ class StreamRelay(ResponseRelay):
             if body:
                 client.send_data(data[response.end : response.end + body], True)
             return ENDED if body == size else ENDED_DIRTY
-        relayed = self._body = StreamResponseBody(body, client, record)
+        relayed = self._body = StreamResponseBody(body, client, record, response.hidden)
         try:
             return relayed.receive(data[response.end :], head)
         except ProtocolError:
@@ -73,8 +74,8 @@ class StreamResponseBody(ResponseBody):
 
     __slots__ = ()
 
-    def __init__(self, body: int, client: Client, record: Record) -> None:
-        super().__init__(body, True, client, record)
+    def __init__(self, body: int, client: Client, record: Record, hidden: Hidden | None) -> None:
+        super().__init__(body, True, client, record, hidden)
 
     @property
     def is_told_by_closing(self) -> bool:
@@ -106,8 +107,8 @@ class StreamResponseBody(ResponseBody):
 
     def _pass_chunks(self, chunks: ChunkedReader, data: bytes, head: bytes, is_all: bool) -> int:
         payload, rest = self._feed(chunks, data)
-        if chunks.is_done and chunks.trailers:
-            self.take_trailers(b"".join([b"\r\n" + line for line in chunks.trailers]))
+        if chunks.is_done:
+            self.take_trailers(chunks.trailers)
         trailers = self.trailers
         self._send(payload, head, chunks.is_done and not trailers)
         if not chunks.is_done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.http.chunked import last_chunk
 from gateway.http.request import CHUNKED
 from gateway.proxy.request_body import RequestBody
 
@@ -32,8 +33,11 @@ class StreamedBody(RequestBody):
         return payload, len(data)
 
     def framed(self, payload: bytes) -> bytes:
-        """What is to be sent of a piece to an instance that speaks HTTP/1: chunks, if the length is not known."""
+        """What is to be sent of a piece to an instance that speaks HTTP/1: chunks, if the length is not known.
+
+        If it is, there is no place for trailers (RFC 9112 §6.2).
+        """
         if not self._is_chunked:
             return payload
         chunk = b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b""
-        return chunk + b"0\r\n\r\n" if self.is_done else chunk
+        return chunk + last_chunk(self.trailers) if self.is_done else chunk

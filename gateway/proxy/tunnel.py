@@ -6,18 +6,25 @@ stays open; a side that is lost still has what it had sent delivered.
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.failures import Fault
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.upstream import ResponseHandler, Upstream
+from gateway.routing.patience import Timeouts
+
+FAREWELL: Final = 3600.0
+"""Seconds at the most for what a side had sent before it ended."""
 
 
 class Tunnel(ResponseHandler):
     """It takes what both connections say from then on, and notes how much that was."""
 
-    __slots__ = ("_client", "_client_ended", "_instance_ended", "_record", "_upstream")
+    __slots__ = ("_client", "_client_ended", "_instance_ended", "_record", "_timeouts", "_upstream")
 
-    def __init__(self, client: Client, upstream: Upstream, record: Record) -> None:
+    def __init__(self, client: Client, upstream: Upstream, record: Record, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
         self._client = client
         self._upstream = upstream
         self._record = record
@@ -37,8 +44,8 @@ class Tunnel(ResponseHandler):
         self._upstream.write(data)
         self.expect()
 
-    def response_received(self, data: bytes) -> None:
-        """Passes on what the instance sent."""
+    def response_received(self, data: bytes, head: bytes = b"") -> None:
+        """Passes on what the instance sent: no more heads."""
         self._record.sent += len(data)
         self._client.write(data)
         self.expect()
@@ -46,9 +53,8 @@ class Tunnel(ResponseHandler):
     def expect(self) -> None:
         """Sets until when something must move: long if nobody has anything to say, soon if somebody does not read."""
         client = self._client
-        context = client.context
         if not self._upstream.writes_paused and not client.writes_paused:
-            client.deadline = context.now + context.timeouts.tunnel_idle
+            client.deadline = client.context.now + self._timeouts.tunnel_idle
 
     def instance_stalled(self) -> None:
         """The instance does not read: neither is what is for it."""
@@ -98,12 +104,11 @@ class Tunnel(ResponseHandler):
 
     def close(self) -> None:
         """Ends the instance's side, after it has what the client had sent."""
-        self._upstream.close_when_sent(self._client.context.timeouts.body_idle)
+        self._upstream.close_when_sent(min(self._timeouts.body_idle, FAREWELL))
 
     def broken(self) -> None:
         """Notes that this program has hit an internal error."""
         self._client.broken()
 
     def _someone_stalled(self) -> None:
-        context = self._client.context
-        self._client.deadline = context.now + context.timeouts.body_idle
+        self._client.deadline = self._client.context.now + self._timeouts.body_idle

@@ -25,13 +25,9 @@ class ResponseHandler:
 
     __slots__ = ()
 
-    def response_received(self, data: bytes) -> None:
-        """Takes what the instance sent."""
+    def response_received(self, data: bytes, head: bytes = b"") -> None:
+        """Takes what the instance sent: after a whole head, which other responses may have had, if `head` is not empty."""
         raise NotImplementedError
-
-    def response_begun(self, head: bytes, data: bytes) -> None:
-        """Takes a whole head, which other responses may have had, and what came after it."""
-        self.response_received(head + data)
 
     def response_proceed(self) -> None:
         """Works on what was received and left for a later turn."""

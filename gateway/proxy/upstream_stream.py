@@ -15,7 +15,7 @@ from gateway.failures import MALFORMED, NO_TUNNEL, REFUSED_STREAM, RESET, Fault
 from gateway.http.chunked import ChunkedReader
 from gateway.http.request import CHUNKED, Request
 from gateway.http2 import errors, events
-from gateway.http2.blocks import request_block
+from gateway.http2.blocks import request_block, trailers_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
 from gateway.http2.heads import ResponseHead
@@ -129,7 +129,11 @@ class UpstreamStream(Upstream):
         """Sends what has just come of a body."""
         if self._chunks is not None:
             payload, _ = self._chunks.feed(payload)
-        self._send_data(payload, body.is_done)
+        trailers = body.trailers
+        self._send_data(payload, body.is_done and not trailers)
+        endpoint, stream = self.session.endpoint, self.stream
+        if trailers and endpoint is not None and stream is not None:
+            endpoint.send_trailers(stream, trailers_block(trailers))
 
     def write(self, data: bytes) -> None:
         """Sends bytes of a tunnel."""
@@ -198,7 +202,7 @@ class UpstreamStream(Upstream):
         head, self._head = self._head, None
         if handler is not None:
             if head is not None:
-                handler.response_begun(self._text(head, len(data)), data)
+                handler.response_received(data, self._text(head, len(data)))
             elif data:
                 handler.response_received(data)
         if data:

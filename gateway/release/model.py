@@ -274,7 +274,7 @@ class Analysis(Model):
     min_requests: int = Field(default=10, ge=0)
     """Fewer are no sample: then nothing is decided by them, and the step fails."""
     max_errors: float = Field(default=0.01, ge=0, le=1)
-    """How many more of the lane's requests than of the baseline's may be 5xx, as a part of 1."""
+    """How many more of the lane's requests than of the baseline's may fail (5xx, and such of gRPC), as a part of 1."""
     max_p95_ratio: float = Field(default=2.0, gt=0)
     """How many times the baseline's 95th percentile the lane's may be."""
 

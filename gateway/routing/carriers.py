@@ -6,10 +6,11 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from gateway import copymark
 from gateway.http.request import Request
 from gateway.routing.decision import SOURCE_AMBIGUOUS, SOURCE_BAGGAGE, SOURCE_HEADER, SOURCE_TRACE, Decision
 from gateway.routing.memory import AMBIGUOUS, TraceMemory
-from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED, TagSigner
+from gateway.routing.tagsigner import EXPIRED, FORGED, UNSIGNED, VERIFIED, TagSigner
 from gateway.signedtag import Claim, is_digest, is_signed, read_signed
 from gateway.tags import BASE, is_tag
 from gateway.telemetry.baggage import member, without_members
@@ -22,11 +23,12 @@ _MAX_VALUE: Final = 512
 
 
 class _Baggage:
-    """A request's baggage: what it says of the tag, and everybody else's."""
+    """A request's baggage: what it says of the tag, whether it has the mark of a copy, and everybody else's."""
 
-    __slots__ = ("rest", "tag", "terms")
+    __slots__ = ("is_copy", "rest", "tag", "terms")
 
-    def __init__(self, tag: bytes, terms: str, rest: bytes) -> None:
+    def __init__(self, tag: bytes, terms: str, rest: bytes, is_copy: bool) -> None:
+        self.is_copy = is_copy
         self.tag = tag
         self.terms = terms
         self.rest = rest
@@ -125,6 +127,8 @@ class Carriers:
             elif claim.expires <= signer.clock():
                 decision.reject(EXPIRED)
                 return False
+            else:
+                decision.signature = decision.signature or VERIFIED
         decision.tag = claim.tag
         decision.rules = claim.terms
         return True
@@ -138,7 +142,8 @@ class Carriers:
             known = _Baggage(
                 b"" if tag is None else tag.encode("latin-1", "replace"),
                 terms if terms is not None and is_digest(terms) else "",
-                without_members(lines, (self._member, self._rules_member)),
+                without_members(lines, (self._member, self._rules_member, copymark.FIELD)),
+                member(lines, copymark.FIELD) == copymark.VALUE,
             )
             if 0 < len(key) <= _MAX_VALUE:
                 if len(self._baggages) >= _MAX_KEPT:
@@ -146,9 +151,19 @@ class Carriers:
                 self._baggages[key] = known
         return known
 
-    def write(self, request: Request, tag: str, rules: str, lines: list[bytes]) -> None:
-        """Adds the field lines that carry `tag`, with the digest `rules`, onward; with `base`, only other people's baggage."""
+    def is_copy(self, request: Request) -> bool:
+        """Whether a request carries the mark of a mirror's copy."""
+        return request.is_copy or (bool(request.baggage) and self._read_baggage(request.baggage).is_copy)
+
+    def write(self, request: Request, tag: str, rules: str, lines: list[bytes], is_copy: bool = False) -> None:
+        """Adds the field lines that carry `tag`, with the digest `rules`, onward; with `base`, only other people's baggage.
+
+        `is_copy`: and the mark of a mirror's copy.
+        """
         rest = self._read_baggage(request.baggage).rest if request.baggage else b""
+        if is_copy:
+            lines.append(copymark.LINE)
+            rest = rest + b"," + copymark.MEMBER if rest else copymark.MEMBER
         if tag == BASE:
             if rest:
                 lines.append(b"baggage: " + rest + b"\r\n")

@@ -9,6 +9,7 @@ import json
 from typing import Final
 
 from gateway.instance import Instance
+from gateway.routing.patience import Patience
 from gateway.rules.injected import InjectedFault
 from gateway.tags import BASE
 
@@ -32,19 +33,25 @@ class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
     They differ exactly when `fallback` (the reason) is not empty. `lost` says how the application lost the tag of the
-    request that this call belongs to, empty if it did not (`routing/escapes.py`). `signature` says what is wrong
-    with that of a carrier (`routing/tagsigner.py`), empty if nothing is; `is_rejected`: that carrier does not count.
+    request that this call belongs to, empty if it did not (`routing/escapes.py`). `signature` says what that of a carrier
+    is worth (`routing/tagsigner.py`), empty if none is needed; `is_rejected`: that carrier does not count.
 
     `rules` is the digest of the terms by which a marked request is decided. `unknown_rules` is the one that it came with, if
     those terms are not known here: then they are the terms in force, and the request goes on with the one it came with.
 
-    `fault` is what the lane injects. `error` is the code of the failure that the client gets, empty if the request is forwarded.
+    `is_copy`: the request is a mirror's copy of another one.
+
+    `chosen_by` says what has chosen the instance, empty if it was its turn. `fault` is what the lane injects. `error` is the code
+    of the failure that the client gets, empty if the request is forwarded.
+
+    `patience` is how long the request waits and how often it is tried, None if that is as for any other.
 
     `client_ip` is the client, as far as it is trusted. `response_fields` are field lines that the response gets, each led by
     CRLF; `explains`: it is to say why, too.
     """
 
     __slots__ = (
+        "chosen_by",
         "client_ip",
         "detail",
         "error",
@@ -53,9 +60,11 @@ class Decision:
         "fault",
         "group",
         "instance",
+        "is_copy",
         "is_rejected",
         "lane",
         "lost",
+        "patience",
         "pool",
         "response_fields",
         "revision",
@@ -84,10 +93,13 @@ class Decision:
         self.lost: str = ""
         self.signature: str = ""
         self.is_rejected: bool = False
+        self.is_copy: bool = False
         self.rules: str = ""
         self.unknown_rules: str = ""
+        self.patience: Patience | None = None
         self.fault: InjectedFault | None = None
         self.instance: Instance | None = None
+        self.chosen_by: str = ""
         self.error: str = ""
         self.detail: str = ""
 
@@ -105,7 +117,9 @@ class Decision:
             "lost": self.lost or None,
             "signature": self.signature or None,
             "fault": None if self.fault is None else self.fault.kind,
+            "mirror": self.is_copy or None,
             "instance": None if self.instance is None else self.instance.address,
+            "chosen_by": self.chosen_by or None,
             "error": self.error or None,
             "detail": self.detail or None,
             "revision": self.revision,

@@ -15,6 +15,7 @@ def describe_route(route: Route, services: Mapping[str, ServiceView]) -> dict[st
         "host": route.host or None,
         "path": route.path,
         "exact": route.is_exact,
+        "patience": {} if route.patience is None else dict(route.patience.told),
         "match": [] if route.test is None else route.test.describe(),
         "backends": [
             {

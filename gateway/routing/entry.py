@@ -17,10 +17,11 @@ from gateway.http.forwarded import (
     FORWARDED_PROTO,
     Forwarded,
 )
+from gateway.http.grammar import field_pattern
 from gateway.http.request import CHUNKED, Request
 from gateway.http.target import raw_rest
-from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
+from gateway.routing.cookies import cookie_line
 from gateway.routing.debug import DebugAccess
 from gateway.routing.decision import SOURCE_DEBUG, SOURCE_ROUTE, SOURCE_RULE, Decision
 from gateway.routing.forward import forward_head
@@ -30,6 +31,7 @@ from gateway.routing.routes import Route
 from gateway.routing.services import NOT_IN_GROUP, ServiceView
 from gateway.routing.snapshot import Snapshot
 from gateway.routing.split import Backend
+from gateway.routing.tagsigner import UNSIGNED
 from gateway.routing.tracing import Tracing, traceparent_line
 from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.context import MatchContext
@@ -43,6 +45,8 @@ _MAX_CHAIN: Final = 256
 """X-Forwarded-For values whose client is remembered, and the bytes of the longest one."""
 _PREFIX: Final = frozenset({b"x-forwarded-prefix"})
 _HOST: Final = frozenset({b"host"})
+_OTHER_METHOD: Final = field_pattern(rb"x-(?:http-)?method(?:-override)?")
+"""Fields by which frameworks let a request have another method than the one that it says: it may not be a safe one."""
 
 
 class EntryRouter(Router):
@@ -112,6 +116,8 @@ class EntryRouter(Router):
         if peer.is_trusted and request.forwarded is not None:
             decision.client_ip = self._client_of(request.forwarded) or peer.ip
         route = snapshot.routes.find(request.host, request.path, request)
+        if route is not None and route.patience is not None:
+            decision.patience = route.patience
         if route is not None and route.gate is not None:
             # A request whose body was awaited is routed a second time.
             stopped = route.gate.check(request, decision, self._counts and content is UNREAD)
@@ -125,6 +131,8 @@ class EntryRouter(Router):
             elif rules.reads_body and (request.body == CHUNKED or 0 < request.body <= route.inspect_body):
                 return NeedBody(decision, route.inspect_body)
         lane = self._mark(snapshot, request, peer, decision, "" if route is None else route.service, seen)
+        if peer.is_trusted and (request.is_copy or request.baggage):
+            decision.is_copy = self._carriers.is_copy(request)
         if route is None:
             return Refuse(decision, NO_ROUTE, f"no route for {request.path} on host {request.host or '(none)'}")
         decision.route = route.source or route.path
@@ -164,13 +172,16 @@ class EntryRouter(Router):
                 if fault.failure is not None:
                     return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
+        choosing = view.choosing
+        if choosing is not None:
+            forward.choice = choosing.choice_of(request, decision.client_ip, _is_secure(request, peer))
         refusal = forward.choose(view, NOT_IN_GROUP if is_outside else "", is_strict)
         if refusal is not None:
             return refusal
         target = _target(request, route)
         if not target:
             return Refuse(decision, BAD_TARGET, "the route makes a path of this one that is not safe to send")
-        if rules.mirrors is not None and decision.tag == BASE:
+        if rules.mirrors is not None and decision.tag == BASE and not decision.is_copy:
             forward.copied_to = self._copied_to(rules.mirrors, request, view)
         forward.stripped = route.restored
         forward.replacement = route.replacement
@@ -185,16 +196,20 @@ class EntryRouter(Router):
         forward.head = forward_head(request, target, lines)
         return forward
 
-    def _copied_to(
-        self, mirrors: MirroredLanes, request: Request, view: ServiceView
-    ) -> tuple[MirroredLane, Instance] | None:
-        """Which lane gets a copy of an unmarked request, and which instance."""
-        if request.upgrade or request.is_grpc:
+    def _copied_to(self, mirrors: MirroredLanes, request: Request, view: ServiceView) -> MirroredLane | None:
+        """Which lane gets a copy of an unmarked request, if the service has instances of one."""
+        if request.upgrade:
             return None
-        lane = mirrors.find(view.name, request.method, self._random.random())
-        pool = None if lane is None else view.pools.get(lane.tag)
-        instance = None if pool is None else pool.pick()
-        return None if lane is None or instance is None else (lane, instance)
+        method = request.method
+        if request.is_grpc:
+            call = request.call
+            if call is None:
+                return None
+            method = f"{call[0]}/{call[1]}"
+        lane = mirrors.find(view.name, method, self._random.random())
+        if lane is None or lane.tag not in view.pools or request.header(_OTHER_METHOD) is not None:
+            return None
+        return lane
 
     def _mark(
         self, snapshot: Snapshot, request: Request, peer: Peer, decision: Decision, service: str, content: Any
@@ -210,7 +225,7 @@ class EntryRouter(Router):
                 _put_on(lane, decision, SOURCE_DEBUG)
                 return lane
         if peer.is_trusted and (request.tag or request.baggage) and self._carriers.read(request, decision):
-            if not decision.is_rejected:
+            if decision.signature == UNSIGNED and not decision.is_rejected:
                 decision.signature = ""  # proxies have no keys
             return None
         if not rules.lanes and not rules.issues:
@@ -220,7 +235,7 @@ class EntryRouter(Router):
             if request.cookie(name) is None:
                 value = f"{self._random.getrandbits(128):032x}"
                 context.give_cookie(name, value)
-                decision.response_fields += self._cookie_line(request, peer, name, value, age)
+                decision.response_fields += cookie_line(name, value, _is_secure(request, peer), age)
         lane = rules.match(context)
         if lane is None:
             return None
@@ -230,13 +245,8 @@ class EntryRouter(Router):
             name = f"{lane.group}/{lane.name}"
             if not signer.is_fresh(context, name, lane.sticky):
                 value = signer.value(name, lane.sticky)
-                decision.response_fields += self._cookie_line(request, peer, signer.name, value, lane.sticky)
+                decision.response_fields += cookie_line(signer.name, value, _is_secure(request, peer), lane.sticky)
         return lane
-
-    def _cookie_line(self, request: Request, peer: Peer, name: str, value: str, age: int) -> bytes:
-        """A Set-Cookie field (RFC 6265 §4.1), led by CRLF. Scripts have no use for it."""
-        line = f"\r\nSet-Cookie: {name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax"
-        return (line + "; Secure" if _is_secure(request, peer) else line).encode("ascii")
 
     def _lines(self, request: Request, peer: Peer, decision: Decision, route: Route) -> list[bytes]:
         host = request.authority or decision.service.encode("latin-1")
@@ -256,8 +266,8 @@ class EntryRouter(Router):
             line = new_traceparent_line(bits, sampled)
             request.traceparent = line[13:68]
             lines.append(line)
-        if request.baggage or decision.tag != BASE:
-            self._carriers.write(request, decision.tag, decision.carried_rules, lines)
+        if request.baggage or decision.tag != BASE or decision.is_copy:
+            self._carriers.write(request, decision.tag, decision.carried_rules, lines, decision.is_copy)
         if route.new_host:
             request.cut_named(_HOST)
             lines.append(b"Host: " + route.new_host + b"\r\n")

@@ -68,7 +68,7 @@ class EscapeDetector:
         if len(inside) == 1 and tag in inside:
             return ""
         ids = self._carriers.trace_ids(request, strongest=True)
-        remembered = self._memory.peek(ids[0], now) if ids else None
+        remembered = self._memory.recall(ids[0], now) if ids else None
         if remembered is None or remembered in (tag, AMBIGUOUS):
             return ""
         return self._lost(callee, remembered, CHANGED)

@@ -39,7 +39,7 @@ def explain(
     live = router.snapshot
     turns = Turns()
     views = {
-        name: ServiceView(name, view.instances, turns, live.rules.terms.rejoining(name), view.condition)
+        name: ServiceView(name, view.instances, turns, live.rules.terms.rejoining(name), view.condition, view.choosing)
         for name, view in live.services.items()
     }
     observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views, live.past))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.routing.failedcalls import FailedCalls
 from gateway.tags import BASE
 
 AMBIGUOUS: Final = ""
@@ -15,13 +16,14 @@ class TraceMemory:
     """Which tag the requests with an id have: those under way, and for a while those that are over.
 
     Under way: counted by tag, so that an id which a marked and an unmarked request share distinguishes nobody's calls and says
-    so: also when one of them is over, or both, since calls may follow a response. `ambiguous` counts how often it was
-    looked up.
+    so: also when one of them is over, or both, since calls may follow a response.
 
     Over: the latest request decides. Two generations, bounded in entries and in time: entries go into the young one; when
     that holds half the bound, or is half the time to live old, it becomes the old one and the old one is dropped. So an
     entry lives between half and the whole of `ttl`, every operation is a few lookups, and nothing ever scans. `now` is
     seconds on any steady clock.
+
+    `failed_calls` are those that failed on behalf of these requests.
     """
 
     __slots__ = (
@@ -34,7 +36,7 @@ class TraceMemory:
         "_present",
         "_young",
         "_young_rules",
-        "ambiguous",
+        "failed_calls",
     )
 
     def __init__(self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0) -> None:
@@ -47,7 +49,7 @@ class TraceMemory:
         self._born: float = now
         self._present: dict[bytes, dict[str, int]] = {}
         self._inside: dict[str, int] = {}
-        self.ambiguous: int = 0
+        self.failed_calls = FailedCalls()
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -102,13 +104,6 @@ class TraceMemory:
 
     def recall(self, name: bytes, now: float) -> str | None:
         """The tag of the requests with this id; AMBIGUOUS if they differ or did so together, None if there are none."""
-        tag = self.peek(name, now)
-        if tag == AMBIGUOUS:
-            self.ambiguous += 1
-        return tag
-
-    def peek(self, name: bytes, now: float) -> str | None:
-        """The same, for somebody who only looks: it is not counted."""
         self._age(now)
         tags = self._present.get(name)
         remembered = self._remembered(name)
@@ -118,6 +113,10 @@ class TraceMemory:
             for tag in tags:
                 return tag
         return remembered
+
+    def is_inside(self, name: bytes) -> bool:
+        """Whether a request with this id is under way."""
+        return name in self._present
 
     def rules_of(self, name: bytes) -> str:
         """The digest of the terms by which the latest request with this id was decided; empty if that is not known."""
@@ -160,6 +159,13 @@ class Visit:
         self._memory = memory
         self._ids = ids
         self._tag = tag
+
+    def has_failed_call(self, since: float, now: float) -> bool:
+        """Whether a call that was, or may have been, made for the request failed `since` then, or waits in vain.
+
+        On `perf_counter`'s clock.
+        """
+        return self._memory.failed_calls.has_one(self._ids, self._tag, since, now)
 
     def leave(self) -> None:
         """The request is over. To be called once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.http.request import Request
+from gateway.routing.decision import Decision
 from gateway.routing.peer import Peer
 from gateway.routing.verdict import Verdict
 
@@ -27,3 +28,6 @@ class Router:
         `content` is what the body says, None if it cannot be read: after a verdict that the body is needed.
         """
         raise NotImplementedError
+
+    def note_failure(self, request: Request, decision: Decision, at: float) -> None:
+        """Takes note, if it is of use, that a request has failed. `at` is `perf_counter`'s seconds."""

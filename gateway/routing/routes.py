@@ -9,6 +9,7 @@ from gateway.http.request import Request
 from gateway.http.target import PathChange
 from gateway.routing.conditions import RouteTest
 from gateway.routing.gate import Gate
+from gateway.routing.patience import Patience
 from gateway.routing.ratelimit import RateLimits
 from gateway.routing.redirect import Redirect
 from gateway.routing.replies import RouteResponse
@@ -27,7 +28,8 @@ class Route:
 
     `source` is what another source than the configuration calls the route. `is_exact`: nothing below `path`. `test` is what a
     request must be like besides. `split` divides requests among several services, of which `service` is the first; `redirect`
-    sends the client elsewhere. `gate` is what requests must pass first. The others are what is changed of requests and responses.
+    sends the client elsewhere. `gate` is what requests must pass first, `patience` how long they wait and how often they are
+    tried; None: as any other. The others are what is changed of requests and responses.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Route:
         "new_host",
         "new_path",
         "path",
+        "patience",
         "prefix",
         "redirect",
         "replacement",
@@ -74,7 +77,9 @@ class Route:
         request_edit: HeaderEdit | None = None,
         response_edit: HeaderEdit | None = None,
         gate: Gate | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self.patience = patience
         self.inspect_body = inspect_body
         self.response = response
         self.path = path if path == "/" or is_exact else path.rstrip("/") or "/"

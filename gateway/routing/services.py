@@ -11,6 +11,8 @@ from typing import Final
 
 from gateway import failures
 from gateway.instance import Instance
+from gateway.routing.balancing import Members
+from gateway.routing.choosing import Choice, Choosing
 from gateway.routing.health import SOUND, Health
 from gateway.tags import BASE, INVALID
 
@@ -71,7 +73,19 @@ class Pool:
     `lack` says why nobody can be picked, if so. `is_panicking`: all are unhealthy, and used.
     """
 
-    __slots__ = ("_ejected", "_turn", "is_panicking", "lack", "order", "service", "size", "tag", "usable")
+    __slots__ = (
+        "_ejected",
+        "_members",
+        "_turn",
+        "_weights",
+        "is_panicking",
+        "lack",
+        "order",
+        "service",
+        "size",
+        "tag",
+        "usable",
+    )
 
     def __init__(
         self, service: str, tag: str, instances: Sequence[Instance], turn: Turn, condition: Health = SOUND
@@ -94,13 +108,24 @@ class Pool:
         self.lack: str = EJECTED if usable else ALL_UNHEALTHY if members else MISDIRECTED
         self.usable: tuple[Instance, ...] = kept
         warming = condition.warming
-        weights = [instance.weight * warming.get(instance.address, 1.0) for instance in kept]
-        self.order: tuple[Instance, ...] = _spread(kept, weights)
+        self._weights: list[float] = [instance.weight * warming.get(instance.address, 1.0) for instance in kept]
+        self.order: tuple[Instance, ...] = _spread(kept, self._weights)
+        self._members: Members | None = None
         self._turn = turn
 
     def pick(self) -> Instance | None:
         """The next instance by weighted round robin, or None if no instance is usable."""
         return self._next_of(self.order)
+
+    def pick_by(self, choice: Choice, tried: tuple[Instance, ...] = ()) -> Instance | None:
+        """The usable instance that a choice falls on, none of those that were tried, or None."""
+        turn = self.pick_other(tried) if tried else self.pick()
+        if turn is None:
+            return None
+        members = self._members
+        if members is None:
+            members = self._members = Members(self.usable, self._weights)
+        return choice.choose(self.service, self.tag, members, turn, tried)
 
     def pick_ejected(self) -> Instance | None:
         """The next instance of a pool that is ejected whole, for callers with no alternative; None for other pools."""
@@ -127,10 +152,21 @@ class ServiceView:
     """One service's pools. `instances` is everything the registry gave, in canonical order.
 
     Instances with a tag in `rejoining` belong to the baseline too. `sole_tag` is the tag that all instances have, `base` if
-    there is none.
+    there is none. `choosing` says how an instance is chosen; None: by turns.
     """
 
-    __slots__ = ("_others", "_rejoining", "_turns", "base", "condition", "instances", "name", "pools", "sole_tag")
+    __slots__ = (
+        "_others",
+        "_rejoining",
+        "_turns",
+        "base",
+        "choosing",
+        "condition",
+        "instances",
+        "name",
+        "pools",
+        "sole_tag",
+    )
 
     def __init__(
         self,
@@ -139,8 +175,10 @@ class ServiceView:
         turns: Turns,
         rejoining: frozenset[str] = frozenset(),
         condition: Health = SOUND,
+        choosing: Choosing | None = None,
     ) -> None:
         self.name = name
+        self.choosing = choosing
         self.condition = condition
         self.instances: tuple[Instance, ...] = tuple(instances)
         by_tag: dict[str, list[Instance]] = {}
@@ -167,7 +205,9 @@ class ServiceView:
             others = self._others = {}
         view = others.get(rejoining)
         if view is None:
-            view = others[rejoining] = ServiceView(self.name, self.instances, self._turns, rejoining, self.condition)
+            view = others[rejoining] = ServiceView(
+                self.name, self.instances, self._turns, rejoining, self.condition, self.choosing
+            )
         return view
 
     def is_like(self, other: ServiceView) -> bool:
@@ -176,6 +216,7 @@ class ServiceView:
             self.instances is other.instances
             and self._rejoining == other._rejoining
             and self.condition == other.condition
+            and self.choosing is other.choosing
         )
 
 

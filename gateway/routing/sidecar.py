@@ -12,8 +12,19 @@ from gateway.http.request import Request
 from gateway.instance import Instance
 from gateway.routing.admission import Admission
 from gateway.routing.carriers import Carriers
-from gateway.routing.decision import SOURCE_IN_FLIGHT, SOURCE_INSTANCE, SOURCE_RULE, Decision
+from gateway.routing.copymemory import CopyMemory
+from gateway.routing.decision import (
+    SOURCE_AMBIGUOUS,
+    SOURCE_BAGGAGE,
+    SOURCE_HEADER,
+    SOURCE_IN_FLIGHT,
+    SOURCE_INSTANCE,
+    SOURCE_RULE,
+    SOURCE_TRACE,
+    Decision,
+)
 from gateway.routing.escapes import EscapeDetector
+from gateway.routing.failedcalls import ANYBODY, owner_with
 from gateway.routing.forward import forward_head
 from gateway.routing.memory import TraceMemory
 from gateway.routing.peer import Peer
@@ -27,6 +38,10 @@ from gateway.tags import BASE
 from gateway.telemetry.tracecontext import REQUEST_ID, new_request_id
 
 _HOST: Final = frozenset({b"host"})
+_CARRIED: Final = frozenset({SOURCE_HEADER, SOURCE_BAGGAGE, SOURCE_IN_FLIGHT})
+"""Sources of a tag that say whose call it is."""
+_REMEMBERED: Final = frozenset({SOURCE_TRACE, SOURCE_AMBIGUOUS})
+"""Sources that are an id."""
 
 
 class InboundRouter(Router):
@@ -36,12 +51,13 @@ class InboundRouter(Router):
     `hop`); what is meant for another one than those in `identities` is refused before the service sees it. Without any,
     this instance is `service` with `tag`. `admits_all`: requests of callers that do not say so, as probes and people with
     curl, are let through. `random_source`: requests without an `x-request-id` get one, made of its bits.
-    `admission` says what is needed of TLS; None: nothing.
+    `admission` says what is needed of TLS; None: nothing. `copies` remembers which requests are mirrors' copies.
     """
 
     __slots__ = (
         "_admits_all",
         "_carriers",
+        "_copies",
         "_identities",
         "_memory",
         "_random",
@@ -61,6 +77,7 @@ class InboundRouter(Router):
         service: str,
         tag: str,
         app: Instance,
+        copies: CopyMemory | None = None,
         identities: Collection[str] = (),
         admits_all: bool = True,
         random_source: Random | None = None,
@@ -71,6 +88,7 @@ class InboundRouter(Router):
         self.admission: Admission | None = None
         self._carriers = carriers
         self._memory = memory
+        self._copies = copies or CopyMemory()
         self._tag = tag
         names = identities or (hop.target(tag), hop.target(tag, service))
         self._identities: frozenset[bytes] = frozenset([name.encode("ascii") for name in names])
@@ -97,7 +115,7 @@ class InboundRouter(Router):
         meant = request.meant_instance
         if meant:
             if meant not in self._identities:
-                decision.response_fields = hop.refusal(hop.MISDIRECTED)
+                decision.response_fields = hop.response_line(hop.MISDIRECTED)
                 why = f"this is an instance of {self._view.name} with tag {self._tag}, not the intended one"
                 return Refuse(decision, MISDIRECTED, why)
         elif not self._admits_all:
@@ -115,7 +133,9 @@ class InboundRouter(Router):
             request_id = new_request_id(self._random.getrandbits(128))
             ids.append(REQUEST_ID.space + request_id)
         tag = decision.tag if is_marked else self._tag
-        forward.remember(self._memory.enter(ids, tag, now, "" if tag == BASE else rules))
+        visit = self._memory.enter(ids, tag, now, "" if tag == BASE else rules)
+        decision.is_copy = self._carriers.is_copy(request)
+        forward.remember(self._copies.enter(self._memory, ids, tag, now) if decision.is_copy else visit)
         if decision.tag != BASE:
             decision.rules = rules
         lines: list[bytes] = []
@@ -133,12 +153,14 @@ class OutboundRouter(Router):
     The address connected to (`Peer.callee`), or else the host, names the callee.
     `snapshot.services` holds what is known of the callees; a callee not known yet makes the verdict request it.
 
-    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these.
-    `random_source` draws who meets the faults that lanes inject.
+    `infers`: a call that carries nothing known takes the tag that all requests inside have; `inferred` counts these. `ambiguous`
+    counts those that are nobody's, because requests with different tags share the id.
+    `random_source` draws who meets the faults that lanes inject. `copies` knows which requests are mirrors' copies.
     """
 
     __slots__ = (
         "_carriers",
+        "_copies",
         "_escapes",
         "_infers",
         "_memory",
@@ -146,6 +168,7 @@ class OutboundRouter(Router):
         "_own_tag",
         "_random",
         "_tracing",
+        "ambiguous",
         "inferred",
         "snapshot",
     )
@@ -159,6 +182,7 @@ class OutboundRouter(Router):
         own_service: str = "",
         escapes: EscapeDetector | None = None,
         *,
+        copies: CopyMemory | None = None,
         random_source: Random | None = None,
         infers: bool = False,
         tracing: Tracing | None = None,
@@ -167,11 +191,13 @@ class OutboundRouter(Router):
         self._random = random_source or Random()
         self._infers = infers
         self.inferred: int = 0
+        self.ambiguous: int = 0
         self._tracing = tracing
         self._own_service = own_service
         self.snapshot = snapshot
         self._carriers = carriers
         self._memory = memory
+        self._copies = copies or CopyMemory()
         self._own_tag = own_tag
 
     def is_trusted(self, ip: str) -> bool:
@@ -190,6 +216,9 @@ class OutboundRouter(Router):
         if not service:
             return Refuse(decision, NO_SERVICE, "the Host field must name the service to call")
         self._mark(snapshot, request, decision, now)
+        decision.is_copy = self._carriers.is_copy(request) or (
+            self._copies.is_used and self._recalls_copy(request, decision, now)
+        )
         terms = snapshot.rules.terms
         fallback = ""
         is_strict = False
@@ -204,6 +233,8 @@ class OutboundRouter(Router):
         # Counted here, and not where it is marked: a request whose callee has to be learned is marked twice.
         if decision.tag_source == SOURCE_IN_FLIGHT:
             self.inferred += 1
+        elif decision.tag_source == SOURCE_AMBIGUOUS:
+            self.ambiguous += 1
         if self._escapes is not None:
             decision.lost = self._escapes.check(request, decision, now)
         faults = snapshot.rules.faults
@@ -214,6 +245,8 @@ class OutboundRouter(Router):
                 if fault.failure is not None:
                     return Refuse(decision, fault.failure, fault.why)
         forward = Forward(decision)
+        if view.choosing is not None:
+            forward.choice = view.choosing.choice_of(request, decision.client_ip, False)
         refusal = forward.choose(view, fallback, is_strict)
         if refusal is not None:
             return refusal
@@ -222,6 +255,28 @@ class OutboundRouter(Router):
             _replace_underscores(request)
         _write_head(forward, request, self._carriers, [forward.target_line])
         return forward
+
+    def note_failure(self, request: Request, decision: Decision, at: float) -> None:
+        """What the application was serving when it called may fail because of that."""
+        owner = self.owner_of(request, decision)
+        if owner:
+            self._memory.failed_calls.note(owner, at)
+
+    def owner_of(self, request: Request, decision: Decision) -> bytes:
+        """Whose call it is (see `failedcalls`); empty if the request that it was made for is over."""
+        ids = self._carriers.trace_ids(request, strongest=True)
+        if ids and self._memory.is_inside(ids[0]):
+            return ids[0]
+        if decision.tag_source in _CARRIED:
+            return owner_with(decision.tag)
+        return b"" if decision.tag_source in _REMEMBERED else ANYBODY
+
+    def _recalls_copy(self, request: Request, decision: Decision, now: float) -> bool:
+        """Whether the request that this call belongs to is a copy; where that is inferred, whether all are that are inside."""
+        if decision.tag_source == SOURCE_IN_FLIGHT:
+            return self._copies.inside == sum(self._memory.inside.values())
+        ids = self._carriers.trace_ids(request, strongest=True)
+        return bool(ids) and self._copies.holds(ids[0], now)
 
     def _mark(self, snapshot: Snapshot, request: Request, decision: Decision, now: float) -> None:
         if self._carriers.read(request, decision):
@@ -279,7 +334,7 @@ def _replace_underscores(request: Request) -> None:
 
 def _write_head(forward: Forward, request: Request, carriers: Carriers, lines: list[bytes]) -> None:
     decision = forward.decision
-    carriers.write(request, decision.tag, decision.carried_rules, lines)
+    carriers.write(request, decision.tag, decision.carried_rules, lines, decision.is_copy)
     if request.span_id:
         lines.append(traceparent_line(request))
     if request.rewrites_host:

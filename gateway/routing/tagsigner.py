@@ -24,6 +24,8 @@ EXPIRED: Final = "expired"
 """It was ours, and is too old."""
 UNSIGNED: Final = "unsigned"
 """It is a bare tag."""
+VERIFIED: Final = "verified"
+"""It is ours, and in time."""
 
 _PARTS: Final = 4
 """Of a lifetime: for each, every tag is signed anew."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from gateway.failures import LANE_UNAVAILABLE, NO_INSTANCES, Failure
 from gateway.http.edits import HeaderEdit
 from gateway.instance import Instance
+from gateway.routing.choosing import Choice
 from gateway.routing.decision import Decision
 from gateway.routing.memory import Visit
 from gateway.routing.replies import RouteResponse
-from gateway.routing.services import ABSENT, EJECTED, NOBODY, ServiceView
+from gateway.routing.services import ABSENT, EJECTED, NOBODY, Pool, ServiceView
 from gateway.rules.mirrored import MirroredLane
 from gateway.tags import BASE
 
@@ -72,13 +73,15 @@ class Forward(Verdict):
 
     `stripped` is the prefix taken off the path that the response is to get back, `replacement` what is there instead.
     `target_line` is the line of `head` that says which instance is meant, empty if there is none. `response_edit` is what is
-    changed of the response's fields. `copied_to` is the lane that gets a copy of the request, and its instance.
+    changed of the response's fields. `copied_to` is the lane that gets a copy of the request. `choice` is how its instance is
+    chosen; None: by turns.
     """
 
     __slots__ = (
         "_base",
         "_pool",
         "_tried",
+        "choice",
         "copied_to",
         "head",
         "replacement",
@@ -94,7 +97,8 @@ class Forward(Verdict):
         self.replacement: bytes = b""
         self.target_line: bytes = b""
         self.response_edit: HeaderEdit | None = None
-        self.copied_to: tuple[MirroredLane, Instance] | None = None
+        self.copied_to: MirroredLane | None = None
+        self.choice: Choice | None = None
         self._pool = NOBODY
         self._base = NOBODY
         self._tried: tuple[Instance, ...] = ()
@@ -119,13 +123,13 @@ class Forward(Verdict):
             if pool is None:
                 fallback = ABSENT
             else:
-                instance = pool.pick() or (pool.pick_ejected() if strict else None)
+                instance = self._pick(pool) or (pool.pick_ejected() if strict else None)
                 if instance is not None:
                     decision.pool = tag
-                    decision.instance = instance
                     self._pool = pool
                     if not strict:
                         self._base = view.base
+                    self._take(instance)
                     return None
                 fallback = pool.lack
             if strict:
@@ -133,31 +137,40 @@ class Forward(Verdict):
                 has = "no instance" if pool is None else "no usable instance"
                 why = f"the lane is strict, and service {view.name} has {has} with tag {tag}"
                 return Refuse(decision, LANE_UNAVAILABLE, why)
-        instance = view.base.pick()
+        instance = self._pick(view.base)
         if instance is None and fallback == EJECTED:
             # Nobody is behind the pool: better tried than refused.
             pool = view.pools[tag]
             decision.pool = tag
-            decision.instance = pool.pick_ejected()
             self._pool = pool
-            return None
-        decision.fallback = fallback
-        decision.pool = BASE
-        decision.instance = instance
-        self._pool = view.base
-        return None if instance is not None else Refuse(decision, NO_INSTANCES, _why_none(view))
+            instance = pool.pick_ejected()
+        else:
+            decision.fallback = fallback
+            decision.pool = BASE
+            self._pool = view.base
+        if instance is None:
+            return Refuse(decision, NO_INSTANCES, _why_none(view))
+        self._take(instance)
+        return None
+
+    def has_failed_call(self, since: float, now: float) -> bool:
+        """Whether a call that the instance made for this request failed `since` then, or waits in vain.
+
+        Times are `perf_counter`'s. Only a sidecar can know of its application.
+        """
+        return False
 
     def other(self) -> Instance | None:
         """Another instance of the pool that was chosen, None if all of them were tried."""
-        return self._pool.pick_other(self._tried_too())
+        return self._pick(self._pool, self._tried_too())
 
     def other_in_baseline(self) -> Instance | None:
         """An instance of the baseline behind a tagged pool, None if that is not a way out or was taken already."""
-        return self._base.pick_other(self._tried_too())
+        return self._pick(self._base, self._tried_too())
 
     def turn_to(self, instance: Instance) -> None:
         """Turns to another instance of the same pool."""
-        self.decision.instance = instance
+        self._take(instance)
         line = self.target_line
         if line and line != instance.target_line:
             # There is no other such line in the head: those that came in were cut. But the end of a client's line may read
@@ -172,6 +185,21 @@ class Forward(Verdict):
         self.decision.pool = BASE
         self.decision.fallback = reason
         self.turn_to(instance)
+
+    def _pick(self, pool: Pool, tried: tuple[Instance, ...] = ()) -> Instance | None:
+        choice = self.choice
+        if choice is not None:
+            return pool.pick_by(choice, tried)
+        return pool.pick_other(tried) if tried else pool.pick()
+
+    def _take(self, instance: Instance) -> None:
+        decision = self.decision
+        decision.instance = instance
+        choice = self.choice
+        if choice is not None:
+            pool = self._pool
+            decision.chosen_by = choice.how
+            decision.response_fields = choice.pin(pool.service, pool.tag, instance, decision.response_fields)
 
     def _tried_too(self) -> tuple[Instance, ...]:
         """Who was tried, the present instance among them."""
@@ -193,6 +221,10 @@ class InboundForward(Forward):
     def remember(self, visit: Visit) -> None:
         """Takes the visit that is to be left at the end."""
         self._visit = visit
+
+    def has_failed_call(self, since: float, now: float) -> bool:
+        """See `Forward`."""
+        return self._visit is not None and self._visit.has_failed_call(since, now)
 
     def ended(self) -> None:
         """The request is over."""

@@ -67,7 +67,7 @@ class Guard(Model):
     compare: Literal["baseline"] = "baseline"
     """What the lane is compared with: unmarked requests to the same services."""
     errors: Margin | None = None
-    """By how many percentage points its share of 5xx responses may be above the baseline's."""
+    """By how many percentage points its share of failed requests (5xx, and such of gRPC) may be above the baseline's."""
     p95: Factor | None = None
     """By which factor its 95th percentile of durations may be above the baseline's."""
     min_requests: int = Field(default=50, ge=20, le=1_000_000)

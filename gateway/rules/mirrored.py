@@ -9,7 +9,8 @@ from collections.abc import Sequence
 class MirroredLane:
     """A lane that gets a `share` of the unmarked requests to `services` (empty: every service) with one of `methods`.
 
-    The others say what of the responses is compared, as `rules.mirrors.Compare` has it. `lane` is `group/lane`.
+    A gRPC call has the method `package.Service/Method`, which `package.Service/*` means too. The others say what of the responses
+    is compared, as `rules.mirrors.Compare` has it. `lane` is `group/lane`.
     """
 
     __slots__ = (
@@ -59,10 +60,17 @@ class MirroredLanes:
     def __init__(self, lanes: Sequence[MirroredLane]) -> None:
         self._lanes: tuple[MirroredLane, ...] = tuple(lanes)
 
+    def has(self, lane: str) -> bool:
+        """Whether a lane (`group/lane`) mirrors."""
+        return any(item.lane == lane for item in self._lanes)
+
     def find(self, service: str, method: str, draw: float) -> MirroredLane | None:
         """The lane that gets a copy of a request, if one does. `draw` is a random number from 0 up to 1."""
+        slash = method.find("/")
+        kind = method if slash < 0 else method[:slash] + "/*"
         for lane in self._lanes:
-            if method in lane.methods and (not lane.services or service in lane.services):
+            takes = method in lane.methods or kind in lane.methods
+            if takes and (not lane.services or service in lane.services):
                 if draw < lane.share:
                     return lane
                 draw -= lane.share

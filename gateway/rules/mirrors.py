@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from gateway.rules.mirrored import MirroredLane
 from gateway.rules.names import Header, Model
 
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_SECRET: Final = frozenset({"set-cookie", "authorization", "www-authenticate"})
+METHODS: Final = (*SAFE, "POST", "PUT", "PATCH", "DELETE")
+_CALL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*/([A-Za-z_][A-Za-z0-9_]*|\*)")
+_SECRET: Final = frozenset(
+    {
+        "authentication-info",
+        "authorization",
+        "cookie",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
+        "set-cookie",
+        "www-authenticate",
+    }
+)
 
 
 def _check_path(text: str) -> str:
@@ -26,7 +40,18 @@ def _check_header(text: str) -> str:
     return text
 
 
-Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+def _check_method(text: str) -> str:
+    if text not in METHODS and _CALL.fullmatch(text) is None:
+        ways = "of gRPC `package.Service/Method` or `package.Service/*`"
+        raise ValueError(f"a method is one of {', '.join(METHODS)}, or {ways}; found {text!r}")
+    return text
+
+
+Method = Annotated[
+    str,
+    AfterValidator(_check_method),
+    WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(METHODS)}|{_CALL.pattern})$"}),
+]
 
 
 class Compare(Model):
@@ -50,7 +75,8 @@ class LaneMirror(Model):
     percent: Annotated[float, Field(gt=0, le=100)]
     """How many of the requests are copied, at random."""
     methods: Annotated[list[Method], Field(min_length=1)] = Field(default_factory=lambda: list[Any](SAFE))
-    """The methods of requests that may be done twice."""
+    """The methods of requests that may be done twice. Those of gRPC are `package.Service/Method`, or `package.Service/*`; `POST`
+    does not mean them."""
     compare: Compare = Field(default_factory=Compare)
     """What of the two responses has to be the same."""
 

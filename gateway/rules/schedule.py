@@ -60,6 +60,10 @@ class Schedule(Model):
                 return moment, then
         return None
 
+    def plan(self, percent: float) -> list[tuple[float, float]]:
+        """When each share begins, in seconds since the epoch, and what it is, for a lane with this `percent`; held or not."""
+        return list(zip(self._moments(), (*self.steps, percent), strict=True))
+
     def shown_at(self, now: float, percent: float) -> str:
         """What it says at a time, and what comes next, in words."""
         share, step = self.share_at(now, percent), self.next_step(now, percent)

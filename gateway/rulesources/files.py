@@ -46,6 +46,8 @@ class LoadedRules:
     texts: Mapping[Path, str] = field(default_factory=dict)
     """What each file of rules says; segments are not among them."""
     named: Callable[[Path], str] = str
+    segments: Mapping[str, Path] = field(default_factory=dict)
+    """The file of each segment, but for those that a document from elsewhere has named."""
 
 
 Overlay = Mapping[Path, str | None]

@@ -42,6 +42,7 @@ class RulesReader:
         self._segment_places: dict[str, str] = {}
         self._segment_texts: dict[str, tuple[Path, str]] = {}
         """What the files of segments say, of which a problem may quote a value."""
+        self._segment_files: dict[str, Path] = {}
         self._files: list[Path] = []
 
     def read(self, sources: Sequence[Path]) -> LoadedRules:
@@ -61,7 +62,7 @@ class RulesReader:
         if self._problems:
             raise ConfigError(self._problems, self._files)
         rules = RuleSet.of(self._groups, self._segments)
-        return LoadedRules(rules, tuple(self._files), self._places, self._texts, self._named)
+        return LoadedRules(rules, tuple(self._files), self._places, self._texts, self._named, self._segment_files)
 
     def _members(self, source: Path) -> list[Path]:
         if not source.is_dir():
@@ -108,8 +109,11 @@ class RulesReader:
                 self._problems.append(document.problem((*location, "file"), message))
                 continue
             self._files.append(path)
+            if not self._reach.is_outside(file):
+                self._segment_files[segment.name] = path
             try:
-                text = read_segment(path)
+                drafted = self._overlay.get(path)
+                text = read_segment(path) if drafted is None else drafted
                 self._segments[segment.name] = frozenset(value for _, value in segment_values(text))
                 if not self._reach.is_outside(file):
                     self._segment_texts[segment.name] = path, text

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from gateway.errors import ConfigError, GatewayError
 from gateway.files import unified_diff
+from gateway.rules.model import Lane
 from gateway.rules.ruleset import RuleSet
 from gateway.rulesources.files import FILES_CHANGED, GroupPlace, LoadedRules, Overlay
 from gateway.rulesources.places import Places
@@ -124,7 +125,9 @@ class LaneEditor:
     def views(self, group: str) -> list[LaneView]:
         """The lanes of a group, in order. Raises NotThere."""
         current = self._rules.lanes
-        return [_view(current, group, lane["name"]) for lane in _lanes(_place(current, group))]
+        place = place_of(current, group)
+        lanes = next(item for item in current.rules.groups if item.name == group).lanes
+        return [_shown(place, group, lanes[number], number, data) for number, data in enumerate(_lanes(place))]
 
     async def create(self, group: str, data: Mapping[str, Any], author: str, dry_run: bool) -> Change:
         """Adds a lane behind the others of its group. Raises NotThere, AlreadyThere, Refused."""
@@ -133,8 +136,8 @@ class LaneEditor:
         def add(text: str, lanes: Location) -> str:
             return append_item(text, lanes, in_house_style(data))
 
-        async with self._in_force():
-            if any(lane["name"] == name for lane in _lanes(_place(self._rules.lanes, group))):
+        async with self.in_force():
+            if any(lane["name"] == name for lane in _lanes(place_of(self._rules.lanes, group))):
                 raise AlreadyThere(f"lane {group}/{name} already exists")
             return await self._change(group, name, add, f"lane {group}/{name} created", author, dry_run)
 
@@ -145,7 +148,7 @@ class LaneEditor:
         named = {"name": name, **data}
         new_name = _name_in(named)
 
-        async with self._in_force():
+        async with self.in_force():
             index, before = self._find(group, name, etag)
             # A moment and a number may be spelt in several ways: what is the same value stays as it is spelt.
             plain = self.view(group, name).data
@@ -171,7 +174,7 @@ class LaneEditor:
         new_name = _name_in({"name": name, **data})
         values = {key: value for key, value in data.items() if value is not None}
 
-        async with self._in_force():
+        async with self.in_force():
             index, before = self._find(group, name, etag)
 
             def merge(text: str, lanes: Location) -> str:
@@ -181,7 +184,7 @@ class LaneEditor:
 
     async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
         """Takes a lane away. Raises NotThere, Outdated."""
-        async with self._in_force():
+        async with self.in_force():
             index, _ = self._find(group, name, etag)
 
             def drop(text: str, lanes: Location) -> str:
@@ -199,7 +202,7 @@ class LaneEditor:
             now = await asyncio.to_thread(_on_disk, {*self._rules.lanes.texts, *then})
             overlay: dict[Path, str | None] = {path: text for path, text in then.items() if now[path] != text}
             overlay.update({path: None for path, text in now.items() if path not in then and text is not None})
-            return await self._make(overlay, cause, author, dry_run, ("", ""))
+            return await self.make(overlay, cause, author, dry_run, ("", ""))
 
     def _then(self, files: Mapping[str, str]) -> dict[Path, str]:
         """The files of a revision, where they are now. Raises Misplaced."""
@@ -217,7 +220,7 @@ class LaneEditor:
         return then
 
     @asynccontextmanager
-    async def _in_force(self) -> AsyncIterator[None]:
+    async def in_force(self) -> AsyncIterator[None]:
         """One change at a time, and only while the files are what runs. Raises NotInForce."""
         async with self._lock:
             if await self._changed_files():
@@ -238,7 +241,7 @@ class LaneEditor:
         view = self.view(group, name)
         if etag and etag != view.etag:
             raise Outdated(f"lane {group}/{name} has changed: its ETag is now {view.etag}")
-        lanes = _lanes(_place(self._rules.lanes, group))
+        lanes = _lanes(place_of(self._rules.lanes, group))
         return next((index, lane) for index, lane in enumerate(lanes) if lane["name"] == name)
 
     async def _change(
@@ -252,16 +255,20 @@ class LaneEditor:
     ) -> Change:
         """`edit` makes the new text of a file from the old one, and the location of the group's lanes in it."""
         current = self._rules.lanes
-        place = _place(current, group)
+        place = place_of(current, group)
         path = place.path
         lanes: Location = ("lane_groups", place.index, "lanes")
         try:
             text = await asyncio.to_thread(edit, current.texts[path], lanes)
         except NotEditable as error:
             raise Refused([("", f"{path}: {error}")]) from error
-        return await self._make({path: text}, cause, author, dry_run, (group, name))
+        return await self.make({path: text}, cause, author, dry_run, (group, name))
 
-    async def _make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
+    async def make(self, overlay: Overlay, cause: str, author: str, dry_run: bool, wanted: tuple[str, str]) -> Change:
+        """Checks, and unless `dry_run` writes and loads, these texts. Raises Refused and NotInForce.
+
+        `wanted` are the group and the lane that the change is about, as far as it is about one: problems name fields of that.
+        """
         try:
             loaded = await asyncio.to_thread(self._rules.try_load, overlay)
         except ConfigError as error:
@@ -273,7 +280,8 @@ class LaneEditor:
             await self._rules.write(overlay)
             revision = await self._rules.reload(cause, author)
             loaded = self._rules.lanes
-            if any(loaded.texts.get(path) != text for path, text in overlay.items()):
+            segments = set(loaded.segments.values())
+            if any(loaded.texts.get(path) != text for path, text in overlay.items() if path not in segments):
                 raise NotInForce("the change is written but not in force: other files have problems")
         return Change(_view(loaded, *wanted) if wanted[1] else None, revision, diff, loaded.rules)
 
@@ -301,7 +309,8 @@ def _name_in(data: Mapping[str, Any]) -> str:
     return name
 
 
-def _place(loaded: LoadedRules, group: str) -> GroupPlace:
+def place_of(loaded: LoadedRules, group: str) -> GroupPlace:
+    """Where a group is. Raises NotThere."""
     place = loaded.places.get(group)
     if place is None:
         known = ", ".join(loaded.places) or "none"
@@ -315,24 +324,32 @@ def _lanes(place: GroupPlace) -> list[dict[str, Any]]:
 
 
 def _view(loaded: LoadedRules, group: str, name: str) -> LaneView:
-    place = _place(loaded, group)
+    place = place_of(loaded, group)
     for number, data in enumerate(_lanes(place)):
         if data["name"] == name:
-            text = json.dumps(data, sort_keys=True, ensure_ascii=False)
-            etag = hashlib.sha256(text.encode()).hexdigest()[:16]
-            file, line, _ = place.of_lane(number)
             lanes = next(item for item in loaded.rules.groups if item.name == group).lanes
-            plain = {**plain_lane(lanes[number]), "enabled": lanes[number].enabled}
-            return LaneView(group, name, plain, etag, file, line)
+            return _shown(place, group, lanes[number], number, data)
     raise NotThere(f"there is no lane '{name}' in group '{group}'")
 
 
+def _shown(place: GroupPlace, group: str, lane: Lane, number: int, data: Mapping[str, Any]) -> LaneView:
+    file, line, _ = place.of_lane(number)
+    return LaneView(group, lane.name, {**plain_lane(lane), "enabled": lane.enabled}, etag_of(data), file, line)
+
+
+def etag_of(data: Any) -> str:
+    """What changes with what a file says of something."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
 def _fields(error: ConfigError, overlay: Overlay, wanted: tuple[str, str]) -> list[tuple[str, str]]:
-    """The problems with the fields they are about, as seen from the lane that was to be written."""
+    """The problems with the fields they are about, as seen from the lane, or the group, that was to be written."""
     prefix = ""
     for path, text in overlay.items():
-        data = parse(text, str(path)).data if text is not None and wanted[1] else None
+        data = parse(text, str(path)).data if text is not None and wanted[0] else None
         for number, group in enumerate((data or {}).get("lane_groups") or []):
+            if wanted == (group.get("name"), ""):
+                prefix = f"lane_groups.{number}"
             for index, lane in enumerate(group.get("lanes") or []):
                 if (group.get("name"), lane.get("name")) == wanted:
                     prefix = f"lane_groups.{number}.lanes.{index}"

@@ -18,6 +18,26 @@ MOST: Final = 50
 """Findings, and failed tests, that are told."""
 
 
+Key = tuple[str, str, str, str, str]
+"""What makes two findings the same."""
+
+
+class Linted:
+    """What the linter finds in the rules in force, kept: of the same rules, a change is tried with each word that is typed."""
+
+    def __init__(self) -> None:
+        self._of: tuple[RuleSet, Knowledge, int] | None = None
+        self._keys: frozenset[Key] = frozenset()
+
+    def keys(self, rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> frozenset[Key]:
+        """The findings in some rules; looked for again if they are other rules, or after a minute, since lanes expire."""
+        before, minute = self._of, int(environment.clock() // 60)
+        if before is None or before[0] is not rules or before[1:] != (known, minute):
+            self._keys = frozenset(_key(finding) for finding in lint(rules, environment, known))
+            self._of = rules, known, minute
+        return self._keys
+
+
 def review(
     old: RuleSet,
     new: RuleSet,
@@ -25,12 +45,14 @@ def review(
     known: Knowledge,
     tests: Sequence[Path],
     records: Iterable[Recorded | None],
+    *,
+    linted: Linted | None = None,
 ) -> dict[str, Any]:
     """As plain values: `lint` has what the linter finds in `new`, and whether `old` has it too.
 
-    `tests` are directories of rule tests, `records` requests that came lately.
+    `tests` are directories of rule tests, `records` requests that came lately. `linted` keeps what is found in `old`.
     """
-    before = {_key(finding) for finding in lint(old, environment, known)}
+    before = (linted or Linted()).keys(old, environment, known)
     findings = lint(new, environment, known)
     findings.sort(key=lambda finding: _key(finding) in before)
     return {
@@ -73,5 +95,5 @@ def _tested(rules: RuleSet, environment: MatchEnvironment, folders: Sequence[Pat
     return {"passed": len(outcomes) - len(failed), "failed": failed[:MOST], "problem": None}
 
 
-def _key(finding: Finding) -> tuple[str, str, str, str, str]:
+def _key(finding: Finding) -> Key:
     return finding.code, finding.group, finding.lane, finding.key, finding.message

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.identity import check_pattern
+from gateway.settings.balancing import BalancingSettings, StickyInstanceSettings
 from gateway.settings.fields import (
     Address,
     AddressField,
@@ -55,18 +56,18 @@ class TimeoutSettings(Model):
 
     head: PositiveDuration = 10.0
     """For a whole request head, from its first byte; then 408. (nginx waits 60 s; HAProxy recommends 10.)"""
-    body_idle: PositiveDuration = 60.0
-    """Between two pieces of a body, in either direction; then 408, or the response is cut off."""
+    body_idle: Duration = 60.0
+    """Between two pieces of a body, in either direction; then 408, or the response is cut off. 0: never."""
     body_grace: Duration = 10.0
     """How long a request body may take before `limits.body_rate` applies to it."""
     connect: PositiveDuration = 2.0
     """For a connection to an instance; then another instance is tried."""
-    response: PositiveDuration = 30.0
-    """For the response head, after the request was sent; then 504."""
+    response: Duration = 30.0
+    """For the response head, after the request was sent; then 504. 0: never."""
     keep_alive: PositiveDuration = 75.0
     """How long an idle client connection is kept."""
-    tunnel_idle: PositiveDuration = 3600.0
-    """How long a tunnel (a WebSocket) without traffic is kept."""
+    tunnel_idle: Duration = 3600.0
+    """How long a tunnel (a WebSocket) without traffic is kept. 0: for as long as it is open."""
     upstream_idle: PositiveDuration = 4.0
     """How long an idle connection to an instance is kept: less than the 5 s after which Node.js and uvicorn close it."""
 
@@ -255,6 +256,10 @@ class ServiceSettings(Model):
     """Which of its instances are called by mutual TLS, other than `mesh.outbound` says: also `never`."""
     registry: RuleName | None = None
     """The one of `registries` that has the service. Default: all of them."""
+    balancing: BalancingSettings | None = None
+    """How requests are divided among its instances. Default: as `balancing` of the program says."""
+    sticky_instance: StickyInstanceSettings | None = None
+    """Clients stay at their instance, by a cookie. Needs `sticky.secret`. Default: they do not."""
     slow_start: Duration = 0.0
     """How long a new instance takes to reach its full weight; 0: full weight at once."""
     check: CheckSettings | None = None

@@ -5,7 +5,16 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from gateway.settings.changes import HeaderChanges, RedirectSettings, RewriteSettings, RouteMatchSettings
-from gateway.settings.fields import HeaderValue, Host, Model, ReplyHeader, RoutePath, ServiceName
+from gateway.settings.fields import (
+    Duration,
+    HeaderValue,
+    Host,
+    Model,
+    PositiveDuration,
+    ReplyHeader,
+    RoutePath,
+    ServiceName,
+)
 from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettings
 
 
@@ -20,6 +29,34 @@ class RespondSettings(Model):
         default_factory=lambda: {"content-type": "text/plain; charset=utf-8"}
     )
     """The header fields, except the length."""
+
+
+class RouteTimeoutSettings(Model):
+    """How long requests of a route wait, in place of what `timeouts` of the gateway says. What is left out is as there."""
+
+    body_idle: Duration | None = None
+    """As `timeouts.body_idle`. 0: never."""
+    body_grace: Duration | None = None
+    """As `timeouts.body_grace`."""
+    connect: PositiveDuration | None = None
+    """As `timeouts.connect`."""
+    response: Duration | None = None
+    """As `timeouts.response`. 0: never."""
+    tunnel_idle: Duration | None = None
+    """As `timeouts.tunnel_idle`. 0: never."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> RouteTimeoutSettings:
+        if not self.model_fields_set:
+            raise ValueError(f"at least one of {', '.join(f'`{name}`' for name in type(self).model_fields)} is needed")
+        return self
+
+
+class RouteRetrySettings(Model):
+    """How often requests of a route are tried. The budget of retries is that of their service and tag, whatever the route."""
+
+    attempts: int = Field(ge=1, le=10)
+    """As `retries.attempts`. 1: no retries."""
 
 
 class RouteSettings(Model):
@@ -46,6 +83,10 @@ class RouteSettings(Model):
     """How many requests are served. All limits hold."""
     require_token: bool = False
     """Whether requests must have a valid token, by `jwt` of the gateway."""
+    timeouts: RouteTimeoutSettings | None = None
+    """How long requests wait, other than `timeouts` of the gateway says."""
+    retries: RouteRetrySettings | None = None
+    """How often requests are tried, other than `retries` of the gateway says."""
     rewrite: RewriteSettings | None = None
     """Which URL the service sees."""
     request_headers: HeaderChanges | None = None

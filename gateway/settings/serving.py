@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from gateway.settings.balancing import BalancingSettings
 from gateway.settings.fields import (
     Address,
     AddressField,
@@ -87,6 +88,8 @@ class ServingSettings(Model):
     allowed_hosts: list[AllowedHost] = Field(default_factory=list)
     """Names by which the admin API and the embedded registry are called, beside addresses, `localhost` and this machine's
     own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""
+    balancing: BalancingSettings = BalancingSettings()
+    """How requests are divided among the instances of services."""
     services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
     """What is special about services, by name; those left out are plain."""
     mesh: MeshSettings | None = None

@@ -38,7 +38,7 @@ _TOTALS: Final = (
     "handshakes_failed",
     "http2_started",
 )
-_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "calls", "faults", "mirrored")
+_BY_PAIR: Final = ("fallbacks", "lost", "upstream_errors", "ejections", "excused", "calls", "faults", "mirrored")
 """Tables by service, tag and why."""
 _TABLES: Final = (
     *_BY_PAIR,
@@ -92,18 +92,30 @@ class Histogram:
 
 
 class Series:
-    """The exchanges of one service and tag: how many ended with which status, how long they took, and how large they were."""
+    """The exchanges of one service and tag: how many ended with which status, how long they took, and how large they were.
 
-    __slots__ = ("durations", "received", "sent", "statuses")
+    `failed_calls` are gRPC calls that failed, though not by an HTTP status.
+    """
+
+    __slots__ = ("durations", "failed_calls", "received", "sent", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
+        self.failed_calls: int = 0
         self.durations = Histogram()
         self.received: int = 0
         self.sent: int = 0
 
-    def add(self, statuses: dict[int, int], counts: list[int], total: float, received: int, sent: int) -> None:
+    @property
+    def errors(self) -> int:
+        """How many ended with 5xx, or, as gRPC calls, with a status that says the same."""
+        return self.failed_calls + sum(n for status, n in self.statuses.items() if status == 5 or 500 <= status < 600)
+
+    def add(
+        self, statuses: dict[int, int], counts: list[int], total: float, received: int, sent: int, failed_calls: int
+    ) -> None:
         """Adds what was counted elsewhere."""
+        self.failed_calls += failed_calls
         for status, count in statuses.items():
             key = _status_in(self.statuses, status)
             self.statuses[key] = self.statuses.get(key, 0) + count
@@ -111,9 +123,10 @@ class Series:
         self.received += received
         self.sent += sent
 
-    def dump(self) -> tuple[dict[int, int], list[int], float, int, int]:
+    def dump(self) -> tuple[dict[int, int], list[int], float, int, int, int]:
         """Everything as built-in types, for another one to `add`."""
-        return dict(self.statuses), list(self.durations.counts), self.durations.total, self.received, self.sent
+        durations = self.durations
+        return dict(self.statuses), list(durations.counts), durations.total, self.received, self.sent, self.failed_calls
 
 
 # A counter per metric: on the hot path a counter is an attribute, and no lookup by name.
@@ -134,6 +147,7 @@ class Traffic:
         self.lost: dict[tuple[str, str, str], int] = {}  # service, tag, why
         self.upstream_errors: dict[tuple[str, str, str], int] = {}  # service, tag, kind
         self.ejections: dict[tuple[str, str, str], int] = {}  # service, tag, cause
+        self.excused: dict[tuple[str, str, str], int] = {}  # service, tag, whose failure it was
         self.faults: dict[tuple[str, str, str], int] = {}  # service, tag, what was injected
         self.mirrored: dict[tuple[str, str, str], int] = {}  # service, tag, result
         self.calls: dict[tuple[str, str, str], int] = {}  # service, tag, status of gRPC
@@ -225,6 +239,10 @@ class Traffic:
         """Counts one instance that gets no traffic for a while."""
         self._count(self.ejections, service, tag, cause)
 
+    def count_excused(self, service: str, tag: str, whose: str) -> None:
+        """Counts one failure that was not held against the instance that responded with it."""
+        self._count(self.excused, service, tag, whose)
+
     def count_fault(self, service: str, tag: str, kind: str) -> None:
         """Counts one request into which its lane injected a fault."""
         self._count(self.faults, service, tag, kind)
@@ -233,9 +251,11 @@ class Traffic:
         """Counts one request of which a lane was to get a copy."""
         self._count(self.mirrored, service, tag, result)
 
-    def count_call(self, service: str, tag: str, status: str) -> None:
-        """Counts one gRPC call that ended with a status."""
+    def count_call(self, service: str, tag: str, status: str, is_failed: bool) -> None:
+        """Counts one gRPC call that ended with a status. `is_failed`: it failed, and its HTTP status does not say so."""
         self._count(self.calls, service, tag, status)
+        if is_failed:
+            self._series(service, tag).failed_calls += 1
 
     def count_retry(self, service: str, reason: str, count: int = 1) -> None:
         """Counts one more attempt at the same request."""
@@ -355,6 +375,7 @@ class Traffic:
         self.lost = {key: count for key, count in self.lost.items() if key[0] != service}
         self.upstream_errors = {key: count for key, count in self.upstream_errors.items() if key[0] != service}
         self.ejections = {key: count for key, count in self.ejections.items() if key[0] != service}
+        self.excused = {key: count for key, count in self.excused.items() if key[0] != service}
         self.faults = {key: count for key, count in self.faults.items() if key[0] != service}
         self.mirrored = {key: count for key, count in self.mirrored.items() if key[0] != service}
         self.calls = {key: count for key, count in self.calls.items() if key[0] != service}

@@ -28,7 +28,8 @@ class RequestRecord:
     """One exchange. Texts are empty, and numbers None, for what there was not.
 
     `time` is when its head was read, in seconds since the epoch; durations are whole microseconds. `path` has no query, and
-    `params` only the parameters that the settings name. `head` and `client_ip` are what explaining the request needs; they are
+    `params` only the parameters that the settings name. `grpc_status` is the name of a gRPC call's status. `mirror`: it is a
+    mirror's copy. `head` and `client_ip` are what explaining the request needs; they are
     shown to nobody, and stay in the program that made the record.
     """
 
@@ -41,6 +42,7 @@ class RequestRecord:
     params: dict[str, str] = field(default_factory=dict)
     status: int
     cause: str = ""
+    grpc_status: str = ""
     route: str = ""
     service: str = ""
     group: str = ""
@@ -52,6 +54,7 @@ class RequestRecord:
     lost: str = ""
     signature: str = ""
     fault: str = ""
+    mirror: bool = False
     instance: str = ""
     duration_us: int
     upstream_us: int | None = None
@@ -61,6 +64,7 @@ class RequestRecord:
     revision: int
     rules: str = ""
     unknown_rules: str = ""
+    callee_failed: bool = False
     has_body: bool = False
     client_ip: str = ""
     head: bytes = b""

@@ -14,7 +14,7 @@ class TracedRequest:
     `client_span` is the id that was forwarded, `server_span` the other one, `parent` the id of the span from within which
     the request came; they have 16 hexadecimal digits, and `parent` is empty if the trace began here. `sent_us` is when the
     request was sent, in microseconds after it came; None if it was not. `upstream_status` is 0 if no instance responded.
-    `is_fault`: what went wrong is not the client's doing.
+    `is_fault`: what went wrong is not the client's doing. `call` is the service and the method of a gRPC call.
     """
 
     record: RequestRecord
@@ -27,6 +27,7 @@ class TracedRequest:
     sent_us: int | None
     upstream_status: int
     is_fault: bool
+    call: tuple[str, str] | None = None
 
     @property
     def spans(self) -> int:

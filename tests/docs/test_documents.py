@@ -212,7 +212,7 @@ def test_every_kind_of_upstream_error_is_documented() -> None:
 def test_no_status_or_code_of_a_failure_is_written_twice() -> None:
     """They stand in the table; everybody else names the failure."""
     from gateway.failures import FAILURES
-    from gateway.proxy.bounds import Timeouts
+    from gateway.routing.patience import Timeouts
 
     # A timeout has the name of the failure that it leads to.
     codes = FAILURES.keys() - set(Timeouts.__slots__)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 import h11
 
 from gateway.errors import ProtocolError
-from gateway.http.chunked import ChunkedReader
+from gateway.http.chunked import ChunkedReader, last_chunk
 from gateway.http.forwarding import FAMILIES, FORWARDING
+from gateway.http.head_reader import HeadReader
 from gateway.http.request import CHUNKED, Request
 from tests.fuzz import oracle
 from tests.fuzz.frames import check_http2
@@ -31,7 +32,6 @@ _HOP_BY_HOP = {
     b"proxy-connection",
     b"proxy-authorization",
     b"te",
-    b"trailer",
     b"http2-settings",
     b"expect",
 }
@@ -224,7 +224,6 @@ def _check_relay(data: bytes, relay: Relay, kind: bytes, method: str) -> None:
         b"proxy-connection",
         b"proxy-authenticate",
         b"te",
-        b"trailer",
         b"upgrade",
         b"x-gray-explain",
     }
@@ -275,6 +274,8 @@ def check_chunked(data: bytes, thorough: bool = False) -> None:
 
 
 _POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+_READER = HeadReader("x-gray-tag")
+_REQUEST = _READER.read(_POST)
 
 
 def _feed(pieces: Iterable[bytes], decode: bool) -> tuple[bytes, bytes, bool] | None:
@@ -294,6 +295,8 @@ def _feed(pieces: Iterable[bytes], decode: bool) -> tuple[bytes, bytes, bool] | 
         if (error.failure.status, error.failure.code) != (400, "bad_chunk"):
             raise
         return None
+    if reader.is_done and not decode:
+        out.append(last_chunk(_READER.read_trailers(_REQUEST, reader.trailers)))
     return b"".join(out), rest, reader.is_done
 
 

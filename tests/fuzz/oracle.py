@@ -17,7 +17,7 @@ DELIBERATE = [
         re.compile(rb"\n[0-9A-Fa-f]{1,16}[ \t]+;"),
     ),
     (
-        "trailers are dropped, whatever they say; h11 judges a length or a coding among them as if it framed something",
+        "what frames a message is no trailer, and dropped; h11 judges a length or a coding among them as if it framed something",
         (
             "(?:conflicting Content-Length headers|bad Content-Length|multiple Transfer-Encoding headers"
             "|Only Transfer-Encoding: chunked is supported)"

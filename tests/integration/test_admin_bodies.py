@@ -40,6 +40,10 @@ ENDPOINTS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", LANES + "/nobody/enable", {}),
     ("POST", ONE + "/disable", {}),
     ("POST", "/api/v1/history/99/rollback", {}),
+    ("POST", "/api/v1/groups", {"name": "more", "services": ["a"]}),
+    ("PUT", "/api/v1/groups/demo", {"name": "demo", "services": ["a"]}),
+    ("DELETE", "/api/v1/groups/nobody", {}),
+    ("PUT", "/api/v1/segments/nobody", {"text": "alice"}),
 ]
 
 

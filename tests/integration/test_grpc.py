@@ -12,6 +12,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pytest
 
+from gateway.grpc.status import NAMES, is_error
 from gateway.health.ejection import ERRORS, Ejector
 from gateway.instance import Instance
 from gateway.proxy.access_log import AccessLog
@@ -141,6 +142,7 @@ async def test_a_status_without_a_message_comes_as_it_was(
     failed = await error(of(channel, "unary_unary", "Fail")(code.encode()))
     assert (failed.code().name, failed.details()) == (code, "so it is: 100 % 失败")
     await until(lambda: proxy.traffic.calls == {("a", "base", code): 1})
+    assert proxy.traffic.exchanges["a"]["base"].errors == is_error(NAMES.index(code))
 
 
 async def test_our_own_errors_have_a_status_and_say_why(proxy: Proxy, channel: Any) -> None:
@@ -153,6 +155,7 @@ async def test_our_own_errors_have_a_status_and_say_why(proxy: Proxy, channel: A
     assert nowhere.code() == grpc.StatusCode.UNIMPLEMENTED
     assert nowhere.details().startswith("no_route: no route for /shop.Nowhere/Get")
     await until(lambda: proxy.traffic.calls == {("nobody", "base", "UNAVAILABLE"): 1})
+    assert proxy.traffic.exchanges["nobody"]["base"].errors == 1
 
 
 async def test_an_instance_that_is_not_there_is_unavailable(proxy: Proxy, channel: Any, service: GrpcService) -> None:

@@ -194,12 +194,15 @@ async def test_many_requests_at_once_are_on_one_connection() -> None:
     async with served(answer) as (proxy, origin):
         tasks = [asyncio.create_task(proxy.get(f"/A/{number}")) for number in range(30)]
         await until(lambda: len(origin.calls) == 30)
-        assert proxy.origins.statistics() == {f"127.0.0.1:{origin.port}": (1, 0, 0, 0)}
+        address = f"127.0.0.1:{origin.port}"
+        assert proxy.origins.statistics() == {address: (1, 0, 0, 0)}
+        assert (proxy.origins.requests(), proxy.origins.in_flight(address)) == ({address: 30}, 30)
         gate.set()
         assert {response.body for response in await asyncio.gather(*tasks)} == {
             f"GET /{number} ".encode() for number in range(30)
         }
         assert len(origin.connections) == 1
+        await until(lambda: proxy.origins.in_flight(address) == 0)
         await until(lambda: proxy.origins.statistics() == {f"127.0.0.1:{origin.port}": (0, 1, 0, 0)})
 
 

@@ -40,7 +40,7 @@ RESPONSES = {
 
 
 def normal(message: bytes, tells_length: bool = True) -> bytes:
-    """A message with its names in lower case, in order, and its chunks joined. `tells_length`: its framing matters."""
+    """A message with its names in lower case, in order, and its chunks joined, with the trailers. `tells_length`: its framing matters."""
     if message.startswith(b"HTTP/1.1 103 "):
         interim, _, message = message.partition(b"\r\n\r\n")
         return interim.lower() + normal(message, tells_length)
@@ -49,7 +49,8 @@ def normal(message: bytes, tells_length: bool = True) -> bytes:
     named = sorted((line.partition(b":") for line in lines), key=lambda parts: parts[0].lower())
     fields = [name.lower() + b": " + value.strip() for name, _, value in named]
     if b"transfer-encoding: chunked" in fields:
-        body = b"".join(re.findall(rb"[0-9a-f]+\r\n(.*?)\r\n", body, re.DOTALL))
+        chunks, _, trailers = body.partition(b"0\r\n")
+        body = b"".join(re.findall(rb"[0-9a-f]+\r\n(.*?)\r\n", chunks, re.DOTALL)) + trailers.strip().lower()
     if not tells_length:
         fields = [line for line in fields if not line.startswith((b"content-length:", b"transfer-encoding:"))]
     fields = [re.sub(rb"(-b7ad6b7169203331|traceparent: .*)", b"...", line) for line in fields]
@@ -77,7 +78,7 @@ async def exchange(mesh: Mesh, request: bytes, origin: Origin, response: bytes) 
         lower = head.lower()
         body = b""
         if b"transfer-encoding: chunked" in lower:
-            body = await reader.readuntil(b"0\r\n\r\n")
+            body = await reader.readuntil(b"\r\n\r\n")
         elif match := re.search(rb"content-length: (\d+)", lower):
             body = await reader.readexactly(int(match[1]))
         received.append(normal(head + body))

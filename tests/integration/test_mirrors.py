@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import random
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gateway
-from gateway.live.mirrors import Mirrors, read_response
-from gateway.proxy.copies import MAX_BODY, MAX_RESPONSE, MOST, Copies
+from gateway.instance import Instance
+from gateway.live.mirrors import read_response
+from gateway.proxy.copies import MAX_BODY, MAX_RESPONSE, MOST
+from tests.support import mirroring
+from tests.support.mirroring import Mirrored
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 from tests.support.wait import until
@@ -21,42 +24,16 @@ from tests.support.wait import until
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-class Mirrored:
-    """A gateway whose gray lane gets copies of all unmarked requests."""
-
-    def __init__(self, proxy: Proxy, mirrors: Mirrors, copies: Copies) -> None:
-        self.proxy = proxy
-        self.mirrors = mirrors
-        self.copies = copies
-
-    @property
-    def counted(self) -> dict[tuple[str, str, str], int]:
-        return self.proxy.traffic.mirrored
-
-    async def get(self, target: str = "/A/x", **parts: Any) -> int:
-        return (await self.proxy.get(target, **parts)).status
-
-
 @pytest.fixture
-async def parts() -> AsyncIterator[list[Any]]:
-    opened: list[Any] = []
-    yield opened
-    for running, proxy in opened:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await proxy.close()
+async def parts() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as opened:
+        yield opened
 
 
-async def mirrored(origin: Origin, parts: list[Any], secured: bool = False, **mirror: Any) -> Mirrored:
-    proxy = Proxy()
-    match = [{"param": "group", "equals": "gray"}]
-    lane = {"name": "gray", "tag": "gray", "match": match, "mirror": {"percent": 100, **mirror}}
-    proxy.group = {"name": "demo", "lanes": [lane]}
-    await proxy.start(origin)
-    copies = proxy.context.copies = Copies(proxy.traffic)
-    mirrors = Mirrors(copies, "x-gray-tag", "x-gray-tag", lambda service, instance: secured, random.Random(1))
-    parts.append((asyncio.create_task(mirrors.run()), proxy))
-    return Mirrored(proxy, mirrors, copies)
+async def mirrored(origin: Origin, parts: AsyncExitStack, proxy: Proxy | None = None, **mirror: Any) -> Mirrored:
+    base = Instance("127.0.0.1", origin.ports["base"])
+    gray = Instance("127.0.0.1", origin.ports["gray"], tag="gray")
+    return await parts.enter_async_context(mirroring.mirrored(base, gray, proxy, **mirror))
 
 
 def heads(origin: Origin, name: str) -> list[dict[str, str]]:
@@ -68,7 +45,7 @@ def heads(origin: Origin, name: str) -> list[dict[str, str]]:
     ]
 
 
-async def test_a_copy_is_the_original_marked_and_with_an_id_of_its_own(origin: Origin, parts: list[Any]) -> None:
+async def test_a_copy_is_the_original_marked_and_with_an_id_of_its_own(origin: Origin, parts: AsyncExitStack) -> None:
     """With the original's id, sidecars further on could not tell the one from the other."""
     setup = await mirrored(origin, parts)
     client = await setup.proxy.connect()
@@ -88,18 +65,19 @@ async def test_a_copy_is_the_original_marked_and_with_an_id_of_its_own(origin: O
     ]
     assert [name for name, _ in sent].count(b"traceparent") == 1
     assert not [value for _, value in sent if TRACE.encode() in value]
+    digest = setup.proxy.router.snapshot.rules.terms.digest
     assert {name: copy[name] for name in ("host", "x-own", "x-gray-tag", "x-gray-mirror", "baggage", "x-gray-hop")} == {
         "host": "shop",
         "x-own": "1",
         "x-gray-tag": "gray",
         "x-gray-mirror": "1",
-        "baggage": "a=b,x-gray-tag=gray,x-gray-mirror=1",
+        "baggage": "a=b,x-gray-mirror=1,x-gray-tag=gray,x-gray-tag-rules=" + digest,
         "x-gray-hop": "gray",
     }
     assert "x-request-id" not in copy
 
 
-async def test_marked_requests_and_unsafe_ones_are_not_copied(origin: Origin, parts: list[Any]) -> None:
+async def test_marked_requests_and_unsafe_ones_are_not_copied(origin: Origin, parts: AsyncExitStack) -> None:
     setup = await mirrored(origin, parts)
     assert await setup.get("/A/x?group=gray") == 200
     client = await setup.proxy.connect()
@@ -114,7 +92,7 @@ async def test_marked_requests_and_unsafe_ones_are_not_copied(origin: Origin, pa
 @pytest.mark.parametrize(
     "framing", ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
 )
-async def test_a_body_is_copied_if_its_method_may_be(origin: Origin, parts: list[Any], framing: str) -> None:
+async def test_a_body_is_copied_if_its_method_may_be(origin: Origin, parts: AsyncExitStack, framing: str) -> None:
     setup = await mirrored(origin, parts, methods=["POST"])
     client = await setup.proxy.connect()
     await client.send(f"POST /A/x HTTP/1.1\r\nHost: x\r\n{framing}".encode())
@@ -123,7 +101,7 @@ async def test_a_body_is_copied_if_its_method_may_be(origin: Origin, parts: list
     assert [(where, body) for where, _, body in origin.requests] == [("base", b"hello"), ("gray", b"hello")]
 
 
-async def test_a_body_that_is_large_is_not_copied(origin: Origin, parts: list[Any]) -> None:
+async def test_a_body_that_is_large_is_not_copied(origin: Origin, parts: AsyncExitStack) -> None:
     setup = await mirrored(origin, parts, methods=["POST"])
     client = await setup.proxy.connect()
     await client.send(
@@ -133,7 +111,7 @@ async def test_a_body_that_is_large_is_not_copied(origin: Origin, parts: list[An
     assert (setup.copies.held, setup.counted) == (0, {})
 
 
-async def test_differences_are_counted_and_sampled(origin: Origin, parts: list[Any]) -> None:
+async def test_differences_are_counted_and_sampled(origin: Origin, parts: AsyncExitStack) -> None:
     """The origin says its port's name in its response."""
     setup = await mirrored(origin, parts, compare={"headers": ["content-type"], "body": "bytes"})
     assert await setup.get("/A/x?token=secret") == 200
@@ -149,7 +127,7 @@ async def test_differences_are_counted_and_sampled(origin: Origin, parts: list[A
     assert [difference["what"] for difference in sample["differences"]] == ["body"]
 
 
-async def test_the_same_is_counted_too(origin: Origin, parts: list[Any]) -> None:
+async def test_the_same_is_counted_too(origin: Origin, parts: AsyncExitStack) -> None:
     setup = await mirrored(origin, parts)
     assert await setup.get() == 200
     await until(lambda: setup.counted == {("a", "gray", "same"): 1})
@@ -157,7 +135,7 @@ async def test_the_same_is_counted_too(origin: Origin, parts: list[Any]) -> None
 
 
 async def test_a_lane_that_hangs_holds_nobody_up_and_what_is_too_much_is_dropped(
-    origin: Origin, parts: list[Any]
+    origin: Origin, parts: AsyncExitStack
 ) -> None:
     setup = await mirrored(origin, parts)
 
@@ -192,7 +170,7 @@ def test_nothing_that_an_exchange_calls_can_wait(module: str, names: set[str]) -
 
 
 @pytest.mark.parametrize("what", ["gone", "garbage"])
-async def test_a_lane_that_is_broken_fails_its_copies_alone(origin: Origin, parts: list[Any], what: str) -> None:
+async def test_a_lane_that_is_broken_fails_its_copies_alone(origin: Origin, parts: AsyncExitStack, what: str) -> None:
     setup = await mirrored(origin, parts)
 
     async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -207,7 +185,9 @@ async def test_a_lane_that_is_broken_fails_its_copies_alone(origin: Origin, part
     assert (setup.copies.held, setup.proxy.traffic.upstream_errors) == (0, {})
 
 
-async def test_without_a_response_of_the_baseline_there_is_nothing_to_compare(origin: Origin, parts: list[Any]) -> None:
+async def test_without_a_response_of_the_baseline_there_is_nothing_to_compare(
+    origin: Origin, parts: AsyncExitStack
+) -> None:
     setup = await mirrored(origin, parts)
 
     async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,12 +196,6 @@ async def test_without_a_response_of_the_baseline_there_is_nothing_to_compare(or
     origin.script = closing
     assert await setup.get() == 502
     assert (setup.counted, setup.copies.held) == ({("a", "gray", "skipped"): 1}, 0)
-
-
-async def test_instances_that_speak_tls_get_no_copies(origin: Origin, parts: list[Any]) -> None:
-    setup = await mirrored(origin, parts, secured=True)
-    assert await setup.get() == 200
-    await until(lambda: setup.counted == {("a", "gray", "skipped"): 1})
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ async def test_what_gateways_count_is_read_by_tag(gateway: Gateway, mesh: Mesh) 
     for target in ("/A/x", "/A/x?group=gray", "/A/x?group=gray"):
         await gateway.ask(target)
     counted = count(await mesh.samples(mesh.gateways[0]), {"a"}, {"base", "gray"})
-    assert (counted["base"]["fine"], counted["gray"]["fine"]) == (1, 2)
+    assert (counted["base"]["requests"], counted["gray"]["requests"]) == (1, 2)
     assert counted["gray"]["+Inf"] == 2
 
 

@@ -49,11 +49,11 @@ OVERVIEW = {
     "Traffic": [
         Panel("Requests by tag", "reqps", {"{{tag}}": f"sum by (tag) ({rate('gateway_requests_total', OF)})"}),
         Panel(
-            "Share of 5xx by tag",
+            "Share of failed requests by tag",
             "percentunit",
             {
                 "{{tag}}": share(
-                    rate("gateway_requests_total", OF + ', code=~"5.."'), rate("gateway_requests_total", OF), "tag"
+                    rate("gateway_failed_requests_total", OF), rate("gateway_requests_total", OF), "tag"
                 )
             },
         ),
@@ -185,11 +185,11 @@ LANE = {
             "Requests", "reqps", {name: f"sum({rate('gateway_requests_total', of)})" for name, of in SIDES.items()}
         ),
         Panel(
-            "Share of 5xx",
+            "Share of failed requests",
             "percentunit",
             {
                 name: share(
-                    rate("gateway_requests_total", of + ', code=~"5.."'), rate("gateway_requests_total", of), "tag"
+                    rate("gateway_failed_requests_total", of), rate("gateway_requests_total", of), "tag"
                 )
                 for name, of in SIDES.items()
             },
@@ -260,11 +260,11 @@ LANE = {
             {"{{service}}": quantile(0.95, GRAY, "service")},
         ),
         Panel(
-            "Share of 5xx in the lane",
+            "Share of failed requests in the lane",
             "percentunit",
             {
                 "{{service}}": share(
-                    rate("gateway_requests_total", GRAY + ', code=~"5.."'), rate("gateway_requests_total", GRAY), "service"
+                    rate("gateway_failed_requests_total", GRAY), rate("gateway_requests_total", GRAY), "service"
                 )
             },
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gateway.admin.observed import Observed
@@ -21,6 +22,7 @@ def observed(**values: Any) -> Observed:
     plain: dict[str, Any] = {
         "traffic": {},
         "upstream_connections": {},
+        "upstream_requests": {},
         "registries": Registries({}, lambda *_: None),
         "snapshot": Snapshot(1, CompiledRules.empty(), RouteTable(()), {}),
         "reload": ReloadState(1, 0.0, 1, 0, ()),
@@ -61,6 +63,14 @@ class ShownRole:
     def lanes(self) -> list[dict[str, object]]:
         self.log.append("lanes")
         return [{"lane": "gray"}]
+
+    def trends(self, services: Collection[str]) -> dict[str, object]:
+        self.log.append("trends")
+        return {"services": list(services)}
+
+    def findings(self) -> list[dict[str, object]]:
+        self.log.append("findings")
+        return [{"state": state} for state in ("ok", "skipped", "warning")]
 
     async def refresh(self) -> None:
         self.log.append("refresh")

@@ -7,13 +7,14 @@ from typing import Any
 from gateway.http2.terms import Terms
 from gateway.proxy import bounds as proxy_bounds
 from gateway.proxy import budget
+from gateway.routing import patience
 from gateway.settings.plane import LimitSettings, RetrySettings, TimeoutSettings
 
 
-def Timeouts(**changes: float) -> proxy_bounds.Timeouts:
+def Timeouts(**changes: float) -> patience.Timeouts:
     """Timeouts in seconds."""
     values = TimeoutSettings().model_dump()
-    return proxy_bounds.Timeouts(**{**values, **changes})
+    return patience.Timeouts(**{**values, **changes})
 
 
 def Limits(**changes: int) -> proxy_bounds.Limits:

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from gateway.instance import Instance
-from gateway.proxy.bounds import Http2, Limits, Timeouts
+from gateway.proxy.bounds import Http2, Limits
 from gateway.proxy.client import Clients
 from gateway.proxy.connection import Outbox
 from gateway.proxy.context import Context
@@ -19,6 +19,7 @@ from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
+from gateway.routing.patience import Timeouts
 from gateway.routing.plans import RoutePlan, make_route
 from gateway.routing.replies import RouteResponse
 from gateway.routing.routes import Route, RouteTable

@@ -15,6 +15,7 @@ from gateway.proxy.origins import Origins
 from gateway.proxy.server import Listener, bind
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
+from gateway.routing.patience import Patience
 from gateway.routing.replies import RouteResponse
 from gateway.routing.routes import Route, RouteTable
 from gateway.routing.services import ServiceView, Turns
@@ -108,6 +109,7 @@ class Proxy:
         self.connections_per_origin = 256
         self.host = "127.0.0.1"
         self.group: dict[str, Any] = LANE
+        self.patience: Patience | None = None  # of routes for the host `patient`
         self.scheme = "http"
         self.tls: ListenerTLS | None = None
         self.reads_proxy_header = False
@@ -147,6 +149,7 @@ class Proxy:
             [
                 Route("/A", "a", strip_prefix=True),
                 Route("/empty", "nobody"),
+                Route("/", "a", host="patient", patience=self.patience),
                 Route("/shop.Orders", "a"),
                 Route("/shop.Nobody", "nobody"),
                 Route("/hello", "", response=RouteResponse(200, b"hello", {"Content-Type": "text/plain"})),

@@ -357,6 +357,7 @@ def test_every_setting_is_documented_and_nothing_else_is(model: type[BaseModel])
                 "registry.services.",
                 "routes.",
                 "access_log.",
+                "balancing.by.",
                 "tls.",
                 "services.",
                 "jwt.",

@@ -41,7 +41,18 @@ async def check_services(settings: ServingSettings, rules: RuleSet, now: float) 
     finally:
         await registries.close()
     known = {service: instances.get(service, ()) for service in wanted}
-    silent = {service for service, found in states.items() if not any(state.state == FRESH for state in found)}
+    return check_known(settings, rules, states, known, now)
+
+
+def check_known(
+    settings: ServingSettings,
+    rules: RuleSet,
+    states: Mapping[str, list[ServiceState]],
+    known: Mapping[str, tuple[Instance, ...]],
+    now: float,
+) -> list[Finding]:
+    """What there is to say of what the registries have said, by service. One that `states` lacks, nobody has looked up."""
+    silent = {service for service in known if not any(state.state == FRESH for state in states.get(service, ()))}
     return [
         *_registries(states),
         *_services(settings, known, silent),
@@ -62,7 +73,8 @@ def check_lanes(
 ) -> Iterator[Finding]:
     """Whether each open lane leads to an instance with its tag, in one of its services at least."""
     for group in rules.groups:
-        services = [service for service in (group.services or known) if service not in silent]
+        services = [service for service in (group.services or known) if service in known and service not in silent]
+        is_all = all(service in services for service in group.services)
         for lane in group.lanes:
             subject = f"{group.name}/{lane.name}"
             tagged = [name for name in services if any(item.tag == lane.tag and item.is_usable for item in known[name])]
@@ -70,7 +82,7 @@ def check_lanes(
                 yield Finding("lanes", subject, OK, "closed")
             elif tagged:
                 yield Finding("lanes", subject, OK, f"open; tag {lane.tag} in {', '.join(tagged)}")
-            elif not services:
+            elif not services or not is_all:
                 yield Finding("lanes", subject, SKIPPED, "nothing is known of its services", "see `registries` above")
             else:
                 message = f"open, but no service has a usable instance with the tag {lane.tag}"

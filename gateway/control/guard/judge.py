@@ -28,7 +28,7 @@ UNDECIDED: Final = "undecided"
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Requests that were counted: how many, how many of them ended with 5xx, and how many in each bucket of durations."""
+    """Requests that were counted: how many, how many of them failed, and how many in each bucket of durations."""
 
     requests: int = 0
     errors: int = 0
@@ -39,8 +39,7 @@ class Counts:
         """Those since the start of a process."""
         if series is None:
             return Counts()
-        errors = sum(count for status, count in series.statuses.items() if status == 5 or 500 <= status < 600)
-        return Counts(sum(series.statuses.values()), errors, tuple(series.durations.counts))
+        return Counts(sum(series.statuses.values()), series.errors, tuple(series.durations.counts))
 
     def since(self, before: Counts) -> Counts | None:
         """Those since an earlier look; None if there are fewer now: a process has started anew."""
@@ -130,7 +129,7 @@ def _errors(compared: Looked, margin: float) -> str:
         Stratum(pair.lane.errors, pair.lane.requests, pair.base.errors, pair.base.requests)
         for pair in compared.values()
     ]
-    return f"too many errors: {_show(strata)} ended with 5xx" if excess(strata, margin) > CRITICAL else ""
+    return f"too many errors: {_show(strata)} failed" if excess(strata, margin) > CRITICAL else ""
 
 
 def _slowness(compared: Looked, factor: float) -> str:

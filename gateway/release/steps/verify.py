@@ -132,14 +132,16 @@ def judge(analysis: Analysis, before: Mapping[str, Any], after: Mapping[str, Any
 
 
 def count(samples: Sequence[Sample], services: Collection[str], tags: Collection[str]) -> dict[str, dict[str, float]]:
-    """What was counted by tag: requests by class of status, and the buckets of their durations."""
+    """What was counted by tag: requests, how many of them failed, and the buckets of their durations."""
     found: dict[str, dict[str, float]] = {tag: {} for tag in tags}
     for item in samples:
         tag = item.labels.get("tag", "")
         if tag not in found or item.labels.get("service") not in services:
             continue
         if item.name == "gateway_requests_total":
-            key = "errors" if item.labels.get("code", "").startswith("5") else "fine"
+            key = "requests"
+        elif item.name == "gateway_failed_requests_total":
+            key = "errors"
         elif item.name == "gateway_request_duration_seconds_bucket":
             key = item.labels["le"]
         else:
@@ -150,8 +152,7 @@ def count(samples: Sequence[Sample], services: Collection[str], tags: Collection
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any], tag: str) -> Sum:
     counts = {key: value - before.get(tag, {}).get(key, 0.0) for key, value in after.get(tag, {}).items()}
-    errors = max(0.0, counts.pop("errors", 0.0))
-    requests = errors + max(0.0, counts.pop("fine", 0.0))
+    requests, errors = (max(0.0, counts.pop(key, 0.0)) for key in ("requests", "errors"))
     buckets = sorted((math.inf if le == "+Inf" else float(le), value) for le, value in counts.items())
     total = buckets[-1][1] if buckets else 0.0
     p95 = next((le for le, value in buckets if value >= 0.95 * total), 0.0) if total > 0 else 0.0

@@ -63,11 +63,15 @@ class _Open:
 
     def may_meet(self, other: _Open) -> bool:
         """Whether one request may be both lanes', as far as that is seen at a glance."""
-        return any(
-            not any(texts.isdisjoint(theirs[key]) for key, texts in mine.items() if key in theirs)
-            for mine in self.texts[:MAX_ROWS]
-            for theirs in other.texts[:MAX_ROWS]
-        )
+        # In plain loops: of a thousand lanes, half a million pairs are looked at.
+        for mine in self.texts[:MAX_ROWS]:
+            for theirs in other.texts[:MAX_ROWS]:
+                for key, texts in mine.items():
+                    if key in theirs and texts.isdisjoint(theirs[key]):
+                        break
+                else:
+                    return True
+        return False
 
 
 def grown(rules: RuleSet) -> RuleSet:

@@ -24,7 +24,8 @@ export function traffic(samples) {
   for (const { name, labels, value } of samples) {
     if (name === "gateway_requests_total") {
       of(labels.tag).requests += value;
-      if (/^5/.test(labels.code)) of(labels.tag).errors += value;
+    } else if (name === "gateway_failed_requests_total") {
+      of(labels.tag).errors += value;
     } else if (name === "gateway_request_duration_seconds_bucket") {
       const { buckets } = of(labels.tag);
       const bound = labels.le === "+Inf" ? Infinity : Number(labels.le);

@@ -23,10 +23,12 @@ def busy() -> Traffic:
     traffic.count_fallback("b", "gray", "absent")
     traffic.count_upstream_error("a", "gray", "closed")
     traffic.count_ejection("a", "gray", "connect")
+    traffic.count_excused("a", "gray", "callee")
     traffic.count_retry("a", "closed")
     traffic.count_fault("a", "gray", "abort")
     traffic.count_mirrored("a", "gray", "same")
-    traffic.count_call("a", "base", "OK")
+    traffic.count_call("a", "base", "OK", False)
+    traffic.count_call("a", "gray", "INTERNAL", True)
     traffic.count_retry_denied("a")
     traffic.count_refused("no_route")
     traffic.count_http2_failure("resets")
@@ -52,6 +54,7 @@ def observed(**others: Any) -> Observed:
     parts: dict[str, Any] = {
         "traffic": {"entry": busy()},
         "upstream_connections": {"a:1": (1, 2, 3, 4)},
+        "upstream_requests": {"a:1": 8},
         "registries": SimpleNamespace(keepers={"nacos": keeper}),
         "snapshot": SimpleNamespace(services={"a": view}),
         "reload": reload,
@@ -97,6 +100,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_access_log_lines_total", [(("entry",), 12)]),
         ("gateway_access_log_dropped_total", [(("entry",), 13)]),
         ("gateway_internal_errors_total", [(("entry",), 14)]),
+        ("gateway_failed_requests_total", [(("entry", "a", "gray"), 1)]),
         ("gateway_requests_total", [(("entry", "a", "gray", "200"), 1)]),
         ("gateway_request_bytes_total", [(("entry", "a", "gray"), 100)]),
         ("gateway_response_bytes_total", [(("entry", "a", "gray"), 2000)]),
@@ -111,6 +115,7 @@ def test_every_metric_has_samples_with_its_labels(family: Family) -> None:
         ("gateway_worker_restarts_total", [((), 1)]),
         ("gateway_config_reloads_total", [(("success",), 5), (("failure",), 1)]),
         ("gateway_registration_age_seconds", [(("nacos", "registered"), 0.0)]),
+        ("gateway_upstream_requests_in_flight", [(("a:1",), 8)]),
         (
             "gateway_upstream_connections",
             [(("a:1", "active"), 1), (("a:1", "idle"), 2), (("a:1", "draining"), 3), (("a:1", "tunnel"), 4)],

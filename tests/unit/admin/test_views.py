@@ -34,7 +34,10 @@ async def port(role: ShownRole) -> AsyncIterator[int]:
     [
         ("status", {"role": "test"}, ["status"]),
         ("services", {"services": [{"service": "a"}]}, ["refresh", "services"]),
-        ("lanes", {"lanes": [{"lane": "gray"}]}, ["lanes"]),
+        ("lanes", {"lanes": [{"lane": "gray"}]}, ["refresh", "lanes"]),
+        ("trends", {"services": []}, ["refresh", "trends"]),
+        ("trends?services=a,b,", {"services": ["a", "b"]}, ["refresh", "trends"]),
+        ("findings", {"checks": 2, "findings": [{"state": "warning"}]}, ["refresh", "findings"]),
     ],
 )
 async def test_each_view_shows_one_thing(

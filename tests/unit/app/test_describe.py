@@ -15,6 +15,7 @@ from gateway.routing.routes import RouteTable
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
+from gateway.telemetry.counters import Traffic
 from tests.support.roles import GROUPS
 from tests.support.rules import NOW, rule_set
 
@@ -54,7 +55,7 @@ def test_the_most_troubled_registry_speaks_for_a_service() -> None:
     )
     drains = Drains(lambda *_: None)
     drains.know([{"service": "a", "address": HERE.address, "author": "bob", "reason": "a disk", "at": 5.0}])
-    [service] = describe_services(known, snapshot(), drains, {HERE.address: (2, 9, 1, 4)}, {"a": {HERE.address}})
+    [service] = describe_services(known, snapshot(), drains, {HERE.address: 7}, {"a": {HERE.address}})
     assert (service["service"], service["state"], service["age"], service["reason"]) == ("a", "stale", 9.0, "away")
     one, two = cast("list[dict[str, Any]]", service["registries"])
     assert (one["registry"], one["state"], one["age"], one["reason"], one["instances"]) == (
@@ -138,10 +139,15 @@ def test_lanes_are_told_in_the_order_in_which_they_are_tried() -> None:
         "percent": None,
         "schedule": None,
         "guard": None,
+        "fault": None,
+        "mirror": None,
         "hits": 3,
         "last_hit": 100.0,
     }
     assert (second["group"], second["lane"], second["hits"], second["last_hit"]) == ("h", "sidecar", 0, None)
+
+
+STEPS = [{"at": NOW, "percent": 1.0}, {"at": NOW + 3600, "percent": 5.0}]
 
 
 def test_a_lane_says_its_share_of_the_moment_what_comes_next_and_what_its_guard_knows() -> None:
@@ -152,7 +158,40 @@ def test_a_lane_says_its_share_of_the_moment_what_comes_next_and_what_its_guard_
     first, second = describe_lanes(rules, LaneHits(), NOW, lambda group, lane: {"of": f"{group}/{lane.name}"})
     assert (first["percent"], first["schedule"], first["guard"]) == (
         1.0,
-        {"ends_with": 5.0, "held": False, "next": {"at": NOW + 3600, "percent": 5.0}},
+        {"ends_with": 5.0, "held": False, "next": {"at": NOW + 3600, "percent": 5.0}, "steps": STEPS},
         {"of": "g/l"},
     )
-    assert (second["percent"], second["schedule"]) == (1.0, {"ends_with": 5.0, "held": True, "next": None})
+    assert (second["percent"], second["schedule"]) == (
+        1.0,
+        {"ends_with": 5.0, "held": True, "next": None, "steps": STEPS},
+    )
+
+
+def test_a_lane_says_what_it_does_to_its_requests_and_what_came_of_copies() -> None:
+    drill = {"delay": "200ms", "abort": 503, "percent": 10, "services": ["b"]}
+    lane = {
+        "name": "l",
+        "tag": "t",
+        "match": [{"header": "x", "exists": True}],
+        "fault": drill,
+        "mirror": {"percent": 5},
+    }
+    traffic = Traffic(lambda *_: True)
+    traffic.count_fault("a", "t", "delay")
+    traffic.count_fault("b", "t", "delay")
+    traffic.count_fault("a", "u", "abort")
+    for result in ("same", "same", "different"):
+        traffic.count_mirrored("a", "t", result)
+    [found] = describe_lanes(rule_set([{"name": "g", "lanes": [lane]}]), LaneHits(), NOW, traffic=traffic)
+    assert found["fault"] == {
+        "delay": 0.2,
+        "abort": 503,
+        "percent": 10.0,
+        "services": ["b"],
+        "injected": {"delay": 2, "abort": 0},
+    }
+    assert found["mirror"] == {
+        "percent": 5.0,
+        "methods": ["GET", "HEAD", "OPTIONS"],
+        "results": {"same": 2, "different": 1, "failed": 0, "skipped": 0, "dropped": 0},
+    }

@@ -88,8 +88,16 @@ def counted(requests: int, service: str = "a") -> dict[str, Any]:
     return traffic.dump()
 
 
-def statistics(requests: int, **values: Any) -> dict[str, Any]:
-    return {"traffic": counted(requests), "origins": {}, "failures": {}, "ejected": {}, "mirrored": [], **values}
+def statistics(count: int, **values: Any) -> dict[str, Any]:
+    return {
+        "traffic": counted(count),
+        "origins": {},
+        "requests": {},
+        "failures": {},
+        "ejected": {},
+        "mirrored": [],
+        **values,
+    }
 
 
 async def test_one_worker_is_this_process() -> None:
@@ -168,12 +176,19 @@ async def test_the_totals_are_of_all_workers_that_there_are_and_were(workers: tu
     fleet.service_changed("a", (Instance("127.0.0.1", 1),))
     made.gone(statistics(100))
     made.sent = [
-        statistics(1, origins={"x": (1, 2, 3, 4)}, failures={"w": 1}, ejected={"a": ["x"], "b": []}),
-        statistics(10, origins={"x": (10, 20, 30, 40), "y": (0, 1, 0, 0)}, failures={"w": 2}, ejected={"a": ["y"]}),
+        statistics(1, origins={"x": (1, 2, 3, 4)}, requests={"x": 5}, failures={"w": 1}, ejected={"a": ["x"], "b": []}),
+        statistics(
+            10,
+            origins={"x": (10, 20, 30, 40), "y": (0, 1, 0, 0)},
+            requests={"x": 50, "y": 0},
+            failures={"w": 2},
+            ejected={"a": ["y"]},
+        ),
     ]
     totals = fleet.totals()
     assert dict(totals.traffic.retries_denied) == {"a": 111}
     assert totals.connections == {"x": (11, 22, 33, 44), "y": (0, 1, 0, 0)}
+    assert totals.requests == {"x": 55, "y": 0}
     assert totals.ejected == {"a": {"x", "y"}, "b": set()}
     assert totals.failures["w"] == 3
     assert totals.processes == {"main": os.getpid(), "worker-0": 100, "worker-1": 101}

@@ -114,12 +114,14 @@ async def test_a_lane_that_is_worse_in_two_windows_is_closed_with_the_reason(
     assert gateway.is_open()
     assert gateway.said == {
         "then": "close", "state": "worse", "windows": 1, "reason": REASON, "at": NOW + 60, "outcome": None,
+        "past": [{"at": NOW + 60, "state": "worse", "reason": REASON}],
     }  # fmt: skip
     await gateway.windows(1, errors=50)
     assert not gateway.is_open()
     assert gateway.file.read_text() == RULES.replace("THEN", "close") + "        enabled: false\n"
     assert gateway.newest == ("guard", f"lane shop/gray closed by its guard: {REASON}")
     assert gateway.said["state"] == "tripped"
+    assert [past["at"] for past in gateway.said["past"]] == [NOW + 60, NOW + 120]  # a lane that is closed has a past
     assert gateway.guarding.tripped() == {("shop", "gray"): True}
     assert gateway.guarding.verdicts == {("shop", "gray", "worse"): 2}
     assert f"lane shop/gray closed by its guard: {REASON}" in caplog.messages

@@ -82,7 +82,7 @@ async def test_statistics_are_built_in_types_of_what_is_here(plane: EntryPlane) 
     plane.configure(1, gateway_build())
     plane.service_changed("a", (Instance("127.0.0.1", 1),))
     statistics = plane.statistics()
-    assert sorted(statistics) == ["ejected", "failures", "mirrored", "origins", "traffic"]
+    assert sorted(statistics) == ["ejected", "failures", "mirrored", "origins", "requests", "traffic"]
     assert statistics["ejected"] == {"a": []}
     assert statistics["traffic"] == plane.traffic.dump()
 

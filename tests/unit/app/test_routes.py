@@ -19,6 +19,7 @@ from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
 from gateway.routing.entry import EntryRouter
+from gateway.routing.patience import NEVER
 from gateway.routing.peer import Peer
 from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
 from gateway.routing.router import UNREAD
@@ -324,3 +325,35 @@ def test_attached_routes_serve_only_clients_of_the_gateway_too() -> None:
         "client_denied",
         "",
     ]
+
+
+def test_a_route_waits_and_retries_as_it_says_and_else_as_the_gateway_does() -> None:
+    entry = Entry(
+        [
+            {
+                "path": "/own",
+                "service": "a",
+                "timeouts": {"body_idle": "0s", "connect": "500ms"},
+                "retries": {"attempts": 1},
+            },
+            {"path": "/some", "service": "a", "retries": {"attempts": 5}},
+            {"path": "/", "service": "a"},
+        ],
+        timeouts={"response": "7s"},
+    )
+    own, some, other = (entry.ask(path).decision.patience for path in ("/own/x", "/some", "/x"))
+    assert own is not None
+    assert some is not None
+    assert other is None
+    assert (own.timeouts.body_idle, own.timeouts.connect, own.timeouts.response) == (NEVER, 0.5, 7.0)
+    assert (own.attempts, own.told) == (1, {"timeouts.body_idle": 0.0, "timeouts.connect": 0.5, "retries.attempts": 1})
+    assert (some.attempts, some.timeouts.body_idle) == (5, 60.0)
+
+
+def test_a_body_that_rules_look_at_is_awaited_as_the_route_says() -> None:
+    lane = {"name": "gray", "tag": "gray", "match": [{"body": "/group", "equals": "gray"}]}
+    route = {"path": "/A", "service": "a", "inspect_body": 100, "timeouts": {"body_idle": "3s"}}
+    verdict = Entry([route], lane).ask("/A", "Content-Type: application/json", "Content-Length: 9", method="POST")
+    assert isinstance(verdict, NeedBody)
+    assert verdict.decision.patience is not None
+    assert verdict.decision.patience.timeouts.body_idle == 3.0

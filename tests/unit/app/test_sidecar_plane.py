@@ -74,9 +74,11 @@ class TestPlane:
     async def test_what_requests_were_marked_with_goes_from_one_to_the_next(self, plane: SidecarPlane) -> None:
         other = SidecarPlane(settings())
         plane.know({})
-        plane.know({"memory": [("tr\xe4ce", "gray")]})
+        plane.know({"memory": [("tr\xe4ce", "gray")]})  # of a version that knew no copies
+        assert plane.state() == {"memory": [("tr\xe4ce", "gray")], "copies": []}
+        plane.know({"memory": [("tr\xe4ce", "gray")], "copies": ["tr\xe4ce"]})
         state = plane.state()
-        assert state == {"memory": [("tr\xe4ce", "gray")]}
+        assert state == {"memory": [("tr\xe4ce", "gray")], "copies": ["tr\xe4ce"]}
         other.know(json.loads(json.dumps(state)))
         assert other.state() == state
         await other.close()

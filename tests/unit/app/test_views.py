@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from gateway import __version__
 from gateway.app.configuration import Configuration
+from gateway.app.explainer import EntryExplainer
 from gateway.app.fleet import Fleet, Totals
 from gateway.app.guarding import Guarding
 from gateway.app.life import Life
@@ -20,13 +22,14 @@ from gateway.app.registrations import Registrations
 from gateway.app.registries import make_registries
 from gateway.app.rulebook import RuleBook
 from gateway.app.sidecar_plane import SidecarPlane
-from gateway.app.views import EntryExplainer, EntryView, SidecarView
+from gateway.app.views import EntryView, SidecarView
 from gateway.control.drains import Drains
 from gateway.control.guard.webhook import Webhook
 from gateway.health.application import ApplicationWatch
 from gateway.http.head_reader import build_request
 from gateway.live.records import Records
 from gateway.live.spans import Spans
+from gateway.live.trends import Trends
 from gateway.registry.base import Registration
 from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
 from gateway.settings import GatewaySettings, SidecarSettings
@@ -52,7 +55,7 @@ class ManyProcesses(Fleet):
         return [{"worker": 0}, {"worker": 1}]
 
     def totals(self) -> Totals:
-        return Totals(Traffic(), {"x": (1, 2, 3, 4)}, {"a": {"127.0.0.1:1"}}, {"w": 5}, {"main": 6}, 7, 8)
+        return Totals(Traffic(), {"x": (1, 2, 3, 4)}, {"x": 9}, {"a": {"127.0.0.1:1"}}, {"w": 5}, {"main": 6}, 7, 8)
 
 
 class Entry:
@@ -87,6 +90,7 @@ class Entry:
             drains=self.drains,
             fleet=self.fleet,
             guarding=self.guarding,
+            trends=Trends(),
         )
 
 
@@ -181,7 +185,8 @@ async def test_what_the_metrics_of_an_entry_gateway_are_made_of(tmp_path: Path, 
     await entry.open(tmp_path, ManyProcesses)
     found = entry.view.observed()
     assert list(found.traffic) == ["entry"]
-    assert (found.upstream_connections, found.failures, found.processes) == ({"x": (1, 2, 3, 4)}, {"w": 5}, {"main": 6})
+    assert (found.upstream_connections, found.upstream_requests) == ({"x": (1, 2, 3, 4)}, {"x": 9})
+    assert (found.failures, found.processes) == ({"w": 5}, {"main": 6})
     assert (found.workers, found.worker_restarts) == (7, 8)
     assert found.snapshot is entry.fleet.plane.snapshot
     assert (found.registries, found.reload) == (entry.registries, entry.configuration.state)
@@ -295,3 +300,26 @@ async def test_what_the_metrics_of_a_sidecar_are_made_of(tmp_path: Path, beside:
     assert [lane["lane"] for lane in beside.view.lanes()] == ["gray"]
     beside.registries.watch("c")
     await until(lambda: [item["service"] for item in beside.view.services()] == ["c"])
+
+
+async def test_a_gateway_says_what_its_doctor_would_say_of_it(tmp_path: Path, entry: Entry) -> None:
+    await entry.open(tmp_path)
+    entry.life.begin()
+    await until(lambda: entry.view.waiting() == [])
+    found = {(item["check"], item["subject"]): item["state"] for item in entry.view.findings()}
+    # The lane's tag is nowhere, which is worth a word; the rest is as it has to be.
+    assert found.pop(("lanes", "demo/gray")) == "warning"
+    assert set(found.values()) == {"ok"}
+    entry.life.leave()
+    assert ("programs", "failed") in {(item["check"], item["state"]) for item in entry.view.findings()}
+
+
+async def test_trends_are_those_of_what_was_counted(tmp_path: Path, entry: Entry) -> None:
+    await entry.open(tmp_path)
+    entry.view.trends([])
+    entry.fleet.plane.traffic.count_exchange("a", "base", 200, 0.001, -1.0, received=0, sent=0)
+    with pytest.MonkeyPatch.context() as patch:
+        later = time.time() + 10.0
+        patch.setattr("gateway.app.views.time.time", lambda: later)
+        assert [tag["tag"] for tag in entry.view.trends(["a"])["tags"]] == ["base"]
+        assert entry.view.trends(["b"])["tags"] == []

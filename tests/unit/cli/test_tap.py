@@ -247,6 +247,17 @@ def test_the_topology_is_a_table_or_json(server: Server) -> None:
     assert (code, [edge["to"] for edge in json.loads(out)["edges"]]) == (0, ["a", "c"])
 
 
+def test_a_difference_from_outside_moves_no_cursor(server: Server) -> None:
+    """Names of members and values of headers are an application's: C0, C1, and what shows text in another order."""
+    evil = "\x1b]0;x\x07\x9b2J\u202e\r\n"
+    found = [{"what": f"/{evil}", "baseline": evil, "lane": evil}]
+    item = {"lane": "demo/gray", "service": "a", "instance": "127.0.0.1:1", "method": "GET", "path": f"/{evil}"}
+    server.role.differing = [{**item, "time": 1.0, "tag": "gray", "differences": found}]
+    code, out, _ = invoke(server, "mirror")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert all(line.isprintable() for line in out.splitlines())
+
+
 def test_differences_of_mirrors_are_a_table_or_json(server: Server) -> None:
     found = [{"what": "status", "baseline": "200", "lane": "500"}, {"what": "/price", "baseline": "1", "lane": "2"}]
     item = {"lane": "demo/gray", "service": "a", "instance": "127.0.0.1:1", "method": "GET", "path": "/x"}

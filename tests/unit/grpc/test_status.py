@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc  # type: ignore[import-untyped]
 import pytest
 
-from gateway.grpc.status import NAMES, is_fault, read_status, status_of_http
+from gateway.grpc.status import NAMES, is_error, is_fault, read_status, status_of_http
 
 
 def test_the_codes_are_grpcs() -> None:
@@ -47,3 +47,15 @@ def test_what_counts_against_an_instance() -> None:
         "UNAVAILABLE",
         "DATA_LOSS",
     ]
+
+
+def test_what_is_a_failed_call() -> None:
+    """The codes for which OpenTelemetry has a server's span fail."""
+    assert {name for code, name in enumerate(NAMES) if is_error(code)} == {
+        "UNKNOWN",
+        "DEADLINE_EXCEEDED",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+    }

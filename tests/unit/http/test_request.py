@@ -187,7 +187,6 @@ def test_hop_by_hop_and_identity_fields_are_cut() -> None:
             b"Proxy-Connection: close",
             b"Proxy-Authorization: secret",
             b"TE: trailers",
-            b"Trailer: x",
             b"Upgrade: h2c",
             b"HTTP2-Settings: AAA",
             b"X-Forwarded-For: 1.2.3.4",
@@ -462,10 +461,11 @@ def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
     reader = HeadReader("x-gray-tag", keeps_forwarded=True, debug_header="x-gray-debug")
     first = reader.read(
         b"POST http://b.example/x?q=1 HTTP/1.1\r\nHost: a.example\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\n"
-        b"Content-Length: 05\r\nExpect: 100-continue\r\nX-Gray-Tag: gray\r\nX-Gray-Debug: 1\r\nX-Gray-Hop: gray\r\n"
+        b"Content-Length: 05\r\nExpect: 100-continue\r\nX-Gray-Tag: gray\r\nX-Gray-Debug: 1\r\nX-Gray-Hop: gray\r\nX-Gray-Mirror: 1\r\n"
         b"baggage: a=1\r\nX-Request-Id: abc\r\nX-Forwarded-For: 192.0.2.1\r\ngrpc-timeout: 50m\r\n"
         b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
     )
+    first.hide({b"x-own"})
     first.version = 2
     said = {name: getattr(first, name) for name in Request.__slots__}
     blank = Request(b"", "GET", b"/", 1)
@@ -492,3 +492,18 @@ def test_a_request_that_comes_again_with_a_trace_is_what_the_whole_head_is(is_tr
     more = reader.read(head[:-2] + b"a: b\r\n\r\n")
     with pytest.raises(ProtocolError, match="more than 4 fields"):
         reader.traced(more, TRACEPARENT)
+
+
+def test_trailers_are_what_is_not_for_the_head() -> None:
+    request = read(get(b"Connection: x-hop", b"X-Hop: 1", b"Transfer-Encoding: chunked"))
+    request.cut_named({b"x-internal"})
+    lines = [
+        b"X-Checksum: 1", b"x-hop: 2", b"X-Internal: 1", b"Authorization: Basic eDp5", b"Content_Type: x", b"x-gray-tag: gray",
+        b"x.gray.tag: gray", b"X-Forwarded-For: 1.2.3.4", b"Host: b", b"Via: 1.1 x", b"Baggage: a=b", b"grpc-timeout: 1S",
+        b"X-Empty:", b"x-checksum: 2",
+    ]  # fmt: skip
+    trailers = b"".join([b"\r\n" + line for line in lines])
+    for reader in (READER, TRUSTING):
+        assert reader.read_trailers(request, trailers) == b"\r\nX-Checksum: 1\r\nX-Empty:\r\nx-checksum: 2"
+    assert READER.read_trailers(read(get()), b"\r\nX-Hop: 2") == b"\r\nX-Hop: 2"
+    assert READER.read_trailers(request, b"") == b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ProtocolError
+from gateway.grpc.status import NO_STATUS
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseReader
 
 
@@ -149,3 +150,16 @@ def test_status_lines_remembered_are_short_and_few() -> None:
         reader.read(answer(line=b"HTTP/1.1 200 %d" % number), "GET")
     assert len(reader._status_lines) <= 256
     assert all(len(line) <= 256 for line in reader._status_lines)
+
+
+def test_trailers_are_what_is_not_for_the_head() -> None:
+    reader = ResponseReader()
+    kept = b"\r\nX-Checksum: 1\r\ngrpc-status: 5"
+    lines = (
+        kept + b"\r\nSet-Cookie: a=b\r\nContent-Type: x\r\nx-hop: 1\r\nWWW-Authenticate: Basic\r\nTransfer-Encoding: x"
+    )
+    for _ in range(2):  # the second time they are known
+        assert reader.read_trailers(lines) == (kept + b"\r\nx-hop: 1", 5, b"")
+        assert reader.read_trailers(lines, [{b"x-hop"}]) == (kept, 5, b"")
+        assert reader.read_trailers(b"\r\nx-hop: 1") == (b"\r\nx-hop: 1", NO_STATUS, b"")
+        assert reader.read_trailers(b"\r\nx-hop: 1", [{b"x-other"}, {b"x-hop"}]) == (b"", NO_STATUS, b"")

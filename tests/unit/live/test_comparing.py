@@ -28,7 +28,7 @@ def test_the_status_is_compared_unless_it_is_not_to_be() -> None:
 
 def test_only_the_headers_named_are_compared() -> None:
     pair = answer(etag="1", server="x"), answer(etag="2", server="y")
-    assert differences(*pair, terms(headers=["ETag"])) == [Difference("etag", "1", "2")]
+    assert differences(*pair, terms(headers=["ETag"])) == [Difference("etag", "1", "2", is_header=True)]
 
 
 def test_bodies_byte_by_byte() -> None:

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 
+from gateway.grpc.status import NAMES
 from gateway.live.otlp import Exporter, spans_of
 from gateway.telemetry.request_record import Reporter, RequestRecord
 from gateway.telemetry.traced_request import TracedRequest
@@ -126,6 +127,30 @@ def test_what_fails_on_which_side(status: int, upstream: int, cause: str, is_fau
     """A client error is no error of the server that tells it; and of a client that left, nothing of the server's."""
     found = record(trace_id=TRACE, status=status, cause=cause, instance="192.0.2.9:80")
     spans = seen(traced(found, upstream_status=upstream, is_fault=is_fault))
+    assert [span.attributes.get("error.type") for span in spans] == errors
+    assert [span.failed for span in spans] == [error is not None for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_fault", "errors"),
+    [
+        ("OK", False, [None, None]),
+        ("NOT_FOUND", False, [None, "NOT_FOUND"]),
+        ("UNAVAILABLE", True, ["UNAVAILABLE"] * 2),
+    ],
+)
+def test_a_call_has_its_status_and_what_was_called(status: str, is_fault: bool, errors: list[str | None]) -> None:
+    found = marked(trace_id=TRACE, method="POST", instance="192.0.2.9:80", grpc_status=status, mirror=True)
+    spans = seen(traced(found, is_fault=is_fault, call=("shop.Orders", "Get")))
+    for span in spans:
+        assert {name: value for name, value in span.attributes.items() if name.startswith("rpc.")} == {
+            "rpc.system": "grpc",
+            "rpc.service": "shop.Orders",
+            "rpc.method": "Get",
+            "rpc.grpc.status_code": NAMES.index(status),
+            "rpc.response.status_code": status,
+        }
+        assert span.attributes["gray.mirror"] is True
     assert [span.attributes.get("error.type") for span in spans] == errors
     assert [span.failed for span in spans] == [error is not None for error in errors]
 

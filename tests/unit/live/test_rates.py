@@ -17,13 +17,14 @@ def picture(ok: int, bad: int, fast: int, active: int = 0, tag: str = "base") ->
         "# TYPE gateway_requests counter\n"
         f'gateway_requests_total{{{labels},code="200"}} {ok}\n'
         f'gateway_requests_total{{{labels},code="503"}} {bad}\n'
+        "# TYPE gateway_failed_requests counter\n"
+        f"gateway_failed_requests_total{{{labels}}} {bad}\n"
         "# TYPE gateway_request_duration_seconds histogram\n"
         f'gateway_request_duration_seconds_bucket{{{labels},le="0.1"}} {fast}\n'
         f'gateway_request_duration_seconds_bucket{{{labels},le="0.2"}} {ok + bad}\n'
         f'gateway_request_duration_seconds_bucket{{{labels},le="+Inf"}} {ok + bad}\n'
-        "# TYPE gateway_upstream_connections gauge\n"
-        f'gateway_upstream_connections{{address="x:1",state="active"}} {active}\n'
-        'gateway_upstream_connections{address="x:1",state="idle"} 9\n',
+        "# TYPE gateway_upstream_requests_in_flight gauge\n"
+        f'gateway_upstream_requests_in_flight{{address="x:1"}} {active}\n',
         SERVICES,
     )
 

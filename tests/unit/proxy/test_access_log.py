@@ -14,6 +14,7 @@ from gateway.instance import Instance
 from gateway.proxy.access_log import COMBINED, JSON, MAX_DECISIONS, MAX_VALUE, AccessLog
 from gateway.proxy.record import Record
 from gateway.routing.decision import Decision
+from gateway.rules.injected import InjectedFault
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -71,6 +72,10 @@ FULL = decision(
     pool="base",
     fallback="absent",
     lost="no_id",
+    signature="verified",
+    rules="0123456789ab",
+    fault=InjectedFault("demo/gray", frozenset(), 0.1, None, 1.0),
+    is_copy=True,
     instance=Instance("10.0.0.1", 80),
 )
 
@@ -109,6 +114,10 @@ def test_everything_there_is_to_say() -> None:
         "pool": "base",
         "fallback": "absent",
         "lost": "no_id",
+        "signature": "verified",
+        "fault": "delay",
+        "mirror": True,
+        "rules": "0123456789ab",
         "instance": "10.0.0.1:80",
         "revision": 7,
         "attempts": 2,

@@ -28,6 +28,13 @@ class Judge:
         self.heard.append((service, instance.address, "fine"))
 
 
+GRPC = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: %b\r\nContent-Length: 0\r\n\r\n"
+
+
+def told(status: str, length: int = 0) -> bytes:
+    return f"HTTP/1.1 {status}\r\nX-Gray-Hop: callee\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
 def response(status: str) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
 
@@ -39,6 +46,13 @@ def response(status: str) -> bytes:
         pytest.param([response("404 Not Found")], "", "fine", id="404: the request's fault"),
         pytest.param([response("500 Oops")], "", "errors", id="500"),
         pytest.param([response("503 Busy")], "", "errors", id="503"),
+        pytest.param([told("503 Busy")], "", "", id="503 of a callee, says its sidecar"),
+        pytest.param([told("200 OK")], "", "fine", id="200, and it says what is only for failures"),
+        pytest.param(
+            [told("500 Oops", 1000)], "lost", "errors", id="a callee's, cut short on the way: that is its own"
+        ),
+        pytest.param([GRPC % b"14"], "", "errors", id="UNAVAILABLE"),
+        pytest.param([GRPC % b"14\r\nX-Gray-Hop: callee"], "", "", id="UNAVAILABLE of a callee"),
         pytest.param([b"nonsense\r\n\r\n"], "", "errors", id="nonsense"),
         pytest.param([], "wait", "errors", id="no response in time"),
         pytest.param([LONG], "wait", "errors", id="a body that stops coming"),
@@ -52,7 +66,7 @@ async def test_what_an_instance_is_thought_of(pieces: list[bytes], ending: str, 
     judge: Any = Judge()
     wired.context.ejector = judge
     instance, _ = wired.instance()
-    client, _ = wired.client()
+    client, here = wired.client()
     client.data_received(GET)
     for piece in pieces:
         instance.data_received(piece)
@@ -63,6 +77,9 @@ async def test_what_an_instance_is_thought_of(pieces: list[bytes], ending: str, 
     elif ending == "gone":
         client.connection_lost(None)
     assert judge.heard == ([("a", wired.address.address, judgement)] if judgement else [])
+    excused = bool(pieces) and b"X-Gray-Hop" in pieces[0] and not judgement
+    assert wired.traffic.excused == ({("a", "base", "callee"): 1} if excused else {})
+    assert b"X-Gray" not in here.written
     assert wired.traffic.in_flight == 0
 
 

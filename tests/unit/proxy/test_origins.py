@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from gateway.proxy.multiplexing import MultiplexedOrigin
 from gateway.proxy.origin import Origin
 from gateway.proxy.origins import Origins
 from gateway.tls.mesh import Secured
+from tests.support.origin import Origin as OriginServer
+from tests.support.wait import until
 
 GET = build_request("GET", "/x")
 CALL = build_request("POST", "/a.B/C", [("Content-Type", "application/grpc")])
@@ -69,3 +72,22 @@ async def test_all_that_is_spoken_at_an_address_is_retired_with_it() -> None:
     origins.retire(instance.address)
     assert [origin.is_gone for origin in made] == [True, True]
     assert origins.of(instance, "a", CALL) is not made[1]
+
+
+async def test_requests_are_counted_at_their_address_whatever_is_spoken_there(origin: OriginServer) -> None:
+    """And those that wait for a connection, too: who cannot keep up has them."""
+    origins = Origins(limit=1)
+    instance = Instance("127.0.0.1", origin.ports["base"])
+    address = instance.address
+    plain, multiplexed = (origins.of(instance, "a", request) for request in (GET, CALL))
+    upstream = await plain.acquire(30.0)
+    waiting = asyncio.create_task(plain.acquire(30.0))
+    await until(lambda: plain.waiting == 1)
+    assert (origins.in_flight(address), origins.requests()) == (2, {address: 2})
+    plain.release(upstream, 0.0)
+    assert await waiting is upstream
+    assert origins.in_flight(address) == 1
+    origins.retire(address)  # gone, and still at work
+    assert (origins.in_flight(address), origins.requests()) == (0, {address: 1})
+    upstream.close()
+    assert multiplexed.requests == 0

@@ -1,106 +1,133 @@
-"""A wait has an end, and the time in which this process stood still is not held against whom it waits for."""
+"""A route has timeouts and retries of its own: at every step of its requests, and of no other's."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import time
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
-import uvloop
 
+from gateway.failures import CONNECT_ERROR
 from gateway.instance import Instance
-from gateway.proxy.origin import NotConnected, Origin
-from gateway.proxy.origins import Origins
-from gateway.proxy.patience import comes_within
-from tests.support.wait import until
+from gateway.proxy.downstream import Downstream
+from gateway.proxy.origin import NotConnected
+from gateway.proxy.retry import Retry
+from gateway.routing.decision import Decision
+from gateway.routing.patience import NEVER, Patience
+from gateway.routing.routes import Route, RouteTable
+from gateway.routing.services import ServiceView, Turns
+from gateway.routing.snapshot import Snapshot
+from gateway.routing.verdict import Forward
+from tests.support.bounds import RetryBudget, Timeouts
+from tests.support.fakes import Wired
+from tests.support.rules import compiled
 
-SOON = 0.02
-HELD_UP = 0.1
-
-on_both_loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-Run = Callable[[Any], Any]
-
-
-async def test_what_comes_in_time_is_seen_at_once() -> None:
-    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.ensure_future(comes_within(future, 3600.0))
-    await asyncio.sleep(0)
-    future.set_result(1)
-    assert await waiting
-
-
-async def test_what_is_there_already_needs_no_time() -> None:
-    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    future.set_exception(ValueError("no"))
-    assert await comes_within(future, 0.0)
-    assert isinstance(future.exception(), ValueError)
+GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
+PUT = b"PUT /%b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b"3\r\n:a\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+ASK = b"GET /%b HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
-@pytest.mark.parametrize("seconds", [0.0, SOON])
-async def test_what_does_not_come_is_given_up_and_left_as_it_is(seconds: float) -> None:
-    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    assert not await comes_within(future, seconds)
-    assert not future.done()
+def wired(attempts: int = 0, **timeouts: float) -> Wired:
+    """`/own` waits for as long as these say, `/other` as anybody."""
+    found = Wired()
+    routes = [Route("/own", "a", patience=Patience(Timeouts(**timeouts), attempts, {})), Route("/other", "a")]
+    views = {"a": ServiceView("a", [found.address], Turns())}
+    found.router.snapshot = Snapshot(1, compiled([]), RouteTable(routes), views)
+    return found
 
 
-async def test_a_loop_that_is_always_late_gives_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most as long again is added: else a process with too much to do would wait for ever."""
-    waits: list[float] = []
-    loop = asyncio.get_running_loop()
-    now = 100.0
-    monkeypatch.setattr(loop, "time", lambda: now)
-
-    async def wait(_: object, timeout: float) -> None:
-        nonlocal now
-        waits.append(round(timeout, 6))
-        now += timeout + 0.5
-
-    monkeypatch.setattr("gateway.proxy.patience.asyncio.wait", wait)
-    assert not await comes_within(loop.create_future(), 2.0)
-    monkeypatch.undo()
-    assert waits == [2.0, 0.5, 0.5]
+def remaining(made: Wired, client: Downstream) -> float:
+    return round(client.deadline - made.context.now, 3)
 
 
-async def scene(steps: int, held_up: Callable[[Origin], Awaitable[Any]]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        origin = Origins(1).of(Instance("127.0.0.1", server.getsockname()[1]), "a")
-        asking = asyncio.ensure_future(held_up(origin))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        time.sleep(HELD_UP)
-        await asking
+async def test_every_step_waits_as_the_route_says() -> None:
+    for path, response, idle in ((b"own", 5.0, 2.0), (b"other", 30.0, 60.0)):
+        made = wired(response=5.0, body_idle=2.0)
+        instance, _ = made.instance()
+        client, _ = made.client()
+        client.data_received(PUT % path)
+        waits = [remaining(made, client)]
+        client.data_received(b"012345678")
+        waits.append(remaining(made, client))
+        instance.data_received(STREAM)
+        waits.append(remaining(made, client))
+        assert waits == [min(idle, 10.0), response, idle]  # body_grace is 10 s
 
 
-@on_both_loops
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_connection_that_was_made_while_this_process_stood_still_is_used(run: Run, steps: int) -> None:
-    """The kernel had it long before the timer fired; the loop looks at clocks first."""
-
-    async def acquire(origin: Origin) -> None:
-        upstream = await origin.acquire(SOON)
-        assert (upstream.transport is not None, origin.open) == (True, 1)
-        upstream.close()
-        await until(lambda: origin.open == 0)
-
-    run(scene(steps, acquire))
-
-
-@on_both_loops
-def test_one_that_nobody_accepts_is_given_up_all_the_same(run: Run) -> None:
-    async def acquire(origin: Origin) -> None:
-        origin._loop = Never()  # type: ignore[assignment]
-        with pytest.raises(NotConnected) as error:
-            await origin.acquire(SOON)
-        assert (error.value.fault.kind, origin.open) == ("connect_timeout", 0)
-
-    run(scene(1, acquire))
+@pytest.mark.parametrize("path", [b"own", b"other"])
+async def test_a_stream_that_is_silent_for_long_lasts_where_the_route_has_no_timeout(path: bytes) -> None:
+    made = wired(body_idle=0, response=0)
+    instance, there = made.instance()
+    client, here = made.client()
+    client.data_received(GET % path)
+    if path == b"own":
+        made.pass_time(10_000.0)
+    instance.data_received(STREAM)
+    made.pass_time(10_000.0)
+    instance.data_received(EVENT)
+    made.turns.settle()
+    assert here.written.endswith(EVENT) is (path == b"own")
+    assert there.is_aborted is (path == b"other")
 
 
-class Never:
-    """A loop that never gets a connection made."""
+async def test_a_tunnel_lasts_as_long_as_the_route_says() -> None:
+    for path, idle in ((b"own", NEVER), (b"other", 3600.0)):
+        made = wired(tunnel_idle=0)
+        instance, _ = made.instance()
+        client, _ = made.client()
+        client.data_received(ASK % path)
+        instance.data_received(SWITCH)
+        assert remaining(made, client) == idle
 
-    async def create_connection(self, *_: Any, **__: Any) -> None:
-        await asyncio.get_running_loop().create_future()
+
+async def test_after_the_response_the_connection_waits_as_any_other() -> None:
+    made = wired(body_idle=0, response=0)
+    instance, _ = made.instance()
+    client, _ = made.client()
+    client.data_received(GET % b"own")
+    instance.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert remaining(made, client) == 75.0
+
+
+async def test_a_slow_reader_need_take_little_where_there_is_no_timeout() -> None:
+    assert (Timeouts(body_idle=0).due(500), Timeouts(body_idle=2).due(500)) == (0, 1000)
+
+
+@pytest.mark.parametrize(("attempts", "tries"), [(0, 3), (1, 1), (2, 2), (5, 5)])
+async def test_as_many_instances_are_tried_as_the_route_says(attempts: int, tries: int) -> None:
+    made = wired()
+    made.context.budget = RetryBudget(attempts=3)
+    decision = Decision(1)
+    decision.service = "a"
+    decision.patience = Patience(Timeouts(), attempts, {}) if attempts else None
+    forward = Forward(decision)
+    forward.choose(ServiceView("a", [Instance("192.0.2.1", port) for port in range(1, 10)], Turns()), "")
+    retry = Retry(made.context, forward, "GET")
+    count = 1
+    while (again := retry.after(CONNECT_ERROR, is_fresh=True)) is not None:
+        again.apply(forward)
+        count += 1
+    assert count == tries
+
+
+async def test_connecting_takes_no_longer_than_the_route_says() -> None:
+    made = wired(connect=0.7)
+    asked: list[float] = []
+    origin = made.origins.of(made.address, "a")
+
+    async def acquire(timeout: float, _is_new: bool = False) -> None:
+        asked.append(timeout)
+        raise NotConnected(CONNECT_ERROR)
+
+    class Noting:
+        def of(self, *_: object) -> object:
+            return type("Origin", (), {"acquire": staticmethod(acquire), "acquire_nowait": origin.acquire_nowait})
+
+    made.context.origins = Noting()  # type: ignore[assignment]
+    for path in (b"own", b"other"):
+        client, _ = made.client()
+        client.data_received(GET % path)
+        while made.clients.tasks:
+            for task in list(made.clients.tasks):
+                await task
+    assert asked == [0.7, 2.0]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.failures import RESPONSE_TIMEOUT
+from gateway.grpc.status import DEADLINE_EXCEEDED
 from gateway.http.head_reader import build_request
 from gateway.instance import Instance
 from gateway.proxy.record import Record
@@ -42,6 +43,7 @@ def test_everything_that_was_decided_and_came_of_it_is_in_the_record() -> None:
     decision.instance = Instance("192.0.2.9", 80)
     record.sent_at, record.responded_at, record.status, record.attempts = 10.5, 11.0, 504, 2
     record.cause = RESPONSE_TIMEOUT
+    record.grpc_status, decision.is_copy = DEADLINE_EXCEEDED, True
     kept = recorder()
     kept.note(record, 12.0, 0.25)
     assert only(kept) == RequestRecord(
@@ -52,6 +54,8 @@ def test_everything_that_was_decided_and_came_of_it_is_in_the_record() -> None:
         path="/A/x",
         status=504,
         cause=RESPONSE_TIMEOUT.code,
+        grpc_status="DEADLINE_EXCEEDED",
+        mirror=True,
         route="/A",
         service="a",
         group="demo",

@@ -25,11 +25,14 @@ def test_one_in_pieces_is_taken_as_far_as_it_goes() -> None:
     assert (body.is_done, body.received, body.heard_at) == (True, 5, 101.0)
 
 
-def test_chunks_pass_as_they_are() -> None:
+def test_chunks_pass_as_they_are_and_the_last_one_with_the_trailers_that_are_left() -> None:
     body = RequestBody(CHUNKED, 100.0)
     assert body.begin(b"2\r\nhe\r\n", 0) == 7
-    assert body.take(b"0\r\n\r\nGET", 0, 100.0) == (b"0\r\n\r\n", 5)
-    assert (body.is_done, body.kept) == (True, b"2\r\nhe\r\n")
+    assert body.framed(b"2\r\nhe\r\n") == b"2\r\nhe\r\n"
+    assert body.take(b"0\r\na: 1\r\nb: 2\r\n\r\nGET", 0, 100.0) == (b"", 17)
+    assert (body.is_done, body.kept, body.trailers) == (True, b"2\r\nhe\r\n", b"\r\na: 1\r\nb: 2")
+    body.trailers = b"\r\na: 1"
+    assert body.framed(b"") == b"0\r\na: 1\r\n\r\n"
     with pytest.raises(ProtocolError):
         RequestBody(CHUNKED, 100.0).begin(b"zz\r\n", 0)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ProtocolError
-from gateway.http.response import CHUNKED, UNTIL_CLOSE
+from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseReader
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, FEW, MORE, RESTS, ResponseBody
 
 
@@ -17,6 +17,7 @@ class Client:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.context = self.queue = self
+        self.response_reader = ResponseReader()
         self.time = True
 
     def has_time(self) -> bool:
@@ -32,7 +33,8 @@ class Setup:
         self.sent = 0
         record: Any = self
         client: Any = self.client
-        self.body = ResponseBody(body, is_old, client, record)
+        self.grpc_status = -1
+        self.body = ResponseBody(body, is_old, client, record, [{b"x-hidden"}])
 
     @property
     def written(self) -> bytes:
@@ -103,6 +105,22 @@ def test_what_follows_the_last_chunk_is_nobodys() -> None:
     setup = Setup(CHUNKED)
     assert setup.body.receive(CHUNKS + b"HTTP/1.1", b"head") == ENDED_DIRTY
     assert setup.written == b"head" + CHUNKS
+
+
+@pytest.mark.parametrize(
+    ("is_old", "written"), [(False, b"5\r\nhello\r\n0\r\nx: 1\r\ngrpc-status: 5\r\n\r\n"), (True, b"hello")]
+)
+def test_trailers_come_after_chunks_as_far_as_they_may(is_old: bool, written: bytes) -> None:
+    setup = Setup(CHUNKED, is_old)
+    trailers = b"x: 1\r\nX-Hidden: 1\r\nContent-Length: 3\r\ngrpc-status: 5\r\n\r\n"
+    states = [
+        setup.body.receive(CHUNKS[:-2], b"head"),
+        setup.body.receive(trailers[:20]),
+        setup.body.receive(trailers[20:]),
+    ]
+    assert states == [MORE, MORE, ENDED]
+    assert (setup.written, setup.grpc_status) == (b"head" + written, 5)
+    assert setup.sent == len(written)
 
 
 def test_malformed_chunks_say_so_and_of_that_piece_nothing_is_passed_on() -> None:

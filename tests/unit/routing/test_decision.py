@@ -34,7 +34,9 @@ def test_as_plain_values_what_is_not_there_is_none() -> None:
         "lost": None,
         "signature": None,
         "fault": None,
+        "mirror": None,
         "instance": None,
+        "chosen_by": None,
         "error": None,
         "detail": None,
         "revision": 7,
@@ -46,6 +48,7 @@ def test_as_plain_values_what_is_not_there_is_none() -> None:
 def test_as_plain_values_everything_has_its_name() -> None:
     decision = full()
     decision.refuse("no_instances", "nobody is there")
+    decision.is_copy = True
     assert decision.as_dict() == {
         "route": "shop.example/A",
         "service": "a",
@@ -58,7 +61,9 @@ def test_as_plain_values_everything_has_its_name() -> None:
         "lost": "no_id",
         "signature": "forged",
         "fault": None,
+        "mirror": True,
         "instance": "10.0.0.1:80",
+        "chosen_by": None,
         "error": "no_instances",
         "detail": "nobody is there",
         "revision": 7,

@@ -63,6 +63,7 @@ def test_the_request_the_decision_every_lane_and_every_pool() -> None:
         "path": "/A",
         "exact": False,
         "match": [],
+        "patience": {},
         "backends": [],
     }
     assert found.keys() == {"request", "route", "decision", "lanes", "pools"}
@@ -92,6 +93,7 @@ def test_a_route_from_elsewhere_says_why_it_took_the_request_and_where_it_may_go
         "path": "/H",
         "exact": False,
         "match": ["method POST", "header x-canary = yes", "header x-user matches a.*", "param v = 2"],
+        "patience": {},
         "backends": [
             {"service": "a", "tag": "base", "weight": 9, "problem": None},
             {"service": None, "tag": "base", "weight": 1, "problem": "there is no Service shop/b"},

@@ -232,6 +232,17 @@ def test_of_requests_that_nothing_tells_apart_the_calls_are_unmarked() -> None:
     for tag in ("gray", "base"):
         out.memory.enter([TRACE.encode()], tag, 1.0)
     assert decided(out.forward(TRACEPARENT, "X-User: alice")) == ("base", "ambiguous", "base", "")
+    assert out.router.ambiguous == 1
+
+
+def test_a_call_of_nobody_whose_callee_has_to_be_learned_is_counted_once() -> None:
+    out = Out()
+    for tag in ("gray", "base"):
+        out.memory.enter([TRACE.encode()], tag, 1.0)
+    assert isinstance(out.route(TRACEPARENT, host="c"), NeedService)
+    out.router.snapshot = snapshot(c=(BASE, GRAY))
+    assert decided(out.forward(TRACEPARENT, host="c"))[:2] == ("base", "ambiguous")
+    assert out.router.ambiguous == 1
 
 
 @pytest.mark.parametrize("target", ["/x", "http://Shop_B/x"])

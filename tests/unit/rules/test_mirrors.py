@@ -18,7 +18,10 @@ from gateway.rules.mirrors import LaneMirror
         ({"percent": 0}, "greater than 0"),
         ({"percent": 101}, "less than or equal to 100"),
         ({"percent": 5, "methods": []}, "at least 1 item"),
-        ({"percent": 5, "methods": ["CONNECT"]}, "Input should be 'GET'"),
+        (
+            {"percent": 5, "methods": ["CONNECT"]},
+            "of gRPC .package.Service/Method. or .package.Service/\\*.; found 'CONNECT'",
+        ),
         (
             {"percent": 5, "compare": {"ignore": ["$.time"]}},
             r"a place in a JSON body is /name, /items/0 or /items/\*/id",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from gateway.rules.environment import MatchEnvironment
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.ruletools.lint import Knowledge
-from gateway.ruletools.review import review
+from gateway.ruletools.lint import Finding, Knowledge, lint
+from gateway.ruletools.review import Linted, review
 from gateway.ruletools.whatif import Recorded
 from tests.support.asked import asked
 from tests.support.proxy import LANE
@@ -59,3 +62,22 @@ def test_tests_that_cannot_be_read_are_a_problem_and_no_failure(tmp_path: Path) 
     found = review(OLD, OLD, around(), Knowledge(), [tmp_path], [])["tests"]
     assert (found["passed"], found["failed"]) == (0, [])
     assert "gray.yaml:1" in found["problem"]
+
+
+def test_the_rules_in_force_are_linted_once_however_many_changes_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[RuleSet] = []
+
+    def look(rules: RuleSet, environment: MatchEnvironment, known: Knowledge) -> list[Finding]:
+        looked.append(rules)
+        return lint(rules, environment, known)
+
+    monkeypatch.setattr("gateway.ruletools.review.lint", look)
+    linted, environment = Linted(), around()
+    for _ in range(3):
+        [finding] = review(OLD, NEW, environment, Knowledge(), [], [], linted=linted)["lint"]
+        assert finding["is_new"]
+    assert [rules is OLD for rules in looked] == [True, False, False, False]
+    [finding] = review(NEW, NEW, environment, Knowledge(), [], [], linted=linted)["lint"]  # other rules are in force
+    assert not finding["is_new"]
+    review(NEW, NEW, environment, Knowledge(inspects_body=False), [], [], linted=linted)
+    assert len(looked) == 8

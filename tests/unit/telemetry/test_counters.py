@@ -17,6 +17,7 @@ def busy() -> Traffic:
     traffic.log_lines = 4
     traffic.count_exchange("a", "gray", 200, 0.002, 0.00002, received=100, sent=2000)
     traffic.count_exchange("a", "gray", 502, 99.0, -1.0, received=50, sent=0)
+    traffic.count_call("a", "gray", "INTERNAL", True)
     traffic.count_lane("g", "gray")
     traffic.count_fallback("b", "gray", "absent")
     traffic.count_upstream_error("a", "gray", "closed")
@@ -45,6 +46,12 @@ def test_two_processes_make_twice_the_counts() -> None:
     assert total.dump() == dump
     total.add(dump)
     assert total.dump() == doubled(dump)
+
+
+def test_what_failed_is_5xx_and_failed_calls() -> None:
+    traffic = busy()
+    traffic.count_call("a", "gray", "NOT_FOUND", False)
+    assert traffic.exchanges["a"]["gray"].errors == 2
 
 
 def test_a_dead_process_has_nothing_under_way() -> None:

@@ -75,7 +75,13 @@ def test_what_a_program_says_of_itself(values: dict[str, Any], expected: list[tu
 
 @pytest.mark.parametrize(
     ("lanes", "error", "state"),
-    [(LANES, "", OK), ([{"lane": "blue"}], "", FAILED), ([], "", WARNING), (LANES, "away", None)],
+    [
+        (LANES, "", OK),
+        ([{**LANES[0], "hits": 9, "last_hit": 1.0, "guard": {}}], "", OK),
+        ([{"lane": "blue"}], "", FAILED),
+        ([], "", WARNING),
+        (LANES, "away", None),
+    ],
 )
 def test_sidecars_have_the_lanes_of_the_gateway(lanes: list[Any], error: str, state: str | None) -> None:
     sidecar = Running("s:1", lanes=lanes, error=error)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING
-from gateway.app.doctor.services import check_bypasses, check_services
+from gateway.app.doctor.services import check_bypasses, check_lanes, check_services
 from gateway.instance import Instance
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
@@ -97,3 +97,16 @@ def test_an_instance_beside_a_sidecar_may_be_the_application_behind_it() -> None
     [finding] = check_bypasses({"b": (behind, beside, elsewhere), "c": (beside, elsewhere)})
     assert (finding.check, finding.subject, finding.state) == ("bypass", "b", WARNING)
     assert finding.message == "b is registered at 10.0.0.7:8080 without a sidecar, and at 10.0.0.7:20101 with one"
+
+
+def test_of_a_lane_whose_services_are_not_all_known_nothing_is_claimed() -> None:
+    """A gateway watches those that its routes lead to: another one may have the instance."""
+    rules = rule_set(
+        [{"name": "g", "services": ["a", "b"], "lanes": [{"name": "l", "tag": "gray", "match": LANES[0]["match"]}]}]
+    )
+    bare, gray = Instance("h", 1), Instance("h", 2, metadata={"gray.tag": "gray"}, tag="gray")
+    states = [
+        next(check_lanes(rules, known, set(), 0.0)).state
+        for known in ({"a": (bare,)}, {"a": (bare, gray)}, {"a": (bare,), "b": (bare,)}, {"a": (bare,), "b": (gray,)})
+    ]
+    assert states == [SKIPPED, OK, WARNING, OK]

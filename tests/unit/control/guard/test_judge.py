@@ -23,10 +23,10 @@ def counts(requests: int, errors: int = 0, *, slow: int = 0, fast_in: int = 3, s
     return Counts(requests, errors, tuple(durations))
 
 
-def test_what_a_process_counts_is_read_with_every_5xx_and_its_class() -> None:
+def test_what_a_process_counts_is_read_with_every_5xx_its_class_and_failed_calls() -> None:
     series = Series()
-    series.add({200: 7, 404: 2, 500: 3, 599: 1, 5: 2, 4: 9}, [24, *[0] * (BOUNDS - 1)], 1.0, 0, 0)
-    assert Counts.of(series) == Counts(24, 6, (24, *[0] * (BOUNDS - 1)))
+    series.add({200: 7, 404: 2, 500: 3, 599: 1, 5: 2, 4: 9}, [24, *[0] * (BOUNDS - 1)], 1.0, 0, 0, 3)
+    assert Counts.of(series) == Counts(24, 9, (24, *[0] * (BOUNDS - 1)))
     assert Counts.of(None) == Counts()
 
 
@@ -71,7 +71,7 @@ def test_the_verdict(lane: Counts, base: Counts, state: str) -> None:
 def test_the_reason_has_the_figures() -> None:
     verdict = judge({"a": Pair(counts(200, 20, slow=100), counts(1000, 10))}, TERMS)
     assert verdict.reason == (
-        "too many errors: 10.00% of 200 requests, of the baseline's 1.00% of 1000, ended with 5xx; "
+        "too many errors: 10.00% of 200 requests, of the baseline's 1.00% of 1000, failed; "
         "too slow: 50.00% of 200 requests, of the baseline's 0.00% of 1000, took more than 25 ms, "
         "which is x1.5 the baseline's p95"
     )

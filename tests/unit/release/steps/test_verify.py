@@ -19,7 +19,7 @@ ANALYSIS = Analysis.model_validate({"duration": "1m", "max_errors": "0.01", "max
 
 def counted(tag: str, fine: int, errors: int, quick: int) -> dict[str, dict[str, float]]:
     total = float(fine + errors)
-    return {tag: {"fine": float(fine), "errors": float(errors), "0.1": float(quick), "0.5": total, "+Inf": total}}
+    return {tag: {"requests": total, "errors": float(errors), "0.1": float(quick), "0.5": total, "+Inf": total}}
 
 
 def test_a_lane_like_the_baseline_is_fine() -> None:
@@ -52,9 +52,11 @@ def test_samples_are_added_up_by_tag_and_service() -> None:
         Sample("gateway_requests_total", labels | {"code": "200"}, 5),
         Sample("gateway_requests_total", labels | {"code": "502"}, 2),
         Sample("gateway_requests_total", labels | {"code": "200", "service": "other"}, 9),
+        Sample("gateway_failed_requests_total", labels, 3),
+        Sample("gateway_failed_requests_total", labels | {"service": "other"}, 9),
         Sample("gateway_request_duration_seconds_bucket", labels | {"le": "0.1"}, 7),
     ]
-    assert count(samples, {"shop"}, {"gray"}) == {"gray": {"fine": 5, "errors": 2, "0.1": 7}}
+    assert count(samples, {"shop"}, {"gray"}) == {"gray": {"requests": 7, "errors": 3, "0.1": 7}}
 
 
 ANALYSIS_STEP = """\
@@ -66,12 +68,14 @@ stages:
 
 
 def page(gray: int, errors: int) -> list[Sample]:
-    def requests(tag: str, code: str, number: int) -> Sample:
-        return Sample(
-            "gateway_requests_total", {"listener": "entry", "service": "service-a", "tag": tag, "code": code}, number
-        )
+    def of(tag: str, requests: int, failed: int) -> list[Sample]:
+        labels = {"listener": "entry", "service": "service-a", "tag": tag}
+        return [
+            Sample("gateway_requests_total", labels | {"code": "200"}, requests),
+            Sample("gateway_failed_requests_total", labels, failed),
+        ]
 
-    return [requests("gray", "200", gray), requests("gray", "500", errors), requests("base", "200", 100)]
+    return [*of("gray", gray + errors, errors), *of("base", 100, 0)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""Balancing: which instance of a pool a request goes to, other than whose turn it is.
+
+Both ways begin with the instance whose turn it is by weighted round robin: the one takes another if that is less busy, the other
+if the request is bound to one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.http.request import Request
+from gateway.instance import Instance
+from gateway.rules.context import MatchContext
+from gateway.rules.fields import Field
+
+ROUND_ROBIN: Final = "round_robin"
+LEAST_REQUEST: Final = "least_request"
+CONSISTENT_HASH: Final = "consistent_hash"
+
+Load = Callable[[str], int]
+"""How many requests are under way at an address."""
+
+UNBOUND: Final = -1
+"""The place on the ring of a request that has nothing to be told by."""
+_PLACES: Final = 256
+"""Places on the ring of an instance of ordinary weight, at most; at least half as many."""
+_RING: Final = 32_768
+"""Places on a whole ring, at most."""
+_CUT: Final = 20
+"""Bits of a digest of 64 that are left out, so that a place and an index are a small integer."""
+_INDEX_BITS: Final = 16
+_INDEX: Final = (1 << _INDEX_BITS) - 1
+
+
+class Members:
+    """The instances of one pool that may be picked, with their weights, all above 0. `ring` is made when first needed.
+
+    `pinned` are the instances by what cookies call them, None as long as nobody has asked (`choosing`).
+    """
+
+    __slots__ = ("_ring", "instances", "pinned", "total", "weights")
+
+    def __init__(self, instances: Sequence[Instance], weights: Sequence[float]) -> None:
+        self.pinned: dict[str, Instance] | None = None
+        self.instances: tuple[Instance, ...] = tuple(instances)
+        self.weights: dict[str, float] = {
+            instance.address: weight for instance, weight in zip(instances, weights, strict=True)
+        }
+        self.total: float = sum(weights)
+        self._ring: list[int] | None = None
+
+    @property
+    def ring(self) -> list[int]:
+        """Places in ascending order, each with the index of its instance in the lowest bits.
+
+        An instance has as many as its weight says, always the first ones of the same sequence: who comes or goes, or changes its
+        weight, moves nobody else's.
+        """
+        ring = self._ring
+        if ring is None:
+            ring = self._ring = _make_ring(self.instances, self.weights, self.total)
+        return ring
+
+
+class Balancer:
+    """How the requests for one service, or several, are divided among the instances of their pools."""
+
+    __slots__ = ()
+
+    def place_of(self, request: Request, client_ip: str) -> int:
+        """Where a request is on the ring; UNBOUND: it has nothing that could say so, or there is no ring."""
+        return UNBOUND
+
+    def name_at(self, place: int) -> str:
+        """What decides about a request at this place."""
+        raise NotImplementedError
+
+    def choose(self, members: Members, turn: Instance, place: int, tried: tuple[Instance, ...]) -> Instance:
+        """The instance of a request, none of those that were tried before. `turn` is whose turn it is, of the others."""
+        raise NotImplementedError
+
+
+class LeastRequest(Balancer):
+    """The less busy one of two: whose turn it is, and another one at random (the power of two choices).
+
+    In proportion to their weights: with nothing under way this is weighted round robin. `draw` returns numbers from 0 to 1.
+    """
+
+    __slots__ = ("_draw", "_load")
+
+    def __init__(self, load: Load, draw: Callable[[], float]) -> None:
+        self._load = load
+        self._draw = draw
+
+    def name_at(self, place: int) -> str:
+        """See Balancer."""
+        return LEAST_REQUEST
+
+    def choose(self, members: Members, turn: Instance, place: int, tried: tuple[Instance, ...]) -> Instance:
+        """See Balancer."""
+        instances = members.instances
+        others = len(instances) - 1
+        if others < 1:
+            return turn
+        other = instances[int(self._draw() * others)]
+        if other is turn:
+            other = instances[others]
+        if other in tried:
+            return turn
+        # With this request the other one would be no busier than the first is without it.
+        weights = members.weights
+        mine = self._load(turn.address) / weights[turn.address]
+        return other if (self._load(other.address) + 1) / weights[other.address] <= mine else turn
+
+
+class ConsistentHash(Balancer):
+    """Requests with the same value of `key` go to the same instance, whichever gateway sends them.
+
+    If an instance comes or goes, only its share of the values moves. `most` is how much more than its share an instance may have
+    under way (1.25: a quarter); then the next one on the ring takes the request. 0: whatever comes.
+    """
+
+    __slots__ = ("_key", "_load", "_most")
+
+    def __init__(self, key: Field, load: Load, most: float = 0.0) -> None:
+        self._key = key
+        self._load = load
+        self._most = most
+
+    def place_of(self, request: Request, client_ip: str) -> int:
+        """See Balancer."""
+        value = self._key.read(MatchContext(request, client_ip))
+        if not value:
+            return UNBOUND
+        digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> _CUT << _INDEX_BITS
+
+    def name_at(self, place: int) -> str:
+        """See Balancer."""
+        return CONSISTENT_HASH if place != UNBOUND else ROUND_ROBIN
+
+    def choose(self, members: Members, turn: Instance, place: int, tried: tuple[Instance, ...]) -> Instance:
+        """See Balancer."""
+        if place == UNBOUND:
+            return turn
+        ring = members.ring
+        start = bisect_left(ring, place)
+        size = len(ring)
+        seen: set[int] = set()
+        first: Instance | None = None
+        per_weight = 0.0
+        for step in range(size):
+            at = start + step
+            index = ring[at if at < size else at - size] & _INDEX
+            if index in seen:
+                continue
+            instance = members.instances[index]
+            if instance not in tried:
+                if not self._most:
+                    return instance
+                load = self._load(instance.address)
+                if not load:
+                    return instance
+                if first is None:
+                    first = instance
+                    per_weight = self._most * (self._under_way(members) + 1) / members.total
+                if load < math.ceil(per_weight * members.weights[instance.address]):
+                    return instance
+            seen.add(index)
+        return turn if first is None else first
+
+    def _under_way(self, members: Members) -> int:
+        found = 0
+        for instance in members.instances:
+            found += self._load(instance.address)
+        return found
+
+
+def _make_ring(instances: Sequence[Instance], weights: dict[str, float], total: float) -> list[int]:
+    # A power of two, so that it is the same for most sets of instances.
+    room = min(_PLACES * len(instances), _RING)
+    scale = 2.0 ** math.floor(math.log2(room / total))
+    places: list[int] = []
+    for index, instance in enumerate(instances[: _INDEX + 1]):
+        count = max(1, round(weights[instance.address] * scale))
+        # The beginning of what SHAKE makes of an address does not depend on how much is taken.
+        stream = hashlib.shake_128(instance.address.encode()).digest(8 * count)
+        places += [(number >> _CUT << _INDEX_BITS) | index for number in struct.unpack(f">{count}Q", stream)]
+    places.sort()
+    return places
