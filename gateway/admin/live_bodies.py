@@ -104,7 +104,7 @@ class MirrorsBody(BaseModel):
 
 
 class TrendBody(BaseModel):
-    """The requests with one tag, step by step: per second, the share of 5xx, and the 95th percentile in seconds."""
+    """The requests with one tag, step by step: per second, the share that failed, and the 95th percentile in seconds."""
 
     tag: str
     rate: list[float]
@@ -150,7 +150,8 @@ class FindingBody(BaseModel):
 
 
 class FindingsBody(BaseModel):
-    """Of so many checks."""
+    """Of so many checks. `left_out`: how many more findings there are."""
 
     checks: int
     findings: list[FindingBody]
+    left_out: int

@@ -10,20 +10,17 @@ application calls, a status), the series have a bound: `telemetry.names`, `telem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from gateway import __version__
 from gateway.admin.families import (
     Family,
-    Sample,
     number,
     of_application,
     of_bypasses,
     of_escapes,
     of_exchanges,
     of_listeners,
-    of_pools,
     of_registries,
     of_registry_services,
     of_reload,
@@ -32,16 +29,9 @@ from gateway.admin.families import (
     table,
 )
 from gateway.admin.lanemetrics import LANE_METRICS
-from gateway.admin.observed import Observed
-from gateway.proxy.origins import STATES
+from gateway.admin.poolmetrics import POOL_METRICS
+from gateway.admin.rulemetrics import RULE_METRICS
 from gateway.telemetry.counters import code_of
-
-
-def _connections(observed: Observed) -> Iterator[Sample]:
-    for address, counts in observed.upstream_connections.items():
-        for state, count in zip(STATES, counts, strict=True):
-            yield (address, state), count
-
 
 METRICS: Final = (
     Family(
@@ -100,6 +90,17 @@ METRICS: Final = (
         "gateway_refused_requests_total", "counter", ("listener", "code"),
         "requests that got an error before a service was chosen",
         table(lambda traffic: traffic.refused),
+    ),
+    Family(
+        "gateway_questions_total", "counter", ("listener", "by", "result"),
+        "requests for which somebody was asked: basic_auth (a password was hashed) or forward_auth; granted, denied or"
+        " failed",
+        table(lambda traffic: traffic.questions),
+    ),
+    Family(
+        "gateway_compression_bytes_total", "counter", ("listener", "coding", "side"),
+        "bytes of bodies that were compressed: before and after",
+        table(lambda traffic: traffic.compressed),
     ),
     Family(
         "gateway_mesh_requests_total", "counter", ("listener", "kind"),
@@ -231,33 +232,7 @@ METRICS: Final = (
         "of a sidecar with a façade: how often its application was registered beside it as well",
         of_bypasses,
     ),
-    Family(
-        "gateway_endpoints", "gauge", ("service", "tag", "usable"),
-        "known instances",
-        of_pools(
-            lambda _, pool: [(("true",), len(pool.usable)), (("false",), pool.size - len(pool.usable))]
-        ),
-    ),
-    Family(
-        "gateway_drained_instances", "gauge", ("service",),
-        "instances taken out of this gateway's or sidecar's traffic by a person",
-        lambda observed: [((service,), count) for service, count in observed.drained.items()],
-    ),
-    Family(
-        "gateway_pool_panicking", "gauge", ("service", "tag"),
-        "1: all instances of the tag are unhealthy and are used anyway (when_all_unhealthy: use_all)",
-        of_pools(lambda view, pool: [((), pool.is_panicking)] if view.condition.uses_unhealthy else []),
-    ),
-    Family(
-        "gateway_upstream_connections", "gauge", ("address", "state"),
-        "connections to instances",
-        _connections,
-    ),
-    Family(
-        "gateway_upstream_requests_in_flight", "gauge", ("address",),
-        "requests under way at instances, those that wait for a connection included",
-        lambda observed: [((address,), count) for address, count in observed.upstream_requests.items()],
-    ),
+    *POOL_METRICS,
     Family(
         "gateway_access_log_lines_total", "counter", ("listener",),
         "lines written to the access log",
@@ -373,27 +348,7 @@ METRICS: Final = (
         "matches of HTTPRoutes in force",
         lambda observed: [] if observed.attached is None else [((), observed.attached[1])],
     ),
-    Family(
-        "gateway_remote_rules_up", "gauge", ("source",),
-        "1: the server responds and has rules there",
-        lambda observed: [((source.name,), source.is_up) for source in observed.remote_rules],
-    ),
-    Family(
-        "gateway_remote_rules_age_seconds", "gauge", ("source",),
-        "time since the server last reported on the rules; with blocking queries, a server reports rarely",
-        lambda observed: [
-            ((source.name,), source.age) for source in observed.remote_rules if source.age is not None
-        ],
-    ),
-    Family(
-        "gateway_remote_rules_failures_total", "counter", ("source", "reason"),
-        "failed lookups",
-        lambda observed: [
-            ((source.name, reason), count)
-            for source in observed.remote_rules
-            for reason, count in source.failures.items()
-        ],
-    ),
+    *RULE_METRICS,
     Family(
         "gateway_background_failures_total", "counter", ("work",),
         "background tasks that failed because of a bug and were restarted; the log has the traceback",

@@ -21,6 +21,9 @@ from gateway.web.problems import Rejected, problem, shown
 MAX_EXPLAIN: Final = 2 << 20
 """Bytes of a request to explain: a body that rules look at has 1 MiB at most."""
 
+MOST_FINDINGS: Final = 100
+"""Findings that a response has: of a thousand lanes without instances, a hundred are enough."""
+
 
 class Views:
     """Shows a role; `explainer` is None if it matches no lanes. `describe` makes the description of the API."""
@@ -77,8 +80,11 @@ class Views:
         """What is not as it has to be. What could not be found out is not told: it says nothing of the program."""
         await self._view.refresh()
         found = [finding for finding in self._view.findings() if finding["state"] != "skipped"]
-        wrong = [finding for finding in found if finding["state"] != "ok"]
-        return web.json_response({"checks": len(found), "findings": wrong})
+        wrong = sorted(
+            (finding for finding in found if finding["state"] != "ok"), key=lambda finding: finding["state"] != "failed"
+        )
+        shown = wrong[:MOST_FINDINGS]
+        return web.json_response({"checks": len(found), "findings": shown, "left_out": len(wrong) - len(shown)})
 
     async def lanes(self, _: web.Request, __: Any) -> web.Response:
         """Lanes in order."""

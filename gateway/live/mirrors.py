@@ -39,6 +39,10 @@ SAMPLES: Final = 50
 CONNECT: Final = 2.0
 ANSWER: Final = 10.0
 """Seconds for a connection, for a response, and for which a copy may wait for its turn."""
+AWAY: Final = 1.0
+"""Seconds for which an instance that could not be reached gets no copies."""
+REST: Final = 4
+"""How many times as long as it has compared two responses the thread that does it rests."""
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _DROPPED: Final = frozenset(
     {b"traceparent", b"tracestate", b"x-b3-spanid", b"x-b3-parentspanid", b"x-datadog-parent-id", b"grpc-trace-bin"}
@@ -75,8 +79,10 @@ class Mirrors:
         self._mask = mask
         self._random = random
         self._sending: set[asyncio.Task[None]] = set()
-        # Two long bodies take long to compare, and the event loop is the originals'.
+        # Two long bodies take long to compare, and the event loop is the originals'. So is most of the interpreter's time.
         self._thread = ThreadPoolExecutor(1, "comparing")
+        self._rests_until = 0.0
+        self._away: dict[str, float] = {}  # addresses, and until when they get no copies
 
     async def run(self) -> None:
         """Never returns."""
@@ -117,23 +123,33 @@ class Mirrors:
                 result = "skipped"  # sent all at once, a stream is another call
                 return
             origin = self._origins.of(instance, copy.service, request)
-            if origin.is_half_used:
-                result = "dropped"  # the rest is for requests that somebody waits for
+            # Half of the connections is for requests that somebody waits for, and to connect in vain costs more than to send.
+            if origin.is_half_used or time.monotonic() < self._away.get(instance.address, 0.0):
+                result = "dropped"
                 return
-            sent = await self._send(origin, request, body)
+            try:
+                sent = await self._send(origin, request, body)
+            except NotConnected:
+                self._note_away(instance)
+                return
             if sent is None:
                 return
-            compared = await asyncio.get_running_loop().run_in_executor(self._thread, _compare, copy, sent)
+            compared = await asyncio.get_running_loop().run_in_executor(self._thread, self._compare, copy, sent)
             if compared is None:
                 result = "skipped"
                 return
             result = "different" if compared else "same"
             if compared:
                 self.samples.append(self._sample(copy, instance, compared))
-        except (NotConnected, Exhausted):
-            pass  # whatever is wrong with the lane's instance, only the count says so
+        except Exhausted:
+            pass  # not for the instance: this program is short of file descriptors
         finally:
             self._copies.done(copy, result)
+
+    def _note_away(self, instance: Instance) -> None:
+        now = time.monotonic()
+        self._away = {address: until for address, until in self._away.items() if now < until}
+        self._away[instance.address] = now + AWAY
 
     def _instance(self, copy: Copy) -> Instance | None:
         snapshot = self._snapshot()
@@ -200,6 +216,18 @@ class Mirrors:
             return None
         return exchange
 
+    def _compare(self, copy: Copy, sent: CopyExchange) -> list[Difference] | None:
+        """See `_compared`. In a thread, which then rests for longer than it has worked: copies that come faster are dropped."""
+        began = time.monotonic()
+        if began < self._rests_until:
+            time.sleep(self._rests_until - began)
+            began = time.monotonic()
+        try:
+            return _compared(copy, sent)
+        finally:
+            ended = time.monotonic()
+            self._rests_until = ended + REST * (ended - began)
+
     def _sample(self, copy: Copy, instance: Instance, compared: list[Difference]) -> dict[str, Any]:
         method, target = copy.head.split(b" ", 2)[:2]
         path = self._mask.text(target.partition(b"?")[0])
@@ -222,7 +250,7 @@ class Mirrors:
         return {"what": found.what, "baseline": texts[0][:MAX_TEXT], "lane": texts[1][:MAX_TEXT]}
 
 
-def _compare(copy: Copy, sent: CopyExchange) -> list[Difference] | None:
+def _compared(copy: Copy, sent: CopyExchange) -> list[Difference] | None:
     """What is different between the original's response and a copy's; None: the original's cannot be read."""
     baseline = read_response(b"".join(copy.response), copy.is_cut)
     response = sent.response
@@ -261,11 +289,12 @@ def read_response(data: bytes, is_cut: bool) -> Answer | None:
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
-    """The fields of a head that was accepted, the first of each name, which is in lower case."""
+    """The fields of a head that was accepted, by names in lower case; several of one name are one list (RFC 9110 §5.3)."""
     names: dict[str, str] = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
-        names.setdefault(name.lower(), value.strip())
+        name, value = name.lower(), value.strip()
+        names[name] = f"{names[name]}, {value}" if name in names else value
     return names
 
 

@@ -9,7 +9,8 @@ from itertools import accumulate
 from typing import Any, Final
 
 from gateway.live.rates import quantile
-from gateway.telemetry.counters import Histogram, Series
+from gateway.telemetry.counters import Series
+from gateway.telemetry.histogram import Histogram
 
 STEP: Final = 10.0
 """Seconds between two looks."""
@@ -22,7 +23,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Requests, those that ended with 5xx, and durations by bucket."""
+    """Requests, those that failed, and durations by bucket."""
 
     requests: int
     errors: int
@@ -85,9 +86,7 @@ class Trends:
 
 
 def _counted(series: Series) -> Counted:
-    statuses = series.statuses
-    errors = sum(count for status, count in statuses.items() if status // 100 == 5 or status == 5)
-    return Counted(sum(statuses.values()), errors, tuple(series.durations.counts))
+    return Counted(sum(series.statuses.values()), series.errors, tuple(series.durations.counts))
 
 
 def _by_tag(found: Mapping[Key, Counted], services: Collection[str]) -> dict[str, Counted]:

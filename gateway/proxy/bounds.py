@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.http2.terms import Terms
+
+COMPRESSED: Final = 256
+"""Responses that a listener compresses at a time: each takes some 300 KB. Others go as they are."""
+
+
+class Places:
+    """So many, and no more."""
+
+    __slots__ = ("_most", "taken")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken: int = 0
+
+    def take(self) -> bool:
+        """Takes a place, if there is one; returns whether."""
+        if self.taken >= self._most:
+            return False
+        self.taken += 1
+        return True
+
+    def leave(self) -> None:
+        """Gives a place back."""
+        self.taken -= 1
 
 
 class Limits:
-    """What one listener accepts at most: bytes, counts, and bytes per second. See `docs/limits.md`."""
+    """What one listener accepts at most: bytes, counts, and bytes per second. See `docs/limits.md`.
+
+    `lanes_in_flight` is `lane_in_flight` of all tags together.
+    """
 
     __slots__ = (
         "body_rate",
@@ -17,6 +46,7 @@ class Limits:
         "in_flight",
         "inspected_bytes",
         "lane_in_flight",
+        "lanes_in_flight",
         "pipelined_bytes",
         "target_bytes",
         "tunnels",
@@ -48,6 +78,8 @@ class Limits:
         self.connections_per_client = connections_per_client
         self.in_flight = in_flight
         self.lane_in_flight = lane_in_flight
+        # Several lanes may hang at a time. Who lets one have more, means it.
+        self.lanes_in_flight: int = max(lane_in_flight, in_flight - max(1, in_flight // 4))
         self.inspected_bytes = inspected_bytes
         self.tunnels = tunnels
         self.tunnels_per_client = tunnels_per_client

@@ -80,9 +80,8 @@ class CopyExchange(ResponseHandler):
 
     # --- what the instance does
 
-    def response_received(self, data: bytes, head: bytes = b"") -> None:
+    def response_received(self, data: bytes) -> None:
         """Takes what the instance sent."""
-        data = head + data if head else data
         self._size += len(data)
         try:
             ends = self._take(data)

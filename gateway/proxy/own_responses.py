@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway import hop
-from gateway.failures import Failure
+from gateway.failures import MALFORMED, NO_TUNNEL, REFUSED_STREAM, RESET, Failure, Fault
 from gateway.grpc.message import encode_message
 from gateway.grpc.status import status_of_http
 from gateway.http.request import Request
@@ -65,6 +65,19 @@ def error_response(
         lines.append("Connection: keep-alive")
     head = "\r\n".join(lines).encode("latin-1") + added + b"\r\n\r\n"
     return head if request is not None and request.method == "HEAD" else head + body
+
+
+def why_no_response(fault: Fault, service: str, detail: str) -> str:
+    """A sentence for the client that gets no response from an instance."""
+    if fault is REFUSED_STREAM:
+        return f"service {service} takes no more requests"
+    if fault is NO_TUNNEL:
+        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
+    if fault is RESET:
+        return f"service {service} reset the request ({detail})"
+    if fault is MALFORMED:
+        return f"the instance's response is malformed: {detail}"
+    return f"service {service} closed the connection without a response"
 
 
 def _grpc_error(failure: Failure, detail: str, keep_alive: bool, added: bytes) -> bytes:

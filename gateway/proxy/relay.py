@@ -30,14 +30,16 @@ class Relay:
         """Whether only the close of its connection tells the client that it has the whole response."""
         raise NotImplementedError
 
-    def receive(self, data: bytes, request_body: RequestBody | None, head: bytes = b"") -> int:
+    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
         """Passes on what the instance sent. `request_body` may still be on its way up.
-
-        `head` is a whole head before it, which other responses may have had; empty: none is known to be whole.
 
         Returns what has become of the response (MORE, ENDED, …, SWITCHED, REFUSED). Raises ProtocolError for what is malformed;
         if `response` is None then, nothing of a final response was sent to the client.
         """
+        raise NotImplementedError
+
+    def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
+        """Passes on a whole head, which other responses may have had, and what came after it. Returns and raises as `receive`."""
         raise NotImplementedError
 
     def pass_refusal(self, request_body: RequestBody | None) -> int:

@@ -54,14 +54,12 @@ class ResponseRelay(Relay):
         """Whether only the close of its connection tells the client that it has the whole response."""
         return self._body is not None and self._body.is_told_by_closing
 
-    def receive(self, data: bytes, request_body: RequestBody | None, head: bytes = b"") -> int:
+    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
         """See `Relay`."""
-        if head:
-            return self._begin(head, data, request_body)
         return self._read(data, request_body) if self._body is None else self._body.receive(data)
 
-    def _begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
-        """Passes on a whole head. Between programs they come again: what one means is looked up."""
+    def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
+        """See `Relay`. Between programs whole heads come again: their meaning is looked up."""
         whole = head + data
         if self._forward.response_edit is not None or self._record.request.method == "HEAD":
             return self._read(whole, request_body)
@@ -125,10 +123,7 @@ class ResponseRelay(Relay):
         """See `Relay`."""
         body = self._body
         if body is not None:
-            told = body.take_trailers(lines)
-            status = self._record.grpc_status
-            if status > 0 and is_fault(status):
-                body.trailers += blame(self._record, self._forward, told)
+            body.take_trailers(lines)
 
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
@@ -190,7 +185,7 @@ class ResponseRelay(Relay):
             record.sent = size
             if body == size:
                 return ENDED
-            self._body = ResponseBody(body - size, False, client, record, response.hidden)
+            self._body = ResponseBody(body - size, False, client, record, self._forward, response.hidden)
             return MORE
         if body == UNTIL_CLOSE and request.version == 1:
             added += b"\r\nTransfer-Encoding: chunked"
@@ -201,7 +196,7 @@ class ResponseRelay(Relay):
         head = response.head(data, added)
         if request.version == 0:
             head = _CODING_FIELD.sub(b"", head)
-        relayed = self._body = ResponseBody(body, request.version == 0, client, record, response.hidden)
+        relayed = self._body = ResponseBody(body, request.version == 0, client, record, self._forward, response.hidden)
         try:
             return relayed.receive(data[end:], head)
         except ProtocolError:

@@ -33,7 +33,7 @@ class Sending(Ending):
         decision = forward.decision
         instance = decision.instance
         assert instance is not None
-        if decision.pool != BASE and not self._enter_lane(decision.pool):
+        if decision.pool != BASE and not self._lane and not self._enter_lane(decision.pool):
             return
         if forward.copied_to is not None:
             self._begin_copy(forward)
@@ -54,11 +54,14 @@ class Sending(Ending):
             self._copy.body = b""
 
     def _injects(self, fault: InjectedFault) -> bool:
-        """Counts what the lane injects; whether the exchange goes on later, after a delay."""
+        """Counts what the lane injects; whether the exchange goes on later, after a delay, or not at all."""
         decision = self.record.decision
         self._context.traffic.count_fault(decision.service, decision.tag, fault.kind)
         if not fault.delay:
             return False
+        # Who is held up has a place among those at the lane's instances: a drill, too, leaves the baseline its own.
+        if not self._enter_lane(decision.tag):
+            return True
         self._wait()
         self._context.loop.call_later(fault.delay, self._client.run, self._go_on)
         return True
@@ -75,18 +78,22 @@ class Sending(Ending):
     def _enter_lane(self, tag: str) -> bool:
         """Takes a place among the requests at instances with a tag; if there is none, the client is told so."""
         context = self._context
-        most = context.limits.lane_in_flight
+        limits = context.limits
         in_flight = context.lanes.get(tag, 0)
-        if in_flight >= most:
+        if in_flight >= limits.lane_in_flight or context.in_lanes >= limits.lanes_in_flight:
             self._note_fault(LANE_BUSY)
-            self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances with tag {tag}")
+            where = f"with tag {tag}" if in_flight >= limits.lane_in_flight else "of all lanes"
+            most = limits.lane_in_flight if in_flight >= limits.lane_in_flight else limits.lanes_in_flight
+            self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances {where}")
             return False
         context.lanes[tag] = in_flight + 1
+        context.in_lanes += 1
         self._lane = tag
         return True
 
     def _connect(self, is_new: bool) -> None:
         self._wait()
+        self._forward.waits()
         self._client.clients.spawn(self._connect_and_send(self._forward, is_new), self._client.caught)
 
     async def _connect_and_send(self, forward: Forward, is_new: bool) -> None:
@@ -114,18 +121,15 @@ class Sending(Ending):
         record.sent_at = perf_counter()
         body = self.body
         head = forward.head
-        if self._waits_since and record.expires_at:
+        if self._waits_since:
+            self._end_wait(record.sent_at)
+            forward.goes_on()
+        if record.waited and record.expires_at:
             # It has waited here: the instance is told how much time is left.
             head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)
         if body is not None and body.trailers:
             self._judge_trailers(body)
         upstream.send_request(self._request, head, body)
-        if self._waits_since:
-            waited = record.sent_at - self._waits_since
-            record.waited += waited
-            self._waits_since = 0.0
-            if body is not None:
-                body.begun += waited
         if body is None or body.is_done:
             return
         # The rest of the body will be streamed.
@@ -140,10 +144,21 @@ class Sending(Ending):
 
     def _wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has its own deadline."""
-        self._waits_since = perf_counter()
+        now = perf_counter()
+        if self._waits_since:
+            self._end_wait(now)
+        self._waits_since = now
         self._client.deadline = float("inf")
         if not self.request_done:
             self._client.pause_reading()
+
+    def _end_wait(self, now: float) -> None:
+        """Takes that the wait is over: that time is neither this program's nor the client's."""
+        waited = now - self._waits_since
+        self._waits_since = 0.0
+        self.record.waited += waited
+        if self.body is not None:
+            self.body.begun += waited
 
     def instance_stalled(self) -> None:
         """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""

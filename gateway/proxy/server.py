@@ -14,6 +14,7 @@ from gateway.proxy import descriptors
 from gateway.proxy.client import Clients
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.keepalive import watch_peer
 from gateway.proxy.peeking import PeekingServer
 from gateway.proxy.proxied import ProxiedServer
 from gateway.tls.certificates import ListenerTLS
@@ -90,6 +91,7 @@ class Listener:
         self._sockets = (*self._sockets, sock)
 
     async def _accept(self, sock: socket.socket) -> None:
+        watch_peer(sock)
         context = self._context
         reception = context.reception
         if reception is not None:

@@ -12,6 +12,7 @@ from gateway.proxy.record import Record
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, ResponseBody
 from gateway.proxy.response_relay import ResponseRelay
+from gateway.routing.verdict import Forward
 
 
 class StreamRelay(ResponseRelay):
@@ -19,13 +20,13 @@ class StreamRelay(ResponseRelay):
 
     __slots__ = ()
 
-    def receive(self, data: bytes, request_body: RequestBody | None, head: bytes = b"") -> int:
+    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
         """See `Relay`."""
-        if self._body is None and not head and not self._partial:
+        if self._body is None and not self._partial:
             end = data.find(b"\r\n\r\n") + 4
             if end >= 4:
-                return self._begin(data[:end], data[end:], request_body)
-        return super().receive(data, request_body, head)
+                return self.begin(data[:end], data[end:], request_body)
+        return super().receive(data, request_body)
 
     def _switch(self, response: Response, data: bytes, request_body: RequestBody | None) -> None:
         """An extended CONNECT is accepted with 200 (RFC 8441 §5)."""
@@ -58,7 +59,7 @@ class StreamRelay(ResponseRelay):
             if body:
                 client.send_data(data[response.end : response.end + body], True)
             return ENDED if body == size else ENDED_DIRTY
-        relayed = self._body = StreamResponseBody(body, client, record, response.hidden)
+        relayed = self._body = StreamResponseBody(body, client, record, self._forward, response.hidden)
         try:
             return relayed.receive(data[response.end :], head)
         except ProtocolError:
@@ -74,8 +75,8 @@ class StreamResponseBody(ResponseBody):
 
     __slots__ = ()
 
-    def __init__(self, body: int, client: Client, record: Record, hidden: Hidden | None) -> None:
-        super().__init__(body, True, client, record, hidden)
+    def __init__(self, body: int, client: Client, record: Record, forward: Forward, hidden: Hidden | None) -> None:
+        super().__init__(body, True, client, record, forward, hidden)
 
     @property
     def is_told_by_closing(self) -> bool:

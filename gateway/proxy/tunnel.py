@@ -44,8 +44,8 @@ class Tunnel(ResponseHandler):
         self._upstream.write(data)
         self.expect()
 
-    def response_received(self, data: bytes, head: bytes = b"") -> None:
-        """Passes on what the instance sent: no more heads."""
+    def response_received(self, data: bytes) -> None:
+        """Passes on what the instance sent."""
         self._record.sent += len(data)
         self._client.write(data)
         self.expect()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from gateway.failures import Fault
 from gateway.http.request import Request
 from gateway.proxy.connection import HIGH_WATER, Connection, Outbox
+from gateway.proxy.keepalive import watch_peer
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.runqueue import RunQueue
 
@@ -25,9 +26,13 @@ class ResponseHandler:
 
     __slots__ = ()
 
-    def response_received(self, data: bytes, head: bytes = b"") -> None:
-        """Takes what the instance sent: after a whole head, which other responses may have had, if `head` is not empty."""
+    def response_received(self, data: bytes) -> None:
+        """Takes what the instance sent."""
         raise NotImplementedError
+
+    def response_begun(self, head: bytes, data: bytes) -> None:
+        """Takes a whole head, which other responses may have had, and what came after it."""
+        self.response_received(head + data)
 
     def response_proceed(self) -> None:
         """Works on what was received and left for a later turn."""
@@ -114,8 +119,14 @@ class Upstream(Connection):
 
     def opened(self) -> None:
         """Begins."""
-        if self.is_encrypted and self.transport is not None:
-            self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        transport = self.transport
+        if transport is None:
+            return
+        if self.is_encrypted:
+            transport.set_write_buffer_limits(high=HIGH_WATER)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            watch_peer(sock)
 
     def send_request(self, request: Request, head: bytes, body: RequestBody | None) -> None:
         """Sends a request with this head, and what there is of its body."""

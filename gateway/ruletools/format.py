@@ -13,7 +13,7 @@ from gateway.yaml.reading import parse_verbatim
 from gateway.yaml.tree import comments_of
 from gateway.yaml.writing import OneLine, write_yaml
 
-_ONE_LINE: Final = ("schedule", "guard")
+_ONE_LINE: Final = ("schedule", "guard", "fault")
 """What a lane says on one line."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.proxy.recorder import Recorder, Renderer
+from tests.support.bounds import Limits
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 from tests.support.wait import until
@@ -66,7 +67,7 @@ async def test_a_delay_holds_a_request_up_and_then_it_is_served(origin: Origin) 
 
 
 async def test_whoever_leaves_during_a_delay_is_gone(origin: Origin) -> None:
-    proxy = await drill(origin, {"delay": "30ms", "abort": 503})
+    proxy = await drill(origin, {"delay": "500ms", "abort": 503})
     client = await proxy.connect()
     await client.send(f"GET {GRAY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await until(lambda: bool(proxy.traffic.faults))
@@ -74,7 +75,7 @@ async def test_whoever_leaves_during_a_delay_is_gone(origin: Origin) -> None:
     await until(lambda: proxy.traffic.in_flight == 0)
     assert proxy.traffic.exchanges["a"]["gray"].statuses == {499: 1}
     passed = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.03, passed.set)  # after the gateway's own timer, which was set before
+    asyncio.get_running_loop().call_later(0.5, passed.set)  # after the gateway's own timer, which was set before
     await passed.wait()
     assert (proxy.traffic.exchanges["a"]["gray"].statuses, proxy.traffic.internal_errors) == ({499: 1}, 0)
     await proxy.close()
@@ -110,4 +111,26 @@ async def test_as_many_as_the_percentage_says_get_it(origin: Origin) -> None:
     proxy = await drill(origin, {"abort": 503, "percent": 50})
     statuses = [(await proxy.get(GRAY)).status for _ in range(40)]
     assert {statuses.count(503) in range(8, 33), set(statuses) == {200, 503}} == {True}
+    await proxy.close()
+
+
+async def test_a_drill_that_holds_requests_up_leaves_the_baseline_its_places(origin: Origin) -> None:
+    proxy = Proxy()
+    proxy.limits = Limits(in_flight=3, lane_in_flight=2)
+    match = [{"param": "group", "equals": "gray"}]
+    proxy.group = {
+        "name": "demo",
+        "lanes": [{"name": "gray", "tag": "gray", "match": match, "fault": {"delay": "60s"}}],
+    }
+    await proxy.start(origin)
+    held = [await proxy.connect() for _ in range(2)]
+    for client in held:
+        await client.send(f"GET {GRAY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await until(lambda: proxy.context.lanes == {"gray": 2})
+    refused = await proxy.get(GRAY)
+    assert (refused.status, b"lane_overloaded" in refused.body) == (503, True)
+    assert {(await proxy.get("/A/x")).status for _ in range(3)} == {200}
+    for client in held:
+        client.close()
+    await until(lambda: proxy.context.lanes == {})
     await proxy.close()

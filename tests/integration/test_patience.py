@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import grpc  # type: ignore[import-untyped]
 import pytest
 
 from gateway.instance import Instance
+from gateway.proxy.keepalive import IDLE
 from gateway.routing.patience import Patience
 from tests.support.bounds import Timeouts
 from tests.support.grpcservice import SERVICE, GrpcService
@@ -91,3 +93,18 @@ async def test_events_that_come_seldom(proxy: Proxy, origin: Origin) -> None:
     assert not (await cut.rest()).endswith(b"0\r\n\r\n")
     go_on[b"p"].set()
     assert await patient.reader.readuntil(b"\n\n\r\n") == b"9\r\ndata: x\n\n\r\n"
+
+
+async def test_the_kernel_watches_both_sides_of_a_stream_that_may_be_silent(proxy: Proxy, origin: Origin) -> None:
+    """Who vanishes without a word would hold its place for ever."""
+    await proxy.start(origin)
+    client = await proxy.connect()
+    await client.send(b"GET /A/x HTTP/1.1\r\nHost: patient\r\n\r\n")
+    assert (await client.answer()).status == 200
+    (downstream,) = proxy.downstreams
+    [upstream] = proxy.origins.of(Instance("127.0.0.1", origin.ports["base"]), "a")._pool.idle
+    for connection in (downstream, upstream):
+        assert connection.transport is not None
+        sock = connection.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == IDLE

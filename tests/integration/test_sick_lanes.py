@@ -123,3 +123,55 @@ async def test_a_tunnel_gives_its_place_in_the_lane_back(origin: Origin, sick: O
     client.close()
     await until(lambda: proxy.traffic.tunnels == 0)
     await proxy.close()
+
+
+async def test_several_lanes_that_hang_leave_the_baseline_a_quarter(origin: Origin, sick: Origin) -> None:
+    proxy = Proxy()
+    proxy.limits = Limits(in_flight=8, lane_in_flight=4)
+    match = [[{"param": "group", "equals": tag}] for tag in ("gray", "blue")]
+    lanes = [{"name": tag, "tag": tag, "match": match[number]} for number, tag in enumerate(("gray", "blue"))]
+    proxy.group = {"name": "demo", "lanes": lanes}
+    sick.script = silent
+    await proxy.serve(
+        Instance("127.0.0.1", origin.ports["base"]),
+        Instance("127.0.0.1", sick.ports["gray"], tag="gray"),
+        Instance("127.0.0.1", sick.ports["base"], tag="blue"),
+    )
+    hanging = [await proxy.connect() for _ in range(6)]
+    for number, client in enumerate(hanging):
+        await client.send(GRAY if number < 4 else GRAY.replace(b"gray", b"blue"))
+    await until(lambda: proxy.context.lanes == {"gray": 4, "blue": 2})
+    refused = await proxy.get("/A/x?group=blue")
+    assert (refused.status, b"6 requests are already in flight at instances of all lanes" in refused.body) == (
+        503,
+        True,
+    )
+    assert {(await proxy.get("/A/x")).status for _ in range(4)} == {200}
+    for client in hanging:
+        client.close()
+    await until(lambda: proxy.context.in_lanes == 0)
+    assert (await proxy.get("/A/x")).status == 200
+    await proxy.close()
+
+
+async def test_under_load_a_lane_that_hangs_changes_nothing_for_the_baseline(origin: Origin, sick: Origin) -> None:
+    """Its instances have all connections and a queue; the baseline's have what they would have anyway."""
+    proxy = Proxy()
+    proxy.connections_per_origin = 4
+    sick.script = silent
+    base = Instance("127.0.0.1", origin.ports["base"])
+    await proxy.serve(base, Instance("127.0.0.1", sick.ports["gray"], tag="gray"))
+    hanging = [await proxy.connect() for _ in range(40)]
+    for client in hanging:
+        await client.send(GRAY)
+    gray = f"127.0.0.1:{sick.ports['gray']}"
+    await until(lambda: proxy.origins.in_flight(gray) == 40)
+    answers = [await asyncio.gather(*(proxy.get("/A/x") for _ in range(20))) for _ in range(5)]
+    assert {answer.status for batch in answers for answer in batch} == {200}
+    assert (proxy.traffic.retries, proxy.traffic.retries_denied) == ({}, {})
+    assert {key for key in proxy.traffic.upstream_errors if key[1] == "base"} == set()
+    assert (proxy.origins.in_flight(base.address), proxy.origins.in_flight(gray)) == (0, 40)
+    for client in hanging:
+        client.close()
+    await until(lambda: proxy.context.lanes == {})
+    await proxy.close()

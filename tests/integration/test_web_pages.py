@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
+from gateway.admin.groups import GroupsApi
 from gateway.admin.rules import RulesApi
 from gateway.admin.server import AdminServer
 from gateway.registry.embedded.server import EmbeddedRegistry
@@ -34,6 +35,9 @@ async def admin(request: pytest.FixtureRequest) -> AsyncIterator[Listener]:
     effects = MagicMock()
     effects.view.refresh = AsyncMock()
     effects.view.observed.return_value = observed()
+    effects.view.trends.return_value = {}
+    effects.view.findings.return_value = []
+    effects.groups.segment = AsyncMock(return_value=("alice", "1"))
     has_rules, has_token = request.param != "sidecar", request.param == "token"
     server = AdminServer(
         "127.0.0.1",
@@ -41,6 +45,7 @@ async def admin(request: pytest.FixtureRequest) -> AsyncIterator[Listener]:
         effects.view,
         explainer=effects.explainer if has_rules else None,
         rules=RulesApi(effects.editor, effects.history, effects.what_if, effects.review) if has_rules else None,
+        groups=GroupsApi(effects.groups, effects.review) if has_rules else None,
         drains=effects.drains,
         token="sixteen-letters!" if has_token else "",
     )
@@ -172,6 +177,7 @@ async def test_a_get_of_the_admin_api_changes_nothing(admin: Listener) -> None:
     names = {name for name, _, _ in admin.effects.mock_calls}
     looking = {
         *(f"view.{name}" for name in ("not_ready", "status", "services", "lanes", "refresh", "observed", "mirrored")),
+        *("view.trends", "view.findings", "groups.views", "groups.view", "groups.segments", "groups.segment"),
         *("editor.view", "editor.views", "history.revisions", "history.get"),
     }
     assert {name for name in names if "()" not in name and "__" not in name} <= looking

@@ -70,7 +70,7 @@ class ShownRole:
 
     def findings(self) -> list[dict[str, object]]:
         self.log.append("findings")
-        return [{"state": state} for state in ("ok", "skipped", "warning")]
+        return [{"state": state} for state in ("ok", "skipped", "warning", "failed")]
 
     async def refresh(self) -> None:
         self.log.append("refresh")

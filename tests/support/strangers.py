@@ -86,6 +86,7 @@ def attacks(origin: str) -> Iterator[Attack]:
 PLACES = {
     "group": "demo",
     "lane": "gray",
+    "segment": "vips",
     "revision": "1",
     "id": "1",
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",

@@ -57,6 +57,7 @@ export function usePoll(load, dependencies, period = 2000) {
     let timer = 0;
     const look = async () => {
       clearTimeout(timer);
+      const began = performance.now();
       if (!document.hidden) {
         try {
           const data = await load(stop.signal);
@@ -66,7 +67,8 @@ export function usePoll(load, dependencies, period = 2000) {
         }
       }
       clearTimeout(timer);
-      if (!stop.signal.aborted && period) timer = setTimeout(look, period);
+      // What takes long is asked for less often.
+      if (!stop.signal.aborted && period) timer = setTimeout(look, Math.max(period, 4 * (performance.now() - began)));
     };
     const seen = () => { if (!document.hidden) look(); };
     again.current = look;

@@ -20,6 +20,15 @@ function verdict(lane) {
   return lane.matched ? ["warn", t("matched_later")] : ["off", t("not_matched")];
 }
 
+// What only some requests have, of a record or a decision.
+export function noted(of) {
+  const drill = of.fault && html`<${Badge} kind="drill">${t(`fault_${of.fault}`)}</${Badge}>`;
+  const facts = [["signature", of.signature && html`<${Badge} kind="bad">${t(`signature_${of.signature}`)}</${Badge}>`],
+    ["rules_pinned", of.rules && html`<code>${of.rules}</code>`], ["rules_unknown", of.unknown_rules && html`<code>${of.unknown_rules}</code>`], ["injected", drill],
+    ["mirror", of.mirror && html`<${Badge} kind="tag">${t("is_copy")}</${Badge}>`], ["lost_tag", of.lost && html`<${Badge} kind="bad">${t(`lost_${of.lost}`)}</${Badge}>`], ["grpc_status", of.grpc_status]];
+  return facts.filter(([, value]) => value).map(([key, value]) => [t(key), value]);
+}
+
 export function Evidence({ of }) {
   const { decision, lanes, pools } = of;
   const where = decision.error ? t("said_error", { error: decision.error })
@@ -32,7 +41,7 @@ export function Evidence({ of }) {
       <p class="say">${where}</p>${reasons.length ? html`<p>${t("because")} ${reasons.map((item) => html`<code>${item.text}</code> `)}</p>` : null}${decision.detail ? html`<p>${decision.detail}</p>` : null}
       <${Facts} of=${[[t("route"), decision.route], [t("service"), decision.service && html`<a href=${link("services", [decision.service])}>${decision.service}</a>`],
         [t("tag"), decision.tag], [t("tag_source"), t(`source_${decision.tag_source}`)], [t("pool"), decision.pool], [t("instance"), decision.instance],
-        [t("fallback"), decision.fallback], [t("revision"), decision.revision]]} />
+        [t("fallback"), decision.fallback], [t("revision"), decision.revision], ...noted(decision)]} />
     </section>
     <h2>${t("evidence")}</h2>
     ${lanes.length ? null : html`<p class="empty">${t("no_lanes")}</p>`}

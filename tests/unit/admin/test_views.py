@@ -37,7 +37,11 @@ async def port(role: ShownRole) -> AsyncIterator[int]:
         ("lanes", {"lanes": [{"lane": "gray"}]}, ["refresh", "lanes"]),
         ("trends", {"services": []}, ["refresh", "trends"]),
         ("trends?services=a,b,", {"services": ["a", "b"]}, ["refresh", "trends"]),
-        ("findings", {"checks": 2, "findings": [{"state": "warning"}]}, ["refresh", "findings"]),
+        (
+            "findings",
+            {"checks": 3, "findings": [{"state": "failed"}, {"state": "warning"}], "left_out": 0},
+            ["refresh", "findings"],
+        ),
     ],
 )
 async def test_each_view_shows_one_thing(

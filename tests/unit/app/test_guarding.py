@@ -38,7 +38,7 @@ lane_groups:
 """
 SCHEDULE = "        schedule: {start: 2027-01-15T07:30:00Z, steps: [1, 10], over: 2h}\n"
 """At NOW the lane is at 1 %, and in two windows still."""
-REASON = "too many errors: 50.00% of 100 requests, of the baseline's 0.00% of 1000, ended with 5xx"
+REASON = "too many errors: 50.00% of 100 requests, of the baseline's 0.00% of 1000, failed"
 
 
 class Told(Webhook):

@@ -107,7 +107,12 @@ async def test_a_successor_goes_on_with_what_it_knew_and_its_registration_is_not
     await beside.start(tmp_path, registry)
     await until(lambda: registered(registry))
     beside.sidecar._know({"memory": [("trace", "gray")]})
-    assert await beside.sidecar.hand_over() == {"memory": [("trace", "gray")], "application": None, "drains": []}
+    assert await beside.sidecar.hand_over() == {
+        "memory": [("trace", "gray")],
+        "application": None,
+        "copies": [],
+        "drains": [],
+    }
     assert len(registered(registry)) == 1
     told: Any = Told()
     beside.sidecar._registrations = told
@@ -151,10 +156,10 @@ async def test_a_successor_knows_what_the_application_has_registered(
     await beside.start(tmp_path, registry, **FACADE)
     sidecar = beside.sidecar
     known = {"host": "10.0.0.7", "port": 8080, "weight": 3.0, "enabled": True, "metadata": {"version": "1"}}
-    sidecar._know({"memory": [], "application": known, "drains": []})
+    sidecar._know({"memory": [], "application": known, "copies": [], "drains": []})
     assert sidecar._facade is not None
     assert sidecar._facade.application == SAID
-    assert json.loads(json.dumps(sidecar.state())) == {"memory": [], "application": known, "drains": []}
+    assert json.loads(json.dumps(sidecar.state())) == {"memory": [], "application": known, "copies": [], "drains": []}
     await until(lambda: registered(registry))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.live.comparing import MOST_DIFFERENCES, Answer, Difference, differences
+from gateway.live.comparing import MAX_TEXT, MOST_DIFFERENCES, Answer, Difference, differences
 from gateway.rules.mirrored import MirroredLane
 from gateway.rules.mirrors import LaneMirror
 
@@ -51,6 +51,10 @@ def test_bodies_byte_by_byte() -> None:
         ({"a": [1]}, {"a": {"b": 1}}, [("/a", "a list of 1", "an object of 1")]),
         (True, 1, [("/", "true", "1")]),
         (1, 1.0, []),
+        (1, 1.5, [("/", "1", "1.5")]),
+        ("1", 1, [("/", "a text of 1 characters", "1")]),
+        ([[True, 1]], [[1, True]], [("/0/0", "true", "1"), ("/0/1", "1", "true")]),
+        (9007199254740993, 9007199254740992, [("/", "9007199254740993", "9007199254740992")]),
     ],
 )
 def test_json_is_compared_by_what_it_says(ours: Any, theirs: Any, found: list[tuple[str, str, str]]) -> None:
@@ -83,3 +87,23 @@ def test_there_is_an_end_to_differences() -> None:
 
 def test_a_body_that_is_not_known_whole_is_not_compared() -> None:
     assert differences(Answer(200, {}, None), answer(b"x"), terms(body="bytes")) == []
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (b'{"a": 1' + b"0" * 4000 + b"}", b'{"a": 2' + b"0" * 4000 + b"}"),  # beyond any float
+        (b'{"a": 1' + b"0" * 4000 + b"}", b'{"a": 0.5}'),
+        (b"[" * 600 + b"1" + b"]" * 600, b"[" * 600 + b"2" + b"]" * 600),
+        (b"[" * 900 + b"1" + b"]" * 900, b"[" * 900 + b"2" + b"]" * 900),
+        (b"[" * 100_000, b"[" * 90_000),
+        (b"[NaN]", b"[NaN ]"),  # no JSON, whatever Python's reader says
+        (b"1" * 5000, b"2" * 5000),
+    ],
+    ids=["numbers", "number-and-float", "deep", "deeper", "deepest", "nan", "digits"],
+)
+def test_bodies_that_are_made_to_break_a_reader_are_different_and_no_more(pair: tuple[bytes, bytes]) -> None:
+    """Whatever is wrong with a response, it is compared: an instance must not be able to end who compares."""
+    baseline, lane = (Answer(200, {}, body) for body in pair)
+    [found] = differences(baseline, lane, terms(body="json", tolerance=0.1))
+    assert len(found.baseline) <= MAX_TEXT + 20

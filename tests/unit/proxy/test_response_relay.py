@@ -184,8 +184,8 @@ async def test_a_head_that_comes_again_means_the_same_as_the_first_time() -> Non
             case.wired.turns.settle()
         handler = case.instance.handler
         assert handler is not None
-        handler.response_received(b"", hints)
-        handler.response_received(body[:2], head)
+        handler.response_begun(hints, b"")
+        handler.response_begun(head, body[:2])
         if body:
             handler.response_received(body[2:])
         case.wired.turns.settle()

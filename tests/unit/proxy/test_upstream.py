@@ -35,8 +35,8 @@ class Handler(ResponseHandler):
         self.heard: list[str | bytes] = []
         self.stays_open = True
 
-    def response_received(self, data: bytes, head: bytes = b"") -> None:
-        self.heard.append(head + data)
+    def response_received(self, data: bytes) -> None:
+        self.heard.append(data)
 
     def response_proceed(self) -> None:
         self.heard.append("proceed")

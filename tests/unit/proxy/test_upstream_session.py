@@ -57,8 +57,8 @@ class Handler(ResponseHandler):
     def __init__(self) -> None:
         self.told: list[Any] = []
 
-    def response_received(self, data: bytes, head: bytes = b"") -> None:
-        self.told.append(head + data)
+    def response_received(self, data: bytes) -> None:
+        self.told.append(data)
 
     def response_trailers(self, lines: bytes) -> None:
         self.told.append(("trailers", lines))
@@ -324,7 +324,7 @@ async def test_data_of_a_malformed_response_takes_nothing_from_the_window_of_all
 
 async def test_an_error_of_ours_in_one_stream_is_not_anothers() -> None:
     class Broken(Handler):
-        def response_received(self, data: bytes, head: bytes = b"") -> None:
+        def response_received(self, data: bytes) -> None:
             raise RuntimeError("a bug")
 
     pair = Pair()

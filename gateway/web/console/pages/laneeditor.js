@@ -84,7 +84,7 @@ export function Editor({ group, name }) {
     ${theirs ? html`<section class="panel warn" role="alert"><h2>${t("conflict")}</h2><p>${t("conflict_text")}</p><pre tabindex="0" aria-label=${t("conflict")}>${theirs.text}</pre><p class="actions"><button type="button" onClick=${load}>${t("take_theirs")}</button>
       <button type="button" onClick=${() => { setEtag(theirs.etag); setTheirs(null); setCheck(UNCHECKED); }}>${t("keep_mine")}</button></p></section>` : html`<${Trouble} error=${error} />`}
     ${!lane ? null : html`<div class="pair editor">
-      <section class="panel"><h2>${t("form")}</h2><${LaneForm} data=${lane.data} disabled=${edited === "yaml" && check.diff === null} change=${(data) => edit("form", { data })} /></section>
+      <section class="panel"><h2>${t("form")}</h2><${LaneForm} data=${lane.data} error=${check.error} disabled=${edited === "yaml" && check.diff === null} change=${(data) => edit("form", { data })} /></section>
       <section class="panel"><label for="yaml"><h2>YAML</h2></label>
         <textarea id="yaml" spellcheck=${false} autocapitalize="off" rows=${Math.max(12, lane.text.split("\n").length + 2)} value=${lane.text} onInput=${(event) => edit("yaml", { text: event.target.value })} /></section>
     </div>

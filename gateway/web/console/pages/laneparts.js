@@ -29,7 +29,7 @@ export function ScheduleBox({ of, now }) {
 export function GuardBox({ of, terms = {}, acts }) {
   const then = of.then === "close" ? t("guard_then_close") : of.then === "warn" ? t("guard_then_warn") : t("guard_then_shrink", { percent: of.then.replace(/[^\d.]/g, "") });
   return html`<section class="panel" data-test="guard"><header class="bar"><h2>${t("guard")}</h2><${Badge} kind=${guardKind(of)}>${guardWord(of)}</${Badge}>${of.at ? html`<span class="quiet"><${Ago} at=${of.at} /></span>` : null}</header>
-    <p>${of.reason ? `${guardWord(of)}: ${of.reason}` : t(of.state === null ? "guard_away" : "guard_waits")}</p>
+    <p>${of.reason ? (of.state === "good" ? of.reason : `${guardWord(of)}: ${of.reason}`) : t(of.state === null ? "guard_away" : "guard_waits")}</p>
     <${Facts} of=${[[t("guard_compares"), t("baseline")], ...(terms.errors ? [[t("errors"), terms.errors]] : []), ...(terms.p95 ? [["p95", terms.p95]] : []), [t("guard_window"), terms.window || "1m"], [t("guard_least"), number(terms.min_requests ?? 50)], [t("guard_then"), then]]} />
     ${of.past.length ? html`<h3>${t("guard_past")}</h3><ol class="verdicts">${of.past.map((item) => html`<li class=${item.state}><span class="hidden">${clock(item.at)} ${guardWord(item)}: ${item.reason}</span><i title=${`${clock(item.at)} · ${guardWord(item)}: ${item.reason}`}></i></li>`)}</ol>` : null}
     ${acts.length ? html`<h3>${t("guard_acts")}</h3><ul class="plain-list">${acts.map((item) => html`<li><a href=${link("history", [item.revision])}>${item.revision}</a> <${Time} at=${item.at} /> ${item.cause}</li>`)}</ul>` : null}</section>`;
@@ -41,6 +41,18 @@ function compared({ status = true, headers = [], body = "none" } = {}) {
   return [status ? t("status") : "", ...headers, body === "none" ? "" : `${t("body")} (${body})`].filter(Boolean).join(", ") || "–";
 }
 
+// The latest of those that differ in the same way, and how many there are.
+function alike(mirrored) {
+  const found = new Map();
+  for (const item of mirrored) {
+    const key = JSON.stringify([item.method, item.path, item.service, item.differences]);
+    const known = found.get(key);
+    if (known) known.times += 1;
+    else found.set(key, { ...item, times: 1 });
+  }
+  return [...found.values()];
+}
+
 export function MirrorBox({ of, mirrored, compare }) {
   const done = Object.entries(of.results);
   const all = done.reduce((sum, [, count]) => sum + count, 0);
@@ -50,7 +62,7 @@ export function MirrorBox({ of, mirrored, compare }) {
     ${all ? html`<svg class="results" width="100%" height="10" role="img" aria-label=${t("mirror_results")}>${done.map(([word, count]) => { const from = at; at += count ? share(word) : 0; return count ? html`<rect class=${RESULTS[word]} x=${`${from}%`} width=${`${share(word)}%`} height="10" />` : null; })}</svg>` : null}
     <${Facts} of=${[...done.map(([word, count]) => [html`<span class=${`key ${RESULTS[word]}`}><i></i>${t(`mirror_${word}`)}</span>`, html`${number(count)}${all && count ? html` <span class="quiet">${percent(count, all)}</span>` : null}`]), [t("mirror_methods"), of.methods.join(", ")], [t("mirror_compares"), compared(compare)]]} />
     <h3>${t("mirror_newest")}</h3>
-    ${mirrored.length ? mirrored.slice(0, 20).map((item, index) => html`<details class="difference" open=${index < 3}><summary><strong>${item.method}</strong> <span class="path">${item.path}</span> <span class="quiet">${item.service} <code>${item.instance}</code> · <${Ago} at=${item.time} /></span></summary>
+    ${mirrored.length ? alike(mirrored).slice(0, 20).map((item, index) => html`<details class="difference" open=${index < 3}><summary><strong>${item.method}</strong> <span class="path">${item.path}</span>${item.times > 1 ? html` <${Badge}>× ${item.times}</${Badge}>` : null} <span class="quiet">${item.service} <code>${item.instance}</code> · <${Ago} at=${item.time} /></span></summary>
       <div class="wide"><table><thead><tr><th scope="col">${t("mirror_what")}</th><th scope="col">${t("baseline")}</th><th scope="col">${item.tag}</th></tr></thead>
         <tbody>${item.differences.map((found) => html`<tr><th scope="row" data-label=${t("mirror_what")}><code>${found.what}</code></th><td data-label=${t("baseline")}><code>${found.baseline}</code></td><td data-label=${item.tag}><code>${found.lane}</code></td></tr>`)}</tbody></table></div></details>`) : html`<${Empty}>${t("mirror_no_difference")}</${Empty}>`}</section>`;
 }

@@ -1,11 +1,12 @@
 // Groups and lanes in the order in which they are tried, with what they get.
-import { html, useState } from "../lib.js";
+import { html, useMemo, useState } from "../lib.js";
 import { ask, usePoll } from "../api.js";
 import { Spark } from "../chart.js";
 import { gateway } from "../commands.js";
-import { link, route } from "../state.js";
+import { language, link, route } from "../state.js";
 import { Ago, Badge, Command, Empty, Loaded, Time, number, percent, seconds } from "../ui.js";
 import { t } from "../words.js";
+import { GroupEditor, SegmentEditor, Segments } from "./groups.js";
 import { Lane } from "./lane.js";
 import { Editor } from "./laneeditor.js";
 import { BASE, Growth, Marks, Numbers, Share, State, Switch, loadMetrics, loadTrends } from "./lanestate.js";
@@ -15,14 +16,20 @@ const SHOWN = 200;
 async function load(signal) {
   const [metrics, trends, { body }, groups] = await Promise.all([loadMetrics(signal), loadTrends(signal), ask("GET", "/api/v1/lanes", { signal }), ask("GET", "/api/v1/groups", { signal })]);
   const lanes = Map.groupBy ? Map.groupBy(body.lanes, (lane) => lane.group) : body.lanes.reduce((all, lane) => all.set(lane.group, [...(all.get(lane.group) || []), lane]), new Map());
-  return { metrics, trends, groups: groups.body.groups.map((item) => ({ ...item.group, lanes: lanes.get(item.group.name) || [] })) };
+  return { metrics, trends, groups: groups.body.groups.map((item) => ({ enabled: true, services: [], ...item.group, lanes: lanes.get(item.group.name) || [] })) };
 }
 
+// Made again only if something of it has changed: there may be a thousand, and they are asked for every few seconds.
 function Row({ lane, metrics, trends, done }) {
   const of = metrics.tags.get(lane.tag);
   const base = metrics.tags.get(BASE);
-  const isWorse = of?.requests > 20 && base?.requests > 20 && of.errors / of.requests > 2 * (base.errors / base.requests) + 0.01;
   const rates = trends.of(lane.tag, "rate");
+  const now = lane.last_hit && Date.now() / 1000 - lane.last_hit < 5400 ? Date.now() : 0;
+  return useMemo(() => html`<${Cells} lane=${lane} of=${of} base=${base} rates=${rates} done=${done} />`, [now, language.value, JSON.stringify([lane, of?.requests, of?.errors, of?.p95, base?.requests, base?.errors, rates])]);
+}
+
+function Cells({ lane, of, base, rates, done }) {
+  const isWorse = of?.requests > 20 && base?.requests > 20 && of.errors / of.requests > 2 * (base.errors / base.requests) + 0.01;
   return html`<tr>
     <th scope="row" data-label=${t("lane")}><a href=${link("lanes", [lane.group, lane.lane])}>${lane.lane}</a> <${Badge} kind="tag" title=${t("tag")}>${lane.tag}</${Badge}></th>
     <td data-label=${t("state")}><${State} lane=${lane} /><${Marks} lane=${lane} /></td>
@@ -86,6 +93,10 @@ function List() {
 export function Lanes() {
   const { path: [group, name, what], query } = route.value;
   if (group && !name && query.has("new")) return html`<${Editor} key="new" group=${group} name="" />`;
+  if (group && !name && query.has("edit")) return html`<${GroupEditor} key=${`edit ${group}`} group=${group} />`;
+  if (query.has("group")) return html`<${GroupEditor} key="new group" group="" />`;
+  if (query.has("segment")) return html`<${SegmentEditor} key=${query.get("segment")} name=${query.get("segment")} />`;
+  if (query.has("segments")) return html`<${Segments} />`;
   if (what === "edit") return html`<${Editor} key=${`${group}/${name}`} group=${group} name=${name} />`;
   return group && name ? html`<${Lane} key=${`${group}/${name}`} group=${group} name=${name} />` : html`<${List} />`;
 }

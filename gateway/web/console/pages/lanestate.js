@@ -27,18 +27,19 @@ export async function whole(lane) {
 }
 
 // [the condition, its number] of a share that is one number; of spans, and inside all, any, not, only the YAML knows.
-export function shareOf(data) {
+// With `isLoose` it may be a text: one that is being typed.
+export function shareOf(data, isLoose) {
   for (const [at, condition] of (data?.match || []).entries()) {
     const source = ["time", "all", "any", "not"].some((key) => key in condition) ? null : condition;
     const test = source && "percent" in source ? source : source && Object.values(source).find((value) => value && typeof value === "object" && "percent" in value);
-    if (test && typeof test.percent === "number") return { at, test, value: test.percent };
+    if (test && (typeof test.percent === "number" || (isLoose && !Array.isArray(test.percent)))) return { at, test, value: test.percent };
   }
   return null;
 }
 
 export function withShare(data, value) {
   const match = structuredClone(data.match);
-  shareOf({ match }).test.percent = value;
+  shareOf({ match }, true).test.percent = value;
   return { match };
 }
 

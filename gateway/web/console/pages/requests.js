@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { ask, listen, usePoll } from "../api.js";
 import { curl, gateway, quoted } from "../commands.js";
-import { Evidence } from "../evidence.js";
+import { Evidence, noted } from "../evidence.js";
 import { go, link, route, token } from "../state.js";
 import { Badge, Command, Dialog, Empty, Facts, Time, Trouble, Loaded, clock, copyText, number, say, seconds } from "../ui.js";
 import { t } from "../words.js";
@@ -20,7 +20,7 @@ function Row({ of }) {
     <td data-label=${t("request")} class="path"><a href=${link("requests", [of.id])} title=${t("why_of", { path: of.path })}><strong>${of.method}</strong> ${of.path}</a></td>
     <td data-label=${t("status")}><${Badge} kind=${statusKind(of.status)} title=${of.cause}>${of.status}</${Badge}></td>
     <td data-label=${t("lane")}>${of.lane ? html`<a href=${link("lanes", [of.group, of.lane])}>${of.lane}</a>` : html`<span class="quiet">–</span>`}</td>
-    <td data-label=${t("pool")}><${Badge} kind="tag">${of.pool}</${Badge}>${of.fallback ? html` <${Badge} kind="warn" title=${t("fallback")}>${of.fallback}</${Badge}>` : null}</td>
+    <td data-label=${t("pool")}><${Badge} kind="tag">${of.pool}</${Badge}>${of.fallback ? html` <${Badge} kind="warn" title=${t("fallback")}>${of.fallback}</${Badge}>` : null}${of.fault ? html` <${Badge} kind="drill">${t(`fault_${of.fault}`)}</${Badge}>` : null}${of.mirror ? html` <${Badge} kind="tag">${t("is_copy")}</${Badge}>` : null}</td>
     <td data-label=${t("service")}>${of.service}</td><td data-label=${t("instance")}><code>${of.instance}</code></td>
     <td data-label=${t("duration")} class="number">${micros(of.duration_us)}</td></tr>`;
 }
@@ -127,7 +127,7 @@ function One({ id }) {
           <a class="button small" href=${link("explain", [], { method: record.method, url: `http://${record.host}${url}` })}>${t("try_again")}</a></span></header>
         <${Facts} of=${[[t("when"), html`<${Time} at=${record.time} />`], ["Host", record.host], [t("service"), record.service], [t("lane"), record.lane && `${record.group}/${record.lane}`], [t("tag"), record.tag], [t("tag_source"), t(`source_${record.tag_source}`)],
           [t("pool"), record.pool], [t("fallback"), record.fallback], [t("instance"), record.instance], [t("duration"), micros(record.duration_us)], [t("upstream"), micros(record.upstream_us)], [t("overhead"), micros(record.overhead_us)],
-          [t("attempts"), record.attempts], [t("trace"), record.trace_id && html`<code>${record.trace_id}</code>`], [t("revision"), record.revision]]} /></section>` : html`<${Empty}>${t("record_gone")}</${Empty}>`}
+          [t("attempts"), record.attempts], [t("trace"), record.trace_id && html`<code>${record.trace_id}</code>`], [t("revision"), record.revision], ["HTTP", record.version], ...noted(record)]} /></section>` : html`<${Empty}>${t("record_gone")}</${Empty}>`}
       ${chain ? html`<section class="panel"><h2>${t("chain")}</h2><p class="say">${chain.path.join(" ; ")}</p><ul class="hops">${chain.hops.map((item) => html`<${Hop} of=${item} />`)}</ul></section>` : null}
       ${explained.error ? html`<${Trouble} error=${explained.error} />` : html`
         ${explained.agrees === false ? html`<section class="panel warn"><p>${t("differs")}</p></section>` : null}

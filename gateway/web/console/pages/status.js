@@ -13,7 +13,8 @@ async function load(signal) {
   const samples = parseMetrics((await ask("GET", "/metrics", { signal })).body);
   let status = null;
   try { status = (await ask("GET", "/api/v1/status", { signal })).body; } catch (error) { if (error.status !== 401) throw error; }
-  return { isReady: ready.ok, reasons: reasons.map((line) => line.slice(11)), samples, status };
+  const findings = await ask("GET", "/api/v1/findings", { signal }).then((found) => found.body, (error) => { if (error.status !== 401) throw error; return null; });
+  return { isReady: ready.ok, findings, reasons: reasons.map((line) => line.slice(11)), samples, status };
 }
 
 const values = (samples, name) => samples.filter((item) => item.name === name);
@@ -28,10 +29,17 @@ function Certificates({ samples }) {
   })}</ul>`;
 }
 
+// What the doctor would say, as far as this program knows it by itself.
+function Findings({ of }) {
+  const failed = of.findings.filter((item) => item.state === "failed");
+  return html`<section class=${`panel${failed.length ? " bad" : ""}`} data-test="findings"><header class="bar"><h2>${t("findings")}</h2><span class="quiet">${t("findings_hint")}</span></header>
+    ${of.findings.length ? html`<ul class="plain-list">${of.findings.map((item) => html`<li><${Badge} kind=${item.state === "failed" ? "bad" : "warn"}>${t(`finding_${item.state}`)}</${Badge}> <strong>${item.subject}</strong>: ${item.message}${item.hint ? html`<div class="quiet">→ ${item.hint}</div>` : null}</li>`)}</ul>${of.left_out ? html`<p class="quiet">${t("findings_more", { count: number(of.left_out) })}</p>` : null}` : html`<${Empty}>${t("findings_none", { checks: of.checks })}</${Empty}>`}</section>`;
+}
+
 export function Status() {
   const found = usePoll(load, []);
   return html`<h1>${t("page_status")}</h1>
-    <${Loaded} of=${found}>${({ isReady, reasons, samples, status }) => html`
+    <${Loaded} of=${found}>${({ isReady, reasons, samples, status, findings }) => html`
       <section class="panel"><header class="bar"><h2>${status ? t(`role_${status.role}`) : t("server")}</h2>
         <${Badge} kind=${isReady ? "good" : "bad"}>${t(isReady ? "ready" : "not_ready")}</${Badge}>${status?.draining ? html`<${Badge} kind="warn">${t("draining")}</${Badge}>` : null}</header>
         ${reasons.length ? html`<ul class="trouble">${reasons.map((reason) => html`<li>${reason}</li>`)}</ul>` : null}
@@ -44,6 +52,7 @@ export function Status() {
       </section>
       ${status?.last_reload_error ? html`<section class="panel bad" role="alert"><h2>${t("reload_failed")}</h2><p>${t("reload_failed_text", { revision: status.revision })}</p>
         <ul>${status.last_reload_error.map((line) => html`<li><code>${line}</code></li>`)}</ul></section>` : null}
+      ${findings ? html`<${Findings} of=${findings} />` : null}
       ${status?.drained?.length ? html`<section class="panel warn"><h2>${t("drained")}</h2><ul class="plain-list">${status.drained.map((item) => html`<li><a href=${link("services", [item.service])}>${item.service}</a> <code>${item.address}</code> ${[item.author, item.reason].filter(Boolean).join(": ")} · <${Ago} at=${item.at} /></li>`)}</ul></section>` : null}
       ${status?.runs_old_rules ? html`<section class="panel warn"><p>${t("old_rules")}</p></section>` : null}
       ${status ? html`<section class="panel"><h2>${t("registries")}</h2><div class="wide"><table><thead><tr>${["registry", "kind", "address", "services", "troubled"].map((key) => html`<th scope="col" class=${["services", "troubled"].includes(key) ? "number" : ""}>${t(key)}</th>`)}</tr></thead>
@@ -56,5 +65,5 @@ export function Status() {
         : html`<${Empty}>${t("one_process")}</${Empty}>`}
         <p class="quiet">${t("restarts", { count: sum(samples, "gateway_worker_restarts_total") })}</p></section></div>`}
     </${Loaded}>
-    <${Command} text=${curl("GET", "/api/v1/status")} /><${Command} text=${gateway(["registry", "status"])} />`;
+    <${Command} text=${curl("GET", "/api/v1/status")} /><${Command} text=${gateway(["doctor"])} /><${Command} text=${gateway(["registry", "status"])} />`;
 }
