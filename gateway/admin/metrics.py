@@ -92,6 +92,17 @@ METRICS: Final = (
         table(lambda traffic: traffic.refused),
     ),
     Family(
+        "gateway_questions_total", "counter", ("listener", "by", "result"),
+        "requests for which somebody was asked: basic_auth (a password was hashed) or forward_auth; granted, denied or"
+        " failed",
+        table(lambda traffic: traffic.questions),
+    ),
+    Family(
+        "gateway_compression_bytes_total", "counter", ("listener", "coding", "side"),
+        "bytes of bodies that were compressed: before and after",
+        table(lambda traffic: traffic.compressed),
+    ),
+    Family(
         "gateway_mesh_requests_total", "counter", ("listener", "kind"),
         "requests by how the caller came, with mesh: mtls, plain, or stranger (a certificate that mesh.peers does not admit)",
         table(lambda traffic: traffic.mesh_requests),

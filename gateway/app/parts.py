@@ -93,6 +93,12 @@ def adjust_context(context: Context, settings: ServingSettings) -> None:
     budget.attempts, budget.share, budget.minimum = retries.attempts, retries.share, retries.minimum
 
 
+def make_origins(settings: ServingSettings) -> Origins:
+    """Where connections to instances are kept."""
+    limits = settings.limits
+    return Origins(limits.upstream_connections, limits.upstream_streams, limits.head_bytes)
+
+
 def make_http2(settings: ServingSettings) -> Http2 | None:
     """How HTTP/2 is spoken with clients, None if it is not."""
     http2 = settings.http2

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.app.balancing import make_choosers
-from gateway.app.build import Build
+from gateway.app.build import Build, questions_of
 from gateway.app.parts import (
     adjust_context,
     make_context,
     make_log_file,
+    make_origins,
     make_recorder,
     make_span_recorder,
     make_tracing,
@@ -54,6 +55,7 @@ from gateway.tls.mesh import Secured
 
 if TYPE_CHECKING:
     from gateway.live.mirrors import Mirrors
+    from gateway.permission.calls import Calls
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -177,7 +179,7 @@ class EntryPlane(Plane[GatewaySettings]):
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.traffic = Traffic()
-        self.origins = Origins(settings.limits.upstream_connections)
+        self.origins = make_origins(settings)
         super().__init__(settings, self.origins, self.traffic)
         self.router = EntryRouter(
             self.snapshot,
@@ -189,6 +191,7 @@ class EntryPlane(Plane[GatewaySettings]):
             tracing=make_tracing(settings, settings.trace_sampled),
         )
         self._attached = NO_ROUTES
+        self._calls: Calls | None = None
         self._copies = Copies(self.traffic)
         self._mirrors: Mirrors | None = None
         self._mirroring: asyncio.Task[None] | None = None
@@ -201,7 +204,13 @@ class EntryPlane(Plane[GatewaySettings]):
         return self._attached
 
     def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
-        """See Plane. What sends copies is loaded when a lane first mirrors, and stays."""
+        """See Plane. What sends copies is loaded when a lane first mirrors, and stays; so does what asks about requests."""
+        if build.guards is not None and build.guards.has_services:
+            if self._calls is None:
+                from gateway.permission.calls import Calls
+
+                self._calls = Calls()
+            build.guards.call_by(self._calls)
         super().configure(revision, build)
         if build.compiled.mirrors is not None and self._mirroring is None:
             from gateway.live.mirrors import Mirrors
@@ -232,7 +241,7 @@ class EntryPlane(Plane[GatewaySettings]):
     def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
         if self._attached is NO_ROUTES:
             return build.routes
-        return make_routes(build.settings, build.around.claims, self._attached)
+        return make_routes(build.settings, build.around.claims, self._attached, questions_of(build.guards))
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
@@ -293,3 +302,5 @@ class EntryPlane(Plane[GatewaySettings]):
         if self._mirroring is not None:
             self._mirroring.cancel()
             await asyncio.gather(self._mirroring, return_exceptions=True)
+        if self._calls is not None:
+            await self._calls.close()

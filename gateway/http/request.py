@@ -12,6 +12,7 @@ from gateway.http.grammar import TOKEN, field_pattern
 from gateway.http.lines import (
     spans_named,
 )
+from gateway.http.permission import Permission
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
 from gateway.telemetry.tracecontext import ID_FIELDS, IdField
 
@@ -26,6 +27,8 @@ PSEUDONYM: Final = b"gray-gateway"
 CHUNKED: Final = -1
 """`Request.body` of a chunked body."""
 
+VERSION_2: Final = 2
+"""`Request.version` of what comes by HTTP/2."""
 VERSIONS: Final = ("1.0", "1.1", "2")
 """What each `Request.version` is called."""
 
@@ -48,16 +51,21 @@ class Request:
     `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
     hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
 
+    `announces_trailers`: it says which trailers it will have; `takes_trailers`: its sender takes those of a response.
+
     `hidden` are names of fields that are not forwarded, be it as trailers.
 
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`). `is_copy`: a field says that it is a
     mirror's copy (see `copymark`).
+
+    `permissions` are what those said who were asked whether it may pass, by the question; None: nobody was.
     """
 
     __slots__ = (
         "_cookies",
         "_is_grpc",
         "_parameters",
+        "announces_trailers",
         "authority",
         "baggage",
         "body",
@@ -77,12 +85,14 @@ class Request:
         "method",
         "parent_id",
         "path",
+        "permissions",
         "query",
         "raw_path",
         "rewrites_host",
         "rewrites_length",
         "span_id",
         "tag",
+        "takes_trailers",
         "target",
         "traceparent",
         "upgrade",
@@ -118,7 +128,10 @@ class Request:
         self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
         self.hidden: list[Container[bytes]] | None = None
+        self.announces_trailers: bool = False
+        self.takes_trailers: bool = False
         self.debug: bytes = b""
+        self.permissions: dict[object, Permission] | None = None
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
         self._is_grpc: bool | None = None
@@ -147,6 +160,8 @@ class Request:
         other.forwarded = self.forwarded
         other.grpc_timeout = self.grpc_timeout
         other.cuts = self.cuts.copy()
+        other.announces_trailers = self.announces_trailers
+        other.takes_trailers = self.takes_trailers
         other.hidden = None if self.hidden is None else self.hidden.copy()
         other.debug = self.debug
         other._is_grpc = self._is_grpc
@@ -183,6 +198,25 @@ class Request:
             self.hidden = [names]
         else:
             hidden.append(names)
+
+    def permit(self, question: object, permission: Permission, names: Container[bytes]) -> None:
+        """Takes what was said to a question. The fields of some (lower-case) names are the permission's: what else has them goes.
+
+        Unlike what is cut, they are gone for everybody who looks at the head, and the new ones are there. No place in the head
+        moves: a line that goes becomes one with a name that is nobody's, and is cut.
+        """
+        if self.permissions is None:
+            self.permissions = {}
+        self.permissions[question] = permission
+        head = self.head
+        spans = spans_named(head[:-4].split(b"\r\n")[1:], self.line_end, names)
+        for i in range(0, len(spans), 2):
+            start, end = spans[i] + 2, spans[i + 1]
+            head = head[:start] + b"-" * (end - start - 1) + b":" + head[end:]
+        self.cuts += spans
+        self.hide(names)
+        self.head = head[:-2] + permission.fields + b"\r\n"
+        self._cookies = None
 
     @property
     def trace_id(self) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.failures import LANE_UNAVAILABLE, NO_INSTANCES, Failure
+from gateway.http.compression import Compression
 from gateway.http.edits import HeaderEdit
 from gateway.instance import Instance
 from gateway.routing.choosing import Choice
@@ -210,6 +213,22 @@ class Forward(Verdict):
         if instance is not None and instance not in self._tried:
             self._tried = (*self._tried, instance)
         return self._tried
+
+
+class CompressedForward(Forward):
+    """A request whose response may be compressed. `give_back` is called at the end, if that has taken a place."""
+
+    __slots__ = ("compression", "give_back")
+
+    def __init__(self, decision: Decision, compression: Compression) -> None:
+        super().__init__(decision)
+        self.compression = compression
+        self.give_back: Callable[[], None] | None = None
+
+    def ended(self) -> None:
+        """The request is over."""
+        if self.give_back is not None:
+            self.give_back()
 
 
 class InboundForward(Forward):
