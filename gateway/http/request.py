@@ -270,8 +270,9 @@ class Request:
         """The first value of a cookie as sent, or None."""
         cookies = self._cookies
         if cookies is None:
-            match = _COOKIE.search(self.head, self.line_end)
-            cookies = self._cookies = {} if match is None else parse_cookies(match[2])
+            # One field (RFC 6265 §5.4), or several from a proxy that turns HTTP/2 into HTTP/1.1 carelessly (RFC 9113 §8.2.3).
+            values = [match[2] for match in _COOKIE.finditer(self.head, self.line_end)]
+            cookies = self._cookies = parse_cookies(b";".join(values))
         return cookies.get(name)
 
     def header(self, pattern: re.Pattern[bytes]) -> str | None:
