@@ -27,6 +27,10 @@ UNBOUND: Final = -1
 """The place on the ring of a request that has nothing to be told by."""
 
 
+_COUNTED: Final = 6
+"""The power of two that says how many instances' loads a request looks at, on average, however many there are."""
+
+
 class Members:
     """The instances of one pool that may be picked, with their weights, all above 0. `ring` is made when first needed.
 
@@ -34,7 +38,7 @@ class Members:
     them, None as long as nobody has asked (`choosing`).
     """
 
-    __slots__ = ("_last", "_ring", "instances", "pinned", "total", "weights")
+    __slots__ = ("_last", "_ring", "_under_way", "_valid_for", "instances", "pinned", "total", "weights")
 
     def __init__(self, instances: Sequence[Instance], weights: Sequence[float], before: Members | None = None) -> None:
         self.pinned: dict[str, Instance] | None = None
@@ -43,6 +47,8 @@ class Members:
             instance.address: weight for instance, weight in zip(instances, weights, strict=True)
         }
         self.total: float = sum(weights)
+        self._under_way: int = 0
+        self._valid_for: int = 0
         self._ring: Ring | None = None
         self._last: Ring | None = None if before is None else before._ring or before._last
 
@@ -54,6 +60,18 @@ class Members:
             ring = self._ring = Ring(self.instances, self.weights, self.total, self._last)
             self._last = None
         return ring
+
+    def under_way(self, load: Load) -> int:
+        """How many requests are under way at all of them. Of many instances they are counted for every few requests only."""
+        if self._valid_for:
+            self._valid_for -= 1
+            return self._under_way
+        found = 0
+        for instance in self.instances:
+            found += load(instance.address)
+        self._under_way = found
+        self._valid_for = len(self.instances) >> _COUNTED
+        return found
 
 
 class Balancer:
@@ -157,14 +175,8 @@ class ConsistentHash(Balancer):
                     return instance
                 if first is None:
                     first = instance
-                    per_weight = self._most * (self._under_way(members) + 1) / members.total
+                    per_weight = self._most * (members.under_way(self._load) + 1) / members.total
                 if load < math.ceil(per_weight * members.weights[instance.address]):
                     return instance
             seen.add(number)
         return turn if first is None else first
-
-    def _under_way(self, members: Members) -> int:
-        found = 0
-        for instance in members.instances:
-            found += self._load(instance.address)
-        return found
