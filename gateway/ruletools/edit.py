@@ -167,8 +167,6 @@ class LaneEditor:
         etag: str,
         author: str,
         dry_run: bool,
-        *,
-        what: str = "changed",
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
         new_name = _name_in({"name": name, **data})
@@ -180,7 +178,25 @@ class LaneEditor:
             def merge(text: str, lanes: Location) -> str:
                 return _with_values(text, (*lanes, index), before, values, set(data) - set(values))
 
-            return await self._change(group, new_name, merge, f"lane {group}/{name} {what}", author, dry_run)
+            return await self._change(group, new_name, merge, f"lane {group}/{name} changed", author, dry_run)
+
+    async def put(
+        self, group: str, name: str, values: Mapping[Location, Any], etag: str, author: str, what: str
+    ) -> Change:
+        """Puts values at places inside a lane, where None takes one away; whatever else the lane says stays as it is written.
+
+        `what` says it in the history. Raises NotThere, Outdated, Refused.
+        """
+        async with self.in_force():
+            index, _ = self._find(group, name, etag)
+
+            def put(text: str, lanes: Location) -> str:
+                for (*inside, key), value in values.items():
+                    new, gone = ({}, [str(key)]) if value is None else ({str(key): value}, [])
+                    text = put_keys(text, (*lanes, index, *inside), new, gone)
+                return text
+
+            return await self._change(group, name, put, f"lane {group}/{name} {what}", author, dry_run=False)
 
     async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
         """Takes a lane away. Raises NotThere, Outdated."""
