@@ -11,7 +11,7 @@ from random import Random
 
 from gateway.control.guard.judge import WORSE, Counts, Pair, Terms, judge
 from gateway.control.guard.watch import IN_A_ROW
-from gateway.telemetry.counters import BUCKETS
+from gateway.telemetry.histogram import BUCKETS
 
 SEED = 20270101
 WIDE = (1, 2, 4, 8, 16, 16, 8, 4, 2, 1, 1, 0, 0, 0)

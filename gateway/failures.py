@@ -53,6 +53,10 @@ NOT_FROM_MESH: Final[Failure] = Failure("not_from_mesh", 403, DOWNSTREAM)
 CLIENT_DENIED: Final[Failure] = Failure("client_denied", 403, DOWNSTREAM)
 ORIGIN_DENIED: Final[Failure] = Failure("origin_denied", 403, DOWNSTREAM)
 TOKEN_REQUIRED: Final[Failure] = Failure("token_required", 401, DOWNSTREAM)
+CREDENTIALS_REQUIRED: Final[Failure] = Failure("credentials_required", 401, DOWNSTREAM)
+PERMISSION_DENIED: Final[Failure] = Failure("permission_denied", 403, DOWNSTREAM)
+PERMISSION_UNKNOWN: Final[Failure] = Failure("permission_unknown", 503, UPSTREAM)
+TOO_MANY_LOGINS: Final[Failure] = Failure("too_many_logins", 429, DOWNSTREAM)
 RATE_LIMITED: Final[Failure] = Failure("rate_limited", 429, DOWNSTREAM)
 
 # --- the instance's

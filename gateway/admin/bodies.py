@@ -326,6 +326,10 @@ class RouteBody(BaseModel):
     path: str
     exact: bool
     match: list[str]
+    asked: list[str]
+    """Who is asked whether its requests may pass."""
+    compress: str | None
+    """In which codings responses are compressed."""
     backends: list[BackendBody]
     patience: dict[str, float]
 

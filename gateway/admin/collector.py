@@ -11,7 +11,7 @@ from gateway.admin.families import Family
 from gateway.admin.metrics import METRICS
 from gateway.admin.observed import Observed
 from gateway.admin.processes import process_metrics
-from gateway.telemetry.counters import Histogram
+from gateway.telemetry.histogram import Histogram
 
 
 class Collector:

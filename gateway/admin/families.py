@@ -10,7 +10,8 @@ from gateway.admin.observed import Observed
 from gateway.control.reload import ReloadState
 from gateway.registry.keeper import Keeper, ServiceState
 from gateway.routing.services import Pool, ServiceView
-from gateway.telemetry.counters import Histogram, Series, Traffic
+from gateway.telemetry.counters import Series, Traffic
+from gateway.telemetry.histogram import Histogram
 
 Sample = tuple[tuple[str, ...], float | Histogram]
 """The labels' values, and the number."""

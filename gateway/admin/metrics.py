@@ -30,6 +30,7 @@ from gateway.admin.families import (
 )
 from gateway.admin.lanemetrics import LANE_METRICS
 from gateway.admin.poolmetrics import POOL_METRICS
+from gateway.admin.rulemetrics import RULE_METRICS
 from gateway.telemetry.counters import code_of
 
 METRICS: Final = (
@@ -89,6 +90,17 @@ METRICS: Final = (
         "gateway_refused_requests_total", "counter", ("listener", "code"),
         "requests that got an error before a service was chosen",
         table(lambda traffic: traffic.refused),
+    ),
+    Family(
+        "gateway_questions_total", "counter", ("listener", "by", "result"),
+        "requests for which somebody was asked: basic_auth (a password was hashed) or forward_auth; granted, denied or"
+        " failed",
+        table(lambda traffic: traffic.questions),
+    ),
+    Family(
+        "gateway_compression_bytes_total", "counter", ("listener", "coding", "side"),
+        "bytes of bodies that were compressed: before and after",
+        table(lambda traffic: traffic.compressed),
     ),
     Family(
         "gateway_mesh_requests_total", "counter", ("listener", "kind"),
@@ -336,27 +348,7 @@ METRICS: Final = (
         "matches of HTTPRoutes in force",
         lambda observed: [] if observed.attached is None else [((), observed.attached[1])],
     ),
-    Family(
-        "gateway_remote_rules_up", "gauge", ("source",),
-        "1: the server responds and has rules there",
-        lambda observed: [((source.name,), source.is_up) for source in observed.remote_rules],
-    ),
-    Family(
-        "gateway_remote_rules_age_seconds", "gauge", ("source",),
-        "time since the server last reported on the rules; with blocking queries, a server reports rarely",
-        lambda observed: [
-            ((source.name,), source.age) for source in observed.remote_rules if source.age is not None
-        ],
-    ),
-    Family(
-        "gateway_remote_rules_failures_total", "counter", ("source", "reason"),
-        "failed lookups",
-        lambda observed: [
-            ((source.name, reason), count)
-            for source in observed.remote_rules
-            for reason, count in source.failures.items()
-        ],
-    ),
+    *RULE_METRICS,
     Family(
         "gateway_background_failures_total", "counter", ("work",),
         "background tasks that failed because of a bug and were restarted; the log has the traceback",

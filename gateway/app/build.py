@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gateway.app.routes import make_routes
 from gateway.config.carriers import make_signer
@@ -11,6 +12,7 @@ from gateway.config.certificates import listener_certificates, mesh_of, registry
 from gateway.config.matching import make_environment
 from gateway.errors import ConfigError, Problem
 from gateway.protocols import AUTO
+from gateway.routing.questions import Question
 from gateway.routing.routes import RouteTable
 from gateway.routing.tagsigner import TagSigner
 from gateway.rules.environment import MatchEnvironment
@@ -20,6 +22,9 @@ from gateway.settings import ServingSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
 from gateway.tls.mesh import Mesh, Secured
+
+if TYPE_CHECKING:
+    from gateway.permission.guards import Guards
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -33,6 +38,8 @@ class Build(Generic[S]):
     around: MatchEnvironment
     compiled: CompiledRules
     routes: RouteTable
+    guards: Guards | None
+    """Who is asked whether requests may pass; None: nobody is."""
     certificates: list[Certificate]
     """The listener's, in order; empty without TLS."""
     mesh: Mesh | None
@@ -65,6 +72,7 @@ class Build(Generic[S]):
             terms = secured(settings, mesh)
             registries = registry_tls(settings)
             signer = make_signer(settings)
+            guards = make_guards(settings)
         except (CertificateError, OSError, ValueError) as error:
             # It could be read a moment ago: the files are being changed, and will be announced again.
             raise ConfigError([Problem("configuration", 0, 0, str(error))]) from error
@@ -73,7 +81,8 @@ class Build(Generic[S]):
             rules=rules,
             around=around,
             compiled=_compiled(rules, around),
-            routes=make_routes(settings, around.claims),
+            routes=make_routes(settings, around.claims, questions=questions_of(guards)),
+            guards=guards,
             certificates=certificates,
             mesh=mesh,
             secured=terms,
@@ -81,6 +90,20 @@ class Build(Generic[S]):
             registry_tls=registries,
             signer=signer,
         )
+
+
+def make_guards(settings: ServingSettings) -> Guards | None:
+    """Who is asked about requests. Raises OSError, ValueError, or CertificateError."""
+    if not any(route.asks for route in settings.served_routes):
+        return None
+    from gateway.permission.guards import Guards
+
+    return Guards(settings)
+
+
+def questions_of(guards: Guards | None) -> Sequence[Sequence[Question]]:
+    """What they are asked about the requests of each route."""
+    return () if guards is None else guards.questions
 
 
 def _compiled(rules: RuleSet, around: MatchEnvironment) -> CompiledRules:

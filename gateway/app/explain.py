@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.app.balancing import make_choosers
+from gateway.app.build import make_guards, questions_of
 from gateway.app.parts import make_reader
 from gateway.app.routes import make_routes
 from gateway.config.carriers import make_signer
@@ -50,7 +51,9 @@ def explain_files(
         name: ServiceView(name, items, Turns(), compiled.terms.rejoining(name), choosing=choosers.of(name))
         for name, items in known.items()
     }
-    snapshot = Snapshot(1, compiled, make_routes(settings, around.claims), services)
+    snapshot = Snapshot(
+        1, compiled, make_routes(settings, around.claims, questions=questions_of(make_guards(settings))), services
+    )
     carriers = Carriers(settings.carriers.header, settings.carriers.baggage)
     carriers.sign_with(make_signer(settings))
     debug = None if settings.debug is None else DebugAccess(settings.debug.secret)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.app.balancing import make_choosers
-from gateway.app.build import Build
+from gateway.app.build import Build, questions_of
 from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
 from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
@@ -46,6 +46,7 @@ from gateway.tls.mesh import Secured
 
 if TYPE_CHECKING:
     from gateway.live.mirrors import Mirrors
+    from gateway.permission.calls import Calls
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -171,6 +172,7 @@ class EntryPlane(Plane[GatewaySettings]):
             tracing=make_tracing(settings, settings.trace_sampled),
         )
         self._attached = NO_ROUTES
+        self._calls: Calls | None = None
         self._copies = Copies(self.traffic)
         self._mirrors: Mirrors | None = None
         self._mirroring: asyncio.Task[None] | None = None
@@ -183,7 +185,13 @@ class EntryPlane(Plane[GatewaySettings]):
         return self._attached
 
     def configure(self, revision: int, build: Build[GatewaySettings]) -> None:
-        """See Plane. What sends copies is loaded when a lane first mirrors, and stays."""
+        """See Plane. What sends copies is loaded when a lane first mirrors, and stays; so does what asks about requests."""
+        if build.guards is not None and build.guards.has_services:
+            if self._calls is None:
+                from gateway.permission.calls import Calls
+
+                self._calls = Calls()
+            build.guards.call_by(self._calls)
         super().configure(revision, build)
         if build.compiled.mirrors is not None and self._mirroring is None:
             from gateway.live.mirrors import Mirrors
@@ -214,7 +222,7 @@ class EntryPlane(Plane[GatewaySettings]):
     def _routes(self, build: Build[GatewaySettings]) -> RouteTable:
         if self._attached is NO_ROUTES:
             return build.routes
-        return make_routes(build.settings, build.around.claims, self._attached)
+        return make_routes(build.settings, build.around.claims, self._attached, questions_of(build.guards))
 
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Begins to serve on listening sockets. Raises StartError if the access log cannot be opened."""
@@ -275,3 +283,5 @@ class EntryPlane(Plane[GatewaySettings]):
         if self._mirroring is not None:
             self._mirroring.cancel()
             await asyncio.gather(self._mirroring, return_exceptions=True)
+        if self._calls is not None:
+            await self._calls.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 
+from gateway.http.compression import Compression
 from gateway.http.edits import HeaderEdit
 from gateway.http.target import PathChange
 from gateway.routing.access import AccessList
@@ -13,6 +14,7 @@ from gateway.routing.cors import OWN, Cors
 from gateway.routing.gate import Gate
 from gateway.routing.patience import Patience, Timeouts
 from gateway.routing.plans import NO_ROUTES, RouteSet, make_route
+from gateway.routing.questions import Question
 from gateway.routing.ratelimit import RateLimit, RateLimits
 from gateway.routing.redirect import SAME, Redirect
 from gateway.routing.replies import RouteResponse
@@ -27,23 +29,32 @@ from gateway.settings.changes import (
     RewriteSettings,
     RouteMatchSettings,
 )
-from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettings
+from gateway.settings.gates import AccessSettings, CompressSettings, CorsSettings, RateLimitSettings
 from gateway.settings.plane import TimeoutSettings
 from gateway.settings.routes import RespondSettings
 
 
-def make_routes(settings: ServingSettings, claims: Claims, attached: RouteSet = NO_ROUTES) -> RouteTable:
-    """The route table that the settings describe, with what is attached from elsewhere. `claims` reads requests' tokens."""
+def make_routes(
+    settings: ServingSettings,
+    claims: Claims,
+    attached: RouteSet = NO_ROUTES,
+    questions: Sequence[Sequence[Question]] = (),
+) -> RouteTable:
+    """The route table that the settings describe, with what is attached from elsewhere. `claims` reads requests' tokens.
+
+    `questions` are those of each route; there have to be some if a route of the settings asks any.
+    """
     everywhere = () if settings.served_clients is None else (_access(settings.served_clients),)
     gate = Gate(everywhere) if everywhere else None
-    routes = [_make_route(route, everywhere, claims, settings.timeouts) for route in settings.served_routes]
+    routes = [
+        _make_route(route, _gate(route, everywhere, claims, questions[number] if route.asks else ()), settings.timeouts)
+        for number, route in enumerate(settings.served_routes)
+    ]
     routes += [make_route(plan, gate) for plan in attached.plans]
     return RouteTable(routes, attached.bounds)
 
 
-def _make_route(
-    route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Claims, timeouts: TimeoutSettings
-) -> Route:
+def _make_route(route: RouteSettings, gate: Gate | None, timeouts: TimeoutSettings) -> Route:
     edit = None if route.response_headers is None else _edit(route.response_headers)
     return Route(
         route.path,
@@ -60,17 +71,24 @@ def _make_route(
         new_path=None if route.rewrite is None else _new_path(route.rewrite),
         request_edit=None if route.request_headers is None else _edit(route.request_headers),
         response_edit=edit if route.cors is None else OWN.then(edit),
-        gate=_gate(route, everywhere, claims),
+        compression=None if route.compress is None else _compression(route.compress),
+        gate=gate,
         patience=_patience(route, timeouts),
     )
 
 
-def _gate(route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Claims) -> Gate | None:
+def _gate(
+    route: RouteSettings, everywhere: tuple[AccessList, ...], claims: Claims, questions: Sequence[Question]
+) -> Gate | None:
     access = everywhere if route.access is None else (*everywhere, _access(route.access))
-    if not (access or route.cors or route.rate_limits or route.require_token):
+    if not (access or route.cors or route.rate_limits or route.require_token or questions):
         return None
     cors = None if route.cors is None else _cors(route.cors)
-    return Gate(access, cors, _limits(route.rate_limits), claims if route.require_token else None)
+    return Gate(access, cors, _limits(route.rate_limits), claims if route.require_token else None, questions)
+
+
+def _compression(compress: CompressSettings) -> Compression:
+    return Compression(compress.codings, compress.types, compress.min_bytes)
 
 
 def _patience(route: RouteSettings, timeouts: TimeoutSettings) -> Patience | None:

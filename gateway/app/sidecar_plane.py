@@ -48,7 +48,7 @@ class SidecarPlane(Plane[SidecarSettings]):
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory
         now = asyncio.get_running_loop().time()
-        self._memory = TraceMemory(memory.entries, memory.ttl, now)
+        self._memory = TraceMemory(memory.entries, memory.ttl, now, keeps_unmarked=memory.in_flight)
         self._copies = CopyMemory(memory.entries, memory.ttl, now)
         self._inbound_router = InboundRouter(
             self.snapshot,

@@ -161,8 +161,13 @@ def _patience(route: dict[str, Any] | None) -> list[list[object]]:
 
 def _route(route: dict[str, Any] | None) -> list[list[object]]:
     """Why a route took the request, and among which services it divides requests, if it is one that says more than a path."""
-    if route is None or route["source"] == "configuration":
+    if route is None:
         return []
+    asked = [["asks", text] for text in route["asked"]]
+    compress = [["compresses", route["compress"]]] if route["compress"] else []
+    own: list[list[object]] = [*asked, *compress]
+    if route["source"] == "configuration":
+        return own
     path = f"{'exactly' if route['exact'] else 'below'} {route['host'] or ''}{route['path']}"
     backends = [
         f"{backend['service'] or 'none'} {backend['weight']}"
@@ -170,7 +175,7 @@ def _route(route: dict[str, Any] | None) -> list[list[object]]:
         + (f": {backend['problem']}" if backend["problem"] else "")
         for backend in route["backends"]
     ]
-    return [["matches", ", ".join([path, *route["match"]])], ["backends", ", ".join(backends) or "none"]]
+    return [*own, ["matches", ", ".join([path, *route["match"]])], ["backends", ", ".join(backends) or "none"]]
 
 
 def _flat(conditions: list[dict[str, Any]], depth: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from gateway.config.sense import has_been_set
 from gateway.settings import GatewaySettings, RouteSettings, ServingSettings
 from gateway.settings.changes import HeaderChanges, RegexSettings, RouteMatchSettings
-from gateway.settings.gates import AccessSettings
+from gateway.settings.gates import AccessSettings, CompressSettings
+from gateway.settings.sense import given_twice
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
@@ -21,6 +22,7 @@ _FORWARDED = (
     "rewrite",
     "request_headers",
     "response_headers",
+    "compress",
 )
 """Settings of routes that forward requests."""
 
@@ -46,6 +48,11 @@ def senseless_routes(settings: ServingSettings) -> Iterator[Finding]:
                 yield (*here, name), f"header {header!r} is the gateway's own: no route can change it"
         if route.access is not None:
             yield from _networks((*here, "access"), route.access)
+        yield from _asked(here, route, settings, reserved)
+        if route.compress is not None:
+            yield from _compressed((*here, "compress"), route.compress)
+            if route.response_headers is not None and "content-encoding" in route.response_headers.names:
+                yield (*here, "response_headers"), "with `compress`, the gateway writes 'content-encoding' itself"
     yield from _networks(("access",), settings.access)
     yield from _services(settings)
 
@@ -54,6 +61,34 @@ def _networks(here: Location, access: AccessSettings) -> Iterator[Finding]:
     for number, network in enumerate(access.allow):
         if network in access.deny:
             yield (*here, "allow", number), f"'{network}' is in `deny`, too, and refused"
+
+
+def _asked(here: Location, route: RouteSettings, settings: GatewaySettings, reserved: set[str]) -> Iterator[Finding]:
+    """What makes no sense in who is asked about requests."""
+    basic, forward = route.basic_auth, route.forward_auth
+    if basic is not None:
+        name = basic.user_header.lower()
+        if name in reserved:
+            yield (*here, "basic_auth", "user_header"), f"header {name!r} is the gateway's own"
+        if route.require_token and settings.jwt is not None and settings.jwt.header.lower() == "authorization":
+            yield (*here, "basic_auth"), "`require_token` wants a token in Authorization, where the password is"
+    if forward is None:
+        return
+    place: Location = (*here, "forward_auth")
+    given = {name.lower() for name in forward.response_headers}
+    for name in sorted(reserved & given):
+        yield (*place, "response_headers"), f"header {name!r} is the gateway's own: lanes mark requests"
+    if basic is not None and basic.user_header.lower() in given:
+        yield (*place, "response_headers"), f"header {basic.user_header.lower()!r} is set by `basic_auth`"
+    for name in () if forward.is_secured else ("ca", "cert", "server_name"):
+        if getattr(forward, name) is not None:
+            yield (*place, name), "has no effect: only an https `url` uses TLS"
+
+
+def _compressed(here: Location, compress: CompressSettings) -> Iterator[Finding]:
+    for name, values in (("codings", compress.codings), ("types", compress.types)):
+        for location, message in given_twice(name, values):
+            yield (*here, *location), message
 
 
 def _without_effect(here: Location, route: RouteSettings, body_rate: int) -> Iterator[Finding]:

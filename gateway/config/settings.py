@@ -15,6 +15,7 @@ from gateway.config.sense import senseless
 from gateway.config.sense_registry import senseless_registries
 from gateway.config.sense_routes import senseless_routes
 from gateway.errors import ConfigError, Problem
+from gateway.permission.guards import guard_files, guard_problems
 from gateway.settings import (
     GatewaySettings,
     ServingSettings,
@@ -45,7 +46,18 @@ class Config(Generic[S]):
         settings = self.settings
         if settings is None:
             return (self.path,)
-        return (self.path, *map(Path, (*certificate_files(settings), *token_files(settings), *carrier_files(settings))))
+        return (
+            self.path,
+            *map(
+                Path,
+                (
+                    *certificate_files(settings),
+                    *token_files(settings),
+                    *carrier_files(settings),
+                    *guard_files(settings),
+                ),
+            ),
+        )
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem of a value, blamed on what brought it."""
@@ -81,6 +93,7 @@ def read_config(
     config.problems.extend(certificate_problems(settings, document))
     config.problems.extend(token_problems(settings, document))
     config.problems.extend(carrier_problems(settings, document))
+    config.problems.extend(guard_problems(settings, document))
     config.problems.extend(_PROBLEMS_OF[type(settings)](settings, config))
     return config
 

@@ -53,6 +53,8 @@ _OF_HTTP: Final[Mapping[int, int]] = {
 }
 _FAULTS: Final = frozenset({UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS})
 _ERRORS: Final = _FAULTS | {DEADLINE_EXCEEDED, UNIMPLEMENTED}
+ERROR_NAMES: Final = frozenset({NAMES[code] for code in _ERRORS})
+"""The names of the codes of which `is_error` says yes."""
 
 
 def read_status(value: bytes) -> int:

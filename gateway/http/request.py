@@ -12,6 +12,7 @@ from gateway.http.grammar import TOKEN, field_pattern
 from gateway.http.lines import (
     spans_named,
 )
+from gateway.http.permission import Permission
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
 from gateway.telemetry.tracecontext import ID_FIELDS, IdField
 
@@ -52,6 +53,8 @@ class Request:
 
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`). `is_copy`: a field says that it is a
     mirror's copy (see `copymark`).
+
+    `permissions` are what those said who were asked whether it may pass, by the question; None: nobody was.
     """
 
     __slots__ = (
@@ -77,6 +80,7 @@ class Request:
         "method",
         "parent_id",
         "path",
+        "permissions",
         "query",
         "raw_path",
         "rewrites_host",
@@ -119,6 +123,7 @@ class Request:
         self.cuts: list[int] = []
         self.hidden: list[Container[bytes]] | None = None
         self.debug: bytes = b""
+        self.permissions: dict[object, Permission] | None = None
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
         self._is_grpc: bool | None = None
@@ -183,6 +188,25 @@ class Request:
             self.hidden = [names]
         else:
             hidden.append(names)
+
+    def permit(self, question: object, permission: Permission, names: Container[bytes]) -> None:
+        """Takes what was said to a question. The fields of some (lower-case) names are the permission's: what else has them goes.
+
+        Unlike what is cut, they are gone for everybody who looks at the head, and the new ones are there. No place in the head
+        moves: a line that goes becomes one with a name that is nobody's, and is cut.
+        """
+        if self.permissions is None:
+            self.permissions = {}
+        self.permissions[question] = permission
+        head = self.head
+        spans = spans_named(head[:-4].split(b"\r\n")[1:], self.line_end, names)
+        for i in range(0, len(spans), 2):
+            start, end = spans[i] + 2, spans[i + 1]
+            head = head[:start] + b"-" * (end - start - 1) + b":" + head[end:]
+        self.cuts += spans
+        self.hide(names)
+        self.head = head[:-2] + permission.fields + b"\r\n"
+        self._cookies = None
 
     @property
     def trace_id(self) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gateway.grpc.status import ERROR_NAMES
 from gateway.live.chains import Hop, chain_of
 from gateway.live.store import Stored
 
@@ -33,7 +34,7 @@ class Way:
 
 @dataclass(slots=True)
 class Calls:
-    """How calls went: how many there were, how many ended with 5xx, and how long each took in microseconds."""
+    """How calls went: how many there were, how many failed (see `Series.errors`), and how long each took in microseconds."""
 
     count: int = 0
     errors: int = 0
@@ -60,7 +61,7 @@ def topology(found: Iterable[Stored], began: float, now: float, lane: str = "") 
         tags[record.service].add(record.pool)
         made = calls[way]
         made.count += 1
-        made.errors += record.status >= 500
+        made.errors += record.status >= 500 or record.grpc_status in ERROR_NAMES
         made.durations.append(record.duration_us)
     seconds = max(1.0, now - began)
     shown = sorted(calls.items(), key=lambda item: (-item[1].count, item[0].source, item[0].target, item[0].tag))[

@@ -9,7 +9,8 @@ from itertools import accumulate
 from typing import Any, Final
 
 from gateway.live.rates import quantile
-from gateway.telemetry.counters import Histogram, Series
+from gateway.telemetry.counters import Series
+from gateway.telemetry.histogram import Histogram
 
 STEP: Final = 10.0
 """Seconds between two looks."""

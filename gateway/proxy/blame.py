@@ -6,7 +6,7 @@ from time import perf_counter
 
 from gateway import hop
 from gateway.proxy.record import Record
-from gateway.routing.verdict import Forward
+from gateway.routing.verdict import Forward, InboundForward
 
 
 def blame(record: Record, forward: Forward, told: bytes = b"") -> bytes:
@@ -14,7 +14,7 @@ def blame(record: Record, forward: Forward, told: bytes = b"") -> bytes:
 
     `told` is what the instance's sidecar says. A sidecar knows of its application by itself, and says so only to proxies of ours.
     """
-    if forward.target_line:
+    if not isinstance(forward, InboundForward):
         record.callee_failed = told == hop.CALLEE
         return b""
     record.callee_failed = forward.has_failed_call(record.started, perf_counter())

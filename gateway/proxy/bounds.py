@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.http2.terms import Terms
+
+COMPRESSED: Final = 256
+"""Responses that a listener compresses at a time: each takes some 300 KB. Others go as they are."""
+
+
+class Places:
+    """So many, and no more."""
+
+    __slots__ = ("_most", "taken")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken: int = 0
+
+    def take(self) -> bool:
+        """Takes a place, if there is one; returns whether."""
+        if self.taken >= self._most:
+            return False
+        self.taken += 1
+        return True
+
+    def leave(self) -> None:
+        """Gives a place back."""
+        self.taken -= 1
 
 
 class Limits:

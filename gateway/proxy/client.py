@@ -198,11 +198,12 @@ class Clients:
         self.tunnels -= 1
         _take_one(self.tunnels_by_ip, peer.ip)
 
-    def spawn(self, work: Coroutine[Any, Any, None], caught: Callable[[Exception], None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], caught: Callable[[Exception], None]) -> asyncio.Task[None]:
         """Runs the slow path of an exchange; the set keeps the task alive until it is done. `caught` takes what it raises."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(lambda task: self._done(task, caught))
+        return task
 
     def _done(self, task: asyncio.Task[None], caught: Callable[[Exception], None]) -> None:
         self.tasks.discard(task)

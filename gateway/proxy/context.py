@@ -9,7 +9,7 @@ from gateway.health.ejection import Ejector
 from gateway.http.head_reader import HeadReader
 from gateway.http.response import ResponseReader
 from gateway.proxy.access_log import AccessLog
-from gateway.proxy.bounds import Http2, Limits
+from gateway.proxy.bounds import COMPRESSED, Http2, Limits, Places
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connection import Outbox
 from gateway.proxy.copies import Copies
@@ -36,11 +36,12 @@ class Context:
     `reads_proxy_header`: connections of trusted clients begin with a header of the PROXY protocol.
     `http2` says how HTTP/2 is spoken; None: it is not. `inspected` counts the bytes of bodies that are kept for rules now,
     `lanes` the requests in flight at instances with a tag, by tag, and `in_lanes` all of them. `copies` takes those of requests
-    that lanes mirror; None: nobody sends them.
+    that lanes mirror; None: nobody sends them. `compressing` are the places of responses that are compressed.
     """
 
     __slots__ = (
         "budget",
+        "compressing",
         "copies",
         "doors",
         "ejector",
@@ -98,6 +99,7 @@ class Context:
         self.queue: RunQueue = origins.queue
         self.http2 = http2
         self.copies: Copies | None = None
+        self.compressing = Places(COMPRESSED)
         self.inspected: int = 0
         self.lanes: dict[str, int] = {}
         self.in_lanes: int = 0

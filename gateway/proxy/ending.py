@@ -324,5 +324,7 @@ class Ending(ResponseHandler):
         if self._has_claim:
             self._has_claim = False
             self._client.clients.give_back_tunnel(self._client.peer)
+        if record.cause is not None:
+            self._verdict.abandoned(self._context.now)
         self._verdict.ended()
         settle(self._context, record, tunnel is not None)

@@ -2,8 +2,8 @@
 
 On a warm connection the whole exchange is two synchronous calls, `start` (the client's packet) and `response_received`
 (the instance's). Learning a service and getting a connection are the slow path, in tasks. What is decided on the way is decided
-elsewhere: what to do by the router, whether to try again by `retry`, who was too slow by `deadlines`. How a request gets to
-an instance is in `sending`, how an exchange ends in `ending`.
+elsewhere: what to do by the router (and carried out by `deciding`), whether to try again by `retry`, who was too slow by
+`deadlines`. How a request gets to an instance is in `sending`, how an exchange ends in `ending`.
 """
 
 from __future__ import annotations
@@ -22,26 +22,24 @@ from gateway.failures import (
     OVERLOADED,
     REFUSED_MISDIRECTED,
     REFUSED_UNAVAILABLE,
-    REGISTRY_UNAVAILABLE,
     Fault,
 )
-from gateway.http.content import read_content
 from gateway.proxy.accounting import note_left
-from gateway.proxy.own_responses import CONTINUE, why_not
+from gateway.proxy.compressing import CompressingRelay
+from gateway.proxy.deciding import Deciding
+from gateway.proxy.own_responses import CONTINUE, why_no_response
 from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
 from gateway.proxy.response_relay import SWITCHED
 from gateway.proxy.retry import Again
-from gateway.proxy.sending import Sending
 from gateway.proxy.tunnel import Tunnel
-from gateway.routing.router import UNREAD
-from gateway.routing.verdict import Forward, NeedBody, NeedService, Refuse, Reply
+from gateway.routing.verdict import CompressedForward, NeedBody, Reply
 from gateway.tags import BASE
 
 
 # More public members than most: what the client's side calls and what the instance's does meet here.
-class Exchange(Sending):
+class Exchange(Deciding):
     """The way down, and what comes after what."""
 
     __slots__ = ()
@@ -65,9 +63,6 @@ class Exchange(Sending):
                 return at
             if self.body is not None:
                 at = self._begin_body(self.body, data, at)
-                if isinstance(self._verdict, NeedBody):
-                    self._inspect(self._verdict)
-                    return at
         self._carry_out()
         return at
 
@@ -117,66 +112,6 @@ class Exchange(Sending):
                 self._client.send_interim(CONTINUE)
         return at
 
-    def _inspect(self, need: NeedBody) -> None:
-        """Continues with a request whose body rules need, as soon as it is whole or longer than they look."""
-        context = self._context
-        body = self.body
-        assert body is not None
-        context.inspected += body.held - body.inspected
-        body.inspected = body.held
-        if not body.is_done and body.held <= need.limit:
-            most = context.limits.inspected_bytes
-            if context.inspected > most:
-                self._fail(OVERLOADED, f"{most} bytes of request bodies are already held for rules")
-            return
-        is_whole = body.is_done and body.received <= need.limit
-        # What was parsed is many times larger than the body: nobody keeps it.
-        self._route_again(read_content(self._request, body.framed(body.kept)) if is_whole else None)
-        self._stop_inspecting(body)
-        self._carry_out()
-
-    def _route_again(self, content: object = UNREAD) -> None:
-        context = self._context
-        self._verdict = context.router.route(self._request, self._client.peer, context.now, content)
-        self.record.decision = self._verdict.decision
-
-    def _carry_out(self) -> None:
-        """Does what the verdict says."""
-        verdict = self._verdict
-        decision = verdict.decision
-        if decision.lane:
-            self._context.traffic.count_lane(decision.group, decision.lane)
-        if decision.fault is not None and self._injects(decision.fault):
-            return
-        if isinstance(verdict, Forward):
-            self._send(verdict)
-        elif isinstance(verdict, Reply):
-            self._reply_when_done(verdict)
-        elif isinstance(verdict, NeedService):
-            self._wait()
-            self._client.clients.spawn(self._learn(verdict), self._client.caught)
-        elif isinstance(verdict, Refuse):
-            self._refuse(verdict)
-
-    async def _learn(self, need: NeedService) -> None:
-        """Queries the registry for a service that the router did not know, and sends the request there."""
-        learn = self._context.learn
-        known = learn is not None and await learn(need.service)
-        if self.is_over:
-            return
-        if known:
-            self._route_again()
-        verdict = self._verdict
-        fault = verdict.decision.fault
-        if fault is not None and self._injects(fault):
-            return
-        if isinstance(verdict, Forward):
-            self._send(verdict)
-        elif isinstance(verdict, Refuse):
-            self._refuse(verdict)
-        else:
-            self._fail(REGISTRY_UNAVAILABLE, f"the registry has not reported on service {need.service} yet")
-
     # --- the response, upstream → downstream
 
     def response_received(self, data: bytes) -> None:
@@ -208,7 +143,11 @@ class Exchange(Sending):
 
     def _begin_relay(self) -> Relay:
         self.record.responded_at = perf_counter()
-        relay = self._relay = self._client.relay(self.record, self._forward)
+        forward = self._forward
+        relay = self._client.relay(self.record, forward)
+        if isinstance(forward, CompressedForward):
+            relay = CompressingRelay(relay, self._client, self.record, forward)
+        self._relay = relay
         if self._copy is not None:
             self._copy.begin()
         return relay
@@ -340,7 +279,7 @@ class Exchange(Sending):
         self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
         if again is None:
-            self._fail(fault.failure, why_not(fault, forward.decision.service, detail))
+            self._fail(fault.failure, why_no_response(fault, forward.decision.service, detail))
             return
         if is_fresh:
             note_left(self._context, forward.decision.service, instance, fault)

@@ -67,6 +67,19 @@ def error_response(
     return head if request is not None and request.method == "HEAD" else head + body
 
 
+def why_no_response(fault: Fault, service: str, detail: str) -> str:
+    """A sentence for the client that gets no response from an instance."""
+    if fault is REFUSED_STREAM:
+        return f"service {service} takes no more requests"
+    if fault is NO_TUNNEL:
+        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
+    if fault is RESET:
+        return f"service {service} reset the request ({detail})"
+    if fault is MALFORMED:
+        return f"the instance's response is malformed: {detail}"
+    return f"service {service} closed the connection without a response"
+
+
 def _grpc_error(failure: Failure, detail: str, keep_alive: bool, added: bytes) -> bytes:
     lines = [
         b"HTTP/1.1 200 OK",
@@ -86,16 +99,3 @@ def _accepts_text(request: Request) -> bool:
         if name.lower() == b"accept":
             return value.strip().startswith(b"text/plain")
     return False
-
-
-def why_not(fault: Fault, service: str, detail: str) -> str:
-    """A sentence for the client that gets no response from an instance."""
-    if fault is REFUSED_STREAM:
-        return f"service {service} takes no more requests"
-    if fault is NO_TUNNEL:
-        return f"service {service} speaks HTTP/2 without WebSockets (RFC 8441)"
-    if fault is RESET:
-        return f"service {service} reset the request ({detail})"
-    if fault is MALFORMED:
-        return f"the instance's response is malformed: {detail}"
-    return f"service {service} closed the connection without a response"

@@ -6,12 +6,15 @@ from typing import Final
 
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
+from gateway.grpc.status import is_fault
 from gateway.http.chunked import ChunkedReader, last_chunk
 from gateway.http.response import CHUNKED, UNTIL_CLOSE
 from gateway.http.trailers import Hidden
+from gateway.proxy.blame import blame
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
 from gateway.proxy.request_body import PIECE
+from gateway.routing.verdict import Forward
 
 FEW: Final = 4096
 """Bytes of chunks that are read whatever else there is to do."""
@@ -36,13 +39,27 @@ class ResponseBody:
     `hidden` are names of fields that are none.
     """
 
-    __slots__ = ("_chunks", "_client", "_hidden", "_is_old", "_left", "_record", "_unread", "is_begun", "trailers")
+    __slots__ = (
+        "_chunks",
+        "_client",
+        "_forward",
+        "_hidden",
+        "_is_old",
+        "_left",
+        "_record",
+        "_unread",
+        "is_begun",
+        "trailers",
+    )
 
-    def __init__(self, body: int, is_old: bool, client: Client, record: Record, hidden: Hidden | None) -> None:
+    def __init__(
+        self, body: int, is_old: bool, client: Client, record: Record, forward: Forward, hidden: Hidden | None
+    ) -> None:
         self._is_old = is_old
         self._left = body  # what is not a length stays as it is
         self._client = client
         self._record = record
+        self._forward = forward
         self._hidden = hidden
         self._unread: bytes = b""
         self.is_begun: bool = False
@@ -80,12 +97,13 @@ class ResponseBody:
             return MORE
         return self._pass_length(data, head)
 
-    def take_trailers(self, lines: bytes) -> bytes:
-        """Takes the trailers, which follow the body: field lines, each led by CRLF. Returns what a sidecar says to us alone."""
+    def take_trailers(self, lines: bytes) -> None:
+        """Takes the trailers, which follow the body: field lines, each led by CRLF."""
         self.trailers, status, told = self._client.context.response_reader.read_trailers(lines, self._hidden)
         if status >= 0:
             self._record.grpc_status = status
-        return told
+            if is_fault(status):
+                self.trailers += blame(self._record, self._forward, told)
 
     def end(self) -> None:
         """Takes that the instance has closed, which is the end if nothing else tells it."""

@@ -123,10 +123,7 @@ class ResponseRelay(Relay):
         """See `Relay`."""
         body = self._body
         if body is not None:
-            told = body.take_trailers(lines)
-            status = self._record.grpc_status
-            if status > 0 and is_fault(status):
-                body.trailers += blame(self._record, self._forward, told)
+            body.take_trailers(lines)
 
     def end(self) -> bool:
         """Takes that the instance has closed, and meant to; returns whether that is the end of the response."""
@@ -188,7 +185,7 @@ class ResponseRelay(Relay):
             record.sent = size
             if body == size:
                 return ENDED
-            self._body = ResponseBody(body - size, False, client, record, response.hidden)
+            self._body = ResponseBody(body - size, False, client, record, self._forward, response.hidden)
             return MORE
         if body == UNTIL_CLOSE and request.version == 1:
             added += b"\r\nTransfer-Encoding: chunked"
@@ -199,7 +196,7 @@ class ResponseRelay(Relay):
         head = response.head(data, added)
         if request.version == 0:
             head = _CODING_FIELD.sub(b"", head)
-        relayed = self._body = ResponseBody(body, request.version == 0, client, record, response.hidden)
+        relayed = self._body = ResponseBody(body, request.version == 0, client, record, self._forward, response.hidden)
         try:
             return relayed.receive(data[end:], head)
         except ProtocolError:

@@ -93,6 +93,7 @@ class Sending(Ending):
 
     def _connect(self, is_new: bool) -> None:
         self._wait()
+        self._forward.waits()
         self._client.clients.spawn(self._connect_and_send(self._forward, is_new), self._client.caught)
 
     async def _connect_and_send(self, forward: Forward, is_new: bool) -> None:
@@ -120,18 +121,15 @@ class Sending(Ending):
         record.sent_at = perf_counter()
         body = self.body
         head = forward.head
-        if self._waits_since and record.expires_at:
+        if self._waits_since:
+            self._end_wait(record.sent_at)
+            forward.goes_on()
+        if record.waited and record.expires_at:
             # It has waited here: the instance is told how much time is left.
             head = with_timeout(head, self._request.grpc_timeout, record.expires_at - record.sent_at)
         if body is not None and body.trailers:
             self._judge_trailers(body)
         upstream.send_request(self._request, head, body)
-        if self._waits_since:
-            waited = record.sent_at - self._waits_since
-            record.waited += waited
-            self._waits_since = 0.0
-            if body is not None:
-                body.begun += waited
         if body is None or body.is_done:
             return
         # The rest of the body will be streamed.
@@ -146,10 +144,21 @@ class Sending(Ending):
 
     def _wait(self) -> None:
         """Holds everything until the slow path has a connection; each of its steps has its own deadline."""
-        self._waits_since = perf_counter()
+        now = perf_counter()
+        if self._waits_since:
+            self._end_wait(now)
+        self._waits_since = now
         self._client.deadline = float("inf")
         if not self.request_done:
             self._client.pause_reading()
+
+    def _end_wait(self, now: float) -> None:
+        """Takes that the wait is over: that time is neither this program's nor the client's."""
+        waited = now - self._waits_since
+        self._waits_since = 0.0
+        self.record.waited += waited
+        if self.body is not None:
+            self.body.begun += waited
 
     def instance_stalled(self) -> None:
         """The instance takes the body more slowly than the client sends it: what waits here is not to grow."""

@@ -12,6 +12,7 @@ from gateway.proxy.record import Record
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, ResponseBody
 from gateway.proxy.response_relay import ResponseRelay
+from gateway.routing.verdict import Forward
 
 
 class StreamRelay(ResponseRelay):
@@ -58,7 +59,7 @@ class StreamRelay(ResponseRelay):
             if body:
                 client.send_data(data[response.end : response.end + body], True)
             return ENDED if body == size else ENDED_DIRTY
-        relayed = self._body = StreamResponseBody(body, client, record, response.hidden)
+        relayed = self._body = StreamResponseBody(body, client, record, self._forward, response.hidden)
         try:
             return relayed.receive(data[response.end :], head)
         except ProtocolError:
@@ -74,8 +75,8 @@ class StreamResponseBody(ResponseBody):
 
     __slots__ = ()
 
-    def __init__(self, body: int, client: Client, record: Record, hidden: Hidden | None) -> None:
-        super().__init__(body, True, client, record, hidden)
+    def __init__(self, body: int, client: Client, record: Record, forward: Forward, hidden: Hidden | None) -> None:
+        super().__init__(body, True, client, record, forward, hidden)
 
     @property
     def is_told_by_closing(self) -> bool:

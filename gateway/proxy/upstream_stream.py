@@ -207,7 +207,7 @@ class UpstreamStream(Upstream):
                 handler.response_received(data)
         if data:
             self._untaken += len(data)
-            if not self.is_paused or self._is_over:
+            if not (self.is_paused or self.is_resting) or self._is_over:
                 self._give_back()
         if not self.has_ended or self._is_over:
             return
@@ -274,6 +274,19 @@ class UpstreamStream(Upstream):
         """Lets the instance send again."""
         if self.is_paused:
             self.is_paused = False
+            if not self.is_resting:
+                self._give_back()
+
+    def rest(self) -> None:
+        """Lets others have their turn: until it is this stream's again, nothing more is given back to the instance's window."""
+        if not self.is_resting and not self._is_over:
+            self.is_resting = True
+            self._queue.put(self.go_on)
+
+    def go_on(self) -> None:
+        """It is this stream's turn again."""
+        super().go_on()
+        if not self.is_resting and not self.is_paused:
             self._give_back()
 
     def _give_back(self) -> None:

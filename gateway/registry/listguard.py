@@ -37,7 +37,7 @@ class Patience:
     drop_lists: int = 2
     drop_seconds: float = 5.0
     longest: float = 60.0
-    """Seconds after which a list that is not empty is accepted, though it kept changing."""
+    """Seconds after which a list that is not empty is accepted, though it kept changing; since the registry was away last."""
     empty_lists: int = 20
     empty_seconds: float = 300.0
     """How often, and for how long, an empty list confirms itself though errors come between."""
@@ -57,6 +57,8 @@ class ListGuard:
         self._candidate: frozenset[str] = frozenset()
         self._since = 0.0
         self._doubted_since = 0.0
+        self._changing_since = 0.0
+        self._has_returned = False
         self._repeats = 0
         self._empties = 0
 
@@ -69,6 +71,7 @@ class ListGuard:
         """A lookup failed. `was_away`: the registry may have restarted."""
         self._repeats = 0
         self._was_away = self._was_away or was_away
+        self._has_returned = self._has_returned or was_away
 
     def take(
         self, found: tuple[Instance, ...], now: float, is_gone: Callable[[Instance], bool] = lambda _: False
@@ -85,6 +88,10 @@ class ListGuard:
         doubt, kept = doubted
         if not self.doubt:
             self._doubted_since = now
+        if not self.doubt or self._has_returned:
+            # Its clients begin to come back only now, however long they have been doubted.
+            self._changing_since = now
+            self._has_returned = False
         if addresses != self._candidate or not self._repeats:
             self._candidate, self._since, self._repeats = addresses, now, 0
         self._repeats += 1
@@ -93,7 +100,7 @@ class ListGuard:
             self.accept(found)
             return
         if doubt == EMPTY:
-            self._was_away = True  # its clients will come back one by one
+            self._was_away = self._has_returned = True  # its clients will come back one by one
         self.doubt = doubt
         merged = {instance.address: instance for instance in (*found, *kept)}
         self.instances = tuple(merged[address] for address in sorted(merged))
@@ -134,7 +141,6 @@ class ListGuard:
             lists, seconds = patience.drop_lists, patience.drop_seconds
         if self._repeats >= lists and now - self._since >= seconds:
             return True
-        doubted_for = now - self._doubted_since
         if is_something:
-            return doubted_for >= patience.longest
-        return self._empties >= patience.empty_lists and doubted_for >= patience.empty_seconds
+            return now - self._changing_since >= patience.longest
+        return self._empties >= patience.empty_lists and now - self._doubted_since >= patience.empty_seconds

@@ -17,6 +17,8 @@ def describe_route(route: Route, services: Mapping[str, ServiceView]) -> dict[st
         "exact": route.is_exact,
         "patience": {} if route.patience is None else dict(route.patience.told),
         "match": [] if route.test is None else route.test.describe(),
+        "asked": [] if route.gate is None else [f"{item.by}: {item.about}" for item in route.gate.questions],
+        "compress": None if route.compression is None else route.compression.describe(),
         "backends": [
             {
                 "service": backend.service or None,

@@ -33,7 +33,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.routing.split import Backend
 from gateway.routing.tagsigner import UNSIGNED
 from gateway.routing.tracing import Tracing, traceparent_line
-from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
+from gateway.routing.verdict import CompressedForward, Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledLane
 from gateway.rules.mirrored import MirroredLane, MirroredLanes
@@ -110,7 +110,9 @@ class EntryRouter(Router):
         """Decides for one request. Never raises, never waits."""
         snapshot = self.snapshot
         rules = snapshot.rules
-        if self._tracing is not None and content is UNREAD:
+        # A request whose body was awaited, or for which somebody was asked, is routed again.
+        is_new = content is UNREAD and request.permissions is None
+        if self._tracing is not None and is_new:
             self._tracing.join(request)
         decision = Decision(snapshot.revision, peer.ip)
         if peer.is_trusted and request.forwarded is not None:
@@ -119,8 +121,7 @@ class EntryRouter(Router):
         if route is not None and route.patience is not None:
             decision.patience = route.patience
         if route is not None and route.gate is not None:
-            # A request whose body was awaited is routed a second time.
-            stopped = route.gate.check(request, decision, self._counts and content is UNREAD)
+            stopped = route.gate.check(request, decision, self._counts and is_new, self._counts)
             if stopped is not None:
                 decision.route = route.source or route.path
                 return stopped
@@ -171,7 +172,8 @@ class EntryRouter(Router):
                 decision.inject(fault)
                 if fault.failure is not None:
                     return Refuse(decision, fault.failure, fault.why)
-        forward = Forward(decision)
+        compression = route.compression
+        forward = Forward(decision) if compression is None else CompressedForward(decision, compression)
         choosing = view.choosing
         if choosing is not None:
             forward.choice = choosing.choice_of(request, decision.client_ip, _is_secure(request, peer))

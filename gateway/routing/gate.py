@@ -10,6 +10,7 @@ from gateway.http.request import ORIGIN, Request
 from gateway.routing.access import AccessList
 from gateway.routing.cors import Cors
 from gateway.routing.decision import Decision
+from gateway.routing.questions import Denial, NeedPermission, Question
 from gateway.routing.ratelimit import RateLimits
 from gateway.routing.verdict import Refuse, Reply, Verdict
 from gateway.rules.context import MatchContext
@@ -20,12 +21,12 @@ CHALLENGE: Final = b"\r\nWWW-Authenticate: Bearer"
 
 
 class Gate:
-    """The chain of one route: clients by address, CORS, rate limits, tokens.
+    """The chain of one route: clients by address, CORS, rate limits, tokens, then those who have to be asked.
 
     `claims` reads the claims of a request's token, which there must be; None: there need be none.
     """
 
-    __slots__ = ("_access", "_claims", "_cors", "limits")
+    __slots__ = ("_access", "_claims", "_cors", "limits", "questions")
 
     def __init__(
         self,
@@ -33,16 +34,18 @@ class Gate:
         cors: Cors | None = None,
         limits: RateLimits | None = None,
         claims: Claims | None = None,
+        questions: Sequence[Question] = (),
     ) -> None:
         self._access: tuple[AccessList, ...] = tuple(access)
         self._cors = cors
         self.limits = limits
         self._claims = claims
+        self.questions: tuple[Question, ...] = tuple(questions)
 
-    def check(self, request: Request, decision: Decision, counts: bool) -> Verdict | None:
-        """What becomes of a request that does not pass; None: it passes, and its decision has what the response gets.
+    def check(self, request: Request, decision: Decision, counts: bool, asks: bool) -> Verdict | None:
+        """What becomes of a request that does not pass yet; None: it passes, and its decision has what the response gets.
 
-        `counts`: it is a request, and is seen for the first time.
+        `counts`: it is a request, and is seen for the first time. Without `asks`, it is as if all who are asked let it pass.
         """
         for access in self._access:
             if not access.serves(decision.client_ip):
@@ -68,4 +71,20 @@ class Gate:
         if claims is not None and not claims(MatchContext(request, decision.client_ip)):
             decision.response_fields += CHALLENGE
             return Refuse(decision, TOKEN_REQUIRED, "a valid token is required")
+        return self._ask(request, decision, asks) if self.questions else None
+
+    def _ask(self, request: Request, decision: Decision, asks: bool) -> Verdict | None:
+        """What becomes of a request for which somebody is asked; None: all have said that it passes, or nobody asks."""
+        for question in self.questions if asks else ():
+            known = request.permissions
+            permission = None if known is None else known.get(question)
+            if permission is None:
+                answer = question.recall(request)
+                if isinstance(answer, Denial):
+                    return answer.verdict(decision)
+                if answer is None:
+                    return NeedPermission(decision, question)
+                request.permit(question, answer, question.names)
+                permission = answer
+            decision.response_fields += permission.lines
         return None

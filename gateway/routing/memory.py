@@ -24,22 +24,31 @@ class TraceMemory:
     seconds on any steady clock.
 
     `failed_calls` are those that failed on behalf of these requests.
+
+    `keeps_unmarked`: the ids of unmarked requests are remembered, too. Otherwise they are not worth an entry, as nothing known of
+    an id and no tag are the same; not if calls of which nothing is known are given a tag.
     """
 
     __slots__ = (
         "_born",
+        "_given_up",
+        "_given_up_until",
         "_half",
         "_half_ttl",
         "_inside",
+        "_keeps_unmarked",
         "_old",
         "_old_rules",
+        "_other_until",
         "_present",
         "_young",
         "_young_rules",
         "failed_calls",
     )
 
-    def __init__(self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0) -> None:
+    def __init__(
+        self, entries: int = 100_000, ttl: float = 60.0, now: float = 0.0, *, keeps_unmarked: bool = False
+    ) -> None:
         self._half: int = max(1, entries // 2)
         self._half_ttl: float = ttl / 2
         self._young: dict[bytes, str] = {}
@@ -49,6 +58,10 @@ class TraceMemory:
         self._born: float = now
         self._present: dict[bytes, dict[str, int]] = {}
         self._inside: dict[str, int] = {}
+        self._keeps_unmarked = keeps_unmarked
+        self._given_up: str = BASE
+        self._given_up_until: float = 0.0
+        self._other_until: float = 0.0
         self.failed_calls = FailedCalls()
 
     def __len__(self) -> int:
@@ -59,18 +72,40 @@ class TraceMemory:
         """How many requests are under way, by tag, whether they have an id or not."""
         return self._inside
 
-    def common_tag(self) -> str:
-        """The tag that all requests under way have; `base` if they differ, or there are none."""
+    def common_tag(self, now: float) -> str:
+        """The tag that all requests have that may be making calls; `base` if they differ, or none is under way."""
         inside = self._inside
-        return next(iter(inside)) if len(inside) == 1 else BASE
+        if len(inside) != 1:
+            return BASE
+        tag = next(iter(inside))
+        until = self._other_until if tag == self._given_up else self._given_up_until
+        return tag if until <= now else BASE
+
+    def abandon(self, tag: str, now: float) -> None:
+        """A request was given up before its response, by its client or for lack of time: the application may not know yet.
+
+        It may be calling for as long as ids are remembered. Of such requests the latest counts, and the latest with another tag.
+        """
+        if tag != self._given_up:
+            self._other_until = self._given_up_until
+            self._given_up = tag
+        self._given_up_until = now + 2 * self._half_ttl
 
     def enter(self, ids: Sequence[bytes], tag: str, now: float, rules: str = "") -> Visit:
         """Takes in a request with these ids; the visit is to be left when it is over.
 
         `rules` is the digest of the terms by which it was decided, empty if none are known.
         """
-        self._inside[tag] = self._inside.get(tag, 0) + 1
         self._age(now)
+        self.come_in(ids, tag)
+        if rules:
+            for name in ids:
+                self._young_rules[name] = rules
+        return Visit(self, ids, tag)
+
+    def come_in(self, ids: Sequence[bytes], tag: str) -> None:
+        """Counts a request among those under way."""
+        self._inside[tag] = self._inside.get(tag, 0) + 1
         for name in ids:
             tags = self._present.get(name)
             if tags is None:
@@ -81,14 +116,11 @@ class TraceMemory:
                 latest = tag if len(tags) == 1 and self._remembered(name) != AMBIGUOUS else AMBIGUOUS
             # Baseline traffic is not worth an entry, unless the id is known with another tag: the latest word on an id
             # counts after all its requests are over.
-            if latest != BASE or name in self._young or name in self._old:
+            if latest != BASE or self._keeps_unmarked or name in self._young or name in self._old:
                 self._young[name] = latest
-            if rules:
-                self._young_rules[name] = rules
-        return Visit(self, ids, tag)
 
     def leave(self, ids: Sequence[bytes], tag: str) -> None:
-        """Takes out what `enter` took in."""
+        """Takes out what came in."""
         left = self._inside[tag] - 1
         if left:
             self._inside[tag] = left
@@ -151,14 +183,15 @@ class TraceMemory:
 
 
 class Visit:
-    """One inbound request's stay in the memory."""
+    """One inbound request's stay in the memory. It is outside while it waits for a connection to the application."""
 
-    __slots__ = ("_ids", "_memory", "_tag")
+    __slots__ = ("_ids", "_is_inside", "_memory", "_tag")
 
     def __init__(self, memory: TraceMemory, ids: Sequence[bytes], tag: str) -> None:
         self._memory = memory
         self._ids = ids
         self._tag = tag
+        self._is_inside: bool = True
 
     def has_failed_call(self, since: float, now: float) -> bool:
         """Whether a call that was, or may have been, made for the request failed `since` then, or waits in vain.
@@ -167,6 +200,19 @@ class Visit:
         """
         return self._memory.failed_calls.has_one(self._ids, self._tag, since, now)
 
+    def abandon(self, now: float) -> None:
+        """Nobody waits for the application's response any more."""
+        if self._is_inside:
+            self._memory.abandon(self._tag, now)
+
     def leave(self) -> None:
-        """The request is over. To be called once."""
-        self._memory.leave(self._ids, self._tag)
+        """The application has the request no more, or not yet."""
+        if self._is_inside:
+            self._is_inside = False
+            self._memory.leave(self._ids, self._tag)
+
+    def come_back(self) -> None:
+        """The application gets the request after all."""
+        if not self._is_inside:
+            self._is_inside = True
+            self._memory.come_in(self._ids, self._tag)

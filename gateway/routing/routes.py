@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.http.compression import Compression
 from gateway.http.edits import HeaderEdit
 from gateway.http.request import Request
 from gateway.http.target import PathChange
@@ -29,10 +30,12 @@ class Route:
     `source` is what another source than the configuration calls the route. `is_exact`: nothing below `path`. `test` is what a
     request must be like besides. `split` divides requests among several services, of which `service` is the first; `redirect`
     sends the client elsewhere. `gate` is what requests must pass first, `patience` how long they wait and how often they are
-    tried; None: as any other. The others are what is changed of requests and responses.
+    tried; None: as any other. `compression` is which responses are compressed. The others are what is changed of requests and
+    responses.
     """
 
     __slots__ = (
+        "compression",
         "gate",
         "host",
         "inspect_body",
@@ -76,6 +79,7 @@ class Route:
         new_path: PathChange | None = None,
         request_edit: HeaderEdit | None = None,
         response_edit: HeaderEdit | None = None,
+        compression: Compression | None = None,
         gate: Gate | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -101,6 +105,7 @@ class Route:
         self.new_path = new_path
         self.request_edit = request_edit
         self.response_edit = response_edit
+        self.compression = compression
         self.gate = gate
 
     @property

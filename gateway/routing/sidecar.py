@@ -286,7 +286,7 @@ class OutboundRouter(Router):
         if self._carriers.recall(self._memory, request, decision, now):
             return
         if self._infers:
-            tag = self._memory.common_tag()
+            tag = self._memory.common_tag(now)
             if tag != BASE:
                 decision.tag = tag
                 decision.tag_source = SOURCE_IN_FLIGHT

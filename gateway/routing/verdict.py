@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.failures import LANE_UNAVAILABLE, NO_INSTANCES, Failure
+from gateway.http.compression import Compression
 from gateway.http.edits import HeaderEdit
 from gateway.instance import Instance
 from gateway.routing.choosing import Choice
@@ -24,6 +27,9 @@ class Verdict:
 
     def ended(self) -> None:
         """The request is over, whatever became of it. To be called once."""
+
+    def abandoned(self, now: float) -> None:
+        """It is about to end without a whole response. `now` is seconds on the loop's clock."""
 
 
 class Refuse(Verdict):
@@ -68,6 +74,7 @@ class NeedService(Verdict):
         self.service = service
 
 
+# More public members than most: what an exchange goes through on its way, and what each protocol does with the head.
 class Forward(Verdict):
     """Send `head` to the decision's instance.
 
@@ -153,12 +160,11 @@ class Forward(Verdict):
         self._take(instance)
         return None
 
-    def has_failed_call(self, since: float, now: float) -> bool:
-        """Whether a call that the instance made for this request failed `since` then, or waits in vain.
+    def waits(self) -> None:
+        """The request waits for a connection: the instance does not have it."""
 
-        Times are `perf_counter`'s. Only a sidecar can know of its application.
-        """
-        return False
+    def goes_on(self) -> None:
+        """It has waited, and the instance gets it now."""
 
     def other(self) -> Instance | None:
         """Another instance of the pool that was chosen, None if all of them were tried."""
@@ -209,6 +215,22 @@ class Forward(Verdict):
         return self._tried
 
 
+class CompressedForward(Forward):
+    """A request whose response may be compressed. `give_back` is called at the end, if that has taken a place."""
+
+    __slots__ = ("compression", "give_back")
+
+    def __init__(self, decision: Decision, compression: Compression) -> None:
+        super().__init__(decision)
+        self.compression = compression
+        self.give_back: Callable[[], None] | None = None
+
+    def ended(self) -> None:
+        """The request is over."""
+        if self.give_back is not None:
+            self.give_back()
+
+
 class InboundForward(Forward):
     """A request that is remembered for as long as it is under way."""
 
@@ -223,8 +245,26 @@ class InboundForward(Forward):
         self._visit = visit
 
     def has_failed_call(self, since: float, now: float) -> bool:
-        """See `Forward`."""
+        """Whether a call that the application made for this request failed `since` then, or waits in vain.
+
+        Times are `perf_counter`'s.
+        """
         return self._visit is not None and self._visit.has_failed_call(since, now)
+
+    def waits(self) -> None:
+        """See `Forward`."""
+        if self._visit is not None:
+            self._visit.leave()
+
+    def goes_on(self) -> None:
+        """See `Forward`."""
+        if self._visit is not None:
+            self._visit.come_back()
+
+    def abandoned(self, now: float) -> None:
+        """See `Verdict`."""
+        if self._visit is not None:
+            self._visit.abandon(now)
 
     def ended(self) -> None:
         """The request is over."""

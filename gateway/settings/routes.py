@@ -15,7 +15,14 @@ from gateway.settings.fields import (
     RoutePath,
     ServiceName,
 )
-from gateway.settings.gates import AccessSettings, CorsSettings, RateLimitSettings
+from gateway.settings.gates import (
+    AccessSettings,
+    BasicAuthSettings,
+    CompressSettings,
+    CorsSettings,
+    ForwardAuthSettings,
+    RateLimitSettings,
+)
 
 
 class RespondSettings(Model):
@@ -83,6 +90,10 @@ class RouteSettings(Model):
     """How many requests are served. All limits hold."""
     require_token: bool = False
     """Whether requests must have a valid token, by `jwt` of the gateway."""
+    basic_auth: BasicAuthSettings | None = None
+    """Requests must have the name and password of a user."""
+    forward_auth: ForwardAuthSettings | None = None
+    """An authorization service is asked about each request."""
     timeouts: RouteTimeoutSettings | None = None
     """How long requests wait, other than `timeouts` of the gateway says."""
     retries: RouteRetrySettings | None = None
@@ -93,6 +104,8 @@ class RouteSettings(Model):
     """What is changed of the header fields of requests."""
     response_headers: HeaderChanges | None = None
     """What is changed of the header fields of responses."""
+    compress: CompressSettings | None = None
+    """Responses are compressed for clients that accept it."""
     inspect_body: int = Field(default=0, ge=0, le=1_048_576)
     """How many bytes of a body rules may look at: the request waits for the body. A longer body counts as absent. 0: bodies
     are not inspected."""
@@ -100,6 +113,11 @@ class RouteSettings(Model):
     """A fixed response, instead of a service."""
     redirect: RedirectSettings | None = None
     """Clients are sent elsewhere, instead of to a service."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is asked about its requests."""
+        return self.basic_auth is not None or self.forward_auth is not None
 
     @property
     def moves_prefix(self) -> bool:

@@ -10,12 +10,9 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, Final
 
+from gateway.telemetry.histogram import BUCKETS, Histogram
 from gateway.telemetry.names import MOST, OTHER, Names
 
-BUCKETS: Final[tuple[float, ...]] = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-)  # fmt: skip
-"""Upper bounds of the duration histogram, in seconds."""
 OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1,
 )  # fmt: skip
@@ -49,6 +46,8 @@ _TABLES: Final = (
     "mesh_requests",
     "http2_failures",
     "rejected",
+    "questions",
+    "compressed",
 )
 _GAUGES: Final = ("in_flight", "tunnels", "connections")
 """What goes on: of a process that has ended there is nothing."""
@@ -72,23 +71,6 @@ def _status_in(statuses: dict[int, int], status: int) -> int:
 def code_of(status: int) -> str:
     """How a status, or the class of some, is written: `503`, `5xx`."""
     return str(status) if status >= 100 else f"{status}xx"
-
-
-class Histogram:
-    """Counts per bucket (not cumulative; the last is beyond all bounds) and the sum of what was observed."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...] = BUCKETS) -> None:
-        self.bounds = bounds
-        self.counts: list[int] = [0] * (len(bounds) + 1)
-        self.total: float = 0.0
-
-    def add(self, counts: list[int], total: float) -> None:
-        """Adds another process's observations."""
-        self.total += total
-        for index, count in enumerate(counts):
-            self.counts[index] += count
 
 
 class Series:
@@ -156,6 +138,8 @@ class Traffic:
         self.refused: dict[str, int] = {}  # code of a request that was never routed
         self.replies: dict[tuple[str, int], int] = {}  # route, status of a response that needed no service
         self.rejected: dict[str, int] = {}  # why a carrier was not accepted
+        self.questions: dict[tuple[str, str], int] = {}  # who was asked, answer
+        self.compressed: dict[tuple[str, str], int] = {}  # coding, before or after: bytes
         self.http2_failures: dict[str, int] = {}  # the limit that was passed, or the error's name
         self.mesh_requests: dict[str, int] = {}  # how the caller came: only if there is a mesh
         self.overhead = Histogram(OVERHEAD_BUCKETS)
@@ -278,6 +262,14 @@ class Traffic:
         """Counts a connection of HTTP/2 that ended by a fault of the client, or a stream that was refused because of a limit."""
         self.http2_failures[reason] = self.http2_failures.get(reason, 0) + count
 
+    def count_question(self, by: str, answer: str, count: int = 1) -> None:
+        """Counts a question whether a request may pass."""
+        self.questions[by, answer] = self.questions.get((by, answer), 0) + count
+
+    def count_compressed(self, coding: str, side: str, size: int) -> None:
+        """Counts bytes of responses, before or after they were compressed."""
+        self.compressed[coding, side] = self.compressed.get((coding, side), 0) + size
+
     def count_reply(self, route: str, status: int, count: int = 1) -> None:
         """Counts a request that its route replied to without a service."""
         key = (route, status)
@@ -354,6 +346,10 @@ class Traffic:
             self.count_refused(code, count)
         for reason, count in tables["http2_failures"].items():
             self.count_http2_failure(reason, count)
+        for (by, answer), count in tables["questions"].items():
+            self.count_question(by, answer, count)
+        for (coding, side), size in tables["compressed"].items():
+            self.count_compressed(coding, side, size)
         for why, count in tables["rejected"].items():
             self.count_rejected(why, count)
         for (route, status), count in tables["replies"].items():

@@ -16,7 +16,7 @@ from tests.console.support import FOREIGN, RULES, Console, Served, becomes
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PAGES = ["lanes", "requests", "topology", "explain", "services", "history", "status"]
-DEEP = ["#/lanes/shop/gray", "#/lanes/shop/gray/edit", "#/lanes/shop?new=1", "#/history/1", "#/services/a",
+DEEP = ["#/lanes/shop/gray", "#/lanes/shop?edit=1", "#/lanes?group=new", "#/lanes?segments=1", "#/lanes/shop/gray/edit", "#/lanes/shop?new=1", "#/history/1", "#/services/a",
         "#/explain?method=GET&url=%2FA%2Fx%3Fgroup%3Dgray", *(f"#/{name}" for name in PAGES)]  # fmt: skip
 
 

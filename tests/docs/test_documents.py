@@ -9,6 +9,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import bcrypt
 import click
 import pytest
 import trustme
@@ -28,6 +29,7 @@ IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CERTIFICATES = re.compile(r"cert: (\S+), key: (\S+)\}")
 _MESH = re.compile(r"cert: (\S+)\n +key: (\S+)\n +ca: (\S+)\n +identity: (\S+)")
+_USERS = re.compile(r"basic_auth: {users: ([\w.-]+)")
 _SEGMENTS = re.compile(r"file: ([^\s,}]+\.txt)")
 _LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
 _TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -93,6 +95,8 @@ def test_yaml_examples_pass_the_check(document: Path, tmp_path: Path) -> None:
         for name in _SEGMENTS.findall(text):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("alice\n")
+        for name in _USERS.findall(text):
+            (folder / name).write_text(f"alice:{bcrypt.hashpw(b'wonder', bcrypt.gensalt(4)).decode()}\n")
         (folder / "file.yaml").write_text(text)
         problems, _ = check_all([folder / "file.yaml"])
         assert problems == [], text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +16,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from gateway.release.ports import free_port
 from tests.support.process import Program, get_json
 
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACES = itertools.count(0x4BF92F3577B34DA6A3CE929D0E0E4736)
 RULES = """\
 lane_groups:
   - name: demo
@@ -27,6 +28,11 @@ WALK = "/scenario.Chain/Walk"
 CARRIED = ("traceparent", "x-gray-tag")
 
 
+def traceparent() -> str:
+    """Of a trace of its own."""
+    return f"00-{next(TRACES):032x}-00f067aa0ba902b7-01"
+
+
 class Application:
     """Knows nothing of lanes: it calls the next service, and passes on what it is told to. `mood` is how it responds."""
 
@@ -35,6 +41,7 @@ class Application:
         self.following = following
         self.mood = "well"
         self.passes: tuple[str, ...] = CARRIED
+        self.patience = 0.4
         self.served = 0
         self.app, self.inbound, self.outbound = free_port(), free_port(), free_port()
         self.admin = free_port()
@@ -53,7 +60,7 @@ class HttpApplication(Application):
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.app).start()
-        self._session = ClientSession(timeout=ClientTimeout(total=0.4))
+        self._session = ClientSession()
 
     async def close(self) -> None:
         await self._session.close()
@@ -72,7 +79,9 @@ class HttpApplication(Application):
             **{name: request.headers[name] for name in self.passes if name in request.headers},
         }
         try:
-            async with self._session.get(f"http://127.0.0.1:{self.outbound}/x", headers=headers) as response:
+            timeout = ClientTimeout(total=self.patience)
+            url = f"http://127.0.0.1:{self.outbound}/x"
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
                 assert "X-Gray-Hop" not in response.headers
                 if response.status == 200:
                     return web.Response(text=f"{self.name} -> {await response.text()}")
@@ -130,6 +139,7 @@ class Chain:
             "b": [at(self.b.inbound, **metadata, **{"gray-sidecar": "b"})],
             "c": [at(self.c.app, **of_grpc)],
         }
+        self.of_a: dict[str, Any] = {}
         self._of_app = {"protocol": "h2c"} if kind is GrpcApplication else {}
         self.port, self.admin = free_port(), free_port()
 
@@ -154,7 +164,7 @@ class Chain:
             }
             if self._of_app:
                 settings["services"] = dict.fromkeys((app.name,), self._of_app)
-            sidecar.write("sidecar.yaml", settings)
+            sidecar.write("sidecar.yaml", settings | (self.of_a if app is self.a else {}))
             await sidecar.start("sidecar", "-c", "sidecar.yaml")
             await sidecar.wait_ok(app.admin)
         entry = await self._program(stack, "entry")
@@ -194,7 +204,7 @@ class Chain:
     async def ask(self) -> int:
         """The status that a marked request gets."""
         async with ClientSession() as session:
-            headers = {"group": "gray", "traceparent": TRACE, "X-Gray-Hop": "gray"}
+            headers = {"group": "gray", "traceparent": traceparent(), "X-Gray-Hop": "gray"}
             async with session.get(f"http://127.0.0.1:{self.port}/x", headers=headers) as response:
                 assert "X-Gray-Hop" not in response.headers
                 return response.status
@@ -202,7 +212,7 @@ class Chain:
     async def call(self) -> str:
         """The status of a marked call of gRPC."""
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}") as channel:
-            call = channel.unary_stream(WALK)(b"", metadata=(("group", "gray"), ("traceparent", TRACE)))
+            call = channel.unary_stream(WALK)(b"", metadata=(("group", "gray"), ("traceparent", traceparent())))
             try:
                 async for _ in call:
                     pass
@@ -220,8 +230,9 @@ Start = Callable[..., Awaitable[Chain]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def start(protocol: str, kind: type[Application]) -> Chain:
+        async def start(protocol: str, kind: type[Application], **of_a: Any) -> Chain:
             chain = Chain(tmp_path, protocol, kind)
+            chain.of_a = of_a
             await chain.start(stack)
             return chain
 
@@ -258,9 +269,21 @@ async def test_nobody_is_ejected_for_what_a_callee_did(start: Start, protocol: s
     assert await chain.excused(chain.admin, OF_A) == counted
 
 
-@pytest.mark.parametrize("mood", ["fails", "late"])
-async def test_nor_in_grpc_for_a_status_in_the_head_or_in_trailers(start: Start, mood: str) -> None:
-    chain = await start("h2c", GrpcApplication)
+async def test_nor_if_it_is_the_sidecar_that_loses_patience_with_an_application_that_waits(start: Start) -> None:
+    chain = await start("http1", HttpApplication, timeouts={"response": "300ms"})
+    chain.a.patience = chain.b.patience = 60.0
+    chain.c.mood = "hangs"
+    assert [await chain.ask() for _ in range(3)] == [504] * 3
+    assert not await chain.is_out()
+    assert await chain.excused(chain.admin, OF_A) == 3
+    chain.a.mood = "hangs"
+    assert [await chain.ask() for _ in range(3)] == [504, 504, 200]
+    assert await chain.is_out()
+
+
+@pytest.mark.parametrize(("mood", "protocol"), [("fails", "h2c"), ("late", "h2c"), ("late", "http1")])
+async def test_nor_in_grpc_for_a_status_in_the_head_or_in_trailers(start: Start, mood: str, protocol: str) -> None:
+    chain = await start(protocol, GrpcApplication)
     chain.c.mood = mood
     for passes in (CARRIED, ("traceparent",), ()):
         chain.a.passes = chain.b.passes = passes

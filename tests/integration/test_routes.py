@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gateway.app.routes import make_routes
-from gateway.routing.snapshot import Snapshot
-from gateway.rules.environment import no_claims
-from gateway.settings import GatewaySettings
+from tests.support.configured import use
 from tests.support.hostile import answering
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
-
-
-def use(proxy: Proxy, *routes: dict[str, Any], **settings: Any) -> None:
-    """Routes by these, to service a."""
-    config = {"registry": {"kind": "static"}, "routes": [{"path": "/A", "service": "a", **route} for route in routes]}
-    old = proxy.router.snapshot
-    table = make_routes(GatewaySettings.model_validate({**config, **settings}), no_claims)
-    proxy.router.snapshot = Snapshot(2, old.rules, table, old.services)
 
 
 async def test_a_service_sees_a_rewritten_path(proxy: Proxy, origin: Origin) -> None:

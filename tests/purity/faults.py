@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.tags import BASE
-from tests.purity.judge import CLOSED, SERVICES
+from tests.purity.judge import CLOSED, FOLLOWING, SERVICES
 from tests.purity.mesh import GRAY, HAS_GRAY, LANE, Instance, Mesh
 
 Fault = Callable[[Mesh, random.Random], Awaitable[None]]
@@ -58,6 +58,20 @@ async def kill_base(mesh: Mesh, source: random.Random) -> None:
     await _kill(mesh, old)
 
 
+async def lose_service(mesh: Mesh, source: random.Random) -> None:
+    """All of a service is gone for a moment: those who call it fail, and are in nobody's eyes worse for that."""
+    service = source.choice(list(FOLLOWING.values()))
+    with mesh.judge.trouble(f"{service} is gone"), mesh.holding(service):
+        gone = [instance for instance in mesh.instances if instance.service == service]
+        for instance in gone:
+            await mesh.end(instance, signal.SIGKILL)
+        await asyncio.sleep(source.choice((0.5, 1.0, 3.0)))
+        for instance in gone:
+            await mesh.run(service, instance.tag)
+    # Its callers are waited for, too: whoever is in traffic no more shows in the meantime.
+    await mesh.settle(*SERVICES[: SERVICES.index(service) + 1])
+
+
 async def reuse(mesh: Mesh, source: random.Random) -> None:
     """The address of a gray instance is used by the baseline, and by gray again."""
     service = source.choice(HAS_GRAY)
@@ -98,19 +112,20 @@ async def exchange_unseen(mesh: Mesh, source: random.Random) -> None:
             gray = mesh.of(service, GRAY)[0]
             await _kill(mesh, base)
             await _kill(mesh, gray)
-            launched = [
-                await mesh.launch(service, BASE, mesh.take_port(gray)),
-                await mesh.launch(service, GRAY, mesh.take_port(base)),
-            ]
+            # Both before anything is launched, which takes other ports of those that have ended.
+            grays, bases = mesh.take_port(gray), mesh.take_port(base)
+            launched = [await mesh.launch(service, BASE, grays), await mesh.launch(service, GRAY, bases)]
             for instance in launched:
                 await mesh.wait_serving(instance)
                 mesh.judge.note(f"serving unseen: {instance.name}")
             await asyncio.sleep(source.uniform(1, 4))
-            with mesh.judge.trouble("instances that start before the registry is complete"), mesh.holding(*SERVICES):
+            # These two have no list yet of the service that they call.
+            touched = (service, FOLLOWING[service]) if service in FOLLOWING else (service,)
+            with mesh.judge.trouble("instances that start before the registry is complete"), mesh.holding(*touched):
                 await _start_registry(mesh, source)
                 for instance in launched:
                     await mesh.wait_known(instance)
-        await mesh.settle(*SERVICES)
+        await mesh.settle(*touched)
     await mesh.end(rest, signal.SIGTERM)
 
 
@@ -156,13 +171,14 @@ async def gray_b(mesh: Mesh, source: random.Random) -> None:
 async def stop_instance(mesh: Mesh, source: random.Random) -> None:
     """An instance stands still for a while, and goes on with what it knew."""
     instance = source.choice(mesh.instances)
+    touched = [service for service in (instance.service, FOLLOWING.get(instance.service)) if service is not None]
     with mesh.judge.trouble(f"SIGSTOP of {instance.name}"):
-        with mesh.holding(*SERVICES):
+        with mesh.holding(*touched):
             instance.sidecar.send(signal.SIGSTOP)
             await asyncio.sleep(source.uniform(0.2, 4.0))
             instance.sidecar.send(signal.SIGCONT)
             mesh.judge.note(f"SIGCONT to {instance.name}")
-        await mesh.settle(*SERVICES)
+        await mesh.settle(*touched)
 
 
 async def write_rules(mesh: Mesh, source: random.Random) -> None:
@@ -239,6 +255,7 @@ INSTANCES: Final[tuple[Fault, ...]] = (
     kill_gray,
     roll_base,
     kill_base,
+    lose_service,
     reuse,
     reuse_base,
     exchange_unseen,
@@ -267,12 +284,10 @@ async def inflict_one(mesh: Mesh, fault: Fault, source: random.Random) -> None:
 
 
 async def _kill(mesh: Mesh, instance: Instance) -> None:
-    """SIGKILL. Requests that it breaks are errors of its callers: five in a row, and their gray is ejected for a while."""
-    callers = SERVICES[: SERVICES.index(instance.service)]
-    with mesh.holding(*callers), mesh.judge.trouble(f"kill -9 of {instance.name}"):
+    """SIGKILL. Requests that it breaks are errors of its callers, of whom nobody is ejected for that."""
+    with mesh.judge.trouble(f"kill -9 of {instance.name}"):
         await mesh.end(instance, signal.SIGKILL)
         await asyncio.sleep(AFTER_KILL)
-    await mesh.settle(*callers)
 
 
 async def _end(mesh: Mesh, instance: Instance, source: random.Random) -> None:

@@ -8,8 +8,8 @@ When "it can" is decided by the faults, and only before they act:
 - Gray of a service counts as usable from when its callers list it and a number of marked requests in a row were served by it
   (ejections are over), until a fault is about to touch it. A request is held to that only if it holds for the request's whole
   life, without a gap (`gray` keeps an epoch per service).
-- A `kill -9` touches the gray of all services before the killed one, too: the calls that it breaks are 5xx responses of these, which may
-  eject them. They count as usable again once they serve again.
+- What goes wrong with an instance touches nobody before it in the chain: that its callers respond with 5xx ejects none of them.
+  An instance whose list may be old or empty touches the gray of the service that it calls.
 - A failure is excused only if a fault that may break requests (`kill -9`, `SIGSTOP`, a worker killed) overlaps with the request.
   Draining, the registry, rules and reloads excuse nothing.
 - An instance that starts while the registry is away, or not complete again, excuses failures until it is: it has no list of its own yet.
@@ -19,6 +19,7 @@ When "it can" is decided by the faults, and only before they act:
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from typing import Final, NamedTuple
 from tests.purity.application import ARROW
 
 SERVICES: Final = ("a", "b", "c")
+FOLLOWING: Final = dict(itertools.pairwise(SERVICES))
+"""Whom each calls."""
 CLOSED: Final = "(lane closed)"
 """In place of a service: the lane is closed, and nobody may be on gray."""
 KEPT_EVENTS: Final = 400

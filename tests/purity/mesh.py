@@ -17,7 +17,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from gateway.release.ports import free_port
 from gateway.tags import BASE
 from tests.purity.application import Application, modes_for
-from tests.purity.judge import CLOSED, SERVICES, Judge
+from tests.purity.judge import CLOSED, FOLLOWING, SERVICES, Judge
 from tests.purity.registries import REGISTRIES, Registry, retag, settings
 from tests.support.process import Program
 
@@ -82,7 +82,10 @@ class Mesh:
         (folder / "entry").mkdir()
         self.entry = Program(folder / "entry")
         self._random = source
-        self._ports: list[int] = []
+        # Of those that have ended. What was an inbound listener's becomes nothing else: registries list it for a while, and
+        # what is no sidecar cannot say that it is not the one that is meant.
+        self._inbounds: list[int] = []
+        self._others: list[int] = []
         self._number = 0
         self._held: Counter[str] = Counter()
         self.modes: dict[str, str] = {}
@@ -128,17 +131,18 @@ class Mesh:
         if self.is_registry_well:
             async with self.starting:
                 return await self._run(service, tag, inbound)
-        # One that has just come up knows only what the registry says. If that has returned with nothing in it, the first list of a
-        # service may be empty: nobody can know better.
+        # One that has just come up knows only what the registry says. If that has returned with nothing in it, the first list of
+        # the service that it calls may be empty: nobody can know better.
+        called = [FOLLOWING[service]] if service in FOLLOWING else []
         with self.judge.trouble(f"a start of {service} {tag} without a complete registry"):
-            with self.holding(*SERVICES):
+            with self.holding(*called):
                 instance = await self._run(service, tag, inbound)
 
                 async def is_well() -> bool:
                     return self.is_registry_well
 
                 await self.wait("the registry to be complete", is_well)
-            await self.settle(*SERVICES)
+            await self.settle(*called)
         return instance
 
     async def _run(self, service: str, tag: str, inbound: int) -> Instance:
@@ -149,13 +153,11 @@ class Mesh:
     async def launch(self, service: str, tag: str, inbound: int) -> Instance:
         """Starts an instance, whatever the registry does."""
         self._number += 1
-        ports = {name: self._take_port() for name in ("app", "inbound", "outbound", "admin")}
-        if inbound:
-            self._ports.append(ports["inbound"])
-            ports["inbound"] = inbound
+        ports = {name: self._take_port(self._others) for name in ("app", "outbound", "admin")}
+        ports["inbound"] = inbound or self._take_port(self._inbounds)
         instance = Instance(service, tag, self._number, ports, self.folder / f"{self._number}")
         self.instances.append(instance)
-        following = "".join(SERVICES[SERVICES.index(service) + 1 :][:1])
+        following = FOLLOWING.get(service, "")
         instance.application = Application(instance.name, self.modes[service], ports["outbound"], following)
         await instance.application.start(ports["app"])
         instance.sidecar.write("sidecar.yaml", self._settings_of(instance))
@@ -167,7 +169,7 @@ class Mesh:
         """Until an instance is ready, its callers know it, and it knows whom it calls."""
         await instance.sidecar.wait_ok(instance.ports["admin"], timeout=PATIENCE)
         await self.wait(f"{instance.name} to be known", lambda: self._is_known(instance))
-        following = "".join(SERVICES[SERVICES.index(instance.service) + 1 :][:1])
+        following = FOLLOWING.get(instance.service)
         if following:  # an instance that has never called has no list yet
             await self.wait(f"{instance.name} to know {following}", lambda: self._can_call(instance, following))
         self.judge.note(f"known: {instance.name}")
@@ -223,12 +225,13 @@ class Mesh:
         self.judge.note(f"ended: {instance.name}")
         self.instances.remove(instance)
         await instance.end()
-        self._ports += instance.ports.values()
+        self._others += [port for name, port in instance.ports.items() if name != "inbound"]
+        self._inbounds.append(instance.ports["inbound"])
 
     def take_port(self, instance: Instance) -> int:
         """The inbound port of one that has ended, for another one."""
         port = instance.ports["inbound"]
-        self._ports.remove(port)
+        self._inbounds.remove(port)
         return port
 
     async def wait(self, what: str, condition: Callable[[], Awaitable[bool]]) -> None:
@@ -301,10 +304,8 @@ class Mesh:
         async with self._session.get(url, headers={"Host": service}) as response:
             return response.status == 200
 
-    def _take_port(self) -> int:
-        if len(self._ports) < 8:
-            return free_port()
-        return self._ports.pop(self._random.randrange(len(self._ports)))
+    def _take_port(self, ended: list[int]) -> int:
+        return free_port() if len(ended) < 4 else ended.pop(self._random.randrange(len(ended)))
 
     def _settings_of(self, instance: Instance) -> dict[str, Any]:
         addresses = {name: f"127.0.0.1:{port}" for name, port in instance.ports.items()}

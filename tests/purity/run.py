@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from tests.purity.load import Load
 from tests.purity.mesh import Mesh, NotRecovered
 
 MOST_SHOWN: Final = 10
-"""Violations that are shown in full."""
+"""Violations of a kind that are shown in full."""
 DELIVERY: Final = 2.0
 """Seconds after which records of a request have been delivered."""
 
@@ -33,7 +34,7 @@ class Churn:
     def __init__(self, folder: Path, registry: str, seed: int, rate: float, say: Callable[[str], None]) -> None:
         self._say = say
         self._seed = seed
-        self._shown = 0
+        self._shown: Counter[str] = Counter()
         self._showing: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         self._began = loop.time()
@@ -80,8 +81,8 @@ class Churn:
             await asyncio.gather(*hands, return_exceptions=True)
 
     def _show(self, violation: Violation) -> None:
-        self._shown += 1
-        if self._shown <= MOST_SHOWN:
+        self._shown[violation.kind] += 1
+        if self._shown[violation.kind] <= MOST_SHOWN:
             task = asyncio.create_task(self._show_with_chain(violation))
             self._showing.add(task)
 

@@ -8,20 +8,21 @@ from pathlib import Path
 import pytest
 
 from tests.purity.application import MODES, modes_for
-from tests.purity.faults import AROUND, INSTANCES, exchange_unseen
+from tests.purity.faults import AROUND, INSTANCES, lose_service
 from tests.purity.judge import CLOSED, Judge, Violation
 from tests.purity.run import Churn, is_clean, table
 
 GRAY, BASE, LATE = "a.gray.4 > b.base.2 > c.gray.5", "a.base.1 > b.base.2 > c.base.3", "a.gray.4 > b.base.2 > c.base.3"
 
 
-async def test_nobody_notices_that_gray_and_baseline_exchange_addresses_unseen(tmp_path: Path) -> None:
-    """What is drawn comes from a fixed seed."""
+async def test_nobody_leaves_the_lane_because_all_of_a_service_is_gone_for_a_moment(tmp_path: Path) -> None:
+    """The quickest fault of all. What is drawn comes from a fixed seed."""
     said: list[str] = []
     churn = Churn(tmp_path, "embedded", 1, 80.0, said.append)
-    judge = await churn.run(0, [exchange_unseen])
+    judge = await churn.run(0, [lose_service])
     assert is_clean(judge), "\n".join(said)
     assert judge.counts["held to gray"] > 0
+    assert judge.counts["failed, excused"] > 5
     assert f"{judge.counts['requests']:,}" in table(judge)
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.telemetry.counters import BUCKETS, Series
+from gateway.telemetry.counters import Series
+from gateway.telemetry.histogram import BUCKETS
 
 CRITICAL: Final = 2.326
 """The standard normal deviate that 1 % exceed."""

@@ -36,6 +36,8 @@ def busy() -> Traffic:
     traffic.inferred = 15
     traffic.unsigned, traffic.unknown_rules = 16, 17
     traffic.count_rejected("forged")
+    traffic.count_question("forward_auth", "granted")
+    traffic.count_compressed("gzip", "before", 9)
     traffic.mesh_requests = {"mtls": 2, "plain": 1}
     traffic.count_lost("a", "gray", "no_id")
     return traffic

@@ -469,7 +469,14 @@ def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
     first.version = 2
     said = {name: getattr(first, name) for name in Request.__slots__}
     blank = Request(b"", "GET", b"/", 1)
-    later = {"span_id", "parent_id", "_cookies", "_parameters", "_is_grpc"}  # what is worked out, or a router adds
+    later = {
+        "span_id",
+        "parent_id",
+        "permissions",
+        "_cookies",
+        "_parameters",
+        "_is_grpc",
+    }  # worked out, or added by a router
     assert {name for name, value in said.items() if value == getattr(blank, name)} - later == set()
     again = first.again()
     assert {name: getattr(again, name) for name in Request.__slots__} == said

@@ -95,3 +95,9 @@ def test_only_so_many_edges_are_shown_the_busiest(monkeypatch: pytest.MonkeyPatc
     made = [record(time=100.0, service=name) for name in ("b", "a", "b")]
     found = topology([stored(GATEWAY, item) for item in made], 100.0, 110.0)
     assert ([item["to"] for item in found["edges"]], found["requests"]) == (["b"], 3)
+
+
+@pytest.mark.parametrize(("status", "errors"), [("OK", 0.0), ("NOT_FOUND", 0.0), ("INTERNAL", 1.0), ("", 0.0)])
+def test_a_failed_call_of_grpc_is_an_error(status: str, errors: float) -> None:
+    [shown] = topology([stored(A, call(service="b", grpc_status=status))], 100.0, 110.0)["edges"]
+    assert shown["errors"] == errors

@@ -9,6 +9,8 @@ import pytest
 from gateway.errors import ProtocolError
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseReader
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, FEW, MORE, RESTS, ResponseBody
+from gateway.routing.decision import Decision
+from gateway.routing.verdict import Forward
 
 
 class Client:
@@ -34,7 +36,7 @@ class Setup:
         record: Any = self
         client: Any = self.client
         self.grpc_status = -1
-        self.body = ResponseBody(body, is_old, client, record, [{b"x-hidden"}])
+        self.body = ResponseBody(body, is_old, client, record, Forward(Decision(1)), [{b"x-hidden"}])
 
     @property
     def written(self) -> bytes:

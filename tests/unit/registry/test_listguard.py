@@ -225,3 +225,17 @@ def test_who_is_known_to_be_no_more_is_not_kept(guard: ListGuard, was_away: bool
 def test_an_empty_list_is_certain_if_everybody_is_known_to_be_no_more(guard: ListGuard) -> None:
     guard.take((), 1, lambda _: True)
     assert (guard.doubt, guard.instances) == ("", ())
+
+
+def test_after_each_outage_clients_have_all_the_time_again(guard: ListGuard) -> None:
+    """However long the list has been doubted: a registry that fails again and again has had no time to be complete."""
+    for now in range(0, 120, 20):
+        guard.interrupted(was_away=True)
+        guard.take(instances("g1"), now + 1)
+        guard.take(instances("b1", "g1"), now + 2)
+        assert (guard.doubt, len(guard.instances)) == ("returned", 12)
+    for now in range(103, 161):
+        guard.take(instances("b1", "g1") if now % 2 else instances("b1", "g2"), now)
+        assert guard.doubt == "returned"
+    guard.take(instances("b1", "g1"), 161)
+    assert (guard.doubt, names(guard)) == ("", {"b1", "g1"})

@@ -63,6 +63,8 @@ def test_the_request_the_decision_every_lane_and_every_pool() -> None:
         "path": "/A",
         "exact": False,
         "match": [],
+        "asked": [],
+        "compress": None,
         "patience": {},
         "backends": [],
     }
@@ -93,6 +95,8 @@ def test_a_route_from_elsewhere_says_why_it_took_the_request_and_where_it_may_go
         "path": "/H",
         "exact": False,
         "match": ["method POST", "header x-canary = yes", "header x-user matches a.*", "param v = 2"],
+        "asked": [],
+        "compress": None,
         "patience": {},
         "backends": [
             {"service": "a", "tag": "base", "weight": 9, "problem": None},

@@ -42,6 +42,61 @@ def test_who_is_inside_is_counted_by_tag() -> None:
     assert dict(memory.inside) == {"base": 1}
 
 
+def test_who_waits_for_a_connection_is_outside() -> None:
+    memory = TraceMemory()
+    first, second = memory.enter([b"1"], "gray", 0.0), memory.enter([b"2"], "base", 0.0)
+    assert memory.common_tag(0.0) == "base"
+    second.leave()
+    second.leave()
+    assert (memory.common_tag(0.0), memory.recall(b"2", 0.0)) == ("gray", None)
+    first.leave()
+    second.come_back()
+    second.come_back()
+    assert dict(memory.inside) == {"base": 1}
+    assert memory.recall(b"2", 0.0) == "base"
+    second.leave()
+    assert dict(memory.inside) == {}
+
+
+def test_a_request_that_was_given_up_may_still_be_calling() -> None:
+    """An application does not notice at once, and nothing says when: as long as ids are remembered."""
+    memory = TraceMemory(ttl=60.0)
+    given_up = memory.enter([], "base", 0.0)
+    given_up.abandon(1.0)
+    given_up.leave()
+    memory.enter([], "gray", 1.0)
+    assert (memory.common_tag(60.9), memory.common_tag(61.1)) == ("base", "gray")
+    memory.abandon("gray", 70.0)
+    assert memory.common_tag(70.0) == "gray"
+
+
+def test_a_request_that_waited_is_given_up_without_a_trace() -> None:
+    memory = TraceMemory()
+    given_up = memory.enter([], "base", 0.0)
+    given_up.leave()
+    given_up.abandon(1.0)
+    memory.enter([], "gray", 1.0)
+    assert memory.common_tag(1.0) == "gray"
+
+
+def test_of_those_given_up_the_latest_with_another_tag_counts() -> None:
+    memory = TraceMemory(ttl=10.0)
+    memory.enter([], "gray", 0.0)
+    for tag, now in (("base", 1.0), ("gray", 2.0), ("gray", 3.0)):
+        memory.abandon(tag, now)
+    assert (memory.common_tag(10.9), memory.common_tag(11.1)) == ("base", "gray")
+    memory.abandon("blue", 20.0)
+    memory.abandon("gray", 21.0)
+    memory.abandon("base", 22.0)
+    assert (memory.common_tag(31.9), memory.common_tag(32.1)) == ("base", "gray")
+
+
+def test_unmarked_requests_are_remembered_where_a_call_without_a_tag_may_be_given_one() -> None:
+    memory = TraceMemory(keeps_unmarked=True)
+    note(memory, b"1", "base", 0.0)
+    assert memory.recall(b"1", 1.0) == "base"
+
+
 def test_of_requests_one_after_the_other_the_latest_counts() -> None:
     memory = TraceMemory()
     note(memory, b"1", "gray", 0.0)

@@ -28,6 +28,8 @@ def busy() -> Traffic:
     traffic.count_refused("no_route")
     traffic.count_http2_failure("resets")
     traffic.count_reply("/hello", 200)
+    traffic.count_question("basic_auth", "denied")
+    traffic.count_compressed("zstd", "after", 7)
     return traffic
 
 

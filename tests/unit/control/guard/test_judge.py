@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from gateway.control.guard.judge import CRITICAL, GOOD, UNDECIDED, WORSE, Counts, Pair, Stratum, Terms, excess, judge
-from gateway.telemetry.counters import BUCKETS, Series
+from gateway.telemetry.counters import Series
+from gateway.telemetry.histogram import BUCKETS
 
 BOUNDS = len(BUCKETS) + 1
 TERMS = Terms(errors=0.02, p95=1.5, min_requests=50)

@@ -1,0 +1,1 @@
+"""Who may pass: users with passwords, and what an authorization service says."""
