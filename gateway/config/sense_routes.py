@@ -101,8 +101,8 @@ def _ids(here: Location, changes: HeaderChanges) -> Iterator[Finding]:
     for kind in ("set", "add"):
         for name in getattr(changes, kind):
             if name.lower() in ids:
-                message = f"header '{name}' is an id by which sidecars remember requests: with a fixed value all would have the same"
-                yield (*here, kind, name), message
+                what = f"header '{name}' is an id by which sidecars remember requests"
+                yield (*here, kind, name), f"{what}: with a fixed value all would have the same"
 
 
 def _cors(here: Location, route: RouteSettings, cors: CorsSettings) -> Iterator[Finding]:

@@ -167,6 +167,8 @@ class LaneEditor:
         etag: str,
         author: str,
         dry_run: bool,
+        *,
+        what: str = "changed",
     ) -> Change:
         """Changes some keys of a lane; null takes one away (RFC 7396). Raises NotThere, Outdated, Refused."""
         new_name = _name_in({"name": name, **data})
@@ -178,7 +180,7 @@ class LaneEditor:
             def merge(text: str, lanes: Location) -> str:
                 return _with_values(text, (*lanes, index), before, values, set(data) - set(values))
 
-            return await self._change(group, new_name, merge, f"lane {group}/{name} changed", author, dry_run)
+            return await self._change(group, new_name, merge, f"lane {group}/{name} {what}", author, dry_run)
 
     async def put(
         self, group: str, name: str, values: Mapping[Location, Any], etag: str, author: str, what: str
