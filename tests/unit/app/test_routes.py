@@ -182,6 +182,19 @@ def test_a_reload_gives_nobody_a_new_burst() -> None:
     assert error(after.ask("/A")) == "rate_limited"
 
 
+def test_after_a_reload_routes_of_one_path_still_count_each_for_itself() -> None:
+    one = {"path": "/A", "service": "a", "rate_limits": [{"rate": 1, "per": "1h"}]}
+    routes = [{**one, "match": {"exact": True}}, {**one, "match": {"method": "POST"}}, one]
+    before, after = Entry(routes), Entry(routes)
+    assert error(before.ask("/A")) == ""
+    after.router.snapshot.routes.go_on(before.router.snapshot.routes)
+    assert [error(after.ask("/A")), error(after.ask("/A/x", method="POST")), error(after.ask("/A/x"))] == [
+        "rate_limited",
+        "",
+        "",
+    ]
+
+
 def route(
     settings: dict[str, Any] | list[dict[str, Any]], target: str = "/A/x", *fields: str, method: str = "GET"
 ) -> Verdict:
