@@ -160,7 +160,9 @@ def test_a_request_whose_body_is_awaited_is_counted_once() -> None:
     lane = {"name": "gray", "tag": "gray", "match": [{"body": "/x", "equals": "1"}]}
     entry = Entry([{"path": "/A", "service": "a", "inspect_body": 100, "rate_limits": [{"rate": 1}]}], lane)
     assert isinstance(entry.ask("/A", "Content-Length: 7", method="POST"), NeedBody)
-    assert entry.ask("/A", "Content-Length: 7", method="POST", content={"x": "1"}).decision.tag == "gray"
+    decision = entry.ask("/A", "Content-Length: 7", method="POST", content={"x": "1"}).decision
+    assert (decision.tag, b'RateLimit: "client_ip";r=0;t=1' in decision.response_fields) == ("gray", True)
+    assert b"Retry-After" not in decision.response_fields
     assert error(entry.ask("/A", "Content-Length: 7", method="POST")) == "rate_limited"
 
 
