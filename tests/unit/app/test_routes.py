@@ -185,8 +185,8 @@ def test_a_reload_gives_nobody_a_new_burst() -> None:
 
 
 def test_after_a_reload_routes_of_one_path_still_count_each_for_itself() -> None:
-    one = {"path": "/A", "service": "a", "rate_limits": [{"rate": 1, "per": "1h"}]}
-    routes = [{**one, "match": {"exact": True}}, {**one, "match": {"method": "POST"}}, one]
+    one: dict[str, Any] = {"path": "/A", "service": "a", "rate_limits": [{"rate": 1, "per": "1h"}]}
+    routes: list[dict[str, Any]] = [{**one, "match": {"exact": True}}, {**one, "match": {"method": "POST"}}, one]
     before, after = Entry(routes), Entry(routes)
     assert error(before.ask("/A")) == ""
     after.router.snapshot.routes.go_on(before.router.snapshot.routes)
