@@ -34,6 +34,7 @@ lint: $(VENV)/.dev  ## Check format, rules, types and layers
 bench: .venv-bench/.gateway .venv-compiled/.gateway  ## CPU per request beside nginx, HAProxy, Envoy, Traefik, Caddy and aiohttp
 	@.venv-bench/bin/python -m benchmarks --python plain=.venv-bench/bin/python --python compiled=.venv-compiled/bin/python $(ARGS)
 	@.venv-bench/bin/python -m benchmarks.http2 --python plain=.venv-bench/bin/python --python compiled=.venv-compiled/bin/python
+	@.venv-bench/bin/python -m benchmarks.mesh --python plain=.venv-bench/bin/python --python compiled=.venv-compiled/bin/python
 	@.venv-bench/bin/python -m benchmarks.idle
 
 fuzz: .venv-fuzz/.gateway  ## Search for bytes that the HTTP parsers get wrong (SECONDS=60 for each of three targets)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway import hop
-from gateway.protocols import AUTO, HTTP1, read_protocol
+from gateway.protocols import AUTO, HTTP1, read_grpc_port, read_protocol
 from gateway.tags import BASE
 
 UID_KEY: Final = "pod-uid"
@@ -43,6 +43,8 @@ class Instance:
     """Whether its metadata says that it speaks TLS."""
     is_plain: bool = field(init=False, compare=False, repr=False)
     """Whether nothing says that it speaks anything else than HTTP/1.1 on plain connections."""
+    grpc: Instance | None = field(init=False, compare=False, repr=False)
+    """Where it takes gRPC calls, if that is another port."""
 
     def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -56,6 +58,8 @@ class Instance:
         object.__setattr__(self, "protocol", protocol)
         object.__setattr__(self, "is_secure", is_secure)
         object.__setattr__(self, "is_plain", protocol in (AUTO, HTTP1) and not is_secure)
+        port = read_grpc_port(self.metadata, self.port)
+        object.__setattr__(self, "grpc", Instance(self.host, port, self.tag) if port else None)
 
     def as_row(self) -> tuple[str, int, str, float, bool, bool, dict[str, str]]:
         """The arguments that make it again, as built-in types."""

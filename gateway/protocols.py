@@ -23,6 +23,9 @@ H2: Final = "h2"
 APP_PROTOCOL_KEY: Final = "app-protocol"
 """Metadata of an instance from an EndpointSlice: the `appProtocol` of its port."""
 
+GRPC_PORT_KEYS: Final = ("gRPC_port", "gRPC.port")
+"""Metadata of an instance: the port on which it takes gRPC calls, as grpc-spring registers it, and as it once did."""
+
 _SECURE: Final = "secure"
 _WORDS: Final[Mapping[str, str]] = {
     # `protocol`: Dubbo's, and what people write.
@@ -69,6 +72,17 @@ def read_protocol(metadata: Mapping[str, str], port: int) -> tuple[str, bool]:
     if word == H2 or (word == H2C and is_secure):
         return H2, True
     return word or AUTO, is_secure
+
+
+def read_grpc_port(metadata: Mapping[str, str], port: int) -> int:
+    """The port for gRPC calls of an instance that is registered with another one, `port`; 0 if there is none."""
+    if hop.SIDECAR_KEY in metadata:
+        return 0
+    for key in GRPC_PORT_KEYS:
+        text = metadata.get(key, "")
+        if text.isdecimal() and text.isascii() and len(text) <= 5 and 0 < int(text) < 65536 and int(text) != port:
+            return int(text)
+    return 0
 
 
 def _endpoint_protocol(text: str, port: int) -> str:

@@ -81,6 +81,12 @@ def make_context(
     )
 
 
+def make_origins(settings: ServingSettings) -> Origins:
+    """Where connections to instances are kept."""
+    limits = settings.limits
+    return Origins(limits.upstream_connections, limits.upstream_streams, limits.head_bytes)
+
+
 def make_http2(settings: ServingSettings) -> Http2 | None:
     """How HTTP/2 is spoken with clients, None if it is not."""
     http2 = settings.http2

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.app.balancing import make_choosers
 from gateway.app.build import Build, questions_of
-from gateway.app.parts import make_context, make_log_file, make_recorder, make_span_recorder, make_tracing
+from gateway.app.parts import make_context, make_log_file, make_origins, make_recorder, make_span_recorder, make_tracing
 from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
 from gateway.daemons import failures, keep_running
@@ -160,7 +160,7 @@ class EntryPlane(Plane[GatewaySettings]):
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.traffic = Traffic()
-        self.origins = Origins(settings.limits.upstream_connections)
+        self.origins = make_origins(settings)
         super().__init__(settings, self.origins, self.traffic)
         self.router = EntryRouter(
             self.snapshot,

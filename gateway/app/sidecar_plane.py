@@ -12,11 +12,11 @@ from gateway import hop
 from gateway.app.build import Build
 from gateway.app.doors import Doors
 from gateway.app.escapes import warn_of_escape
-from gateway.app.parts import make_context, make_tracing
+from gateway.app.parts import make_context, make_origins, make_tracing
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
-from gateway.proxy.origins import Connections, Origins
+from gateway.proxy.origins import Connections
 from gateway.proxy.server import Listener
 from gateway.proxy.waiting import WaitingCalls
 from gateway.registry.tags import OWN_KEY, TagReader
@@ -42,8 +42,8 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._inbound_traffic = Traffic(self._knows_inbound)
         self._outbound_traffic = Traffic()
         # The app's connections and the peers' are kept apart: the former are never retired.
-        self._app_origins = Origins(settings.limits.upstream_connections)
-        self._peer_origins = Origins(settings.limits.upstream_connections)
+        self._app_origins = make_origins(settings)
+        self._peer_origins = make_origins(settings)
         super().__init__(settings, self._peer_origins, self._outbound_traffic)
         # Inbound writes this memory, outbound reads it: the thread that carries a tag across an unaware service.
         memory = settings.trace_memory

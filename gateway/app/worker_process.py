@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 
+from gateway.app.heap import keep_freed
 from gateway.app.signals import hold_signals
 from gateway.errors import ConfigError, GatewayError
 from gateway.logs import set_up_worker
@@ -27,6 +28,7 @@ def main() -> None:
     from gateway.app.worker import work  # noqa: PLC0415
 
     gc.freeze()
+    keep_freed()
     try:
         uvloop.run(work(listening, talking))
     except GatewayError as error:

@@ -20,6 +20,8 @@ _log = logging.getLogger("gateway")
 
 CONNECT: Final = "connect"
 """It does not accept connections."""
+CONNECT_TIMEOUT: Final = "connect_timeout"
+"""Connections to it are not accepted in time: it is gone, or has too much to do."""
 UNAVAILABLE: Final = "unavailable"
 """Its sidecar says that its application cannot be reached: known at once, and over as soon as it is up again."""
 ERRORS: Final = "errors"
@@ -30,6 +32,8 @@ MISDIRECTED: Final[str] = failures.MISDIRECTED.code
 """It is not the instance that the registry lists at its address."""
 
 
+_GONE: Final = frozenset({CONNECT, UNAVAILABLE})
+"""Causes for which nobody is relieved if an instance stays in: it takes no requests anyway."""
 SOON: Final = 1.0
 """Seconds after which an instance whose application is down is tried again: to try its sidecar costs nearly nothing."""
 
@@ -46,7 +50,9 @@ class Timer(Protocol):
 class EjectionTerms:
     """How many failures in a row eject, for how many seconds at first and at most, and which share of a baseline at most.
 
-    A tagged pool has the baseline behind it and may be ejected whole; the baseline has nobody. A share of 0: nobody is ejected.
+    The share is one of those that take requests at all: who accepts no connections, or whose application is down, is ejected
+    besides, unless that would be everybody. A tagged pool has the baseline behind it and may be ejected whole; the baseline has
+    nobody. A share of 0: nobody is ejected.
     """
 
     connect_failures: int = 3
@@ -135,7 +141,7 @@ class Ejector:
         if cause == UNAVAILABLE:
             self._eject(record, service, instance, cause)
             return
-        if cause == CONNECT:
+        if cause in (CONNECT, CONNECT_TIMEOUT):
             record.connect_failures += 1
         else:
             record.errors += 1
@@ -181,7 +187,7 @@ class Ejector:
         self._on_change(service)
 
     def ejected(self, service: str, instances: Sequence[Instance]) -> frozenset[str]:
-        """The addresses that are out; of the baseline no more than a share of the usable ones, who went first goes first.
+        """The addresses that are out; of the baseline no more than a share (see `EjectionTerms`), who went first goes first.
 
         Says of those that are out for the first time why.
         """
@@ -233,8 +239,9 @@ class Ejector:
     def _now_out(self, service: str, instances: Sequence[Instance]) -> frozenset[str]:
         if not self.terms.share:
             return frozenset()
-        out: list[tuple[float, str]] = []
-        out_of_base: list[tuple[float, str]] = []
+        out: list[str] = []
+        gone: list[tuple[float, str]] = []
+        sick: list[tuple[float, str]] = []
         size = 0
         for instance in instances:
             if not instance.is_usable:
@@ -243,9 +250,14 @@ class Ejector:
             size += is_base
             record = self.records.get((service, instance.address))
             if record is not None and record.out_since is not None:
-                (out_of_base if is_base else out).append((record.out_since, instance.address))
-        most = int(size * self.terms.share + 1e-9)
-        return frozenset(address for _, address in (*out, *sorted(out_of_base)[:most]))
+                if is_base:
+                    (gone if record.cause in _GONE else sick).append((record.out_since, instance.address))
+                else:
+                    out.append(instance.address)
+        if len(gone) == size:
+            gone, sick = [], gone  # better tried than refused: the network may be what is broken
+        most = int((size - len(gone)) * self.terms.share + 1e-9)
+        return frozenset([*out, *(address for _, address in (*gone, *sorted(sick)[:most]))])
 
     def _record(self, service: str, instance: Instance) -> _Record:
         key = (service, instance.address)
@@ -307,6 +319,7 @@ class Ejector:
 
 _EXPLAINED: Final = {
     CONNECT: "it does not accept connections",
+    CONNECT_TIMEOUT: "it does not accept connections in time",
     UNAVAILABLE: "its application does not accept connections",
     ERRORS: "it returns only errors",
     CHECK: "it fails its checks",

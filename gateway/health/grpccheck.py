@@ -44,7 +44,8 @@ async def serves(
     """
     config = None if tls is None or not tls.server_name else Configuration(ssl_target_name_override=tls.server_name)
     context = None if tls is None else tls.multiplexed or tls.context
-    channel = Channel(instance.host, instance.port, ssl=context, codec=_Bytes(), config=config)
+    called = instance.grpc or instance
+    channel = Channel(called.host, called.port, ssl=context, codec=_Bytes(), config=config)
     metadata = {key.lower(): value for key, value in fields.items()}
     try:
         async with asyncio.timeout(timeout):

@@ -52,9 +52,11 @@ from gateway.http.meanings import (
     HOST,
     MEANINGS,
     TAG,
+    TE,
     TRACE_ID,
     TRACEPARENT,
     TRACESTATE,
+    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     VIA,
@@ -261,6 +263,9 @@ class HeadReader:
         if TRACE_ID <= meaning < AFTER_TRACE_IDS:
             request.note_id(meaning - TRACE_ID, value)
             return
+        if meaning == TRAILER:
+            request.announces_trailers = True
+            return
         if meaning >= FORWARDED:
             if meaning > FORWARDED:
                 if request.forwarded is None:
@@ -276,6 +281,8 @@ class HeadReader:
             request.expects_continue = request.version == 1
         elif meaning == UPGRADE:
             request.upgrade = value
+        elif meaning == TE:
+            request.takes_trailers = request.takes_trailers or (request.version == 1 and b"trailers" in value.lower())
         elif meaning == TAG:
             request.tag = request.tag or value
         elif meaning == DEBUG:

@@ -32,9 +32,11 @@ BAGGAGE: Final = 9
 TRACEPARENT: Final = 10
 TRACESTATE: Final = 11
 GRPC_TIMEOUT: Final = 12
+TE: Final = 13
 VIA: Final = 14
 DEBUG: Final = 15
 COPY: Final = 16
+TRAILER: Final = 17
 HOP: Final = 18
 TRACE_ID: Final = 20
 """Of the first of `ID_FIELDS`; the others follow, below FORWARDED."""
@@ -56,7 +58,8 @@ MEANINGS: Final[dict[bytes, int]] = {
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
     b"proxy-authorization": DROP,
-    b"te": DROP,
+    b"te": TE,
+    b"trailer": TRAILER,
     b"http2-settings": DROP,
     b"baggage": BAGGAGE,
     b"traceparent": TRACEPARENT,

@@ -25,6 +25,8 @@ PSEUDONYM: Final = b"gray-gateway"
 CHUNKED: Final = -1
 """`Request.body` of a chunked body."""
 
+VERSION_2: Final = 2
+"""`Request.version` of what comes by HTTP/2."""
 VERSIONS: Final = ("1.0", "1.1", "2")
 """What each `Request.version` is called."""
 
@@ -47,6 +49,8 @@ class Request:
     `span_id` is the id of the span in which the request is forwarded, `parent_id` of the one in which it was sent, both in
     hexadecimal digits. They are empty if the request is not traced here, or if nobody sent it from within a span.
 
+    `announces_trailers`: it says which trailers it will have; `takes_trailers`: its sender takes those of a response.
+
     `hidden` are names of fields that are not forwarded, be it as trailers.
 
     `meant_instance` is how a peer of ours names the instance that it means (see `hop`). `is_copy`: a field says that it is a
@@ -63,6 +67,7 @@ class Request:
         "_cookies",
         "_is_grpc",
         "_parameters",
+        "announces_trailers",
         "authority",
         "baggage",
         "body",
@@ -90,6 +95,7 @@ class Request:
         "rewrites_length",
         "span_id",
         "tag",
+        "takes_trailers",
         "target",
         "traceparent",
         "upgrade",
@@ -126,6 +132,8 @@ class Request:
         self.grpc_timeout: bytes = b""
         self.cuts: list[int] = []
         self.hidden: list[Container[bytes]] | None = None
+        self.announces_trailers: bool = False
+        self.takes_trailers: bool = False
         self.debug: bytes = b""
         self.claims: bool = False
         self.permissions: dict[object, Permission] | None = None
@@ -161,6 +169,8 @@ class Request:
         other.grpc_timeout = self.grpc_timeout
         other.claims = self.claims
         other.cuts = self.cuts.copy()
+        other.announces_trailers = self.announces_trailers
+        other.takes_trailers = self.takes_trailers
         other.hidden = None if self.hidden is None else self.hidden.copy()
         other.debug = self.debug
         other._is_grpc = self._is_grpc

@@ -19,7 +19,8 @@ from gateway.failures import (
     Fault,
 )
 from gateway.grpc.status import DEADLINE_EXCEEDED, NAMES, is_error, is_fault
-from gateway.health.ejection import CONNECT, ERRORS, UNAVAILABLE, Ejector
+from gateway.health import ejection
+from gateway.health.ejection import ERRORS, UNAVAILABLE, Ejector
 from gateway.instance import Instance
 from gateway.proxy.context import Context
 from gateway.proxy.record import Record
@@ -43,8 +44,10 @@ def note_fault(context: Context, decision: Decision, fault: Fault) -> None:
     instance = decision.instance
     if ejector is None or instance is None:
         return
-    if fault in (CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR):
-        ejector.failed(decision.service, instance, CONNECT)
+    if fault in (CONNECT_ERROR, TLS_ERROR):
+        ejector.failed(decision.service, instance, ejection.CONNECT)
+    elif fault is CONNECT_TIMEOUT:
+        ejector.failed(decision.service, instance, ejection.CONNECT_TIMEOUT)
     elif fault is REFUSED_MISDIRECTED:
         ejector.refused(decision.service, instance)
     elif fault is REFUSED_UNAVAILABLE:

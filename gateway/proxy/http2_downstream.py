@@ -11,7 +11,7 @@ from typing import Final
 from gateway.errors import ProtocolError
 from gateway.failures import BAD_REQUEST, HEAD_TOO_LARGE, METHOD_REFUSED, UNKNOWN_PROTOCOL
 from gateway.http.head_reader import HeadReader
-from gateway.http.request import Request
+from gateway.http.request import VERSION_2, Request
 from gateway.http2 import events
 from gateway.http2.budget import BUFFERED
 from gateway.http2.endpoint import Endpoint
@@ -26,8 +26,6 @@ from gateway.proxy.record import Record
 
 FEW: Final = 8
 """Events that are worked on whatever else there is to do."""
-VERSION: Final = 2
-"""`Request.version` of what comes this way."""
 _PROBE: Final = b"present?"
 _LAST_CALL: Final = b"last one"
 """What a ping says that wants to know whether the client is there, and one that wants to know whether it has read GOAWAY."""
@@ -242,7 +240,7 @@ class Http2Downstream(StreamOwner):
     def _read_text(self, text: bytes) -> Request:
         self._check_size(text)
         request = self._reader.read(text)
-        request.version = VERSION
+        request.version = VERSION_2
         return request
 
     def _check_size(self, text: bytes) -> None:

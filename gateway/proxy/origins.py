@@ -21,14 +21,15 @@ STATES: Final = ("active", "idle", "draining", "tunnel")
 Connections = dict[str, tuple[int, int, int, int]]
 """How many connections to each address are in each of these states."""
 _Key = tuple[str, str, str]
-"""Address, protocol, and the service whose terms hold, empty if none do."""
+"""The registered address, how it is spoken to, and the service whose terms hold, empty if none do."""
+_TRAILING: Final = " with trailers"
 
 
 class Origins:
     """Every origin of this process. What most of them speak, HTTP/1.1 on plain connections, is found by address alone.
 
     `outbox` and `queue` are for both sides of the exchanges with them. `streams` is how many requests one connection carries at
-    a time at the most, where it carries several.
+    a time at the most, where it carries several, and `head_bytes` the most that a head has there.
     """
 
     __slots__ = (
@@ -47,11 +48,11 @@ class Origins:
         "queue",
     )
 
-    def __init__(self, limit: int = 256, streams: int = 100) -> None:
+    def __init__(self, limit: int = 256, streams: int = 100, head_bytes: int = 65_536) -> None:
         self._limit = limit
         self._streams = streams
         # Its connections have room for all that their streams may hold: one whose reader stands still stops no other.
-        self._terms = Terms(streams=streams, connection_window=streams * 262_144)
+        self._terms = Terms(streams=streams, connection_window=streams * 262_144, list_bytes=head_bytes)
         self._loop = asyncio.get_running_loop()
         self.outbox = Outbox(self._loop.call_soon)
         self.queue = RunQueue(self._loop.call_soon)
@@ -78,14 +79,18 @@ class Origins:
         """The origin of an instance of a service that can take a request (None: any ordinary one), made when first needed."""
         is_grpc = request is not None and request.is_grpc  # which is HTTP/2, whatever else there is
         if is_grpc or not instance.is_plain or self._secured is not None or self._protocols:
-            return self._other(instance, service, is_grpc, request is not None and bool(request.upgrade))
+            return self._other(instance, service, is_grpc, request)
         origin = self._by_address.get(instance.address)
         if origin is None:
             origin = Origin(instance, self._limit, self._loop, self.outbox, self.queue)
             self._by_address[instance.address] = origin
         return origin
 
-    def _other(self, instance: Instance, service: str, is_grpc: bool, is_tunnel: bool) -> Origin:
+    def _other(self, instance: Instance, service: str, is_grpc: bool, request: Request | None) -> Origin:
+        is_tunnel = request is not None and request.upgrade != b""
+        registered = instance.address
+        if is_grpc and instance.grpc is not None:
+            instance = instance.grpc
         tls = None if self._secured is None else self._secured.of(service, instance)
         protocol = self._protocols.get(service, AUTO)
         is_set = protocol != AUTO
@@ -103,7 +108,12 @@ class Origins:
                 protocol = H2C if is_grpc else HTTP1
             if protocol == HTTP1:
                 return self._plain(instance)
-        key = (instance.address, protocol, "" if tls is None else service)
+        # Trailers may end the connection on which they come (https://github.com/nginx/nginx/issues/1527): it is nobody else's.
+        trails = protocol != HTTP1 and not instance.has_sidecar and request is not None and request.announces_trailers
+        way = protocol + _TRAILING if trails else protocol
+        if instance.address != registered:
+            way += instance.address
+        key = (registered, way, "" if tls is None else service)
         origin = self._others.get(key)
         if origin is None:
             if is_secure and tls is None:
@@ -111,7 +121,8 @@ class Origins:
                 if tls is None:
                     tls = self._common_tls = UpstreamTLS.load(None, "", True, is_multiplexed=True)
             origin = self._others[key] = self._make(instance, protocol, tls, is_set or is_grpc)
-            self._beside.setdefault(instance.address, []).append(origin)
+            self._beside.setdefault(registered, []).append(origin)
+            origin.takes_trailers = protocol == HTTP1 or instance.has_sidecar or trails
         return origin
 
     def _plain(self, instance: Instance) -> Origin:

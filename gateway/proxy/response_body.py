@@ -8,6 +8,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.grpc.status import is_fault
 from gateway.http.chunked import ChunkedReader, last_chunk
+from gateway.http.request import VERSION_2
 from gateway.http.response import CHUNKED, UNTIL_CLOSE
 from gateway.http.trailers import Hidden
 from gateway.proxy.blame import blame
@@ -98,8 +99,15 @@ class ResponseBody:
         return self._pass_length(data, head)
 
     def take_trailers(self, lines: bytes) -> None:
-        """Takes the trailers, which follow the body: field lines, each led by CRLF."""
-        self.trailers, status, told = self._client.context.response_reader.read_trailers(lines, self._hidden)
+        """Takes the trailers, which follow the body: field lines, each led by CRLF.
+
+        A client that speaks HTTP/1 gets them if it has said that it takes them (RFC 9110 §6.5.1): some have taken them for more
+        of the body (https://github.com/nginx/nginx/issues/1115).
+        """
+        trailers, status, told = self._client.context.response_reader.read_trailers(lines, self._hidden)
+        request = self._record.request
+        if request.takes_trailers or request.version == VERSION_2:
+            self.trailers = trailers
         if status >= 0:
             self._record.grpc_status = status
             if is_fault(status):

@@ -66,13 +66,17 @@ class ResponseHandler:
 
 
 class UpstreamOwner:
-    """Whose a connection is: it keeps it between exchanges. `outbox` and `queue` are for its connections."""
+    """Whose a connection is: it keeps it between exchanges. `outbox` and `queue` are for its connections.
 
-    __slots__ = ("outbox", "queue")
+    `takes_trailers`: requests may end with trailers. In HTTP/2 some instances end the whole connection for that.
+    """
+
+    __slots__ = ("outbox", "queue", "takes_trailers")
 
     def __init__(self, outbox: Outbox, queue: RunQueue) -> None:
         self.outbox = outbox
         self.queue = queue
+        self.takes_trailers: bool = True
 
     def release(self, upstream: Upstream, now: float) -> None:
         """Takes back a connection whose exchange ended cleanly."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.http2 import events
 from gateway.http2.endpoint import Endpoint
+from gateway.http2.errors import PROTOCOL_ERROR
 from gateway.http2.events import Event
 from gateway.http2.terms import Terms
 from gateway.proxy.upstream import Upstream, UpstreamOwner
@@ -211,6 +212,8 @@ class Session(Carrier):
             else:
                 self.owner.has_room(self)
         elif kind == events.GOAWAY:
+            if event.code == PROTOCOL_ERROR:
+                self.owner.takes_trailers = False  # which is how nginx says so
             self.close_if_over()
         elif kind == events.PONG:
             self._asked_at = 0.0

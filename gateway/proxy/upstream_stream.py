@@ -31,6 +31,7 @@ LINGER: Final = 2.0
 _KEY: Final = re.compile(rb"\r\nsec-websocket-key:[ \t]*([^\r]*)", re.IGNORECASE)
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TE: Final = encode_field(b"te", b"trailers")
+_ANNOUNCED: Final = b"\r\ntrailer: "
 
 
 class Carrier(Upstream):
@@ -117,7 +118,7 @@ class UpstreamStream(Upstream):
         stream.is_head_response = request.method == "HEAD"
         session.streams[stream.id] = self
         block = request_block(head, b"https" if session.is_encrypted else b"http", protocol)
-        if request.is_grpc:
+        if request.takes_trailers or request.is_grpc:
             block += _TE
         endpoint.send_head(stream, block, body is None and not protocol)
         if body is not None:
@@ -129,7 +130,7 @@ class UpstreamStream(Upstream):
         """Sends what has just come of a body."""
         if self._chunks is not None:
             payload, _ = self._chunks.feed(payload)
-        trailers = body.trailers
+        trailers = body.trailers if self.owner.takes_trailers else b""
         self._send_data(payload, body.is_done and not trailers)
         endpoint, stream = self.session.endpoint, self.stream
         if trailers and endpoint is not None and stream is not None:
@@ -235,8 +236,9 @@ class UpstreamStream(Upstream):
         if self.has_ended and not self._trailers:
             if head.length < 0 and status >= 200 and status not in (204, 304) and request.method != "HEAD":
                 return head.text_as(status, b"\r\nContent-Length: %d" % size)
-        elif request.is_grpc:
-            # What ends a call is its trailers, whatever length is said: nginx, as an instance, says one.
+        elif request.is_grpc or self._trailers or (head.length >= 0 and _ANNOUNCED in head.lines):
+            # What ends a call is its trailers, whatever length is said: nginx, as an instance, says one. In HTTP/1.1, nothing
+            # follows a body of known length.
             return head.unsized_text
         return head.text
 

@@ -9,12 +9,17 @@ from gateway.http.response import without
 
 _ENDS: Final = [b"Via: " + version + b" " + PSEUDONYM + b"\r\n\r\n" for version in (b"1.0", b"1.1", b"2")]
 
+_TE: Final = b"TE: trailers\r\nConnection: TE\r\n"
+"""Trailers of the response are passed on to a client that takes them (RFC 9110 §10.1.4)."""
+
 
 def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
     """The request's head with `target`, without what the reader cut, with `lines` (each ends with CRLF) and `Via` added."""
     head = request.head
     if request.upgrade:
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n")
+    elif request.takes_trailers and not request.is_grpc:
+        lines.append(_TE)
     if request.rewrites_length:
         lines.append(b"Content-Length: %d\r\n" % request.body)
     # RFC 9110 §7.6.3: a proxy says that it forwarded the message, and which version it received.

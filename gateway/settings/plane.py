@@ -103,6 +103,9 @@ class LimitSettings(Model):
     upstream_connections: int = Field(default=256, ge=1)
     """Connections to one instance, not counting tunnels. Beyond that, requests wait for one for up to `timeouts.connect`, then
     get 503."""
+    upstream_streams: int = Field(default=100, ge=1, le=1_000)
+    """Requests at a time on one connection to an instance that speaks HTTP/2; fewer if the instance says so. For more, further
+    connections are opened."""
 
 
 class Http2Settings(Model):
@@ -241,7 +244,8 @@ class EjectionSettings(Model):
     """How long an ejection lasts at most."""
     share: float = Field(default=0.5, ge=0, le=1)
     """The largest share of a baseline that may be ejected at a time, rounded down: below 1, a single instance is never
-    ejected. A whole lane may be ejected, because it can fall back to the baseline. 0: no ejection."""
+    ejected. It is a share of those that accept connections; the others are ejected besides. A whole lane may be ejected,
+    because it can fall back to the baseline. 0: no ejection."""
 
 
 class ServiceSettings(Model):

@@ -31,7 +31,6 @@ _HOP_BY_HOP = {
     b"keep-alive",
     b"proxy-connection",
     b"proxy-authorization",
-    b"te",
     b"http2-settings",
     b"expect",
 }
@@ -149,7 +148,9 @@ def _check_forwarded(request: Request, body: bytes, sent: bytes) -> None:
     twins = {b"content-length", b"transfer-encoding", b"connection", b"upgrade"}
     assert not (set(names) & twins) - set(theirs.names), theirs.names
     options = [value for name, value in head.headers if name in (b"connection", b"upgrade")]
-    assert options in ([], [b"Upgrade", request.upgrade])
+    assert options in ([], [b"TE"], [b"Upgrade", request.upgrade])
+    codings = [value for name, value in head.headers if name == b"te"]
+    assert codings == ([b"trailers"] if options == [b"TE"] else []), "it is for this hop, and said anew"
 
 
 # --- answers

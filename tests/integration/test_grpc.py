@@ -19,6 +19,7 @@ from gateway.proxy.access_log import AccessLog
 from gateway.telemetry.linefile import LineFile
 from tests.support.bounds import Timeouts
 from tests.support.grpcservice import SERVICE, GrpcService
+from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 from tests.support.wait import until
 
@@ -299,3 +300,15 @@ async def test_a_service_that_shuts_down_gracefully_fails_no_call(proxy: Proxy, 
             assert await of(channel, "unary_unary", "Get")(b"x") == b"again x"
         finally:
             await again.close()
+
+
+async def test_calls_go_to_the_port_for_them(origin: Origin, service: GrpcService) -> None:
+    """An application with a port for HTTP/1.1, which is registered, and one for gRPC, which its metadata names (grpc-spring)."""
+    proxy = Proxy()
+    await proxy.serve(Instance("127.0.0.1", origin.ports["base"], metadata={"gRPC_port": str(service.port)}))
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{proxy.listener.port}") as channel:
+            assert await of(channel, "unary_unary", "Get")(b"hello") == b"base hello"
+        assert (await proxy.get("/A/x")).body == b"base GET /x"
+    finally:
+        await proxy.close()

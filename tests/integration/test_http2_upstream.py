@@ -60,7 +60,8 @@ async def test_a_request_and_its_response() -> None:
         ]
         names = [name for name, _ in call.fields]
         assert [value for name, value in call.fields if name == "x-name"] == ["Va lue", "two"]
-        assert not {"connection", "x-hop", "te", "keep-alive", "host", "transfer-encoding"} & set(names)
+        assert call.header("te") == "trailers"
+        assert not {"connection", "x-hop", "keep-alive", "host", "transfer-encoding"} & set(names)
         assert (call.header("content-length"), call.header("via")) == ("4", "1.1 gray-gateway")
         assert call.header("x-forwarded-host") == "Shop.example:80"
 
@@ -132,7 +133,7 @@ async def test_trailers_are_passed_on_but_for_those_that_mean_something_to_a_pro
 
     async with served(answer) as (proxy, _):
         client = await proxy.connect()
-        await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\nConnection: close, TE\r\nTE: trailers\r\n\r\n")
         head, _, body = (await client.rest()).partition(b"\r\n\r\n")
         assert b"\r\nTransfer-Encoding: chunked" in head
         assert body == b"3\r\nabc\r\n0\r\nx-checksum: 1\r\nx-other: two words\r\n\r\n"

@@ -118,6 +118,17 @@ async def test_many_clients_share_one_connection_between_entry_and_sidecar(origi
         assert (len(base.listener.clients.connections), base.traffic.started) == (1, 50)
 
 
+async def test_requests_that_differ_in_their_trace_alone_keep_their_own(origin: Origin) -> None:
+    traces = [f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333{number}-01" for number in range(4)]
+    async with hop("h2c", origin) as mesh:
+        client = await mesh.client()
+        for name, trace in zip(("traceparent", "Traceparent") * 2, traces, strict=True):
+            await client.send(f"GET /A/x?group=gray HTTP/1.1\r\nHost: x\r\n{name}: {trace}\r\nA: b\r\n\r\n".encode())
+            assert (await client.answer("GET")).body == b"gray GET /x?group=gray"
+    assert [origin.header("traceparent", number) for number in range(4)] == traces
+    assert {(origin.header("a", number), origin.header("x-gray-tag", number)) for number in range(4)} == {("b", "gray")}
+
+
 async def test_a_sidecar_that_speaks_http2_no_more_is_spoken_to_in_http1_at_once(origin: Origin) -> None:
     """It was rolled back, and the registry does not know yet."""
     async with hop("h2c", origin) as mesh:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import h2.errors
 import pytest
 
 from gateway.http.edits import HeaderEdit
@@ -109,9 +110,11 @@ async def call(
     more: Fields | None = None,
     method: str = "POST",
     then: Callable[[], object] = lambda: True,
+    announces: bool = True,
+    takes: bool = True,
 ) -> Fields:
     """Sends a request whose body ends with trailers, as soon as `then` is so; returns those of the response."""
-    more = more or []
+    more = [*(more or []), *([("trailer", "x-checksum")] * announces), *([("te", "trailers")] * takes)]
     if speaks == "http2":
         client = await SocketClient().connect(port)
         fields = [(b":method", method.encode()), *POST[1:], *((name.encode(), value.encode()) for name, value in more)]
@@ -127,17 +130,19 @@ async def call(
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = "".join(f"{name}: {value}\r\n" for name, value in trailers)
     head = "".join(f"{name}: {value}\r\n" for name, value in more)
-    writer.write(f"{method} /A/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{head}\r\n".encode())
-    writer.write(b"%x\r\n%b\r\n" % (len(body), body))
-    await until(then)
-    writer.write(b"0\r\n%b\r\n" % lines.encode())
-    async with asyncio.timeout(30):
-        response_head = await reader.readuntil(b"\r\n\r\n")
-        assert response_head.startswith(b"HTTP/1.1 200 ")
-        said, found = await read_chunks(reader)
-    assert said == b"said"
-    writer.close()
-    return found
+    try:
+        writer.write(f"{method} /A/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{head}\r\n".encode())
+        writer.write(b"%x\r\n%b\r\n" % (len(body), body))
+        await until(then)
+        writer.write(b"0\r\n%b\r\n" % lines.encode())
+        async with asyncio.timeout(30):
+            response_head = await reader.readuntil(b"\r\n\r\n")
+            assert response_head.startswith(b"HTTP/1.1 200 ")
+            said, found = await read_chunks(reader)
+        assert said == b"said"
+        return found
+    finally:
+        writer.close()
 
 
 @asynccontextmanager
@@ -170,7 +175,7 @@ async def test_trailers_pass_in_both_directions(client: str, origin: str) -> Non
     async with served(origin) as (proxy, server):
         server.trailers = SENT
         for body in (b"hello", b"x" * 10_000):
-            assert await call(client, proxy.listener.port, SENT, body, more=[("trailer", "x-checksum")]) == SENT
+            assert await call(client, proxy.listener.port, SENT, body) == SENT
             assert server.got.pop() == (body, SENT)
         assert server.announced == ["x-checksum"] * 2
 
@@ -230,6 +235,71 @@ async def test_trailers_are_sent_again_with_the_body(client: str) -> None:
         server.got.clear()
         await call(client, proxy.listener.port, [*SENT, ("host", "b")] if client == "http1" else SENT, method="PUT")
         assert (server.closes, server.got) == (0, [(b"hello", SENT)])
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_trailers_that_are_announced_come_after_a_response_of_known_length(client: str) -> None:
+    """HTTP/2 has both."""
+
+    async def answer(call: Call) -> None:
+        await call.whole()
+        call.send_headers((":status", "200"), ("content-length", "4"), ("trailer", "x-checksum"))
+        await call.send_data(b"said")
+        call.send_trailers(*SENT)
+
+    async with served("http2") as (proxy, server):
+        server._h2.answer = answer
+        assert await call(client, proxy.listener.port, []) == SENT
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+async def test_a_client_that_speaks_http1_and_has_not_said_so_gets_no_trailers(origin: str) -> None:
+    """RFC 9110 §6.5.1."""
+    async with served(origin) as (proxy, server):
+        server.trailers = SENT
+        assert await call("http1", proxy.listener.port, [], takes=False) == []
+        assert await call("http2", proxy.listener.port, [], takes=False) == SENT
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_trailers_that_nothing_announces_are_not_sent_in_http2(client: str) -> None:
+    """Servers drop them or reset the stream for them (Go, Apache's mod_h2); in HTTP/1.1 they do no harm."""
+    for origin, expected in (("http1", SENT), ("http2", [])):
+        async with served(origin) as (proxy, server):
+            await call(client, proxy.listener.port, SENT, announces=False)
+            assert server.got == [(b"hello", expected)]
+
+
+async def test_an_instance_that_ends_the_connection_for_trailers_ends_nobody_elses_request_and_gets_none_again() -> (
+    None
+):
+    """As nginx does (https://github.com/nginx/nginx/issues/1527)."""
+    goes_on = asyncio.Event()
+
+    async def answer(call: Call) -> None:
+        await call.whole()
+        if call.trailers:
+            call.connection.h2.close_connection(h2.errors.ErrorCodes.PROTOCOL_ERROR)
+            call.connection.flush()
+            assert call.connection.transport is not None
+            call.connection.transport.close()
+            return
+        await goes_on.wait()
+        call.send_headers((":status", "200"))
+        await call.send_data(b"said")
+        call.send_trailers(("x-none", ""))
+
+    async with served("http2") as (proxy, server):
+        server._h2.answer = answer
+        other = asyncio.create_task(call("http2", proxy.listener.port, [], announces=False))
+        await until(lambda: server._h2.calls)
+        with pytest.raises(AssertionError):
+            await call("http1", proxy.listener.port, SENT)
+        goes_on.set()
+        await other
+        await call("http1", proxy.listener.port, SENT)
+        assert [bool(item.trailers) for item in server._h2.calls] == [False, True, False]
+        assert proxy.traffic.upstream_errors == {("a", "base", "closed"): 1}
 
 
 async def test_a_body_of_known_length_has_no_place_for_trailers_in_http1() -> None:

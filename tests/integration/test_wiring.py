@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.app.build import Build
-from gateway.app.parts import make_context
+from gateway.app.parts import make_context, make_origins
 from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
 from gateway.proxy.origins import Origins
@@ -96,14 +96,18 @@ async def test_connections_and_requests_have_limits_of_their_own(
 async def test_every_number_reaches_the_listener_by_its_name() -> None:
     """All of them differ, so that no two can be mistaken for each other."""
     timeouts: dict[str, float] = {name: 101.0 + n for n, name in enumerate(TimeoutSettings.model_fields)}
-    limits: dict[str, int] = {name: 2001 + n for n, name in enumerate(LimitSettings.model_fields)}
+    limits: dict[str, int] = {name: 2001 + n for n, name in enumerate(LimitSettings.model_fields)} | {
+        "upstream_streams": 901
+    }
     retries = {"attempts": 7, "share": 0.3, "minimum": 4.0}
     assert retries.keys() == RetrySettings.model_fields.keys()
     given = settings(timeouts={name: f"{value:g}s" for name, value in timeouts.items()}, limits=limits, retries=retries)
     router = EntryRouter(Snapshot(0, CompiledRules.empty(), RouteTable(()), {}), Carriers(), random.Random(1))
     context = make_context(given, "entry", router=router, origins=Origins(), traffic=Traffic())
-    del limits["upstream_connections"]  # of each instance, not of the listener
+    of_instances = [limits.pop("upstream_connections"), limits.pop("upstream_streams"), limits["head_bytes"]]
 
+    origins = make_origins(given)
+    assert of_instances == [origins._limit, origins._streams, origins._terms.list_bytes]
     assert {name: getattr(context.timeouts, name) for name in timeouts} == timeouts
     assert {name: getattr(context.limits, name) for name in limits} == limits
     assert {name: getattr(context.budget, name) for name in retries} == retries

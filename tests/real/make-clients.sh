@@ -1,6 +1,7 @@
 #!/bin/sh
-# Gets the Nacos clients that the tests marked `real` use, and builds the Spring chain, with their ordinary package managers, into a
-# cache folder outside the checkout: once, some minutes. What there is no toolchain for is said, and left out.
+# Gets the clients that the tests marked `real` use (Nacos', and gRPC's interoperability tests with their servers), and builds the
+# Spring chain, with their ordinary package managers, into a cache folder outside the checkout: once, some minutes. What there is no
+# toolchain for is said, and left out.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,6 +32,11 @@ go_sdk_1() {  # the same program: it differs in one type
 	go mod tidy && go build -o client .
 }
 node_sdk() { cp "$here"/clients/node/* . && npm install --silent; }
+grpc_go() {
+	cp "$here"/clients/grpcgo/* . && go mod tidy
+	go build -o client google.golang.org/grpc/interop/client && go build -o server google.golang.org/grpc/interop/server
+}
+grpc_java() { cp "$here"/clients/grpcjava/* . && mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib; }
 spring() { cp -r "$here"/spring/* . && mvn -q -B package && mvn -q -B package -Pmicrometer; }
 spring_gateway() { cp -r "$here"/springgateway/* . && mvn -q -B package; }
 
@@ -43,5 +49,7 @@ make_one sdk-java-1 mvn java_sdk 1.4.7
 make_one sdk-go-2 go go_sdk
 make_one sdk-go-1 go go_sdk_1
 make_one sdk-node npm node_sdk
+make_one grpc-go go grpc_go
+make_one grpc-java mvn grpc_java
 make_one spring mvn spring
 make_one spring-gateway mvn spring_gateway

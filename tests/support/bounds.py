@@ -20,7 +20,8 @@ def Timeouts(**changes: float) -> patience.Timeouts:
 def Limits(**changes: int) -> proxy_bounds.Limits:
     """A listener's limits."""
     values: dict[str, Any] = LimitSettings().model_dump()
-    del values["upstream_connections"]
+    for name in ("upstream_connections", "upstream_streams"):
+        del values[name]
     return proxy_bounds.Limits(**{**values, **changes})
 
 

@@ -54,6 +54,23 @@ def test_metadata_says_it_in_the_conventions_of_the_ecosystems(
 
 @pytest.mark.parametrize(
     ("metadata", "expected"),
+    [
+        ({"gRPC_port": "9090"}, "192.0.2.1:9090"),
+        ({"gRPC.port": "9090"}, "192.0.2.1:9090"),
+        ({"gRPC_port": "9091", "gRPC.port": "9090", "protocol": "http", "secure": "true"}, "192.0.2.1:9091"),
+        *[({"gRPC_port": text}, None) for text in ("", "-1", "0", "65536", "8080", "x", "٣", "9" * 5000)],
+        ({"gRPC_port": "9090", SIDECAR_KEY: "a"}, None),
+        ({}, None),
+    ],
+)
+def test_the_port_for_grpc_may_be_another_one(metadata: dict[str, str], expected: str | None) -> None:
+    found = Instance("192.0.2.1", 8080, "gray", metadata=metadata).grpc
+    assert (None if found is None else found.address) == expected
+    assert found is None or (found.tag, found.protocol, found.is_secure) == ("gray", AUTO, False)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
     [({}, HTTP1), ({PROTOCOL_KEY: "h2c"}, H2C), ({PROTOCOL_KEY: "h3"}, HTTP1)],
 )
 def test_behind_a_sidecar_counts_what_that_says_and_not_what_it_copied_from_its_application(

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.health.ejection import CHECK, CONNECT, ERRORS, MISDIRECTED, UNAVAILABLE, EjectionTerms, Ejector
+from gateway.health.ejection import (
+    CHECK,
+    CONNECT,
+    CONNECT_TIMEOUT,
+    ERRORS,
+    MISDIRECTED,
+    UNAVAILABLE,
+    EjectionTerms,
+    Ejector,
+)
 from gateway.instance import UID_KEY, Instance
 from gateway.tags import BASE
 
@@ -114,12 +123,47 @@ def test_who_fails_again_soon_is_out_longer_up_to_a_limit() -> None:
 def test_never_more_than_a_share_of_the_baseline_is_out() -> None:
     bench = Bench()
     for item in ALL:
-        bench.fail(item, 2)
+        bench.fail(item, 3, ERRORS)
         bench.now += 1.0
     assert bench.out(*ALL) == {1, 2}
     assert bench.out(ONE, TWO, THREE) == {1}
     # Those that are unhealthy anyway do not widen the pool.
     assert bench.out(ONE, TWO, instance(3, healthy=False), instance(4, healthy=False)) == {1}
+
+
+@pytest.mark.parametrize("cause", [CONNECT, UNAVAILABLE])
+def test_who_takes_no_requests_anyway_is_out_besides(cause: str) -> None:
+    """To leave it in would relieve nobody, and fail requests. The share is one of the others."""
+    bench = Bench()
+    for item in (ONE, TWO, THREE):
+        bench.fail(item, 2, cause)
+        bench.now += 0.1
+    assert bench.out(*ALL) == {1, 2, 3}
+    bench.fail(FOUR, 3, ERRORS)
+    assert bench.out(*ALL) == {1, 2, 3}
+    five, six = instance(5), instance(6)
+    assert bench.out(*ALL, five) == {1, 2, 3, 4}
+    bench.fail(five, 3, ERRORS)
+    assert bench.out(*ALL, five, six) == {1, 2, 3, 4}
+
+
+def test_nobody_is_out_besides_if_that_were_everybody() -> None:
+    """Then it is more likely the network between here and there, and who is tried may be there again."""
+    bench = Bench()
+    for item in ALL:
+        bench.fail(item, 2)
+        bench.now += 1.0
+    assert bench.out(*ALL) == {1, 2}
+
+
+def test_who_is_late_to_accept_connections_may_have_too_much_to_do() -> None:
+    """More so if the others are out: the share holds."""
+    bench = Bench()
+    for item in (ONE, TWO, THREE):
+        bench.fail(item, 2, CONNECT_TIMEOUT)
+        bench.now += 1.0
+    assert bench.out(*ALL) == {1, 2}
+    assert bench.causes == [CONNECT_TIMEOUT] * 2
 
 
 def test_a_lane_may_be_out_whole() -> None:

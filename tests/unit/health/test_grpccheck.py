@@ -58,6 +58,12 @@ async def test_only_serving_is_well(health: tuple[Health, Instance], status: byt
     assert server.asked == [(b"", "gray")]
 
 
+async def test_the_port_for_grpc_is_asked(health: tuple[Health, Instance]) -> None:
+    server, instance = health
+    server.statuses[b""] = b"\x08\x01"
+    assert await well(Instance("127.0.0.1", 9, metadata={"gRPC_port": str(instance.port)}))
+
+
 async def test_a_service_is_asked_for_by_its_name(health: tuple[Health, Instance]) -> None:
     server, instance = health
     server.statuses[b"\x0a\x04a.B2"] = b"\x08\x01"

@@ -463,7 +463,7 @@ def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
         b"POST http://b.example/x?q=1 HTTP/1.1\r\nHost: a.example\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\n"
         b"Content-Length: 05\r\nExpect: 100-continue\r\nX-Gray-Tag: gray\r\nX-Gray-Debug: 1\r\nX-Gray-Hop: gray\r\nX-Gray-Mirror: 1\r\n"
         b"baggage: a=1\r\nX-Request-Id: abc\r\nX-Forwarded-For: 192.0.2.1\r\ngrpc-timeout: 50m\r\n"
-        b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
+        b"TE: trailers\r\nTrailer: x\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
     )
     first.hide({b"x-own"})
     first.claims = True  # which one that a trusted client has sent does not
@@ -483,6 +483,25 @@ def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
     assert {name for name, value in said.items() if value == getattr(blank, name)} - later == set()
     again = first.again()
     assert {name: getattr(again, name) for name in Request.__slots__} == said
+
+
+TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_a_request_that_comes_again_with_a_trace_is_what_the_whole_head_is(is_traced: bool) -> None:
+    reader = HeadReader("x-gray-tag", header_count=4, is_traced=is_traced)
+    head = b"GET /x HTTP/1.1\r\nHost: a\r\nx-gray-tag: gray\r\nvia: 2 x\r\n\r\n"
+    whole = reader.read(head[:-2] + b"traceparent: " + TRACEPARENT + b"\r\n\r\n")
+    first = reader.read(head)
+    traced = reader.traced(first, TRACEPARENT)
+    assert {name: getattr(traced, name) for name in Request.__slots__} == {
+        name: getattr(whole, name) for name in Request.__slots__
+    }
+    assert (first.traceparent, first.head) == (b"", head)
+    more = reader.read(head[:-2] + b"a: b\r\n\r\n")
+    with pytest.raises(ProtocolError, match="more than 4 fields"):
+        reader.traced(more, TRACEPARENT)
 
 
 def test_trailers_are_what_is_not_for_the_head() -> None:

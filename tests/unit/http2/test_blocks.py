@@ -15,7 +15,7 @@ from gateway.http2.blocks import (
     trailers_block,
 )
 from gateway.http2.errors import Malformed
-from gateway.http2.hpack import NO_TABLE, Decoder, encode_field
+from gateway.http2.hpack import NO_TABLE, OVERHEAD, Decoder, encode_field
 
 GET = b"".join(
     encode_field(*field)
@@ -23,9 +23,15 @@ GET = b"".join(
 )
 
 
-def stateless(memo: BlockMemo) -> BlockReader:
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-%016x-01"
+TRACED = b"GET /x?y HTTP/1.1\r\nHost: a\r\nTraceparent: " + TRACE % 1 + b"\r\nAccept: */*\r\n\r\n"
+LIST = 4 * OVERHEAD + len(":methodGET:schemehttp:path/:authoritya")
+"""What GET is as a list."""
+
+
+def stateless(memo: BlockMemo, list_bytes: int = 65536) -> BlockReader:
     """A reader of a peer that has no table."""
-    reader = BlockReader(65536, memo)
+    reader = BlockReader(list_bytes, memo)
     reader.request(NO_TABLE + GET)
     reader.decoder.limit = 0
     return reader
@@ -84,6 +90,65 @@ def test_a_list_that_is_too_large_is_no_message_and_says_so() -> None:
     with pytest.raises(Malformed) as caught:
         reader.request(GET)
     assert caught.value.is_too_large
+
+
+def test_requests_that_differ_in_their_trace_alone_have_one_head() -> None:
+    memo = BlockMemo()
+    reader = stateless(memo)
+    found = [
+        reader.traced_request(request_block(TRACED.replace(TRACE % 1, TRACE % span), b"http")) for span in (1, 2, 3)
+    ]
+    assert [traceparent for _, traceparent in found] == [TRACE % 1, TRACE % 2, TRACE % 3]
+    assert len({id(head) for head, _ in found}) == 1
+    assert found[0][0].text(True) == b"GET /x?y HTTP/1.1\r\nhost: a\r\naccept: */*\r\n\r\n"
+    assert len(memo.requests) == 1
+
+
+LAST = encode_field(b"traceparent", TRACE % 1)
+
+
+@pytest.mark.parametrize(
+    ("block", "lines"),
+    [
+        (GET + LAST + encode_field(b"a", b"b"), b"\r\ntraceparent: " + TRACE % 1 + b"\r\na: b"),
+        (GET + encode_field(b"tracestate", b"a=1") + LAST, b"\r\ntracestate: a=1\r\ntraceparent: " + TRACE % 1),
+        (GET + LAST + LAST, (b"\r\ntraceparent: " + TRACE % 1) * 2),
+        (GET + encode_field(b"traceparent", b"00" + b"0" * 53), b"\r\ntraceparent: 00" + b"0" * 53),
+        (GET + encode_field(b"traceparent", b"ff" + TRACE[2:] % 1), b"\r\ntraceparent: ff" + TRACE[2:] % 1),
+        (GET + encode_field(b"x-traceparent", TRACE % 1), b"\r\nx-traceparent: " + TRACE % 1),
+    ],
+    ids=["not the last", "with its state", "two", "not one", "of a later version", "another field"],
+)
+def test_any_other_trace_is_a_field_like_others(block: bytes, lines: bytes) -> None:
+    for _ in range(2):
+        head, traceparent = stateless(BlockMemo()).traced_request(block)
+        assert (head.lines, traceparent) == (lines, b"")
+
+
+def test_a_peer_with_a_table_is_read_in_its_order() -> None:
+    reader = BlockReader(65536, BlockMemo())
+    head, traceparent = reader.traced_request(GET + LAST)
+    assert (head.lines, traceparent) == (b"\r\ntraceparent: " + TRACE % 1, b"")
+
+
+def test_the_end_of_a_value_that_looks_like_a_trace_is_no_field() -> None:
+    """It ends a stream at the most, and not the connection, on which there may be others' requests."""
+    with pytest.raises(Malformed):
+        stateless(BlockMemo()).traced_request(GET + b"\x00\x01a" + bytes((len(LAST),)) + LAST)
+    # A value in Huffman's code whose bytes are those of a field: a client that knows this can write it.
+    value = encode_field(b"traceparent", b"00-05805975ed2f89d94a2f20aaf3c64af7-d66b829e6a8ac4ba-97")
+    head, traceparent = stateless(BlockMemo()).traced_request(GET + b"\x00\x01a" + bytes((0x80 | len(value),)) + value)
+    assert (head.lines[:14], traceparent) == (b"\r\na: 00eBadF/Q", b"")
+
+
+def test_a_trace_counts_in_the_list() -> None:
+    size = LIST + len("traceparent") + 55 + OVERHEAD
+    assert stateless(BlockMemo(), size).traced_request(GET + LAST)[1] == TRACE % 1
+    reader = stateless(BlockMemo(), size - 1)
+    for _ in range(2):
+        with pytest.raises(Malformed) as caught:
+            reader.traced_request(GET + LAST)
+        assert caught.value.is_too_large
 
 
 def test_a_request_of_http_1_1_is_a_block() -> None:

@@ -132,6 +132,15 @@ async def test_interim_responses_reach_the_client() -> None:
     assert (found.interims, found.status, found.is_done) == ([103, 100], 200, True)
 
 
+async def test_an_interim_head_is_one_the_second_time_too() -> None:
+    """Heads are remembered whole: what comes after one in its packet is not a part of it."""
+    case = Case()
+    for _ in range(2):
+        found = case.ask()
+        case.answer(b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello")
+        assert (found.interims, found.status, found.body, found.is_done) == ([103], 200, b"hello", True)
+
+
 async def test_what_a_client_expects_is_said_at_once() -> None:
     case = Case()
     found = case.ask([*POST, (b"expect", b"100-continue"), (b"content-length", b"2")], ends=False)

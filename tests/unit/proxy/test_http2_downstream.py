@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from gateway.http2.errors import CANCEL, NO_ERROR, PROTOCOL_ERROR
-from gateway.http2.frames import MAX_STREAM, PING, PREFACE, SETTINGS_ACK, settings_frame
+from gateway.http2.frames import END_HEADERS, END_STREAM, MAX_STREAM, PING, PREFACE, SETTINGS_ACK, settings_frame
+from gateway.http2.hpack import NO_TABLE
 from gateway.proxy.client import LINGER
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.http2_downstream import Http2Downstream
 from gateway.settings.plane import TimeoutSettings
 from tests.support.bounds import Http2, Limits, Timeouts
 from tests.support.fakes import Wired
-from tests.support.http2 import GET, H2Client, frame, frames_of, headers, hello
+from tests.support.http2 import GET, H2Client, block, frame, frames_of, headers, hello
 from tests.unit.proxy.test_client_stream import OK, Case
 
 TIMEOUTS = TimeoutSettings()
@@ -99,6 +100,21 @@ async def test_the_limits_of_connections_are_those_of_http_1_1() -> None:
     here.protocol.data_received(hello())
     wired.turns.settle()
     assert here.written.startswith(b"HTTP/1.1 429 ")
+
+
+@pytest.mark.parametrize(("head_bytes", "answers"), [(113, 2), (112, 1)])
+async def test_a_trace_counts_in_a_head_though_it_is_looked_up_without_it(head_bytes: int, answers: int) -> None:
+    wired = Wired(Limits(head_bytes=head_bytes))
+    _, here = wired.client()
+    trace = (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    hello_ = [*GET[:2], (b":path", b"/hello"), (b":authority", b"shop.example")]
+    for number, fields in ((1, hello_), (3, [*hello_, trace])):
+        first = hello() if number == 1 else b""
+        table = NO_TABLE if number == 1 else b""
+        here.protocol.data_received(first + frame(1, END_HEADERS | END_STREAM, number, table + block(fields)))
+    wired.turns.settle()
+    heads = [item.data for item in frames_of(here.written) if type(item).__name__ == "HeadersFrame"]
+    assert [b"\x88" in item[:2] for item in heads] == [True, answers == 2]
 
 
 # --- how it leaves

@@ -74,6 +74,29 @@ async def test_all_that_is_spoken_at_an_address_is_retired_with_it() -> None:
     assert origins.of(instance, "a", CALL) is not made[1]
 
 
+@pytest.mark.parametrize("protocol", [None, "h2c"])
+async def test_grpc_calls_go_to_the_port_for_them_and_nothing_else_does(protocol: str | None) -> None:
+    """As grpc-spring registers it. It is retired with the address that is registered."""
+    origins = Origins()
+    origins.secure(Secured({}), {"a": protocol} if protocol else {})
+    instance = Instance("192.0.2.1", 8080, metadata={"gRPC_port": "9090"})
+    made = [origins.of(instance, "a", request) for request in (GET, CALL, SOCKET)]
+    assert [origin.address for origin in made] == ["192.0.2.1:8080", "192.0.2.1:9090", "192.0.2.1:8080"]
+    assert isinstance(made[1], MultiplexedOrigin)
+    assert origins.of(instance, "a", CALL) is made[1]
+    origins.retire(instance.address)
+    assert [origin.is_gone for origin in made] == [True] * 3
+    assert origins.of(instance, "a", CALL) is not made[1]
+
+
+async def test_metadata_that_says_secure_is_not_about_the_port_for_grpc_but_a_setting_is() -> None:
+    origins = Origins()
+    instance = Instance("192.0.2.1", 8080, metadata={"gRPC_port": "9090", "secure": "true"})
+    assert origins.of(instance, "a", CALL)._tls is None
+    origins.secure(Secured({"a": ANY}))
+    assert origins.of(instance, "a", CALL)._tls is ANY
+
+
 async def test_requests_are_counted_at_their_address_whatever_is_spoken_there(origin: OriginServer) -> None:
     """And those that wait for a connection, too: who cannot keep up has them."""
     origins = Origins(limit=1)

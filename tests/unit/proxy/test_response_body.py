@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ProtocolError
+from gateway.http.head_reader import build_request
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseReader
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, FEW, MORE, RESTS, ResponseBody
 from gateway.routing.decision import Decision
@@ -30,12 +31,13 @@ class Client:
 
 
 class Setup:
-    def __init__(self, body: int, is_old: bool = False) -> None:
+    def __init__(self, body: int, is_old: bool = False, takes_trailers: bool = True) -> None:
         self.client = Client()
         self.sent = 0
         record: Any = self
         client: Any = self.client
         self.grpc_status = -1
+        self.request = build_request("GET", "/", [("TE", "trailers")] if takes_trailers else [])
         self.body = ResponseBody(body, is_old, client, record, Forward(Decision(1)), [{b"x-hidden"}])
 
     @property
@@ -123,6 +125,12 @@ def test_trailers_come_after_chunks_as_far_as_they_may(is_old: bool, written: by
     assert states == [MORE, MORE, ENDED]
     assert (setup.written, setup.grpc_status) == (b"head" + written, 5)
     assert setup.sent == len(written)
+
+
+def test_a_client_that_has_not_said_that_it_takes_trailers_gets_none() -> None:
+    setup = Setup(CHUNKED, takes_trailers=False)
+    assert setup.body.receive(CHUNKS[:-2] + b"x: 1\r\ngrpc-status: 5\r\n\r\n", b"head") == ENDED
+    assert (setup.written, setup.grpc_status) == (b"head" + CHUNKS, 5)
 
 
 def test_malformed_chunks_say_so_and_of_that_piece_nothing_is_passed_on() -> None:

@@ -172,6 +172,29 @@ async def test_interim_responses(request_: bytes, sent: bytes, received: bytes, 
     assert here.written == received + (OK + FIVE + KEEP + b"\r\nhello" if request_ is OLD else final)
 
 
+async def test_a_head_that_comes_again_means_the_same_as_the_first_time() -> None:
+    """Whole heads come from instances that speak HTTP/2. What they mean depends on the request, too."""
+    case = Case()
+    head = OK + FIVE + b"Keep-Alive: 5\r\nX-Gray-Explain: x\r\n\r\n"
+    hints = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    got: list[bytes] = []
+    for number, body in enumerate([b"hello", b"hello", b"", b"hello"]):
+        if number:
+            case.client.data_received(GET if body else HEAD)
+            case.wired.turns.settle()
+        handler = case.instance.handler
+        assert handler is not None
+        handler.response_begun(hints, b"")
+        handler.response_begun(head, body[:2])
+        if body:
+            handler.response_received(body[2:])
+        case.wired.turns.settle()
+        got.append(case.here.written)
+        case.here.writes.clear()
+    assert got == [hints + OK + FIVE + b"\r\n" + body for body in (b"hello", b"hello", b"", b"hello")]
+    assert (case.wired.traffic.in_flight, case.errors) == (0, {})
+
+
 async def test_interim_responses_have_an_end() -> None:
     case = Case()
     case.send(*[EARLY] * MAX_INTERIM)

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.failures import MALFORMED, REFUSED_STREAM, RESET, Fault
 from gateway.http.head_reader import build_request
+from gateway.http.request import Request
 from gateway.http2 import errors, events
-from gateway.http2.blocks import response_block
+from gateway.http2.blocks import response_block, trailers_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
 from gateway.http2.frames import MAX_STREAM, goaway_frame, ping_frame
@@ -26,6 +27,8 @@ from tests.support.fakes import FakeTransport
 
 GET = build_request("GET", "/x")
 HEAD = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+CALL = build_request("POST", "/a.B/C", [("content-type", "application/grpc")])
+CALL_HEAD = b"POST /a.B/C HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\n\r\n"
 
 
 class Owner(UpstreamOwner):
@@ -111,10 +114,10 @@ class Pair:
             elif not self.owner.due:
                 return found
 
-    def send(self) -> tuple[UpstreamStream, Handler]:
+    def send(self, request: Request = GET, head: bytes = HEAD) -> tuple[UpstreamStream, Handler]:
         stream, handler = self.session.reserve(), Handler()
         stream.handler = handler
-        stream.send_request(GET, HEAD, None)
+        stream.send_request(request, head, None)
         return stream, handler
 
 
@@ -288,6 +291,32 @@ async def test_what_is_no_response_is_malformed_and_reset() -> None:
     assert [event.kind for event in found if event.kind == events.RESET] in ([], [events.RESET])
 
 
+SAID = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n%b\r\n"
+
+
+@pytest.mark.parametrize("is_announced", [False, True])
+@pytest.mark.parametrize("comes_at_once", [False, True])
+async def test_a_response_with_a_length_and_trailers_ends_with_its_stream(
+    is_announced: bool, comes_at_once: bool
+) -> None:
+    """HTTP/1.1 has one or the other. If nothing tells that there will be trailers, its length is its end."""
+    pair = Pair()
+    pair.turn()
+    _, handler = pair.send()
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    head = SAID % (b"Trailer: a\r\n" if is_announced else b"")
+    pair.instance.send_head(event.stream, response_block(head), False)
+    pair.instance.send_data(event.stream, b"abc", False)
+    if not comes_at_once:
+        pair.turn()
+    pair.instance.send_trailers(event.stream, trailers_block(b"\r\na: b"))
+    pair.turn()
+    keeps = not (is_announced or comes_at_once)
+    lines = (b"content-length: 3\r\n" if keeps else b"") + (b"trailer: a\r\n" if is_announced else b"")
+    assert handler.told == [b"HTTP/1.1 200 OK\r\n" + lines + b"\r\nabc", ("trailers", b"\r\na: b"), "ended"]
+
+
 def malformed_length(pair: Pair, stream: Stream) -> None:
     pair.instance.send_data(stream, b"", True)
 
@@ -333,3 +362,26 @@ async def test_an_error_of_ours_in_one_stream_is_not_anothers() -> None:
             pair.instance.send_head(event.stream, response_block(b"HTTP/1.1 204 No Content\r\n\r\n"), True)
     pair.turn()
     assert (broken.told, second.told[-1], pair.transport.is_aborted) == (["broken"], "ended", False)
+
+
+@pytest.mark.parametrize("is_one_packet", [False, True])
+async def test_trailers_of_a_call_are_passed_on_though_its_length_is_known(is_one_packet: bool) -> None:
+    """nginx says a length, and sends trailers all the same."""
+    pair = Pair()
+    pair.turn()
+    _, handler = pair.send(CALL, CALL_HEAD)
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    opened = event.stream
+    assert opened is not None
+    pair.instance.send_head(opened, response_block(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\n\r\n"), False)
+    pair.instance.send_data(opened, b"hello", False)
+    if not is_one_packet:
+        pair.turn()
+    pair.instance.send_trailers(opened, trailers_block(b"\r\ngrpc-status: 0"))
+    pair.turn()
+    handler.told[0] = handler.told[0].partition(b"\r\n\r\n")
+    assert handler.told == [
+        (b"HTTP/1.1 200 OK\r\na: b", b"\r\n\r\n", b"hello"),
+        ("trailers", b"\r\ngrpc-status: 0"),
+        "ended",
+    ]
