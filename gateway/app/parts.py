@@ -117,12 +117,13 @@ def make_http2(settings: ServingSettings) -> Http2 | None:
 
 
 def make_reader(settings: ServingSettings) -> HeadReader:
-    """Reads requests to explain as the listener reads those that arrive."""
+    """Reads requests to explain as the listener reads those that arrive from trusted clients."""
     limits = settings.limits
     return HeadReader(
         settings.carriers.header,
         target_bytes=limits.target_bytes,
         header_count=limits.header_count,
+        keeps_forwarded=True,
         debug_header=settings.debug_header,
     )
 

@@ -144,6 +144,19 @@ def spans_named(lines: Sequence[bytes], start: int, names: Container[bytes]) -> 
     return spans
 
 
+def spans_like(lines: Sequence[bytes], start: int, names: Container[bytes]) -> list[int]:
+    """The same, with the twins of these names: whoever receives fields the CGI way takes them for the real ones."""
+    spans: list[int] = []
+    for line in lines:
+        end = start + 2 + len(line)
+        name = line.partition(b":")[0].lower()
+        if name in names or name.translate(FOLD) in names:
+            spans.append(start)
+            spans.append(end)
+        start = end
+    return spans
+
+
 def values_named(lines: Sequence[bytes], name: bytes) -> list[bytes]:
     """The values of the field lines with one (lower-case) name, without surrounding white space."""
     values: list[bytes] = []
