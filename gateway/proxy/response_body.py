@@ -102,11 +102,11 @@ class ResponseBody:
         """Takes the trailers, which follow the body: field lines, each led by CRLF.
 
         A client that speaks HTTP/1 gets them if it has said that it takes them (RFC 9110 §6.5.1): some have taken them for more
-        of the body (https://github.com/nginx/nginx/issues/1115).
+        of the body (https://github.com/nginx/nginx/issues/1115). A call of gRPC says so by being one.
         """
         trailers, status, told = self._client.context.response_reader.read_trailers(lines, self._hidden)
         request = self._record.request
-        if request.takes_trailers or request.version == VERSION_2:
+        if request.takes_trailers or request.version == VERSION_2 or request.is_grpc:
             self.trailers = trailers
         if status >= 0:
             self._record.grpc_status = status
