@@ -141,6 +141,8 @@ FAULTS: Final[dict[str, Fault]] = {}
 CONNECT_ERROR: Final[Fault] = Fault("connect_error", CONNECT_FAILED, is_safe_to_retry=True)
 CONNECT_TIMEOUT: Final[Fault] = Fault("connect_timeout", CONNECT_FAILED, is_safe_to_retry=True)
 TLS_ERROR: Final[Fault] = Fault("tls_error", TLS_FAILED, is_safe_to_retry=True)
+# It verifies who calls before it reads: with TLS 1.3, it says so when a request may be on its way already.
+CERTIFICATE_REFUSED: Final[Fault] = Fault("certificate_refused", TLS_FAILED, is_safe_to_retry=True)
 BUSY: Final[Fault] = Fault("busy", UPSTREAM_BUSY)  # a limit that requests go round is none
 LANE_BUSY: Final[Fault] = Fault("lane_busy", LANE_OVERLOADED)
 # A sidecar's refusals: it has not shown the request to its application.
@@ -155,5 +157,7 @@ CLOSED: Final[Fault] = Fault("closed", UPSTREAM_CLOSED)
 CLOSED_IN_HEAD: Final[Fault] = Fault("closed_in_head", UPSTREAM_CLOSED)
 MALFORMED: Final[Fault] = Fault(BAD_RESPONSE.code, BAD_RESPONSE)
 LATE: Final[Fault] = Fault(RESPONSE_TIMEOUT.code, RESPONSE_TIMEOUT)
+# The connection that it shares with others is silent, and a ping brought nothing either.
+UNRESPONSIVE: Final[Fault] = Fault("unresponsive", RESPONSE_TIMEOUT)
 STALLED: Final[Fault] = Fault(RESPONSE_STALLED.code, RESPONSE_STALLED)
 CUT_OFF: Final[Fault] = Fault(TRUNCATED.code, TRUNCATED)

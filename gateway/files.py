@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import stat
@@ -140,6 +139,8 @@ def _take_from_others(path: Path) -> None:
 
 def unified_diff(before: str, after: str, before_name: str, after_name: str) -> str:
     """What changed, as `diff -u` and `git` show it; `patch` takes it."""
+    import difflib
+
     lines = difflib.unified_diff(
         before.splitlines(keepends=True), after.splitlines(keepends=True), before_name, after_name
     )

@@ -93,10 +93,17 @@ def adjust_context(context: Context, settings: ServingSettings) -> None:
     budget.attempts, budget.share, budget.minimum = retries.attempts, retries.share, retries.minimum
 
 
+def alpn_of(settings: ServingSettings) -> list[str]:
+    """What a listener with these settings speaks in TLS (RFC 7301), the best first."""
+    return ["h2", "http/1.1"] if settings.http2.enabled else ["http/1.1"]
+
+
 def make_origins(settings: ServingSettings) -> Origins:
     """Where connections to instances are kept."""
     limits = settings.limits
-    return Origins(limits.upstream_connections, limits.upstream_streams, limits.head_bytes)
+    return Origins(
+        limits.upstream_connections, limits.upstream_streams, limits.head_bytes, silence=settings.http2.upstream_ping
+    )
 
 
 def make_http2(settings: ServingSettings) -> Http2 | None:

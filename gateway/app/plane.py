@@ -19,6 +19,7 @@ from gateway.app.balancing import make_choosers
 from gateway.app.build import Build, questions_of
 from gateway.app.parts import (
     adjust_context,
+    alpn_of,
     make_context,
     make_log_file,
     make_origins,
@@ -51,7 +52,6 @@ from gateway.settings import GatewaySettings, ServingSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.linefile import LineFile
 from gateway.tls.certificates import ListenerTLS
-from gateway.tls.mesh import Secured
 
 if TYPE_CHECKING:
     from gateway.live.mirrors import Mirrors
@@ -100,13 +100,13 @@ class Plane(ABC, Generic[S]):
     def configure(self, revision: int, build: Build[S]) -> None:
         """Puts a build in force, as far as it can change while running."""
         self._build = build
-        secured = self._secure(build)
+        self._secure(build)
         self._carriers.sign_with(build.signer)
         settings = build.settings
         for context in self._contexts:
             adjust_context(context, settings)
         choosers = make_choosers(settings, self._load)
-        self._publisher.configure(revision, build.compiled, self._routes(build), settings.services, secured, choosers)
+        self._publisher.configure(revision, build.compiled, self._routes(build), settings.services, choosers)
 
     def service_changed(self, service: str, instances: tuple[Instance, ...]) -> None:
         """Takes what the registry says of one service now."""
@@ -166,7 +166,7 @@ class Plane(ABC, Generic[S]):
         """Gives the routers a snapshot."""
 
     @abstractmethod
-    def _secure(self, build: Build[S]) -> Secured:
+    def _secure(self, build: Build[S]) -> None:
         """Takes how services are spoken to; returns how those are that are chosen here."""
 
     @abstractmethod
@@ -286,15 +286,14 @@ class EntryPlane(Plane[GatewaySettings]):
     def _publish(self, snapshot: Snapshot) -> None:
         self.router.snapshot = snapshot
 
-    def _secure(self, build: Build[GatewaySettings]) -> Secured:
+    def _secure(self, build: Build[GatewaySettings]) -> None:
         if build.settings.tls is not None:
             if self._tls is None:
-                alpn = "h2,http/1.1" if build.settings.http2.enabled else "http/1.1"
+                alpn = alpn_of(self._settings)
                 self._tls = ListenerTLS(build.certificates, build.settings.tls.minimum, alpn)
             else:
                 self._tls.replace(build.certificates)
         self.origins.secure(build.secured, build.protocols)
-        return build.secured
 
     async def _close_listeners(self) -> None:
         if self._listener is not None:

@@ -90,7 +90,9 @@ class Sidecar:
 
             self._facade = Facade(settings, plane.instances, learner.watch, self._told)
         # Whether the application takes requests is what is registered, so both are made before admin, which shows them.
-        watch = self._watch = ApplicationWatch(settings.service, plane.app, settings.app_check, self._app_changed)
+        watch = self._watch = ApplicationWatch(
+            settings.service, plane.app, settings.app_check, plane.app_spoken, self._app_changed
+        )
         registrations = self._registrations = Registrations(registries, own, is_usable=self._takes_requests)
         records = Records(settings.records, reporter)
         view = SidecarView(
@@ -226,7 +228,6 @@ class Sidecar:
     def _install(self, build: Build[SidecarSettings], revision: int) -> None:
         assert self._plane is not None
         self._plane.configure(revision, build)
-        self._watch.secure(self._plane.app_tls)
         take_settings(self._registries, build)
 
 

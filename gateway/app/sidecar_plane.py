@@ -12,7 +12,7 @@ from gateway import hop
 from gateway.app.build import Build
 from gateway.app.doors import Doors
 from gateway.app.escapes import warn_of_escape
-from gateway.app.parts import make_context, make_origins, make_tracing
+from gateway.app.parts import alpn_of, make_context, make_origins, make_tracing
 from gateway.app.plane import Plane
 from gateway.app.takeover import State
 from gateway.instance import Instance
@@ -30,7 +30,7 @@ from gateway.settings import SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.contexts import Spoken
 from gateway.tls.mesh import Reception, Secured
 
 
@@ -81,10 +81,9 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._outbound: Listener | None = None
         self._doors: Doors | None = None
 
-    @property
-    def app_tls(self) -> UpstreamTLS | None:
-        """How the application is spoken to, if that is TLS."""
-        return None if self._build is None else self._build.secured.services.get(self._settings.service)
+    def app_spoken(self) -> Spoken:
+        """How the application is spoken to."""
+        return self._app_origins.spoken(self.app, self._settings.service, is_grpc=False)
 
     async def listen(
         self,
@@ -196,23 +195,21 @@ class SidecarPlane(Plane[SidecarSettings]):
         self._inbound_router.snapshot = snapshot
         self._outbound_router.snapshot = snapshot
 
-    def _secure(self, build: Build[SidecarSettings]) -> Secured:
+    def _secure(self, build: Build[SidecarSettings]) -> None:
         service, terms = build.settings.service, build.secured
         self._app_origins.secure(Secured(terms.services), build.protocols)
         # Other instances of this service are reached through their sidecars.
-        peers = terms.without(service)
         protocols = {name: item for name, item in build.protocols.items() if name != service}
-        self._peer_origins.secure(peers, protocols)
+        self._peer_origins.secure(terms.without(service), protocols)
         mesh = build.settings.mesh
         if build.mesh is not None and mesh is not None:
             tells = mesh.forward_client_cert
             counts = self._inbound_traffic.mesh_requests
             self._inbound_router.admission = Admission(counts, mesh.inbound == "required", tells)
             if self._reception is None:
-                self._reception = Reception(build.mesh, tells)
+                self._reception = Reception(build.mesh, tells, alpn_of(self._settings))
             else:
                 self._reception.replace(build.mesh, tells)
-        return peers
 
     async def _close_listeners(self) -> None:
         for listener in (self._inbound, self._outbound):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import keyword
 from collections.abc import Mapping
 from typing import Any
 
 import click
+
+from gateway.spelling import closest
 
 
 def module_of(name: str) -> str:
@@ -42,7 +43,7 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            close = closest(args[0], self.list_commands(ctx), most=3)
             if not close:
                 raise
             hint = f"{error.message} Did you mean {' or '.join(map(repr, close))}?"

@@ -55,14 +55,7 @@ def mesh_of(settings: ServingSettings) -> Mesh | None:
     if mesh is None:
         return None
     peers = mesh.peers if isinstance(mesh, SidecarMeshSettings) else ()
-    return Mesh(
-        cert=mesh.cert,
-        key=mesh.key,
-        ca=mesh.ca,
-        identity=mesh.identity,
-        peers=peers,
-        has_http2=settings.http2.enabled,
-    )
+    return Mesh(cert=mesh.cert, key=mesh.key, ca=mesh.ca, identity=mesh.identity, peers=peers)
 
 
 def secured(settings: ServingSettings, mesh: Mesh | None) -> Secured:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from gateway.errors import ConfigError, Problem
 from gateway.settings import ServingSettings
+from gateway.spelling import closest
 from gateway.yaml.reading import Location, dotted, parse
 
 _log = logging.getLogger("gateway.control")
@@ -90,7 +90,7 @@ def _is_no_setting(name: str, value: str) -> bool:
 def _hint(key: str, settings: list[str]) -> str:
     """What may have been meant."""
     ours = [name.removeprefix(ENVIRONMENT_PREFIX).lower() for name in sorted(OURS)]
-    close = difflib.get_close_matches(key, [*settings, *ours], n=1)
+    close = closest(key, [*settings, *ours])
     inside = next((name for name in settings if key.startswith(f"{name}_")), None)
     if inside is not None:  # one underscore, where two go down a level
         meant = f"{inside}__{key.removeprefix(f'{inside}_')}"

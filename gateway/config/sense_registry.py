@@ -5,7 +5,6 @@ What only one kind of registry can have wrong is in its entry of `registry/kinds
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from gateway.settings import (
 )
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.settings.sense import given_twice
+from gateway.spelling import closest
 from gateway.tags import BASE
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
@@ -66,7 +66,7 @@ def _misspelt(keys: Sequence[str]) -> Iterator[Finding]:
     """A key of one's own is fine; one that is nearly an ecosystem's is a slip, and would make its instances baseline."""
     known = {spelling(key): key for key in DEFAULT_TAG_KEYS if spelling(key) != key}
     for number, key in enumerate(keys):
-        close = difflib.get_close_matches(spelling(key), list(known), n=1, cutoff=0.9)
+        close = closest(spelling(key), known, cutoff=0.9)
         if close and spelling(key) not in known:
             yield (
                 ("tag_keys", number),

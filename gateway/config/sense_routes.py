@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from gateway.config.sense import has_been_set
@@ -10,6 +9,7 @@ from gateway.settings import GatewaySettings, RouteSettings, ServingSettings
 from gateway.settings.changes import HeaderChanges, RegexSettings, RouteMatchSettings
 from gateway.settings.gates import AccessSettings, CompressSettings, CorsSettings
 from gateway.settings.sense import given_twice
+from gateway.spelling import closest
 from gateway.telemetry.tracecontext import ID_FIELDS
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
@@ -177,6 +177,6 @@ def _services(settings: GatewaySettings) -> Iterator[Finding]:
     wanted = sorted({route.service for route in settings.routes if route.service is not None})
     for name in settings.services:
         if wanted and settings.gateway_api is None and name not in wanted:
-            close = difflib.get_close_matches(name, wanted, n=1)
+            close = closest(name, wanted)
             hint = f"; did you mean '{close[0]}'?" if close else f" (they lead to: {', '.join(wanted)})"
             yield ("services", name), f"no route leads to a service '{name}'{hint}"

@@ -20,7 +20,6 @@ from gateway.rules.match import CompiledRules
 from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
-from gateway.tls.mesh import Secured
 
 _log = logging.getLogger("gateway")
 
@@ -45,7 +44,7 @@ class Publisher:
         traffic.names.knows = self.knows
         self._turns = Turns()
         self._users: Counter[str] = Counter()
-        self._conditions = Conditions(ejection, traffic, self._condition_changed)
+        self._conditions = Conditions(ejection, traffic, origins.spoken, self._condition_changed)
         self._choosers = BY_TURNS
         self._lane_tags: frozenset[str] = frozenset()
         self._past = PastTerms()
@@ -71,14 +70,13 @@ class Publisher:
         rules: CompiledRules,
         routes: RouteTable,
         special: Mapping[str, ServiceSettings],
-        secured: Secured,
         choosers: Choosers = BY_TURNS,
     ) -> None:
         """Publishes a new configuration with the services there are. `special` is what is special about some.
 
         `choosers` say how instances are chosen.
         """
-        self._conditions.configure(special, secured)
+        self._conditions.configure(special)
         self._choosers = choosers
         services = self.snapshot.services
         views = {name: self._view(name, view.instances, rules) for name, view in services.items()}

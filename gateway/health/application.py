@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from gateway.daemons import keep_running
+from gateway.health.probing import responds_well
 from gateway.instance import Instance
 from gateway.settings import AppCheckSettings
-from gateway.tls.contexts import UpstreamTLS
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
+from gateway.tls.contexts import Spoken
 
 _log = logging.getLogger("gateway")
 
@@ -21,8 +18,8 @@ _log = logging.getLogger("gateway")
 class ApplicationWatch:
     """Finds out again and again whether the application accepts requests, and calls `on_change(is_up)` when that changes.
 
-    Before the first check `is_up` is False: an application that has yet to start is not to get traffic either.
-    `reason` says for people why it is not up.
+    `spoken` says how it is spoken to now. Before the first check `is_up` is False: an application that has yet to start is not
+    to get traffic either. `reason` says for people why it is not up.
     """
 
     def __init__(
@@ -30,22 +27,18 @@ class ApplicationWatch:
         service: str,
         app: Instance,
         settings: AppCheckSettings,
+        spoken: Callable[[], Spoken],
         on_change: Callable[[bool], None],
     ) -> None:
         self._service = service
         self._app = app
         self._settings = settings
-        self._tls: UpstreamTLS | None = None
+        self._spoken = spoken
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
-        self._session: ClientSession | None = None
         # One that is not to be checked is taken for up: a service that only calls others listens nowhere.
         self.is_up = self.was_checked = not settings.enabled
         self.reason = "" if self.is_up else f"the application at {app.address} has not been checked yet"
-
-    def secure(self, tls: UpstreamTLS | None) -> None:
-        """Takes how the application is spoken to from now on, if that is TLS."""
-        self._tls = tls
 
     def start(self) -> None:
         """Begins, in the background."""
@@ -57,8 +50,6 @@ class ApplicationWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
 
     async def _run(self) -> None:
         failures = 0
@@ -98,12 +89,9 @@ class ApplicationWatch:
         except (OSError, ValueError):  # ValueError: a host that cannot even be looked up (`a..b`)
             return "does not accept connections", True
         if settings.path is not None:
-            from gateway.health.probing import new_session, responds_well
-
-            if self._session is None:
-                self._session = new_session()
+            spoken, timeout = self._spoken(), settings.timeout
             if not await responds_well(
-                self._session, self._service, self._app, settings.path, timeout=settings.timeout, tls=self._tls
+                self._service, self._app, settings.path, timeout=timeout, spoken=spoken, fields={}
             ):
                 return f"fails the check of {settings.path}", False
         return "", False

@@ -6,33 +6,28 @@ import asyncio
 import random
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from gateway import hop
 from gateway.daemons import keep_running
 from gateway.health.ejection import Ejector
+from gateway.health.probing import Speaks, responds_well, serves
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
-from gateway.tls.mesh import Secured
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 
 class Checks:
-    """Checks every instance of the services that say so, and reports the results to `ejector`."""
+    """Checks every instance of the services that say so, as `speaks` says, and reports the results to `ejector`."""
 
-    def __init__(self, ejector: Ejector) -> None:
+    def __init__(self, ejector: Ejector, speaks: Speaks) -> None:
         self._ejector = ejector
+        self._speaks = speaks
         self._wanted: Mapping[str, CheckSettings] = {}
-        self._secured = Secured()
         self._there: dict[str, tuple[Instance, ...]] = {}
         self._tasks: dict[tuple[str, str, bytes], asyncio.Task[None]] = {}  # by service, address and who is meant there
-        self._session: ClientSession | None = None
 
-    def configure(self, wanted: Mapping[str, CheckSettings], secured: Secured) -> None:
+    def configure(self, wanted: Mapping[str, CheckSettings]) -> None:
         """Takes which services are checked and how; those whose instances are not checked any more are fine."""
-        before, self._wanted, self._secured = self._wanted, wanted, secured
+        before, self._wanted = self._wanted, wanted
         for service, instances in self._there.items():
             if before.get(service) != wanted.get(service):
                 self._stop(service, set())
@@ -59,36 +54,25 @@ class Checks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
 
     def _stop(self, service: str, kept: set[tuple[str, str, bytes]]) -> None:
         for key in [key for key in self._tasks if key[0] == service and key not in kept]:
             self._tasks.pop(key).cancel()
 
     async def _follow(self, service: str, instance: Instance, check: CheckSettings) -> None:
-        from gateway.health.probing import new_session, responds_well
-
         row, was_fine = 0, True
         while True:
-            if self._session is None:
-                self._session = new_session()
-            tls = self._secured.of(service, instance)
             # As requests do, for a sidecar to know that this one is meant, and that a client of its mesh calls.
             fields = hop.fields(instance.target_line)
+            spoken = self._speaks(instance, service, check.grpc is not None)
             if check.grpc is not None:
-                from gateway.health.grpccheck import serves
-
-                is_fine = await serves(instance, check.grpc, timeout=check.timeout, tls=tls, fields=fields)
+                is_fine = await serves(
+                    service, instance, check.grpc, timeout=check.timeout, spoken=spoken, fields=fields
+                )
             else:
+                path = check.path or "/"
                 is_fine = await responds_well(
-                    self._session,
-                    service,
-                    instance,
-                    check.path or "/",
-                    timeout=check.timeout,
-                    tls=tls,
-                    fields=fields,
+                    service, instance, path, timeout=check.timeout, spoken=spoken, fields=fields
                 )
             row = row + 1 if is_fine is was_fine else 1
             was_fine = is_fine

@@ -8,20 +8,25 @@ from typing import Final
 
 from gateway.health.checks import Checks
 from gateway.health.ejection import EjectionTerms, Ejector
+from gateway.health.probing import Speaks
 from gateway.health.slowstart import STEPS, SlowStart
 from gateway.instance import Instance
 from gateway.routing.health import Health
 from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.telemetry.counters import Traffic
-from gateway.tls.mesh import Secured
 
 _PLAIN: Final = ServiceSettings()
 
 
 class Conditions:
-    """The condition of every service's instances in this process. `on_change(service)` is called when one's has changed."""
+    """The condition of every service's instances in this process. `on_change(service)` is called when one's has changed.
 
-    def __init__(self, terms: EjectionSettings, traffic: Traffic, on_change: Callable[[str], None]) -> None:
+    `speaks` says how instances are.
+    """
+
+    def __init__(
+        self, terms: EjectionSettings, traffic: Traffic, speaks: Speaks, on_change: Callable[[str], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
         self._services: Mapping[str, ServiceSettings] = {}
@@ -34,14 +39,12 @@ class Conditions:
             on_change,
             lambda service, instance, cause: traffic.count_ejection(service, instance.tag, cause),
         )
-        self._checks = Checks(self.ejector)
+        self._checks = Checks(self.ejector, speaks)
 
-    def configure(self, services: Mapping[str, ServiceSettings], secured: Secured) -> None:
-        """Takes what is special about services, and how those are spoken to that speak TLS."""
+    def configure(self, services: Mapping[str, ServiceSettings]) -> None:
+        """Takes what is special about services."""
         self._services = services
-        self._checks.configure(
-            {name: service.check for name, service in services.items() if service.check is not None}, secured
-        )
+        self._checks.configure({name: service.check for name, service in services.items() if service.check is not None})
 
     def of(self, service: str, instances: tuple[Instance, ...]) -> Health:
         """The condition of a service that has these instances now."""

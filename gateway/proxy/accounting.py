@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway import hop
 from gateway.failures import (
+    CERTIFICATE_REFUSED,
     CLIENT_GONE,
     CLOSED,
     CONNECT_ERROR,
@@ -15,6 +16,7 @@ from gateway.failures import (
     REFUSED_MISDIRECTED,
     REFUSED_UNAVAILABLE,
     TLS_ERROR,
+    UNRESPONSIVE,
     UPSTREAM,
     Fault,
 )
@@ -44,7 +46,7 @@ def note_fault(context: Context, decision: Decision, fault: Fault) -> None:
     instance = decision.instance
     if ejector is None or instance is None:
         return
-    if fault in (CONNECT_ERROR, TLS_ERROR):
+    if fault in (CONNECT_ERROR, TLS_ERROR, CERTIFICATE_REFUSED):
         ejector.failed(decision.service, instance, ejection.CONNECT)
     elif fault is CONNECT_TIMEOUT:
         ejector.failed(decision.service, instance, ejection.CONNECT_TIMEOUT)
@@ -54,9 +56,12 @@ def note_fault(context: Context, decision: Decision, fault: Fault) -> None:
         ejector.failed(decision.service, instance, UNAVAILABLE)
 
 
-def note_left(context: Context, service: str, instance: Instance, fault: Fault) -> None:
-    """Holds against an instance what made its request go elsewhere: the exchange will end with what another one says."""
-    if context.ejector is not None and fault is CLOSED:
+def note_left(context: Context, service: str, instance: Instance, fault: Fault, is_fresh: bool) -> None:
+    """Holds against an instance what made its request go elsewhere: the exchange will end with what another one says.
+
+    `is_fresh`: the connection had carried nothing before; one that had, the instance may close at any time.
+    """
+    if context.ejector is not None and ((fault is CLOSED and is_fresh) or fault is UNRESPONSIVE):
         context.ejector.failed(service, instance, ERRORS)
 
 

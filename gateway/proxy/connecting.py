@@ -6,7 +6,7 @@ Each attempt has its own deadline, and the caller may be gone when it is over.
 from __future__ import annotations
 
 from gateway import hop
-from gateway.failures import BUSY, OVERLOADED, TLS_ERROR, Failure, Fault
+from gateway.failures import BUSY, OVERLOADED, TLS_FAILED, Failure, Fault
 from gateway.proxy.accounting import note_fault
 from gateway.proxy.context import Context
 from gateway.proxy.origin import Exhausted, NotConnected
@@ -66,6 +66,6 @@ def _unreachable(forward: Forward, record: Record, fault: Fault, why: str) -> Un
         # One of our own proxies meant this very instance, and nothing was done: it can choose another one. (A listener that
         # sends a target line itself is not a sidecar's inbound: what it cannot reach says nothing about this process.)
         decision.response_fields += hop.response_line(hop.UNAVAILABLE)
-    if fault is TLS_ERROR:
+    if fault.failure is TLS_FAILED:
         return Unreachable(fault.failure, f"TLS with {address} of service {decision.service} failed: {why}")
     return Unreachable(fault.failure, f"{address} of service {decision.service} does not respond")

@@ -195,8 +195,7 @@ class Connection:
         """Sends bytes: a few at the end of this turn of the loop, many at once, because gathering them would copy them."""
         if len(data) >= BULK:
             self.flush()
-            if self.transport is not None:
-                self.transport.write(data)
+            self._send(data)
         elif self.unsent:
             self.unsent += data
             if len(self.unsent) >= BULK:
@@ -210,8 +209,13 @@ class Connection:
         data = self.unsent
         if data:
             self.unsent = b""
-            if self.transport is not None:
-                self.transport.write(data)
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        # One that broke off is told of in the next turn only, and logs whatever is written until then.
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
 
     def end_writing(self) -> bool:
         """Sends an end of stream after all that was written; returns whether that is possible: not in TLS."""

@@ -280,8 +280,7 @@ class Exchange(Deciding):
         if again is None:
             self._fail(fault.failure, why_no_response(fault, forward.decision.service, detail))
             return
-        if is_fresh:
-            note_left(self._context, forward.decision.service, instance, fault)
+        note_left(self._context, forward.decision.service, instance, fault, is_fresh)
         self._go_again(again)
 
     def _turned_away(self, relay: Relay) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from typing import Final
 
-from gateway.failures import BUSY, CONNECT_TIMEOUT, NOT_HTTP2
+from gateway.failures import BUSY, CERTIFICATE_REFUSED, CONNECT_TIMEOUT, NOT_HTTP2
 from gateway.http2.terms import Terms
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
@@ -16,10 +16,12 @@ from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import Upstream
 from gateway.proxy.upstream_session import Session
 from gateway.proxy.upstream_stream import UpstreamStream
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.contexts import Spoken, UpstreamTLS
 
 RECONSIDER: Final = 60.0
 """Seconds for which an instance that was said to speak HTTP/2, and does not, is spoken to in HTTP/1.1."""
+SILENCE: Final = 2.0
+"""Seconds after which an instance that owes a response and is silent is asked whether it is there."""
 
 _Waiter = asyncio.Future[Upstream | None]
 """Gets a stream, or None: the instance is spoken to in HTTP/1.1."""
@@ -27,9 +29,22 @@ _Waiter = asyncio.Future[Upstream | None]
 
 # Its public members are what its sessions call, an exchange, and whoever counts connections.
 class MultiplexedOrigin(Origin):
-    """`streams` are how many requests a connection carries at most. `is_certain`: nothing but HTTP/2 will do."""
+    """`streams` are how many requests a connection carries at most. `is_certain`: nothing but HTTP/2 will do.
 
-    __slots__ = ("_http1_until", "_is_certain", "_opening", "_queue_of", "_sessions", "_streams", "_tasks", "_terms")
+    `silence` is as in `Session.look`; 0: nobody is asked.
+    """
+
+    __slots__ = (
+        "_http1_until",
+        "_is_certain",
+        "_opening",
+        "_queue_of",
+        "_sessions",
+        "_silence",
+        "_streams",
+        "_tasks",
+        "_terms",
+    )
 
     def __init__(
         self,
@@ -43,16 +58,23 @@ class MultiplexedOrigin(Origin):
         streams: int,
         is_certain: bool,
         terms: Terms,
+        silence: float = SILENCE,
     ) -> None:
         super().__init__(instance, limit, loop, outbox, queue, tls)
         self._streams = streams
         self._is_certain = is_certain
         self._terms = terms
+        self._silence = silence
         self._sessions: list[Session] = []
         self._http1_until: float = 0.0
         self._opening: int = 0
         self._queue_of: dict[_Waiter, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def spoken(self) -> Spoken:
+        """How its instance is spoken to."""
+        return Spoken(self._tls, True, self._is_certain)
 
     @property
     def idle(self) -> int:
@@ -135,8 +157,8 @@ class MultiplexedOrigin(Origin):
         for session in list(self._sessions):
             if session.is_idle and session.idle_since <= before:
                 session.leave()
-            else:
-                session.look(now)
+            elif self._silence:
+                session.look(now, self._silence)
 
     def leave(self) -> None:
         """The instance is gone: its connections take no more requests, and close when none is under way."""
@@ -178,6 +200,8 @@ class MultiplexedOrigin(Origin):
             if not await comes_within(session.ready, timeout):
                 session.close()
                 raise NotConnected(CONNECT_TIMEOUT)
+            if session.refusal:
+                raise NotConnected(CERTIFICATE_REFUSED, session.refusal)
         except (NotConnected, Exhausted) as error:
             self._opening -= 1
             if not self._opening:

@@ -6,15 +6,15 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from gateway.failures import BUSY, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fault
+from gateway.failures import BUSY, CERTIFICATE_REFUSED, CONNECT_ERROR, CONNECT_TIMEOUT, TLS_ERROR, Fault
 from gateway.instance import Instance
 from gateway.proxy.connection import Outbox
 from gateway.proxy.descriptors import OUT_OF_THEM, RESERVE, is_short, tell
 from gateway.proxy.patience import comes_within
 from gateway.proxy.pool import Pool, Waiter
 from gateway.proxy.runqueue import RunQueue
-from gateway.proxy.upstream import Upstream, UpstreamOwner
-from gateway.tls.contexts import UpstreamTLS
+from gateway.proxy.upstream import Upstream, UpstreamOwner, refusal_of
+from gateway.tls.contexts import Spoken, UpstreamTLS
 
 
 class NotConnected(Exception):
@@ -54,6 +54,11 @@ class Origin(UpstreamOwner):
         self.tunnels: int = 0
         self._loop = loop
         self._pool = Pool(limit)
+
+    @property
+    def spoken(self) -> Spoken:
+        """How its instance is spoken to."""
+        return Spoken(self._tls, False, True)
 
     @property
     def open(self) -> int:
@@ -239,5 +244,8 @@ class Origin(UpstreamOwner):
 
 def _not_connected(error: OSError | ValueError) -> NotConnected:
     if isinstance(error, ssl.SSLError):
+        refusal = refusal_of(error)
+        if refusal:
+            return NotConnected(CERTIFICATE_REFUSED, refusal)
         return NotConnected(TLS_ERROR, getattr(error, "verify_message", "") or str(error))
     return NotConnected(CONNECT_TIMEOUT if isinstance(error, TimeoutError) else CONNECT_ERROR)

@@ -11,10 +11,10 @@ from gateway.http2.terms import Terms
 from gateway.instance import Instance
 from gateway.protocols import AUTO, H2, H2C, HTTP1
 from gateway.proxy.connection import Outbox
-from gateway.proxy.multiplexing import MultiplexedOrigin
+from gateway.proxy.multiplexing import SILENCE, MultiplexedOrigin
 from gateway.proxy.origin import Origin
 from gateway.proxy.runqueue import RunQueue
-from gateway.tls.contexts import UpstreamTLS
+from gateway.tls.contexts import Spoken, UpstreamTLS
 from gateway.tls.mesh import Secured
 
 STATES: Final = ("active", "idle", "draining", "tunnel")
@@ -29,7 +29,8 @@ class Origins:
     """Every origin of this process. What most of them speak, HTTP/1.1 on plain connections, is found by address alone.
 
     `outbox` and `queue` are for both sides of the exchanges with them. `streams` is how many requests one connection carries at
-    a time at the most, where it carries several, and `head_bytes` the most that a head has there.
+    a time at the most, where it carries several, and `head_bytes` the most that a head has there. `silence` is after how many
+    seconds one that owes a response is asked whether it is there, 0: never.
     """
 
     __slots__ = (
@@ -42,15 +43,19 @@ class Origins:
         "_others",
         "_protocols",
         "_secured",
+        "_silence",
         "_streams",
         "_terms",
         "outbox",
         "queue",
     )
 
-    def __init__(self, limit: int = 256, streams: int = 100, head_bytes: int = 65_536) -> None:
+    def __init__(
+        self, limit: int = 256, streams: int = 100, head_bytes: int = 65_536, *, silence: float = SILENCE
+    ) -> None:
         self._limit = limit
         self._streams = streams
+        self._silence = silence
         # Its connections have room for all that their streams may hold: one whose reader stands still stops no other.
         self._terms = Terms(streams=streams, connection_window=streams * 262_144, list_bytes=head_bytes)
         self._loop = asyncio.get_running_loop()
@@ -85,6 +90,10 @@ class Origins:
             origin = Origin(instance, self._limit, self._loop, self.outbox, self.queue)
             self._by_address[instance.address] = origin
         return origin
+
+    def spoken(self, instance: Instance, service: str, is_grpc: bool) -> Spoken:
+        """How an instance of a service is spoken to: for gRPC, or any other request."""
+        return (self._other(instance, service, True, None) if is_grpc else self.of(instance, service)).spoken
 
     def _other(self, instance: Instance, service: str, is_grpc: bool, request: Request | None) -> Origin:
         is_tunnel = request is not None and request.upgrade != b""
@@ -144,6 +153,7 @@ class Origins:
             streams=self._streams,
             is_certain=is_certain,
             terms=self._terms,
+            silence=self._silence,
         )
 
     def retire(self, address: str) -> None:

@@ -7,7 +7,16 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway import hop
-from gateway.failures import MALFORMED, NO_TUNNEL, REFUSED_STREAM, RESET, Failure, Fault
+from gateway.failures import (
+    CERTIFICATE_REFUSED,
+    MALFORMED,
+    NO_TUNNEL,
+    REFUSED_STREAM,
+    RESET,
+    UNRESPONSIVE,
+    Failure,
+    Fault,
+)
 from gateway.grpc.message import encode_message
 from gateway.grpc.status import status_of_http
 from gateway.http.request import Request
@@ -77,6 +86,10 @@ def why_no_response(fault: Fault, service: str, detail: str) -> str:
         return f"service {service} reset the request ({detail})"
     if fault is MALFORMED:
         return f"the instance's response is malformed: {detail}"
+    if fault is CERTIFICATE_REFUSED:
+        return f"TLS with service {service} failed: {detail}"
+    if fault is UNRESPONSIVE:
+        return f"service {service} does not respond, and not to a ping either"
     return f"service {service} closed the connection without a response"
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.proxy.descriptors import OUT_OF_THEM, tell
 from gateway.proxy.downstream import Downstream
+from gateway.tls.refusing import tell_refused
 
 HANDSHAKE: Final = b"\x16"
 BATCH: Final = 64
@@ -119,7 +120,11 @@ class PeekingServer:
 
     async def _open(self, sock: socket.socket, connection: Downstream, context: ssl.SSLContext | None) -> None:
         address = ""
+        spare: socket.socket | None = None
         try:
+            if context is not None:
+                # The loop closes what it was given as soon as a handshake fails: this one stays for what the client is told.
+                spare = sock.dup()
             address = sock.getpeername()[0]
             await self._loop.connect_accepted_socket(  # type: ignore[type-var]
                 lambda: connection,
@@ -134,6 +139,11 @@ class PeekingServer:
                 raise
             if context is not None:
                 self._failed(address, error)
+            if spare is not None:
+                await tell_refused(spare, error)
+        finally:
+            if spare is not None:
+                spare.close()
 
     def _forget(self, connection: socket.socket) -> None:
         self._loop.remove_reader(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.failures import CLOSED, REFUSED_MISDIRECTED, REFUSED_STREAM, REFUSED_UNAVAILABLE, Fault
+from gateway.failures import CLOSED, REFUSED_MISDIRECTED, REFUSED_STREAM, REFUSED_UNAVAILABLE, UNRESPONSIVE, Fault
 from gateway.instance import Instance
 from gateway.proxy.context import Context
 from gateway.routing.services import CONNECT_ERROR, MISDIRECTED
@@ -53,8 +53,8 @@ class Retry:
 
         `is_fresh`: the connection had carried nothing before.
         """
-        if fault is CLOSED:
-            return self._after_close(is_fresh)
+        if fault is CLOSED or fault is UNRESPONSIVE:
+            return self._after_close(fault, is_fresh)
         if not fault.is_safe_to_retry:
             return None
         if fault is REFUSED_MISDIRECTED:
@@ -74,12 +74,12 @@ class Retry:
         is_free = self._forward.decision.pool != BASE
         return self._elsewhere(fault, is_free) or self._fallen_back(CONNECT_ERROR)
 
-    def _after_close(self, is_fresh: bool) -> Again | None:
-        """The connection closed without a word: the request may have been processed."""
+    def _after_close(self, fault: Fault, is_fresh: bool) -> Again | None:
+        """The connection closed without a word, or was given up: the request may have been processed."""
         if self._method not in _IDEMPOTENT:
             return None
         forward = self._forward
-        if not is_fresh:
+        if fault is CLOSED and not is_fresh:
             # A kept-alive connection that the instance had closed, by its own timeout most likely: the request never reached
             # it. It is sent once more on a connection just made, which is not an additional load: no budget.
             if self._has_met_stale:
@@ -87,13 +87,14 @@ class Retry:
             self._has_met_stale = True
             self._context.traffic.count_retry(forward.decision.service, "stale")
             return self._again(forward.instance)
-        # A new connection that closes without a word: the instance is going away.
-        again = self._elsewhere(CLOSED)
+        # A new connection that closes without a word: the instance is going away. One that does not respond to a ping, either,
+        # would not on another connection.
+        again = self._elsewhere(fault)
         if again is not None:
             return again
         # It may have been processed: the baseline is a second time as any other.
         other = forward.other_in_baseline()
-        return None if other is None or not self._may_retry(CLOSED.kind) else self._again(other, CONNECT_ERROR)
+        return None if other is None or not self._may_retry(fault.kind) else self._again(other, CONNECT_ERROR)
 
     def _elsewhere(self, fault: Fault, is_free: bool = False) -> Again | None:
         """Another instance of the pool, as far as there is one and attempts and budget allow it."""

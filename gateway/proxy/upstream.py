@@ -6,10 +6,11 @@ An exchange and a tunnel are handlers. What is said here of connections is true 
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from gateway.failures import Fault
+from gateway.failures import CERTIFICATE_REFUSED, Fault
 from gateway.http.request import Request
 from gateway.proxy.connection import HIGH_WATER, Connection, Outbox
 from gateway.proxy.keepalive import watch_peer
@@ -19,6 +20,29 @@ from gateway.proxy.runqueue import RunQueue
 PIECE: Final = 65536
 REST: Final = 4 * PIECE
 """Bytes that are read at the most from a connection that broke: the size of an ordinary read."""
+
+
+_REFUSALS: Final = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
+"""What OpenSSL calls the alerts by which a server refuses a client's certificate (RFC 8446 §6.2)."""
+
+
+def refusal_of(error: Exception | None) -> str:
+    """What a person is told if an instance has refused this program's certificate; empty if it is another error, or none."""
+    reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
+    if reason not in _REFUSALS:
+        return ""
+    return f"the instance refuses our certificate ({reason.partition('_ALERT_')[2].lower().replace('_', ' ')})"
 
 
 class ResponseHandler:
@@ -168,8 +192,14 @@ class Upstream(Connection):
                     break
         self.is_lost = True
         self.owner.lost(self)
-        if self.handler is not None:
-            self.handler.response_lost()
+        handler = self.handler
+        if handler is None:
+            return
+        refusal = refusal_of(exc)
+        if refusal:
+            handler.response_aborted(CERTIFICATE_REFUSED, refusal)
+        else:
+            handler.response_lost()
 
     def rest_of_it(self) -> Iterator[bytes]:
         """What came before the connection broke, and was not read yet.

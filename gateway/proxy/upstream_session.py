@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.failures import CERTIFICATE_REFUSED, UNRESPONSIVE, Fault
 from gateway.http2 import events
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.errors import PROTOCOL_ERROR
 from gateway.http2.events import Event
 from gateway.http2.terms import Terms
-from gateway.proxy.upstream import Upstream, UpstreamOwner
+from gateway.proxy.upstream import Upstream, UpstreamOwner, refusal_of
 from gateway.proxy.upstream_stream import Carrier, UpstreamStream
 
-SILENCE: Final = 5.0
-"""Seconds without anything of a response from an instance that owes one, after which it is asked whether it is there; and that
-it has to say so."""
 ASKS: Final = 2
 """How often it is asked in one silence: servers of gRPC close a connection on which more is asked (`too_many_pings`)."""
 
@@ -27,6 +25,7 @@ class Session(Carrier):
 
     `speaks_http2` is None until the instance has said so: only then is anything sent that it could process. If it is False,
     `other` is the same connection for HTTP/1.1 where that was agreed on (ALPN). `most` is how many streams it carries at a time.
+    `refusal` is why the instance refused this program's certificate, empty if it did not.
     """
 
     __slots__ = (
@@ -35,11 +34,13 @@ class Session(Carrier):
         "_clock",
         "_heard_at",
         "_is_leaving",
+        "_is_unresponsive",
         "_touched",
         "has_heard",
         "most",
         "other",
         "ready",
+        "refusal",
         "speaks_http2",
         "terms",
     )
@@ -52,12 +53,14 @@ class Session(Carrier):
         self.other: Upstream | None = None
         self.speaks_http2: bool | None = None
         self.has_heard: bool = False
+        self.refusal: str = ""
         self._touched: list[UpstreamStream] = []
         self._clock = asyncio.get_running_loop().time
         self._heard_at: float = 0.0
         self._asked_at: float = 0.0
         self._asked: int = 0
         self._is_leaving: bool = False
+        self._is_unresponsive: bool = False
 
     # --- for its owner
 
@@ -65,7 +68,7 @@ class Session(Carrier):
     def room(self) -> int:
         """How many more requests it takes now."""
         endpoint = self.endpoint
-        if endpoint is None or endpoint.is_going_away or self._is_leaving or self.is_lost:
+        if endpoint is None or endpoint.is_going_away or self._is_leaving or self.is_lost or self._asked_at:
             return 0
         return min(self.most, endpoint.peer.streams) - len(endpoint.streams) - self.reserved
 
@@ -98,20 +101,30 @@ class Session(Carrier):
                 self.flush()
                 transport.close()
 
-    def look(self, now: float) -> None:
-        """Notices if the instance is there no more, and asks if that is doubtful. To be called now and then."""
+    def look(self, now: float, silence: float) -> None:
+        """Notices if the instance is there no more, and asks if that is doubtful. To be called now and then.
+
+        It is asked after so many seconds in which it owed a response and sent nothing of one, and has as many to say so. Until
+        it does, it gets no further requests on this connection.
+        """
         if self.has_heard or self.is_idle:
             self.has_heard = False
             self._heard_at = now
-            self._asked_at = 0.0
             self._asked = 0
+            self._is_there()
         elif self._asked_at:
-            if now - self._asked_at > SILENCE:
+            if now - self._asked_at > silence:
+                self._is_unresponsive = True
                 self.close()
-        elif now - self._heard_at > SILENCE and self._asked < ASKS and self.endpoint is not None:
+        elif now - self._heard_at > silence and self._asked < ASKS and self.endpoint is not None:
             self._asked_at = now
             self._asked += 1
             self.endpoint.ping(b"are you?")
+
+    def _is_there(self) -> None:
+        if self._asked_at:
+            self._asked_at = 0.0
+            self.owner.has_room(self)
 
     # --- what the transport says
 
@@ -153,12 +166,21 @@ class Session(Carrier):
             for data in self.rest_of_it():
                 self.received(data)
         self.is_lost = True
+        self.refusal = refusal_of(exc)
         self.owner.lost(self)
         self._settle(False)
+        fault: Fault | None = None
+        if self._is_unresponsive:
+            fault = UNRESPONSIVE
+        elif self.refusal:
+            fault = CERTIFICATE_REFUSED
         streams = list(self.streams.values())
         self.streams.clear()
         for stream in streams:
-            stream.run(stream.connection_gone)
+            try:
+                stream.connection_gone(fault, self.refusal)
+            except Exception as error:
+                stream.caught(error)
 
     def stalled(self) -> None:
         """Takes that the instance does not read."""
@@ -216,7 +238,7 @@ class Session(Carrier):
                 self.owner.takes_trailers = False  # which is how nginx says so
             self.close_if_over()
         elif kind == events.PONG:
-            self._asked_at = 0.0
+            self._is_there()
             self._heard_at = self._clock()
         elif kind == events.FAILED:
             self.flush()

@@ -259,10 +259,14 @@ class UpstreamStream(Upstream):
         if handler is not None:
             handler.response_aborted(fault, detail)
 
-    def connection_gone(self) -> None:
-        """Takes that the session's connection is closed."""
+    def connection_gone(self, fault: Fault | None, detail: str) -> None:
+        """Takes that the session's connection is closed, because of `fault` if it is known, and why."""
         self.deliver()
-        self.is_lost = self._is_over = True
+        self._is_over = True
+        if fault is not None:
+            self._abort(fault, detail)
+            return
+        self.is_lost = True
         if self.handler is not None:
             self.handler.response_lost()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from gateway.rules.model import RulesFile
 from gateway.rulesources.files import SUFFIXES, load_rules
 from gateway.ruletools.ruletests import RuleTestFile, load_tests
 from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.spelling import closest
 from gateway.yaml.reading import Document, load
 
 
@@ -73,7 +73,7 @@ def kind_of(document: Document) -> type[RulesFile | RuleTestFile | SidecarSettin
         (GatewaySettings, list(GatewaySettings.model_fields)),
         (SidecarSettings, list(SidecarSettings.model_fields)),
     ):
-        if any(difflib.get_close_matches(key, telling, cutoff=0.75) for key in data):
+        if any(closest(key, telling, cutoff=0.75) for key in data):
             return kind
     message = "this is not a gateway configuration, a sidecar configuration or lane rules: none of its keys is known"
     raise ConfigError([document.problem((), message)])

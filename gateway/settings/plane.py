@@ -109,7 +109,10 @@ class LimitSettings(Model):
 
 
 class Http2Settings(Model):
-    """HTTP/2 with clients: by ALPN with TLS, and without TLS by prior knowledge. What it limits, it limits on each connection."""
+    """HTTP/2 with clients: by ALPN with TLS, and without TLS by prior knowledge. What it limits, it limits on each connection.
+
+    To instances: `upstream_ping`.
+    """
 
     enabled: bool = True
     """`false`: clients speak HTTP/1.1."""
@@ -134,6 +137,9 @@ class Http2Settings(Model):
     ping: Duration = 30.0
     """After what silence a client with requests in flight is asked whether it is there; if it does not respond in the same
     time, the connection is closed. 0: never."""
+    upstream_ping: Duration = 5.0
+    """After what silence an instance that owes responses is asked whether it is there; if it does not respond in the same time,
+    the connection is closed, and requests that may be repeated go to another instance. 0: never."""
 
 
 class CertificateSettings(Model):

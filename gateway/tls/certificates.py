@@ -58,11 +58,13 @@ class Certificate:
 class ListenerTLS:
     """What a listener needs: `context` stays the same while `replace` changes the certificates behind it.
 
-    `alpn` are the protocols that are spoken (RFC 7301), the best first, separated by commas.
+    `alpn` are the protocols that are spoken (RFC 7301), the best first.
     """
 
-    def __init__(self, certificates: Sequence[Certificate], minimum: str = "1.2", alpn: str = "http/1.1") -> None:
-        self._alpn = alpn.split(",")
+    def __init__(
+        self, certificates: Sequence[Certificate], minimum: str = "1.2", alpn: Sequence[str] = ("http/1.1",)
+    ) -> None:
+        self._alpn = list(alpn)
         self._certificates: tuple[Certificate, ...] = ()
         self.replace(certificates)
         self.context = server_context()
@@ -93,11 +95,11 @@ class ListenerTLS:
         connection.context = chosen.context
 
 
-def server_context(alpn: str = "http/1.1") -> ssl.SSLContext:
-    """A listener's context, without a certificate. `alpn` are the protocols that are spoken, separated by commas."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def server_context(kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
+    """A listener's context, without a certificate, for HTTP/1.1."""
+    context = kind(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(alpn.split(","))
+    context.set_alpn_protocols(["http/1.1"])
     # One request after the other on a connection: renegotiation and compression only help attackers.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     return context

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import ConfigError, Problem
 from gateway.files import read_file
@@ -81,6 +81,17 @@ class UpstreamTLS:
                 made.check_hostname = False
                 made.verify_mode = ssl.CERT_NONE
         return UpstreamTLS(context, server_name, (content, server_name, verify), multiplexed=multiplexed)
+
+
+class Spoken(NamedTuple):
+    """How an instance is spoken to: in which TLS (None: plain text), and whether in HTTP/2. By default as most are.
+
+    `is_certain`: in nothing else; where it is not, an instance that turns out not to speak HTTP/2 is spoken to in HTTP/1.1.
+    """
+
+    tls: UpstreamTLS | None = None
+    has_http2: bool = False
+    is_certain: bool = True
 
 
 def check_readable(*files: str) -> None:

@@ -14,6 +14,7 @@ from gateway.instance import Instance
 from gateway.routing.peer import MTLS, PLAIN, STRANGER, Peer
 from gateway.tls.certificates import Certificate, server_context
 from gateway.tls.contexts import CertificateError, UpstreamTLS
+from gateway.tls.refusing import RefusingContext
 
 Use = Literal["announced", "required", "never"]
 """When an instance is spoken to in mutual TLS: if its metadata says so, always, or never."""
@@ -26,19 +27,17 @@ class Mesh:
     """One member's view of the mesh, made from files; new files make a new one.
 
     `identity` is the pattern of a service's instances, `peers` those of who may call; none: the whole trust domain. `name` is
-    who this program is there, empty if it is not of that domain. `has_http2`: it is spoken with those who call.
+    who this program is there, empty if it is not of that domain. What is spoken with those who call is their `Reception`'s.
 
     Raises CertificateError if a file cannot be used.
     """
 
-    def __init__(
-        self, *, cert: str, key: str, ca: str, identity: str, peers: Sequence[str] = (), has_http2: bool = True
-    ) -> None:
+    def __init__(self, *, cert: str, key: str, ca: str, identity: str, peers: Sequence[str] = ()) -> None:
         self.certificate = Certificate(cert, key)
         self._identity = identity
         self.name = first_match([IdentityPattern(whole_domain(identity))], self.certificate.identities)
         self._peers = [IdentityPattern(text) for text in peers or [whole_domain(identity)]]
-        self.server = server_context("h2,http/1.1" if has_http2 else "http/1.1")
+        self.server = server_context(RefusingContext)
         # Nobody resumes a session whose certificate is checked no more. (Our own clients never do.)
         self.server.options |= ssl.OP_NO_TICKET
         self.server.num_tickets = 0
@@ -120,15 +119,17 @@ class Secured:
 class Reception:
     """What a listener needs to take callers of the mesh. `replace` changes it for connections to come.
 
-    `tells`: the application is told who calls, in X-Forwarded-Client-Cert.
+    `tells`: the application is told who calls, in X-Forwarded-Client-Cert. `alpn` are the protocols that the listener speaks, the
+    best first: as long as it is there, whatever the settings say by now.
     """
 
-    def __init__(self, mesh: Mesh, tells: bool) -> None:
-        self._mesh = mesh
-        self._tells = tells
+    def __init__(self, mesh: Mesh, tells: bool, alpn: Sequence[str]) -> None:
+        self._alpn = list(alpn)
+        self.replace(mesh, tells)
 
     def replace(self, mesh: Mesh, tells: bool) -> None:
         """New connections meet these; those that are open keep theirs."""
+        mesh.server.set_alpn_protocols(self._alpn)
         self._mesh = mesh
         self._tells = tells
 

@@ -7,7 +7,6 @@ booleans and octal numbers).
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigError, Problem
 from gateway.files import read_file
+from gateway.spelling import closest
 
 VARIABLE: Final = re.compile(r"(\$+)\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 """`${NAME}` and `${NAME:-default}` in a value. With more dollars than one it is not a variable: the first of them is dropped, so
@@ -280,7 +280,7 @@ def _plain_words(detail: Any, location: Location) -> str:
 
 def _unknown_key(location: Location, model: type[BaseModel]) -> str:
     key = str(location[-1])
-    close = difflib.get_close_matches(key, _keys_at(model, location[:-1]), n=1, cutoff=0.6)
+    close = closest(key, _keys_at(model, location[:-1]))
     hint = f"; did you mean '{close[0]}'?" if close else ""
     return f"{dotted(location)}: unknown key '{key}'{hint}"
 

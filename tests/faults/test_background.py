@@ -28,7 +28,7 @@ from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.keeper import Keeper
 from gateway.registry.static import StaticAdapter
 from gateway.settings import CheckSettings
-from gateway.tls.mesh import Secured
+from gateway.tls.contexts import Spoken
 from tests.support.wait import until
 
 HERE = Instance("127.0.0.1", 1)
@@ -56,8 +56,8 @@ async def test_an_active_check() -> None:
     class Tells:
         checked = Failing()
 
-    checks = Checks(cast("Ejector", Tells()))
-    checks.configure({"a": CheckSettings(path="/", interval=0.01, failures=1)}, Secured())
+    checks = Checks(cast("Ejector", Tells()), lambda *_: Spoken())
+    checks.configure({"a": CheckSettings(path="/", interval=0.01, failures=1)})
     checks.look_at("a", (HERE,))
     await until(lambda: Tells.checked.calls > 2)
     assert failures == {"active check": 1}

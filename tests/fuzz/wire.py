@@ -53,6 +53,9 @@ class Pipe(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.1", 40000) if name == "peername" else default
 
+    def is_closing(self) -> bool:
+        return self.is_closed
+
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         if not self.is_closed:
             self.writes.append(bytes(data))

@@ -13,7 +13,7 @@ from gateway.instance import Instance
 from gateway.release.ports import free_port
 from gateway.settings import CheckSettings
 from gateway.tags import BASE
-from gateway.tls.mesh import Secured
+from gateway.tls.contexts import Spoken
 from tests.support.bounds import RetryBudget
 from tests.support.mesh import Mesh
 from tests.support.origin import Origin
@@ -215,9 +215,9 @@ async def test_active_checks_say_whom_they_mean(mesh: Mesh, origin: Origin) -> N
         def checked(self, service: str, instance: Instance, passes: bool) -> None:
             found.setdefault((instance.port, instance.tag), set()).add(passes)
 
-    checks = Checks(Told())  # type: ignore[arg-type]
+    checks = Checks(Told(), lambda *_: Spoken())  # type: ignore[arg-type]
     settings = CheckSettings.model_validate({"path": "/health", "interval": "10ms", "failures": 1, "passes": 1})
-    checks.configure({"a": settings}, Secured())
+    checks.configure({"a": settings})
     checks.look_at("a", (base.instance(), gray.instance()))
     await until(lambda: len(found) == 2)
     # Somebody else at an address is asked as what it is now.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,6 +47,7 @@ class Chain:
         self.entry_mesh: dict[str, Any] | None = self.mesh("entry", ENTRY)
         self.sidecar_mesh: dict[str, Any] | None = self.mesh("b", IDENTITY.format(service="b"))
         self.services: dict[str, Any] = {}
+        self.http2 = True
 
     def mesh(self, file: str, *names: str, authority: Authority = CA, **more: Any) -> dict[str, Any]:
         return {**authority.issue(self.folder, file, *names), "ca": self.ca, "identity": IDENTITY, **more}
@@ -108,7 +110,7 @@ class Chain:
 
     def _sidecar_settings(self) -> Any:
         app = f"127.0.0.1:{self._origin.ports['base']}"
-        return sidecar_settings(mesh=self.sidecar_mesh, app=app)
+        return sidecar_settings(mesh=self.sidecar_mesh, app=app, http2={"enabled": self.http2})
 
     async def _learn(self, _: str) -> bool:
         return False
@@ -243,6 +245,64 @@ async def test_a_handshake_without_a_certificate_of_the_mesh_fails_and_is_counte
     assert (chain.counted, origin.requests) == ({}, [])
 
 
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_instance_that_refuses_our_certificate_is_named_and_another_is_tried(
+    chain: Chain, origin: Origin, http2: bool, method: str
+) -> None:
+    """In TLS 1.3 it says so when the handshake is over on our side, and a request is on its way."""
+    chain.entry_mesh = chain.mesh("entry", ENTRY, authority=Authority("another"))
+    chain.http2 = http2
+    await chain.start()
+    metadata = {MTLS_KEY: "true", SIDECAR_KEY: "b", PROTOCOL_KEY: "h2c" if http2 else "http"}
+    chain.entry.service_changed("b", (Instance("127.0.0.1", chain.port, BASE, metadata=metadata),))
+    post = b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+    head = GET if method == "GET" else post
+    status, detail = await chain.ask(head)
+    assert (status, detail.partition(" failed: ")[2]) == (502, "the instance refuses our certificate (unknown ca)")
+    assert chain.entry.traffic.upstream_errors == {("b", "base", "certificate_refused"): 1}
+    await until(lambda: chain.handshakes_failed == 1, "the sidecar to note it")
+    app = origin.ports["base"]
+    chain.entry.service_changed(
+        "b", (Instance("127.0.0.1", chain.port, BASE, metadata=metadata), Instance("127.0.0.1", app, BASE))
+    )
+    for _ in range(2):
+        assert await chain.ask(head) == (200, "base")
+    assert set(chain.entry.traffic.retries) == {("b", "certificate_refused")}
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http1"])
+async def test_a_server_that_wants_a_certificate_and_is_shown_none_is_named(chain: Chain, protocol: str) -> None:
+    """A server that is not ours, by the services' own TLS."""
+    pair = CA.issue(chain.folder, "server", "b.example")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=chain.ca)
+    tls.load_cert_chain(pair["cert"], pair["key"])
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    listening = socket.create_server(("127.0.0.1", 0))
+    chain.entry_mesh = None
+    chain.services["b"] = {"tls": {"ca": chain.ca, "server_name": "b.example"}, "protocol": protocol}
+    await chain.start()
+    chain.entry.service_changed("b", (Instance("127.0.0.1", listening.getsockname()[1], BASE),))
+
+    def refuse() -> str:
+        connection, _ = listening.accept()
+        with connection.dup() as spare:
+            with pytest.raises(ssl.SSLError, match="peer did not return a certificate"):
+                tls.wrap_socket(connection, server_side=True)
+            while spare.recv(65536):
+                pass
+        return "refused"
+
+    # In a thread, as any server that is not asyncio's: those close without a word. With a request unread, a reset may destroy the alert.
+    (status, detail), refused = await asyncio.gather(chain.ask(), asyncio.to_thread(refuse))
+    assert refused == "refused"
+    why = "the instance refuses our certificate (certificate required)"
+    assert (status, detail.partition(" failed: ")[2]) == (502, why), detail
+    assert chain.entry.traffic.upstream_errors == {("b", "base", "certificate_refused"): 1}
+    listening.close()
+
+
 async def test_new_files_apply_to_new_connections_without_a_restart(chain: Chain) -> None:
     """The CA is exchanged as well: from then on only the new one is trusted, in both directions."""
     await chain.start()
@@ -258,6 +318,23 @@ async def test_new_files_apply_to_new_connections_without_a_restart(chain: Chain
     old.verify_mode = ssl.CERT_NONE
     with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
         await chain.ask(port=chain.port, tls=old)
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_reload_that_changes_whether_http2_is_spoken_waits_for_a_restart_in_tls_too(
+    chain: Chain, before: bool
+) -> None:
+    """What is offered in the handshake is what the listener speaks."""
+    chain.http2 = before
+    await chain.start()
+    chain.http2 = not before
+    chain.reload()
+    tls = context(chain, ENTRY)
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    client = await chain.client(chain.port, tls)
+    chosen = client.writer.get_extra_info("ssl_object").selected_alpn_protocol()
+    assert chosen == ("h2" if before else "http/1.1")
+    assert await chain.ask() == (200, "base")
 
 
 FORGED = b"GET /A/x HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Client-Cert: By=me\r\n\r\n"

@@ -66,7 +66,7 @@ async def proxy(request: pytest.FixtureRequest, origin: Origin, tmp_path: Path) 
         issued.private_key_pem.write_to_path(str(tmp_path / "key"))
         CA.cert_pem.write_to_path(str(tmp_path / "ca"))
         proxy.scheme = "https"
-        proxy.tls = ListenerTLS([Certificate(str(tmp_path / "cert"), str(tmp_path / "key"))], alpn="h2,http/1.1")
+        proxy.tls = ListenerTLS([Certificate(str(tmp_path / "cert"), str(tmp_path / "key"))], alpn=["h2", "http/1.1"])
     async with started(proxy, origin):
         yield proxy
 

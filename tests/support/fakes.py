@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Any
@@ -56,6 +57,9 @@ class FakeTransport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.1", 40000) if name == "peername" else default
+
+    def is_closing(self) -> bool:
+        return self.is_closed
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         assert not self.has_written_eof
@@ -243,3 +247,10 @@ BODY_LANE = {
     "name": "demo",
     "lanes": [{"name": "gray", "tag": "gray", "match": [{"body": "/group", "equals": "gray"}]}],
 }
+
+
+def refused(reason: str) -> ssl.SSLError:
+    """What OpenSSL raises for an alert of the peer."""
+    error = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:2580)")
+    error.reason = reason
+    return error

@@ -26,7 +26,6 @@ from gateway.rules.model import LaneGroup
 from gateway.settings import EjectionSettings
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
-from gateway.tls.mesh import Secured
 from tests.support.bounds import Http2, Limits, RetryBudget, Timeouts
 from tests.support.proxy import Client
 from tests.support.rules import compiled
@@ -90,7 +89,7 @@ class Mesh:
         self._router = EntryRouter(self._publisher.snapshot, Carriers(), random.Random(1))
         lane = {"name": "gray", "tag": "gray", "match": [{"param": "group", "equals": "gray"}], **self._lane}
         rules = compiled([LaneGroup.model_validate({"name": "demo", "lanes": [lane]})])
-        self._publisher.configure(1, rules, RouteTable([Route("/A", "a", strip_prefix=True)]), {}, Secured())
+        self._publisher.configure(1, rules, RouteTable([Route("/A", "a", strip_prefix=True)]), {})
         router: Router = self._router
         context = Context(
             router=router,

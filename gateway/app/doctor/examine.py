@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.app.doctor.finding import FAILED, SKIPPED, Finding, is_failure
 from gateway.app.doctor.local import check_certificates, check_configuration, check_descriptors, check_ports, now
+from gateway.app.doctor.mesh import check_inbound
 from gateway.app.doctor.remote import (
     Running,
     ask_all,
@@ -77,6 +78,7 @@ async def _examine_files(config: Path) -> list[Finding]:
     [own] = await ask_all([str(settings.admin)], None, time.time())
     findings += check_ports(settings, frozenset(map(str, settings.listeners().values() if own.is_there else ())))
     findings += check_certificates(settings, now())
+    findings += check_inbound(settings)
     findings.append(check_descriptors(settings))
     try:
         findings += await check_services(settings, loaded.rules, time.time())

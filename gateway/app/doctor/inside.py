@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.app.doctor.finding import Finding
+from gateway.app.doctor.mesh import check_inbound
 from gateway.app.doctor.remote import Running, check_beside, check_lost_tags, check_running, check_signatures
 from gateway.app.doctor.services import check_known, services_of
 from gateway.registry.keeper import ServiceState
@@ -33,6 +34,7 @@ def examine_inside(
         *check_lost_tags(program),
         *check_signatures(program),
         *check_beside(program),
+        *check_inbound(settings),
     ]
     if isinstance(settings, GatewaySettings):
         views = snapshot.services

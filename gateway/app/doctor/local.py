@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
-from gateway.config.certificates import listener_certificates
+from gateway.config.certificates import listener_certificates, mesh_of
 from gateway.config.load import Loaded, load_role
 from gateway.errors import ConfigError
 from gateway.proxy.descriptors import RESERVE
@@ -61,12 +61,12 @@ def _trouble_of(address: Address) -> str:
 
 
 def check_certificates(settings: ServingSettings, now: datetime) -> Iterator[Finding]:
-    """Whether the listener's certificates are valid, and for how long."""
-    if settings.listener_tls is None:
-        return
+    """Whether the certificates of the listener and of the mesh are valid, and for how long."""
     hint = "renew it; a running gateway takes the new files on SIGHUP, or by itself"
     try:
-        certificates = listener_certificates(settings.listener_tls)
+        certificates = [] if settings.listener_tls is None else listener_certificates(settings.listener_tls)
+        mesh = mesh_of(settings)
+        certificates += [] if mesh is None else [mesh.certificate]
     except CertificateError as error:
         yield Finding(
             "certificates",

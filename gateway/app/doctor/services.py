@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway import hop
 from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
+from gateway.app.doctor.mesh import check_instances
 from gateway.app.registries import make_registries
 from gateway.instance import Instance
 from gateway.registry.keeper import FRESH, ServiceState
@@ -57,6 +58,7 @@ def check_known(
         *_registries(states),
         *_services(settings, known, silent),
         *check_bypasses(known),
+        *check_instances(settings, known),
         *check_lanes(rules, known, silent, now),
     ]
 

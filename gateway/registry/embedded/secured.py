@@ -23,7 +23,7 @@ class RegistryTLS:
             first, second = self._load()
         except (CertificateError, OSError) as error:
             raise StartError(f"the registry's certificate: {error}") from error
-        self._http, self._grpc = ListenerTLS([first]), ListenerTLS([second], alpn="h2")
+        self._http, self._grpc = ListenerTLS([first]), ListenerTLS([second], alpn=["h2"])
 
     @property
     def http(self) -> ssl.SSLContext:

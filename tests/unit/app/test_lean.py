@@ -41,6 +41,7 @@ HEAVY = {
     "aiohttp": "the whole admin API, and registries over HTTP",
     "consul": "registers in Consul",
     "cryptography": "reads certificates and keys",
+    "difflib": "what was meant by a name that there is not",
     "gateway.admin.server": "the whole admin API",
     "gateway.app.facade": "stands in for a registry",
     "gateway.app.fleet": "an entry gateway's",

@@ -12,6 +12,7 @@ from gateway.app.build import Build
 from gateway.app.sidecar_plane import SidecarPlane, identities_of
 from gateway.instance import Instance
 from gateway.settings import SidecarSettings
+from gateway.tls.contexts import Spoken
 from tests.support.roles import GROUPS
 from tests.support.roles import sidecar_settings as settings
 from tests.support.rules import rule_set
@@ -67,9 +68,16 @@ class TestPlane:
         secured = settings(services={"b": {"tls": {"server_name": "b"}}, "c": {"tls": {"server_name": "c"}}})
         build = Build.of(secured, rule_set([]))
         plane.configure(1, build)
-        assert plane.app_tls is not None
-        assert plane.app_tls.server_name == "b"
-        assert plane._secure(build).services == {"c": build.secured.services["c"]}
+        assert plane.app_spoken() == Spoken(build.secured.services["b"], True, False)
+        peer = Instance("192.0.2.1", 80)
+        assert plane._peer_origins.spoken(peer, "b", is_grpc=False) == Spoken()
+        assert plane._peer_origins.spoken(peer, "c", is_grpc=False) == Spoken(build.secured.services["c"], True, False)
+
+    async def test_a_protocol_that_is_set_is_the_applications_and_not_its_peers(self, plane: SidecarPlane) -> None:
+        build = Build.of(settings(services={"b": {"protocol": "h2c"}}), rule_set([]))
+        plane.configure(1, build)
+        assert plane.app_spoken() == Spoken(None, True, True)
+        assert plane._peer_origins.spoken(Instance("192.0.2.1", 80), "b", is_grpc=False) == Spoken()
 
     async def test_what_requests_were_marked_with_goes_from_one_to_the_next(self, plane: SidecarPlane) -> None:
         other = SidecarPlane(settings())

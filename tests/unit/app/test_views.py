@@ -225,7 +225,9 @@ class Beside:
         self.parts.push_async_callback(self.registries.close)
         self.parts.push_async_callback(self.configuration.close)
         self.configuration.begin()
-        self.watch = ApplicationWatch("b", self.plane.app, settings.app_check, lambda is_up: None)
+        self.watch = ApplicationWatch(
+            "b", self.plane.app, settings.app_check, self.plane.app_spoken, lambda is_up: None
+        )
         self.registrations = Registrations(self.registries, Registration("b", "127.0.0.1", 5), is_usable=True)
         self.view = SidecarView(
             self.life,

@@ -14,7 +14,7 @@ from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.settings import EjectionSettings
 from gateway.telemetry.counters import Traffic
-from gateway.tls.mesh import Secured
+from gateway.tls.contexts import Spoken
 from tests.support.rules import compiled
 
 ONE, TWO = Instance("192.0.2.1", 80), Instance("192.0.2.2", 80)
@@ -29,6 +29,9 @@ class Origins:
 
     def retire(self, address: str) -> None:
         self.retired.append(address)
+
+    def spoken(self, instance: Instance, service: str, is_grpc: bool) -> Spoken:
+        return Spoken()
 
 
 class Setup:
@@ -109,7 +112,7 @@ async def test_a_configuration_keeps_the_services_there_are(setup: Setup) -> Non
     setup.publisher.service_changed("a", (ONE, GRAY))
     routes = RouteTable(())
     rules = lanes("gray")
-    setup.publisher.configure(7, rules, routes, {}, Secured())
+    setup.publisher.configure(7, rules, routes, {})
     published = setup.published[-1]
     assert (published.revision, published.rules, published.routes) == (7, rules, routes)
     assert published.services["a"].instances == (ONE, GRAY)
@@ -119,7 +122,7 @@ async def test_the_terms_that_were_in_force_are_kept(setup: Setup) -> None:
     """Those of real configurations: what there was before the first one is nobody's."""
     first, second = lanes("gray"), lanes("blue")
     for revision, rules in enumerate((first, first, second), 1):
-        setup.publisher.configure(revision, rules, RouteTable(()), {}, Secured())
+        setup.publisher.configure(revision, rules, RouteTable(()), {})
     setup.publisher.service_changed("a", (ONE,))
     setup.publisher.route_by(RouteTable(()))
     setup.publisher.service_removed("a")
@@ -132,7 +135,7 @@ async def test_the_terms_that_were_in_force_are_kept(setup: Setup) -> None:
 async def test_what_is_known_by_name(setup: Setup) -> None:
     """Names that nobody knows get no series of their own in the metrics."""
     setup.publisher.service_changed("a", (ONE, GRAY))
-    setup.publisher.configure(1, lanes("blue"), RouteTable(()), {}, Secured())
+    setup.publisher.configure(1, lanes("blue"), RouteTable(()), {})
     knows = setup.publisher.knows
     assert [knows("a", tag) for tag in ("", "base", "gray", "blue", "red")] == [True, True, True, True, False]
     assert not knows("b", "")

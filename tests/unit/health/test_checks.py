@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientError, web
 
-from gateway.health import probing
+from gateway.health import checks
 from gateway.health.checks import Checks
-from gateway.health.probing import new_session, responds_well
 from gateway.instance import Instance
 from gateway.settings import CheckSettings
-from gateway.tls.contexts import UpstreamTLS
-from gateway.tls.mesh import Secured
+from gateway.tls.contexts import Spoken
 from tests.support.wait import until
 
-CONTEXT = ssl.create_default_context()
+SPOKEN = Spoken()
 ONE, TWO = Instance("192.0.2.1", 80), Instance("192.0.2.2", 80, "gray")
 
 
@@ -31,9 +27,9 @@ class Asked:
         self.responses: dict[str, list[bool]] = {}
 
     async def __call__(
-        self, session: Any, service: str, instance: Instance, path: str, timeout: float, tls: Any, fields: Any
+        self, service: str, instance: Instance, path: str, timeout: float, spoken: Spoken, fields: Any
     ) -> bool:
-        assert session is not None
+        assert spoken is SPOKEN
         assert fields == {"X-Gray-Hop": instance.tag}
         self.asked.append((service, instance.address, path, timeout))
         responses = self.responses.get(instance.address, [True])
@@ -51,7 +47,7 @@ class Setup:
         self.told: list[tuple[str, str, bool]] = []
         self.asked: list[int] = []
         """How often an instance had been asked each time."""
-        self.checks = Checks(self)  # type: ignore[arg-type]
+        self.checks = Checks(self, lambda *_: SPOKEN)  # type: ignore[arg-type]
 
     def checked(self, service: str, instance: Instance, passes: bool) -> None:
         self.told.append((service, instance.address, passes))
@@ -59,7 +55,7 @@ class Setup:
 
     def want(self, **check: Any) -> None:
         settings = CheckSettings.model_validate({"path": "/health", "interval": "1ms", "timeout": "7s", **check})
-        self.checks.configure({"a": settings}, Secured())
+        self.checks.configure({"a": settings})
 
     async def asks(self, *instances: Instance, more: int = 3) -> None:
         """Waits until each was asked a few times more."""
@@ -70,7 +66,7 @@ class Setup:
 @pytest.fixture
 async def setup(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setup]:
     network = Asked()
-    monkeypatch.setattr(probing, "responds_well", network)
+    monkeypatch.setattr(checks, "responds_well", network)
     setup = Setup(network)
     yield setup
     await setup.checks.close()
@@ -167,113 +163,6 @@ async def test_who_is_not_checked_any_more_is_fine(setup: Setup) -> None:
     setup.checks.look_at("a", (ONE,))
     await until(lambda: setup.told)
     setup.told.clear()
-    setup.checks.configure({}, Secured())
+    setup.checks.configure({})
     assert setup.told == [("a", ONE.address, True)]
     assert setup.checks._tasks == {}
-
-
-# --- one question
-
-
-class Server:
-    """A server on loopback that notes what it was asked, and responds with `status`."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.requests: list[tuple[str, str, str | None, str | None, str | None]] = []
-        self.is_silent = False
-
-    async def answer(self, request: web.Request) -> web.Response:
-        headers = request.headers
-        self.requests.append(
-            (
-                request.method,
-                request.path_qs,
-                headers.get("Host"),
-                headers.get("User-Agent"),
-                headers.get("X-Gray-Hop"),
-            )
-        )
-        if self.is_silent:
-            await asyncio.sleep(60)
-        return web.Response(status=self.status, headers={"Location": "/well"} if self.status == 302 else {})
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[tuple[Server, Instance]]:
-    server = Server()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield server, Instance("127.0.0.1", runner.addresses[0][1], "gray")
-    await runner.cleanup()
-
-
-async def well(instance: Instance, path: str = "/health?deep=1", timeout: float = 30.0, hop: str = "") -> bool:
-    session = new_session()
-    try:
-        return await responds_well(
-            session, "orders", instance, path, timeout=timeout, tls=None, fields={"X-Gray-Hop": hop}
-        )
-    finally:
-        await session.close()
-
-
-async def test_an_instance_is_asked_for_the_path_by_the_services_name(server: tuple[Server, Instance]) -> None:
-    asked, instance = server
-    assert await well(instance, hop="gray")
-    assert asked.requests == [("GET", "/health?deep=1", "orders", "gateway-check", "gray")]
-
-
-@pytest.mark.parametrize(
-    ("status", "is_well"), [(200, True), (204, True), (399, True), (400, False), (404, False), (503, False)]
-)
-async def test_below_400_is_well(server: tuple[Server, Instance], status: int, is_well: bool) -> None:
-    asked, instance = server
-    asked.status = status
-    assert await well(instance) is is_well
-
-
-async def test_where_it_redirects_to_is_not_asked(server: tuple[Server, Instance]) -> None:
-    asked, instance = server
-    asked.status = 302
-    assert await well(instance)
-    assert len(asked.requests) == 1
-
-
-async def test_who_does_not_respond_in_time_is_not_well(server: tuple[Server, Instance]) -> None:
-    asked, instance = server
-    asked.is_silent = True
-    assert not await well(instance, timeout=0.02)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "a..b"], ids=["nobody listens", "no name"])
-async def test_who_cannot_be_reached_is_not_well(host: str) -> None:
-    assert not await well(Instance(host, 9))
-
-
-@pytest.mark.parametrize(
-    ("tls", "terms"),
-    [
-        (None, ("http://10.0.0.1:80/health", True, None)),
-        (UpstreamTLS(CONTEXT, "", (b"", "", True)), ("https://10.0.0.1:80/health", CONTEXT, "10.0.0.1")),
-        (
-            UpstreamTLS(CONTEXT, "orders.internal", (b"", "", True)),
-            ("https://10.0.0.1:80/health", CONTEXT, "orders.internal"),
-        ),
-    ],
-    ids=["plain", "TLS by the host", "TLS by the service's name"],
-)
-async def test_an_instance_is_asked_under_the_terms_that_requests_have(tls: UpstreamTLS | None, terms: object) -> None:
-    class Session:
-        asked: object = None
-
-        def get(self, url: str, *, ssl: object, server_hostname: object, **_: object) -> Any:
-            self.asked = (url, ssl, server_hostname)
-            raise ClientError
-
-    session: Any = Session()
-    assert not await responds_well(session, "orders", Instance("10.0.0.1", 80), "/health", timeout=1.0, tls=tls)
-    assert session.asked == terms

@@ -12,16 +12,20 @@ from gateway.instance import Instance
 from gateway.routing.health import SOUND
 from gateway.settings import EjectionSettings, ServiceSettings
 from gateway.telemetry.counters import Traffic
-from gateway.tls.mesh import Secured
+from gateway.tls.contexts import Spoken
 
 ONE, TWO, GRAY = Instance("192.0.2.1", 80), Instance("192.0.2.2", 80), Instance("192.0.2.3", 80, "gray")
+
+
+def speaks(instance: Instance, service: str, is_grpc: bool) -> Spoken:
+    return Spoken()
 
 
 class Setup:
     def __init__(self, **terms: object) -> None:
         self.changed: list[str] = []
         self.traffic = Traffic()
-        self.conditions = Conditions(EjectionSettings.model_validate(terms), self.traffic, self.changed.append)
+        self.conditions = Conditions(EjectionSettings.model_validate(terms), self.traffic, speaks, self.changed.append)
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ async def test_a_service_that_is_forgotten_starts_anew(setup: Setup) -> None:
 
 
 async def test_new_instances_warm_up_where_the_service_wants_it(setup: Setup) -> None:
-    setup.conditions.configure({"a": ServiceSettings.model_validate({"slow_start": "1h"})}, Secured())
+    setup.conditions.configure({"a": ServiceSettings.model_validate({"slow_start": "1h"})})
     for service in ("a", "b"):
         assert setup.conditions.of(service, (ONE,)).warming == {}
     assert setup.conditions.of("a", (ONE, TWO)).warming == {TWO.address: 0.1}
@@ -75,5 +79,5 @@ async def test_new_instances_warm_up_where_the_service_wants_it(setup: Setup) ->
 
 
 async def test_unhealthy_ones_are_used_where_the_service_wants_it(setup: Setup) -> None:
-    setup.conditions.configure({"a": ServiceSettings.model_validate({"when_all_unhealthy": "use_all"})}, Secured())
+    setup.conditions.configure({"a": ServiceSettings.model_validate({"when_all_unhealthy": "use_all"})})
     assert [setup.conditions.of(service, (ONE,)).uses_unhealthy for service in "ab"] == [True, False]

@@ -11,7 +11,7 @@ import pytest
 from gateway.instance import Instance
 from gateway.proxy.upstream import Upstream
 from gateway.routing.services import ServiceView, Turns
-from tests.support.fakes import FakeTransport, Wired
+from tests.support.fakes import FakeTransport, Wired, refused
 
 GET = b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
@@ -68,6 +68,8 @@ async def test_a_body_waits_for_it_as_far_as_it_came() -> None:
         (TimeoutError(), 502, b"connect_failed", "connect_timeout"),
         (ValueError("a host that is no name"), 502, b"connect_failed", "connect_error"),
         (ssl.SSLError("bad certificate"), 502, b"tls_failed", "tls_error"),
+        (refused("SSLV3_ALERT_BAD_CERTIFICATE"), 502, b"tls_failed", "certificate_refused"),
+        (refused("SSLV3_ALERT_HANDSHAKE_FAILURE"), 502, b"tls_failed", "tls_error"),
     ],
 )
 async def test_who_cannot_be_reached_is_502_and_says_why(error: Exception, status: int, code: bytes, kind: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from gateway.proxy.connection import BULK, Connection, Outbox
 from gateway.proxy.runqueue import RunQueue
+from tests.support.wait import until
 
 
 class Transport(asyncio.Transport):
@@ -18,6 +21,9 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
+
+    def is_closing(self) -> bool:
+        return False
 
     def write(self, data: Any) -> None:
         self.writes.append(bytes(data))
@@ -95,3 +101,21 @@ def test_what_is_gathered_has_an_end(outbox: Outbox, turn: list[Callable[[], Non
     assert transport.writes == [b"x" * BULK]
     turn.pop()()
     assert transport.writes[1:] == [b"x" * (BULK // 4)]
+
+
+@pytest.mark.parametrize("size", [BULK, BULK // 3])
+async def test_a_connection_that_broke_in_this_turn_is_written_to_no_more(
+    size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each further write would be a line of the event loop's in the log."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connection = Connection(Outbox(loop.call_soon), RunQueue(lambda run: None))
+        await loop.create_connection(lambda: connection, *listening.getsockname())  # type: ignore[type-var]
+        peer, _ = listening.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        for _ in range(100):
+            connection.write(bytes(size))
+        await until(lambda: connection.transport is None)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -14,6 +14,7 @@ import pytest
 from gateway.proxy import peeking
 from gateway.proxy.peeking import PeekingServer
 from gateway.proxy.server import bind
+from gateway.tls.refusing import RefusingContext
 from tests.support.wait import until
 
 
@@ -50,7 +51,7 @@ class Peeking:
         self.arrivals = Arrivals()
         sock = bind("127.0.0.1", 0)
         self.port = sock.getsockname()[1]
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = RefusingContext(ssl.PROTOCOL_TLS_SERVER)
         self.server = PeekingServer(
             asyncio.get_running_loop(),
             sock,
@@ -85,7 +86,7 @@ async def test_a_handshake_that_fails_is_told_and_leaves_nothing_behind(here: Pe
         client.sendall(b"\x16\x03\x01\x00\x05hello")
         await until(lambda: here.arrivals.failures)
         client.settimeout(10)
-        client.recv(100)  # an alert
+        assert client.recv(100)[:1] == b"\x15", "an alert"
     assert (here.server.silent, here.arrivals.arriving, here.arrivals.received) == (0, set(), b"")
 
 

@@ -14,6 +14,7 @@ from gateway.failures import (
     FAULTS,
     REFUSED_MISDIRECTED,
     REFUSED_UNAVAILABLE,
+    UNRESPONSIVE,
     Fault,
 )
 from gateway.instance import Instance
@@ -75,6 +76,16 @@ async def test_a_kept_connection_that_was_closed_is_made_anew_once_and_without_b
     assert verdict(case, CLOSED, is_fresh=False) is None
 
 
+@pytest.mark.parametrize("is_fresh", [True, False])
+async def test_one_that_does_not_respond_is_left_for_another_instance_by_what_may_be_repeated(is_fresh: bool) -> None:
+    """It would not respond on another connection, either."""
+    assert verdict(retry(BASE1, BASE2), UNRESPONSIVE, is_fresh=is_fresh) == (2, "", False)
+    assert verdict(retry(BASE1), UNRESPONSIVE, is_fresh=is_fresh) is None
+    assert verdict(retry(BASE1, BASE2, method="POST"), UNRESPONSIVE, is_fresh=is_fresh) is None
+    assert verdict(retry(BASE1, BASE2, share=0.0, minimum=0.0), UNRESPONSIVE, is_fresh=is_fresh) is None
+    assert verdict(retry(GRAY, BASE1, tag="gray"), UNRESPONSIVE) == (1, "connect_error", False)
+
+
 async def test_who_has_met_one_gets_new_connections_elsewhere_too() -> None:
     case = retry(BASE1, BASE2)
     verdict(case, CLOSED, is_fresh=False)
@@ -94,7 +105,8 @@ async def test_the_baseline_after_a_closed_connection_costs_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [fault for fault in FAULTS.values() if not fault.is_safe_to_retry and fault is not CLOSED]
+    "fault",
+    [fault for fault in FAULTS.values() if not fault.is_safe_to_retry and fault not in (CLOSED, UNRESPONSIVE)],
 )
 async def test_nothing_else_is_tried_again(fault: Fault) -> None:
     assert verdict(retry(BASE1, BASE2), fault) is None
@@ -105,6 +117,7 @@ def test_safe_to_retry_is_what_no_instance_has_begun() -> None:
         "connect_error",
         "connect_timeout",
         "tls_error",
+        "certificate_refused",
         "misdirected",
         "unavailable",
         "not_http2",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.failures import MALFORMED, REFUSED_STREAM, RESET, Fault
+from gateway.failures import CERTIFICATE_REFUSED, MALFORMED, REFUSED_STREAM, RESET, UNRESPONSIVE, Fault
 from gateway.http.head_reader import build_request
 from gateway.http.request import Request
 from gateway.http2 import errors, events
@@ -19,13 +19,15 @@ from gateway.http2.frames import MAX_STREAM, goaway_frame, ping_frame
 from gateway.http2.stream import Stream
 from gateway.http2.terms import Terms
 from gateway.proxy.connection import Outbox
+from gateway.proxy.multiplexing import SILENCE
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import ResponseHandler, Upstream, UpstreamOwner
-from gateway.proxy.upstream_session import ASKS, SILENCE, Session
+from gateway.proxy.upstream_session import ASKS, Session
 from gateway.proxy.upstream_stream import UpstreamStream
-from tests.support.fakes import FakeTransport
+from tests.support.fakes import FakeTransport, refused
 
 GET = build_request("GET", "/x")
+HEAD_200 = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 HEAD = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 CALL = build_request("POST", "/a.B/C", [("content-type", "application/grpc")])
 CALL_HEAD = b"POST /a.B/C HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\n\r\n"
@@ -154,21 +156,31 @@ async def test_it_has_room_for_as_many_as_both_sides_want() -> None:
 async def test_a_silent_instance_that_owes_something_is_asked_once_and_given_up_if_it_says_nothing() -> None:
     pair = Pair()
     pair.turn()
-    pair.session.look(100.0)
+    pair.session.look(100.0, SILENCE)
     _, handler = pair.send()
     pair.turn()
-    pair.session.look(100.0 + SILENCE)
+    pair.session.look(100.0 + SILENCE, SILENCE)
     pair.owner.outbox.flush()
     assert pair.transport.written == b""
-    pair.session.look(100.1 + SILENCE)
+    pair.session.look(100.1 + SILENCE, SILENCE)
     pair.owner.outbox.flush()
     assert pair.transport.written == ping_frame(b"are you?")
-    pair.session.look(100.0 + 2 * SILENCE)
+    assert pair.session.room == 0, "nobody else is to wait for it"
+    pair.session.look(100.0 + 2 * SILENCE, SILENCE)
     assert pair.owner.gone == []
-    pair.session.look(100.2 + 2 * SILENCE)
+    pair.session.look(100.2 + 2 * SILENCE, SILENCE)
     assert pair.transport.is_aborted
     pair.session.connection_lost(None)
-    assert handler.told == ["lost"]
+    assert handler.told == [(UNRESPONSIVE, "")]
+
+
+async def test_a_refused_certificate_is_told_to_all_and_nothing_was_processed() -> None:
+    pair = Pair()
+    pair.turn()
+    handlers = [pair.send()[1] for _ in range(2)]
+    pair.session.connection_lost(refused("TLSV1_ALERT_UNKNOWN_CA"))
+    assert pair.session.refusal == "the instance refuses our certificate (unknown ca)"
+    assert [handler.told for handler in handlers] == [[(CERTIFICATE_REFUSED, pair.session.refusal)]] * 2
 
 
 async def test_one_that_says_so_is_waited_for_and_asked_only_once_more_in_the_same_silence() -> None:
@@ -182,18 +194,40 @@ async def test_one_that_says_so_is_waited_for_and_asked_only_once_more_in_the_sa
     for _ in range(50):
         now += SILENCE / 4
         pair.session._heard_at = min(pair.session._heard_at, now)
-        pair.session.look(now)
+        pair.session.look(now, SILENCE)
         pair.owner.outbox.flush()
         pings += pair.transport.written.count(ping_frame(b"are you?"))
         pair.turn()
     assert (pings, pair.transport.is_aborted) == (ASKS, False)
 
 
+@pytest.mark.parametrize("says", ["the ping", "something of a response"])
+async def test_one_that_has_said_something_gets_requests_again(says: str) -> None:
+    pair = Pair()
+    pair.turn()
+    stream, _ = pair.send()
+    pair.turn()
+    now = asyncio.get_running_loop().time() + 100.0
+    pair.session._heard_at = now
+    pair.session.look(now + SILENCE + 0.1, SILENCE)
+    pair.owner.outbox.flush()
+    assert pair.session.room == 0
+    if says == "the ping":
+        pair.turn()
+    else:
+        pair.transport.writes.clear()  # the ping is lost on the way
+        assert stream.stream is not None
+        pair.instance.send_head(pair.instance.streams[stream.stream.id], response_block(HEAD_200), False)
+        pair.turn()
+        pair.session.look(now + SILENCE + 0.2, SILENCE)
+    assert pair.session.room == 9
+
+
 async def test_one_that_owes_nothing_is_not_asked() -> None:
     pair = Pair()
     pair.turn()
     for later in range(0, 100, 10):
-        pair.session.look(100.0 + later)
+        pair.session.look(100.0 + later, SILENCE)
     pair.owner.outbox.flush()
     assert pair.transport.written == b""
 
