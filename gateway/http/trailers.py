@@ -33,6 +33,7 @@ NEVER: Final = frozenset(
 def may_trail(line: bytes, hidden: Hidden | None) -> bool:
     """Whether a field line without a meaning for this program may be a trailer of a message that has lost `hidden` on the way."""
     name = line[: line.find(b":")].lower()
-    if name.translate(FOLD) in NEVER:
+    folded = name.translate(FOLD)
+    if folded in NEVER:
         return False
-    return hidden is None or all(name not in names for names in hidden)
+    return hidden is None or all(name not in names and folded not in names for names in hidden)

@@ -16,7 +16,7 @@ def made(*fields: tuple[str, str]) -> Request:
 
 
 def test_fields_of_its_names_are_gone_and_its_own_are_there() -> None:
-    request = made(("X-User", "root"), ("X-Users", "2"), ("x-user", "admin"), ("Cookie", "a=1"))
+    request = made(("X-User", "root"), ("X_User", "root"), ("X-Users", "2"), ("x-user", "admin"), ("Cookie", "a=1"))
     assert request.cookie("a") == "1"
     request.permit("asked", Permission(b"X-User: ann\r\nX-Role: r\r\n"), NAMES)
     assert request.header(field_pattern(rb"x-user")) == "ann"
