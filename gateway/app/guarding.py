@@ -17,7 +17,7 @@ from gateway.control.guard.watch import LaneWatch, looked, terms_of
 from gateway.control.guard.webhook import Webhook
 from gateway.errors import GatewayError
 from gateway.rulesources.documents import ConflictError
-from gateway.ruletools.edit import LaneEditor
+from gateway.ruletools.edit import LaneEditor, NotThere, Outdated
 
 if TYPE_CHECKING:
     from gateway.rules.model import Lane, LaneGroup
@@ -59,7 +59,10 @@ class Guarding:
         self._editor = editor
         self._webhook = webhook
         self._clock = clock
-        self._watched: dict[Key, tuple[Lane, LaneWatch]] = {}
+        self._watched: dict[Key, tuple[Lane, list[str], LaneWatch]] = {}
+        """With the services that it is compared by."""
+        self._overtaken: set[Key] = set()
+        """Lanes that should have been changed when somebody else was changing the rules."""
         self._events: dict[Key, Event] = {}
         self._past: dict[Key, deque[tuple[float, Verdict]]] = {}
         self.verdicts: Counter[tuple[str, str, str]] = Counter()
@@ -81,10 +84,12 @@ class Guarding:
             assert lane.guard is not None
             counted = looked(exchanges, group.services, lane.tag)
             known = self._watched.get(key)
-            if known is None or known[0] != lane:
-                self._watched[key] = lane, LaneWatch(terms_of(lane.guard), lane.guard.window, now, counted)
+            if known is None or known[:2] != (lane, group.services):
+                watch = LaneWatch(terms_of(lane.guard), lane.guard.window, now, counted)
+                self._watched[key] = lane, group.services, watch
+                self._overtaken.discard(key)
                 continue
-            watch = known[1]
+            watch = known[2]
 
             def count(state: str, key: Key = key) -> None:
                 self.verdicts[*key, state] += 1
@@ -92,7 +97,7 @@ class Guarding:
             acts = watch.take(now, counted, count)
             if watch.at == now:
                 self._past.setdefault(key, deque(maxlen=KEPT)).append((now, watch.verdict))
-            if acts:
+            if acts or key in self._overtaken:
                 await self._act(key, lane, watch.verdict.reason, now)
             elif watch.is_good:
                 self._events.pop(key, None)
@@ -108,7 +113,7 @@ class Guarding:
             for at, verdict in self._past.get((group, lane.name), ())
         ]
         if known is not None:
-            watch = known[1]
+            watch = known[2]
             said |= {"state": watch.verdict.state, "windows": watch.in_a_row, "reason": watch.verdict.reason}
             said["at"] = watch.at or None
         if event is not None and event.lane == lane:
@@ -145,6 +150,7 @@ class Guarding:
             and plane.around.place.takes(group)
         }
         self._watched = {key: known for key, known in self._watched.items() if key in guarded}
+        self._overtaken &= guarded.keys()
         self._events = {
             key: event for key, event in self._events.items() if key in lanes and lanes[key][1] == event.lane
         }
@@ -159,13 +165,17 @@ class Guarding:
             return  # people know
         action, name = action_of(lane, now), "/".join(key)
         outcome = action.outcome
-        if action.data:
+        is_again = key in self._overtaken
+        self._overtaken.discard(key)
+        if action.values:
             try:
-                view = self._editor.view(*key)
-                await self._editor.patch(
-                    *key, action.data, view.etag, AUTHOR, dry_run=False, what=f"{action.what}: {reason}"
-                )
+                etag = self._editor.view(*key).etag
+                await self._editor.put(*key, action.values, etag, AUTHOR, f"{action.what}: {reason}")
             except (GatewayError, ConflictError, OSError) as error:
+                if isinstance(error, ConflictError | NotThere | Outdated) and not is_again:
+                    # As a rule another gateway, which has seen the same. If the lane is as it was by then, the next look acts.
+                    self._overtaken.add(key)
+                    return
                 outcome = FAILED
                 _log.error(
                     "lane %s should be %s, but the rules cannot be changed: %s; %s", name, action.what, error, reason

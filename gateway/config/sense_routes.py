@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from gateway.config.sense import has_been_set
 from gateway.settings import GatewaySettings, RouteSettings, ServingSettings
 from gateway.settings.changes import HeaderChanges, RegexSettings, RouteMatchSettings
-from gateway.settings.gates import AccessSettings, CompressSettings
+from gateway.settings.gates import AccessSettings, CompressSettings, CorsSettings
 from gateway.settings.sense import given_twice
+from gateway.telemetry.tracecontext import ID_FIELDS
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
 
@@ -46,6 +47,10 @@ def senseless_routes(settings: ServingSettings) -> Iterator[Finding]:
             changes: HeaderChanges | None = getattr(route, name)
             for header in sorted(reserved & changes.names) if changes is not None else ():
                 yield (*here, name), f"header {header!r} is the gateway's own: no route can change it"
+        if route.request_headers is not None:
+            yield from _ids((*here, "request_headers"), route.request_headers)
+        if route.cors is not None:
+            yield from _cors(here, route, route.cors)
         if route.access is not None:
             yield from _networks((*here, "access"), route.access)
         yield from _asked(here, route, settings, reserved)
@@ -91,6 +96,32 @@ def _compressed(here: Location, compress: CompressSettings) -> Iterator[Finding]
             yield (*here, *location), message
 
 
+def _ids(here: Location, changes: HeaderChanges) -> Iterator[Finding]:
+    ids = {field.name.decode() for field in ID_FIELDS}
+    for kind in ("set", "add"):
+        for name in getattr(changes, kind):
+            if name.lower() in ids:
+                what = f"header '{name}' is an id by which sidecars remember requests"
+                yield (*here, kind, name), f"{what}: with a fixed value all would have the same"
+
+
+def _cors(here: Location, route: RouteSettings, cors: CorsSettings) -> Iterator[Finding]:
+    """Browsers refuse a response that has a field of the policy twice."""
+    if cors.credentials and "*" in cors.expose:
+        yield (*here, "cors", "expose"), "with `credentials`, browsers take `*` for a name: name the fields"
+    from gateway.routing.cors import OWN  # noqa: PLC0415  only routes with a policy have a use for it
+
+    changes, respond = route.response_headers, route.respond
+    given: list[Location] = []
+    if changes is not None:
+        given += [("response_headers", kind, name) for kind in ("set", "add") for name in getattr(changes, kind)]
+    if respond is not None:
+        given += [("respond", "headers", name) for name in respond.headers]
+    for place in given:
+        if str(place[-1]).lower().encode() in OWN.names:
+            yield (*here, *place), "`cors` of the route says that already"
+
+
 def _without_effect(here: Location, route: RouteSettings, body_rate: int) -> Iterator[Finding]:
     if route.service is None:
         kind = "respond" if route.respond is not None else "redirect"
@@ -120,6 +151,8 @@ def _patterns(here: Location, match: RouteMatchSettings) -> Iterator[Finding]:
                     check_pattern(value.regex)
                 except ValueError as error:
                     yield (*here, kind, name, "regex"), str(error)
+            elif kind == "headers" and value != value.strip(" \t"):
+                yield (*here, kind, name), f"no value of a header has white space around it: {value!r}"
 
 
 def _rewrite(here: Location, route: RouteSettings) -> Iterator[Finding]:

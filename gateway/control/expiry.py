@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,8 @@ RETRY: Final = 10.0
 """Seconds after which a change that has failed is tried again."""
 WARNING = 7 * 86_400.0
 """Seconds before a lane expires from which on it is warned of."""
+CLOCK: Final = 60.0
+"""Seconds after which the clock is looked at in any case: it may be set, and timers do not run while a machine sleeps."""
 LONGEST_WAIT = 86_400.0
 """Seconds after which is looked again at the latest: a warning is repeated once a day."""
 
@@ -32,6 +35,9 @@ class ExpiryTimer:
     def __init__(self, compile_again: Callable[[], Awaitable[None]]) -> None:
         self._compile_again = compile_again
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float = math.inf
+        self._seen: float = 0.0
+        """When something changes, and when the clock was last looked at, in seconds since the epoch."""
         self._task: asyncio.Task[None] | None = None
 
     def look(self, rules: RuleSet) -> None:
@@ -42,7 +48,11 @@ class ExpiryTimer:
         for note in schedule_notes(rules, now):
             _log.info("%s", note)
         wait = next_look(rules, now)
-        self._set(None if wait is None else wait + LATER)
+        self._due = math.inf if wait is None else now + wait + LATER
+        if any(lane.expires or lane.schedule for group in rules.groups for lane in group.lanes):
+            self._wait(now)
+        else:
+            self._set(None)
 
     def close(self) -> None:
         """Looks no more."""
@@ -53,9 +63,17 @@ class ExpiryTimer:
     def _set(self, seconds: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._expired)
+        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._look_at_clock)
 
-    def _expired(self) -> None:
+    def _wait(self, now: float) -> None:
+        self._seen = now
+        self._set(min(max(0.0, self._due - now), CLOCK))
+
+    def _look_at_clock(self) -> None:
+        now = time.time()
+        if self._seen <= now < self._due:
+            self._wait(now)
+            return
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:

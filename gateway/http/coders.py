@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 GZIP_LEVEL: Final = 5
 ZSTD_LEVEL: Final = 3
@@ -41,8 +41,8 @@ def zstd_coder() -> Coder:
 
     parameters = zstd.CompressionParameter
     coder = zstd.ZstdCompressor(options={parameters.compression_level: ZSTD_LEVEL, parameters.window_log: WINDOW})
-    modes = (coder.CONTINUE, coder.FLUSH_BLOCK, coder.FLUSH_FRAME)
-    return lambda data, wanted: coder.compress(data, modes[wanted])  # type: ignore[arg-type]
+    modes: tuple[Any, ...] = (coder.CONTINUE, coder.FLUSH_BLOCK, coder.FLUSH_FRAME)
+    return lambda data, wanted: coder.compress(data, modes[wanted])
 
 
 CODERS: Final[dict[str, Callable[[], Coder]]] = {"gzip": gzip_coder, "zstd": zstd_coder}

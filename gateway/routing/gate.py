@@ -62,8 +62,7 @@ class Gate:
         limits = self.limits
         if limits is not None:
             wait, lines = limits.take(MatchContext(request, decision.client_ip), counts)
-            if counts or wait <= 0.0:
-                decision.response_fields += lines
+            decision.response_fields += lines
             if counts and wait > 0.0:
                 return Refuse(decision, RATE_LIMITED, f"too many requests; the next one is served in {wait:.1f} s")
         claims = self._claims

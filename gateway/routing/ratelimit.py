@@ -99,7 +99,7 @@ class RateLimits:
     def take(self, context: MatchContext, takes: bool) -> tuple[float, bytes]:
         """Takes tokens for a request; returns the seconds until it would get them, 0 if it got them, and field lines led by CRLF.
 
-        Without `takes` nothing changes: somebody only looks.
+        Without `takes` nothing changes: somebody only looks, or the request has got its tokens already.
         """
         now = self.limits[0].now()
         wait = 0.0
@@ -114,7 +114,7 @@ class RateLimits:
                 limit.take(key, now)
             states.append(limit.state(key, now))
         lines = self._policies + f"\r\nRateLimit: {', '.join(states)}".encode("ascii")
-        if wait > 0.0:
+        if wait > 0.0 and takes:
             lines += b"\r\nRetry-After: %d" % ceil(wait)
         return wait, lines
 

@@ -114,9 +114,9 @@ class Route:
         return self.host + self.path
 
     @property
-    def identity(self) -> tuple[str, str]:
+    def identity(self) -> tuple[str, bool, str]:
         """What tells it from other routes, before and after a reload."""
-        return self.name, "" if self.test is None else ", ".join(self.test.describe())
+        return self.name, self.is_exact, "" if self.test is None else ", ".join(self.test.describe())
 
 
 class _Paths:
@@ -184,7 +184,7 @@ class RouteTable:
 
     def go_on(self, before: RouteTable) -> None:
         """Goes on counting by rate limits where the table before has: a reload gives nobody a new burst."""
-        known: dict[tuple[str, str], list[RateLimits]] = {}
+        known: dict[tuple[str, bool, str], list[RateLimits]] = {}
         for route in before.routes:
             if route.gate is not None and route.gate.limits is not None:
                 known.setdefault(route.identity, []).append(route.gate.limits)

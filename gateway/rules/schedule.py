@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.rules.names import Age, Model, parse_moment, parse_percent, show_moment
 from gateway.rules.shares import Spans, first_of
 
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 2999
+
 
 def _parse_start(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None:
         raise ValueError(f"a start has a time and a zone: {value}T09:00:00+08:00")
-    return parse_moment(value)
+    moment = parse_moment(value)
+    if isinstance(moment, datetime) and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"a start is in the years {FIRST_YEAR} to {LAST_YEAR}; found {value!r}")
+    return moment
 
 
 Start = Annotated[

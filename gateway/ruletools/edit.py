@@ -182,6 +182,24 @@ class LaneEditor:
 
             return await self._change(group, new_name, merge, f"lane {group}/{name} {what}", author, dry_run)
 
+    async def put(
+        self, group: str, name: str, values: Mapping[Location, Any], etag: str, author: str, what: str
+    ) -> Change:
+        """Puts values at places inside a lane, where None takes one away; whatever else the lane says stays as it is written.
+
+        `what` says it in the history. Raises NotThere, Outdated, Refused.
+        """
+        async with self.in_force():
+            index, _ = self._find(group, name, etag)
+
+            def put(text: str, lanes: Location) -> str:
+                for (*inside, key), value in values.items():
+                    new, gone = ({}, [str(key)]) if value is None else ({str(key): value}, [])
+                    text = put_keys(text, (*lanes, index, *inside), new, gone)
+                return text
+
+            return await self._change(group, name, put, f"lane {group}/{name} {what}", author, dry_run=False)
+
     async def delete(self, group: str, name: str, etag: str, author: str, dry_run: bool) -> Change:
         """Takes a lane away. Raises NotThere, Outdated."""
         async with self.in_force():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from gateway.settings.fields import HeaderValue, Host, Model, Parameter, RoutePath, header_name
 
@@ -14,6 +14,7 @@ OURS: Final = frozenset(
         "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive",
         "proxy-connection", "http2-settings", "via", "baggage", "traceparent", "tracestate", "forwarded", "x-real-ip",
         "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix", "x-gray-hop", "x-gray-explain",
+        "x-gray-fault", "x-gray-mirror",
     }
 )  # fmt: skip
 """Header fields (lower-case) that frame messages, or that the gateway writes itself: no route may touch them."""
@@ -53,6 +54,17 @@ class RegexSettings(Model):
     """The regular expression (RE2)."""
 
 
+def _kind(value: Any) -> str:
+    return "pattern" if isinstance(value, dict | RegexSettings) else "text"
+
+
+MatchedValue = Annotated[
+    Annotated[str, Tag("text")] | Annotated[RegexSettings, Tag("pattern")],
+    Discriminator(_kind),
+]
+"""A whole value, or what it has to match."""
+
+
 class RouteMatchSettings(Model):
     """What a request must be like, beside its host and path. All of it must hold."""
 
@@ -60,10 +72,19 @@ class RouteMatchSettings(Model):
     """Only this very path, nothing below it."""
     method: Method | None = None
     """Only this method."""
-    headers: dict[MatchedHeader, str | RegexSettings] = Field(default_factory=dict)
+    headers: dict[MatchedHeader, MatchedValue] = Field(default_factory=dict)
     """Header fields, each with its value."""
-    params: dict[Parameter, str | RegexSettings] = Field(default_factory=dict)
+    params: dict[Parameter, MatchedValue] = Field(default_factory=dict)
     """Query parameters, each with its value."""
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _names_once(cls, value: Any) -> Any:
+        names = [name.lower() for name in value if isinstance(name, str)] if isinstance(value, dict) else []
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"header {name!r} is given twice: case does not count")
+        return value
 
     @model_validator(mode="after")
     def _asks_something(self) -> RouteMatchSettings:

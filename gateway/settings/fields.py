@@ -55,9 +55,7 @@ _RESERVED_HEADERS = _FRAMING_HEADERS | frozenset(
         "x-forwarded-proto",
         "x-forwarded-host",
         "x-real-ip",
-        "x-gray-hop",
-        "x-gray-explain",
-        "x-gray-fault",
+        *(f"x-gray-{name}" for name in ("hop", "explain", "fault", "mirror")),
         *(field.name.decode() for field in ID_FIELDS),
     }
 )
@@ -295,7 +293,7 @@ def _check_reply_header(text: str) -> str:
 
 def _check_value(text: str) -> str:
     if re.fullmatch(r"[\t -~]*", text) is None:
-        raise ValueError("a header's value is printable ASCII")
+        raise ValueError(f"a header's value is printable ASCII; found {text!r}")
     return text
 
 
@@ -313,7 +311,7 @@ def _check_service(text: str) -> str:
 
 def _check_host(text: str) -> str:
     if _HOST.fullmatch(text) is None or not _is_host(text.strip("[]")):
-        raise ValueError("a host is a name or an address, without a port")
+        raise ValueError(f"a host is a name or an address, without a port; found {text!r}")
     return text.lower().removesuffix(".")
 
 
@@ -332,7 +330,9 @@ def check_allowed_host(text: str) -> str:
 
 def _check_path(text: str) -> str:
     if not text.startswith("/") or "?" in text or "#" in text or "//" in text or not text.isascii():
-        raise ValueError("a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character")
+        raise ValueError(
+            f"a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character; found {text!r}"
+        )
     # Paths of requests are compared in their normal form (RFC 3986 §6.2.2): a route in another one would match nothing.
     if _NOT_NORMAL.search(text) is not None:
         raise ValueError(

@@ -21,15 +21,21 @@ from gateway.settings.fields import (
     header_name,
 )
 
-_Token = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$", max_length=256)]
-_ORIGIN = re.compile(r"https?://(\*\.)?([0-9a-z_-]+(\.[0-9a-z_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"https?://(\*\.)?([0-9a-z_-]+(\.[0-9a-z_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+
+
+def _check_token(text: str) -> str:
+    if re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}", text) is None:
+        raise ValueError(f"a name is 1 to 256 letters, digits and !#$%&'*+-.^_`|~; found {text!r}")
+    return text
 
 
 def _check_origin(text: str) -> str:
     origin = text.lower()
     if origin == "*":
         return origin
-    if _ORIGIN.fullmatch(origin) is None:
+    match = _ORIGIN.fullmatch(origin)
+    if match is None or int(match[4] or 0) > 65535:
         raise ValueError(
             "an origin is scheme://host or scheme://host:port as browsers send it, scheme://*.host for all below a host, or *; "
             f"found {text!r}"
@@ -74,6 +80,7 @@ _NOT_GIVEN = frozenset(
 )
 """Fields by which a request is read, or that the chain has looked at before."""
 _GivenHeader = Annotated[EditedHeader, AfterValidator(_check_identity_header)]
+_Token = Annotated[str, AfterValidator(_check_token)]
 _Realm = Annotated[str, AfterValidator(_check_realm)]
 _AskedUrl = Annotated[str, AfterValidator(_check_asked_url)]
 Origin = Annotated[str, AfterValidator(_check_origin)]

@@ -13,7 +13,8 @@ from gateway.settings.fields import Model, Secret
 def _check_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        is_sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        host = (parts.hostname or "").encode("idna")  # no label is empty, or has more than 63 bytes
+        is_sound = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
         is_sound = False
     if not is_sound or not text.isascii() or any(character.isspace() for character in text):

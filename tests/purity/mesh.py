@@ -142,7 +142,8 @@ class Mesh:
                     return self.is_registry_well
 
                 await self.wait("the registry to be complete", is_well)
-            await self.settle(*called)
+            # What a fault holds at this time it settles itself, when it is over.
+            await self.settle(*(name for name in called if not self._held[name]))
         return instance
 
     async def _run(self, service: str, tag: str, inbound: int) -> Instance:
@@ -208,11 +209,17 @@ class Mesh:
             if self._held[service]:
                 self.judge.streaks[service] = 0
                 return False
-            return self.judge.streaks[service] >= STREAK or not self._has_gray(service)
+            if not self._has_gray(service):
+                return True
+            # One worker of the entry may use an instance while another one still has it ejected.
+            return self.judge.streaks[service] >= STREAK and await self._are_in_traffic(self.of(service, GRAY))
 
         await self.wait(f"marked requests on gray {service}", is_used)
         if self._has_gray(service):
             self.judge.require(service)
+
+    async def _are_in_traffic(self, instances: list[Instance]) -> bool:
+        return all([await self._is_known(instance) for instance in instances])
 
     def _has_gray(self, service: str) -> bool:
         return service == CLOSED or bool(self.of(service, GRAY))

@@ -1,13 +1,14 @@
-"""What a guard does to a lane that is worse than the baseline, as a change of its keys."""
+"""What a guard does to a lane that is worse than the baseline, as a change of single values in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from gateway.rules.model import Lane
+    from gateway.yaml.reading import Location
 
 CLOSED: Final = "closed"
 SHRUNK: Final = "shrunk"
@@ -19,11 +20,15 @@ FAILED: Final = "failed"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`outcome` is what becomes of the lane, `what` says it in words, `data` are the keys to change (RFC 7396), if any."""
+    """`outcome` is what becomes of the lane, and `what` says it in words.
+
+    `values` are what to change, if anything, by where it is in the lane; None is taken away. They are single values, so
+    that the rest of the lane stays as people wrote it, with its comments and its variables.
+    """
 
     outcome: str
     what: str
-    data: Mapping[str, Any]
+    values: Mapping[Location, Any]
 
 
 def action_of(lane: Lane, now: float) -> Action:
@@ -32,28 +37,25 @@ def action_of(lane: Lane, now: float) -> Action:
     assert guard is not None
     share, smaller = lane.share_at(now), guard.shrinks_to
     if guard.then == "close":
-        return Action(CLOSED, "closed by its guard", {"enabled": False})
+        return Action(CLOSED, "closed by its guard", {("enabled",): False})
     if smaller is not None and share is not None and share > smaller:
-        match = _with_percent(_plain(lane)["match"], smaller)
-        gone = {} if schedule is None else {"schedule": None}
-        return Action(SHRUNK, f"shrunk from {share:g} % to {smaller:g} % by its guard", {"match": match, **gone})
+        match = lane.model_dump(mode="json", by_alias=True, include={"match"}, exclude_defaults=True)
+        values: dict[Location, Any] = {place: _number(smaller) for place in _places_of_percent(match, ())}
+        gone: dict[Location, Any] = {} if schedule is None else {("schedule",): None}
+        return Action(SHRUNK, f"shrunk from {share:g} % to {smaller:g} % by its guard", {**values, **gone})
     if schedule is not None and share is not None and schedule.next_step(now, lane.percent or 0.0) is not None:
-        held = {**_plain(lane)["schedule"], "hold": _number(share)}
-        return Action(HELD, f"held at {share:g} % by its guard", {"schedule": held})
+        return Action(HELD, f"held at {share:g} % by its guard", {("schedule", "hold"): _number(share)})
     return Action(WARNED, "worse than the baseline", {})
 
 
-def _plain(lane: Lane) -> dict[str, Any]:
-    return lane.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-
-
-def _with_percent(value: Any, percent: float) -> Any:
-    """Conditions with another share; the lane has only one."""
-    if isinstance(value, list):
-        return [_with_percent(item, percent) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {key: _number(percent) if key == "percent" else _with_percent(item, percent) for key, item in value.items()}
+def _places_of_percent(value: Any, at: Location) -> Iterator[Location]:
+    """Where shares are in conditions."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        if key == "percent":
+            yield (*at, key)
+        else:
+            yield from _places_of_percent(member, (*at, key))
 
 
 def _number(share: float) -> float:

@@ -67,8 +67,10 @@ class LaneWatch:
     def take(self, now: float, counted: Looked, count: Callable[[str], None] = lambda _: None) -> bool:
         """Takes what is counted by now, in seconds since the epoch. Returns whether two windows in a row were worse.
 
-        `count` is called with the state of a window that is complete.
+        `count` is called with the state of a window that is complete. If the clock was put back, the window begins anew.
         """
+        if now < self.began:
+            self._begin(now, counted)
         if now - self.began < self.window:
             return False
         window = between(self.first, counted)

@@ -156,11 +156,33 @@ async def test_a_lane_shrinks_and_everything_else_of_it_stays(tmp_path: Path, ga
     assert gateway.said["outcome"] == "shrunk"
 
 
+async def test_what_people_wrote_of_a_lane_that_shrinks_stays_as_they_wrote_it(
+    tmp_path: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comments, and above all variables: what they stand for may be secret."""
+    monkeypatch.setenv("BETA", "not-for-the-file")
+    await gateway.open(tmp_path, "shrink to 1 %")
+    own = """\
+        match:
+          - &beta {header: X-Beta, equals: "${BETA}"}   # only testers
+          - all:
+              # half of them
+              - {cookie: uid, percent: "${SHARE:-50}", issue: 90d}
+              - not: {not: *beta}
+"""
+    text = gateway.file.read_text().replace("        match: [{cookie: uid, percent: 50}]\n", own)
+    gateway.file.write_text(text)
+    await gateway.configuration.reload("a change")
+    await gateway.windows(3, errors=50)
+    assert (gateway.said["outcome"], gateway.lane.percent) == ("shrunk", 1.0)
+    assert gateway.file.read_text() == text.replace('"${SHARE:-50}"', "1")
+
+
 async def test_a_warning_holds_a_schedule_at_its_step(tmp_path: Path, gateway: Gateway) -> None:
     await gateway.open(tmp_path, "warn", SCHEDULE)
     await gateway.windows(3, errors=50)
     assert gateway.lane.share_at(NOW + 1e6) == 1.0
-    assert "hold: 1" in gateway.file.read_text()
+    assert gateway.file.read_text().splitlines()[-1] == SCHEDULE.rstrip().replace("2h}", "2h, hold: 1}")
     assert gateway.newest == ("guard", f"lane shop/gray held at 1 % by its guard: {REASON}")
 
 
@@ -202,6 +224,8 @@ async def test_rules_that_cannot_be_written_are_said_so_and_tried_again(
 
     monkeypatch.setattr(gateway.book, "write", refuse)
     await gateway.windows(3, errors=50)
+    gateway.now += 5.0
+    await gateway.guarding.look()  # whoever was outrun tries once more
     [said] = [item for item in caplog.records if item.levelname == "ERROR"]
     assert said.getMessage() == (
         "lane shop/gray should be closed by its guard, but the rules cannot be changed: "
@@ -211,6 +235,49 @@ async def test_rules_that_cannot_be_written_are_said_so_and_tried_again(
     monkeypatch.setattr(gateway.book, "write", write)
     await gateway.windows(1, errors=50)
     assert (gateway.is_open(), gateway.said["outcome"]) == (False, "closed")
+
+
+async def test_a_lane_that_another_gateway_has_changed_at_the_same_moment_is_no_error(
+    tmp_path: Path, gateway: Gateway, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where the server tells of it nor where the file has been changed already."""
+    await gateway.open(tmp_path, "close")
+    write = gateway.book.write
+
+    async def is_outrun(overlay: Overlay) -> None:
+        raise ConflictError("it was changed in the meantime")
+
+    monkeypatch.setattr(gateway.book, "write", is_outrun)
+    await gateway.windows(3, errors=0)
+    await gateway.windows(2, errors=50)
+    assert (gateway.said["state"], gateway.told.events) == ("worse", [])
+    # It was about something else: the next look acts, and does not wait for another window.
+    monkeypatch.setattr(gateway.book, "write", write)
+    gateway.now += 5.0
+    await gateway.guarding.look()
+    assert (gateway.is_open(), [event["outcome"] for event in gateway.told.events]) == (False, ["closed"])
+    await gateway.guarding.look()
+    await gateway.book.editor.patch("shop", "gray", {"enabled": True}, "", "alice", dry_run=False)
+    await gateway.windows(2, errors=50)
+    gateway.file.write_text(gateway.file.read_text().replace("enabled: true", "enabled: false"))
+    await gateway.windows(2, errors=50)
+    assert (gateway.is_open(), len(gateway.told.events)) == (False, 1)
+    assert [item for item in caplog.records if item.levelname == "ERROR"] == []
+
+
+async def test_a_service_that_the_group_gets_is_not_judged_by_what_was_counted_before(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    await gateway.open(tmp_path, "close")
+    traffic = gateway.fleet.plane.traffic
+    for tag, status in (("gray", 500), ("base", 200)):
+        for _ in range(1000):
+            traffic.count_exchange("b", tag, status, 0.001, -1.0, received=0, sent=0)
+    await gateway.windows(2, errors=0)
+    gateway.file.write_text(gateway.file.read_text().replace("services: [a]", "services: [a, b]"))
+    await gateway.configuration.reload("a change")
+    await gateway.windows(3, errors=0)
+    assert [past["state"] for past in gateway.said["past"]] == ["good"] * 3
 
 
 @pytest.mark.parametrize("key", ["entry: [elsewhere]", "enabled: false"])

@@ -160,7 +160,9 @@ def test_a_request_whose_body_is_awaited_is_counted_once() -> None:
     lane = {"name": "gray", "tag": "gray", "match": [{"body": "/x", "equals": "1"}]}
     entry = Entry([{"path": "/A", "service": "a", "inspect_body": 100, "rate_limits": [{"rate": 1}]}], lane)
     assert isinstance(entry.ask("/A", "Content-Length: 7", method="POST"), NeedBody)
-    assert entry.ask("/A", "Content-Length: 7", method="POST", content={"x": "1"}).decision.tag == "gray"
+    decision = entry.ask("/A", "Content-Length: 7", method="POST", content={"x": "1"}).decision
+    assert (decision.tag, b'RateLimit: "client_ip";r=0;t=1' in decision.response_fields) == ("gray", True)
+    assert b"Retry-After" not in decision.response_fields
     assert error(entry.ask("/A", "Content-Length: 7", method="POST")) == "rate_limited"
 
 
@@ -180,6 +182,19 @@ def test_a_reload_gives_nobody_a_new_burst() -> None:
     assert error(before.ask("/A")) == ""
     after.router.snapshot.routes.go_on(before.router.snapshot.routes)
     assert error(after.ask("/A")) == "rate_limited"
+
+
+def test_after_a_reload_routes_of_one_path_still_count_each_for_itself() -> None:
+    one: dict[str, Any] = {"path": "/A", "service": "a", "rate_limits": [{"rate": 1, "per": "1h"}]}
+    routes: list[dict[str, Any]] = [{**one, "match": {"exact": True}}, {**one, "match": {"method": "POST"}}, one]
+    before, after = Entry(routes), Entry(routes)
+    assert error(before.ask("/A")) == ""
+    after.router.snapshot.routes.go_on(before.router.snapshot.routes)
+    assert [error(after.ask("/A")), error(after.ask("/A/x", method="POST")), error(after.ask("/A/x"))] == [
+        "rate_limited",
+        "",
+        "",
+    ]
 
 
 def route(

@@ -77,7 +77,7 @@ carriers: {header: Host}
         "gateway.yaml:2:8: admin: an address is host:port, the port 0 to 65535; found 'nowhere'",
         "gateway.yaml:3:10: workers: must be greater than or equal to 1 (found '0')",
         "gateway.yaml:4:11: registry: unknown kind 'zookeeper'; accepted: 'static', 'embedded', 'nacos', 'consul', 'kubernetes'",
-        "gateway.yaml:6:12: routes.0.path: a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character",
+        "gateway.yaml:6:12: routes.0.path: a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character; found 'A'",
         "gateway.yaml:6:27: routes.0.strip_prefx: unknown key 'strip_prefx'; did you mean 'strip_prefix'?",
         "gateway.yaml:8:18: timeouts.head: a duration is a number with ms, s, m or h; found '10 parsecs'",
         "gateway.yaml:8:39: timeouts.connect: must be greater than 0 (found '0')",

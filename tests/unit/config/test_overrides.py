@@ -82,7 +82,7 @@ def test_a_bad_override_is_blamed_on_what_brought_it(path: Path) -> None:
         "--set limits.head_byte: limits.head_byte: unknown key 'head_byte'; did you mean 'head_bytes'?",
         "--set listen: listen: an address is host:port, the port 0 to 65535; found 'x'",
         "--set nonsense: expected key.path=value",
-        "--set routes.0.path: routes.0.path: a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character",
+        "--set routes.0.path: routes.0.path: a route's path starts with '/' and has no '?', '#', '//' or non-ASCII character; found 'C'",
         "--set routes.2.path: routes has 2 items, counted from 0; there is no '2'",
         "--set trusted: not YAML: did not find expected ',' or ']'",
         "GATEWAY_LISTN: there is no setting 'listn'; did you mean GATEWAY_LISTEN?",

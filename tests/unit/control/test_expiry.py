@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -138,3 +139,33 @@ async def test_nothing_happens_after_the_end(at_once: None) -> None:
     await until(lambda: compiled)
     assert compiled == [1]
     other.close()
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0], ids=["forward", "back"])
+async def test_a_clock_that_is_set_counts_at_once_and_not_when_the_timer_ends(
+    monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """And if a machine has slept, while timers stood still."""
+    clock, looks = NOW, 0
+
+    def now() -> float:
+        nonlocal looks
+        looks += 1
+        return clock
+
+    monkeypatch.setattr(expiry, "time", SimpleNamespace(time=now))
+    monkeypatch.setattr(expiry, "CLOCK", 0.001)
+    seen: list[float] = []
+
+    async def compile_again() -> None:
+        seen.append(clock)
+        timer.look(rules(3600))
+
+    timer = ExpiryTimer(compile_again)
+    timer.look(rules(3600))
+    await until(lambda: looks > 10)
+    assert seen == []
+    clock += jump
+    await until(lambda: seen)
+    timer.close()
+    assert seen[0] == clock

@@ -108,6 +108,10 @@ def test_everybody_who_is_in_stays_in_and_no_other_lane_is_touched() -> None:
             },
             "with one number",
         ),
+        (
+            {"schedule": {"start": "9999-12-31T23:00:00Z", "steps": ["1"], "over": "2h"}},
+            "a start is in the years 1970 to 2999; found '9999-12-31T23:00:00Z'",
+        ),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ from tests.support.rules import NOW
 
 SCHEDULE = {"start": "2027-01-15T07:30:00Z", "steps": ["1", "10"], "over": "2h"}
 """At NOW it is at 1 %."""
-HELD = Action("held", "held at 1 % by its guard", {"schedule": {**SCHEDULE, "steps": [1.0, 10.0], "hold": 1}})
+HELD = Action("held", "held at 1 % by its guard", {("schedule", "hold"): 1})
 WARNED = Action("warned", "worse than the baseline", {})
 
 
@@ -24,31 +24,34 @@ def lane(then: str, **values: Any) -> Lane:
 @pytest.mark.parametrize(
     ("lane", "action"),
     [
-        (lane("close"), Action("closed", "closed by its guard", {"enabled": False})),
+        (lane("close"), Action("closed", "closed by its guard", {("enabled",): False})),
         (lane("warn"), WARNED),
         (lane("warn", schedule=SCHEDULE), HELD),
         (lane("warn", schedule={**SCHEDULE, "hold": "1"}), WARNED),
         (
             lane("shrink to 1 %"),
-            Action("shrunk", "shrunk from 50 % to 1 % by its guard", {"match": [{"cookie": "uid", "percent": 1}]}),
+            Action("shrunk", "shrunk from 50 % to 1 % by its guard", {("match", 0, "percent"): 1}),
         ),
         (
             lane("shrink to 0.5 %", schedule=SCHEDULE),
             Action(
                 "shrunk",
                 "shrunk from 1 % to 0.5 % by its guard",
-                {"match": [{"cookie": "uid", "percent": 0.5}], "schedule": None},
+                {("match", 0, "percent"): 0.5, ("schedule",): None},
             ),
         ),
         # Nothing is left to shrink.
         (lane("shrink to 50 %"), WARNED),
         (lane("shrink to 1 %", schedule=SCHEDULE), HELD),
         (
-            lane("shrink to 1 %", match=[{"all": [{"client_ip": {"percent": "50"}}, {"param": "a", "exists": True}]}]),
+            lane(
+                "shrink to 1 %",
+                match=[{"param": "a", "exists": True}, {"not": {"not": {"client_ip": {"percent": "50"}}}}],
+            ),
             Action(
                 "shrunk",
                 "shrunk from 50 % to 1 % by its guard",
-                {"match": [{"all": [{"client_ip": {"percent": 1}}, {"param": "a", "exists": True}]}]},
+                {("match", 1, "not", "not", "client_ip", "percent"): 1},
             ),
         ),
     ],

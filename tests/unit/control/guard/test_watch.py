@@ -58,3 +58,11 @@ def test_the_counters_of_the_groups_services_are_looked_at() -> None:
 def test_the_terms_of_a_guard() -> None:
     guard = Guard.model_validate({"errors": "+2.5%", "p95": "x1.5", "then": "warn"})
     assert terms_of(guard) == Terms(0.025, 1.5, 50)
+
+
+def test_a_clock_that_is_put_back_holds_up_no_window() -> None:
+    watch = LaneWatch(Terms(0.02, None, 50), 60.0, 1e9, {})
+    assert not watch.take(1e9 - 86_400, {})
+    sound = Counts(60)
+    watch.take(1e9 - 86_400 + 60, {"a": Pair(sound, sound)})
+    assert watch.verdict.state == GOOD

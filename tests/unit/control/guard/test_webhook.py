@@ -95,7 +95,16 @@ async def test_events_that_nobody_takes_make_room() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ops.example/hook", "ftp://ops.example/", "https://", "http://a:0/", "http://a b/", "http://u:p@a/"]
+    "url",
+    [
+        "ops.example/hook",
+        "ftp://ops.example/",
+        "https://",
+        "http://a:0/",
+        "http://a b/",
+        "http://u:p@a/",
+        "http://a..b/",
+    ],
 )
 def test_what_is_no_webhook_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="webhook"):
