@@ -206,6 +206,7 @@ class RecordBody(BaseModel):
     fallback: str | None
     instance: str | None
     lost: str | None
+    lost_tag: str | None
     signature: str | None
     fault: str | None
     mirror: bool
@@ -292,6 +293,7 @@ class DecisionBody(BaseModel):
     error: str | None
     detail: str | None
     lost: str | None
+    lost_tag: str | None
     signature: str | None
     fault: str | None
     mirror: bool | None

@@ -127,6 +127,7 @@ class LostTagBody(BaseModel):
 
     origin: str = Field(alias="from")
     to: str
+    tag: str | None
     why: str
     count: int
     last: float

@@ -51,7 +51,7 @@ def make_context(
         origins=origins,
         traffic=traffic,
         tag_header=settings.carriers.header,
-        timeouts=Timeouts(**settings.timeouts.model_dump()),
+        timeouts=make_timeouts(settings),
         limits=Limits(
             head_bytes=limits.head_bytes,
             header_count=limits.header_count,
@@ -81,6 +81,18 @@ def make_context(
     )
 
 
+def make_timeouts(settings: ServingSettings) -> Timeouts:
+    """How long the data plane waits."""
+    return Timeouts(**settings.timeouts.model_dump())
+
+
+def adjust_context(context: Context, settings: ServingSettings) -> None:
+    """Has a listener wait, and try again, as settings say that were loaded since: for requests that come from now on."""
+    retries, budget = settings.retries, context.budget
+    context.timeouts = make_timeouts(settings)
+    budget.attempts, budget.share, budget.minimum = retries.attempts, retries.share, retries.minimum
+
+
 def make_origins(settings: ServingSettings) -> Origins:
     """Where connections to instances are kept."""
     limits = settings.limits
@@ -105,12 +117,13 @@ def make_http2(settings: ServingSettings) -> Http2 | None:
 
 
 def make_reader(settings: ServingSettings) -> HeadReader:
-    """Reads requests to explain as the listener reads those that arrive."""
+    """Reads requests to explain as the listener reads those that arrive from trusted clients."""
     limits = settings.limits
     return HeadReader(
         settings.carriers.header,
         target_bytes=limits.target_bytes,
         header_count=limits.header_count,
+        keeps_forwarded=True,
         debug_header=settings.debug_header,
     )
 

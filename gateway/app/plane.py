@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.app.balancing import make_choosers
 from gateway.app.build import Build, questions_of
-from gateway.app.parts import make_context, make_log_file, make_origins, make_recorder, make_span_recorder, make_tracing
+from gateway.app.parts import (
+    adjust_context,
+    make_context,
+    make_log_file,
+    make_origins,
+    make_recorder,
+    make_span_recorder,
+    make_tracing,
+)
 from gateway.app.routes import make_routes
 from gateway.control.publish import Publisher
 from gateway.daemons import failures, keep_running
@@ -25,6 +33,7 @@ from gateway.http.masking import Mask
 from gateway.http.response import ResponseReader
 from gateway.instance import Instance
 from gateway.live.feed import Taker
+from gateway.proxy.context import Context
 from gateway.proxy.copies import Copies
 from gateway.proxy.origins import Origins
 from gateway.proxy.recorder import Recorder
@@ -66,6 +75,7 @@ class Plane(ABC, Generic[S]):
         self._load = origins.in_flight
         self._build: Build[S] | None = None
         self._log_file: LineFile | None = None
+        self._contexts: list[Context] = []
         self.taker = Taker()
 
     @property
@@ -93,6 +103,8 @@ class Plane(ABC, Generic[S]):
         secured = self._secure(build)
         self._carriers.sign_with(build.signer)
         settings = build.settings
+        for context in self._contexts:
+            adjust_context(context, settings)
         choosers = make_choosers(settings, self._load)
         self._publisher.configure(revision, build.compiled, self._routes(build), settings.services, secured, choosers)
 
@@ -119,6 +131,13 @@ class Plane(ABC, Generic[S]):
     def _open_log(self) -> None:
         """Raises StartError if it cannot be opened."""
         self._log_file = make_log_file(self._settings)
+
+    def _adjusted(self, context: Context) -> Context:
+        """A listener's context, which from now on follows the build in force."""
+        self._contexts.append(context)
+        if self._build is not None:
+            adjust_context(context, self._build.settings)
+        return context
 
     def _recorder(self, listener: str, traffic: Traffic) -> Recorder | None:
         """What keeps the requests of a listener for people, None if that is off."""
@@ -244,7 +263,7 @@ class EntryPlane(Plane[GatewaySettings]):
             reads_proxy_header=settings.proxy_protocol,
         )
         context.copies = self._copies
-        self._listener = Listener(sockets[0], context, tls, sockets[1:])
+        self._listener = Listener(sockets[0], self._adjusted(context), tls, sockets[1:])
         await self._listener.start()
 
     async def drain(self, delay: float, timeout: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from gateway.registry.kinds import kind_of
 from gateway.settings import ServingSettings
@@ -10,24 +11,32 @@ from gateway.settings import ServingSettings
 _log = logging.getLogger("gateway")
 
 
-def warn_of_restart(old: ServingSettings, new: ServingSettings) -> None:
-    """Says which changed settings only a restart applies: sockets and what is built once."""
-    hot = {
-        "routes",
-        "rules",
-        "registry",
-        "registries",
-        "services",
-        "name",
-        "jwt",
-        "sticky",
-        "guard",
+HOT: Final = frozenset(
+    {
         "access",
         "balancing",
+        "guard",
+        "jwt",
+        "name",
+        "ready_with_old_rules",
+        "ready_without_registry",
+        "registries",
+        "registry",
+        "retries",
+        "routes",
+        "rules",
+        "services",
+        "sticky",
+        "timeouts",
     }
-    hot |= {"ready_without_registry", "ready_with_old_rules"}
+)
+"""Settings that a reload applies. Of `registry` and `registries`, and of some others, that is a part: see below."""
+
+
+def warn_of_restart(old: ServingSettings, new: ServingSettings) -> None:
+    """Says which changed settings only a restart applies: sockets and what is built once."""
     changed = [
-        name for name in type(old).model_fields if name not in hot and getattr(old, name) != getattr(new, name, None)
+        name for name in type(old).model_fields if name not in HOT and getattr(old, name) != getattr(new, name, None)
     ]
     before, after = old.all_registries, new.all_registries
     if list(before) != list(after) or any(

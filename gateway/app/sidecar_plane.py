@@ -99,20 +99,18 @@ class SidecarPlane(Plane[SidecarSettings]):
         """
         settings = self._settings
         self._open_log()
-        self._inbound = Listener(
-            inbound,
-            make_context(
-                settings,
-                "inbound",
-                router=self._inbound_router,
-                origins=self._app_origins,
-                traffic=self._inbound_traffic,
-                log_file=self._log_file,
-                recorder=self._recorder("inbound", self._inbound_traffic),
-                spans=self._span_recorder("inbound", self._inbound_traffic),
-                reception=None if settings.mesh is None else self._reception,
-            ),
+        inward = make_context(
+            settings,
+            "inbound",
+            router=self._inbound_router,
+            origins=self._app_origins,
+            traffic=self._inbound_traffic,
+            log_file=self._log_file,
+            recorder=self._recorder("inbound", self._inbound_traffic),
+            spans=self._span_recorder("inbound", self._inbound_traffic),
+            reception=None if settings.mesh is None else self._reception,
         )
+        self._inbound = Listener(inbound, self._adjusted(inward))
         context = make_context(
             settings,
             "outbound",
@@ -126,7 +124,7 @@ class SidecarPlane(Plane[SidecarSettings]):
             spans=self._span_recorder("outbound", self._outbound_traffic),
         )
         self._doors = Doors(settings, context)
-        self._outbound = Listener(outbound, context, others=doors)
+        self._outbound = Listener(outbound, self._adjusted(context), others=doors)
         waiting = WaitingCalls(self._outbound.clients, self._outbound_router.owner_of)
         self._memory.failed_calls.find_waiting = waiting.find
         await self._inbound.start()

@@ -51,12 +51,19 @@ def command(lane: str | None, server: str, token: str | None, output: str) -> No
             lost = ask(server, "GET", "/api/v1/lost-tags?seconds=3600", token, wants="lost")["lost"]
         except Refused:
             lost = []  # no requests are kept there
-        lost = [loss for loss in lost if not one["services"] or loss["from"] in one["services"]]
+        lost = [loss for loss in lost if _is_of(loss, one)]
         if output == "json":
             echo_json({"lane": one, "trends": trends, "lost": lost})
         else:
             for line in _lines(one, _last(trends), lost):
                 echo(line)
+
+
+def _is_of(loss: dict[str, Any], lane: dict[str, Any]) -> bool:
+    """Whether a lane's tag was lost, or may have been."""
+    if loss.get("tag"):
+        return bool(loss["tag"] == lane["tag"])
+    return not lane["services"] or loss["from"] in lane["services"]
 
 
 def _last(trends: dict[str, Any]) -> dict[str, dict[str, Any]]:

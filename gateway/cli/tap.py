@@ -126,7 +126,8 @@ def _went(item: dict[str, Any]) -> str:
     if item["fallback"]:
         why.append(f"fallback: {item['fallback']}")
     if item["lost"]:
-        why.append(f"TAG LOST: {item['lost']}")
+        tag = item.get("lost_tag")
+        why.append(f"TAG {tag} LOST: {item['lost']}" if tag else f"TAG LOST: {item['lost']}")
     if item.get("signature", "verified") not in (None, "verified"):
         why.append(f"signature: {item['signature']}")
     if item.get("fault"):

@@ -104,6 +104,7 @@ class Publisher:
         """Publishes what a registry says of one service now; the other services' views are shared, not rebuilt."""
         before = self.snapshot.services.get(service)
         view = self._view(service, instances, self.snapshot.rules)
+        self._turns.retain(service, view.pools)
         self.snapshot = self.snapshot.with_service(view)
         self._publish(self.snapshot)
         _tell_of_panic(before, view)

@@ -125,6 +125,14 @@ def coded_lines(lines: list[bytes], coding: str) -> list[bytes]:
     return kept
 
 
+def coded_trailers(lines: bytes) -> bytes:
+    """The trailers, field lines each led by CRLF, of a response whose body is in another coding now."""
+    if not lines:
+        return lines
+    kept = [line for line in lines.split(b"\r\n")[1:] if line.partition(b":")[0].lower() not in _DROPPED]
+    return b"".join([b"\r\n" + line for line in kept])
+
+
 def weakened(lines: list[bytes]) -> list[bytes]:
     """The same with an ETag that is weak: it stands for more than one sequence of bytes (RFC 9110 §8.8.1)."""
     out: list[bytes] = []

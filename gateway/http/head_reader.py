@@ -273,6 +273,7 @@ class HeadReader:
                 request.forwarded.note(meaning, value)
             if self._keeps_forwarded:
                 return
+            request.claims = True
         request.cut(line)
         if meaning == EXPECT:
             if value.lower() != b"100-continue":
@@ -391,4 +392,4 @@ def build_request(
         head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise ProtocolError(BAD_FIELD, "the request contains a lone surrogate, which is not a character") from error
-    return (reader or HeadReader("x-gray-tag")).read(head)
+    return (reader or HeadReader("x-gray-tag", keeps_forwarded=True)).read(head)

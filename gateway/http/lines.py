@@ -132,9 +132,20 @@ class FieldLines:
 def spans_named(lines: Sequence[bytes], start: int, names: Container[bytes]) -> list[int]:
     """Where in a head the fields of some (lower-case) names stand: start, end, … for each, its line end in front included.
 
-    Their twins (see FieldLines) are among them: else `X_User` would say behind us what was taken away as `X-User`.
     `lines` are the head's field lines, which begin at `start` of it. One pass, however many names there are.
     """
+    spans: list[int] = []
+    for line in lines:
+        end = start + 2 + len(line)
+        if line.partition(b":")[0].lower() in names:
+            spans.append(start)
+            spans.append(end)
+        start = end
+    return spans
+
+
+def spans_like(lines: Sequence[bytes], start: int, names: Container[bytes]) -> list[int]:
+    """The same, with the twins of these names: whoever receives fields the CGI way takes them for the real ones."""
     spans: list[int] = []
     for line in lines:
         end = start + 2 + len(line)

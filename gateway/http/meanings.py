@@ -76,3 +76,8 @@ MEANINGS: Final[dict[bytes, int]] = {
 }
 # Names that this program may give a meaning are never a client's, whichever version of it is behind this one.
 FAMILY_MEANINGS: Final[dict[bytes, int]] = dict.fromkeys([*FAMILIES, b"x-gray-"], FORWARDED)
+
+
+def is_of_proxies(name: bytes) -> bool:
+    """Whether only proxies may send a field with this (lower-case) name."""
+    return MEANINGS.get(name, 0) >= FORWARDED or name.startswith(tuple(FAMILIES))

@@ -9,9 +9,7 @@ from typing import Final
 from gateway.grpc.call import is_call, split_call
 from gateway.http.forwarded import Forwarded
 from gateway.http.grammar import TOKEN, field_pattern
-from gateway.http.lines import (
-    spans_named,
-)
+from gateway.http.lines import spans_like
 from gateway.http.permission import Permission
 from gateway.http.target import PERCENT, PLUS, find_parameter, parse_cookies, parse_query
 from gateway.telemetry.tracecontext import ID_FIELDS, IdField
@@ -59,9 +57,13 @@ class Request:
     mirror's copy (see `copymark`).
 
     `permissions` are what those said who were asked whether it may pass, by the question; None: nobody was.
+    `vouched` are names of fields that their answers have set.
+
+    `claims`: the client, who is not trusted, has sent fields that only proxies may send.
     """
 
     __slots__ = (
+        "_before",
         "_cookies",
         "_is_grpc",
         "_parameters",
@@ -69,6 +71,7 @@ class Request:
         "authority",
         "baggage",
         "body",
+        "claims",
         "cuts",
         "debug",
         "expects_continue",
@@ -97,6 +100,7 @@ class Request:
         "traceparent",
         "upgrade",
         "version",
+        "vouched",
     )
 
     def __init__(self, head: bytes, method: str, target: bytes, version: int) -> None:
@@ -131,7 +135,11 @@ class Request:
         self.announces_trailers: bool = False
         self.takes_trailers: bool = False
         self.debug: bytes = b""
+        self.claims: bool = False
         self.permissions: dict[object, Permission] | None = None
+        self.vouched: list[Container[bytes]] | None = None
+        # What permissions have changed: the head, and how many cuts and hidden names there were.
+        self._before: tuple[bytes, int, int] | None = None
         self._parameters: dict[str, str] | None = None
         self._cookies: dict[str, str] | None = None
         self._is_grpc: bool | None = None
@@ -159,6 +167,7 @@ class Request:
         other.is_copy = self.is_copy
         other.forwarded = self.forwarded
         other.grpc_timeout = self.grpc_timeout
+        other.claims = self.claims
         other.cuts = self.cuts.copy()
         other.announces_trailers = self.announces_trailers
         other.takes_trailers = self.takes_trailers
@@ -187,8 +196,11 @@ class Request:
         cuts.append(start + 2 + len(line))
 
     def cut_named(self, names: Container[bytes]) -> None:
-        """Keeps the fields of some (lower-case) names from being forwarded; after this, nothing is to be cut by its line."""
-        self.cuts += spans_named(self.head[:-4].split(b"\r\n")[1:], self.line_end, names)
+        """Keeps the fields of some (lower-case) names, and their twins (see `lines`), from being forwarded.
+
+        After this, nothing is to be cut by its line.
+        """
+        self.cuts += spans_like(self.head[:-4].split(b"\r\n")[1:], self.line_end, names)
         self.hide(names)
 
     def hide(self, names: Container[bytes]) -> None:
@@ -202,20 +214,41 @@ class Request:
     def permit(self, question: object, permission: Permission, names: Container[bytes]) -> None:
         """Takes what was said to a question. The fields of some (lower-case) names are the permission's: what else has them goes.
 
-        Unlike what is cut, they are gone for everybody who looks at the head, and the new ones are there. No place in the head
-        moves: a line that goes becomes one with a name that is nobody's, and is cut.
+        That includes their twins (see `lines`). Unlike what is cut, they are gone for everybody who looks at the head, and the
+        new ones are there. No place in the head moves: a line that goes becomes one with a name that is nobody's, and is cut.
         """
         if self.permissions is None:
             self.permissions = {}
-        self.permissions[question] = permission
         head = self.head
-        spans = spans_named(head[:-4].split(b"\r\n")[1:], self.line_end, names)
+        if self._before is None:
+            self._before = head, len(self.cuts), 0 if self.hidden is None else len(self.hidden)
+        self.permissions[question] = permission
+        spans = spans_like(head[:-4].split(b"\r\n")[1:], self.line_end, names)
         for i in range(0, len(spans), 2):
             start, end = spans[i] + 2, spans[i + 1]
             head = head[:start] + b"-" * (end - start - 1) + b":" + head[end:]
         self.cuts += spans
         self.hide(names)
         self.head = head[:-2] + permission.fields + b"\r\n"
+        self._cookies = None
+        self.vouch(names)
+
+    def vouch(self, names: Container[bytes]) -> None:
+        """Takes that fields of some (lower-case) names are not what the client claims."""
+        if self.vouched is None:
+            self.vouched = []
+        self.vouched.append(names)
+
+    def forget_permissions(self) -> None:
+        """Takes back what was said, for others to be asked: the request is as it was received, though it is not new."""
+        before = self._before
+        assert before is not None
+        self.head, cuts, hidden = before
+        del self.cuts[cuts:]
+        if self.hidden is not None:
+            del self.hidden[hidden:]
+        self.permissions = {}
+        self.vouched = self._before = None
         self._cookies = None
 
     @property
@@ -270,17 +303,31 @@ class Request:
         """The first value of a cookie as sent, or None."""
         cookies = self._cookies
         if cookies is None:
-            match = _COOKIE.search(self.head, self.line_end)
-            cookies = self._cookies = {} if match is None else parse_cookies(match[2])
+            # One field (RFC 6265 §5.4), or several from a proxy that turns HTTP/2 into HTTP/1.1 carelessly (RFC 9113 §8.2.3).
+            values = [match[2] for match in _COOKIE.finditer(self.head, self.line_end)]
+            cookies = self._cookies = parse_cookies(b";".join(values))
         return cookies.get(name)
 
     def header(self, pattern: re.Pattern[bytes]) -> str | None:
         """The first field line that `pattern` (of `field_pattern`) finds, its value without surrounding white space."""
-        match = pattern.search(self.head, self.line_end)
-        if match is None:
+        return _text(pattern.search(self.head, self.line_end))
+
+    def told(self, pattern: re.Pattern[bytes], name: bytes) -> str | None:
+        """The same for a field with this (lower-case) name that only proxies may send: None if it is but the client's claim."""
+        if self.claims and not any(name in names for names in self.vouched or ()):
             return None
-        value: bytes = match[2].rstrip(b" \t")
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return value.decode("latin-1")
+        return self.header(pattern)
+
+    def header_received(self, pattern: re.Pattern[bytes]) -> str | None:
+        """As `header`, of the head before anybody was asked."""
+        return _text(pattern.search(self.head if self._before is None else self._before[0], self.line_end))
+
+
+def _text(match: re.Match[bytes] | None) -> str | None:
+    if match is None:
+        return None
+    value: bytes = match[2].rstrip(b" \t")
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -63,7 +63,9 @@ def explain_record(stored: Stored, judge: Judge, masked: Sequence[str]) -> dict[
     return {
         **found,
         "id": stored.id,
-        "recorded": {name: shown[name] for name in (*COMPARED, "lost", "instance", "status", "cause", "revision")},
+        "recorded": {
+            name: shown[name] for name in (*COMPARED, "lost", "lost_tag", "instance", "status", "cause", "revision")
+        },
         "agrees": all(shown[name] == decision[name] for name in COMPARED),
         "missing": missing,
     }

@@ -8,7 +8,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.http.chunked import ChunkedReader
 from gateway.http.coders import CODERS, END, FLUSH, NOTHING, Coder
-from gateway.http.compression import NO_CODING, VARY, coded_lines, varies, weakened
+from gateway.http.compression import NO_CODING, VARY, coded_lines, coded_trailers, varies, weakened
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, Response
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
@@ -127,7 +127,7 @@ class CompressingRelay(Relay):
         if self._coder is None:
             self._inner.take_trailers(lines)
         else:
-            self._trailers = lines
+            self._trailers = coded_trailers(lines)
 
     def end(self) -> bool:
         """See `Relay`."""
@@ -248,7 +248,7 @@ class CompressingRelay(Relay):
             except ProtocolError as error:
                 why = f"the body of the instance's response is malformed: {error.detail}"
                 raise ProtocolError(BAD_RESPONSE, why) from None
-            self._trailers = chunks.trailers
+            self._trailers = coded_trailers(chunks.trailers)
             return payload, chunks.is_done, bool(rest)
         if self._left == UNTIL_CLOSE:
             return data, False, False

@@ -7,6 +7,7 @@ from time import perf_counter
 from gateway.failures import OVERLOADED, PERMISSION_UNKNOWN, REGISTRY_UNAVAILABLE
 from gateway.http.content import read_content
 from gateway.http.permission import Permission
+from gateway.proxy.own_responses import CONTINUE
 from gateway.proxy.sending import Sending
 from gateway.routing.questions import Denial, NeedPermission
 from gateway.routing.router import UNREAD
@@ -65,6 +66,12 @@ class Deciding(Sending):
         elif isinstance(verdict, Refuse):
             self._refuse(verdict)
 
+    def _welcome(self) -> None:
+        """Tells a client that waits for it to send the body: unless the request may not pass, or that is not known yet."""
+        is_welcome = not self.record.decision.error and not isinstance(self._verdict, NeedPermission)
+        if self._request.expects_continue and is_welcome:
+            self._client.send_interim(CONTINUE)
+
     async def _ask(self, need: NeedPermission) -> None:
         """Asks whether the request may pass, and goes on with what that means."""
         request = self._request
@@ -76,12 +83,16 @@ class Deciding(Sending):
             return
         self._end_wait(perf_counter())
         if isinstance(answer, Denial):
-            self._verdict = answer.verdict(need.decision)
+            verdict = self._verdict = answer.verdict(need.decision)
+            if isinstance(verdict, Reply):
+                self._reply(verdict)  # at once: what this client would send is of no use
+                return
         else:
             request.permit(question, answer, question.names)
             self._route_again()
         body = self.body
         if body is not None and not body.is_done:
+            self._welcome()
             self._client.resume_reading()
             self._expect_body(body)
         self._carry_out()

@@ -111,6 +111,10 @@ class Ending(ResponseHandler):
             self.body.drop()
             if not self.body.is_done:
                 return
+        self._reply(verdict)
+
+    def _reply(self, verdict: Reply) -> None:
+        """Gives a response that is not an instance's."""
         keeps = self._may_keep()
         response = verdict.response
         record = self.record

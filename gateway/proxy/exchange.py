@@ -27,7 +27,7 @@ from gateway.failures import (
 from gateway.proxy.accounting import note_left
 from gateway.proxy.compressing import CompressingRelay
 from gateway.proxy.deciding import Deciding
-from gateway.proxy.own_responses import CONTINUE, why_no_response
+from gateway.proxy.own_responses import why_no_response
 from gateway.proxy.relay import Relay
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, ENDED_DIRTY, MORE, RESTS
@@ -108,8 +108,7 @@ class Exchange(Deciding):
         at = body.begin(data, at)
         if not body.is_done:
             self._expect_body(body)
-            if self._request.expects_continue:
-                self._client.send_interim(CONTINUE)
+            self._welcome()
         return at
 
     # --- the response, upstream → downstream

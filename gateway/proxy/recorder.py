@@ -66,6 +66,7 @@ class Renderer:
             pool=decision.pool,
             fallback=decision.fallback,
             lost=decision.lost,
+            lost_tag=decision.lost_tag,
             signature=decision.signature,
             fault="" if decision.fault is None else decision.fault.kind,
             mirror=decision.is_copy,

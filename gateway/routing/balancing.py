@@ -6,15 +6,13 @@ if the request is bound to one.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import struct
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.http.request import Request
 from gateway.instance import Instance
+from gateway.routing.ring import NUMBER, Ring, place_of
 from gateway.rules.context import MatchContext
 from gateway.rules.fields import Field
 
@@ -27,44 +25,53 @@ Load = Callable[[str], int]
 
 UNBOUND: Final = -1
 """The place on the ring of a request that has nothing to be told by."""
-_PLACES: Final = 256
-"""Places on the ring of an instance of ordinary weight, at most; at least half as many."""
-_RING: Final = 32_768
-"""Places on a whole ring, at most."""
-_CUT: Final = 20
-"""Bits of a digest of 64 that are left out, so that a place and an index are a small integer."""
-_INDEX_BITS: Final = 16
-_INDEX: Final = (1 << _INDEX_BITS) - 1
+
+
+_COUNTED: Final = 6
+"""The power of two that says how many instances' loads a request looks at, on average, however many there are."""
 
 
 class Members:
     """The instances of one pool that may be picked, with their weights, all above 0. `ring` is made when first needed.
 
-    `pinned` are the instances by what cookies call them, None as long as nobody has asked (`choosing`).
+    `before` are those that the pool had before, if it is not the first one. `pinned` are the instances by what cookies call
+    them, None as long as nobody has asked (`choosing`).
     """
 
-    __slots__ = ("_ring", "instances", "pinned", "total", "weights")
+    __slots__ = ("_last", "_ring", "_under_way", "_valid_for", "instances", "pinned", "total", "weights")
 
-    def __init__(self, instances: Sequence[Instance], weights: Sequence[float]) -> None:
+    def __init__(self, instances: Sequence[Instance], weights: Sequence[float], before: Members | None = None) -> None:
         self.pinned: dict[str, Instance] | None = None
         self.instances: tuple[Instance, ...] = tuple(instances)
         self.weights: dict[str, float] = {
             instance.address: weight for instance, weight in zip(instances, weights, strict=True)
         }
         self.total: float = sum(weights)
-        self._ring: list[int] | None = None
+        self._under_way: int = 0
+        self._valid_for: int = 0
+        self._ring: Ring | None = None
+        self._last: Ring | None = None if before is None else before._ring or before._last
 
     @property
-    def ring(self) -> list[int]:
-        """Places in ascending order, each with the index of its instance in the lowest bits.
-
-        An instance has as many as its weight says, always the first ones of the same sequence: who comes or goes, or changes its
-        weight, moves nobody else's.
-        """
+    def ring(self) -> Ring:
+        """Where the instances are, for hashes."""
         ring = self._ring
         if ring is None:
-            ring = self._ring = _make_ring(self.instances, self.weights, self.total)
+            ring = self._ring = Ring(self.instances, self.weights, self.total, self._last)
+            self._last = None
         return ring
+
+    def under_way(self, load: Load) -> int:
+        """How many requests are under way at all of them. Of many instances they are counted for every few requests only."""
+        if self._valid_for:
+            self._valid_for -= 1
+            return self._under_way
+        found = 0
+        for instance in self.instances:
+            found += load(instance.address)
+        self._under_way = found
+        self._valid_for = len(self.instances) >> _COUNTED
+        return found
 
 
 class Balancer:
@@ -137,8 +144,7 @@ class ConsistentHash(Balancer):
         value = self._key.read(MatchContext(request, client_ip))
         if not value:
             return UNBOUND
-        digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        return int.from_bytes(digest, "big") >> _CUT << _INDEX_BITS
+        return place_of(value)
 
     def name_at(self, place: int) -> str:
         """See Balancer."""
@@ -149,17 +155,18 @@ class ConsistentHash(Balancer):
         if place == UNBOUND:
             return turn
         ring = members.ring
-        start = bisect_left(ring, place)
-        size = len(ring)
+        places = ring.places
+        start = ring.start(place)
+        size = len(places)
         seen: set[int] = set()
         first: Instance | None = None
         per_weight = 0.0
         for step in range(size):
             at = start + step
-            index = ring[at if at < size else at - size] & _INDEX
-            if index in seen:
+            number = places[at if at < size else at - size] & NUMBER
+            if number in seen:
                 continue
-            instance = members.instances[index]
+            instance = ring.instances[number]
             if instance not in tried:
                 if not self._most:
                     return instance
@@ -168,28 +175,8 @@ class ConsistentHash(Balancer):
                     return instance
                 if first is None:
                     first = instance
-                    per_weight = self._most * (self._under_way(members) + 1) / members.total
+                    per_weight = self._most * (members.under_way(self._load) + 1) / members.total
                 if load < math.ceil(per_weight * members.weights[instance.address]):
                     return instance
-            seen.add(index)
+            seen.add(number)
         return turn if first is None else first
-
-    def _under_way(self, members: Members) -> int:
-        found = 0
-        for instance in members.instances:
-            found += self._load(instance.address)
-        return found
-
-
-def _make_ring(instances: Sequence[Instance], weights: dict[str, float], total: float) -> list[int]:
-    # A power of two, so that it is the same for most sets of instances.
-    room = min(_PLACES * len(instances), _RING)
-    scale = 2.0 ** math.floor(math.log2(room / total))
-    places: list[int] = []
-    for index, instance in enumerate(instances[: _INDEX + 1]):
-        count = max(1, round(weights[instance.address] * scale))
-        # The beginning of what SHAKE makes of an address does not depend on how much is taken.
-        stream = hashlib.shake_128(instance.address.encode()).digest(8 * count)
-        places += [(number >> _CUT << _INDEX_BITS) | index for number in struct.unpack(f">{count}Q", stream)]
-    places.sort()
-    return places

@@ -33,14 +33,18 @@ class CopyMemory:
     def enter(self, memory: TraceMemory, ids: Sequence[bytes], tag: str, now: float) -> CopyVisit:
         """Takes in a copy, which `memory` has taken in with the same ids; the visit is to be left instead of that one's."""
         self._age(now)
+        self.come_in(ids)
+        return CopyVisit(memory, ids, tag, self)
+
+    def come_in(self, ids: Sequence[bytes]) -> None:
+        """Counts a copy among those under way."""
         self.inside += 1
         for name in ids:
             self._young[name] = None
             self._present[name] = self._present.get(name, 0) + 1
-        return CopyVisit(memory, ids, tag, self)
 
     def leave(self, ids: Sequence[bytes]) -> None:
-        """Takes out what `enter` took in."""
+        """Takes out what came in."""
         self.inside -= 1
         for name in ids:
             left = self._present[name] - 1
@@ -82,6 +86,13 @@ class CopyVisit(Visit):
         self._copies = copies
 
     def leave(self) -> None:
-        """The request is over. To be called once."""
-        self._memory.leave(self._ids, self._tag)
-        self._copies.leave(self._ids)
+        """See `Visit`."""
+        if self._is_inside:
+            self._copies.leave(self._ids)
+        super().leave()
+
+    def come_back(self) -> None:
+        """See `Visit`."""
+        if not self._is_inside:
+            self._copies.come_in(self._ids)
+        super().come_back()

@@ -33,7 +33,8 @@ class Decision:
     """`tag` is what the request is marked with, `pool` the tag of the pool that serves it.
 
     They differ exactly when `fallback` (the reason) is not empty. `lost` says how the application lost the tag of the
-    request that this call belongs to, empty if it did not (`routing/escapes.py`). `signature` says what that of a carrier
+    request that this call belongs to, and `lost_tag` is that tag; empty if it did not
+    (`routing/escapes.py`), the tag also if it may be one of several. `signature` says what that of a carrier
     is worth (`routing/tagsigner.py`), empty if none is needed; `is_rejected`: that carrier does not count.
 
     `rules` is the digest of the terms by which a marked request is decided. `unknown_rules` is the one that it came with, if
@@ -64,6 +65,7 @@ class Decision:
         "is_rejected",
         "lane",
         "lost",
+        "lost_tag",
         "patience",
         "pool",
         "response_fields",
@@ -91,6 +93,7 @@ class Decision:
         self.pool: str = BASE
         self.fallback: str = ""
         self.lost: str = ""
+        self.lost_tag: str = ""
         self.signature: str = ""
         self.is_rejected: bool = False
         self.is_copy: bool = False
@@ -115,6 +118,7 @@ class Decision:
             "pool": self.pool,
             "fallback": self.fallback or None,
             "lost": self.lost or None,
+            "lost_tag": self.lost_tag or None,
             "signature": self.signature or None,
             "fault": None if self.fault is None else self.fault.kind,
             "mirror": self.is_copy or None,

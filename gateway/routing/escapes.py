@@ -48,48 +48,51 @@ class EscapeDetector:
         self._on_first = on_first
         self._carrying: set[str] = set()
 
-    def check(self, request: Request, decision: Decision, now: float) -> str:
-        """How a call lost the tag of the request that it belongs to; empty if it did not, or nothing shows it.
+    def check(self, request: Request, decision: Decision, now: float) -> None:
+        """Notes how a call lost the tag of the request that it belongs to, if something shows that it did.
 
         `decision` says what the call carries. A call that this sidecar marks for another reason is in its lane.
         """
         source = decision.tag_source
         if source == SOURCE_NONE:
-            return self._check_unmarked(request, decision.service)
+            self._check_unmarked(request, decision)
         if source == SOURCE_TRACE:
             self._note_carrying(decision.service)
         elif source in (SOURCE_HEADER, SOURCE_BAGGAGE):
             self._note_carrying(decision.service)
-            return self._check_marked(request, decision.service, decision.tag, now)
-        return ""
+            self._check_marked(request, decision, now)
 
-    def _check_marked(self, request: Request, callee: str, tag: str, now: float) -> str:
+    def _check_marked(self, request: Request, decision: Decision, now: float) -> None:
         inside = self._memory.inside
+        tag = decision.tag
         if len(inside) == 1 and tag in inside:
-            return ""
+            return
         ids = self._carriers.trace_ids(request, strongest=True)
         remembered = self._memory.recall(ids[0], now) if ids else None
-        if remembered is None or remembered in (tag, AMBIGUOUS):
-            return ""
-        return self._lost(callee, remembered, CHANGED)
+        if remembered is not None and remembered not in (tag, AMBIGUOUS):
+            self._lost(decision, remembered, CHANGED)
 
-    def _check_unmarked(self, request: Request, callee: str) -> str:
+    def _check_unmarked(self, request: Request, decision: Decision) -> None:
         """If all requests inside are marked, the call belongs to one of them.
 
         If unmarked ones are inside too, it is taken for lost only if no call to this service has ever carried anything: otherwise
         it may belong to an unmarked one without an id, or to none, as what timers do.
         """
         inside = self._memory.inside
-        if not inside or (BASE in inside and (len(inside) == 1 or callee in self._carrying)):
-            return ""
-        tag = next(tag for tag in inside if tag != BASE)
-        return self._lost(callee, tag, UNKNOWN_ID if self._carriers.trace_ids(request, strongest=True) else NO_ID)
+        if not inside or (BASE in inside and (len(inside) == 1 or decision.service in self._carrying)):
+            return
+        marked = [tag for tag in inside if tag != BASE]
+        self._lost(decision, marked[0], UNKNOWN_ID if self._carriers.trace_ids(request, strongest=True) else NO_ID)
+        if len(marked) > 1:
+            decision.lost_tag = ""  # whose it is cannot be told, and it is counted once
 
     def _note_carrying(self, callee: str) -> None:
         if callee not in self._carrying and len(self._carrying) < MAX_CALLEES:
             self._carrying.add(callee)
 
-    def _lost(self, callee: str, tag: str, why: str) -> str:
+    def _lost(self, decision: Decision, tag: str, why: str) -> None:
+        decision.lost = why
+        decision.lost_tag = tag
+        callee = decision.service
         if self._traffic.count_lost(callee, tag, why) and self._on_first is not None:
             self._on_first(callee, tag, why)
-        return why

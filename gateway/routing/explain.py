@@ -45,6 +45,7 @@ def explain(
     observer = router.with_snapshot(Snapshot(live.revision, live.rules, live.routes, views, live.past))
     ip = plain_ip(client_ip) or client_ip
     peer = Peer(ip, router.is_trusted(ip))
+    request.claims = not peer.is_trusted
     content: Any = None
     verdict = observer.route(request, peer, 0.0)
     if isinstance(verdict, NeedBody):

@@ -74,7 +74,14 @@ class Gate:
 
     def _ask(self, request: Request, decision: Decision, asks: bool) -> Verdict | None:
         """What becomes of a request for which somebody is asked; None: all have said that it passes, or nobody asks."""
-        for question in self.questions if asks else ():
+        if not asks:
+            for question in self.questions:
+                request.vouch(question.names)
+            return None
+        said = request.permissions
+        if said and any(question not in self.questions for question in said):
+            request.forget_permissions()  # the configuration has changed meanwhile: these are of another one
+        for question in self.questions:
             known = request.permissions
             permission = None if known is None else known.get(question)
             if permission is None:

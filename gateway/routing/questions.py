@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from gateway.failures import Failure
+from gateway.http.lines import FOLD
 from gateway.http.permission import Permission
 from gateway.http.request import Request
 from gateway.routing.decision import Decision
@@ -56,7 +57,7 @@ class Question:
     ) -> None:
         self.by = by
         self.about = about
-        self.names = names
+        self.names = names | {name.translate(FOLD) for name in names}
         self.recall = recall
         self.ask = ask
 

@@ -6,7 +6,7 @@ views so that a new view (an instance came or went) does not start every pool fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gateway import failures
@@ -37,12 +37,13 @@ GOLDEN: Final = 0.618034
 
 
 class Turn:
-    """Whose turn it is in one pool; the only mutable part of picking."""
+    """Whose turn it is in one pool; the only mutable part of picking. `members` are those of whom one was chosen last."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "members")
 
     def __init__(self) -> None:
         self.count: int = 0
+        self.members: Members | None = None
 
 
 class Turns:
@@ -51,20 +52,25 @@ class Turns:
     __slots__ = ("_turns",)
 
     def __init__(self) -> None:
-        self._turns: dict[tuple[str, str], Turn] = {}
+        self._turns: dict[str, dict[str, Turn]] = {}
 
     def of(self, service: str, tag: str) -> Turn:
         """The turn of a pool, made when first needed."""
-        key = (service, tag)
-        turn = self._turns.get(key)
+        turns = self._turns.setdefault(service, {})
+        turn = turns.get(tag)
         if turn is None:
-            turn = self._turns[key] = Turn()
+            turn = turns[tag] = Turn()
         return turn
+
+    def retain(self, service: str, tags: Collection[str]) -> None:
+        """Drops the turns of a service's pools that are gone: lanes come and go. The baseline's stays."""
+        turns = self._turns.get(service, {})
+        for tag in [tag for tag in turns if tag != BASE and tag not in tags]:
+            del turns[tag]
 
     def forget(self, service: str) -> None:
         """Drops the turns of a service that is not routed to any more."""
-        for key in [key for key in self._turns if key[0] == service]:
-            del self._turns[key]
+        self._turns.pop(service, None)
 
 
 class Pool:
@@ -124,7 +130,7 @@ class Pool:
             return None
         members = self._members
         if members is None:
-            members = self._members = Members(self.usable, self._weights)
+            members = self._members = self._turn.members = Members(self.usable, self._weights, self._turn.members)
         return choice.choose(self.service, self.tag, members, turn, tried)
 
     def pick_ejected(self) -> Instance | None:

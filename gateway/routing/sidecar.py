@@ -236,7 +236,7 @@ class OutboundRouter(Router):
         elif decision.tag_source == SOURCE_AMBIGUOUS:
             self.ambiguous += 1
         if self._escapes is not None:
-            decision.lost = self._escapes.check(request, decision, now)
+            self._escapes.check(request, decision, now)
         faults = snapshot.rules.faults
         if faults is not None and decision.tag != BASE:
             fault = faults.find(decision.tag, service, self._random.random())

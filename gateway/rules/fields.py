@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.http.grammar import field_pattern
+from gateway.http.meanings import is_of_proxies
 from gateway.http.target import parameter_needle
 from gateway.rules.context import MatchContext
 from gateway.rules.pointer import claim_pointer, find_text
@@ -58,13 +59,17 @@ class ParamField(Field):
 class HeaderField(Field):
     """header."""
 
-    __slots__ = ("_pattern",)
+    __slots__ = ("_key", "_may_be_claim", "_pattern")
 
     def __init__(self, name: str, folds: bool, clock: Clock, claims: Claims) -> None:
         super().__init__(name, folds, clock, claims)
-        self._pattern: re.Pattern[bytes] = field_pattern(re.escape(name.encode("ascii")))
+        self._key: bytes = name.lower().encode("ascii")
+        self._may_be_claim: bool = is_of_proxies(self._key)
+        self._pattern: re.Pattern[bytes] = field_pattern(re.escape(self._key))
 
     def _read(self, context: MatchContext) -> str | None:
+        if self._may_be_claim:
+            return context.request.told(self._pattern, self._key)
         return context.request.header(self._pattern)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.http.grammar import field_pattern
+from gateway.http.meanings import is_of_proxies
 from gateway.rules import fields, forms
 from gateway.rules.context import MatchContext
 from gateway.rules.examples import RequestParts
@@ -52,6 +53,11 @@ class Source:
     """Values that are worth trying; the first one is what others are made of."""
 
 
+def _header(context: MatchContext, name: bytes) -> str | None:
+    pattern = field_pattern(re.escape(name))
+    return context.request.told(pattern, name) if is_of_proxies(name) else context.request.header(pattern)
+
+
 SOURCES: Final[Mapping[str, Source]] = {
     "param": Source(
         fields.ParamField,
@@ -62,7 +68,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     ),
     "header": Source(
         fields.HeaderField,
-        lambda context, name, _: context.request.header(field_pattern(re.escape(name).encode())),
+        lambda context, name, _: _header(context, name.lower().encode()),
         lambda parts, name, value: parts.headers.append((name, value)),
         is_named=True,
         form=forms.header,

@@ -75,8 +75,9 @@ def load_rules(
 
 def yaml_files(directory: Path) -> list[Path]:
     """A directory's rule files by name; hidden ones (a ConfigMap's `..data`, an editor's swap file) are ignored."""
-    return sorted(
-        file
-        for file in directory.iterdir()
-        if file.suffix in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )
+    return sorted(file for file in directory.iterdir() if is_named_as_rules(file) and file.is_file())
+
+
+def is_named_as_rules(file: Path) -> bool:
+    """Whether a file of a directory of rules is, by its name, one of rules: segments may lie beside."""
+    return file.suffix in SUFFIXES and not file.name.startswith(".")

@@ -12,7 +12,7 @@ from gateway.rules.model import LaneGroup, RulesFile
 from gateway.rules.ruleset import RuleSet
 from gateway.rules.segments import SegmentError, segment_values
 from gateway.rules.sources import SOURCES, in_form, is_possible
-from gateway.rulesources.files import GroupPlace, LoadedRules, Overlay, yaml_files
+from gateway.rulesources.files import GroupPlace, LoadedRules, Overlay, is_named_as_rules, yaml_files
 from gateway.rulesources.reach import Reach
 from gateway.validation import validate
 from gateway.yaml.reading import Document, Location, dotted, parse, read_text
@@ -67,7 +67,8 @@ class RulesReader:
     def _members(self, source: Path) -> list[Path]:
         if not source.is_dir():
             return [source]
-        added = {path for path, text in self._overlay.items() if text is not None and path.parent == source}
+        drafted = {path for path, text in self._overlay.items() if text is not None and path.parent == source}
+        added = {path for path in drafted if is_named_as_rules(path)}
         removed = {path for path, text in self._overlay.items() if text is None}
         return sorted((set(yaml_files(source)) | added) - removed)
 

@@ -24,7 +24,7 @@ BASELINE = "baseline"
 """Where a request is that no lane takes."""
 MAX_EXAMPLES = 3
 """Requests shown for each move."""
-_READER: Final = HeadReader("x-gray-tag", target_bytes=1 << 20, header_count=1000)
+_READER: Final = HeadReader("x-gray-tag", target_bytes=1 << 20, header_count=1000, keeps_forwarded=True)
 """Of what was recorded: it has passed the limits of a listener."""
 
 

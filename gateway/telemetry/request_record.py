@@ -52,6 +52,7 @@ class RequestRecord:
     pool: str
     fallback: str = ""
     lost: str = ""
+    lost_tag: str = ""
     signature: str = ""
     fault: str = ""
     mirror: bool = False

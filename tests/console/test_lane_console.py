@@ -136,15 +136,18 @@ async def test_what_a_guard_has_done_is_told_from_the_history(served: Served, co
 
 
 async def test_tags_that_services_of_a_lane_lose_are_told_with_what_to_do(served: Served, console: Console) -> None:
-    def delivery(service: str, why: str) -> Any:
-        made = record(time=time.time(), listener="outbound", service=FOREIGN, lost=why)
+    def delivery(service: str, why: str, tag: str = "") -> Any:
+        made = record(time=time.time(), listener="outbound", service=FOREIGN, lost=why, lost_tag=tag)
         return pack(Reporter(service, "sidecar", "gray", "192.0.2.1:80"), [Stored(1, Reporter(service), made)])
 
     await served.api("POST", "/api/v1/records", delivery("a", "no_id"))
     await served.api("POST", "/api/v1/records", delivery("elsewhere", "changed"))
+    await served.api("POST", "/api/v1/records", delivery("a", "changed", "blue"))
+    await served.api("POST", "/api/v1/records", delivery("b", "no_id", "gray"))
     await console.open(served.admin, "#/lanes/shop/gray")
     lost = part(console, "lost")
-    await expect(lost.locator("li")).to_have_count(1)
+    await expect(lost.locator("li")).to_have_count(2)
+    await expect(lost).to_contain_text(f"b → {FOREIGN}: 1")
     await expect(lost).to_contain_text(f"a → {FOREIGN}: 1 carry neither a tag nor an id of a request")
     await expect(lost).to_contain_text("the application passes on `traceparent`")
     await console.is_inert()

@@ -400,6 +400,66 @@ async def test_a_new_configuration_asks_again(proxy: Proxy, origin: Origin, serv
     assert len(service.asked) == 2
 
 
+async def test_a_new_configuration_asks_again_with_all_that_the_client_has_sent(
+    proxy: Proxy, origin: Origin, service: Service, calls: Calls, users: dict[str, Any]
+) -> None:
+    """The password was taken out of what the service gets, not out of what the next one is asked."""
+    service.holds = asyncio.Event()
+    use(proxy, {**users, **forward(service, response_headers=["X-User"])}, calls=calls)
+    client = await proxy.connect()
+    await client.send(f"GET /A/x HTTP/1.1\r\nHost: x\r\n{basic('alice:wonder')}\r\nX-User: eve\r\n\r\n".encode())
+    await until(lambda: len(service.asked) == 1)
+    use(proxy, {**users, **forward(service)}, calls=calls)
+    service.holds.set()
+    assert (await client.answer()).status == 200
+    fields = sent(origin)
+    assert (fields["x-forwarded-user"], fields["x-user"], fields.get("authorization")) == ("alice", "eve", None)
+    assert len(service.asked) == 2
+
+
+async def test_twins_of_what_it_says_are_not_there_either(
+    proxy: Proxy, origin: Origin, service: Service, calls: Calls
+) -> None:
+    """A service that gets fields the CGI way reads X_User as X-User."""
+    use(proxy, forward(service, response_headers=["X-User", "X_Role"]), calls=calls)
+    service.answer = OK + b"X-User: ann\r\n\r\n"
+    assert (await proxy.get("/A/x", "X_User: root", "x.user: root", "X-Role: root", "X_Role: root")).status == 200
+    assert [value for _, value in origin.requests[-1][1].headers if value in (b"root", b"ann")] == [b"ann"]
+
+
+async def test_who_may_not_pass_is_told_before_the_body_comes(
+    proxy: Proxy, origin: Origin, service: Service, calls: Calls
+) -> None:
+    use(proxy, forward(service), calls=calls)
+    head = b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    service.answer = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+    for more in (b"", b"Expect: 100-continue\r\n"):
+        client = await proxy.connect()
+        await client.send(head + more + b"\r\n")
+        answer = await client.answer()
+        assert (answer.status, answer.header("connection"), origin.requests) == (403, "close", [])
+    service.answer = OK + b"\r\n"
+    client = await proxy.connect()
+    await client.send(head + b"Expect: 100-continue\r\n\r\n")
+    assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert len(service.asked) == 3
+    await client.send(b"hello")
+    assert (await client.answer()).status == 200
+
+
+async def test_a_route_is_found_by_what_the_client_has_sent(
+    proxy: Proxy, origin: Origin, service: Service, calls: Calls, users: dict[str, Any]
+) -> None:
+    """Who asks is of the route: what is said then leads to no other one."""
+    service.answer = OK + b"X-User: ann\r\n\r\n"
+    ann = {"match": {"headers": {"x-user": "ann"}}, "service": "other"}
+    use(proxy, ann, forward(service, response_headers=["X-User"]), calls=calls)
+    assert (await proxy.get("/A/x")).status == 200
+    asked = {**users, "match": {"headers": {"authorization": {"regex": "Basic .*"}}}}
+    use(proxy, asked, {"service": "other"})
+    assert (await proxy.get("/A/x", basic("alice:wonder"))).status == 200
+
+
 async def test_rates_count_a_request_once_and_before_anybody_is_asked(
     proxy: Proxy, origin: Origin, service: Service, calls: Calls
 ) -> None:

@@ -303,7 +303,7 @@ async def test_trailers_follow_what_was_compressed_for_http2(origin: Origin) -> 
     proxy = Proxy()
     async with started(proxy, origin):
         use(proxy, {"compress": {}})
-        sent = response(TEXT, b"Trailer: X-Sum", framing="chunks")[:-2] + b"X-Sum: 1\r\n\r\n"
+        sent = response(TEXT, b"Trailer: X-Sum", framing="chunks")[:-2] + b"X-Sum: 1\r\nRepr-Digest: a=:b:\r\n\r\n"
         origin.script = answering(sent, closes=False)
         client = await SocketClient().connect(proxy.listener.port)
         found = await client.ask([*GET, (b"accept-encoding", b"gzip")])

@@ -239,7 +239,9 @@ async def test_a_call_that_loses_the_tag_of_its_request_is_counted_told_and_reco
         records: list[dict[str, Any]] = (await get_json(sidecar.admin, "/api/v1/requests?service=c"))["requests"]
         return records if len(records) == 2 else None
 
-    assert [(record["lost"], record["tag"]) for record in await until_found(recorded)] == [("no_id", "base")] * 2
+    assert [(record["lost"], record["lost_tag"], record["tag"]) for record in await until_found(recorded)] == [
+        ("no_id", "gray", "base")
+    ] * 2
     told = [line for line in sidecar.log.read_text().splitlines() if "lose tag" in line]
     assert len(told) == 1
     assert "calls to c lose tag gray: they carry neither a tag nor an id of a request" in told[0]

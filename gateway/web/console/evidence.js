@@ -25,7 +25,7 @@ export function noted(of) {
   const drill = of.fault && html`<${Badge} kind="drill">${t(`fault_${of.fault}`)}</${Badge}>`;
   const facts = [["signature", of.signature && html`<${Badge} kind="bad">${t(`signature_${of.signature}`)}</${Badge}>`],
     ["rules_pinned", of.rules && html`<code>${of.rules}</code>`], ["rules_unknown", of.unknown_rules && html`<code>${of.unknown_rules}</code>`], ["injected", drill],
-    ["mirror", of.mirror && html`<${Badge} kind="tag">${t("is_copy")}</${Badge}>`], ["lost_tag", of.lost && html`<${Badge} kind="bad">${t(`lost_${of.lost}`)}</${Badge}>`], ["grpc_status", of.grpc_status]];
+    ["mirror", of.mirror && html`<${Badge} kind="tag">${t("is_copy")}</${Badge}>`], ["lost_tag", of.lost && html`<${Badge} kind="bad">${of.lost_tag} ${t(`lost_${of.lost}`)}</${Badge}>`], ["grpc_status", of.grpc_status]];
   return facts.filter(([, value]) => value).map(([key, value]) => [t(key), value]);
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.app.restart import warn_of_restart
+from gateway.app.restart import HOT, warn_of_restart
 from tests.support.roles import gateway_settings, sidecar_settings
 
 CERTIFICATES = {"certificates": [{"cert": "a", "key": "b"}]}
@@ -26,7 +28,9 @@ def several(**registries: Any) -> dict[str, Any]:
     [
         ({}, {}, ""),
         ({}, {"routes": [], "rules": ["x"], "services": {"a": {}}, "name": "shop"}, ""),
+        ({}, {"timeouts": {"response": 1}, "retries": {"attempts": 1}, "balancing": {"policy": "least_request"}}, ""),
         ({}, {"admin": "127.0.0.1:1"}, "admin"),
+        ({}, {"limits": {"in_flight": 1}, "timeouts": {"head": 1}}, "limits"),
         ({}, {"admin_token": "sixteen-letters!", "workers": 2}, "admin_token, workers"),
         ({}, {"registry": STATIC}, ""),
         ({}, {"registry": NACOS}, "registry"),
@@ -64,3 +68,9 @@ def test_whether_there_is_a_mesh_is_registered_and_the_rest_of_it_applies_at_onc
     warn_of_restart(sidecar_settings(), sidecar_settings(mesh=MESH))
     warn_of_restart(gateway_settings(mesh=MESH), gateway_settings())
     assert [record.getMessage() for record in caplog.records] == ["restart to apply: mesh"] * 2
+
+
+def test_the_documentation_names_what_applies_at_once() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
+    [paragraph] = re.findall(r"- \*\*Applied at once\*\*: (.*?)\n- ", text, re.DOTALL)
+    assert set(re.findall(r"`([a-z_]+)`", paragraph)) == HOT | {"tls", "carriers", "mesh"}

@@ -273,3 +273,9 @@ def test_differences_of_mirrors_are_a_table_or_json(server: Server) -> None:
     )
     code, out, _ = invoke(server, "mirror", "-o", "json")
     assert (code, json.loads(out)) == (0, {"mirrored": server.role.differing})
+
+
+@pytest.mark.parametrize(("tag", "said"), [("gray", "TAG gray LOST: no_id"), ("", "TAG LOST: no_id")])
+def test_which_tag_was_lost_is_said_where_it_can_be_told(tag: str, said: str) -> None:
+    item = record(service="b", tag="base", pool="base", lost="no_id", lost_tag=tag).as_dict()
+    assert f"({said})" in tap._went(item)

@@ -152,3 +152,9 @@ async def test_who_is_ejected_gets_no_traffic_until_the_service_is_removed(setup
     setup.publisher.service_removed("a")
     setup.publisher.service_changed("a", (ONE, TWO))
     assert usable() == (ONE, TWO)
+
+
+async def test_lanes_that_are_gone_leave_no_turns(setup: Setup) -> None:
+    for number in range(5):
+        setup.publisher.service_changed("a", (ONE, Instance("192.0.2.9", 80, f"pr-{number}")))
+    assert set(setup.publisher._turns._turns["a"]) == {"base", "pr-4"}

@@ -301,6 +301,12 @@ def test_cookies_are_taken_as_sent_and_the_first_counts() -> None:
     assert request.cookie("broken") is None
 
 
+def test_cookies_may_come_in_several_fields() -> None:
+    """Nobody is to send that, and yet what is behind a proxy that turns HTTP/2 into HTTP/1.1 gets it."""
+    request = read(get(b"Cookie: a=1; b=2\r\nAccept: *\r\ncookie: c=3; a=4"))
+    assert [request.cookie(name) for name in ("a", "b", "c", "d")] == ["1", "2", "3", None]
+
+
 def test_cookie_names_are_utf_8_and_white_space_around_names_and_values_is_none_of_theirs() -> None:
     request = read(get('Cookie: ключ=да;a =1 ;\tb= "2" '.encode()))
     assert [request.cookie(name) for name in ("ключ", "a", "b")] == ["да", "1", "2"]
@@ -466,6 +472,7 @@ def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
         b"TE: trailers\r\nTrailer: x\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
     )
     first.hide({b"x-own"})
+    first.claims = True  # which one that a trusted client has sent does not
     first.version = 2
     said = {name: getattr(first, name) for name in Request.__slots__}
     blank = Request(b"", "GET", b"/", 1)
@@ -473,6 +480,8 @@ def test_a_request_that_comes_again_says_all_that_a_head_can_say() -> None:
         "span_id",
         "parent_id",
         "permissions",
+        "vouched",
+        "_before",
         "_cookies",
         "_parameters",
         "_is_grpc",

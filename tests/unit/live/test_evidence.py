@@ -23,6 +23,7 @@ DECISION: dict[str, Any] = {
     "pool": "gray",
     "fallback": None,
     "lost": None,
+    "lost_tag": None,
     "revision": 1,
     "instance": "192.0.2.1:80",
 }

@@ -210,9 +210,28 @@ def test_a_ring_of_many_instances_is_bounded() -> None:
     service.pick("x")
     members = service.view.base._members
     assert members is not None
-    assert 16_384 <= len(members.ring) <= 32_768
+    assert 16_384 <= len(members.ring.places) <= 32_768
 
 
 def test_instances_of_one_weight_have_about_as_many_keys() -> None:
     settled = Service([instance(number) for number in range(1, 11)]).hashed().homes()
     assert all(0.07 < share < 0.13 for share in shares(settled).values())
+
+
+def test_the_bound_of_a_hashed_load_does_not_look_at_a_thousand_instances_for_each_request() -> None:
+    """Those that are busy are asked for most of all."""
+    service = Service([Instance(f"10.0.{number // 250}.{number % 250}", 80) for number in range(1_000)]).hashed(1.25)
+    for item in service.instances:
+        service.busy[item.address] = 1
+    looks = 0
+    asked = service.busy
+
+    def load(address: str) -> int:
+        nonlocal looks
+        looks += 1
+        return asked[address]
+
+    service.by(ConsistentHash(key_field(("header", "x-user")), load, 1.25))
+    for user in KEYS[:64]:
+        service.forward(user)
+    assert looks <= 64 * 100

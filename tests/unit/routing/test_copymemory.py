@@ -38,7 +38,8 @@ class Sidecar:
     """Both listeners of a gray instance of `a`."""
 
     def __init__(self, infers: bool = False) -> None:
-        memory, self.copies = TraceMemory(), CopyMemory()
+        memory = self.memory = TraceMemory()
+        self.copies = CopyMemory()
         instances = Instance("10.0.0.1", 80), Instance("10.0.0.2", 80, "gray")
         snapshot = Snapshot(1, CompiledRules.empty(), RouteTable(()), {"b": ServiceView("b", instances, Turns())})
         app = Instance("127.0.0.1", 1)
@@ -139,3 +140,26 @@ def test_another_process_takes_over_what_is_known() -> None:
     copies.enter(memory, [b"x"], "gray", 0.0)
     other.know(copies.known(), 5.0)
     assert (other.holds(b"x", 6.0), other.holds(b"y", 6.0), other.inside) == (True, False, 0)
+
+
+def test_a_copy_that_waits_for_a_connection_is_outside_meanwhile_and_leaves_once() -> None:
+    """As the first one does in front of every application."""
+    sidecar = Sidecar(infers=True)
+    user = sidecar.take("x-gray-tag: gray")
+    copy = sidecar.take("x-gray-tag: gray", "X-Gray-Mirror: 1", traceparent())
+    user.ended()
+    copy.waits()
+    assert (sidecar.copies.inside, dict(sidecar.memory.inside)) == (0, {})
+    copy.goes_on()
+    assert (sidecar.copies.inside, dict(sidecar.memory.inside)) == (1, {"gray": 1})
+    assert is_marked(sidecar.call())
+    copy.ended()
+    assert (sidecar.copies.inside, dict(sidecar.memory.inside)) == (0, {})
+
+
+def test_a_copy_that_waits_in_vain_leaves_nothing() -> None:
+    sidecar = Sidecar()
+    copy = sidecar.take("x-gray-tag: gray", "X-Gray-Mirror: 1", traceparent())
+    copy.waits()
+    copy.ended()
+    assert (sidecar.copies.inside, dict(sidecar.memory.inside)) == (0, {})

@@ -15,6 +15,7 @@ def full() -> Decision:
     decision.tag, decision.tag_source = "gray", "rule"
     decision.pool, decision.fallback = "base", "absent"
     decision.lost = "no_id"
+    decision.lost_tag = "gray"
     decision.reject("forged")
     decision.rules, decision.unknown_rules = "0123456789ab", "ba9876543210"
     decision.instance = Instance("10.0.0.1", 80)
@@ -32,6 +33,7 @@ def test_as_plain_values_what_is_not_there_is_none() -> None:
         "pool": "base",
         "fallback": None,
         "lost": None,
+        "lost_tag": None,
         "signature": None,
         "fault": None,
         "mirror": None,
@@ -59,6 +61,7 @@ def test_as_plain_values_everything_has_its_name() -> None:
         "pool": "base",
         "fallback": "absent",
         "lost": "no_id",
+        "lost_tag": "gray",
         "signature": "forged",
         "fault": None,
         "mirror": True,

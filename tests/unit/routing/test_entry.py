@@ -13,6 +13,7 @@ import pytest
 from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance
 from gateway.routing.carriers import Carriers
+from gateway.routing.conditions import RouteTest, ValueTest
 from gateway.routing.debug import DebugAccess
 from gateway.routing.decision import Decision
 from gateway.routing.entry import EntryRouter
@@ -438,3 +439,22 @@ def test_a_trusted_gateway_in_front_is_believed_its_signature_and_its_terms() ->
     entry.signer.renews()
     decision = entry.forward("/A/x", f"x-gray-tag: {entry.signer.sign('gray', '0' * 12)}").decision
     assert (decision.tag, decision.unknown_rules, decision.rules) == ("gray", "0" * 12, entry.rules.terms.digest)
+
+
+@pytest.mark.parametrize(("is_trusted", "tag"), [(False, "base"), (True, "gray")])
+@pytest.mark.parametrize("name", ["X-Forwarded-User", "x-auth-request-user", "X-Real-IP"])
+def test_what_only_proxies_may_send_chooses_no_lane_and_no_route_for_others(
+    name: str, is_trusted: bool, tag: str
+) -> None:
+    group = {"name": "demo", "lanes": [{"name": "gray", "tag": "gray", "match": [{"header": name, "equals": "ann"}]}]}
+    test = RouteTest("", [ValueTest(name, "ann")], [])
+    routes = RouteTable([Route("/B", "b", test=test), Route("/", "a")])
+    views = {service: ServiceView(service, (BASE, GRAY), Turns()) for service in ("a", "b")}
+    snapshot = Snapshot(1, compiled([LaneGroup.model_validate(group)]), routes, views)
+    router = EntryRouter(snapshot, Carriers(), random.Random(1), (ip_network("127.0.0.0/8"),))
+    for target in ("/A", "/B"):
+        head = f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Other: 1\r\n{name}: ann\r\n\r\n".encode()
+        request = HeadReader("x-gray-tag", keeps_forwarded=is_trusted).read(head)
+        decision = router.route(request, Peer("127.0.0.1" if is_trusted else "10.9.9.9", is_trusted), 0.0).decision
+        assert decision.tag == tag
+        assert decision.service == ("b" if target == "/B" and is_trusted else "a")

@@ -29,7 +29,9 @@ class Sidecar:
     def call(self, *fields: str, source: str = "none", tag: str = "base", to: str = "c") -> str:
         decision = Decision(1)
         decision.service, decision.tag, decision.tag_source = to, tag, source
-        return self._detector.check(request(*fields), decision, 1.0)
+        self._detector.check(request(*fields), decision, 1.0)
+        self.lost_tag = decision.lost_tag
+        return decision.lost
 
 
 def request(*fields: str) -> Request:
@@ -125,3 +127,14 @@ def test_reading_the_carriers_and_noticing_go_together() -> None:
         assert Carriers().read(request(field), decision)
         source, tag = decision.tag_source, decision.tag
         assert sidecar.call(field, traceparent(OWN.decode()), source=source, tag=tag) == CHANGED
+
+
+def test_the_tag_that_was_lost_is_named_if_it_can_be_only_one() -> None:
+    sidecar = Sidecar()
+    sidecar.memory.enter([], "gray", 0.0)
+    assert (sidecar.call(), sidecar.lost_tag) == ("no_id", "gray")
+    sidecar.memory.enter([], "base", 0.0)
+    assert (sidecar.call(), sidecar.lost_tag) == ("no_id", "gray")
+    sidecar.memory.enter([], "blue", 0.0)
+    assert (sidecar.call(), sidecar.lost_tag) == ("no_id", "")
+    assert sum(sidecar.traffic.lost.values()) == 3

@@ -67,3 +67,10 @@ def test_a_value_that_what_is_looked_at_can_never_have(tmp_path: Path, condition
 @pytest.mark.parametrize("source", ["param", "baggage", "jwt"])
 def test_what_can_be_any_text_takes_any(tmp_path: Path, source: str) -> None:
     assert problems(tmp_path, b"/a b\na;b\n' c'\n", f"{{{source}: x, segment: s}}") == []
+
+
+def test_a_draft_of_a_segment_beside_the_rules_is_no_file_of_rules(tmp_path: Path) -> None:
+    assert problems(tmp_path, b"alice\n") == []
+    found = load_rules([tmp_path], overlay={tmp_path / "s.txt": "bob\n", tmp_path / "new.yaml": "lane_groups: []\n"})
+    assert found.rules.segments == {"s": frozenset({"bob"})}
+    assert sorted(file.name for file in found.texts) == ["new.yaml", "r.yaml"]

@@ -18,7 +18,7 @@ async function load(signal, group, name) {
   const trends = await loadTrends(signal, lane.services);
   const mirrored = lane.mirror ? (await ask("GET", "/api/v1/mirrors", { signal })).body.mirrored.filter((item) => item.lane === `${group}/${name}`) : [];
   // Without records of sidecars, nobody knows of lost tags.
-  const lost = await ask("GET", "/api/v1/lost-tags?seconds=3600", { signal }).then((found) => found.body.lost.filter((item) => !lane.services.length || lane.services.includes(item.from)), () => null);
+  const lost = await ask("GET", "/api/v1/lost-tags?seconds=3600", { signal }).then((found) => found.body.lost.filter((item) => item.tag ? item.tag === lane.tag : !lane.services.length || lane.services.includes(item.from)), () => null);
   const acts = history.body.revisions.filter((item) => item.author === "guard" && item.cause.startsWith(`lane ${group}/${name} `));
   return { lane, metrics, trends, mirrored, lost, acts, text: text.body };
 }
