@@ -7,6 +7,7 @@ rest is copied from its application, which nobody else calls.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -26,6 +27,8 @@ APP_PROTOCOL_KEY: Final = "app-protocol"
 GRPC_PORT_KEYS: Final = ("gRPC_port", "gRPC.port")
 """Metadata of an instance: the port on which it takes gRPC calls, as grpc-spring registers it, and as it once did."""
 
+_NO_PORT: Final = re.compile(r"\s*(-.*|0*)\s*", re.DOTALL)
+_SEPARATORS: Final = str.maketrans("", "", "._-")
 _SECURE: Final = "secure"
 _WORDS: Final[Mapping[str, str]] = {
     # `protocol`: Dubbo's, and what people write.
@@ -83,6 +86,20 @@ def read_grpc_port(metadata: Mapping[str, str], port: int) -> int:
         if text.isdecimal() and text.isascii() and len(text) <= 5 and 0 < int(text) < 65536 and int(text) != port:
             return int(text)
     return 0
+
+
+def with_grpc_port(metadata: Mapping[str, str], port: int) -> dict[str, str]:
+    """The metadata with which a sidecar registers: whoever looks in it for the port for gRPC calls finds the sidecar's, `port`.
+
+    The key stays: there are callers that cannot do without. So does a value that is no port: grpc-spring's -1 says that there is
+    none.
+    """
+    return {key: str(port) if is_grpc_port(key, value) else value for key, value in metadata.items()}
+
+
+def is_grpc_port(key: str, value: str) -> bool:
+    """Whether metadata says on which port gRPC calls are taken, however its key is spelled (`gRPC_port`, `grpcPort`)."""
+    return key.lower().translate(_SEPARATORS) == "grpcport" and _NO_PORT.fullmatch(value) is None
 
 
 def _endpoint_protocol(text: str, port: int) -> str:

@@ -28,9 +28,8 @@ from gateway.admin.families import (
     registry_table,
     table,
 )
-from gateway.admin.lanemetrics import LANE_METRICS
 from gateway.admin.poolmetrics import POOL_METRICS
-from gateway.admin.rulemetrics import RULE_METRICS
+from gateway.admin.rulemetrics import LANE_METRICS, RULE_METRICS
 from gateway.telemetry.counters import code_of
 
 METRICS: Final = (

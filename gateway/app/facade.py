@@ -12,6 +12,8 @@ from gateway import hop
 from gateway.app.addresses import own_metadata
 from gateway.facade.naming import Application, Behind
 from gateway.instance import Instance
+from gateway.printable import printable
+from gateway.protocols import is_grpc_port, with_grpc_port
 from gateway.registry.base import Registration
 from gateway.registry.embedded.store import Refused, ServiceKey
 from gateway.registry.kinds import kind_of
@@ -122,7 +124,7 @@ class Facade:
         application = self.application
         if application is None:
             return own
-        metadata = {**application.metadata, **own.metadata}
+        metadata = with_grpc_port({**application.metadata, **own.metadata}, own.port)
         weight = application.weight if own.weight == 1 else own.weight
         return Registration(own.service, own.host, own.port, own.tag, weight, metadata)
 
@@ -159,7 +161,21 @@ class Facade:
             _log.info("the application has deregistered")
         else:
             _log.info("the application has registered, at %s:%d", application.host, application.port)
+            self._look_for_grpc(application)
         self._told()
+
+    def _look_for_grpc(self, application: Application) -> None:
+        """Says so if the application takes gRPC calls elsewhere than its sidecar sends them."""
+        app = self._settings.app
+        for key, value in application.metadata.items():
+            if is_grpc_port(key, value) and value != str(app.port):
+                _log.warning(
+                    "the application takes gRPC calls on port %.20s (%.20s in its metadata), but `app` is %s: its sidecar "
+                    "sends all requests there, gRPC calls too",
+                    printable(value),
+                    printable(key),
+                    app,
+                )
 
     def _problems(self, application: Application) -> Iterator[str]:
         """Why an application cannot be registered: its metadata must say of its tag what the sidecar does.

@@ -29,6 +29,7 @@ from gateway.health.application import ApplicationWatch
 from gateway.instance import Instance
 from gateway.live.records import Records
 from gateway.live.spans import Spans
+from gateway.protocols import with_grpc_port
 from gateway.registry.base import Registration
 from gateway.settings import Address, SidecarSettings
 from gateway.telemetry.request_record import Reporter
@@ -260,5 +261,5 @@ def _registration(settings: SidecarSettings, port: int) -> Registration:
     Raises GatewayError if this host's address cannot be found.
     """
     host = settings.advertise or find_address(settings.inbound.host)
-    metadata = {**settings.metadata, **own_metadata(settings)}
+    metadata = with_grpc_port({**settings.metadata, **own_metadata(settings)}, port)
     return Registration(settings.service, host, port, settings.tag, settings.weight, metadata)

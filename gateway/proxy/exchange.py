@@ -275,8 +275,10 @@ class Exchange(Deciding):
             return
         forward = self._forward
         instance = forward.instance
-        self._note_fault(fault)
         again = self._verdict_after(fault, is_fresh)
+        if again is None or again.instance is not instance:
+            # Else nothing is wrong with the instance: it has only closed this connection, as it may.
+            self._note_fault(fault)
         if again is None:
             self._fail(fault.failure, why_no_response(fault, forward.decision.service, detail))
             return

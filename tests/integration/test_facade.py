@@ -96,16 +96,17 @@ async def call(host: str, port: int, *headers: tuple[str, str]) -> str:
 async def test_the_application_is_registered_as_its_sidecar(
     behind: Behind, registry: EmbeddedRegistry, protocol: str
 ) -> None:
-    """Not before it says so itself: until then its metadata is not known."""
+    """Not before it says so itself: until then its metadata is not known. No port of its own is in it."""
     assert not registry.store.instances(B)
     app = behind.client(protocol)
-    await app.register(behind.registration(version="7", team="x"))
+    await app.register(behind.registration(version="7", team="x", gRPC_port="9090"))
     await until(lambda: registry.store.instances(B))
     (lease,) = registry.store.instances(B)
     assert (lease.host, lease.port) == ("127.0.0.1", behind.inbound)
     assert lease.metadata == {
         "version": "7",
         "team": "x",
+        "gRPC_port": f"{behind.inbound}",
         "gray.tag": "gray",
         "gray-sidecar": "b",
         "gray-protocol": "h2c",

@@ -74,18 +74,23 @@ async def until_listed(consul: Consul, service: str, count: int) -> list[dict[st
     return found
 
 
-async def test_the_application_is_registered_as_its_sidecar(behind: Behind, consul: Consul) -> None:
+@pytest.mark.parametrize("says", [{"Meta": {"gRPC_port": "9090"}}, {"Tags": ["gRPC_port=9090"]}], ids=["meta", "tags"])
+async def test_the_application_is_registered_as_its_sidecar(
+    behind: Behind, consul: Consul, says: dict[str, Any]
+) -> None:
+    """No port of its own is registered, however it says that."""
     app = Application(behind.address, behind.app)
-    assert (
-        await app.register(Meta={"version": "7"}, Tags=["team=x"], Check={"HTTP": "http://x", "Interval": "10s"}) == 200
-    )
+    meta, tags = {"version": "7", **says.get("Meta", {})}, ["team=x", *says.get("Tags", [])]
+    assert await app.register(Meta=meta, Tags=tags, Check={"HTTP": "http://x", "Interval": "10s"}) == 200
     (service,) = await until_listed(consul, "b", 1)
     assert (service["Address"], service["Port"]) == ("127.0.0.1", behind.inbound)
-    assert {key: service["Meta"][key] for key in ("version", "team", "gray-sidecar")} == {
+    assert {key: service["Meta"][key] for key in ("version", "team", "gray-sidecar", "gRPC_port")} == {
         "version": "7",
         "team": "x",
         "gray-sidecar": "b",
+        "gRPC_port": f"{behind.inbound}",
     }
+    assert "9090" not in f"{service}"
     assert "gray.tag=gray" in service["Tags"]
     assert (await app.call("PUT", "/v1/agent/check/pass/service:b-1"))[0] == 200
     assert (await app.call("PUT", "/v1/agent/check/pass/service:other"))[0] == 404

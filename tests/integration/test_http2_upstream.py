@@ -14,6 +14,7 @@ import h2.settings
 import pytest
 import trustme
 
+from gateway.health.ejection import EjectionTerms, Ejector
 from gateway.instance import Instance
 from gateway.tls.contexts import UpstreamTLS
 from gateway.tls.mesh import Secured
@@ -261,6 +262,27 @@ async def test_what_the_instance_refused_is_sent_again_on_another_connection_wha
         response = await proxy.ask(b"POST /A/again HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
         assert (response.status, response.body) == (200, b"POST /again body")
         assert (len(origin.connections), proxy.traffic.retries) == (2, {("a", "refused_stream"): 1})
+        assert proxy.traffic.upstream_errors == {}
+
+
+async def test_an_instance_that_refuses_twice_is_at_fault_and_not_ejected() -> None:
+    """It is there, and says so: others may have room on their connections."""
+
+    async def answer(call: Call) -> None:
+        await call.whole()
+        call.refuse(h2.errors.ErrorCodes.REFUSED_STREAM)
+
+    held: list[object] = []
+    proxy = Proxy()
+    terms = EjectionTerms(connect_failures=1, errors=1, time=10.0, longest=25.0, share=1.0)
+    loop = asyncio.get_running_loop()
+    proxy.ejector = Ejector(terms, loop.time, loop.call_later, held.append, lambda *told: held.append(told))
+    async with served(answer, proxy=proxy) as (_, origin):
+        response = await proxy.get("/A/x")
+        assert (response.status, b"upstream_busy" in response.body) == (503, True)
+        assert (len(origin.calls), proxy.traffic.retries) == (2, {("a", "refused_stream"): 1})
+        assert proxy.traffic.upstream_errors == {("a", "base", "refused_stream"): 1}
+        assert (proxy.ejector.records, held) == ({}, [])
 
 
 async def test_an_instance_that_goes_away_is_left_without_failing_anything() -> None:

@@ -101,13 +101,17 @@ OVERVIEW = {
             {"{{service}} {{tag}}": f'max by (service, tag) (gateway_endpoints{{{ALL}, usable="true"}})'},
         ),
         Panel(
-            "Ejections",
+            "Ejections and excused failures",
             "short",
             {
                 "{{service}} {{cause}}": (
                     f"sum by (service, cause) (increase(gateway_ejections_total{{{ALL}}}[$__rate_interval]))"
-                )
+                ),
+                "{{service}} excused": (
+                    f"sum by (service) (increase(gateway_excused_failures_total{{{ALL}}}[$__rate_interval]))"
+                ),
             },
+            description="`excused`: failures of those whom an instance had called. They do not eject it.",
         ),
         Panel(
             "Upstream errors",

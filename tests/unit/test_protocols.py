@@ -6,7 +6,7 @@ import pytest
 
 from gateway.hop import PROTOCOL_KEY, SIDECAR_KEY
 from gateway.instance import Instance
-from gateway.protocols import AUTO, H2, H2C, HTTP1, is_spoken, read_protocol
+from gateway.protocols import AUTO, H2, H2C, HTTP1, is_spoken, read_protocol, with_grpc_port
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,22 @@ def test_the_port_for_grpc_may_be_another_one(metadata: dict[str, str], expected
     found = Instance("192.0.2.1", 8080, "gray", metadata=metadata).grpc
     assert (None if found is None else found.address) == expected
     assert found is None or (found.tag, found.protocol, found.is_secure) == ("gray", AUTO, False)
+
+
+@pytest.mark.parametrize("key", ["gRPC_port", "gRPC.port", "grpc-port", "grpcPort"])
+def test_who_looks_for_the_port_for_grpc_of_what_is_behind_a_sidecar_finds_the_sidecars(key: str) -> None:
+    """Those who call without a gateway read the metadata themselves, and call past the sidecar else."""
+    others = {"port": "1", "grpc_portal": "2", "management.port": "3"}
+    assert with_grpc_port({key: "9090", **others}, 20101) == {key: "20101", **others}
+
+
+@pytest.mark.parametrize(
+    ("said", "registered"),
+    [("9090", "1"), ("+9090", "1"), (" 9090", "1"), ("x", "1"), ("٣", "1")]
+    + [(no, no) for no in ("-1", "0", "", " 00")],
+)
+def test_no_port_for_grpc_stays_none(said: str, registered: str) -> None:
+    assert with_grpc_port({"gRPC_port": said}, 1) == {"gRPC_port": registered}
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,18 @@ def test_a_successor_knows_the_application_as_its_predecessor_did(beside: Beside
     assert (successor.application, successor.state(), successor.is_registered) == (SAID, state, True)
 
 
+def test_grpc_calls_come_to_the_sidecar_whatever_port_the_application_has_for_them(
+    beside: Beside, caplog: pytest.LogCaptureFixture
+) -> None:
+    facade = beside.facade
+    facade._registered(Application("10.0.0.7", 8080, 1.0, True, {"gRPC_port": "8080"}))
+    assert facade.registration(OWN).metadata["gRPC_port"] == "20200"
+    assert "gRPC" not in caplog.text
+    facade._registered(Application("10.0.0.7", 8080, 1.0, True, {"gRPC.port": "9090\x1b"}))
+    assert facade.registration(OWN).metadata["gRPC.port"] == "20200"
+    assert r"takes gRPC calls on port 9090\x1b (gRPC.port in its metadata), but `app` is 127.0.0.1:8080" in caplog.text
+
+
 async def test_a_service_that_is_asked_for_is_followed(beside: Beside) -> None:
     assert beside.facade._is_there("c") is None
     await beside.facade._ask("c", 1.5)

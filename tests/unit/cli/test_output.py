@@ -126,7 +126,7 @@ SERVICE = {
 CONDITION = {"text": EVIL, "value": EVIL, "held": True, "bucket": None, "share": [], "kept": False, "members": []}
 EXPLAINED: dict[str, Any] = {
     "route": {
-        "source": EVIL, "host": EVIL, "path": EVIL, "exact": False, "match": [EVIL],
+        "source": EVIL, "host": EVIL, "path": EVIL, "exact": False, "match": [EVIL], "asked": [EVIL], "compress": EVIL,
         "backends": [{"service": EVIL, "tag": EVIL, "weight": 1, "problem": EVIL}],
     },
     "decision": dict.fromkeys(
@@ -175,6 +175,8 @@ def test_explain_shows_why_a_route_took_the_request_and_where_it_may_go(foreign:
         "path": "/A",
         "exact": True,
         "match": ["header x-canary = always"],
+        "asked": ["forward_auth http://auth/verify"],
+        "compress": "gzip",
         "backends": [
             {"service": "a", "tag": "base", "weight": 95, "problem": None},
             {"service": "a-canary", "tag": "gray", "weight": 5, "problem": None},
@@ -186,6 +188,7 @@ def test_explain_shows_why_a_route_took_the_request_and_where_it_may_go(foreign:
     shown = CliRunner().invoke(main, ["explain", "GET", "/", "--server", server]).output
     assert "exactly shop.example/A, header x-canary = always" in shown
     assert "a 95, a-canary 5 (gray), none 1: there is no Service shop/x" in shown
+    assert re.search(r"asks +forward_auth http://auth/verify *\ncompresses +gzip", shown)
     handler.answers["/api/v1/explain"] = (200, {**answer, "route": {**route, "source": "configuration"}})
     assert "matches" not in CliRunner().invoke(main, ["explain", "GET", "/", "--server", server]).output
 

@@ -132,6 +132,7 @@ async def test_a_kept_connection_that_the_instance_had_closed_is_made_anew_once(
         await slow.settle()
         assert (slow.here.written, slow.wired.connecting.made) == (b"", 1)
         assert slow.wired.traffic.retries == {("a", "stale"): 1}
+        assert slow.errors == {}  # it may close what is idle
     else:
         instance, _ = slow.wired.instance()
         slow.client.data_received(GET)
@@ -139,7 +140,7 @@ async def test_a_kept_connection_that_the_instance_had_closed_is_made_anew_once(
         await slow.settle()
         assert b'"code": "upstream_closed"' in slow.here.written
         assert slow.wired.connecting.made == 0
-    assert slow.errors == {"closed": 1}
+        assert slow.errors == {"closed": 1}
 
 
 async def test_what_may_have_been_done_is_not_sent_twice() -> None:
