@@ -63,7 +63,7 @@ def test_what_was_signed_is_read_however_a_propagator_writes_it(
     ):
         decision = read(field, sent)
         assert (decision.tag, decision.tag_source, decision.rules) == (tag, source, terms)
-        assert (decision.signature, decision.is_rejected) == ("", False)
+        assert (decision.signature, decision.is_rejected) == ("verified", False)
 
 
 def test_propagators_that_encode_leave_it_as_it_is() -> None:

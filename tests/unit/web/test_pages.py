@@ -45,8 +45,8 @@ def test_every_library_is_in_the_manifest_with_its_license() -> None:
 
 def test_all_that_a_browser_loads_is_small() -> None:
     contents = [file.read_bytes() for file in console_files().values()]
-    assert sum(len(gzip.compress(content)) for content in contents) <= 75 << 10
-    assert sum(map(len, contents)) <= 200 << 10
+    assert sum(len(gzip.compress(content)) for content in contents) <= 90 << 10
+    assert sum(map(len, contents)) <= 240 << 10
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: str(path.relative_to(HERE)))
