@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
 from gateway.app.escapes import REASONS, REMEDIES
+from gateway.live.chains import SLACK
 from gateway.printable import printable
 from gateway.tags import BASE
 
@@ -112,7 +113,7 @@ class Walk:
 
         With other traffic, some may be another request's: each is taken for the probe's only if it has its tag, or lost one.
         """
-        began, ended = hop["time"], hop["time"] + hop["duration_us"] / 1e6
+        began, ended = _span(hop)
         found: dict[str, Record] = {}
         for record in sorted(records, key=lambda record: float(record["time"])):
             is_its = record["listener"] == "outbound" and record["reporter"]["address"] == hop["instance"]
@@ -124,7 +125,7 @@ class Walk:
         """Whether its receiver's sidecar has told of it. Calls are told of before, so there were none."""
         if hop.get("arrival"):
             return True
-        began, ended = hop["time"], hop["time"] + hop["duration_us"] / 1e6
+        began, ended = _span(hop)
         return any(
             record["listener"] == "inbound"
             and record["reporter"]["address"] == hop["instance"]
@@ -145,6 +146,11 @@ class Walk:
             message = f"{address} has delivered no record of it: what it calls cannot be seen"
             hint = "if it has a sidecar, set its `records.collector`; without one, its calls leave the lane"
             self.missing.append(Finding(CHECK, _callee(hop), FAILED, message, hint))
+
+
+def _span(hop: Record) -> tuple[float, float]:
+    """When a hop began and ended, in seconds since the epoch, as another program's clock may have it."""
+    return hop["time"] - SLACK, hop["time"] + hop["duration_us"] / 1e6 + SLACK
 
 
 def unresolved(walk: Walk) -> Iterator[Finding]:

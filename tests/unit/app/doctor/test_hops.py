@@ -92,3 +92,12 @@ def test_a_failing_service_ends_what_can_be_seen() -> None:
 def test_services_that_call_each_other_make_no_endless_walk() -> None:
     to_b, to_a = call(A, B, 1.2, trace_id=None), call(B, A, 1.3, trace_id=None)
     assert len(walked([ENTRY], to_b | {"duration_us": 10**8}, to_a | {"duration_us": 10**8})) <= MOST_HOPS
+
+
+def test_clocks_may_differ_a_little() -> None:
+    """Who receives a call may see it a moment before it was made, and what it calls in turn as well."""
+    received = call(GATEWAY, A, 0.96, reporter=A, listener="inbound", trace_id="other")
+    assert walked([ENTRY], received) == [AT_ENTRY]
+    assert walked([ENTRY], received | {"time": 0.9})[1:] != []
+    made = call(A, B, 0.96, tag="base", tag_source="none", trace_id="other", lost="unknown_id")
+    assert walked([ENTRY], made)[1][0] == "failed a → b"
