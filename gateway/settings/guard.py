@@ -11,6 +11,8 @@ from gateway.settings.fields import Model, Secret
 
 
 def _check_url(text: str) -> str:
+    if "@" in text.partition("//")[2].partition("/")[0]:  # first of all: whatever else is wrong, a password is not shown
+        raise ValueError("a webhook's URL has no password in it; use `token`")
     try:
         parts = urlsplit(text)
         host = (parts.hostname or "").encode("idna")  # no label is empty, or has more than 63 bytes
@@ -19,8 +21,6 @@ def _check_url(text: str) -> str:
         is_sound = False
     if not is_sound or not text.isascii() or any(character.isspace() for character in text):
         raise ValueError(f"a webhook is an HTTP URL, such as https://ops.example/hooks/gray; found {text!r}")
-    if "@" in parts.netloc:
-        raise ValueError("a webhook's URL has no password in it; use `token`")
     return text
 
 

@@ -109,3 +109,12 @@ async def test_events_that_nobody_takes_make_room() -> None:
 def test_what_is_no_webhook_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="webhook"):
         GuardSettings(webhook=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:hunter2@a/", "http://u:hunter2@a..b/", "ftp://hunter2@a/", "http://u:hunter2@ a/"]
+)
+def test_a_password_in_it_is_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="use `token`") as error:
+        GuardSettings(webhook=url)
+    assert "hunter2" not in error.value.errors()[0]["msg"]  # type: ignore[attr-defined]
