@@ -33,7 +33,8 @@ pytestmark = [
 
 QUIET = {
     "overview: Calls that lost their tag: {{from}} → {{to}}",
-    "overview: Ejections: {{service}} {{cause}}",
+    "overview: Ejections and excused failures: {{service}} {{cause}}",
+    "overview: Ejections and excused failures: {{service}} excused",
     "overview: Upstream errors: {{service}} {{kind}}",
     "overview: Retries: {{service}} {{reason}}",
     "overview: Retries: {{service}} denied",
