@@ -72,7 +72,11 @@ class Retry:
             self._has_met_stale = False
         # Nothing was done. Of a lane this costs no budget, since falling back to the baseline would cost none.
         is_free = self._forward.decision.pool != BASE
-        return self._elsewhere(fault, is_free) or self._fallen_back(CONNECT_ERROR)
+        again = self._elsewhere(fault, is_free)
+        if again is None and fault is REFUSED_STREAM and self._may_retry(fault.kind, is_free):
+            # Many requests at a time can use up the next connection as well.
+            again = self._again(self._forward.instance)
+        return again or self._fallen_back(CONNECT_ERROR)
 
     def _after_close(self, fault: Fault, is_fresh: bool) -> Again | None:
         """The connection closed without a word, or was given up: the request may have been processed."""

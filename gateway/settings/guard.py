@@ -11,7 +11,9 @@ from gateway.settings.fields import Model, Secret
 
 
 def _check_url(text: str) -> str:
-    if "@" in text.partition("//")[2].partition("/")[0]:  # first of all: whatever else is wrong, a password is not shown
+    if (
+        "@" in text.partition("//")[2].partition("/")[0]
+    ):  # first of all: whatever else is wrong, a password is not shown
         raise ValueError("a webhook's URL has no password in it; use `token`")
     try:
         parts = urlsplit(text)
