@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 import jwt
 
+from gateway import base64url
 from gateway.claims.jwks import TokenKey, read_keys
 from gateway.files import read_file
 from gateway.http.content import read_json
@@ -80,5 +80,5 @@ class TokenReader:
 def _payload(token: str) -> Mapping[str, Any]:
     """The claims of a token that was accepted, read as bodies are: numbers stay the text that they are."""
     payload = token.split(".")[1]
-    claims = read_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    claims = read_json(base64url.decode(payload))
     return claims if isinstance(claims, dict) else NO_CLAIMS

@@ -27,9 +27,18 @@ def is_grpc(content_type: bytes) -> bool:
     return content_type.startswith(CONTENT_TYPE) and after in (b"", b"+", b";", b" ")
 
 
+PREFIX: Final = 5
+"""Bytes in front of a message: a flag, and its length."""
+
+
+def framed(message: bytes) -> bytes:
+    """A message that is not compressed, as the body of a call has it."""
+    return b"\0" + len(message).to_bytes(PREFIX - 1, "big") + message
+
+
 def is_one_message(body: bytes) -> bool:
     """Whether a call's whole body is one message, as a unary call's is: a flag, the length in four bytes, and the message."""
-    return len(body) >= 5 and int.from_bytes(body[1:5], "big") == len(body) - 5
+    return len(body) >= PREFIX and int.from_bytes(body[1:PREFIX], "big") == len(body) - PREFIX
 
 
 def split_call(path: str) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.grpc.call import PREFIX, framed, is_one_message
 from gateway.grpc.health import PATH, SERVING, decode_status, encode_check
 from gateway.http.response import ResponseReader
 from gateway.http2 import events
@@ -29,8 +30,6 @@ _PIECE: Final = 65536
 _MOST: Final = 65536
 """Bytes of a head, or of a response to a check by gRPC: more is none."""
 _TERMS: Final = Terms(streams=1, list_bytes=_MOST)
-_PREFIX: Final = 5
-"""Bytes in front of a message of gRPC: whether it is compressed, and its length."""
 _FAILURES: Final = (OSError, TimeoutError, ValueError, ProtocolError)
 """What a check that fails raises; ValueError: a host that cannot even be looked up (`a..b`)."""
 
@@ -62,13 +61,12 @@ async def serves(
     head = _head(f"POST {PATH}", service, {"Content-Type": "application/grpc", **fields})
     try:
         async with asyncio.timeout(timeout), _connected(instance.grpc or instance, spoken) as connection:
-            framed = b"\0" + len(message).to_bytes(4, "big") + message
-            status, body, trailers = await connection.by_http2(head, framed)
+            status, body, trailers = await connection.by_http2(head, framed(message))
     except _FAILURES:
         return False
-    is_message = body[:1] == b"\0" and int.from_bytes(body[1:_PREFIX], "big") == len(body) - _PREFIX
+    is_message = body[:1] == b"\0" and is_one_message(body)
     is_sound = status == 200 and is_message and b"\r\ngrpc-status: 0\r\n" in trailers + b"\r\n"
-    return is_sound and decode_status(body[_PREFIX:]) == SERVING
+    return is_sound and decode_status(body[PREFIX:]) == SERVING
 
 
 def _head(request: str, service: str, fields: Mapping[str, str]) -> bytes:

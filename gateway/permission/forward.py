@@ -16,7 +16,7 @@ from yarl import URL
 
 from gateway.failures import CREDENTIALS_REQUIRED, LOOP_DETECTED, PERMISSION_DENIED, PERMISSION_UNKNOWN
 from gateway.http.forwarded import FORWARDED_HOST
-from gateway.http.grammar import field_pattern
+from gateway.http.grammar import TOKEN, VALUE, field_pattern
 from gateway.http.permission import Permission
 from gateway.http.request import PSEUDONYM, Request
 from gateway.http.response import without
@@ -33,8 +33,8 @@ MAX_FIELDS: Final = 16_384
 MARK: Final = b"(asks)"
 """In `Via`, says of a request that it is such a question: none is asked about it."""
 _VIA: Final = field_pattern(rb"via")
-_VALUE: Final = re.compile(rb"[\t -~\x80-\xff]*")
-_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE: Final = re.compile(VALUE + rb"*+")
+_NAME: Final = re.compile(TOKEN + rb"++")
 _NOT_PASSED: Final = frozenset(
     {
         b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding",

@@ -7,13 +7,11 @@ carol:scrypt$14$…$…                        scrypt (RFC 7914), as `gateway re
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
 from pathlib import Path
 from typing import Final
 
+from gateway import scrypt
 from gateway.files import read_file
 
 MAX_FILE: Final = 1 << 20
@@ -61,16 +59,16 @@ def _problem(name: str, hashed: str) -> str:
     for prefix, kind in _WEAK.items():
         if hashed.startswith(prefix):
             return f"user {name!r} has a hash of {kind}, which is guessed too easily: use `htpasswd -B`"
-    bcrypt, argon2, scrypt = _BCRYPT.fullmatch(hashed), _ARGON2.fullmatch(hashed), _SCRYPT.fullmatch(hashed)
+    bcrypt, argon2, found = _BCRYPT.fullmatch(hashed), _ARGON2.fullmatch(hashed), _SCRYPT.fullmatch(hashed)
     if bcrypt is not None and not 4 <= int(bcrypt[1]) <= 15:
         return f"the cost of bcrypt is 4 to 15; user {name!r} has {int(bcrypt[1])}"
     if argon2 is not None:
         memory, rounds, lanes = (int(argon2[i]) for i in (1, 2, 3))
         if not (8 * lanes <= memory <= 262_144 and 1 <= rounds <= 20 and 1 <= lanes <= 16):
             return f"Argon2 may take m up to 262144 (KiB), t up to 20, p up to 16; user {name!r} has more"
-    if scrypt is not None and not 10 <= int(scrypt[1]) <= 17:
-        return f"the cost of scrypt is 10 to 17; user {name!r} has {int(scrypt[1])}"
-    if bcrypt is None and argon2 is None and scrypt is None:
+    if found is not None and not 10 <= int(found[1]) <= 17:
+        return f"the cost of scrypt is 10 to 17; user {name!r} has {int(found[1])}"
+    if bcrypt is None and argon2 is None and found is None:
         return f"what follows user {name!r} is not such a hash: {ACCEPTED}"
     return ""
 
@@ -92,13 +90,4 @@ def is_password(password: bytes, hashed: str) -> bool:
             return verify_secret(hashed.encode("ascii"), password, kind)
         except VerifyMismatchError:
             return False
-    _, cost, salt, digest = hashed.split("$")
-    wanted = _bytes(digest)
-    made = hashlib.scrypt(
-        password, salt=_bytes(salt), n=1 << int(cost), r=8, p=1, maxmem=256 << int(cost) << 3, dklen=len(wanted)
-    )
-    return hmac.compare_digest(made, wanted)
-
-
-def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return scrypt.is_password(password, hashed)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.registry.embedded.users import User, hashed
+from gateway.registry.embedded.users import User
+from gateway.scrypt import hashed
 from tests.support.consul import needs_consul
 from tests.support.given import GIVEN, Given
 from tests.support.rnacos import needs_rnacos

@@ -16,7 +16,8 @@ import pytest
 
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import ServiceKey
-from gateway.registry.embedded.users import User, hashed
+from gateway.registry.embedded.users import User
+from gateway.scrypt import hashed
 
 pytestmark = pytest.mark.real
 

@@ -27,7 +27,8 @@ def command(file: Path, name: str, role: str, remove: bool) -> None:
     from gateway.cli.failing import failing
     from gateway.errors import GatewayError
     from gateway.files import PRIVATE, read_file, write_file
-    from gateway.registry.embedded.users import MAX_FILE, User, hashed, parse_users
+    from gateway.registry.embedded.users import MAX_FILE, User, parse_users
+    from gateway.scrypt import hashed
 
     with failing():
         try:

@@ -9,11 +9,8 @@ outlives a restart, and not a change of the password or the role.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import logging
-import os
 import re
 import time
 from collections.abc import Callable
@@ -21,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gateway import base64url
 from gateway.errors import StartError
 from gateway.files import read_file
+from gateway.scrypt import SIZE, hashed, is_password
 
 _log = logging.getLogger("gateway.registry")
 
@@ -35,8 +34,6 @@ TTL: Final = 18_000
 """Seconds that a token is good for, Nacos' own value."""
 MAX_FILE: Final = 1 << 20
 MAX_PASSWORD: Final = 1024
-COST: Final = 14
-"""Of scrypt, as a power of two: with r = 8 a guess takes 16 MiB and some 50 ms."""
 _LINE: Final = re.compile(r"([0-9A-Za-z._@-]{1,64}):(read|write):(scrypt\$([0-9]{2})\$([\w-]+)\$([\w-]+))")
 
 
@@ -55,14 +52,7 @@ class User:
 
     def knows(self, password: str) -> bool:
         """Whether that is the password. Takes a while: for a thread."""
-        _, cost, salt, digest = self.password.split("$")
-        return hmac.compare_digest(_scrypt(password, _bytes(salt), int(cost)), _bytes(digest))
-
-
-def hashed(password: str) -> str:
-    """A password as the file has it. Takes a while."""
-    salt = os.urandom(16)
-    return f"scrypt${COST}${_text(salt)}${_text(_scrypt(password, salt, COST))}"
+        return is_password(password.encode(), self.password, SIZE)
 
 
 def parse_users(text: str, file: Path) -> dict[str, User]:
@@ -125,13 +115,13 @@ class Users:
         if len(password) > MAX_PASSWORD or not user.knows(password) or user is self._nobody:
             return None
         body = f"{name}.{int(self._clock()) + TTL}"
-        return f"{_text(body.encode())}.{_signature(user, body)}"
+        return f"{base64url.encode(body.encode())}.{_signature(user, body)}"
 
     def may(self, token: str, changes: bool) -> bool | None:
         """Whether whose token it is may do something, which `changes` what there is; None: it is nobody's (any more)."""
         try:
             body, _, signature = token.partition(".")
-            name, _, expires = _bytes(body).decode().rpartition(".")
+            name, _, expires = base64url.decode(body).decode().rpartition(".")
             user = self._users[name]
             is_good = hmac.compare_digest(signature, _signature(user, f"{name}.{expires}"))
             if not is_good or int(expires) < self._clock():
@@ -142,16 +132,4 @@ class Users:
 
 
 def _signature(user: User, body: str) -> str:
-    return _text(hmac.digest(user.line.encode(), body.encode(), "sha256"))
-
-
-def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=1 << cost, r=8, p=1, maxmem=256 << cost << 3, dklen=32)
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return base64url.encode(hmac.digest(user.line.encode(), body.encode(), "sha256"))

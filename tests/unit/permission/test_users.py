@@ -9,7 +9,7 @@ import bcrypt
 import pytest
 
 from gateway.permission.users import is_password, read_users
-from gateway.registry.embedded.users import hashed
+from gateway.scrypt import hashed
 
 BCRYPT = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
 ARGON2 = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("wonder")

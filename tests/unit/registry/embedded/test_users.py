@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from gateway import scrypt
 from gateway.cli import main
 from gateway.errors import RegistryError, StartError
 from gateway.registry.base import Registration
 from gateway.registry.embedded import users as module
 from gateway.registry.embedded.server import EmbeddedRegistry
-from gateway.registry.embedded.users import User, Users, hashed
+from gateway.registry.embedded.users import User, Users
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.nacos.client import Credentials, NacosClient
+from gateway.scrypt import hashed
 from tests.unit.registry.embedded.test_api import Api
 
 ME = Registration("orders", "10.0.0.1", 80, "gray")
@@ -24,7 +26,7 @@ ME = Registration("orders", "10.0.0.1", 80, "gray")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COST", 10)
+    monkeypatch.setattr(scrypt, "COST", 10)
 
 
 @pytest.fixture
