@@ -173,14 +173,19 @@ class GroupBody(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class GroupChangeBody(BaseModel):
-    """What a change of a group did, or would do: `review` is of a dry run."""
+class PlainChangeBody(BaseModel):
+    """What any change of rules did, or would do: `review` is of a dry run."""
 
     revision: int
     dry_run: bool
     diff: str
-    group: Lane = {}
     review: ReviewBody | None = None
+
+
+class GroupChangeBody(PlainChangeBody):
+    """The same of a group, with what it says now."""
+
+    group: Lane = {}
 
 
 class ListedSegmentBody(BaseModel):
@@ -210,12 +215,3 @@ class SegmentBody(BaseModel):
 
     segment: str
     text: str
-
-
-class SegmentChangeBody(BaseModel):
-    """What a change of a segment, or the end of a group, did or would do: `review` is of a dry run."""
-
-    revision: int
-    dry_run: bool
-    diff: str
-    review: ReviewBody | None = None

@@ -337,7 +337,7 @@ GROUPS: Final[tuple[Endpoint[GroupsApi], ...]] = (
         GroupsApi.delete_group,
         "Deletes a group with its lanes",
         limit=SMALL,
-        gives=rule_bodies.SegmentChangeBody,
+        gives=rule_bodies.PlainChangeBody,
         parameters=_CHANGE_LANE,
     ),
     Endpoint(
@@ -351,7 +351,7 @@ GROUPS: Final[tuple[Endpoint[GroupsApi], ...]] = (
         "Has the file of a segment say something else",
         limit=MAX_SEGMENT_BODY,
         takes=rule_bodies.SegmentTextBody,
-        gives=rule_bodies.SegmentChangeBody,
+        gives=rule_bodies.PlainChangeBody,
         parameters=_CHANGE_LANE,
     ),
 )
