@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from random import Random
 
-from gateway.control.guard.judge import WORSE, Counts, Pair, Terms, judge
+from gateway.control.guard.judge import WORSE, Pair, Terms, judge
 from gateway.control.guard.watch import IN_A_ROW
+from gateway.telemetry.counts import Counts
 from gateway.telemetry.histogram import BUCKETS
 
 SEED = 20270101

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.telemetry.counters import Series
+from gateway.telemetry.counts import Counts
 from gateway.telemetry.histogram import BUCKETS
 
 CRITICAL: Final = 2.326
@@ -25,32 +25,6 @@ SLOW: Final = 0.05
 GOOD: Final = "good"
 WORSE: Final = "worse"
 UNDECIDED: Final = "undecided"
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Requests that were counted: how many, how many of them failed, and how many in each bucket of durations."""
-
-    requests: int = 0
-    errors: int = 0
-    durations: tuple[int, ...] = (0,) * (len(BUCKETS) + 1)
-
-    @staticmethod
-    def of(series: Series | None) -> Counts:
-        """Those since the start of a process."""
-        if series is None:
-            return Counts()
-        return Counts(sum(series.statuses.values()), series.errors, tuple(series.durations.counts))
-
-    def since(self, before: Counts) -> Counts | None:
-        """Those since an earlier look; None if there are fewer now: a process has started anew."""
-        durations = tuple(now - then for now, then in zip(self.durations, before.durations, strict=True))
-        found = Counts(self.requests - before.requests, self.errors - before.errors, durations)
-        return None if min(found.requests, found.errors, *durations) < 0 else found
-
-    def above(self, bound: int) -> int:
-        """Requests that took longer than the bucket's upper bound."""
-        return sum(self.durations[bound + 1 :])
 
 
 @dataclass(frozen=True, slots=True)

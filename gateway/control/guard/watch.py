@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.control.guard.judge import GOOD, UNDECIDED, WORSE, Counts, Looked, Pair, Terms, Verdict, judge
+from gateway.control.guard.judge import GOOD, UNDECIDED, WORSE, Looked, Pair, Terms, Verdict, judge
 from gateway.tags import BASE
 from gateway.telemetry.counters import Series
+from gateway.telemetry.counts import Counts
 
 if TYPE_CHECKING:
     from gateway.rules.guard import Guard

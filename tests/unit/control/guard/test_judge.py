@@ -8,8 +8,9 @@ from random import Random
 
 import pytest
 
-from gateway.control.guard.judge import CRITICAL, GOOD, UNDECIDED, WORSE, Counts, Pair, Stratum, Terms, excess, judge
+from gateway.control.guard.judge import CRITICAL, GOOD, UNDECIDED, WORSE, Pair, Stratum, Terms, excess, judge
 from gateway.telemetry.counters import Series
+from gateway.telemetry.counts import Counts
 from gateway.telemetry.histogram import BUCKETS
 
 BOUNDS = len(BUCKETS) + 1

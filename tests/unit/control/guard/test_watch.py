@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.control.guard.judge import GOOD, UNDECIDED, Counts, Pair, Terms
+from gateway.control.guard.judge import GOOD, UNDECIDED, Pair, Terms
 from gateway.control.guard.watch import LaneWatch, looked, terms_of
 from gateway.rules.guard import Guard
 from gateway.telemetry.counters import Traffic
+from gateway.telemetry.counts import Counts
 
 RECORDED: list[dict[str, Any]] = json.loads((Path(__file__).parent / "recorded.json").read_text())
 
