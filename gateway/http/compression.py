@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.http.grammar import field_pattern
+from gateway.http.grammar import TOKEN, field_pattern
 from gateway.http.request import Request
 from gateway.http.response import Response
 
@@ -14,7 +14,9 @@ VARY: Final = b"\r\nVary: Accept-Encoding"
 NO_CODING: Final = ""
 _ACCEPT: Final = field_pattern(rb"accept-encoding")
 _CONTROL: Final = field_pattern(rb"cache-control")
-_ITEM: Final = re.compile(r"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*)?")
+_ITEM: Final = re.compile(
+    r"[ \t]*(" + TOKEN.decode("ascii") + r"+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*)?"
+)
 _NO_TRANSFORM: Final = re.compile(rb"(?:^|[\s,])no-transform(?:$|[\s,=])", re.IGNORECASE)
 _VARIES: Final = re.compile(rb"(?:^|[\s,])(?:accept-encoding|\*)(?:$|[\s,])", re.IGNORECASE)
 _MAX_KNOWN: Final = 256

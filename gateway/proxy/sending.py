@@ -80,16 +80,18 @@ class Sending(Ending):
         context = self._context
         limits = context.limits
         in_flight = context.lanes.get(tag, 0)
-        if in_flight >= limits.lane_in_flight or context.in_lanes >= limits.lanes_in_flight:
-            self._note_fault(LANE_BUSY)
-            where = f"with tag {tag}" if in_flight >= limits.lane_in_flight else "of all lanes"
-            most = limits.lane_in_flight if in_flight >= limits.lane_in_flight else limits.lanes_in_flight
-            self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances {where}")
-            return False
-        context.lanes[tag] = in_flight + 1
-        context.in_lanes += 1
-        self._lane = tag
-        return True
+        if in_flight >= limits.lane_in_flight:
+            most, whose = limits.lane_in_flight, f"with tag {tag}"
+        elif context.in_lanes >= limits.lanes_in_flight:
+            most, whose = limits.lanes_in_flight, "of all lanes"
+        else:
+            context.lanes[tag] = in_flight + 1
+            context.in_lanes += 1
+            self._lane = tag
+            return True
+        self._note_fault(LANE_BUSY)
+        self._fail(LANE_OVERLOADED, f"{most} requests are already in flight at instances {whose}")
+        return False
 
     def _connect(self, is_new: bool) -> None:
         self._wait()
