@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from benchmarks import contenders, report
 from benchmarks.contenders import Contender, Setting
 from benchmarks.machine import Missing, commit, describe
 from benchmarks.measure import WORKLOADS, closed_loop, open_loop
+from benchmarks.options import available_cores, interpreters, python_option, workloads_of
 
 RESULTS = Path(__file__).parent / "results"
 REFERENCE = "nginx"
@@ -35,9 +35,7 @@ OPEN_LOOP_RATE = 1000
     "--options/--no-options", default=True, help="Also 1,000 lanes, the access log, request records, two workers."
 )
 @click.option("--open-loop/--no-open-loop", "opens", default=True, help="Also latencies at a fixed rate.")
-@click.option(
-    "--python", "pythons", multiple=True, metavar="NAME=PATH", help="A Python that has the gateway installed."
-)
+@python_option
 @click.option("--output", default=str(RESULTS), show_default=True, help="Folder for the table and the chart.")
 def main(
     rounds: int,
@@ -50,19 +48,12 @@ def main(
     output: str,
 ) -> None:
     """CPU time per request, rates, latencies and memory of the gateway and of other proxies doing the same gray split."""
-    unknown = set(workloads.split(",")) - set(WORKLOADS)
-    if unknown:
-        raise click.UsageError(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
+    tasks = workloads_of(workloads, WORKLOADS)
     wanted = only.split(",") if only else ["gateway", *contenders.OTHERS]
     if strange := set(wanted) - {"gateway", *contenders.OTHERS}:
         raise click.UsageError(f"no contender {', '.join(sorted(strange))}")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise click.ClickException("at least two cores are needed: one for the proxy, one for the load")
-    # Absolute, links kept: a virtual environment is known by the path it is called by.
-    interpreters = {"plain": sys.executable}
-    if pythons:
-        interpreters = {label: os.path.abspath(path) for label, path in (entry.split("=", 1) for entry in pythons)}  # noqa: PTH100
+    cores = available_cores()
+    installed = interpreters(pythons)
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx workers run as another user
@@ -70,10 +61,10 @@ def main(
         setting = Setting(folder, {cores[0]}, set(cores[2:] if many else cores[1:]), set(cores[:2] if many else []))
         bench = Bench(setting, rounds, seconds)
         try:
-            bench.prepare(wanted, interpreters, options)
-            if "tls" in workloads.split(","):
-                bench.prepare_secure(wanted, interpreters)
-            bench.run(workloads.split(","))
+            bench.prepare(wanted, installed, options)
+            if "tls" in tasks:
+                bench.prepare_secure(wanted, installed)
+            bench.run(tasks)
             if opens:
                 bench.open_loop()
         except Missing as missing:
@@ -83,7 +74,7 @@ def main(
             raise click.ClickException(str(error)) from error
         finally:
             bench.stop()
-    bench.write(Path(output), describe(next(iter(interpreters.values()))))
+    bench.write(Path(output), describe(next(iter(installed.values()))))
 
 
 class Bench:

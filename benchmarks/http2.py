@@ -7,12 +7,10 @@ origin, which ends each response with trailers, as servers of gRPC do. `h2load` 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ import yaml
 from benchmarks import grpccheck
 from benchmarks.contenders import Contender, Setting, envoy_binary
 from benchmarks.machine import Missing, commit, cpu_seconds, describe, resident_bytes, start, tool, wait_listening
+from benchmarks.options import available_cores, interpreters, python_option, workloads_of
 from gateway.release.ports import free_port
 
 REFERENCE = "nginx"
@@ -176,23 +175,15 @@ def table(results: dict[str, dict[str, list[Sample]]]) -> list[str]:
 @click.option("--rounds", default=3, show_default=True, help="Rounds; the medians are reported.")
 @click.option("--seconds", default=2, show_default=True, help="Length of one measurement.")
 @click.option("--workloads", default=",".join(WORKLOADS), show_default=True, help="Workloads, by comma.")
-@click.option(
-    "--python", "pythons", multiple=True, metavar="NAME=PATH", help="A Python that has the gateway installed."
-)
+@python_option
 @click.option(
     "--output", default=str(Path(__file__).parent / "results"), show_default=True, help="Folder for the table."
 )
 def main(rounds: int, seconds: int, workloads: str, pythons: tuple[str, ...], output: str) -> None:
     """CPU time per gRPC call, and per MB of a stream, of the gateway, nginx and Envoy doing the same gray split over h2c."""
-    wanted = workloads.split(",")
-    if unknown := set(wanted) - set(WORKLOADS):
-        raise click.UsageError(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise click.ClickException("at least two cores are needed: one for the proxy, one for the load")
-    interpreters = {"plain": sys.executable}
-    if pythons:
-        interpreters = {label: os.path.abspath(path) for label, path in (entry.split("=", 1) for entry in pythons)}  # noqa: PTH100
+    wanted = workloads_of(workloads, WORKLOADS)
+    cores = available_cores()
+    installed = interpreters(pythons)
     folder = Path(tempfile.mkdtemp(prefix="gateway-bench-"))
     folder.chmod(0o755)  # nginx workers run as another user
     setting = Setting(folder, {cores[0]}, set(cores[2:] if len(cores) >= 4 else cores[1:]))
@@ -204,7 +195,7 @@ def main(rounds: int, seconds: int, workloads: str, pythons: tuple[str, ...], ou
         processes.append(start_origin(setting))
         for name, begin in [
             *((f"gateway, {label}", lambda setting, label=label, python=python: gateway(setting, f"gateway, {label}", python))
-              for label, python in interpreters.items()),
+              for label, python in installed.items()),
             *OTHERS.items(),
         ]:  # fmt: skip
             try:
@@ -230,7 +221,7 @@ def main(rounds: int, seconds: int, workloads: str, pythons: tuple[str, ...], ou
         for process in processes:
             process.wait(10)
         shutil.rmtree(folder, ignore_errors=True)
-    machine = describe(next(iter(interpreters.values())))
+    machine = describe(next(iter(installed.values())))
     title = f"{machine}; commit {commit()}; {rounds} rounds of {seconds} s"
     lines = ["# HTTP/2", "", title, "", *table(results), *(f"Skipped: {reason}." for reason in skipped)]
     text = "\n".join(lines).rstrip() + "\n"

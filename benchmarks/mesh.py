@@ -8,10 +8,8 @@ All proxies share one core, and the cost is their CPU time together; that of the
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from benchmarks.chains import Chain, Proxies
 from benchmarks.contenders import Setting
 from benchmarks.machine import Missing, commit, cpu_seconds, describe, resident_bytes
 from benchmarks.measure import run_wrk
+from benchmarks.options import available_cores, interpreters, python_option, workloads_of
 
 TARGET = "/A/items?group=gray"
 CONNECTIONS = 64
@@ -117,30 +116,22 @@ def table(name: str, by_name: dict[str, list[Sample]]) -> list[str]:
 @click.option("--seconds", default=2, show_default=True, help="Length of one measurement.")
 @click.option("--workloads", default=",".join(WORKLOADS), show_default=True, help="Workloads, by comma.")
 @click.option("--only", default="", help="Beginnings of the names of chains, by comma: gateway, nginx, Envoy.")
-@click.option(
-    "--python", "pythons", multiple=True, metavar="NAME=PATH", help="A Python that has the gateway installed."
-)
+@python_option
 @click.option(
     "--output", default=str(Path(__file__).parent / "results"), show_default=True, help="Folder for the table."
 )
 def main(rounds: int, seconds: int, workloads: str, only: str, pythons: tuple[str, ...], output: str) -> None:
     """CPU time per request of an entry and its sidecars, beside Envoys and nginxes in their places."""
-    wanted = workloads.split(",")
-    if unknown := set(wanted) - set(WORKLOADS):
-        raise click.UsageError(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise click.ClickException("at least two cores are needed: one for the proxies, one for the load")
-    interpreters = {"plain": sys.executable}
-    if pythons:
-        interpreters = {label: os.path.abspath(path) for label, path in (entry.split("=", 1) for entry in pythons)}  # noqa: PTH100
-    machine = describe(next(iter(interpreters.values())))
+    wanted = workloads_of(workloads, WORKLOADS)
+    cores = available_cores()
+    installed = interpreters(pythons)
+    machine = describe(next(iter(installed.values())))
     lines = ["# Chains", "", f"{machine}; commit {commit()}; {rounds} rounds of {seconds} s", ""]
     for name in wanted:
         workload = WORKLOADS[name]
         every = {
             f"gateway, {label}, {protocol}": chains.gateway(python, protocol)
-            for label, python in interpreters.items()
+            for label, python in installed.items()
             for protocol in workload.protocols
         } | workload.others
         chosen = {title: by for title, by in every.items() if title.startswith(tuple(only.split(",")))}

@@ -12,7 +12,7 @@ import pytest
 from gateway.instance import Instance
 from gateway.live import mirrors as sending
 from gateway.proxy.copies import MAX_RESPONSE, MOST
-from tests.support.mirroring import Mirrored, mirrored
+from tests.support.mirroring import Mirrored, mirrored, mirrored_at
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 from tests.support.wait import until
@@ -25,12 +25,6 @@ Script = Any
 async def parts() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as opened:
         yield opened
-
-
-async def started(origin: Origin, parts: AsyncExitStack, proxy: Proxy | None = None, **mirror: Any) -> Mirrored:
-    base = Instance("127.0.0.1", origin.ports["base"])
-    gray = Instance("127.0.0.1", origin.ports["gray"], tag="gray")
-    return await parts.enter_async_context(mirrored(base, gray, proxy, **mirror))
 
 
 def counted(setup: Mirrored) -> dict[str, int]:
@@ -69,7 +63,7 @@ async def test_what_follows_the_response_to_a_copy_reaches_no_user(
     origin: Origin, parts: AsyncExitStack, surplus: bytes
 ) -> None:
     """Copies share the connections of marked requests: a connection out of step would give them to somebody else."""
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     origin.script = answering(surplus)
     assert await setup.get() == 200
     await until(lambda: sum(counted(setup).values()) == 1)
@@ -92,7 +86,7 @@ async def test_what_follows_the_response_to_a_copy_reaches_no_user(
 async def test_of_an_endless_response_no_more_is_kept_than_is_compared(
     origin: Origin, parts: AsyncExitStack, says: bytes, result: str
 ) -> None:
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     origin.script = answering(says)
     assert await setup.get() == 200
     await until(lambda: counted(setup) == {result: 1})
@@ -101,7 +95,7 @@ async def test_of_an_endless_response_no_more_is_kept_than_is_compared(
 
 async def test_a_sidecars_refusal_is_no_difference(origin: Origin, parts: AsyncExitStack) -> None:
     """It says that this is somebody else, or that the application is away: nothing of the new version."""
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     origin.script = answering(b"HTTP/1.1 421 No\r\nX-Gray-Hop: misdirected\r\nContent-Length: 0\r\n\r\n")
     assert await setup.get() == 200
     await until(lambda: counted(setup) == {"failed": 1})
@@ -112,7 +106,7 @@ async def test_connections_that_the_instance_has_closed_by_now_make_no_copy_fail
     origin: Origin, parts: AsyncExitStack
 ) -> None:
     """One that is safe is sent once more, and once only."""
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     copies = 0
 
     async def one_each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -149,7 +143,7 @@ async def test_a_lane_that_fails_is_ejected_by_nobodys_copies(origin: Origin, pa
 
     proxy = Proxy()
     proxy.ejector = Judge()  # type: ignore[assignment]
-    setup = await started(origin, parts, proxy)
+    setup = await mirrored_at(origin, parts, proxy)
     origin.script = answering(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
     for _ in range(3):
         assert await setup.get() == 200
@@ -165,7 +159,7 @@ async def test_a_lane_that_hangs_keeps_half_of_its_connections_for_its_users(
 ) -> None:
     proxy = Proxy()
     proxy.connections_per_origin = 4
-    setup = await started(origin, parts, proxy)
+    setup = await mirrored_at(origin, parts, proxy)
 
     async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while b"x-gray-mirror" not in (await reader.readuntil(b"\r\n\r\n")).lower():
@@ -202,7 +196,7 @@ async def test_an_instance_that_cannot_be_reached_is_not_tried_for_every_copy(
 
 async def test_a_body_is_framed_anew(origin: Origin, parts: AsyncExitStack) -> None:
     """Whatever could be read in two ways in the original's framing, nothing of it is in a copy's."""
-    setup = await started(origin, parts, methods=["POST"])
+    setup = await mirrored_at(origin, parts, methods=["POST"])
     client = await setup.proxy.connect()
     await client.send(
         b"POST /A/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: x-gray-tag\r\n\r\n"
@@ -218,13 +212,13 @@ async def test_a_body_is_framed_anew(origin: Origin, parts: AsyncExitStack) -> N
 
 @pytest.mark.parametrize("field", ["X-HTTP-Method-Override: DELETE", "x-http-method: PUT", "X-Method-Override: PATCH"])
 async def test_a_get_that_is_another_method_is_not_copied(origin: Origin, parts: AsyncExitStack, field: str) -> None:
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     assert await setup.get("/A/x", field) == 200
     assert (setup.counted, setup.copies.held, len(origin.requests)) == ({}, 0, 1)
 
 
 async def test_what_a_client_does_not_wait_for_is_not_copied(origin: Origin, parts: AsyncExitStack) -> None:
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     asked = asyncio.Event()
 
     async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -242,7 +236,7 @@ async def test_what_a_client_does_not_wait_for_is_not_copied(origin: Origin, par
 
 
 async def test_a_response_before_the_whole_body_leaves_nothing_to_copy(origin: Origin, parts: AsyncExitStack) -> None:
-    setup = await started(origin, parts, methods=["POST"])
+    setup = await mirrored_at(origin, parts, methods=["POST"])
 
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -273,7 +267,7 @@ async def test_a_request_that_was_tried_twice_is_copied_once_and_compared_with_w
 
 
 async def test_secrets_are_in_no_sample(origin: Origin, parts: AsyncExitStack) -> None:
-    setup = await started(origin, parts, compare={"headers": ["location"], "body": "json"})
+    setup = await mirrored_at(origin, parts, compare={"headers": ["location"], "body": "json"})
     says = b'{"name": "s3cret"}'
     origin.script = answering(
         b"HTTP/1.1 302 Found\r\nLocation: /cb?token=s3cret&a=1\r\nSet-Cookie: id=s3cret\r\nContent-Length: %d\r\n\r\n%b"
@@ -292,7 +286,7 @@ async def test_secrets_are_in_no_sample(origin: Origin, parts: AsyncExitStack) -
 
 async def test_a_copy_goes_by_what_is_true_when_it_is_sent(origin: Origin, parts: AsyncExitStack) -> None:
     """The lane may have been closed because it hurts, and its address may be somebody else's."""
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     proxy = setup.proxy
     released = asyncio.Event()
 
@@ -324,7 +318,7 @@ async def test_copies_that_have_waited_too_long_are_dropped(
     origin: Origin, parts: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sending, "ANSWER", 0.2)
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
 
     async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while b"x-gray-mirror" not in (await reader.readuntil(b"\r\n\r\n")).lower():
@@ -365,7 +359,7 @@ async def test_comparing_takes_a_share_of_the_time_and_no_more(
         clock += 2.0
         return []
 
-    setup = await started(origin, parts)
+    setup = await mirrored_at(origin, parts)
     monkeypatch.setattr(sending, "time", Clock)
     monkeypatch.setattr(sending, "_compared", comparing)
     for _ in range(3):

@@ -7,18 +7,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import gateway
-from gateway.instance import Instance
 from gateway.live.mirrors import read_response
 from gateway.proxy.copies import MAX_BODY, MAX_RESPONSE, MOST
-from tests.support import mirroring
-from tests.support.mirroring import Mirrored
+from tests.support.mirroring import mirrored_at
 from tests.support.origin import Origin
-from tests.support.proxy import Proxy
 from tests.support.wait import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -28,12 +24,6 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 async def parts() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as opened:
         yield opened
-
-
-async def mirrored(origin: Origin, parts: AsyncExitStack, proxy: Proxy | None = None, **mirror: Any) -> Mirrored:
-    base = Instance("127.0.0.1", origin.ports["base"])
-    gray = Instance("127.0.0.1", origin.ports["gray"], tag="gray")
-    return await parts.enter_async_context(mirroring.mirrored(base, gray, proxy, **mirror))
 
 
 def heads(origin: Origin, name: str) -> list[dict[str, str]]:
@@ -47,7 +37,7 @@ def heads(origin: Origin, name: str) -> list[dict[str, str]]:
 
 async def test_a_copy_is_the_original_marked_and_with_an_id_of_its_own(origin: Origin, parts: AsyncExitStack) -> None:
     """With the original's id, sidecars further on could not tell the one from the other."""
-    setup = await mirrored(origin, parts)
+    setup = await mirrored_at(origin, parts)
     client = await setup.proxy.connect()
     ids = f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\nX-Request-Id: {TRACE}\r\nbaggage: a=b"
     await client.send(f"GET /A/x?q=%2F HTTP/1.1\r\nHost: shop\r\n{ids}\r\nX-Own: 1\r\n\r\n".encode())
@@ -78,7 +68,7 @@ async def test_a_copy_is_the_original_marked_and_with_an_id_of_its_own(origin: O
 
 
 async def test_marked_requests_and_unsafe_ones_are_not_copied(origin: Origin, parts: AsyncExitStack) -> None:
-    setup = await mirrored(origin, parts)
+    setup = await mirrored_at(origin, parts)
     assert await setup.get("/A/x?group=gray") == 200
     client = await setup.proxy.connect()
     await client.send(b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na")
@@ -93,7 +83,7 @@ async def test_marked_requests_and_unsafe_ones_are_not_copied(origin: Origin, pa
     "framing", ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
 )
 async def test_a_body_is_copied_if_its_method_may_be(origin: Origin, parts: AsyncExitStack, framing: str) -> None:
-    setup = await mirrored(origin, parts, methods=["POST"])
+    setup = await mirrored_at(origin, parts, methods=["POST"])
     client = await setup.proxy.connect()
     await client.send(f"POST /A/x HTTP/1.1\r\nHost: x\r\n{framing}".encode())
     assert (await client.answer("POST")).status == 200
@@ -102,7 +92,7 @@ async def test_a_body_is_copied_if_its_method_may_be(origin: Origin, parts: Asyn
 
 
 async def test_a_body_that_is_large_is_not_copied(origin: Origin, parts: AsyncExitStack) -> None:
-    setup = await mirrored(origin, parts, methods=["POST"])
+    setup = await mirrored_at(origin, parts, methods=["POST"])
     client = await setup.proxy.connect()
     await client.send(
         b"POST /A/x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1) + b"a" * (MAX_BODY + 1)
@@ -113,7 +103,7 @@ async def test_a_body_that_is_large_is_not_copied(origin: Origin, parts: AsyncEx
 
 async def test_differences_are_counted_and_sampled(origin: Origin, parts: AsyncExitStack) -> None:
     """The origin says its port's name in its response."""
-    setup = await mirrored(origin, parts, compare={"headers": ["content-type"], "body": "bytes"})
+    setup = await mirrored_at(origin, parts, compare={"headers": ["content-type"], "body": "bytes"})
     assert await setup.get("/A/x?token=secret") == 200
     await until(lambda: setup.counted == {("a", "gray", "different"): 1})
     [sample] = setup.mirrors.samples
@@ -128,7 +118,7 @@ async def test_differences_are_counted_and_sampled(origin: Origin, parts: AsyncE
 
 
 async def test_the_same_is_counted_too(origin: Origin, parts: AsyncExitStack) -> None:
-    setup = await mirrored(origin, parts)
+    setup = await mirrored_at(origin, parts)
     assert await setup.get() == 200
     await until(lambda: setup.counted == {("a", "gray", "same"): 1})
     assert list(setup.mirrors.samples) == []
@@ -137,7 +127,7 @@ async def test_the_same_is_counted_too(origin: Origin, parts: AsyncExitStack) ->
 async def test_a_lane_that_hangs_holds_nobody_up_and_what_is_too_much_is_dropped(
     origin: Origin, parts: AsyncExitStack
 ) -> None:
-    setup = await mirrored(origin, parts)
+    setup = await mirrored_at(origin, parts)
 
     async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -171,7 +161,7 @@ def test_nothing_that_an_exchange_calls_can_wait(module: str, names: set[str]) -
 
 @pytest.mark.parametrize("what", ["gone", "garbage"])
 async def test_a_lane_that_is_broken_fails_its_copies_alone(origin: Origin, parts: AsyncExitStack, what: str) -> None:
-    setup = await mirrored(origin, parts)
+    setup = await mirrored_at(origin, parts)
 
     async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while b"x-gray-mirror" not in (await reader.readuntil(b"\r\n\r\n")).lower():
@@ -188,7 +178,7 @@ async def test_a_lane_that_is_broken_fails_its_copies_alone(origin: Origin, part
 async def test_without_a_response_of_the_baseline_there_is_nothing_to_compare(
     origin: Origin, parts: AsyncExitStack
 ) -> None:
-    setup = await mirrored(origin, parts)
+    setup = await mirrored_at(origin, parts)
 
     async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from gateway.http.masking import Mask
@@ -14,6 +14,7 @@ from gateway.instance import Instance
 from gateway.live.mirrors import Mirrors
 from gateway.proxy.copies import Copies
 from gateway.routing.carriers import Carriers
+from tests.support.origin import Origin
 from tests.support.proxy import Proxy
 
 
@@ -63,3 +64,10 @@ async def mirrored(
         await asyncio.gather(running, return_exceptions=True)
         await proxy.close()
     assert proxy.traffic.internal_errors == 0
+
+
+async def mirrored_at(origin: Origin, parts: AsyncExitStack, proxy: Proxy | None = None, **mirror: Any) -> Mirrored:
+    """The same in front of both ports of an origin, for as long as `parts` are open."""
+    base = Instance("127.0.0.1", origin.ports["base"])
+    gray = Instance("127.0.0.1", origin.ports["gray"], tag="gray")
+    return await parts.enter_async_context(mirrored(base, gray, proxy, **mirror))
