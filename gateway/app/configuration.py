@@ -188,8 +188,11 @@ class Configuration(Generic[S]):
         if self._keeps_history:
             places = Places.of(loaded.settings.rules, self._path, self.copies.folder)
             texts = {places.name(path): text for path, text in loaded.lanes.texts.items()}
+            recorded = Revision(revision, time.time(), author, cause, texts)
+            # Nothing is awaited since the revision was put in force: whoever sees its number finds it in the history.
+            self.history.add(recorded)
             # In a thread: it waits for the disk, and requests do not.
-            await asyncio.to_thread(self.history.record, Revision(revision, time.time(), author, cause, texts))
+            await asyncio.to_thread(self.history.save, recorded)
         await self.copies.applied(loaded.settings, loaded.lanes, revision)
 
 

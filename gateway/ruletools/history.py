@@ -48,6 +48,7 @@ class History:
         self._folder = folder
         self._limit = limit
         self._revisions: dict[int, Revision] = {}
+        self._forgotten: list[int] = []  # which have files yet
         left = MAX_HISTORY
         for file in self._files()[:limit]:
             try:
@@ -78,20 +79,21 @@ class History:
         """A revision, None if it is not kept."""
         return self._revisions.get(number)
 
-    def record(self, revision: Revision) -> None:
-        """Keeps a revision, and forgets the oldest beyond the limit. Waits for the disk; others may read in the meantime."""
-        revisions = {**self._revisions, revision.number: revision}
-        surplus = sorted(revisions)[: -self._limit]
-        for number in surplus:
-            del revisions[number]
-        # Replaced as a whole: it may be read by another thread at this moment.
-        self._revisions = revisions
+    def add(self, revision: Revision) -> None:
+        """Keeps a revision in memory, and forgets the oldest beyond the limit. Whoever asks from now on is told of it."""
+        self._revisions[revision.number] = revision
+        for number in sorted(self._revisions)[: -self._limit]:
+            del self._revisions[number]
+            self._forgotten.append(number)
+
+    def save(self, revision: Revision) -> None:
+        """Writes a revision that was added, and removes what was forgotten. Waits for the disk: not for the loop."""
         if self._folder is None:
             return
         try:
             write_file(self._file(revision.number), json.dumps(asdict(revision)), PRIVATE)
-            for number in surplus:
-                self._file(number).unlink(missing_ok=True)
+            while self._forgotten:
+                self._file(self._forgotten.pop()).unlink(missing_ok=True)
         except OSError as error:
             _log.error("history: cannot be written to %s: %s", self._folder, error)
 

@@ -79,8 +79,8 @@ class Api:
     def __init__(self) -> None:
         self.editor = Editor()
         self.history = History()
-        self.history.record(Revision(5, 100.0, "alice", "a change", {"rules.yaml": "lane_groups: []\n"}))
-        self.history.record(Revision(6, 200.0, "", "SIGHUP", {}))
+        self.history.add(Revision(5, 100.0, "alice", "a change", {"rules.yaml": "lane_groups: []\n"}))
+        self.history.add(Revision(6, 200.0, "", "SIGHUP", {}))
         self.drafts: list[tuple[Any, ...]] = []
         self.server = AdminServer(
             "127.0.0.1",

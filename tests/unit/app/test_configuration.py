@@ -185,13 +185,21 @@ async def test_a_change_of_a_file_is_noticed(tmp_path: Path, hold: Callable[...,
 async def test_the_history_is_written_in_a_thread_and_goes_on_after_a_restart(
     tmp_path: Path, hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To write is to wait for the disk, and requests do not."""
+    """To write is to wait for the disk, and neither requests do nor who asks what the revision in force is."""
     threads: list[bool] = []
+    told: list[tuple[int, int]] = []
 
     def noted(*args: Any) -> None:
         threads.append(threading.current_thread() is threading.main_thread())
         write_file(*args)
 
+    async def away(call: Callable[..., Any], *args: Any) -> Any:
+        # What anybody is told while the loop is free.
+        told.append((held.configuration.state.revision, held.configuration.history.last))
+        return await to_thread(call, *args)
+
+    to_thread = asyncio.to_thread
+    monkeypatch.setattr("asyncio.to_thread", away)
     monkeypatch.setattr("gateway.ruletools.history.write_file", noted)
     put_gateway(tmp_path, lanes("gray"), state="state")
     held = hold(keeps_history=True)
@@ -203,6 +211,7 @@ async def test_the_history_is_written_in_a_thread_and_goes_on_after_a_restart(
     found = [(item.number, item.cause, item.author) for item in held.configuration.history.revisions()]
     assert found == [(2, "a change", "alice"), (1, "start", "")]
     assert threads == [False, False]
+    assert {(2, 2), (1, 1)} <= set(told) <= {(0, 0), (1, 1), (2, 2)}
     await held.parts.aclose()
     again = hold(keeps_history=True)
     await again.open()

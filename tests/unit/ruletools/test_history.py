@@ -21,10 +21,15 @@ def put(folder: Path, name: str, content: Any) -> Path:
     return file
 
 
+def record(history: History, revision: Revision) -> None:
+    history.add(revision)
+    history.save(revision)
+
+
 def test_revisions_outlive_a_restart_and_are_their_owners_alone(tmp_path: Path) -> None:
     history = History(tmp_path / "history", limit=3)
     for number in range(1, 6):
-        history.record(Revision(number, float(number), "", "start", GOOD.files))
+        record(history, Revision(number, float(number), "", "start", GOOD.files))
     again = History(tmp_path / "history", limit=3)
     assert again.revisions() == history.revisions()
     assert [revision.number for revision in again.revisions()] == [5, 4, 3]
@@ -66,7 +71,7 @@ def test_what_is_no_file_of_a_revision_is_left_alone(tmp_path: Path, monkeypatch
     put(tmp_path, "1000000003.json", {**asdict(GOOD), "number": 1_000_000_003})
     history = History(tmp_path)
     assert [revision.number for revision in history.revisions()] == [1_000_000_003]
-    history.record(Revision(1_000_000_004, 0.0, "", "", {}))
+    record(history, Revision(1_000_000_004, 0.0, "", "", {}))
     assert History(tmp_path).last == 1_000_000_004
     monkeypatch.setattr("gateway.ruletools.history.MAX_HISTORY", 100)
     assert History(tmp_path).last == 1_000_000_004
