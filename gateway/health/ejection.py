@@ -131,9 +131,19 @@ class Ejector:
         self._clock = clock
         self._call_later = call_later
 
+    @property
+    def is_off(self) -> bool:
+        """Whether nobody is ejected, and nothing remembered."""
+        return not self.terms.share
+
+    def is_out(self, service: str, instance: Instance) -> bool:
+        """Whether an instance is out, or stays in only because too many are."""
+        record = self.records.get((service, instance.address))
+        return record is not None and record.out_since is not None and record.identity == instance.identity
+
     def failed(self, service: str, instance: Instance, cause: str) -> None:
         """Notes a connection that was not accepted, or a response that is none."""
-        if not self.terms.share:
+        if self.is_off:
             return
         record = self._record(service, instance)
         if record.out_since is not None:
@@ -237,7 +247,7 @@ class Ejector:
             self.retain(service, ())
 
     def _now_out(self, service: str, instances: Sequence[Instance]) -> frozenset[str]:
-        if not self.terms.share:
+        if self.is_off:
             return frozenset()
         out: list[str] = []
         gone: list[tuple[float, str]] = []

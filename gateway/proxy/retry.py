@@ -1,13 +1,24 @@
-"""Whether a request may be sent once more, and where: a verdict on each fault, within what is allowed and the budget."""
+"""Whether a request may be sent once more, and where: a verdict on each fault, within what is allowed and the budget.
+
+Attempts and budget bound what adds load to instances, or takes long. One that accepts nothing is only passed by (`_onward`).
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from gateway.failures import CLOSED, REFUSED_MISDIRECTED, REFUSED_STREAM, REFUSED_UNAVAILABLE, UNRESPONSIVE, Fault
+from gateway.failures import (
+    CLOSED,
+    CONNECT_ERROR,
+    REFUSED_MISDIRECTED,
+    REFUSED_STREAM,
+    REFUSED_UNAVAILABLE,
+    UNRESPONSIVE,
+    Fault,
+)
 from gateway.instance import Instance
 from gateway.proxy.context import Context
-from gateway.routing.services import CONNECT_ERROR, MISDIRECTED
+from gateway.routing import services
 from gateway.routing.verdict import Forward
 from gateway.tags import BASE
 
@@ -39,7 +50,7 @@ class Again:
 class Retry:
     """How often one request was sent again. It decides and counts; whoever asks acts."""
 
-    __slots__ = ("_context", "_forward", "_has_met_stale", "_method", "_retries")
+    __slots__ = ("_context", "_forward", "_has_met_stale", "_method", "_refused_until", "_retries")
 
     def __init__(self, context: Context, forward: Forward, method: str) -> None:
         self._context = context
@@ -47,6 +58,7 @@ class Retry:
         self._method = method
         self._retries: int = 0
         self._has_met_stale: bool = False
+        self._refused_until: float = 0.0
 
     def after(self, fault: Fault, *, is_fresh: bool) -> Again | None:
         """The verdict after a fault, of a request that is still here whole; None: it fails.
@@ -61,7 +73,7 @@ class Retry:
             # The load belongs there: no budget.
             self._has_met_stale = False
             other = self._forward.other()
-            return self._fallen_back(MISDIRECTED) if other is None else self._again(other)
+            return self._fallen_back(services.MISDIRECTED) if other is None else self._again(other)
         if fault is REFUSED_STREAM and not self._has_met_stale:
             # Most likely the connection is on its way out, and the instance is not: it takes the request on another one. That
             # is no additional load.
@@ -72,11 +84,11 @@ class Retry:
             self._has_met_stale = False
         # Nothing was done. Of a lane this costs no budget, since falling back to the baseline would cost none.
         is_free = self._forward.decision.pool != BASE
-        again = self._elsewhere(fault, is_free)
+        again = self._onward(fault) or self._elsewhere(fault, is_free)
         if again is None and fault is REFUSED_STREAM and self._may_retry(fault.kind, is_free):
             # Many requests at a time can use up the next connection as well.
             again = self._again(self._forward.instance)
-        return again or self._fallen_back(CONNECT_ERROR)
+        return again or self._fallen_back(services.CONNECT_ERROR)
 
     def _after_close(self, fault: Fault, is_fresh: bool) -> Again | None:
         """The connection closed without a word, or was given up: the request may have been processed."""
@@ -98,7 +110,40 @@ class Retry:
             return again
         # It may have been processed: the baseline is a second time as any other.
         other = forward.other_in_baseline()
-        return None if other is None or not self._may_retry(fault.kind) else self._again(other, CONNECT_ERROR)
+        return None if other is None or not self._may_retry(fault.kind) else self._again(other, services.CONNECT_ERROR)
+
+    def _onward(self, fault: Fault) -> Again | None:
+        """Another instance of the pool, after one that accepts nothing: neither has more work of that, so it is no attempt.
+
+        Not one that is out, or remembered by nobody: every request would try the whole of a pool that is down. Nor for longer
+        than a connection may take: refusals can be slow (of a host that no router knows). A timeout is no refusal: an instance
+        that has too much to do looks the same.
+        """
+        context = self._context
+        ejector = context.ejector
+        if fault is not CONNECT_ERROR and fault is not REFUSED_UNAVAILABLE:
+            return None
+        if ejector is None or ejector.is_off or self._attempts == 1:
+            return None
+        now = context.loop.time()
+        if not self._refused_until:
+            patience = self._forward.decision.patience
+            self._refused_until = now + (context.timeouts if patience is None else patience.timeouts).connect
+        if now > self._refused_until:
+            return None
+        service = self._forward.decision.service
+        other = self._forward.other_but(lambda instance: ejector.is_out(service, instance))
+        if other is None:
+            return None
+        context.traffic.count_retry(service, fault.kind)
+        return self._again(other)
+
+    @property
+    def _attempts(self) -> int:
+        """How many instances the request may be sent to."""
+        budget = self._context.budget
+        patience = self._forward.decision.patience
+        return budget.attempts if patience is None else patience.attempts or budget.attempts
 
     def _elsewhere(self, fault: Fault, is_free: bool = False) -> Again | None:
         """Another instance of the pool, as far as there is one and attempts and budget allow it."""
@@ -118,15 +163,13 @@ class Retry:
         return Again(instance, fallback, self._has_met_stale)
 
     def _may_retry(self, reason: str, is_free: bool = False) -> bool:
-        context = self._context
-        budget = context.budget
-        decision = self._forward.decision
-        patience = decision.patience
-        if self._retries + 1 >= (budget.attempts if patience is None else patience.attempts or budget.attempts):
+        if self._retries + 1 >= self._attempts:
             return False
+        context = self._context
         traffic = context.traffic
+        decision = self._forward.decision
         service, tag = decision.service, decision.tag
-        if not is_free and not budget.take(service, tag, traffic.ended(service, tag), context.loop.time()):
+        if not is_free and not context.budget.take(service, tag, traffic.ended(service, tag), context.loop.time()):
             traffic.count_retry_denied(service)
             return False
         self._retries += 1

@@ -170,6 +170,11 @@ class Forward(Verdict):
         """Another instance of the pool that was chosen, None if all of them were tried."""
         return self._pick(self._pool, self._tried_too())
 
+    def other_but(self, is_out: Callable[[Instance], bool]) -> Instance | None:
+        """Another instance of the pool that is not out, None if there is none."""
+        pool = self._pool
+        return self._pick(pool, (*self._tried_too(), *[instance for instance in pool.usable if is_out(instance)]))
+
     def other_in_baseline(self) -> Instance | None:
         """An instance of the baseline behind a tagged pool, None if that is not a way out or was taken already."""
         return self._pick(self._base, self._tried_too())

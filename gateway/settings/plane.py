@@ -283,7 +283,7 @@ class RetrySettings(Model):
     """When a request is retried: never outside its lane's pool, and never if that could execute it twice."""
 
     attempts: int = Field(default=3, ge=1, le=10)
-    """Instances tried for one request."""
+    """Instances that one request is sent to. Those that accept nothing do not count, unless this is 1: no retries."""
     share: float = Field(default=0.2, ge=0, le=1)
     """The retry budget: retries as a share of requests."""
     minimum: float = Field(default=10.0, ge=0)

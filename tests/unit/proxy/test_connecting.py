@@ -192,12 +192,17 @@ async def test_a_request_is_tried_on_so_many_instances_and_no_more() -> None:
 class Judge:
     """Notes what is held against whom."""
 
+    is_off = False
+
     def __init__(self) -> None:
         self.records: dict[str, int] = {}
         self.heard: list[tuple[str, int, str]] = []
 
     def failed(self, service: str, instance: Instance, cause: str) -> None:
         self.heard.append((service, instance.port, cause))
+
+    def is_out(self, service: str, instance: Instance) -> bool:
+        return False
 
     def refused(self, service: str, instance: Instance) -> None:
         self.heard.append((service, instance.port, "refused"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,18 +12,24 @@ from gateway.failures import (
     CLOSED,
     CLOSED_IN_HEAD,
     CONNECT_ERROR,
+    CONNECT_TIMEOUT,
     FAULTS,
+    NOT_HTTP2,
     REFUSED_MISDIRECTED,
+    REFUSED_STREAM,
     REFUSED_UNAVAILABLE,
+    TLS_ERROR,
     UNRESPONSIVE,
     Fault,
 )
+from gateway.health.ejection import CONNECT, EjectionTerms, Ejector
 from gateway.instance import Instance
 from gateway.proxy.retry import Retry
 from gateway.routing.decision import Decision
+from gateway.routing.patience import Patience
 from gateway.routing.services import ServiceView, Turns
 from gateway.routing.verdict import Forward
-from tests.support.bounds import RetryBudget
+from tests.support.bounds import RetryBudget, Timeouts
 from tests.support.fakes import Wired
 
 BASE1, BASE2, GRAY = (Instance("192.0.2.10", port, tag) for port, tag in ((1, "base"), (2, "base"), (3, "gray")))
@@ -102,6 +109,106 @@ async def test_attempts_and_the_budget_are_bounds() -> None:
 async def test_the_baseline_after_a_closed_connection_costs_budget() -> None:
     assert verdict(retry(GRAY, BASE1, tag="gray"), CLOSED) == (1, "connect_error", False)
     assert verdict(retry(GRAY, BASE1, tag="gray", share=0.0, minimum=0.0), CLOSED) is None
+
+
+MANY = tuple(Instance("192.0.2.10", port) for port in range(1, 10))
+GRAYS = tuple(Instance("192.0.2.11", port, "gray") for port in range(1, 6))
+
+
+def remembering(case: tuple[Retry, Forward], **terms: Any) -> Ejector:
+    """Has it remembered who fails."""
+    context = case[0]._context
+    context.ejector = Ejector(
+        EjectionTerms(**terms), context.loop.time, context.loop.call_later, lambda service: None, lambda *of: None
+    )
+    return context.ejector
+
+
+def tried_after(case: tuple[Retry, Forward], fault: Fault) -> list[int]:
+    """The ports that are turned to in turn, each of which fails in the same way."""
+    ports = []
+    while (again := verdict(case, fault)) is not None:
+        ports.append(again[0])
+    return ports
+
+
+@pytest.mark.parametrize("fault", [CONNECT_ERROR, REFUSED_UNAVAILABLE])
+async def test_instances_that_accept_nothing_are_passed_by_until_each_was_tried_once(fault: Fault) -> None:
+    case = retry(*MANY, attempts=2, share=0.0, minimum=0.0)
+    remembering(case)
+    assert tried_after(case, fault) == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert case[0]._context.traffic.retries == {("a", fault.kind): 8}
+
+
+async def test_the_attempts_are_for_what_follows() -> None:
+    case = retry(*MANY, attempts=2)
+    remembering(case)
+    assert [verdict(case, fault) for fault in (CONNECT_ERROR, CLOSED, CONNECT_ERROR, CLOSED)] == [
+        (2, "", False),
+        (3, "", False),
+        (4, "", False),
+        None,
+    ]
+
+
+@pytest.mark.parametrize("fault", [CONNECT_TIMEOUT, TLS_ERROR, NOT_HTTP2, REFUSED_STREAM])
+async def test_what_takes_long_or_loads_the_instance_is_an_attempt(fault: Fault) -> None:
+    case = retry(*MANY)
+    remembering(case)
+    turned_to = [port for port in tried_after(case, fault) if port != 1]
+    assert turned_to == [2, 3]
+    case = retry(*MANY, share=0.0, minimum=0.0)
+    remembering(case)
+    assert 2 not in tried_after(case, fault)
+
+
+async def test_the_baseline_is_after_the_whole_pool_of_a_lane_and_is_tried_whole_itself() -> None:
+    case = retry(*GRAYS, *MANY[:4], tag="gray", attempts=2, share=0.0, minimum=0.0)
+    remembering(case)
+    assert tried_after(case, CONNECT_ERROR) == [2, 3, 4, 5, 1, 2, 3, 4]
+    assert case[1].decision.fallback == "connect_error"
+
+
+async def test_one_attempt_is_one_instance() -> None:
+    case = retry(*MANY, attempts=1)
+    remembering(case)
+    assert tried_after(case, CONNECT_ERROR) == []
+
+
+async def test_who_is_known_to_accept_nothing_is_tried_after_all_others_as_an_attempt() -> None:
+    """Of a pool that is down as a whole, every request would try the whole."""
+    case = retry(*MANY)
+    ejector = remembering(case, connect_failures=1)
+    for instance in MANY[1:]:
+        if instance.port not in (5, 8):
+            ejector.failed("a", instance, CONNECT)
+    assert tried_after(case, CONNECT_ERROR) == [5, 8, 9, 2]
+    assert not case[0]._context.traffic.retries_denied
+
+
+async def test_without_ejection_nobody_is_known_and_each_is_an_attempt() -> None:
+    case = retry(*MANY)
+    remembering(case, share=0.0)
+    assert tried_after(case, CONNECT_ERROR) == [2, 3]
+
+
+@pytest.mark.parametrize("own", [None, 5.0], ids=["the gateway's", "the route's"])
+async def test_slow_refusals_are_attempts_once_a_connection_should_have_been_made(own: float | None) -> None:
+    case = retry(*MANY, attempts=2)
+    context = case[0]._context
+    remembering(case)
+    if own is not None:
+        case[1].decision.patience = Patience(Timeouts(connect=own), 0, {})
+    longest = own or context.timeouts.connect
+    times = [50.0]
+    clock: Any = SimpleNamespace(time=lambda: times[-1])
+    context.loop = clock
+    ports = []
+    for later in (0.0, longest, 0.1, 0.1):
+        times.append(times[-1] + later)
+        again = verdict(case, CONNECT_ERROR)
+        ports.append(again and again[0])
+    assert ports == [2, 3, 4, None]
 
 
 @pytest.mark.parametrize(
