@@ -29,10 +29,14 @@ ago is likely to be used again, and a request that crosses the closing is lost; 
 SILENCE: Final = 10.0
 """Seconds after a failed handshake was logged in which others are only counted."""
 
+BACKLOG: Final = 4096
+"""Connections that wait to be accepted, as far as the kernel lets them (`net.core.somaxconn`): the next one is not refused, but
+tries again a second later, and takes the process for dead after another."""
+
 _log = logging.getLogger("gateway")
 
 
-def bind(host: str, port: int, backlog: int = 1024, shared: bool = False) -> socket.socket:
+def bind(host: str, port: int, shared: bool = False) -> socket.socket:
     """A listening socket on the address; port 0 takes a free one. Raises StartError naming the address.
 
     `shared`: others may listen on it too (SO_REUSEPORT), and the kernel deals connections out among them.
@@ -44,7 +48,7 @@ def bind(host: str, port: int, backlog: int = 1024, shared: bool = False) -> soc
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
-        sock.listen(backlog)
+        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
@@ -123,6 +127,7 @@ class Listener:
         server = await context.loop.create_server(
             self._arrive,  # type: ignore[arg-type]
             sock=sock,
+            backlog=BACKLOG,  # it listens already, but event loops set this anew, to 100 if nothing is said
             ssl=self._ssl,
             ssl_handshake_timeout=None if self._ssl is None else context.timeouts.head,
         )

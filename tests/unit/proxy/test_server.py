@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
+import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway.proxy.server import QUIET, Listener, bind
+from gateway.proxy.server import BACKLOG, QUIET, Listener, bind
 from tests.support.bounds import Timeouts
 from tests.support.fakes import FakeTransport, Wired
 
@@ -151,7 +155,7 @@ async def test_a_handshake_has_as_long_as_a_head(is_secure: bool) -> None:
     terms = (
         {"ssl": "terms", "ssl_handshake_timeout": 7.0} if is_secure else {"ssl": None, "ssl_handshake_timeout": None}
     )
-    assert opened.asked == [{"sock": sock, **terms}]
+    assert opened.asked == [{"sock": sock, "backlog": BACKLOG, **terms}]
 
 
 class Ticking:
@@ -280,3 +284,20 @@ async def test_a_handshake_that_failed_is_waited_for_no_longer_than_one_may_take
         loop.now += seconds
         loop.later()
         assert await listener.drain(0.0, 0.0) is is_over
+
+
+async def test_a_burst_waits_to_be_accepted_while_the_process_is_busy() -> None:
+    """Who finds no place is not told so: its kernel tries again a second later."""
+    with bind("127.0.0.1", 0) as sock, ExitStack() as clients:
+        listener = Listener(sock, Wired().context)
+        await listener.start()
+        waiting = [clients.enter_context(socket.socket()) for _ in range(300)]
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(sock.getsockname())
+        until = time.monotonic() + 5
+        while waiting and time.monotonic() < until:  # and the loop does not get a turn
+            _, writable, _ = select.select([], waiting, [], 0.1)
+            waiting = [client for client in waiting if client not in writable]
+        assert not waiting
+        await listener.close()
