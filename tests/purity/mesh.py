@@ -55,6 +55,7 @@ class Instance:
         folder.mkdir(parents=True)
         self.sidecar = Program(folder)
         self.application: Application | None = None
+        self.was_retagged = False
 
     @property
     def address(self) -> str:
@@ -233,11 +234,16 @@ class Mesh:
         self.instances.remove(instance)
         await instance.end()
         self._others += [port for name, port in instance.ports.items() if name != "inbound"]
-        self._inbounds.append(instance.ports["inbound"])
+        if (
+            not instance.was_retagged
+        ):  # Nacos puts what an operator has said of an address over what its next instance says
+            self._inbounds.append(instance.ports["inbound"])
 
     def take_port(self, instance: Instance) -> int:
-        """The inbound port of one that has ended, for another one."""
+        """The inbound port of one that has ended, for another one; a new one if a registry may still say there what it was told."""
         port = instance.ports["inbound"]
+        if port not in self._inbounds:
+            return free_port()
         self._inbounds.remove(port)
         return port
 
@@ -260,6 +266,7 @@ class Mesh:
 
     async def retag(self, instance: Instance, tag: str) -> None:
         """Changes its tag in the registry alone."""
+        instance.was_retagged = True
         self.judge.note(f"the registry says {tag} of {instance.name} at {instance.address}")
         await retag(self.registry, self._session, instance.service, instance.ports["inbound"], tag)
 
