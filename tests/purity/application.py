@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Callable
 from typing import Final
+
+from tests.purity.messages import END, Answer, Caller, Callers, Messages, field
 
 MODES: Final = {
     "header": (b"x-gray-tag",),
@@ -19,7 +21,6 @@ NEEDS_TRACE: Final = "traceparent"
 LOSES: Final = "nothing"
 KEEPS_TRACE: Final = ("traceparent", "agent")
 ARROW: Final = " > "
-BODY_TIMEOUT: Final = 30.0
 
 
 def modes_for(before: str | None) -> list[str]:
@@ -34,74 +35,92 @@ class Application:
     def __init__(self, label: str, mode: str, outbound: int, next_service: str) -> None:
         self._label = label
         self._forwarded = MODES[mode]
-        self._outbound = outbound
         self._next = next_service
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._callers = Callers(outbound)
+        self._connecting: set[asyncio.Task[None]] = set()
+        self.clients: set[Client] = set()
 
     async def start(self, port: int) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Client(self), "127.0.0.1", port, backlog=4096
+        )
 
     async def close(self) -> None:
         self._server.close()
-        for task in self._tasks:
+        for task in self._connecting:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for _, writer in self._idle:
-            writer.close()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        for client in list(self.clients):
+            client.transport.close()
+        self._callers.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while True:
-                _, fields, _ = await read_message(reader)
-                status, text = await self._answer(fields)
-                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(text), text))
-                await writer.drain()
-        self._tasks.discard(task)
-        writer.close()
-
-    async def _answer(self, fields: dict[bytes, bytes]) -> tuple[int, bytes]:
-        own = self._label.encode()
+    def serve(self, head: bytes, client: Client) -> None:
+        """Answers, after the next service has."""
         if not self._next:
-            return 200, own
+            client.answer(200, self._label.encode())
+            return
         lines = [b"GET /next HTTP/1.1", b"Host: " + self._next.encode()]
-        lines += [name + b": " + fields[name] for name in self._forwarded if name in fields]
+        for name in self._forwarded:
+            value = field(head, name)
+            if value is not None:
+                lines.append(name + b": " + value)
+        self._call(b"\r\n".join(lines) + END, client)
+
+    def _call(self, request: bytes, client: Client) -> None:
+        caller = self._callers.take()
+        if caller is not None:
+            # If it has none, the sidecar had closed it in the meantime.
+            self._ask(caller, request, client, lambda: self._call(request, client))
+            return
+        task = asyncio.get_running_loop().create_task(self._connect_and_call(request, client))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect_and_call(self, request: bytes, client: Client) -> None:
         try:
-            status, text = await self._call(b"\r\n".join(lines) + b"\r\n\r\n")
-        except (OSError, asyncio.IncompleteReadError) as error:
-            return 502, f"{self._label} could not call {self._next}: {error!r}".encode()
-        if status != 200:
-            return 502, b"%b got %d from %b: %b" % (own, status, self._next.encode(), text)
-        return 200, own + ARROW.encode() + text
+            caller = await self._callers.make()
+        except OSError as error:
+            self._fail(client, repr(error))
+            return
+        self._ask(caller, request, client, lambda: self._fail(client, "the connection was closed"))
 
-    async def _call(self, request: bytes) -> tuple[int, bytes]:
-        while True:
-            is_kept = bool(self._idle)
-            reader, writer = self._idle.pop() if is_kept else await asyncio.open_connection("127.0.0.1", self._outbound)
-            try:
-                writer.write(request)
-                first, fields, text = await read_message(reader)
-            except (OSError, asyncio.IncompleteReadError):
-                writer.close()
-                if not is_kept:
-                    raise
-                continue  # the sidecar had closed it in the meantime
-            if fields.get(b"connection") == b"close":
-                writer.close()
+    def _ask(self, caller: Caller, request: bytes, client: Client, lost: Callable[[], None]) -> None:
+        def answered(answer: Answer | None) -> None:
+            if answer is None:
+                lost()
+                return
+            if answer.is_kept:
+                self._callers.put(caller)
+            if answer.status == 200:
+                client.answer(200, b"%b%b%b" % (self._label.encode(), ARROW.encode(), answer.body))
             else:
-                self._idle.append((reader, writer))
-            return int(first.split()[1]), text
+                told = (self._label.encode(), answer.status, self._next.encode(), answer.body)
+                client.answer(502, b"%b got %d from %b: %b" % told)
+
+        caller.ask(request, answered)
+
+    def _fail(self, client: Client, why: str) -> None:
+        client.answer(502, f"{self._label} could not call {self._next}: {why}".encode())
 
 
-async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes, bytes], bytes]:
-    """One message whose body, if there is one, has a length: its first line, its fields by lower-case name, its body."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head[:-4].split(b"\r\n")
-    fields = {}
-    for line in lines:
-        name, _, value = line.partition(b":")
-        fields[name.lower()] = value.strip()
-    return first, fields, await reader.readexactly(int(fields.get(b"content-length", b"0")))
+class Client(Messages):
+    """A connection to an application, with one request at a time."""
+
+    def __init__(self, application: Application) -> None:
+        super().__init__()
+        self._application = application
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._application.clients.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._application.clients.discard(self)
+
+    def message(self, head: bytes, body: bytes) -> None:
+        self._application.serve(head, self)
+
+    def answer(self, status: int, text: bytes) -> None:
+        """The response to the request that came."""
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(text), text))
