@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ FOLLOWING: Final = dict(itertools.pairwise(SERVICES))
 """Whom each calls."""
 CLOSED: Final = "(lane closed)"
 """In place of a service: the lane is closed, and nobody may be on gray."""
+_CODE: Final = re.compile(r'"code": "(\w+)"')
 KEPT_EVENTS: Final = 400
 AROUND: Final = 8.0
 """Seconds of events that are shown before a violation."""
@@ -168,6 +170,10 @@ class Judge:
     def _failed(self, sent: Sent, text: str) -> None:
         if sent.was_troubled or sent.troubles != self._troubles:
             self.counts["failed, excused"] += 1
+            codes = _CODE.findall(text)
+            self.counts[f"failed, excused: {codes[-1] if codes else 'no code'}"] += (
+                1  # the last is the deepest in the chain
+            )
         else:
             self._violated("failed", sent, text)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ class Churn:
         self._began = loop.time()
         self.judge = Judge(lambda: loop.time() - self._began, self._show)
         self.mesh = Mesh(folder, registry, self.judge, random.Random(f"{seed} mesh"))
+        self.pace = ""
+        """How many requests were sent a second, and what that has cost."""
         self._load = Load(self.mesh.port, rate, self.judge, random.Random(f"{seed} load"))
 
     async def run(self, seconds: float, script: Sequence[Fault] = ()) -> Judge:
@@ -47,6 +50,7 @@ class Churn:
         self._say(f"applications forward: {self.mesh.modes}")
         try:
             await self.mesh.start()
+            began, spent = time.monotonic(), time.process_time()
             with self.judge.trouble("the start"):
                 self._load.start()
                 await self.mesh.settle(*SERVICES)
@@ -60,6 +64,11 @@ class Churn:
                 self.judge.counts["not recovered"] += 1
                 self._say(f"NOT RECOVERED: {error}")
                 self._say("\n".join(self.judge.latest()))
+            took, spent = time.monotonic() - began, time.process_time() - spent
+            requests = self.judge.counts["requests"]
+            self.pace = (
+                f"{requests / took:.0f} requests/s, {1000 * spent / requests:.2f} ms of CPU for each beside the mesh's"
+            )
             await self._load.close()
             await asyncio.gather(*self._showing)
         finally:
@@ -111,7 +120,8 @@ async def churn(registries: Sequence[str], seconds: float, seed: int, rate: floa
     for registry in registries:
         folder = Path(tempfile.mkdtemp(prefix=f"purity-{registry}-"))
         print(f"{registry}: seed {seed}, {seconds:g} s, {rate:g} requests/s; logs in {folder}", flush=True)
-        judge = await Churn(folder, registry, seed, rate, lambda text: print(text, flush=True)).run(seconds)
-        print(f"{registry}, seed {seed}:\n{table(judge)}", flush=True)
+        run = Churn(folder, registry, seed, rate, lambda text: print(text, flush=True))
+        judge = await run.run(seconds)
+        print(f"{registry}, seed {seed}: {run.pace}\n{table(judge)}", flush=True)
         good = good and is_clean(judge)
     return good

@@ -79,9 +79,10 @@ def test_failures_are_excused_only_beside_a_fault_that_breaks_requests(judge: Ju
     sent = judge.send(False, "t")
     with judge.trouble("a kill"):
         during = judge.send(False, "t")
-    judge.answer(sent, 502, "")
+    judge.answer(sent, 502, 'got 502 from b: {"code": "connect_failed"}')
     judge.answer(during, 0, "reset")
     assert (kinds(judge), judge.counts["failed, excused"]) == ([], 2)
+    assert judge.counts["failed, excused: connect_failed"] == judge.counts["failed, excused: no code"] == 1
     judge.note("something else")
     judge.answer(judge.send(False, "t"), 503, "why")
     assert kinds(judge) == ["failed"]
