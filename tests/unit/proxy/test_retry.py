@@ -169,10 +169,14 @@ async def test_the_baseline_is_after_the_whole_pool_of_a_lane_and_is_tried_whole
     assert case[1].decision.fallback == "connect_error"
 
 
-async def test_one_attempt_is_one_instance() -> None:
-    case = retry(*MANY, attempts=1)
+@pytest.mark.parametrize("is_of_route", [False, True])
+async def test_one_attempt_is_one_instance_and_a_lane_falls_back(is_of_route: bool) -> None:
+    case = retry(*GRAYS, *MANY, tag="gray", attempts=3 if is_of_route else 1)
+    if is_of_route:
+        case[1].decision.patience = Patience(Timeouts(), 1, {})
     remembering(case)
-    assert tried_after(case, CONNECT_ERROR) == []
+    assert tried_after(case, CONNECT_ERROR) == [1]
+    assert case[1].decision.fallback == "connect_error"
 
 
 async def test_who_is_known_to_accept_nothing_is_tried_after_all_others_as_an_attempt() -> None:
