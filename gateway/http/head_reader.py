@@ -26,7 +26,7 @@ from gateway.failures import (
 from gateway.http.authority import host_of
 from gateway.http.forwarded import FORWARDED, Forwarded
 from gateway.http.framing import check_framing
-from gateway.http.grammar import REQUEST_LINE, malformed
+from gateway.http.grammar import METHOD, MINOR_VERSIONS, PLAIN_TARGET, TARGET, malformed
 from gateway.http.lines import (
     MALFORMED,
     MAX_LENGTH,
@@ -131,11 +131,18 @@ class HeadReader:
         first = lines.pop(0)
         if len(lines) > self._header_count:
             raise ProtocolError(HEAD_TOO_LARGE, f"the head has more than {self._header_count} fields")
-        match = REQUEST_LINE.fullmatch(first)
-        if match is None:
+        parts = first.split(b" ")
+        if len(parts) != 3:
             raise malformed(head)
-        method, target, plain, query, minor = match.groups()
-        request = Request(head, _METHODS.get(method) or method.decode("ascii"), target, 1 if minor == b"1" else 0)
+        target = parts[1]
+        version = MINOR_VERSIONS.get(parts[2], -1)
+        method = _METHODS.get(parts[0], "")
+        if version < 0 or not (method or METHOD.fullmatch(parts[0])):
+            raise malformed(head)
+        is_plain = PLAIN_TARGET.fullmatch(target) is not None
+        if not is_plain and TARGET.fullmatch(target) is None:
+            raise malformed(head)
+        request = Request(head, method or parts[0].decode("ascii"), target, version)
         request.line_end = len(first)
         harmless = self._lines.harmless
         known = self._lines.known
@@ -211,13 +218,11 @@ class HeadReader:
         request.rewrites_host = not hosts
         if len(target) > self._target_bytes:
             raise ProtocolError(TARGET_TOO_LONG, f"the target is longer than {self._target_bytes} bytes")
-        if method not in _METHODS and request.method in _REFUSED_METHODS:
+        if not method and request.method in _REFUSED_METHODS:
             raise ProtocolError(METHOD_REFUSED, f"{request.method} is not supported")
-        if plain is not None:
-            request.raw_path = plain
-            request.path = plain.decode("ascii")
-            if query is not None:
-                request.query = query
+        if is_plain:
+            request.raw_path, _, request.query = target.partition(b"?")
+            request.path = request.raw_path.decode("ascii")
         else:
             self._read_target(request, lines)
         if request.authority:

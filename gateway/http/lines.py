@@ -64,10 +64,10 @@ class FieldLines:
     `x_gray_tag` would be read as the real field behind us.
 
     `harmless` and `known` are to be checked first: the lines without a meaning, and what the others mean. `learn` judges a
-    line that is in neither.
+    line that is in neither; `learned` is how many it has judged.
     """
 
-    __slots__ = ("_families", "_folded", "_meanings", "_names", "_twin", "harmless", "known")
+    __slots__ = ("_families", "_folded", "_meanings", "_names", "_twin", "harmless", "known", "learned")
 
     def __init__(
         self, meanings: Mapping[bytes, int], twin: int = NOTHING, families: Mapping[bytes, int] | None = None
@@ -77,11 +77,13 @@ class FieldLines:
         self._folded: set[bytes] = {name.translate(FOLD) for name in meanings}
         self._twin = twin
         self._names: dict[bytes, _Name] = {}
+        self.learned: int = 0
         self.harmless: set[bytes] = set()
         self.known: dict[bytes, FieldLine] = {}
 
     def learn(self, line: bytes) -> FieldLine:
         """Judges a line, and remembers it where that is of use. The meaning may be MALFORMED or NOTHING."""
+        self.learned += 1
         match = _LINE.fullmatch(line)
         if match is None:
             return FieldLine(MALFORMED, line)

@@ -1,4 +1,4 @@
-"""Trace ids: which fields identify a request, and a `traceparent` for requests that have none.
+"""Trace ids: which fields identify a request.
 
 An id is worth remembering only if no other request has it. So each field has its own form, and what is not in that
 form identifies nothing: a sampling flag, an id cut short, a constant that some client sends with every request.
@@ -15,7 +15,6 @@ https://devcenter.heroku.com/articles/http-request-id.
 from __future__ import annotations
 
 import re
-from binascii import hexlify
 from collections.abc import Callable
 from typing import Final
 
@@ -174,12 +173,6 @@ ID_FIELDS: Final = (
 )
 """The strongest first: the last two anybody may have made up. A new carrier of this sort is an entry here, and a row in
 `docs/forwarding.md`."""
-
-
-def new_traceparent_line(bits: int, sampled: bool) -> bytes:
-    """A `traceparent` field line from 192 random bits: 128 for the trace id, 64 for the parent id."""
-    digits = hexlify(bits.to_bytes(24, "big"))
-    return b"".join((b"traceparent: 00-", digits[:32], b"-", digits[32:], b"-01\r\n" if sampled else b"-00\r\n"))
 
 
 def new_request_id(bits: int) -> bytes:

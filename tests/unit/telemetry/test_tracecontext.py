@@ -8,7 +8,6 @@ from gateway.telemetry.tracecontext import (
     b3_trace_id_of,
     datadog_trace_id_of,
     jaeger_trace_id_of,
-    new_traceparent_line,
     request_id_of,
     skywalking_trace_id_of,
     trace_id_of,
@@ -200,10 +199,3 @@ def test_a_request_id_is_taken_whole(value: bytes) -> None:
 )
 def test_what_identifies_no_request_is_no_id(value: bytes) -> None:
     assert request_id_of(value) == b""
-
-
-def test_a_new_traceparent_is_well_formed() -> None:
-    made = new_traceparent_line(1 << 100 | 7, sampled=True)
-    assert made == b"traceparent: 00-00000000000000000000001000000000-0000000000000007-01\r\n"
-    assert trace_id_of(made[13:-2]) == b"00000000000000000000001000000000"
-    assert new_traceparent_line(1 << 100 | 7, sampled=False).endswith(b"-00\r\n")
