@@ -34,4 +34,4 @@ def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
     # The target ends where ` HTTP/1.1` begins.
     after = request.line_end - 9
     rest = without(head, after, last, cuts) if cuts else head[after:last]
-    return b"".join((head[: after - len(request.target)], target, rest, *lines))
+    return head[: after - len(request.target)] + target + rest + b"".join(lines)
