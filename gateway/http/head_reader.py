@@ -155,7 +155,10 @@ class HeadReader:
         has_tracestate = False
         coding: bytes = b""
         connection: bytes = b""
+        end = len(first)
         for line in lines:
+            start = end
+            end += 2 + len(line)
             if line in harmless:
                 continue
             field = known.get(line)
@@ -170,7 +173,7 @@ class HeadReader:
             elif meaning == CONNECTION:
                 connections += 1
                 connection = field.value
-                request.cut(line)
+                request.cut(start, end)
             elif meaning == CONTENT_LENGTH:
                 lengths += 1
                 if field.number < 0:
@@ -178,7 +181,7 @@ class HeadReader:
                 request.body = field.number
                 if field.value[:1] == b"0" and len(field.value) > 1:
                     # Some peers read a leading zero as octal: the field is written again, in canonical form.
-                    request.cut(line)
+                    request.cut(start, end)
                     request.rewrites_length = True
             elif meaning == TRANSFER_ENCODING:
                 codings += 1
@@ -190,7 +193,7 @@ class HeadReader:
                 if not request.traceparent and trace_id_of(field.value):
                     request.traceparent = field.value
                     if self._is_traced and is_sampled(field.value):
-                        request.cut(line)
+                        request.cut(start, end)
             elif meaning == TRACESTATE:
                 has_tracestate = True
             elif meaning == GRPC_TIMEOUT:
@@ -198,7 +201,7 @@ class HeadReader:
             elif meaning == MALFORMED:
                 raise malformed(head)
             else:
-                self._read_other(request, field, line)
+                self._read_other(request, field, start, end)
         if lengths or codings:
             if codings > 1:
                 coding = b",".join(values_named(lines, b"transfer-encoding"))
@@ -262,8 +265,8 @@ class HeadReader:
             self._hosts[authority] = host
         return host
 
-    def _read_other(self, request: Request, field: FieldLine, line: bytes) -> None:
-        """Takes a field that says nothing about the message itself."""
+    def _read_other(self, request: Request, field: FieldLine, start: int, end: int) -> None:
+        """Takes a field that says nothing about the message itself. Its line is `head[start:end]`."""
         meaning, value = field.meaning, field.value
         if TRACE_ID <= meaning < AFTER_TRACE_IDS:
             request.note_id(meaning - TRACE_ID, value)
@@ -279,7 +282,7 @@ class HeadReader:
             if self._keeps_forwarded:
                 return
             request.claims = True
-        request.cut(line)
+        request.cut(start, end)
         if meaning == EXPECT:
             if value.lower() != b"100-continue":
                 raise ProtocolError(UNKNOWN_EXPECTATION, "the only expectation accepted is 100-continue")

@@ -97,18 +97,13 @@ class Response:
         self.cuts: list[int] = []
         self.hidden: list[Container[bytes]] | None = None
 
-    def cut(self, data: bytes, line: bytes) -> None:
-        """Keeps a line of the head from being passed on. Lines must be cut in their order."""
-        cuts = self.cuts
-        start = data.find(b"\r\n" + line + b"\r\n", cuts[-1] if cuts else self.line_end)
-        cuts.append(start)
-        cuts.append(start + 2 + len(line))
+    def cut(self, start: int, end: int) -> None:
+        """Keeps a line of the head, with the line end in front of it, from being passed on."""
+        self.cuts.append(start)
+        self.cuts.append(end)
 
     def cut_named(self, lines: list[bytes], names: Container[bytes]) -> None:
-        """Keeps the fields of some (lower-case) names from being passed on; last, after lines were cut.
-
-        `lines` are all field lines.
-        """
+        """Keeps the fields of some (lower-case) names from being passed on. `lines` are all field lines."""
         self.cuts += spans_named(lines, self.line_end, names)
         self.hidden = [names] if self.hidden is None else [*self.hidden, names]
 
@@ -184,7 +179,10 @@ class ResponseReader:
         connections = 0
         chunked = False
         connection: bytes = b""
+        after = len(first)
         for line in lines:
+            start = after
+            after += 2 + len(line)
             if line in harmless:
                 continue
             field = known.get(line)
@@ -206,7 +204,7 @@ class ResponseReader:
             elif meaning == CONNECTION:
                 connections += 1
                 connection = field.value
-                response.cut(data, line)
+                response.cut(start, after)
             elif meaning == TRANSFER_ENCODING:
                 if chunked or field.value.lower() != b"chunked":
                     raise ProtocolError(
@@ -220,7 +218,7 @@ class ResponseReader:
                     response.upgrade = field.value
                 elif meaning == HOP:
                     response.told = field.value
-                response.cut(data, line)
+                response.cut(start, after)
         if connections > 1:
             connection = b",".join(values_named(lines, b"connection"))
         if connection and (connection != b"keep-alive" or minor == 0):

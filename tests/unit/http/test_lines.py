@@ -55,7 +55,7 @@ def test_what_a_line_means(lines: FieldLines, line: bytes, meaning: int, value: 
 def test_a_value_has_no_control_characters(lines: FieldLines, name: bytes) -> None:
     for byte in range(256):
         for line in (b"%b: a%cb" % (name, byte), b"%b:%c" % (name, byte)):
-            is_control = byte < 0x20 and byte != 0x09 or byte == 0x7F
+            is_control = (byte < 0x20 and byte != 0x09) or byte == 0x7F
             assert (lines.learn(line).meaning == MALFORMED) == is_control, line
 
 
