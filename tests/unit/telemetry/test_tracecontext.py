@@ -35,6 +35,7 @@ SPAN = b"00f067aa0ba902b7"
         pytest.param(b"00-" + ID[1:] + b"-a" + SPAN + b"-01", b"", id="a dash too early"),
         pytest.param(b"00-" + ID + b"-" + SPAN + b"0-1", b"", id="a dash too late"),
         pytest.param(b"00-" + ID + b"-" + SPAN + b"-0g", b"", id="no digit"),
+        pytest.param(b"00-" + ID + b"-" + SPAN + b"-012", b"", id="a digit too many"),
         pytest.param(b"01-" + ID + b"-" + SPAN + b"-01", ID, id="version 01"),
         pytest.param(b"0--" + ID + b"-" + SPAN + b"001", b"", id="dashes elsewhere"),
         pytest.param(b"00-" + ID, b"", id="cut short"),
