@@ -31,6 +31,7 @@ HOT = [
     "gateway/telemetry/counters.py",
     "gateway/telemetry/histogram.py",
     "gateway/telemetry/tracecontext.py",
+    "gateway/telemetry/traceparents.py",
     "gateway/proxy/admission.py",
     "gateway/proxy/access_log.py",
     "gateway/proxy/accounting.py",

@@ -26,7 +26,7 @@ from gateway.failures import (
 from gateway.http.authority import host_of
 from gateway.http.forwarded import FORWARDED, Forwarded
 from gateway.http.framing import check_framing
-from gateway.http.grammar import REQUEST_LINE, malformed
+from gateway.http.grammar import METHOD, MINOR_VERSIONS, PLAIN_TARGET, TARGET, malformed
 from gateway.http.lines import (
     MALFORMED,
     MAX_LENGTH,
@@ -131,11 +131,18 @@ class HeadReader:
         first = lines.pop(0)
         if len(lines) > self._header_count:
             raise ProtocolError(HEAD_TOO_LARGE, f"the head has more than {self._header_count} fields")
-        match = REQUEST_LINE.fullmatch(first)
-        if match is None:
+        parts = first.split(b" ")
+        if len(parts) != 3:
             raise malformed(head)
-        method, target, plain, query, minor = match.groups()
-        request = Request(head, _METHODS.get(method) or method.decode("ascii"), target, 1 if minor == b"1" else 0)
+        target = parts[1]
+        version = MINOR_VERSIONS.get(parts[2], -1)
+        method = _METHODS.get(parts[0], "")
+        if version < 0 or not (method or METHOD.fullmatch(parts[0])):
+            raise malformed(head)
+        is_plain = PLAIN_TARGET.fullmatch(target) is not None
+        if not is_plain and TARGET.fullmatch(target) is None:
+            raise malformed(head)
+        request = Request(head, method or parts[0].decode("ascii"), target, version)
         request.line_end = len(first)
         harmless = self._lines.harmless
         known = self._lines.known
@@ -148,7 +155,10 @@ class HeadReader:
         has_tracestate = False
         coding: bytes = b""
         connection: bytes = b""
+        end = len(first)
         for line in lines:
+            start = end
+            end += 2 + len(line)
             if line in harmless:
                 continue
             field = known.get(line)
@@ -163,7 +173,7 @@ class HeadReader:
             elif meaning == CONNECTION:
                 connections += 1
                 connection = field.value
-                request.cut(line)
+                request.cut(start, end)
             elif meaning == CONTENT_LENGTH:
                 lengths += 1
                 if field.number < 0:
@@ -171,7 +181,7 @@ class HeadReader:
                 request.body = field.number
                 if field.value[:1] == b"0" and len(field.value) > 1:
                     # Some peers read a leading zero as octal: the field is written again, in canonical form.
-                    request.cut(line)
+                    request.cut(start, end)
                     request.rewrites_length = True
             elif meaning == TRANSFER_ENCODING:
                 codings += 1
@@ -183,7 +193,7 @@ class HeadReader:
                 if not request.traceparent and trace_id_of(field.value):
                     request.traceparent = field.value
                     if self._is_traced and is_sampled(field.value):
-                        request.cut(line)
+                        request.cut(start, end)
             elif meaning == TRACESTATE:
                 has_tracestate = True
             elif meaning == GRPC_TIMEOUT:
@@ -191,7 +201,7 @@ class HeadReader:
             elif meaning == MALFORMED:
                 raise malformed(head)
             else:
-                self._read_other(request, field, line)
+                self._read_other(request, field, start, end)
         if lengths or codings:
             if codings > 1:
                 coding = b",".join(values_named(lines, b"transfer-encoding"))
@@ -211,13 +221,11 @@ class HeadReader:
         request.rewrites_host = not hosts
         if len(target) > self._target_bytes:
             raise ProtocolError(TARGET_TOO_LONG, f"the target is longer than {self._target_bytes} bytes")
-        if method not in _METHODS and request.method in _REFUSED_METHODS:
+        if not method and request.method in _REFUSED_METHODS:
             raise ProtocolError(METHOD_REFUSED, f"{request.method} is not supported")
-        if plain is not None:
-            request.raw_path = plain
-            request.path = plain.decode("ascii")
-            if query is not None:
-                request.query = query
+        if is_plain:
+            request.raw_path, _, request.query = target.partition(b"?")
+            request.path = request.raw_path.decode("ascii")
         else:
             self._read_target(request, lines)
         if request.authority:
@@ -257,8 +265,8 @@ class HeadReader:
             self._hosts[authority] = host
         return host
 
-    def _read_other(self, request: Request, field: FieldLine, line: bytes) -> None:
-        """Takes a field that says nothing about the message itself."""
+    def _read_other(self, request: Request, field: FieldLine, start: int, end: int) -> None:
+        """Takes a field that says nothing about the message itself. Its line is `head[start:end]`."""
         meaning, value = field.meaning, field.value
         if TRACE_ID <= meaning < AFTER_TRACE_IDS:
             request.note_id(meaning - TRACE_ID, value)
@@ -274,7 +282,7 @@ class HeadReader:
             if self._keeps_forwarded:
                 return
             request.claims = True
-        request.cut(line)
+        request.cut(start, end)
         if meaning == EXPECT:
             if value.lower() != b"100-continue":
                 raise ProtocolError(UNKNOWN_EXPECTATION, "the only expectation accepted is 100-continue")

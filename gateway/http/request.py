@@ -188,18 +188,13 @@ class Request:
         ids = self.ids
         return ids is not None and ids[ID_FIELDS.index(field)] != b""
 
-    def cut(self, line: bytes) -> None:
-        """Keeps a line of the head from being forwarded. Lines must be cut in their order."""
-        cuts = self.cuts
-        start = self.head.find(b"\r\n" + line + b"\r\n", cuts[-1] if cuts else self.line_end)
-        cuts.append(start)
-        cuts.append(start + 2 + len(line))
+    def cut(self, start: int, end: int) -> None:
+        """Keeps `head[start:end]`, a line with the line end in front of it, from being forwarded."""
+        self.cuts.append(start)
+        self.cuts.append(end)
 
     def cut_named(self, names: Container[bytes]) -> None:
-        """Keeps the fields of some (lower-case) names, and their twins (see `lines`), from being forwarded.
-
-        After this, nothing is to be cut by its line.
-        """
+        """Keeps the fields of some (lower-case) names, and their twins (see `lines`), from being forwarded."""
         self.cuts += spans_like(self.head[:-4].split(b"\r\n")[1:], self.line_end, names)
         self.hide(names)
 

@@ -51,7 +51,7 @@ _MAX_STATUS_LINES: Final = 256
 MAX_HEADS: Final = 1024
 MAX_HEAD: Final = 512
 MAX_TRAILERS: Final = 64
-"""Heads, and trailers, that are remembered whole, and the bytes of the longest ones."""
+"""Heads, and trailers, that are remembered whole, and the bytes of the longest ones. Reading is ten times as dear."""
 _FRAMING: Final = frozenset({b"transfer-encoding", b"content-length"})
 _STANDING: Final = frozenset(
     {b"close", b"keep-alive", b"content-length", b"transfer-encoding", b"date", b"set-cookie", b"content-type"}
@@ -97,18 +97,13 @@ class Response:
         self.cuts: list[int] = []
         self.hidden: list[Container[bytes]] | None = None
 
-    def cut(self, data: bytes, line: bytes) -> None:
-        """Keeps a line of the head from being passed on. Lines must be cut in their order."""
-        cuts = self.cuts
-        start = data.find(b"\r\n" + line + b"\r\n", cuts[-1] if cuts else self.line_end)
-        cuts.append(start)
-        cuts.append(start + 2 + len(line))
+    def cut(self, start: int, end: int) -> None:
+        """Keeps a line of the head, with the line end in front of it, from being passed on."""
+        self.cuts.append(start)
+        self.cuts.append(end)
 
     def cut_named(self, lines: list[bytes], names: Container[bytes]) -> None:
-        """Keeps the fields of some (lower-case) names from being passed on; last, after lines were cut.
-
-        `lines` are all field lines.
-        """
+        """Keeps the fields of some (lower-case) names from being passed on. `lines` are all field lines."""
         self.cuts += spans_named(lines, self.line_end, names)
         self.hidden = [names] if self.hidden is None else [*self.hidden, names]
 
@@ -131,32 +126,44 @@ class ResponseReader:
         self._heads: dict[bytes, Response] = {}
         self._trailers: dict[bytes, tuple[bytes, int, bytes]] = {}
 
-    def known(self, head: bytes) -> Response | None:
-        """The response whose whole head was judged before, if it is remembered. It is shared: nothing of it is to be changed."""
-        return self._heads.get(head)
-
-    def remember(self, head: bytes, response: Response) -> None:
-        """Remembers a head that means the same whatever it responds to, and says nothing that is for one client only."""
-        if len(head) <= MAX_HEAD and not response.has_places and not response.told:
-            if len(self._heads) >= MAX_HEADS:
-                self._heads.clear()
-            self._heads[head] = response
-
-    def read(self, data: bytes, method: str, seen: int = 0) -> Response | None:
+    def read(self, data: bytes, method: str, seen: int = 0, *, is_edited: bool = False) -> Response | None:
         """Judges the response head that `data` starts with, for a request with `method`.
 
         Returns None while the head is not complete, but might become one; `seen` is how much of `data` was there when
         that was said last. Raises ProtocolError (502).
+
+        Unless it `is_edited`, the response may be one that others have, too: nothing of it is to be changed.
         """
         end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
-        if end < 0:
-            try:
-                check_partial_response(data, seen)
-            except ProtocolError as error:
-                raise _unusable(error) from None
-            if len(data) > self._head_bytes:
-                raise self._too_large()
-            return None
+        if end >= 0:
+            return self.read_whole(data, end, method, is_edited)
+        try:
+            check_partial_response(data, seen)
+        except ProtocolError as error:
+            raise _unusable(error) from None
+        if len(data) > self._head_bytes:
+            raise self._too_large()
+        return None
+
+    def read_whole(self, data: bytes, end: int, method: str, is_edited: bool) -> Response:
+        """The same of a head that is complete, up to the empty line at `end`."""
+        if is_edited or end > MAX_HEAD or method == "HEAD":
+            return self._judge(data, end, method)
+        head = data[:end]
+        known = self._heads.get(head)
+        if known is not None:
+            return known
+        learned = self._lines.learned
+        response = self._judge(data, end, method)
+        if self._lines.learned == learned and not response.has_places and not response.told:
+            # Each of its lines has come before, so that it may well come again.
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            self._heads[head] = response
+        return response
+
+    def _judge(self, data: bytes, end: int, method: str) -> Response:
+        """Judges a head that ends at `end`."""
         lines = data[:end].split(b"\r\n")
         first = lines.pop(0)
         if end > self._head_bytes or len(lines) > self._header_count:
@@ -172,7 +179,10 @@ class ResponseReader:
         connections = 0
         chunked = False
         connection: bytes = b""
+        after = len(first)
         for line in lines:
+            start = after
+            after += 2 + len(line)
             if line in harmless:
                 continue
             field = known.get(line)
@@ -194,7 +204,7 @@ class ResponseReader:
             elif meaning == CONNECTION:
                 connections += 1
                 connection = field.value
-                response.cut(data, line)
+                response.cut(start, after)
             elif meaning == TRANSFER_ENCODING:
                 if chunked or field.value.lower() != b"chunked":
                     raise ProtocolError(
@@ -208,7 +218,7 @@ class ResponseReader:
                     response.upgrade = field.value
                 elif meaning == HOP:
                     response.told = field.value
-                response.cut(data, line)
+                response.cut(start, after)
         if connections > 1:
             connection = b",".join(values_named(lines, b"connection"))
         if connection and (connection != b"keep-alive" or minor == 0):

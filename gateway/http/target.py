@@ -137,16 +137,14 @@ def parameter_needle(name: str) -> bytes:
 
 def find_parameter(query: bytes, needle: bytes) -> str | None:
     """The value that `parse_query` would give one parameter of a query without escapes, or None."""
-    padded = b"&" + query + b"&"
-    at = padded.find(needle)
-    while at >= 0:
-        after = at + len(needle)
-        following = padded[after]
+    _, found, rest = (b"&" + query + b"&").partition(needle)
+    while found:
+        following = rest[0]
         if following == EQUALS:
-            return padded[after + 1 : padded.find(b"&", after)].decode("utf-8", "replace")
+            return rest[1:].partition(b"&")[0].decode("utf-8", "replace")
         if following == AMPERSAND:
             return ""
-        at = padded.find(needle, after)
+        _, found, rest = rest.partition(needle)
     return None
 
 

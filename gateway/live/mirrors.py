@@ -30,7 +30,8 @@ from gateway.proxy.request_body import RequestBody
 from gateway.routing.carriers import Carriers
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.mirrors import SAFE
-from gateway.telemetry.tracecontext import ID_FIELDS, new_traceparent_line
+from gateway.telemetry.tracecontext import ID_FIELDS
+from gateway.telemetry.traceparents import TraceParents
 
 SENDERS: Final = 8
 """Copies that are under way at a time."""
@@ -77,7 +78,7 @@ class Mirrors:
         self._origins = origins
         self._reader = reader
         self._mask = mask
-        self._random = random
+        self._traceparents = TraceParents(random)
         self._sending: set[asyncio.Task[None]] = set()
         # Two long bodies take long to compare, and the event loop is the originals'. So is most of the interpreter's time.
         self._thread = ThreadPoolExecutor(1, "comparing")
@@ -180,7 +181,7 @@ class Mirrors:
                 is_framed = True
             elif name not in _DROPPED:
                 kept.append(line)
-        own = [new_traceparent_line(self._random.getrandbits(192), False), instance.target_line]
+        own = [self._traceparents.line(sampled=False), instance.target_line]
         if is_framed:
             own.append(b"Content-Length: %d\r\n" % len(content))
         terms = self._snapshot().rules.terms

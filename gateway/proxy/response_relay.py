@@ -59,28 +59,23 @@ class ResponseRelay(Relay):
         return self._read(data, request_body) if self._body is None else self._body.receive(data)
 
     def begin(self, head: bytes, data: bytes, request_body: RequestBody | None) -> int:
-        """See `Relay`. Between programs whole heads come again: their meaning is looked up."""
-        whole = head + data
-        if self._forward.response_edit is not None or self._record.request.method == "HEAD":
-            return self._read(whole, request_body)
-        reader = self._client.context.response_reader
-        known = reader.known(head)
-        if known is not None:
-            return self._pass_head(known, whole, request_body)
-        interims = self._interims
-        state = self._read(whole, request_body)
-        if self.response is not None and self._interims == interims:
-            reader.remember(head, self.response)
-        return state
+        """See `Relay`."""
+        return self._read(head + data, request_body, len(head) - 4)
 
-    def _read(self, data: bytes, request_body: RequestBody | None) -> int:
-        """Reads heads until the final one, and passes on what there is."""
+    def _read(self, data: bytes, request_body: RequestBody | None, end: int = -1) -> int:
+        """Reads heads until the final one, and passes on what there is. The first one ends at `end`, if that is known."""
         seen = len(self._partial)
         if seen:
             data = self._partial + data
         request = self._record.request
+        reader = self._client.context.response_reader
+        is_edited = self._forward.response_edit is not None
         while True:
-            response = self._client.context.response_reader.read(data, request.method, seen)
+            if end >= 0:
+                response: Response | None = reader.read_whole(data, end, request.method, is_edited)
+                end = -1
+            else:
+                response = reader.read(data, request.method, seen, is_edited=is_edited)
             if response is None:
                 self._partial = data
                 return MORE

@@ -38,7 +38,7 @@ from gateway.rules.context import MatchContext
 from gateway.rules.match import CompiledLane
 from gateway.rules.mirrored import MirroredLane, MirroredLanes
 from gateway.tags import BASE
-from gateway.telemetry.tracecontext import new_traceparent_line
+from gateway.telemetry.traceparents import TraceParents, value_of
 
 _MAX_CHAINS: Final = 4096
 _MAX_CHAIN: Final = 256
@@ -63,6 +63,7 @@ class EntryRouter(Router):
         "_debug",
         "_random",
         "_sampled",
+        "_traceparents",
         "_tracing",
         "_trusted",
         "snapshot",
@@ -83,6 +84,7 @@ class EntryRouter(Router):
         self.snapshot = snapshot
         self._carriers = carriers
         self._random = random_source
+        self._traceparents = TraceParents(random_source)
         self._trusted = trusted
         self._sampled = trace_sampled
         self._debug = debug
@@ -262,11 +264,10 @@ class EntryRouter(Router):
         if request.span_id:
             lines.append(traceparent_line(request))
         elif not request.traceparent:
-            bits = self._random.getrandbits(192)
             # If we trace, requests that are to be sampled have a trace by now.
             sampled = self._tracing is None and (self._sampled >= 1.0 or self._random.random() < self._sampled)
-            line = new_traceparent_line(bits, sampled)
-            request.traceparent = line[13:68]
+            line = self._traceparents.line(sampled)
+            request.traceparent = value_of(line)
             lines.append(line)
         if request.baggage or decision.tag != BASE or decision.is_copy:
             self._carriers.write(request, decision.tag, decision.carried_rules, lines, decision.is_copy)

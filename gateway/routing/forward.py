@@ -30,8 +30,8 @@ def forward_head(request: Request, target: bytes, lines: list[bytes]) -> bytes:
         rest = without(head, request.line_end, last, cuts)
         return b"".join((request.method.encode("ascii"), b" ", target, b" HTTP/1.1", rest, *lines))
     if target is request.target:
-        return b"".join((without(head, 0, last, cuts) if cuts else head[:last], *lines))
+        return (without(head, 0, last, cuts) if cuts else head[:last]) + b"".join(lines)
     # The target ends where ` HTTP/1.1` begins.
     after = request.line_end - 9
     rest = without(head, after, last, cuts) if cuts else head[after:last]
-    return b"".join((head[: after - len(request.target)], target, rest, *lines))
+    return head[: after - len(request.target)] + target + rest + b"".join(lines)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 
 from gateway.http.request import Request
-from gateway.telemetry.tracecontext import continued, is_sampled, new_traceparent_line
+from gateway.telemetry.tracecontext import continued, is_sampled
+from gateway.telemetry.traceparents import TraceParents
 
 
 class Tracing:
@@ -18,10 +19,11 @@ class Tracing:
     `random_source` supplies ids.
     """
 
-    __slots__ = ("_random", "_share")
+    __slots__ = ("_new", "_random", "_share")
 
     def __init__(self, random_source: random.Random, share: float = 0.0) -> None:
         self._random = random_source
+        self._new = TraceParents(random_source)
         self._share = share
 
     def join(self, request: Request) -> None:
@@ -33,7 +35,7 @@ class Tracing:
                 request.span_id = b"%016x" % (self._random.getrandbits(64) or 1)
                 request.traceparent = continued(traceparent, request.span_id)
         elif self._share > 0.0 and self._random.random() < self._share:
-            request.traceparent = new_traceparent_line(self._random.getrandbits(192), True)[13:68]
+            request.traceparent = self._new.value(sampled=True)
             request.span_id = request.traceparent[36:52]
 
 

@@ -1,4 +1,4 @@
-"""Trace ids: which fields identify a request, and a `traceparent` for requests that have none.
+"""Trace ids: which fields identify a request.
 
 An id is worth remembering only if no other request has it. So each field has its own form, and what is not in that
 form identifies nothing: a sampling flag, an id cut short, a constant that some client sends with every request.
@@ -15,15 +15,18 @@ https://devcenter.heroku.com/articles/http-request-id.
 from __future__ import annotations
 
 import re
-from binascii import hexlify
 from collections.abc import Callable
 from typing import Final
 
 # W3C Trace Context §3.2.2: version 00 ends after the flags, a later one may continue after a dash, ff is invalid. Neither id
 # may be all zero.
-_IDS: Final = rb"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-_TRACEPARENT: Final = re.compile(rb"00" + _IDS)
-_LATER_TRACEPARENT: Final = re.compile(rb"(?!00|ff)[0-9a-f]{2}" + _IDS + rb"(?:-.*)?")
+_LATER_TRACEPARENT: Final = re.compile(
+    rb"(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+_DIGITS: Final = b"0123456789abcdef"
+_DASH: Final = 0x2D
+_NO_TRACE: Final = b"0" * 32
+_NO_SPAN: Final = b"0" * 16
 
 _ODD: Final = frozenset({b"1", b"3", b"5", b"7", b"9", b"b", b"d", b"f"})
 
@@ -66,16 +69,22 @@ the nil UUID, placeholders and padded counters have one to three."""
 
 def trace_id_of(traceparent: bytes) -> bytes:
     """The trace id of a `traceparent`, empty if it is not a valid one."""
-    match = _TRACEPARENT.fullmatch(traceparent) or _LATER_TRACEPARENT.fullmatch(traceparent)
-    if match is None:
-        return b""
-    trace_id: bytes = match[1]
-    return trace_id
+    if is_traceparent(traceparent) or _LATER_TRACEPARENT.fullmatch(traceparent) is not None:
+        return traceparent[3:35]
+    return b""
 
 
 def is_traceparent(value: bytes) -> bool:
-    """Whether it is a valid `traceparent` of the version that we know."""
-    return _TRACEPARENT.fullmatch(value) is not None
+    """Whether it is a valid `traceparent` of the version that we know: `00-`, 32 digits, `-`, 16 digits, `-`, 2 digits."""
+    # What every request is asked in a mesh: it costs half of what a pattern does.
+    return (
+        len(value) == 55
+        and value[:3] == b"00-"
+        and value.translate(None, _DIGITS) == b"---"
+        and value[35] == _DASH == value[52]
+        and value[3:35] != _NO_TRACE
+        and value[36:52] != _NO_SPAN
+    )
 
 
 def is_sampled(traceparent: bytes) -> bool:
@@ -174,12 +183,6 @@ ID_FIELDS: Final = (
 )
 """The strongest first: the last two anybody may have made up. A new carrier of this sort is an entry here, and a row in
 `docs/forwarding.md`."""
-
-
-def new_traceparent_line(bits: int, sampled: bool) -> bytes:
-    """A `traceparent` field line from 192 random bits: 128 for the trace id, 64 for the parent id."""
-    digits = hexlify(bits.to_bytes(24, "big"))
-    return b"".join((b"traceparent: 00-", digits[:32], b"-", digits[32:], b"-01\r\n" if sampled else b"-00\r\n"))
 
 
 def new_request_id(bits: int) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.target import find_parameter, parameter_needle, parse_query
+from gateway.http.grammar import PLAIN_TARGET
+from gateway.http.target import find_parameter, match_path, parameter_needle, parse_query
 from tests.fuzz import words
 from tests.fuzz.checks import check_chunked, check_request, check_response
 from tests.support.examples import examples
@@ -76,3 +77,39 @@ def test_chunks(data: bytes) -> None:
 def test_one_parameter_is_found_as_if_all_were_read(query: bytes, name: str) -> None:
     found = find_parameter(query, parameter_needle(name))
     assert found == parse_query(query).get(name)
+
+
+PIECES = [
+    b"/",
+    b"//",
+    b"a",
+    b"B9",
+    b".",
+    b"..",
+    b"~",
+    b";",
+    b"?",
+    b"#",
+    b"%41",
+    b"%2F",
+    b"\\",
+    b"&",
+    b"=",
+    b"+",
+    b" ",
+    b"\x7f",
+    b"\xe4",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join))
+def test_a_plain_target_needs_no_second_look(target: bytes) -> None:
+    path, _, query = target.partition(b"?")
+    is_plain = PLAIN_TARGET.fullmatch(target) is not None
+    if is_plain:
+        assert match_path(path) == path.decode()
+        assert all(0x21 <= byte <= 0x7E and byte != ord("#") for byte in path + query)
+    else:
+        # What begins with a slash and is not plain has something that `match_path` or the reader of targets looks for.
+        odd = set(target) - set(range(0x21, 0x7F)) or b"#" in target or set(path) & set(b"%\\")
+        assert odd or target[:1] != b"/" or b"//" in path or b"/." in path

@@ -51,6 +51,21 @@ def test_what_a_line_means(lines: FieldLines, line: bytes, meaning: int, value: 
         assert (field.meaning, field.value, field.number) == (meaning, value, number)
 
 
+@pytest.mark.parametrize("name", [b"Accept", b"Cookie", b"Content-Length"])
+def test_a_value_has_no_control_characters(lines: FieldLines, name: bytes) -> None:
+    for byte in range(256):
+        for line in (b"%b: a%cb" % (name, byte), b"%b:%c" % (name, byte)):
+            is_control = (byte < 0x20 and byte != 0x09) or byte == 0x7F
+            assert (lines.learn(line).meaning == MALFORMED) == is_control, line
+
+
+def test_a_name_is_a_token(lines: FieldLines) -> None:
+    token = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    for byte in range(256):
+        if byte != ord(":"):
+            assert (lines.learn(b"X%cY: a" % byte).meaning == MALFORMED) == (byte not in token)
+
+
 def test_lines_without_a_meaning_are_harmless(lines: FieldLines) -> None:
     assert lines.learn(b"Accept: */*").meaning == NOTHING
     assert lines.harmless == {b"Accept: */*"}

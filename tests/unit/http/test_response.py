@@ -163,3 +163,52 @@ def test_trailers_are_what_is_not_for_the_head() -> None:
         assert reader.read_trailers(lines, [{b"x-hop"}]) == (kept, 5, b"")
         assert reader.read_trailers(b"\r\nx-hop: 1") == (b"\r\nx-hop: 1", NO_STATUS, b"")
         assert reader.read_trailers(b"\r\nx-hop: 1", [{b"x-other"}, {b"x-hop"}]) == (b"", NO_STATUS, b"")
+
+
+PLAIN = answer(b"Content-Length: 3", b"Connection: keep-alive", b"Content-Type: text/plain")
+
+
+def test_a_head_that_comes_again_is_judged_once() -> None:
+    reader = ResponseReader()
+    first = reader.read(PLAIN + b"abc", "GET")
+    second = reader.read(PLAIN + b"d", "POST", 10)
+    third = reader.read(PLAIN, "GET")
+    assert first is not second is third
+    assert second is not None
+    assert (second.status, second.body, second.end, second.cuts) == (200, 3, len(PLAIN), [34, 58])
+    # What is said to HEAD is something else, and who edits a response gets one of its own.
+    for head in (reader.read(PLAIN, "HEAD"), reader.read(PLAIN, "HEAD")):
+        assert head is not None
+        assert head.body == 0
+    edited = reader.read(PLAIN, "GET", is_edited=True)
+    assert edited is not None
+    assert edited is not third
+    edited.cut_named([b"Content-Length: 3"], {b"content-length"})
+    assert reader.read(PLAIN, "GET") is third
+    assert third.cuts == [34, 58]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(answer(b'ETag: "a"', b"Content-Length: 3"), id="never the same twice"),
+        pytest.param(answer(b"Set-Cookie: a=b; Path=/x", b"Content-Length: 3"), id="for one client"),
+        pytest.param(answer(b"Location: /x", b"Content-Length: 3"), id="a place"),
+        pytest.param(answer(b"X-Gray-Hop: unavailable", b"Content-Length: 3"), id="told to us"),
+        pytest.param(answer(b"X: " + b"x" * 240, b"Y: " + b"y" * 240, b"Z: " + b"z" * 40), id="long"),
+    ],
+)
+def test_a_head_that_is_for_one_client_or_long_is_judged_each_time(data: bytes) -> None:
+    reader = ResponseReader()
+    responses = [reader.read(data, "GET") for _ in range(4)]
+    assert len({id(response) for response in responses}) == 4
+    assert not reader._heads
+
+
+def test_heads_remembered_are_few() -> None:
+    reader = ResponseReader()
+    for _ in range(2):
+        for number in range(1500):
+            reader.read(answer(b"X-Left: %d" % (number % 40), b"X-Right: %d" % (number // 40)), "GET")
+            assert len(reader._heads) <= 1024
+    assert reader._heads

@@ -8,7 +8,6 @@ from gateway.telemetry.tracecontext import (
     b3_trace_id_of,
     datadog_trace_id_of,
     jaeger_trace_id_of,
-    new_traceparent_line,
     request_id_of,
     skywalking_trace_id_of,
     trace_id_of,
@@ -33,6 +32,12 @@ SPAN = b"00f067aa0ba902b7"
         pytest.param(b"00-" + ID + b"-" + b"0" * 16 + b"-01", b"", id="parent id zero"),
         pytest.param(b"00-" + b"0" * 32 + b"-" + SPAN + b"-01", b"", id="trace id zero"),
         pytest.param(b"00-" + ID.upper() + b"-" + SPAN + b"-01", b"", id="upper case"),
+        pytest.param(b"00-" + ID[1:] + b"-a" + SPAN + b"-01", b"", id="a dash too early"),
+        pytest.param(b"00-" + ID + b"-" + SPAN + b"0-1", b"", id="a dash too late"),
+        pytest.param(b"00-" + ID + b"-" + SPAN + b"-0g", b"", id="no digit"),
+        pytest.param(b"00-" + ID + b"-" + SPAN + b"-012", b"", id="a digit too many"),
+        pytest.param(b"01-" + ID + b"-" + SPAN + b"-01", ID, id="version 01"),
+        pytest.param(b"0--" + ID + b"-" + SPAN + b"001", b"", id="dashes elsewhere"),
         pytest.param(b"00-" + ID, b"", id="cut short"),
         pytest.param(b"", b"", id="empty"),
     ],
@@ -200,10 +205,3 @@ def test_a_request_id_is_taken_whole(value: bytes) -> None:
 )
 def test_what_identifies_no_request_is_no_id(value: bytes) -> None:
     assert request_id_of(value) == b""
-
-
-def test_a_new_traceparent_is_well_formed() -> None:
-    made = new_traceparent_line(1 << 100 | 7, sampled=True)
-    assert made == b"traceparent: 00-00000000000000000000001000000000-0000000000000007-01\r\n"
-    assert trace_id_of(made[13:-2]) == b"00000000000000000000001000000000"
-    assert new_traceparent_line(1 << 100 | 7, sampled=False).endswith(b"-00\r\n")
