@@ -185,7 +185,7 @@ def test_a_head_that_comes_again_is_judged_once() -> None:
     assert edited is not third
     edited.cut_named([b"Content-Length: 3"], {b"content-length"})
     assert reader.read(PLAIN, "GET") is third
-    assert third.cuts == [34, 58]
+    assert second.cuts == [34, 58]
 
 
 @pytest.mark.parametrize(
