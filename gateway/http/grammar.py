@@ -27,17 +27,9 @@ from gateway.failures import (
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 VALUE: Final = rb"[\t -~\x80-\xff]"
 
-# A path with nothing to normalise or to refuse: no escapes, empty or dot-led segments, backslashes or fragments.
-_PLAIN: Final = rb"!\"$&-\-0->@-\[\]-~"
 MAX_METHOD: Final = 64
 """Bytes of the longest method taken. The longest one registered has 17."""
 
-METHOD: Final = re.compile(TOKEN + rb"{1,64}+")
-PLAIN_TARGET: Final = re.compile(rb"/(?:[" + _PLAIN + rb"][." + _PLAIN + rb"]*+/?+)*+(?:\?[!\"$-~]*+)?+")
-"""A target that begins with a plain path, and is that and its query."""
-TARGET: Final = re.compile(rb"[!-~]++")
-MINOR_VERSIONS: Final[dict[bytes, int]] = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
-"""Minor versions by what ends a request line."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb"*+)?")
 """Groups: the minor version, the status (RFC 9110 §15: 100 to 599)."""
 

@@ -26,7 +26,7 @@ from gateway.failures import (
 from gateway.http.authority import host_of
 from gateway.http.forwarded import FORWARDED, Forwarded
 from gateway.http.framing import check_framing
-from gateway.http.grammar import METHOD, MINOR_VERSIONS, PLAIN_TARGET, TARGET, malformed
+from gateway.http.grammar import malformed
 from gateway.http.lines import (
     MALFORMED,
     MAX_LENGTH,
@@ -62,6 +62,7 @@ from gateway.http.meanings import (
     VIA,
 )
 from gateway.http.request import CHUNKED, PSEUDONYM, Request
+from gateway.http.request_line import read_request_line
 from gateway.http.target import match_path
 from gateway.http.tracing import judge_trace
 from gateway.http.trailers import may_trail
@@ -78,9 +79,6 @@ _URL: Final = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 
 # TRACE would show cookies and credentials to scripts (RFC 9110 §9.3.8); CONNECT would make this an open proxy.
 _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
-_METHODS: Final[dict[bytes, str]] = {
-    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-}
 _MAX_AUTHORITIES: Final = 1024
 """Host values remembered as sound."""
 
@@ -131,18 +129,8 @@ class HeadReader:
         first = lines.pop(0)
         if len(lines) > self._header_count:
             raise ProtocolError(HEAD_TOO_LARGE, f"the head has more than {self._header_count} fields")
-        parts = first.split(b" ")
-        if len(parts) != 3:
-            raise malformed(head)
-        target = parts[1]
-        version = MINOR_VERSIONS.get(parts[2], -1)
-        method = _METHODS.get(parts[0], "")
-        if version < 0 or not (method or METHOD.fullmatch(parts[0])):
-            raise malformed(head)
-        is_plain = PLAIN_TARGET.fullmatch(target) is not None
-        if not is_plain and TARGET.fullmatch(target) is None:
-            raise malformed(head)
-        request = Request(head, method or parts[0].decode("ascii"), target, version)
+        method, target, version, is_plain = read_request_line(first, head)
+        request = Request(head, method, target, version)
         request.line_end = len(first)
         harmless = self._lines.harmless
         known = self._lines.known
@@ -221,8 +209,8 @@ class HeadReader:
         request.rewrites_host = not hosts
         if len(target) > self._target_bytes:
             raise ProtocolError(TARGET_TOO_LONG, f"the target is longer than {self._target_bytes} bytes")
-        if not method and request.method in _REFUSED_METHODS:
-            raise ProtocolError(METHOD_REFUSED, f"{request.method} is not supported")
+        if method in _REFUSED_METHODS:
+            raise ProtocolError(METHOD_REFUSED, f"{method} is not supported")
         if is_plain:
             request.raw_path, _, request.query = target.partition(b"?")
             request.path = request.raw_path.decode("ascii")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.grammar import PLAIN_TARGET
+from gateway.http.request_line import PLAIN_TARGET
 from gateway.http.target import find_parameter, match_path, parameter_needle, parse_query
 from tests.fuzz import words
 from tests.fuzz.checks import check_chunked, check_request, check_response
