@@ -53,6 +53,7 @@ HEAVY = {
     "gateway.rulesources.making": "follows rules on servers",
     "grpclib": "speaks gRPC",
     "jwt": "reads tokens",
+    "multiprocessing": "starts processes of Python",
     "prometheus_client": "is scraped",
     "re2": "rules with patterns",
     "requests": "a part of python-consul",
