@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from gateway import hop
 from gateway.errors import GatewayError
 from gateway.protocols import H2C
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 
 
 def find_address(listen_host: str) -> str:

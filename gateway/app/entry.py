@@ -12,6 +12,7 @@ from gateway.admin.server import AdminServer
 from gateway.app.addresses import own_addresses
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
+from gateway.app.entry_view import EntryView
 from gateway.app.explainer import EntryExplainer
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
@@ -23,7 +24,6 @@ from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
-from gateway.app.views import EntryView
 from gateway.control.drains import Drains
 from gateway.control.guard.webhook import Webhook
 from gateway.daemons import keep_running
@@ -33,7 +33,8 @@ from gateway.live.trends import Trends
 from gateway.registry.embedded.handover import dump
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.routing.plans import RouteSet
-from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
+from gateway.settings import Address, EmbeddedRegistrySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.telemetry.request_record import Reporter
 
 _log = logging.getLogger("gateway")

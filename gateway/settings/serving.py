@@ -18,8 +18,6 @@ from gateway.settings.fields import (
     Secret,
     ServiceName,
 )
-from gateway.settings.gates import AccessSettings
-from gateway.settings.identity import StickySettings, TokenSettings
 from gateway.settings.plane import (
     AccessLogSettings,
     CarrierSettings,
@@ -38,10 +36,12 @@ from gateway.settings.registry import (
     RegistrySettings,
     RemoteRegistrySettings,
 )
-from gateway.settings.routes import RouteSettings
 from gateway.settings.sources import RemoteSource, RulesSources
 
 if TYPE_CHECKING:
+    from gateway.settings.gates import AccessSettings
+    from gateway.settings.identity import StickySettings, TokenSettings
+    from gateway.settings.routes import RouteSettings
     from gateway.yaml.reading import Location
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway import docstrings
 from gateway.docstrings import describe_fields
 from gateway.rules.model import LaneGroup
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 
 
 class Described(BaseModel):
