@@ -126,7 +126,7 @@ class RateLimitSettings(Model):
     """The time in which they may come."""
     burst: int | None = Field(default=None, ge=1, le=1_000_000)
     """How many may come at once. Default: `rate`."""
-    by: KeySettings = KeySettings(client_ip=True)
+    by: KeySettings = KeySettings.model_construct(client_ip=True)
     """What is told apart. Requests without it are counted by the client's address."""
 
     @model_validator(mode="after")

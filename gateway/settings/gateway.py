@@ -51,7 +51,7 @@ class GatewaySettings(ServingSettings):
     proxy_protocol: bool = False
     """Whether connections of clients in `trusted` begin with a header of the PROXY protocol, version 1 or 2, which says whose
     connection it is. Those without one are closed."""
-    access: AccessSettings = AccessSettings()
+    access: AccessSettings = AccessSettings.model_construct()
     """Which clients are served by any route, by address."""
     trace_sampled: float = Field(default=1.0, ge=0, le=1)
     """Share of the traceparents made here that say `sampled`. OpenTelemetry's default sampler follows its parent: with
@@ -64,7 +64,7 @@ class GatewaySettings(ServingSettings):
     """The header with which authorized people request an explanation; left out: nobody may."""
     guard: GuardSettings | None = None
     """Where the guards of lanes report what they do; left out: nowhere but here."""
-    drain: DrainSettings = DrainSettings()
+    drain: DrainSettings = DrainSettings.model_construct()
     """How the program ends."""
 
     @property

@@ -51,7 +51,7 @@ class SidecarSettings(ServingSettings):
     """What this instance is marked with; left out: baseline."""
     app: TargetField
     """The local service."""
-    app_check: AppCheckSettings = AppCheckSettings()
+    app_check: AppCheckSettings = AppCheckSettings.model_construct()
     """How it is found out whether the local service takes requests. The instance is registered for as long as it does."""
     inbound: AddressField
     """What is registered and what peers call."""
@@ -78,9 +78,9 @@ class SidecarSettings(ServingSettings):
     """Where this instance is registered and others are found; static: it is not registered."""
     registries: dict[RuleName, SidecarRegistrySettings] = Field(default_factory=dict)
     """Instead of `registry`: several, by names of your own. The instance is registered in each."""
-    drain: SidecarDrainSettings = SidecarDrainSettings()
+    drain: SidecarDrainSettings = SidecarDrainSettings.model_construct()
     """How the sidecar ends."""
-    trace_memory: TraceMemorySettings = TraceMemorySettings()
+    trace_memory: TraceMemorySettings = TraceMemorySettings.model_construct()
     """What is remembered of inbound requests."""
 
     @property

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.settings.fields import Model
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.yaml.writing import write_yaml
 from tests.support.roles import SIDECAR
 
@@ -107,3 +110,28 @@ async def test_what_is_used_is_loaded_then(
     statuses, modules = await loaded(tmp_path, *paths, **values)
     assert set(statuses) <= {"200"}
     assert modules == expected
+
+
+BUILT = """
+import gateway.settings.gateway, gateway.settings.sidecar
+from gateway.settings.fields import Model
+
+def below(model):
+    for one in model.__subclasses__():
+        yield from (one, *below(one))
+
+print(*(model.__name__ for model in below(Model) if model.__pydantic_complete__))
+"""
+
+
+async def test_no_settings_are_built_to_make_defaults() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", BUILT, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert set(out.decode().split()) == {"Address"}
+
+
+@pytest.mark.parametrize("model", [GatewaySettings, SidecarSettings])
+def test_defaults_are_as_if_they_had_been_validated(model: type[Model]) -> None:
+    for field in model.model_fields.values():
+        if isinstance(field.default, Model):
+            assert field.default == type(field.default)(**field.default.model_dump())
