@@ -28,7 +28,8 @@ _CHANGES: Final = _ATTRIB | _CLOSE_WRITE | _MOVED | _CREATE | _DELETE | _SELF | 
 
 _EVENT: Final = struct.Struct("iIII")
 """The watch, what happened, a cookie, and the size of the name that follows, padded with zero bytes."""
-_MOST_READ: Final = 65536
+_MOST_READ: Final = 16384
+"""Bytes at a time, some hundred events: requests are served in between."""
 _LIMITS: Final = {errno.ENOSPC: "fs.inotify.max_user_watches", errno.EMFILE: "fs.inotify.max_user_instances"}
 """Which limit of the system an error is about."""
 
