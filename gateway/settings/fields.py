@@ -65,10 +65,7 @@ MAX_DURATION = 7 * 86_400.0
 
 
 class Model(BaseModel):
-    """Base of the models: unknown keys are problems, values do not change. Each is built when it is first used.
-
-    A default that is a model is made by `model_construct`, which builds nothing: it is valid as it is.
-    """
+    """Base of the models: unknown keys are problems, values do not change. Each is built when it is first used."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, json_schema_extra=describe_fields, defer_build=True, allow_inf_nan=False

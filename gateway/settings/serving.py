@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 class ServingSettings(Model):
     """What serve and sidecar have in common, and the questions that each settles in its own way.
 
-    It has more members than a class should have: it is the document that an operator writes, key by key.
+    It has more members than a class should have: it is the document that an operator writes, key by key. Defaults that are
+    models are made by `model_construct`, which builds no validator for them: they are valid as they are.
     """
 
     is_entry: ClassVar[bool]
