@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import inotify_simple
 import pytest
 
 from gateway.control.inotify import DirectoryEvents
@@ -105,13 +105,13 @@ async def test_a_directory_that_is_not_there_is_an_error_and_nothing_is_held(tol
 
 
 async def test_a_limit_that_is_reached_is_named(monkeypatch: pytest.MonkeyPatch, told: list[str], folder: Path) -> None:
-    monkeypatch.setattr(ctypes, "get_errno", lambda: errno.ENOSPC)
+    monkeypatch.setattr(inotify_simple, "get_errno", lambda: errno.ENOSPC)
     with pytest.raises(OSError, match=r"fs\.inotify\.max_user_watches") as raised:
         DirectoryEvents([str(folder / "none")], told.append)
     assert raised.value.errno == errno.ENOSPC
 
 
 async def test_another_system_is_an_error(monkeypatch: pytest.MonkeyPatch, told: list[str], folder: Path) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
+    monkeypatch.setattr(inotify_simple, "_libc", SimpleNamespace())
     with pytest.raises(OSError, match="no inotify"):
         DirectoryEvents([str(folder)], told.append)
