@@ -72,13 +72,24 @@ def cpu_seconds(pid: int) -> float:
     return total / 1e9
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process and its children."""
+def resident_bytes(pid: int, kind: str = "VmRSS") -> int:
+    """Resident memory of a process and its children, or a kind of it: `RssAnon`."""
     total = 0
     for process in [pid, *_children(pid)]:
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{kind}:"):
                 total += int(line.split()[1]) * 1024
+    return total
+
+
+def voluntary_switches(pid: int) -> int:
+    """How often the threads of a process and its children have gone to sleep, and so been woken up."""
+    total = 0
+    for process in [pid, *_children(pid)]:
+        for status in Path(f"/proc/{process}/task").glob("*/status"):
+            for line in status.read_text().splitlines():
+                if line.startswith("voluntary_ctxt_switches:"):
+                    total += int(line.split()[1])
     return total
 
 

@@ -47,8 +47,6 @@ def set_up(level: str = "info", style: str = TEXT, worker: int | None = None) ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # It logs every change in a directory, ours to it included.
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     sys.excepthook = _uncaught
     threading.excepthook = lambda raised: _uncaught(raised.exc_type, raised.exc_value, raised.exc_traceback)

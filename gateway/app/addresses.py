@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from gateway import hop
 from gateway.errors import GatewayError
 from gateway.protocols import H2C
-from gateway.settings import SidecarSettings
+
+if TYPE_CHECKING:
+    from gateway.settings.sidecar import SidecarSettings
 
 
 def find_address(listen_host: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gateway.app.routes import make_routes
 from gateway.config.carriers import make_signer
 from gateway.config.certificates import listener_certificates, mesh_of, registry_tls, secured
 from gateway.config.matching import make_environment
@@ -81,7 +80,7 @@ class Build(Generic[S]):
             rules=rules,
             around=around,
             compiled=_compiled(rules, around),
-            routes=make_routes(settings, around.claims, questions=questions_of(guards)),
+            routes=_routes(settings, around, guards),
             guards=guards,
             certificates=certificates,
             mesh=mesh,
@@ -104,6 +103,14 @@ def make_guards(settings: ServingSettings) -> Guards | None:
 def questions_of(guards: Guards | None) -> Sequence[Sequence[Question]]:
     """What they are asked about the requests of each route."""
     return () if guards is None else guards.questions
+
+
+def _routes(settings: ServingSettings, around: MatchEnvironment, guards: Guards | None) -> RouteTable:
+    if not settings.is_entry:
+        return RouteTable([])
+    from gateway.app.routes import make_routes
+
+    return make_routes(settings, around.claims, questions=questions_of(guards))
 
 
 def _compiled(rules: RuleSet, around: MatchEnvironment) -> CompiledRules:

@@ -9,8 +9,7 @@ from gateway.errors import StartError
 from gateway.facade.addresses import Addresses
 from gateway.proxy.context import Context
 from gateway.proxy.server import Listener, bind
-from gateway.registry.embedded.store import Refused
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 
 _log = logging.getLogger("gateway")
 
@@ -28,6 +27,8 @@ class Doors:
 
     async def open(self, service: str, listener: Listener) -> tuple[str, int]:
         """Where to call a service. Raises Refused if there is no room, or no such address on this machine."""
+        from gateway.registry.embedded.store import Refused
+
         configured = self._settings.outbounds.get(service)
         if configured is not None:
             return "127.0.0.1" if _is_unspecified(configured.host) else configured.host, configured.port
@@ -41,6 +42,8 @@ class Doors:
         return host, port
 
     async def _listen(self, service: str, host: str, port: int, listener: Listener) -> None:
+        from gateway.registry.embedded.store import Refused
+
         try:
             # Shared with the process whose place this one takes, which listens there until it is gone.
             await listener.add(bind(host, port, shared=True))

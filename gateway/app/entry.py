@@ -6,16 +6,16 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.admin.server import AdminServer
 from gateway.app.addresses import own_addresses
 from gateway.app.build import Build
 from gateway.app.configuration import Configuration
+from gateway.app.entry_view import EntryView
 from gateway.app.explainer import EntryExplainer
 from gateway.app.exposure import warn_of_exposure
 from gateway.app.fleet import Fleet, make_fleet
-from gateway.app.gatewayapi import make_source
 from gateway.app.guarding import Guarding
 from gateway.app.life import Life
 from gateway.app.parts import is_traced
@@ -23,18 +23,20 @@ from gateway.app.registries import make_registries, take_settings
 from gateway.app.rulebook import RuleBook
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
-from gateway.app.views import EntryView
 from gateway.control.drains import Drains
 from gateway.control.guard.webhook import Webhook
 from gateway.daemons import keep_running
 from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.live.trends import Trends
-from gateway.registry.embedded.handover import dump
-from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.routing.plans import RouteSet
-from gateway.settings import Address, EmbeddedRegistrySettings, GatewaySettings
+from gateway.settings import Address, EmbeddedRegistrySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.telemetry.request_record import Reporter
+
+if TYPE_CHECKING:
+    from gateway.gatewayapi.source import GatewayApiSource
+    from gateway.registry.embedded.server import EmbeddedRegistry
 
 _log = logging.getLogger("gateway")
 
@@ -51,6 +53,7 @@ class EntryGateway:
         self._configuration = Configuration(GatewaySettings, path, overrides, self._install, keeps_history=True)
         self._embedded: EmbeddedRegistry | None = None
         self._fleet: Fleet | None = None
+        self._gateway_api: GatewayApiSource | None = None
         self._drains: Drains | None = None
 
     async def start(self, parts: AsyncExitStack, sockets: Sockets) -> None:
@@ -88,7 +91,10 @@ class EntryGateway:
         drains.open(registries, settings.state)
         self._know(await sockets.known())
         # Routes that are objects of a cluster come in beside those of the configuration.
-        self._gateway_api = make_source(settings, self._attach)
+        if settings.gateway_api is not None:
+            from gateway.app.gatewayapi import make_source
+
+            self._gateway_api = make_source(settings, self._attach)
         if self._gateway_api is not None:
             parts.push_async_callback(self._gateway_api.close)
         # Admin reads what the other parts hold. It is there until the last request is: who drains says so.
@@ -154,8 +160,14 @@ class EntryGateway:
 
     def state(self) -> State:
         """What is registered in the embedded registry, and which instances are drained."""
-        known: State = {} if self._embedded is None else {"registry": dump(self._embedded.store)}
-        return known if self._drains is None else {**known, "drains": self._drains.describe()}
+        known: State = {}
+        if self._embedded is not None:
+            from gateway.registry.embedded.handover import dump
+
+            known["registry"] = dump(self._embedded.store)
+        if self._drains is not None:
+            known["drains"] = self._drains.describe()
+        return known
 
     async def hand_over(self) -> State:
         """See Program."""
@@ -214,6 +226,8 @@ class EntryGateway:
 
 def _open_registry(settings: EmbeddedRegistrySettings, names: Sequence[str]) -> EmbeddedRegistry:
     """Raises StartError if its data cannot be read."""
+    from gateway.registry.embedded.server import EmbeddedRegistry
+
     registry = EmbeddedRegistry(
         settings.listen.host,
         settings.listen.port,

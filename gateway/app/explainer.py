@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.parts import make_reader
-from gateway.app.plane import EntryPlane
 from gateway.control.drains import Drains
 from gateway.http.head_reader import HeadReader
 from gateway.http.request import Request
 from gateway.routing.explain import explain
 from gateway.rules.environment import MatchEnvironment
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 
 
 class EntryExplainer:

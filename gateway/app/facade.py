@@ -18,8 +18,9 @@ from gateway.registry.base import Registration
 from gateway.registry.embedded.store import Refused, ServiceKey
 from gateway.registry.kinds import kind_of
 from gateway.registry.tags import OWN_KEY, TagReader
-from gateway.settings import NacosRegistrySettings, SidecarSettings
+from gateway.settings import NacosRegistrySettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.settings.sidecar import SidecarSettings
 from gateway.tags import BASE
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from gateway.app.build import Build
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.sockets import dealt
 from gateway.control.channel import Message
 from gateway.control.workers import Workers
@@ -19,7 +19,7 @@ from gateway.daemons import failures
 from gateway.instance import Instance
 from gateway.proxy.origins import Connections
 from gateway.routing.plans import RouteSet
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import RequestRecord
 from gateway.telemetry.traced_request import TracedRequest

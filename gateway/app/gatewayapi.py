@@ -12,7 +12,7 @@ from gateway.kubernetes.access import open_access
 from gateway.kubernetes.client import ApiClient
 from gateway.registry.tags import TagReader
 from gateway.routing.plans import RouteSet
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.settings.gatewayapi import cluster_of
 from gateway.state import ROUTES
 

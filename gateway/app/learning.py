@@ -9,7 +9,7 @@ from typing import Final
 from gateway.app.configuration import Configuration
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.registry.several import Registries
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 
 TIMEOUT: Final = 3.0
 """Seconds that the first request to a service waits for the registry."""

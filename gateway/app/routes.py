@@ -21,7 +21,7 @@ from gateway.routing.replies import RouteResponse
 from gateway.routing.rewrites import RegexChange
 from gateway.routing.routes import Route, RouteTable
 from gateway.rules.fields import Claims
-from gateway.settings import RouteSettings, ServingSettings
+from gateway.settings import ServingSettings
 from gateway.settings.changes import (
     HeaderChanges,
     RedirectSettings,
@@ -31,7 +31,7 @@ from gateway.settings.changes import (
 )
 from gateway.settings.gates import AccessSettings, CompressSettings, CorsSettings, RateLimitSettings
 from gateway.settings.plane import TimeoutSettings
-from gateway.settings.routes import RespondSettings
+from gateway.settings.routes import RespondSettings, RouteSettings
 
 
 def make_routes(

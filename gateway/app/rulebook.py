@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.admin.groups import GroupsApi
 from gateway.admin.rules import RulesApi
 from gateway.app.configuration import Configuration
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.parts import make_reader
-from gateway.app.plane import EntryPlane
 from gateway.errors import ConfigError, Problem
 from gateway.files import last_lines, write_file
 from gateway.live.replay import recorded
@@ -24,7 +24,7 @@ from gateway.rulesources.reach import Reach
 from gateway.ruletools.edit import LaneEditor
 from gateway.ruletools.groupedit import GroupEditor
 from gateway.ruletools.whatif import Comparison, Recorded, compare, read_record, read_records
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.telemetry.linefile import STDOUT
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from gateway.app.parts import is_traced
 from gateway.app.registrations import Registrations
 from gateway.app.registries import make_registries, take_settings
 from gateway.app.sidecar_plane import SidecarPlane
+from gateway.app.sidecar_view import SidecarView
 from gateway.app.sockets import Sockets
 from gateway.app.takeover import State
-from gateway.app.views import SidecarView
 from gateway.control.drains import Drains
 from gateway.daemons import keep_running
 from gateway.health.application import ApplicationWatch
@@ -31,7 +31,8 @@ from gateway.live.records import Records
 from gateway.live.spans import Spans
 from gateway.protocols import with_grpc_port
 from gateway.registry.base import Registration
-from gateway.settings import Address, SidecarSettings
+from gateway.settings import Address
+from gateway.settings.sidecar import SidecarSettings
 from gateway.telemetry.request_record import Reporter
 from gateway.web.names import OwnNames
 

@@ -26,8 +26,8 @@ from gateway.routing.escapes import EscapeDetector
 from gateway.routing.memory import TraceMemory
 from gateway.routing.sidecar import InboundRouter, OutboundRouter
 from gateway.routing.snapshot import Snapshot
-from gateway.settings import SidecarSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
+from gateway.settings.sidecar import SidecarSettings
 from gateway.tags import BASE
 from gateway.telemetry.counters import Traffic
 from gateway.tls.contexts import Spoken

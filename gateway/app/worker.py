@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from gateway.app.build import Build
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.signals import obey_signals
 from gateway.control.channel import Channel
 from gateway.daemons import keep_running

@@ -16,7 +16,7 @@ from gateway.http.content import read_json
 from gateway.http.grammar import field_pattern
 from gateway.rules.checks import NO_CLAIMS
 from gateway.rules.context import MatchContext
-from gateway.settings import TokenSettings
+from gateway.settings.identity import TokenSettings
 
 MAX_TOKEN: Final = 8192
 """Characters of a token that is looked at; a longer one counts as none."""

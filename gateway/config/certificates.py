@@ -7,14 +7,10 @@ from typing import Final, TypeVar
 
 from gateway.errors import Problem
 from gateway.protocols import HTTP1
-from gateway.settings import (
-    ListenTLSSettings,
-    ServingSettings,
-    SidecarMeshSettings,
-    SidecarSettings,
-)
+from gateway.settings import ListenTLSSettings, ServingSettings, SidecarMeshSettings
 from gateway.settings.fields import Model
 from gateway.settings.servers import ServerSettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.tls.certificates import Certificate
 from gateway.tls.contexts import CertificateError, UpstreamTLS
 from gateway.tls.mesh import Mesh, Secured, Use

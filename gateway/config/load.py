@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.config.settings import Config, read_config
 from gateway.errors import ConfigError, Problem
@@ -16,7 +16,11 @@ from gateway.rulesources.lastgood import KeptRules
 from gateway.rulesources.places import beside
 from gateway.rulesources.reach import Reach
 from gateway.rulesources.remote import Names, copy_path
-from gateway.settings import GatewaySettings, RemoteSource, ServingSettings, SidecarSettings
+from gateway.settings import RemoteSource, ServingSettings
+
+if TYPE_CHECKING:
+    from gateway.settings.gateway import GatewaySettings
+    from gateway.settings.sidecar import SidecarSettings
 
 S = TypeVar("S", bound=ServingSettings)
 
@@ -33,10 +37,6 @@ class Loaded(Generic[S]):
     def rules(self) -> RuleSet:
         """The rules themselves."""
         return self.lanes.rules
-
-
-LoadedGateway = Loaded[GatewaySettings]
-LoadedSidecar = Loaded[SidecarSettings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,10 @@ def load_gateway(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     rules_from: RulesFrom | None = None,
-) -> LoadedGateway:
+) -> Loaded[GatewaySettings]:
     """The entry gateway's configuration with its rules, like `load_role`."""
+    from gateway.settings.gateway import GatewaySettings
+
     return load_role(GatewaySettings, path, overrides, environ, rules_from)
 
 
@@ -82,8 +84,10 @@ def load_sidecar(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     rules_from: RulesFrom | None = None,
-) -> LoadedSidecar:
+) -> Loaded[SidecarSettings]:
     """A sidecar's configuration with its rules, like `load_role`."""
+    from gateway.settings.sidecar import SidecarSettings
+
     return load_role(SidecarSettings, path, overrides, environ, rules_from)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from gateway.rules.environment import MatchEnvironment, Place, no_claims
 from gateway.rules.fields import Claims
 from gateway.rules.signer import CookieSigner
-from gateway.settings import ServingSettings, TokenSettings
+from gateway.settings import ServingSettings
+
+if TYPE_CHECKING:
+    from gateway.settings.identity import TokenSettings
 
 
 def make_environment(settings: ServingSettings) -> MatchEnvironment:

@@ -7,27 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.kubernetes.access import kubeconfig_problems
-from gateway.settings import (
-    GatewaySettings,
-    KubernetesRules,
-    RemoteRules,
-    RemoteSource,
-    ServingSettings,
-    SidecarSettings,
-)
+from gateway.settings import KubernetesRules, RemoteRules, RemoteSource, ServingSettings
 from gateway.settings.balancing import BalancingSettings
 from gateway.settings.fields import Model
-from gateway.settings.gatewayapi import cluster_of
 from gateway.validation import Finding
 from gateway.yaml.reading import Location
+
+if TYPE_CHECKING:
+    from gateway.settings.gateway import GatewaySettings
+    from gateway.settings.sidecar import SidecarSettings
 
 
 def senseless(settings: ServingSettings) -> Iterator[Finding]:
     """What makes no sense, but for registries (`sense_registry.py`)."""
-    for look in (*_LOOKS, *_LOOKS_AT[type(settings)]):
+    for look in (*_LOOKS, *_LOOKS_AT[settings.is_entry]):
         yield from look(settings)
 
 
@@ -152,6 +147,8 @@ def _sticky_instances(settings: GatewaySettings) -> Iterator[Finding]:
 
 
 def _gateway_api(settings: GatewaySettings) -> Iterator[Finding]:
+    from gateway.settings.gatewayapi import cluster_of
+
     if settings.gateway_api is not None and cluster_of(settings.all_registries.values()) is None:
         yield ("gateway_api",), "there is no registry of `kind: kubernetes` whose Services routes could lead to"
 
@@ -197,6 +194,8 @@ def _rules(settings: ServingSettings) -> Iterator[Finding]:
             if place.kubeconfig is None and place.context:
                 message = "a pod's own account has no contexts; name a `kubeconfig`"
                 yield ("rules", number, "kubernetes", "context"), message
+            from gateway.kubernetes.access import kubeconfig_problems
+
             for problem in () if place.kubeconfig is None else kubeconfig_problems(place.kubeconfig, place.context):
                 yield ("rules", number, "kubernetes", "kubeconfig"), problem
         if not isinstance(source, RemoteRules):
@@ -228,8 +227,8 @@ _LOOKS: Final[tuple[Callable[[Any], Iterator[Finding]], ...]] = (
     _rules,
 )
 """Looks at settings of either role."""
-_LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (_trusted, _gateway_api, _identity, _sticky_instances),
-    SidecarSettings: (_an_application_that_is_the_sidecar, _signed_too_briefly, _balanced_by_one_client),
+_LOOKS_AT: Final[Mapping[bool, tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
+    True: (_trusted, _gateway_api, _identity, _sticky_instances),
+    False: (_an_application_that_is_the_sidecar, _signed_too_briefly, _balanced_by_one_client),
 }
-"""Looks at what only one role has."""
+"""Looks at what only an entry gateway has, and only a sidecar."""

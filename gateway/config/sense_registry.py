@@ -5,22 +5,17 @@ What only one kind of registry can have wrong is in its entry of `registry/kinds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.config.sense import has_been_set
 from gateway.registry.base import Registration
 from gateway.registry.kinds import KINDS, kind_of
 from gateway.registry.tags import OWN_KEY, TagReader, spelling
-from gateway.settings import (
-    AnyRegistrySettings,
-    GatewaySettings,
-    RemoteRegistrySettings,
-    ServingSettings,
-    SidecarSettings,
-)
+from gateway.settings import AnyRegistrySettings, RemoteRegistrySettings, ServingSettings
 from gateway.settings.registry import DEFAULT_TAG_KEYS
 from gateway.settings.sense import given_twice
+from gateway.settings.sidecar import SidecarSettings
 from gateway.spelling import closest
 from gateway.tags import BASE
 from gateway.validation import Finding
@@ -51,8 +46,8 @@ def senseless_registries(settings: ServingSettings) -> Iterator[Finding]:
         if chosen is not None and listed is not None and name not in listed:
             message = f"the {chosen.kind} registry '{service.registry}' has no service '{name}'"
             yield ("services", name, "registry"), message
-    for look in _LOOKS_AT[type(settings)]:
-        yield from look(settings)
+    if isinstance(settings, SidecarSettings):
+        yield from _registration(settings)
 
 
 def _one(registry: AnyRegistrySettings, own: Sequence[tuple[Location, Any]]) -> Iterator[Finding]:
@@ -116,10 +111,3 @@ def _beats(metadata: Mapping[str, str]) -> Iterator[Finding]:
             message = f"must increase: `{key}` is {text} ms, and `{before}` {last} ms"
             yield ("metadata", where), message
         before, last = key, int(text)
-
-
-_LOOKS_AT: Final[Mapping[type[ServingSettings], tuple[Callable[[Any], Iterator[Finding]], ...]]] = {
-    GatewaySettings: (),
-    SidecarSettings: (_registration,),
-}
-"""Looks at what only one role has."""

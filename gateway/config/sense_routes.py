@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.sense import has_been_set
-from gateway.settings import GatewaySettings, RouteSettings, ServingSettings
+from gateway.settings import ServingSettings
 from gateway.settings.changes import HeaderChanges, RegexSettings, RouteMatchSettings
 from gateway.settings.gates import AccessSettings, CompressSettings, CorsSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.routes import RouteSettings
 from gateway.settings.sense import given_twice
 from gateway.spelling import closest
 from gateway.telemetry.tracecontext import ID_FIELDS

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gateway.claims.files import token_files, token_problems
 from gateway.config.carriers import carrier_files, carrier_problems
@@ -13,16 +13,10 @@ from gateway.config.certificates import certificate_files, certificate_problems
 from gateway.config.overrides import overridden
 from gateway.config.sense import senseless
 from gateway.config.sense_registry import senseless_registries
-from gateway.config.sense_routes import senseless_routes
 from gateway.errors import ConfigError, Problem
 from gateway.permission.guards import guard_files, guard_problems
-from gateway.settings import (
-    GatewaySettings,
-    ServingSettings,
-    SidecarSettings,
-    known_instances,
-)
-from gateway.validation import blamed, validate
+from gateway.settings import ServingSettings, known_instances
+from gateway.validation import Finding, blamed, validate
 from gateway.yaml.reading import Document, Location, dotted, load
 
 S = TypeVar("S", bound=ServingSettings)
@@ -88,22 +82,31 @@ def read_config(
     except ConfigError as error:
         config.problems.extend(error.problems)
         return config
-    for location, message in (*senseless(settings), *senseless_routes(settings), *senseless_registries(settings)):
+    for location, message in _senseless(settings):
         config.problems.append(config.problem(location, f"{dotted(location)}: {message}"))
     config.problems.extend(certificate_problems(settings, document))
     config.problems.extend(token_problems(settings, document))
     config.problems.extend(carrier_problems(settings, document))
     config.problems.extend(guard_problems(settings, document))
-    config.problems.extend(_PROBLEMS_OF[type(settings)](settings, config))
+    config.problems.extend(_route_problems(settings, config))
     return config
 
 
-def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Problem]:
+def _senseless(settings: ServingSettings) -> Iterator[Finding]:
+    yield from senseless(settings)
+    yield from senseless_registries(settings)
+    if settings.is_entry:
+        from gateway.config.sense_routes import senseless_routes
+
+        yield from senseless_routes(settings)
+
+
+def _route_problems(settings: ServingSettings, config: Config[Any]) -> list[Problem]:
     """What is wrong among the routes, each of which is sound."""
     problems: list[Problem] = []
     seen: set[tuple[str, str]] = set()
     known = known_instances(settings.all_registries.values())
-    for index, route in enumerate(settings.routes):
+    for index, route in enumerate(settings.served_routes):
         name = f"{route.host or ''}{route.path.rstrip('/') or '/'}"
         # Routes with `match` differ by what they ask for.
         key = (name, "" if route.match is None else route.match.model_dump_json())
@@ -117,14 +120,3 @@ def _route_problems(settings: GatewaySettings, config: Config[Any]) -> list[Prob
             message = f"{dotted(location)}: service '{route.service}' is not in the static registry (it has: {names})"
             problems.append(config.problem(location, message))
     return problems
-
-
-def _no_problems(*_: Any) -> list[Problem]:
-    return []
-
-
-_PROBLEMS_OF: Final[Mapping[type[ServingSettings], Callable[[Any, Config[Any]], list[Problem]]]] = {
-    GatewaySettings: _route_problems,
-    SidecarSettings: _no_problems,
-}
-"""What is wrong with what only one role has."""

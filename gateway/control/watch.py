@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from watchfiles import Change, awatch
-
+from gateway.control.inotify import DirectoryEvents
 from gateway.control.trail import Scope, Signature, signature
 from gateway.daemons import keep_running
 
@@ -40,7 +39,7 @@ class Watcher:
         self._news = asyncio.Event()
         self._followed: Scope | None = None
         self._trouble = ""
-        self._following: asyncio.Task[None] | None = None
+        self._events: DirectoryEvents | None = None
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, files: Iterable[Path]) -> None:
@@ -58,7 +57,7 @@ class Watcher:
             has_news = self._news.is_set()
             self._news.clear()
             files = self._files
-            await self._follow(await asyncio.to_thread(Scope.of, files), anew=has_news)
+            self._follow(await asyncio.to_thread(Scope.of, files), anew=has_news)
             found = await asyncio.to_thread(signature, files)
             if has_news or found != told:
                 told = await self._settled(files, found)
@@ -79,37 +78,30 @@ class Watcher:
                 break
         return found
 
-    async def _follow(self, scope: Scope, anew: bool) -> None:
+    def _follow(self, scope: Scope, anew: bool) -> None:
         """Has the system report changes within a scope, from before this returns."""
-        is_followed = self._following is not None and not self._following.done()
         # Again after a change: a directory that took another one's place may have its inode's number, too.
-        if is_followed and not anew and scope == self._followed:
+        if self._events is not None and not anew and scope == self._followed:
             return
-        await self._unfollow()
+        self._unfollow()
         self._followed = scope
-        if scope.directories:
-            self._following = asyncio.get_running_loop().create_task(self._events(scope))
-            await asyncio.sleep(0)  # the watch begins with the task's first step
 
-    async def _events(self, scope: Scope) -> None:
-        def concerns(_: Change, path: str) -> bool:
-            return scope.concerns(path)
-
-        directories = [name for name, *_ in sorted(scope.directories)]
-        try:
-            async for _ in awatch(*directories, watch_filter=concerns, debounce=200, step=20, recursive=False):
-                self._trouble = ""
+        def changed(path: str) -> None:
+            if scope.concerns(path):
                 self._news.set()
-        except (OSError, RuntimeError) as error:
+
+        try:
+            self._events = DirectoryEvents((name for name, *_ in sorted(scope.directories)), changed)
+            self._trouble = ""
+        except OSError as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 _log.warning("the system does not report file changes (%s): checking every %g s", error, self._poll)
 
-    async def _unfollow(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
-            self._following = None
+    def _unfollow(self) -> None:
+        if self._events is not None:
+            self._events.close()
+            self._events = None
 
     async def close(self) -> None:
         """Stops watching."""
@@ -117,4 +109,4 @@ class Watcher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await self._unfollow()
+        self._unfollow()

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.errors import Problem
-from gateway.permission.users import read_users
 from gateway.routing.questions import Question
-from gateway.settings import RouteSettings, ServingSettings
-from gateway.settings.gates import ForwardAuthSettings
+from gateway.settings import ServingSettings
 from gateway.tls.contexts import CertificateError, UpstreamTLS
 from gateway.yaml.reading import Document, Location, dotted
 
 if TYPE_CHECKING:
     from gateway.permission.calls import Calls
     from gateway.permission.forward import ForwardAuth
+    from gateway.settings.gates import ForwardAuthSettings
+    from gateway.settings.routes import RouteSettings
 
 _TLS_FILES = ("ca", "cert", "key")
 
@@ -44,6 +44,7 @@ class Guards:
         if basic is not None:
             from gateway.permission.basic import BasicAuth
             from gateway.permission.logins import LOGINS
+            from gateway.permission.users import read_users
 
             users = read_users(Path(basic.users))
             keeps = basic.pass_credentials
@@ -89,6 +90,8 @@ def guard_problems(settings: ServingSettings, document: Document) -> list[Proble
         here: Location = ("routes", number)
         basic, forward = route.basic_auth, route.forward_auth
         if basic is not None:
+            from gateway.permission.users import read_users
+
             location: Location = (*here, "basic_auth", "users")
             try:
                 read_users(Path(basic.users))

@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gateway.docstrings import describe_fields
 from gateway.rules import forms
 from gateway.rules.expressions import check_pattern
 from gateway.rules.forms import check_characters
@@ -38,7 +39,7 @@ class Model(BaseModel):
     """Base of the models: unknown keys are problems, values do not change."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True, defer_build=True
+        extra="forbid", frozen=True, populate_by_name=True, json_schema_extra=describe_fields, defer_build=True
     )
 
 

@@ -12,7 +12,8 @@ from gateway.files import read_file
 from gateway.rules.model import RulesFile
 from gateway.rulesources.files import SUFFIXES, load_rules
 from gateway.ruletools.ruletests import RuleTestFile, load_tests
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.spelling import closest
 from gateway.yaml.reading import Document, load
 

@@ -12,7 +12,8 @@ from gateway.config.matching import make_environment
 from gateway.rules.environment import MatchEnvironment, Place
 from gateway.rulesources.files import LoadedRules, load_rules
 from gateway.ruletools.lint import Finding, Knowledge, lint
-from gateway.settings import GatewaySettings, known_instances
+from gateway.settings import known_instances
+from gateway.settings.gateway import GatewaySettings
 
 
 @dataclass(frozen=True, slots=True)

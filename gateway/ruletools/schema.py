@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from gateway.rules.model import RulesFile
 from gateway.ruletools.ruletests import RuleTestFile
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "rules": RulesFile,

@@ -4,7 +4,6 @@ The docstring of each field is its reference: `docs/configuration.md` lists them
 """
 
 from gateway.settings.fields import Address
-from gateway.settings.identity import DebugSettings, StickySettings, TokenSettings
 from gateway.settings.plane import (
     AppCheckSettings,
     CheckSettings,
@@ -26,8 +25,6 @@ from gateway.settings.registry import (
     StaticRegistrySettings,
     known_instances,
 )
-from gateway.settings.roles import GatewaySettings, SidecarSettings
-from gateway.settings.routes import RouteSettings
 from gateway.settings.serving import ServingSettings
 from gateway.settings.sources import KubernetesRules, RemoteRules, RemoteSource
 
@@ -37,10 +34,8 @@ __all__ = [
     "AppCheckSettings",
     "CheckSettings",
     "ConsulRegistrySettings",
-    "DebugSettings",
     "EjectionSettings",
     "EmbeddedRegistrySettings",
-    "GatewaySettings",
     "KubernetesRegistrySettings",
     "KubernetesRules",
     "ListenTLSSettings",
@@ -51,13 +46,9 @@ __all__ = [
     "RemoteRegistrySettings",
     "RemoteRules",
     "RemoteSource",
-    "RouteSettings",
     "ServiceSettings",
     "ServingSettings",
     "SidecarMeshSettings",
-    "SidecarSettings",
     "StaticRegistrySettings",
-    "StickySettings",
-    "TokenSettings",
     "known_instances",
 ]

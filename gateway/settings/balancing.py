@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from gateway.settings.fields import CookieName, Model
-from gateway.settings.gates import KeySettings
+from gateway.settings.fields import CookieName, Model, Parameter
+
+
+def _check_token(text: str) -> str:
+    if re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}", text) is None:
+        raise ValueError(f"a name is 1 to 256 letters, digits and !#$%&'*+-.^_`|~; found {text!r}")
+    return text
+
+
+_Token = Annotated[str, AfterValidator(_check_token)]
+
+
+class KeySettings(Model):
+    """What clients are told apart by."""
+
+    cookie: _Token | None = None
+    """The cookie of this name."""
+    header: _Token | None = None
+    """The header field of this name."""
+    param: Parameter | None = None
+    """The query parameter of this name."""
+    client_ip: bool = False
+    """The client's address."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> KeySettings:
+        if sum((bool(self.cookie), bool(self.header), bool(self.param), self.client_ip)) != 1:
+            raise ValueError("exactly one of `cookie`, `header`, `param` and `client_ip: true` is needed")
+        return self
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The source of conditions, and its name."""
+        for source in ("cookie", "header", "param"):
+            name = getattr(self, source)
+            if name:
+                return source, name
+        return "client_ip", ""
 
 
 class BalancingSettings(Model):

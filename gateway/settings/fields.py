@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gateway.docstrings import describe_fields
 from gateway.tags import is_tag
 from gateway.telemetry.linefile import STDOUT
 from gateway.telemetry.tracecontext import ID_FIELDS
@@ -67,7 +68,7 @@ class Model(BaseModel):
     """Base of the models: unknown keys are problems, values do not change. Each is built when it is first used."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False
+        extra="forbid", frozen=True, json_schema_extra=describe_fields, defer_build=True, allow_inf_nan=False
     )
 
 

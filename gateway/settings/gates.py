@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gateway.settings.balancing import KeySettings
 from gateway.settings.changes import EditedHeader, MatchedHeader, Method
 from gateway.settings.fields import (
     MAX_DURATION,
@@ -16,18 +17,11 @@ from gateway.settings.fields import (
     Host,
     Model,
     Network,
-    Parameter,
     PositiveDuration,
     header_name,
 )
 
 _ORIGIN = re.compile(r"https?://(\*\.)?([0-9a-z_-]+(\.[0-9a-z_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
-
-
-def _check_token(text: str) -> str:
-    if re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}", text) is None:
-        raise ValueError(f"a name is 1 to 256 letters, digits and !#$%&'*+-.^_`|~; found {text!r}")
-    return text
 
 
 def _check_origin(text: str) -> str:
@@ -80,38 +74,9 @@ _NOT_GIVEN = frozenset(
 )
 """Fields by which a request is read, or that the chain has looked at before."""
 _GivenHeader = Annotated[EditedHeader, AfterValidator(_check_identity_header)]
-_Token = Annotated[str, AfterValidator(_check_token)]
 _Realm = Annotated[str, AfterValidator(_check_realm)]
 _AskedUrl = Annotated[str, AfterValidator(_check_asked_url)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
-
-
-class KeySettings(Model):
-    """What clients are told apart by."""
-
-    cookie: _Token | None = None
-    """The cookie of this name."""
-    header: _Token | None = None
-    """The header field of this name."""
-    param: Parameter | None = None
-    """The query parameter of this name."""
-    client_ip: bool = False
-    """The client's address."""
-
-    @model_validator(mode="after")
-    def _is_one(self) -> KeySettings:
-        if sum((bool(self.cookie), bool(self.header), bool(self.param), self.client_ip)) != 1:
-            raise ValueError("exactly one of `cookie`, `header`, `param` and `client_ip: true` is needed")
-        return self
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """The source of conditions, and its name."""
-        for source in ("cookie", "header", "param"):
-            name = getattr(self, source)
-            if name:
-                return source, name
-        return "client_ip", ""
 
 
 class AccessSettings(Model):
@@ -161,7 +126,7 @@ class RateLimitSettings(Model):
     """The time in which they may come."""
     burst: int | None = Field(default=None, ge=1, le=1_000_000)
     """How many may come at once. Default: `rate`."""
-    by: KeySettings = KeySettings(client_ip=True)
+    by: KeySettings = KeySettings.model_construct(client_ip=True)
     """What is told apart. Requests without it are counted by the client's address."""
 
     @model_validator(mode="after")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
+from gateway.settings.balancing import KeySettings
 from gateway.settings.fields import AdvertisedHost, KubernetesName, KubernetesObjectName, Model
-from gateway.settings.gates import KeySettings
 from gateway.settings.registry import KubernetesRegistrySettings, RegistrySettings
 
 

@@ -18,8 +18,6 @@ from gateway.settings.fields import (
     Secret,
     ServiceName,
 )
-from gateway.settings.gates import AccessSettings
-from gateway.settings.identity import StickySettings, TokenSettings
 from gateway.settings.plane import (
     AccessLogSettings,
     CarrierSettings,
@@ -38,17 +36,20 @@ from gateway.settings.registry import (
     RegistrySettings,
     RemoteRegistrySettings,
 )
-from gateway.settings.routes import RouteSettings
 from gateway.settings.sources import RemoteSource, RulesSources
 
 if TYPE_CHECKING:
+    from gateway.settings.gates import AccessSettings
+    from gateway.settings.identity import StickySettings, TokenSettings
+    from gateway.settings.routes import RouteSettings
     from gateway.yaml.reading import Location
 
 
 class ServingSettings(Model):
     """What serve and sidecar have in common, and the questions that each settles in its own way.
 
-    It has more members than a class should have: it is the document that an operator writes, key by key.
+    It has more members than a class should have: it is the document that an operator writes, key by key. Defaults that are
+    models are made by `model_construct`, which builds no validator for them: they are valid as they are.
     """
 
     is_entry: ClassVar[bool]
@@ -66,21 +67,21 @@ class ServingSettings(Model):
     last rules that were in force, and what registries said."""
     ready_with_old_rules: bool = True
     """Whether a program is ready that runs the rules in `state`, since those there were at its start had problems."""
-    carriers: CarrierSettings = CarrierSettings()
+    carriers: CarrierSettings = CarrierSettings.model_construct()
     """Where requests carry their tag."""
-    timeouts: TimeoutSettings = TimeoutSettings()
+    timeouts: TimeoutSettings = TimeoutSettings.model_construct()
     """How long the data plane waits."""
-    limits: LimitSettings = LimitSettings()
+    limits: LimitSettings = LimitSettings.model_construct()
     """What the data plane accepts."""
-    http2: Http2Settings = Http2Settings()
+    http2: Http2Settings = Http2Settings.model_construct()
     """HTTP/2 with clients."""
-    retries: RetrySettings = RetrySettings()
+    retries: RetrySettings = RetrySettings.model_construct()
     """When a request is tried again."""
-    ejection: EjectionSettings = EjectionSettings()
+    ejection: EjectionSettings = EjectionSettings.model_construct()
     """When an instance gets no traffic for a while."""
     access_log: AccessLogSettings | None = None
     """A line for each request; left out: none."""
-    records: RecordSettings = RecordSettings()
+    records: RecordSettings = RecordSettings.model_construct()
     """The requests that the admin API shows."""
     tracing: bool = False
     """Whether requests of sampled traces get spans, which are sent to an OpenTelemetry collector. Where it is, and the rest,
@@ -88,7 +89,7 @@ class ServingSettings(Model):
     allowed_hosts: list[AllowedHost] = Field(default_factory=list)
     """Names by which the admin API and the embedded registry are called, beside addresses, `localhost` and this machine's
     own; `*.example.com`: all below it. Where they listen beyond loopback, names without a dot are fine."""
-    balancing: BalancingSettings = BalancingSettings()
+    balancing: BalancingSettings = BalancingSettings.model_construct()
     """How requests are divided among the instances of services."""
     services: dict[ServiceName, ServiceSettings] = Field(default_factory=dict)
     """What is special about services, by name; those left out are plain."""

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from gateway.docstrings import docstring
 from gateway.release import model, settings
 from gateway.release.catalog import FOLDERS
 from gateway.release.states import ORDERS
@@ -69,7 +70,7 @@ def _rows(item: type[BaseModel]) -> Iterator[str]:
             shown = "none"
         else:
             shown = f"`{default}`" if not isinstance(default, dict) else "`backend`"
-        yield f"| `{name}` | {shown} | {' '.join((field.description or '').split())} |\n"
+        yield f"| `{name}` | {shown} | {' '.join(docstring(item, name).split())} |\n"
 
 
 def test_the_reference_is_what_the_models_say() -> None:

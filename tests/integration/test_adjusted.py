@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.app.build import Build
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.instance import Instance
 from gateway.proxy.server import bind
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 from tests.support.proxy import Answer, Client
 
 LONG = {"response": 60, "connect": 30}

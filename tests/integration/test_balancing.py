@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from gateway.app.build import Build
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.instance import Instance
 from gateway.proxy.server import bind
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from tests.support.h2origin import Call, H2Origin
 from tests.support.origin import Origin
 from tests.support.proxy import LANE, Answer, Client

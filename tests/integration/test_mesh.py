@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gateway.app.build import Build
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.hop import MTLS_KEY, PROTOCOL_KEY, SIDECAR_KEY
 from gateway.instance import Instance

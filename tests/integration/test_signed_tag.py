@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from gateway.app.build import Build
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.sidecar_plane import SidecarPlane
 from gateway.hop import SIDECAR_KEY
 from gateway.instance import Instance

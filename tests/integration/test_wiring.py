@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.app.build import Build
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.parts import make_context, make_origins
-from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
 from gateway.proxy.origins import Origins
 from gateway.proxy.server import bind
@@ -22,7 +22,7 @@ from gateway.routing.routes import RouteTable
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.match import CompiledRules
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.settings.plane import LimitSettings, RetrySettings, TimeoutSettings
 from gateway.telemetry.counters import Traffic
 from tests.support.origin import Origin

@@ -9,7 +9,7 @@ from gateway.app.routes import make_routes
 from gateway.permission.calls import Calls
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.environment import no_claims
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from tests.support.proxy import Proxy
 
 

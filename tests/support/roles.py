@@ -8,7 +8,8 @@ from typing import Any
 from gateway.app.build import Build
 from gateway.rules.model import LaneGroup
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.yaml.writing import write_yaml
 
 GATEWAY: dict[str, Any] = {

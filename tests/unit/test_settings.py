@@ -14,8 +14,10 @@ from pydantic import BaseModel, ValidationError
 from gateway.config.load import load_gateway, load_sidecar
 from gateway.errors import ProtocolError
 from gateway.http.target import match_path
-from gateway.settings import Address, GatewaySettings, NacosRegistrySettings, SidecarSettings, StaticRegistrySettings
+from gateway.settings import Address, NacosRegistrySettings, StaticRegistrySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.settings.routes import RouteSettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.yaml.reading import Location
 
 GATEWAY: dict[str, Any] = {"registry": {"kind": "static"}}

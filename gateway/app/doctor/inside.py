@@ -13,7 +13,8 @@ from gateway.app.doctor.services import check_known, services_of
 from gateway.registry.keeper import ServiceState
 from gateway.routing.snapshot import Snapshot
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings, ServingSettings
+from gateway.settings import ServingSettings
+from gateway.settings.gateway import GatewaySettings
 
 
 def examine_inside(

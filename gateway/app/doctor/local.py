@@ -15,7 +15,9 @@ from gateway.config.load import Loaded, load_role
 from gateway.errors import ConfigError
 from gateway.proxy.descriptors import RESERVE
 from gateway.ruletools.check import kind_of
-from gateway.settings import Address, GatewaySettings, ServingSettings, SidecarSettings
+from gateway.settings import Address, ServingSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.tls.contexts import CertificateError
 from gateway.yaml.reading import load
 

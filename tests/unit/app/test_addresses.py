@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.app.addresses import find_address, own_addresses, own_metadata
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 
 
 def test_a_listener_on_every_interface_is_known_by_more_than_one_address() -> None:

@@ -16,7 +16,8 @@ from gateway.app.configuration import Configuration
 from gateway.errors import ConfigError
 from gateway.files import write_file
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.yaml.writing import write_yaml
 from tests.support.roles import SIDECAR, lanes, put_gateway
 from tests.support.wait import until

@@ -10,7 +10,7 @@ from gateway.app.copies import RuleCopies
 from gateway.config.load import Loaded, RulesFrom, load_gateway
 from gateway.control.reload import ReloadState
 from gateway.errors import ConfigError, Problem
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from tests.support.roles import gateway_settings, lanes, put_gateway
 
 REMOTE = {"nacos": "lanes", "address": "127.0.0.1:9"}

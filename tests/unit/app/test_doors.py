@@ -12,7 +12,7 @@ from gateway.errors import StartError
 from gateway.facade import addresses
 from gateway.proxy.server import Listener, bind
 from gateway.registry.embedded.store import Refused
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 from tests.support.fakes import Wired
 from tests.support.roles import sidecar_settings
 

@@ -11,7 +11,8 @@ import pytest
 import trustme
 
 from gateway.app.exposure import exposures, warn_of_exposure, warn_of_registry
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 
 SECRET = "sixteen-letters!"
 CONFIG = {"listen": "0.0.0.0:8080", "registry": {"kind": "static"}}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.app import fleet as module
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.fleet import Fleet, WorkerFleet, make_fleet
-from gateway.app.plane import EntryPlane
 from gateway.instance import Instance
 from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
 from gateway.rules.model import LaneGroup

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.app.configuration import Configuration
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.fleet import Fleet
 from gateway.app.guarding import Guarding
-from gateway.app.plane import EntryPlane
 from gateway.app.rulebook import RuleBook
 from gateway.control.guard.webhook import Webhook
 from gateway.errors import RegistryError
@@ -20,7 +20,7 @@ from gateway.live.store import RecordStore
 from gateway.rules.model import Lane
 from gateway.rulesources.documents import ConflictError
 from gateway.rulesources.files import Overlay
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from tests.support.roles import gateway_settings, put_gateway
 from tests.support.rules import NOW
 

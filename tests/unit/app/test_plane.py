@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.errors import StartError
 from gateway.http.head_reader import HeadReader
 from gateway.instance import Instance

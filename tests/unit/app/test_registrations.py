@@ -13,7 +13,7 @@ from gateway.registry.base import Registration
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import ServiceKey
 from gateway.registry.several import Registries
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 from tests.support.roles import sidecar_settings
 from tests.support.wait import until
 

@@ -16,7 +16,7 @@ from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.nacos.adapter import NacosAdapter
 from gateway.registry.static import StaticAdapter
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.tls.contexts import UpstreamTLS
 from tests.support.roles import gateway_settings
 from tests.support.wait import until

@@ -28,7 +28,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.routing.verdict import Forward, NeedBody, Refuse, Reply, Verdict
 from gateway.rules.match import CompiledRules
 from gateway.rules.model import LaneGroup
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from tests.support.rules import compiled
 from tests.support.tokens import SECRET
 

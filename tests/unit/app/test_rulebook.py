@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.app.configuration import Configuration
-from gateway.app.plane import EntryPlane
+from gateway.app.entry_plane import EntryPlane
 from gateway.app.rulebook import RuleBook
 from gateway.errors import ConfigError
 from gateway.live.store import RecordStore
 from gateway.rules.ruleset import RuleSet
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.telemetry.request_record import Reporter
 from tests.support.records import record
 from tests.support.roles import gateway_settings, lanes, put_gateway

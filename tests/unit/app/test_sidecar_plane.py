@@ -11,7 +11,7 @@ import pytest
 from gateway.app.build import Build
 from gateway.app.sidecar_plane import SidecarPlane, identities_of
 from gateway.instance import Instance
-from gateway.settings import SidecarSettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.tls.contexts import Spoken
 from tests.support.roles import GROUPS
 from tests.support.roles import sidecar_settings as settings

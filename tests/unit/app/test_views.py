@@ -13,16 +13,17 @@ import pytest
 
 from gateway import __version__
 from gateway.app.configuration import Configuration
+from gateway.app.entry_plane import EntryPlane
+from gateway.app.entry_view import EntryView
 from gateway.app.explainer import EntryExplainer
 from gateway.app.fleet import Fleet, Totals
 from gateway.app.guarding import Guarding
 from gateway.app.life import Life
-from gateway.app.plane import EntryPlane
 from gateway.app.registrations import Registrations
 from gateway.app.registries import make_registries
 from gateway.app.rulebook import RuleBook
 from gateway.app.sidecar_plane import SidecarPlane
-from gateway.app.views import EntryView, SidecarView
+from gateway.app.sidecar_view import SidecarView
 from gateway.control.drains import Drains
 from gateway.control.guard.webhook import Webhook
 from gateway.health.application import ApplicationWatch
@@ -32,7 +33,8 @@ from gateway.live.spans import Spans
 from gateway.live.trends import Trends
 from gateway.registry.base import Registration
 from gateway.routing.plans import BackendPlan, RoutePlan, RouteSet
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
+from gateway.settings.sidecar import SidecarSettings
 from gateway.telemetry.counters import Traffic
 from gateway.telemetry.request_record import Reporter
 from gateway.yaml.writing import write_yaml

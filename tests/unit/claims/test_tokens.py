@@ -15,7 +15,7 @@ from gateway.claims.tokens import MAX_TOKEN, TokenReader
 from gateway.config.load import load_gateway
 from gateway.errors import ConfigError
 from gateway.rules.pointer import find_text
-from gateway.settings import TokenSettings
+from gateway.settings.identity import TokenSettings
 from tests.support.asked import asked
 from tests.support.tokens import SECRET, jwk, rsa_key
 

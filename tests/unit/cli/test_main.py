@@ -23,7 +23,7 @@ from gateway.cli import COMMANDS, main
 from gateway.cli.output import print_table
 
 README = Path(__file__).parents[3] / "README.md"
-HEAVY = ("aiohttp", "asyncio", "prometheus_client", "pydantic", "re2", "rich", "uvloop", "watchfiles", "yaml")
+HEAVY = ("aiohttp", "asyncio", "prometheus_client", "pydantic", "re2", "rich", "uvloop", "yaml")
 """What only a command that is called may load."""
 
 

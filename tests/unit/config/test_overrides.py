@@ -11,7 +11,7 @@ from gateway.cli import main
 from gateway.config.load import load_gateway
 from gateway.config.overrides import ENVIRONMENT_PREFIX, OURS
 from gateway.errors import ConfigError
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 
 GATEWAY = """\
 listen: 127.0.0.1:8080

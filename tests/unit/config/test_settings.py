@@ -10,7 +10,8 @@ import pytest
 from gateway.config.load import load_gateway
 from gateway.config.settings import read_config
 from gateway.errors import ConfigError
-from gateway.settings import ConsulRegistrySettings, EmbeddedRegistrySettings, GatewaySettings
+from gateway.settings import ConsulRegistrySettings, EmbeddedRegistrySettings
+from gateway.settings.gateway import GatewaySettings
 
 CONFIG = """\
 state: var

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -80,7 +79,7 @@ async def test_a_deployment_in_several_steps_is_told_when_it_is_whole(
     await until(lambda: seen == [1])
     for number in range(5):
         (folder / "rules" / f"{number}.yaml").write_text("x")
-        await asyncio.sleep(0.25)  # more than the system's notices are gathered for
+        await asyncio.sleep(0.25)
     await until(lambda: len(seen) > 1)
     await watcher.close()
     assert set(seen[1:]) == {6}
@@ -109,10 +108,10 @@ async def test_a_bug_in_what_is_told_does_not_end_the_watch(
 async def test_without_the_systems_word_files_are_looked_at_and_that_is_said_once(
     told: Told, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> AsyncGenerator[None, None]:
+    def refuse(*_: object) -> None:
         raise OSError(28, "OS file watch limit reached")
 
-    monkeypatch.setattr(watch, "awatch", refuse)
+    monkeypatch.setattr(watch, "DirectoryEvents", refuse)
     watcher = Watcher(told.changed, poll=0.02)
     watcher.watch([folder / "rules", folder / "rules" / "one.yaml"])
     await until(lambda: told.count == 1)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from gateway.registry.kinds import KINDS
-from gateway.settings import GatewaySettings, SidecarSettings
+from gateway.settings.gateway import GatewaySettings
 from gateway.settings.registry import RegistrySettings, SidecarRegistrySettings
+from gateway.settings.sidecar import SidecarSettings
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "registries.md").read_text()
 

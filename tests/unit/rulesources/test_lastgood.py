@@ -10,7 +10,7 @@ import pytest
 from gateway.rulesources.files import LoadedRules, load_rules
 from gateway.rulesources.lastgood import LastGood
 from gateway.rulesources.reach import Reach
-from gateway.settings import GatewaySettings
+from gateway.settings.gateway import GatewaySettings
 
 RULES = """\
 segments: [{name: testers, file: testers.txt}]
