@@ -95,7 +95,7 @@ async def _ask(session: ClientSession, address: str, now: float, may_refuse: boo
                     running.lanes = found["lanes"]
                 else:
                     running.services = found["services"]
-    except (ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ClientError, OSError, ValueError, ArithmeticError, AttributeError) as error:
         running.error = running.error or str(error) or type(error).__name__
     return running
 
