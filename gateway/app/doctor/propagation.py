@@ -13,7 +13,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from gateway import hop
 from gateway.app.doctor.finding import FAILED, WARNING, Finding
 from gateway.app.doctor.hops import CHECK, HOP, RECORD, Walk, unresolved
-from gateway.app.doctor.remote import TIMEOUT, instances_of
+from gateway.app.doctor.remote import TIMEOUT, instances_of, refusal_of
 from gateway.errors import GatewayError
 from gateway.shapes import check, parse_json
 
@@ -83,8 +83,8 @@ async def _get(
             if response.status == 404 and may_miss:
                 return {}
             if response.status != 200:
-                raise GatewayError(f"cannot be asked: {found.get('detail', response.status)}")
+                raise GatewayError(f"cannot be asked: {refusal_of(response.status, found)}")
             check(found, wants)
             return dict(found)
-    except (ClientError, OSError, TimeoutError, ValueError, TypeError, AttributeError) as error:
+    except (ClientError, OSError, ValueError) as error:
         raise GatewayError(f"cannot be asked: {str(error) or type(error).__name__}") from error

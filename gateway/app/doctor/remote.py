@@ -86,7 +86,7 @@ async def _ask(session: ClientSession, address: str, now: float, may_refuse: boo
                     break
                 found = parse_json(await response.text())
                 if response.status != 200:
-                    running.error = str(found.get("detail", response.status))
+                    running.error = refusal_of(response.status, found)
                     continue
                 check(found, SHAPES[name], name)
                 if name == "status":
@@ -95,9 +95,14 @@ async def _ask(session: ClientSession, address: str, now: float, may_refuse: boo
                     running.lanes = found["lanes"]
                 else:
                     running.services = found["services"]
-    except (ClientError, OSError, ValueError, ArithmeticError, AttributeError) as error:
+    except (ClientError, OSError, ValueError, ArithmeticError) as error:
         running.error = running.error or str(error) or type(error).__name__
     return running
+
+
+def refusal_of(status: int, found: Any) -> str:
+    """Why somebody does not say what was asked: what a gateway says of it, or else the status."""
+    return str(found["detail"]) if isinstance(found, dict) and "detail" in found else f"it responds with {status}"
 
 
 def check_running(programs: list[Running]) -> Iterator[Finding]:

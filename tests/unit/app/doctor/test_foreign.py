@@ -46,6 +46,7 @@ class Foreign:
         self.says: dict[str, Any] = {"status": STATUS, "lanes": {"lanes": []}, "services": {"services": []}}
         self.date = "Mon, 01 Jan 2001 00:00:00 GMT"
         self.address = ""
+        self.status = 200
 
     async def handle(self, request: web.Request) -> web.Response:
         name = (
@@ -55,7 +56,7 @@ class Foreign:
         )
         said = self.says.get(name, {})
         text = said if isinstance(said, str) else json.dumps(said)
-        return web.Response(text=text, headers={"Date": self.date})
+        return web.Response(status=self.status, text=text, headers={"Date": self.date})
 
 
 @pytest.fixture
@@ -128,3 +129,15 @@ async def test_a_collector_that_says_something_else_is_told_so(
     url = f"http://{foreign.address}/"
     [found] = await check_propagation(url, [], foreign.address, None, 0.0)
     assert (found.subject, found.state, found.message) == (foreign.address, FAILED, f"cannot be asked: {says}")
+
+
+@pytest.mark.parametrize(
+    ("said", "says"), [({"detail": "away"}, "away"), ([1], "it responds with 503"), ({}, "it responds with 503")]
+)
+async def test_one_that_refuses_says_why_or_nothing(foreign: Foreign, said: Any, says: str) -> None:
+    foreign.status = 503
+    foreign.says = {"status": said, "lanes": said, "services": said}
+    [found] = await ask_all([foreign.address], None, 0.0)
+    assert found.error == says
+    [_, refused] = await check_propagation(f"http://{foreign.address}/", [], foreign.address, None, 0.0)
+    assert refused.message == f"cannot be asked: {says}"
