@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from gateway.errors import GatewayError
+from gateway.shapes import ShapeError, check, parse_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,19 +60,27 @@ def ask(
     body: object = None,
     author: str | None = None,
     *,
-    wants: str,
+    wants: Mapping[str, Any],
     what: str = "gateway",
 ) -> dict[str, Any]:
-    """The JSON object that the admin API returns; it has a member `wants`. `what` names the request. Raises GatewayError."""
+    """The JSON object that the admin API returns; it has the shape `wants`. `what` is who should respond. Raises GatewayError."""
     headers = {"Content-Type": "application/json"}
     if author:
         headers["X-Author"] = author.encode().decode("latin-1")  # http.client takes bytes in this disguise
     data = None if body is None else json.dumps(body).encode()
     with _trouble(server, what), _open(server, method, path, token, headers, data) as response:
         found = _read(response)
-    if wants not in found:
-        raise GatewayError(f"the response of {server} is not that of a {what}; is it the admin address of a {what}?")
+    require(server, found, wants, what)
     return found
+
+
+def require(server: str, found: Any, wants: Mapping[str, Any], what: str = "gateway") -> None:
+    """Raises GatewayError if what a server returned has not the shape `wants`."""
+    try:
+        check(found, wants)
+    except ShapeError as error:
+        message = f"the response of {server} is not that of a {what}: {error}; is it the admin address of a {what}?"
+        raise GatewayError(message) from error
 
 
 def ask_text(server: str, path: str, token: str | None) -> str:
@@ -95,7 +104,7 @@ def follow(server: str, path: str, token: str | None, last: str = "") -> Iterato
                 event[name] = value.removeprefix(" ")
             elif not name and not colon:
                 if "data" in event:
-                    yield event.get("id", ""), event.get("event", "message"), json.loads(event["data"])
+                    yield event.get("id", ""), event.get("event", "message"), parse_json(event["data"])
                 event = {}
 
 
@@ -142,7 +151,7 @@ def _content(response: Any) -> bytes:
 
 
 def _read(response: Any) -> dict[str, Any]:
-    found = json.loads(_content(response))
+    found = parse_json(_content(response))
     if not isinstance(found, dict):
         raise ValueError("the response is not a JSON object")  # noqa: TRY004 - it is what was read, not what was given
     return found

@@ -14,7 +14,62 @@ from gateway.cli.failing import failing
 from gateway.cli.fields import header_pair
 from gateway.cli.output import echo, echo_json, output_option, print_table
 from gateway.errors import GatewayError, ProtocolError
+from gateway.shapes import COUNT, FLAG, NUMBER, TEXT, Each, Maybe
 from gateway.tags import BASE
+
+CONDITION: dict[str, Any] = {
+    "text": TEXT,
+    "value": Maybe(TEXT),
+    "held": FLAG,
+    "bucket": Maybe(COUNT),
+    "share": [TEXT],
+    "kept": FLAG,
+    "members": [lambda: CONDITION],
+}
+DECISION = {
+    "route": Maybe(TEXT),
+    "service": Maybe(TEXT),
+    "group": Maybe(TEXT),
+    "lane": Maybe(TEXT),
+    "tag": TEXT,
+    "tag_source": TEXT,
+    "pool": TEXT,
+    "fallback": Maybe(TEXT),
+    "instance": Maybe(TEXT),
+    "revision": COUNT,
+    "chosen_by?": Maybe(TEXT),
+    "rules?": Maybe(TEXT),
+    "unknown_rules?": Maybe(TEXT),
+    "signature?": Maybe(TEXT),
+    "error": Maybe(TEXT),
+    "detail": Maybe(TEXT),
+}
+ROUTE = {
+    "source": TEXT,
+    "host": Maybe(TEXT),
+    "path": TEXT,
+    "exact": FLAG,
+    "match": [TEXT],
+    "asked": [TEXT],
+    "compress": Maybe(TEXT),
+    "backends": [{"service": Maybe(TEXT), "tag": Maybe(TEXT), "weight": COUNT, "problem": Maybe(TEXT)}],
+    "patience?": Each(NUMBER),
+}
+EXPLAINED = {
+    "decision": DECISION,
+    "route?": Maybe(ROUTE),
+    "lanes": [
+        {
+            "group": TEXT,
+            "lane": TEXT,
+            "state": TEXT,
+            "matched": FLAG,
+            "winner": FLAG,
+            "conditions": [CONDITION],
+        }
+    ],
+    "pools": [{"tag": TEXT, "size": COUNT, "usable": COUNT, "instances": [{"address": TEXT}]}],
+}
 
 
 @click.command("explain", short_help="Show the decision for a request, and why.")
@@ -77,7 +132,7 @@ def command(
                     "client_ip": client_ip,
                     "body": data,
                 }
-                explained = ask(server, "POST", "/api/v1/explain", token, body, wants="decision")
+                explained = ask(server, "POST", "/api/v1/explain", token, body, wants=EXPLAINED)
             else:
                 from gateway.app.explain import explain_files
 

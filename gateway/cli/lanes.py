@@ -13,9 +13,47 @@ from gateway.cli.client import Refused, ask, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json, output_option, print_table
 from gateway.errors import GatewayError
+from gateway.shapes import COUNT, FLAG, MOMENT, NUMBER, TEXT, Each, Filled, Maybe
 
 COLUMNS = ("lane", "tag", "state", "share", "hits", "requests/s", "errors", "p95", "notes")
 BASE = "base"
+STEP = {"at": MOMENT, "percent": NUMBER}
+LANE = {
+    "group": TEXT,
+    "lane": TEXT,
+    "tag": TEXT,
+    "enabled": FLAG,
+    "services": [TEXT],
+    "percent": Maybe(NUMBER),
+    "hits": COUNT,
+    "schedule": Maybe({"held": FLAG, "next": Maybe(STEP), "steps": [STEP]}),
+    "guard": Maybe(
+        {
+            "then": TEXT,
+            "state": Maybe(TEXT),
+            "outcome": Maybe(TEXT),
+            "reason": Maybe(TEXT),
+            "past": [{"at": MOMENT, "state": TEXT, "reason": TEXT}],
+        }
+    ),
+    "fault": Maybe(
+        {
+            "delay": Maybe(NUMBER),
+            "abort": Maybe(COUNT),
+            "percent": NUMBER,
+            "services": [TEXT],
+            "injected": Each(COUNT),
+        }
+    ),
+    "mirror": Maybe({"percent": NUMBER, "results": Each(COUNT)}),
+}
+LANES = {"lanes": [LANE]}
+TRENDS = {
+    "tags": [
+        {"tag": TEXT, "rate": Filled(NUMBER), "errors": Filled(Maybe(NUMBER)), "p95": Filled(Maybe(NUMBER))},
+    ]
+}
+LOST = {"lost": [{"tag?": Maybe(TEXT), "from": TEXT, "to": TEXT, "why": TEXT, "count": COUNT}]}
 
 
 @click.command("lanes", short_help="Show the lanes of a running gateway, and everything about one of them.")
@@ -33,9 +71,9 @@ def command(lane: str | None, server: str, token: str | None, output: str) -> No
     gateway lanes demo/gray --server 127.0.0.1:9900
     """
     with failing(output):
-        found = ask(server, "GET", "/api/v1/lanes", token, wants="lanes")["lanes"]
+        found = ask(server, "GET", "/api/v1/lanes", token, wants=LANES)["lanes"]
         if lane is None:
-            trends = ask(server, "GET", "/api/v1/trends", token, wants="tags")
+            trends = ask(server, "GET", "/api/v1/trends", token, wants=TRENDS)
             if output == "json":
                 echo_json({"lanes": found, "trends": trends})
             else:
@@ -45,10 +83,12 @@ def command(lane: str | None, server: str, token: str | None, output: str) -> No
         if one is None:
             known = ", ".join(f"{item['group']}/{item['lane']}" for item in found[:20]) or "none"
             raise GatewayError(f"there is no lane {lane!r} (there are: {known})")
-        services = urlencode({"services": ",".join(one["services"])})
-        trends = ask(server, "GET", f"/api/v1/trends?{services}", token, wants="tags")
+        services = urlencode(
+            {"services": ",".join(one["services"])}, errors="replace"
+        )  # JSON can hold half a character
+        trends = ask(server, "GET", f"/api/v1/trends?{services}", token, wants=TRENDS)
         try:
-            lost = ask(server, "GET", "/api/v1/lost-tags?seconds=3600", token, wants="lost")["lost"]
+            lost = ask(server, "GET", "/api/v1/lost-tags?seconds=3600", token, wants=LOST)["lost"]
         except Refused:
             lost = []  # no requests are kept there
         lost = [loss for loss in lost if _is_of(loss, one)]

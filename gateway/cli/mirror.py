@@ -9,8 +9,21 @@ import click
 from gateway.cli.client import ask, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo_json, output_option, print_table
+from gateway.shapes import TEXT
 
 COLUMNS = ("lane", "service", "instance", "request", "what", "baseline", "lane says")
+WANTS = {
+    "mirrored": [
+        {
+            "lane": TEXT,
+            "service": TEXT,
+            "instance": TEXT,
+            "method": TEXT,
+            "path": TEXT,
+            "differences": [{"what": TEXT, "baseline": TEXT, "lane": TEXT}],
+        }
+    ]
+}
 
 
 @click.command("mirror", short_help="Show where the responses of lanes that mirror the baseline are different.")
@@ -23,7 +36,7 @@ def command(server: str, token: str | None, output: str) -> None:
     gateway mirror --server 127.0.0.1:9900
     """
     with failing(output):
-        found = ask(server, "GET", "/api/v1/mirrors", token, wants="mirrored")
+        found = ask(server, "GET", "/api/v1/mirrors", token, wants=WANTS)
         if output == "json":
             echo_json(found)
         else:

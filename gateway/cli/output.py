@@ -40,7 +40,9 @@ def echo_text(text: str, err: bool = False) -> None:
     """Prints a text of several lines, including its last line end: exact to a file or a pipe, made printable to a terminal."""
     is_shown = (sys.stderr if err else sys.stdout).isatty()
     # `color`: without it, click removes escape sequences from what goes to a pipe, but data must stay exact.
-    click.echo(printable_lines(text) if is_shown else text, nl=False, err=err, color=True)
+    # A lone surrogate, which JSON can hold, has no bytes to be written as.
+    exact = text.encode(errors="backslashreplace").decode()
+    click.echo(printable_lines(text) if is_shown else exact, nl=False, err=err, color=True)
 
 
 def echo_json(value: Any, indent: int | None = 2) -> None:

@@ -7,13 +7,46 @@ from typing import Any
 
 import click
 
-from gateway.cli.client import Refused, ask, follow, server_options
+from gateway.cli.client import Refused, ask, follow, require, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json, output_option
 from gateway.errors import GatewayError
+from gateway.shapes import COUNT, FLAG, MOMENT, NUMBER, TEXT, Maybe
 
 PAUSE = 1.0
 """Seconds until the server is tried again after it went away."""
+WENT = {
+    "service": Maybe(TEXT),
+    "pool": TEXT,
+    "group": Maybe(TEXT),
+    "lane": Maybe(TEXT),
+    "tag": TEXT,
+    "tag_source": TEXT,
+    "fallback": Maybe(TEXT),
+    "instance": Maybe(TEXT),
+    "lost": Maybe(TEXT),
+    "lost_tag?": Maybe(TEXT),
+    "signature?": Maybe(TEXT),
+    "fault?": Maybe(TEXT),
+    "mirror?": Maybe(FLAG),
+    "status": COUNT,
+    "duration_us": NUMBER,
+}
+RECORD = {
+    **WENT,
+    "time": MOMENT,
+    "method": TEXT,
+    "host": Maybe(TEXT),
+    "path": Maybe(TEXT),
+    "cause": Maybe(TEXT),
+    "grpc_status?": Maybe(TEXT),
+    "trace_id": Maybe(TEXT),
+}
+HOP: dict[str, Any] = {**WENT, "tag_lost": FLAG, "reporter": {"name": TEXT, "role": TEXT}, "calls": [lambda: HOP]}
+CHAIN = {"path": [TEXT], "hops": [HOP]}
+LATEST = {"requests": [RECORD], "last": COUNT}
+EVENTS: dict[str, dict[str, Any]] = {"request": RECORD, "lost": {"count": Maybe(COUNT)}}
+"""What each event of the stream says."""
 
 
 @click.command("tap", short_help="Follow requests as they are served, or show the path of one.")
@@ -59,9 +92,10 @@ def command(
         if chain is not None:
             if wanted or last:
                 raise click.UsageError("--chain shows one trace; remove the filters")
-            _show_chain(ask(server, "GET", f"/api/v1/chains/{chain}", token, wants="hops"), output)
+            _show_chain(ask(server, "GET", f"/api/v1/chains/{chain}", token, wants=CHAIN), output)
             return
         for name, data in _events(server, token, wanted, last):
+            require(server, data, EVENTS.get(name, RECORD))
             if name == "lost":
                 count = "some" if data["count"] is None else data["count"]
                 echo(f"{count} records are not shown: they were gone before they could be read", err=True)
@@ -78,7 +112,7 @@ def _events(server: str, token: str | None, wanted: Mapping[str, str], last: int
 
     cursor, is_first, was_away = "", True, False
     if last:
-        found = ask(server, "GET", f"/api/v1/requests?{urlencode({**wanted, 'limit': last})}", token, wants="requests")
+        found = ask(server, "GET", f"/api/v1/requests?{urlencode({**wanted, 'limit': last})}", token, wants=LATEST)
         cursor = str(found["last"])
         yield from (("request", item) for item in reversed(found["requests"]))
     while True:
@@ -143,7 +177,7 @@ def _show_chain(found: dict[str, Any], output: str) -> None:
     if output == "json":
         echo_json(found)
         return
-    for path, hop in zip(found["path"], found["hops"], strict=True):
+    for path, hop in zip(found["path"], found["hops"], strict=False):
         echo(path)
         _show_hop(hop, 1)
     if len(found["hops"]) > 1:

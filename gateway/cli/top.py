@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -10,11 +12,13 @@ from gateway.cli.client import ask, ask_text, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json, is_terminal, live_table, output_option, print_table
 from gateway.errors import GatewayError
+from gateway.shapes import TEXT
 
 if TYPE_CHECKING:
     from gateway.live.rates import Picture, Rate
 
 COLUMNS = ("listener", "service", "tag", "requests/s", "errors", "p95", "in flight")
+WANTS = {"services": [{"service": TEXT, "pools": [{"tag": TEXT, "instances": [{"address": TEXT}]}]}]}
 
 
 @click.command("top", short_help="Show rates, errors and latencies by service and tag, live.")
@@ -45,7 +49,7 @@ def command(interval: float, server: str, token: str | None, output: str) -> Non
         before, began = _look(server, token), time.monotonic()
         if output == "json" or not is_terminal():
             time.sleep(interval)
-            rates = _look(server, token).since(before, time.monotonic() - began)
+            rates = _since(server, before, _look(server, token), time.monotonic() - began)
             if output == "json":
                 echo_json([asdict(rate) for rate in rates])
             else:
@@ -57,23 +61,38 @@ def command(interval: float, server: str, token: str | None, output: str) -> Non
                 time.sleep(interval)
                 try:
                     now, ended = _look(server, token), time.monotonic()
+                    rates = _since(server, before, now, ended - began)
                 except GatewayError as error:
                     if not was_away:
                         echo(f"{error}; waiting for it", err=True)
                     was_away = True
                     continue
-                show(list(map(_row, now.since(before, ended - began))))
+                show(list(map(_row, rates)))
                 before, began, was_away = now, ended, False
 
 
 def _look(server: str, token: str | None) -> Picture:
     from gateway.live.rates import Picture
 
-    services = ask(server, "GET", "/api/v1/services", token, wants="services")["services"]
-    try:
+    services = ask(server, "GET", "/api/v1/services", token, wants=WANTS)["services"]
+    with _readable(server):
         return Picture(ask_text(server, "/metrics", token), services)
-    except (LookupError, TypeError, ValueError) as error:
-        raise GatewayError(f"the response of {server} cannot be read: {error}") from error
+
+
+def _since(server: str, before: Picture, now: Picture, seconds: float) -> list[Rate]:
+    with _readable(server):
+        return now.since(before, seconds)
+
+
+@contextmanager
+def _readable(server: str) -> Iterator[None]:
+    """Raises GatewayError for metrics that do not say what ours do: labels that are missing, counts without an end."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise GatewayError(
+            f"the metrics of {server} cannot be read: {error}; is it the admin address of a gateway?"
+        ) from error
 
 
 def _row(item: Rate) -> list[str]:

@@ -10,8 +10,24 @@ import click
 from gateway.cli.client import ask, server_options
 from gateway.cli.failing import failing
 from gateway.cli.output import echo_json, output_option, print_table
+from gateway.shapes import FLAG, NUMBER, TEXT, Maybe
 
 COLUMNS = ("from", "to", "tag", "served by", "requests/s", "errors", "p95", "")
+WANTS = {
+    "edges": [
+        {
+            "from": TEXT,
+            "to": TEXT,
+            "tag": TEXT,
+            "pool": TEXT,
+            "fallback": Maybe(TEXT),
+            "tag_lost": FLAG,
+            "rate": NUMBER,
+            "errors": NUMBER,
+            "p95": NUMBER,
+        }
+    ]
+}
 
 
 @click.command("topology", short_help="Show which services called which of late, with which tag.")
@@ -31,7 +47,7 @@ def command(lane: str | None, seconds: int, server: str, token: str | None, outp
     """
     with failing(output):
         query = urlencode({"seconds": seconds, **({"lane": lane} if lane else {})})
-        found = ask(server, "GET", f"/api/v1/topology?{query}", token, wants="edges")
+        found = ask(server, "GET", f"/api/v1/topology?{query}", token, wants=WANTS)
         if output == "json":
             echo_json(found)
         else:

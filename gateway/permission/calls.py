@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+
+from gateway.permission.connection import Connector
 
 MOST: Final = 1024
 """Questions that are under way at a time, of one process."""
@@ -26,7 +28,7 @@ class Calls:
         """What calls, made when there is a loop."""
         if self._session is None:
             self._session = ClientSession(
-                connector=TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=IDLE),
+                connector=Connector(limit=MOST_CONNECTIONS, keepalive_timeout=IDLE),
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
                 timeout=ClientTimeout(total=None),

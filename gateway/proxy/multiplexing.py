@@ -68,7 +68,7 @@ class MultiplexedOrigin(Origin):
         self._sessions: list[Session] = []
         self._http1_until: float = 0.0
         self._opening: int = 0
-        self._queue_of: dict[_Waiter, None] = {}
+        self._queue_of: dict[_Waiter, float] = {}  # each with its timeout
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -115,8 +115,8 @@ class MultiplexedOrigin(Origin):
         if upstream is not None:
             return upstream
         waiter: _Waiter = self._loop.create_future()
-        self._queue_of[waiter] = None
-        self._open_enough(timeout)
+        self._queue_of[waiter] = timeout
+        self._open_enough()
         try:
             if not await comes_within(waiter, timeout):
                 raise NotConnected(CONNECT_TIMEOUT if self._opening else BUSY)
@@ -148,7 +148,7 @@ class MultiplexedOrigin(Origin):
         if isinstance(upstream, Session) and upstream in self._sessions:
             self._sessions.remove(upstream)
         super().lost(upstream)
-        self._open_enough(0.0)
+        self._open_enough()
 
     def close_idle(self, before: float) -> None:
         """Closes the connections that have been idle since before this time."""
@@ -184,12 +184,12 @@ class MultiplexedOrigin(Origin):
     def _context(self, tls: UpstreamTLS) -> ssl.SSLContext:
         return tls.context if self._http1_until > self._loop.time() else tls.multiplexed or tls.context
 
-    def _open_enough(self, timeout: float) -> None:
-        """Opens connections for those who wait, as far as it may."""
+    def _open_enough(self) -> None:
+        """Opens connections for those who wait, as far as it may. Each has as long as the most patient of them."""
         while self._queue_of and self._opening * self._streams < len(self._queue_of) and self._pool.has_place:
             self._opening += 1
             self._pool.open += 1
-            task = self._loop.create_task(self._open(timeout))
+            task = self._loop.create_task(self._open(max(self._queue_of.values())))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -214,7 +214,7 @@ class MultiplexedOrigin(Origin):
             if self.is_gone:
                 session.leave()
             self._serve(session)
-            self._open_enough(timeout)
+            self._open_enough()
         elif self._is_certain:
             self._drop(session)
             self._tell(NotConnected(NOT_HTTP2, "it does not speak HTTP/2"))

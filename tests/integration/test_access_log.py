@@ -110,12 +110,12 @@ async def test_what_went_wrong_is_said(logged: Proxy, origin: Origin, log: Log) 
 
     origin.script = silent
     await logged.get("/A/x")
+    logged.context.timeouts = Timeouts()  # nobody is to be late any more, however slow the machine is
     client = await logged.connect()
     await client.send(b"GET /A/x HTTP/1.1\r\nHost: x\r\n\r\n")
     await until(lambda: logged.traffic.in_flight == 1)
     client.close()
     await until(lambda: logged.traffic.in_flight == 0)
-    logged.context.timeouts = Timeouts()  # nobody is to be late any more, however slow the machine is
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

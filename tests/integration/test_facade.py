@@ -287,6 +287,6 @@ async def test_a_facade_that_is_started_anew_is_told_again(
     await behind.start()
     await until(lambda: registry.store.instances(B))
     assert registry.store.instances(B)[0].metadata["version"] == "7"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await app.close()
     await behind.stop()

@@ -40,8 +40,10 @@ async def test_a_call_of_grpc_whose_sides_say_nothing_for_long(proxy: Proxy) -> 
         grpc.aio.insecure_channel(address, options=[("grpc.default_authority", "patient")]) as patient,
         grpc.aio.insecure_channel(address) as other,
     ):
-        calls = [found.stream_stream(f"/{SERVICE}/Talk")() for found in (patient, other)]
-        for call in calls:
+        calls = []
+        for found in (patient, other):
+            call = found.stream_stream(f"/{SERVICE}/Talk")()
+            calls.append(call)
             await call.write(b"one")
             assert await call.read() == b"ONE"
         with pytest.raises(grpc.aio.AioRpcError):
@@ -52,11 +54,7 @@ async def test_a_call_of_grpc_whose_sides_say_nothing_for_long(proxy: Proxy) -> 
         assert await calls[0].code() == grpc.StatusCode.OK
         # The client's own deadline holds all the same.
         call = patient.stream_stream(f"/{SERVICE}/Talk")(timeout=0.4)
-        await call.write(b"one")
-        assert await call.read() == b"ONE"
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await call.read()
-        assert failed.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert await call.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     await service.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from gateway.release.ports import free_port
-from tests.support.gateway import RULES, Gateway
+from tests.support.gateway import LASTING, RULES, Gateway
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json
 from tests.support.wait import until
@@ -37,17 +38,17 @@ class Scene:
 
     async def register(self, healthy: str = "true", only: str = "") -> None:
         async with ClientSession() as session:
-            for name, metadata in (("base", "{}"), ("gray", '{"gray.tag": "gray"}')):
+            for name, tag in (("base", {}), ("gray", {"gray.tag": "gray"})):
                 if only not in ("", name):
                     continue
                 form = {"serviceName": "a", "ip": "127.0.0.1", "port": str(self._ports[name])}
-                form |= {"metadata": metadata, "healthy": healthy}
+                form |= {"metadata": json.dumps({**tag, **LASTING}), "healthy": healthy}
                 async with session.post(f"http://{self.address}/nacos/v1/ns/instance", params=form) as response:
                     assert response.status == 200
 
     async def state(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The service in `/api/v1/services`, once it is as wanted."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 (service,) = (await get_json(self.gateway.admin, "/api/v1/services"))["services"]
                 if wanted(service):
@@ -213,7 +214,7 @@ async def test_a_sidecar_says_what_is_known_of_its_registration(scene: Scene, or
 
     async def status(state: str) -> tuple[bool, list[str], dict[str, Any]]:
         """What is said once the registration is in a state."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 found = await get_json(admin, "/api/v1/status")
                 (registry,) = found["registries"]

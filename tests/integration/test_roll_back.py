@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 from tests.support.gateway import RULES, Gateway
 from tests.support.origin import Origin
 from tests.support.process import get_json
+from tests.support.wait import until
 
 OFF = RULES.replace("enabled: true", "enabled: false")
 OTHER = RULES.replace("demo", "other").replace("equals: gray", "equals: red")
@@ -75,6 +76,8 @@ async def test_files_that_came_later_are_removed_and_come_back(gateway: Gateway,
     await start(gateway, there / "config", "gw.yaml")
     (there / "rules" / "more.yaml").write_text(OTHER.replace("other", "more"))
     await gateway.wait_revision(2)
+    # In force and in the history already, and on the disk a moment later: `close` does not let it finish.
+    await until(lambda: len(list((there / "state" / "history").glob("*.json"))) == 2)
     await gateway.close()
     await start(gateway, tmp_path, "there/config/gw.yaml")
     assert (await post(gateway, "/history/1/rollback"))[0] == 200

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 from gateway.release.ports import free_port
-from tests.support.gateway import RULES, Gateway
+from tests.support.gateway import LASTING, RULES, Gateway
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json, run
 
@@ -268,10 +268,11 @@ async def test_the_embedded_registry_serves_its_own_gateway(tmp_path: Path, orig
                     "serviceName": "a",
                     "ip": "127.0.0.1",
                     "port": port,
-                    "metadata": json.dumps(metadata),
+                    "metadata": json.dumps({**metadata, **LASTING}),
                 }
                 async with session.post(f"http://127.0.0.1:{registry}/nacos/v1/ns/instance", params=form) as response:
                     assert await response.text() == "ok"
+        await gateway.wait_pools("base", "gray")
         assert await gateway.ask("/A/x") == "base GET /x"
         assert await gateway.ask("/A/x?group=gray") == "gray GET /x?group=gray"
     finally:

@@ -19,7 +19,7 @@ from gateway.proxy.server import bind
 from gateway.registry.embedded.server import EmbeddedRegistry
 from gateway.registry.embedded.store import Lease, ServiceKey
 from gateway.release.ports import free_port
-from tests.support.gateway import RULES, Gateway
+from tests.support.gateway import LASTING, RULES, Gateway
 from tests.support.load import Load
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json
@@ -114,8 +114,9 @@ async def test_instances_in_the_embedded_registry_stay_known(scene: Scene, origi
         for tag in ("base", "gray"):
             metadata = {} if tag == "base" else {"gray.tag": tag}
             form: dict[str, Any] = {"serviceName": "a", "ip": "127.0.0.1", "port": origin.ports[tag]}
-            async with session.post(api, params={**form, "metadata": json.dumps(metadata)}) as response:
+            async with session.post(api, params={**form, "metadata": json.dumps({**metadata, **LASTING})}) as response:
                 assert await response.text() == "ok"
+        await gateway.wait_pools("base", "gray")
         async with load(gateway.port, b"/A/x?group=gray", b"gray GET /x?group=gray") as clients:
             await scene.start("serve", "-c", "gateway.yaml")  # which would be warming up for 15 s
             assert await first.wait() == 0

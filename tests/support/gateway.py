@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 from gateway.release.ports import free_port
 from tests.support.origin import Origin
 from tests.support.process import Program, get_json
+from tests.support.wait import until_found
 
 RULES = """\
 lane_groups:
@@ -19,6 +20,9 @@ lane_groups:
     lanes:
       - {name: gray, enabled: true, tag: gray, match: [{param: group, equals: gray}]}
 """
+
+LASTING = {"preserved.heart.beat.timeout": "3600000", "preserved.ip.delete.timeout": "3600000"}
+"""Metadata of an instance for which nobody sends heartbeats: on a machine that is busy, they would be missed."""
 
 
 class Gateway(Program):
@@ -55,6 +59,15 @@ class Gateway(Program):
                 await asyncio.sleep(0.02)
             result: dict[str, Any] = status
             return result
+
+    async def wait_pools(self, *tags: str) -> None:
+        """Waits until it knows instances with these tags, of all services together."""
+
+        async def found() -> bool | None:
+            services = (await get_json(self.admin, "/api/v1/services"))["services"]
+            return {pool["tag"] for service in services for pool in service["pools"]} == set(tags) or None
+
+        await until_found(found)
 
     async def wait_reload_error(self) -> list[str]:
         async with asyncio.timeout(30):

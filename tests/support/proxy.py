@@ -186,3 +186,6 @@ class Proxy:
         for client in self._clients:
             client.close()
         await self.listener.close()
+        # Not left to whoever is on the other side: the loop may end before that one is heard.
+        self.origins.close_idle(float("inf"))
+        await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from gateway.app.doctor.finding import FAILED, OK, WARNING, Finding
 from gateway.app.escapes import REASONS, REMEDIES
 from gateway.live.chains import SLACK
 from gateway.printable import printable
+from gateway.shapes import COUNT, NUMBER, TEXT, Maybe
 from gateway.tags import BASE
 
 CHECK: Final = "propagation"
@@ -32,6 +33,22 @@ CARRIERS: Final[Mapping[str, str]] = {
 """What each `tag_source` says of a tag."""
 TAG_HEADER: Final = "x-gray-tag"
 """As it is called by default: the gateway does not say."""
+RECORD: Final[dict[str, Any]] = {
+    "listener": TEXT,
+    "time": NUMBER,
+    "duration_us": NUMBER,
+    "reporter": {"name": TEXT, "address": TEXT},
+    "service": Maybe(TEXT),
+    "instance": Maybe(TEXT),
+    "tag": TEXT,
+    "tag_source": TEXT,
+    "pool": TEXT,
+    "fallback": Maybe(TEXT),
+    "lost": Maybe(TEXT),
+    "status": Maybe(COUNT),
+    "cause": Maybe(TEXT),
+}
+HOP: Final[dict[str, Any]] = {**RECORD, "calls?": Maybe([lambda: HOP]), "arrival?": Maybe({})}
 Record = Mapping[str, Any]
 
 

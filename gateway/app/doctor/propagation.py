@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,9 +12,10 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway import hop
 from gateway.app.doctor.finding import FAILED, WARNING, Finding
-from gateway.app.doctor.hops import CHECK, Walk, unresolved
-from gateway.app.doctor.remote import TIMEOUT, instances_of
+from gateway.app.doctor.hops import CHECK, HOP, RECORD, Walk, unresolved
+from gateway.app.doctor.remote import TIMEOUT, instances_of, refusal_of
 from gateway.errors import GatewayError
+from gateway.shapes import check, parse_json
 
 PROBE_TIMEOUT: Final = ClientTimeout(total=30.0)
 PATIENCE: Final = 10.0
@@ -61,11 +61,11 @@ async def _wait_walked(trace: str, server: str, token: str | None, patience: flo
     deadline = time.monotonic() + patience
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with ClientSession(timeout=TIMEOUT, headers=headers) as session:
-        services = (await _get(session, server, "services"))["services"]
+        services = (await _get(session, server, "services", {"services": [{}]}))["services"]
         sidecars = {item["address"] for item in instances_of(services) if hop.SIDECAR_KEY in item["metadata"]}
         while True:
-            found = await _get(session, server, f"chains/{trace}", may_miss=True)
-            records = await _get(session, server, f"chains/{trace}/beside")
+            found = await _get(session, server, f"chains/{trace}", {"hops": [HOP]}, may_miss=True)
+            records = await _get(session, server, f"chains/{trace}/beside", {"requests": [RECORD]})
             walk = Walk(sidecars)
             walk.follow(found.get("hops", []), records["requests"])
             if not walk.missing or time.monotonic() >= deadline:
@@ -73,15 +73,18 @@ async def _wait_walked(trace: str, server: str, token: str | None, patience: flo
             await asyncio.sleep(PAUSE)
 
 
-async def _get(session: ClientSession, server: str, path: str, *, may_miss: bool = False) -> dict[str, Any]:
+async def _get(
+    session: ClientSession, server: str, path: str, wants: dict[str, Any], *, may_miss: bool = False
+) -> dict[str, Any]:
     base = server if "://" in server else f"http://{server}"
     try:
         async with session.get(f"{base}/api/v1/{path}", allow_redirects=False) as response:
-            found = json.loads(await response.text())
+            found = parse_json(await response.text())
             if response.status == 404 and may_miss:
                 return {}
             if response.status != 200:
-                raise GatewayError(f"cannot be asked: {found.get('detail', response.status)}")
+                raise GatewayError(f"cannot be asked: {refusal_of(response.status, found)}")
+            check(found, wants)
             return dict(found)
-    except (ClientError, OSError, TimeoutError, ValueError, TypeError, AttributeError) as error:
+    except (ClientError, OSError, ValueError) as error:
         raise GatewayError(f"cannot be asked: {str(error) or type(error).__name__}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from gateway.app.doctor.finding import FAILED, OK, SKIPPED, WARNING, Finding
 from gateway.app.escapes import REASONS, REMEDIES
 from gateway.app.signatures import REMEDIES as REMEDIES_OF_SIGNATURES
 from gateway.printable import printable
+from gateway.shapes import COUNT, FLAG, TEXT, Maybe, check, parse_json
 
 TIMEOUT: Final = ClientTimeout(total=5.0)
 MOST_ASKED: Final = 200
@@ -25,6 +25,21 @@ MOST_NAMED: Final = 5
 """Addresses that a message lists."""
 MAX_SKEW: Final = 5.0
 """Seconds by which a clock may differ from this machine's: tokens, cookies and lanes that expire depend on it."""
+SHAPES: Final[dict[str, dict[str, Any]]] = {
+    "status": {
+        "role?": TEXT,
+        "revision?": COUNT,
+        "last_reload_error?": Maybe([TEXT]),
+        "runs_old_rules?": FLAG,
+        "lost_tags?": [{"why": TEXT, "to": TEXT, "tag?": Maybe(TEXT), "count": COUNT}],
+        "signatures?": [{"why": TEXT, "listener": TEXT, "accepted": FLAG, "count": COUNT}],
+        "service?": TEXT,
+        "registered_beside?": [TEXT],
+    },
+    "lanes": {"lanes": [{}]},
+    "services": {"services": [{}]},
+}
+"""What each of the endpoints says, as far as it is read."""
 
 
 @dataclass(slots=True)
@@ -69,18 +84,25 @@ async def _ask(session: ClientSession, address: str, now: float, may_refuse: boo
                 if response.status == 401 and may_refuse:
                     running.wants_token = True
                     break
-                found = json.loads(await response.text())
+                found = parse_json(await response.text())
                 if response.status != 200:
-                    running.error = str(found.get("detail", response.status))
-                elif name == "status":
-                    running.status = dict(found)
+                    running.error = refusal_of(response.status, found)
+                    continue
+                check(found, SHAPES[name], name)
+                if name == "status":
+                    running.status = found
                 elif name == "lanes":
-                    running.lanes = list(found["lanes"])
+                    running.lanes = found["lanes"]
                 else:
-                    running.services = list(found["services"])
-    except (ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError) as error:
+                    running.services = found["services"]
+    except (ClientError, OSError, ValueError, ArithmeticError) as error:
         running.error = running.error or str(error) or type(error).__name__
     return running
+
+
+def refusal_of(status: int, found: Any) -> str:
+    """Why somebody does not say what was asked: what a gateway says of it, or else the status."""
+    return str(found["detail"]) if isinstance(found, dict) and "detail" in found else f"it responds with {status}"
 
 
 def check_running(programs: list[Running]) -> Iterator[Finding]:

@@ -30,5 +30,5 @@ def command(service: str, address: str, reason: str, author: str | None, server:
 
     with failing():
         path = f"/api/v1/services/{quote(service, safe='')}/instances/{quote(address, safe='')}/drain"
-        ask(server, "POST", path, token, {"reason": reason}, author, wants="drained")
+        ask(server, "POST", path, token, {"reason": reason}, author, wants={"drained": [{}]})
     echo(f"{address} gets no new requests for {service} from {server}", err=True)

@@ -26,5 +26,5 @@ def command(service: str, address: str, author: str | None, server: str, token: 
 
     with failing():
         path = f"/api/v1/services/{quote(service, safe='')}/instances/{quote(address, safe='')}/restore"
-        ask(server, "POST", path, token, {}, author, wants="drained")
+        ask(server, "POST", path, token, {}, author, wants={"drained": [{}]})
     echo(f"{address} gets requests for {service} from {server} again", err=True)

@@ -8,6 +8,29 @@ import click
 
 from gateway.cli.client import server_options
 from gateway.cli.output import echo, echo_json, output_option, print_table
+from gateway.shapes import COUNT, FLAG, NUMBER, TEXT, Each, Maybe
+
+REGISTRY = {"registry": TEXT, "state": TEXT, "age": NUMBER, "reason": Maybe(TEXT), "left_out": Each([TEXT])}
+INSTANCE = {
+    "address": TEXT,
+    "weight": NUMBER,
+    "enabled": FLAG,
+    "healthy": FLAG,
+    "ejected": FLAG,
+    "kept": FLAG,
+    "drained": Maybe({}),
+    "in_flight": COUNT,
+    "metadata": Each(TEXT),
+}
+WANTS = {
+    "services": [
+        {
+            "service": TEXT,
+            "registries": [REGISTRY],
+            "pools": [{"tag": TEXT, "size": COUNT, "usable": COUNT, "instances": [INSTANCE]}],
+        }
+    ]
+}
 
 
 @click.command("list", short_help="Show the known services, the age of their lists, and their source.")
@@ -26,7 +49,7 @@ def command(service: str | None, server: str, token: str | None, output: str) ->
     from gateway.errors import GatewayError
 
     with failing():
-        services = ask(server, "GET", "/api/v1/services", token, wants="services")["services"]
+        services = ask(server, "GET", "/api/v1/services", token, wants=WANTS)["services"]
         if service is not None:
             services = [item for item in services if item["service"] == service]
             if not services:

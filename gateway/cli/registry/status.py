@@ -8,6 +8,22 @@ import click
 
 from gateway.cli.client import server_options
 from gateway.cli.output import echo_json, output_option, print_table
+from gateway.shapes import COUNT, NUMBER, TEXT, Maybe
+
+REGISTRATION = {"state": TEXT, "age": Maybe(NUMBER), "reason": Maybe(TEXT)}
+WANTS = {
+    "registries": [
+        {
+            "name": TEXT,
+            "kind": TEXT,
+            "address?": Maybe(TEXT),
+            "generation?": Maybe(TEXT),
+            "services": COUNT,
+            "troubled": COUNT,
+            "registration?": Maybe(REGISTRATION),
+        }
+    ]
+}
 
 
 @click.command("status", short_help="Show the registries that a running gateway or sidecar uses.")
@@ -23,7 +39,7 @@ def command(server: str, token: str | None, output: str) -> None:
     from gateway.cli.failing import failing
 
     with failing():
-        registries = ask(server, "GET", "/api/v1/status", token, wants="registries")["registries"]
+        registries = ask(server, "GET", "/api/v1/status", token, wants=WANTS)["registries"]
     if output == "json":
         echo_json({"registries": registries})
         return

@@ -9,9 +9,20 @@ import click
 
 from gateway.cli.client import server_options
 from gateway.cli.output import echo, echo_json, output_option
+from gateway.shapes import FLAG, NUMBER, TEXT, Maybe
 
 INTERVAL = 0.5
 """Seconds between two polls."""
+INSTANCE = {"address": TEXT, "weight": NUMBER, "enabled": FLAG, "healthy": FLAG, "ejected": FLAG, "kept": FLAG}
+WANTS = {
+    "services": [
+        {
+            "service": TEXT,
+            "registries": [{"registry": TEXT, "state": TEXT, "reason": Maybe(TEXT)}],
+            "pools": [{"tag": TEXT, "instances": [INSTANCE]}],
+        }
+    ]
+}
 
 
 @click.command("watch", short_help="Print each change as it happens.")
@@ -39,7 +50,7 @@ def command(services: tuple[str, ...], server: str, token: str | None, output: s
     while True:
         with failing():
             try:
-                found = _picture(ask(server, "GET", "/api/v1/services", token, wants="services")["services"], services)
+                found = _picture(ask(server, "GET", "/api/v1/services", token, wants=WANTS)["services"], services)
                 was_away = False
             except GatewayError as error:
                 if is_first:

@@ -6,13 +6,17 @@ import click
 
 from gateway.cli.output import echo_json, print_table
 from gateway.cli.release.asking import Ask, asks
+from gateway.shapes import TEXT, Maybe
+
+PLACE = {"environment": TEXT, "version": Maybe(TEXT), "replicas": [{"phase": TEXT, "address": Maybe(TEXT)}]}
+WANTS = {"apps": [{"application": TEXT, "service": TEXT, "environments": [PLACE]}]}
 
 
 @click.command("apps", short_help="Show every application and where it runs.")
 @asks
 def command(ask: Ask, output: str) -> None:
     """Show every application, the version that runs in each of its environments, and its instances."""
-    found = ask("GET", "/api/v1/apps", wants="apps")
+    found = ask("GET", "/api/v1/apps", wants=WANTS)
     if output == "json":
         echo_json(found)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -12,8 +12,9 @@ import click
 from gateway.cli.client import Away, ask
 from gateway.cli.failing import failing
 from gateway.cli.output import echo, echo_json
-from gateway.cli.release.tree import tree
+from gateway.cli.release.tree import ORDER, STATE, tree
 from gateway.errors import GatewayError
+from gateway.shapes import COUNT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +36,7 @@ def asks(function: F) -> Callable[..., None]:
     @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @functools.wraps(function)
     def command(*args: Any, server: str, token: str | None, actor: str | None, output: str, **options: Any) -> None:
-        def asking(method: str, path: str, body: object = None, *, wants: str) -> dict[str, Any]:
+        def asking(method: str, path: str, body: object = None, *, wants: Mapping[str, Any]) -> dict[str, Any]:
             who = actor or _login()
             return ask(server, method, path, token, body, who, wants=wants, what="release server")
 
@@ -66,7 +67,7 @@ def action(name: str, line: str, *options: Callable[[Any], Any], path: str = "")
 
     def act(ask: Ask, output: str, order: int | None, **body: Any) -> None:
         number = find_order(ask, order)
-        found = ask("POST", f"/api/v1/orders/{number}/{path or name}", body, wants="jobs")
+        found = ask("POST", f"/api/v1/orders/{number}/{path or name}", body, wants=ORDER)
         show(found, output)
 
     function: Any = asks(act)
@@ -81,7 +82,7 @@ def find_order(ask: Ask, order: int | None) -> int:
     """The number of an order; None: the newest that has not ended, or the newest. Raises GatewayError."""
     if order is not None:
         return order
-    found = ask("GET", "/api/v1/orders?count=50", wants="orders")["orders"]
+    found = ask("GET", "/api/v1/orders?count=50", wants={"orders": [{"id": COUNT, "state": STATE}]})["orders"]
     if not found:
         raise GatewayError("there is no order yet")
     active = [item for item in found if item["state"] not in ("SUCCESS", "CANCELED")]
@@ -91,7 +92,7 @@ def find_order(ask: Ask, order: int | None) -> int:
 def look_again(ask: Ask, seen: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """An order as it is now; while the server is away as it was seen last, and why that is. Orders go on without a server."""
     try:
-        return ask("GET", f"/api/v1/orders/{seen['id']}", wants="jobs"), ""
+        return ask("GET", f"/api/v1/orders/{seen['id']}", wants=ORDER), ""
     except Away as error:
         return seen, str(error)
 

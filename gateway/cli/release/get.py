@@ -9,7 +9,7 @@ import click
 
 from gateway.cli.output import echo_json, live_lines
 from gateway.cli.release.asking import Ask, asks, find_order, look_again, order_argument, show
-from gateway.cli.release.tree import tree
+from gateway.cli.release.tree import ORDER, tree
 
 LOOK = 0.5
 """Seconds between two looks."""
@@ -27,7 +27,7 @@ def command(order: int | None, watch: bool, ask: Ask, output: str) -> None:
     ORDER is the number of an order; left out: the newest that has not ended.
     """
     number = find_order(ask, order)
-    found = ask("GET", f"/api/v1/orders/{number}", wants="jobs")
+    found = ask("GET", f"/api/v1/orders/{number}", wants=ORDER)
     if not watch:
         show(found, output)
         return

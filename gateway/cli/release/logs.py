@@ -10,6 +10,7 @@ import click
 from gateway.cli.output import echo_json, echo_text
 from gateway.cli.release.asking import Ask, asks
 from gateway.errors import GatewayError
+from gateway.shapes import COUNT, TEXT
 
 LOOK = 0.5
 """Seconds between two looks."""
@@ -32,7 +33,7 @@ def command(app: str, environment: str, log: str | None, follow: bool, ask: Ask,
         base = f"/api/v1/orders/{app}/tasks/{quote(environment, safe='')}/log"
     else:
         folder = f"/api/v1/apps/{quote(app, safe='')}/{quote(environment, safe='')}/logs"
-        names = ask("GET", folder, wants="logs")["logs"]
+        names = ask("GET", folder, wants={"logs": [TEXT]})["logs"]
         if output == "json" and log is None:
             echo_json({"logs": names})
             return
@@ -40,10 +41,10 @@ def command(app: str, environment: str, log: str | None, follow: bool, ask: Ask,
         name = log or (mine[-1] if mine else None)
         if name is None:
             raise GatewayError(f"{app} has no log in {environment} yet")
-        base = f"{folder}/{quote(name, safe='')}"
+        base = f"{folder}/{quote(name, safe='', errors='replace')}"
     offset = 0
     while True:
-        found = ask("GET", f"{base}?offset={offset}", wants="text")
+        found = ask("GET", f"{base}?offset={offset}", wants={"text": TEXT, "next": COUNT})
         if output == "text":
             echo_text(found["text"])
         elif found["text"] or not (offset or follow):

@@ -10,6 +10,7 @@ import click
 from gateway.cli.output import echo_json, echo_text
 from gateway.cli.release.asking import Ask, asks
 from gateway.cli.release.options import image_option, set_option
+from gateway.shapes import TEXT, Maybe
 
 
 @click.command("render", short_help="Show an application's orchestration for an environment.")
@@ -50,7 +51,7 @@ def command(
     text = render_app(catalog, app, environment, {**known, **images}, values).text
     if diff:
         path = f"/api/v1/apps/{quote(app, safe='')}/{quote(environment, safe='')}/manifest"
-        runs = ask("GET", path, wants="manifest")
+        runs = ask("GET", path, wants={"manifest": TEXT, "version": Maybe(TEXT)})
         text = unified_diff(runs["manifest"], text, f"{app} {runs['version'] or 'nothing'} in {environment}", "files")
     if output == "json":
         echo_json({"application": app, "environment": environment, "text": text})

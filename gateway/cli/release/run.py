@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.release.asking import Ask, asks, reason_option, show
 from gateway.cli.release.options import image_option, set_option
+from gateway.cli.release.tree import ORDER
 
 
 @click.command("run", short_help="Start an order: release one or several applications.")
@@ -34,4 +35,4 @@ def command(
     body = {
         "apps": wanted, "workflow": workflow, "images": images, "values": values, "reason": reason, "dry_run": dry_run,
     }  # fmt: skip
-    show(ask("POST", "/api/v1/orders", body, wants="jobs"), output)
+    show(ask("POST", "/api/v1/orders", body, wants=ORDER), output)

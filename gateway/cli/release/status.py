@@ -9,6 +9,7 @@ import click
 
 from gateway.cli.output import echo, echo_json
 from gateway.cli.release.asking import Ask, asks, find_order, look_again, order_argument
+from gateway.cli.release.tree import ORDER
 
 LOOK = 0.5
 """Seconds between two looks."""
@@ -22,7 +23,7 @@ def command(order: int | None, timeout: float, ask: Ask, output: str) -> None:
     """Wait for the end of an order, for CI: exit code 0 if it succeeded, 1 if it failed, was taken back, or takes too long."""
     number = find_order(ask, order)
     deadline = time.monotonic() + timeout
-    found = ask("GET", f"/api/v1/orders/{number}", wants="jobs")
+    found = ask("GET", f"/api/v1/orders/{number}", wants=ORDER)
     while found["state"] not in ("SUCCESS", "CANCELED", "FAILED") and time.monotonic() < deadline:
         time.sleep(min(LOOK, max(0.0, deadline - time.monotonic())))
         found, _ = look_again(ask, found)

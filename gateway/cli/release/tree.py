@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from gateway.shapes import COUNT, MOMENT, NUMBER, SHARE, TEXT, Each, Maybe, one_of
+
 MARKS: Final = {
     "INIT": "·",
     "RUNNING": "◐",
@@ -18,6 +20,42 @@ MARKS: Final = {
 _BAR: Final = 10
 _FOR_ALL: Final = ("approve", "lane", "pause", "verify")
 """Steps that are not about one application, even in an order of one."""
+
+STATE: Final = one_of(*MARKS)
+TASK: Final = {
+    "job": TEXT,
+    "stage": TEXT,
+    "step": COUNT,
+    "kind": TEXT,
+    "state": STATE,
+    "message": TEXT,
+    "progress": SHARE,
+    "started_at": Maybe(MOMENT),
+    "ended_at": Maybe(MOMENT),
+    "spec": {
+        "environment?": Maybe(TEXT),
+        "percent?": Maybe(NUMBER),
+        "action?": Maybe(TEXT),
+        "group?": TEXT,
+        "lane?": TEXT,
+    },
+}
+ORDER: Final = {
+    "id": COUNT,
+    "revision": COUNT,
+    "kind": TEXT,
+    "state": STATE,
+    "actor": TEXT,
+    "reason": TEXT,
+    "created_at": MOMENT,
+    "ended_at": Maybe(MOMENT),
+    "releases": Each({"version": TEXT, "before": Each(Maybe(TEXT))}),
+    "environments": [TEXT],
+    "lanes?": [[TEXT]],
+    "next": TEXT,
+    "take_back": [TEXT],
+    "jobs": [{"stages": [{"stage": TEXT, "tasks": [TASK]}]}],
+}
 
 
 def tree(order: dict[str, Any], now: float | None = None) -> list[str]:
@@ -51,7 +89,7 @@ def _index_in(order: dict[str, Any]) -> Any:
     for job in order["jobs"]:
         for index, stage in enumerate(job["stages"]):
             first[stage["stage"]] = max(first.get(stage["stage"], 0), index)
-    return lambda task: (names.get(task["stage"], 0), first[task["stage"]])
+    return lambda task: (names.get(task["stage"], 0), first.get(task["stage"], 0))
 
 
 def _task(task: dict[str, Any], now: float) -> str:
@@ -62,7 +100,7 @@ def _task(task: dict[str, Any], now: float) -> str:
         what += f" in {environment}"
     if task["kind"] == "lane":
         share = "" if task["spec"].get("percent") is None else f" {float(task['spec']['percent']):g} %"
-        what += f" {task['spec'].get('action') or 'at'} {task['spec']['group']}/{task['spec']['lane']}{share}"
+        what += f" {task['spec'].get('action') or 'at'} {task['spec'].get('group')}/{task['spec'].get('lane')}{share}"
     parts = [MARKS[task["state"]], what]
     if task["started_at"] is not None:
         parts.append(_duration((task["ended_at"] or now) - task["started_at"]))

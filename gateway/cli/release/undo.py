@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.release.asking import Ask, asks, reason_option, show
+from gateway.cli.release.tree import ORDER
 
 
 @click.command("undo", short_help="Go back to an earlier version.")
@@ -18,4 +19,4 @@ from gateway.cli.release.asking import Ask, asks, reason_option, show
 def command(app: str, environment: str, version: str | None, reason: str, ask: Ask, output: str) -> None:
     """Bring an earlier version of an application back, in one environment, as it was deployed then."""
     body = {"app": app, "environment": environment, "version": version, "reason": reason}
-    show(ask("POST", "/api/v1/undo", body, wants="jobs"), output)
+    show(ask("POST", "/api/v1/undo", body, wants=ORDER), output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.release.asking import Ask, asks, reason_option
-from gateway.cli.release.envs import show_environments
+from gateway.cli.release.envs import ENVIRONMENTS, show_environments
 
 
 @click.command("unlock", short_help="Unlock an environment.")
@@ -17,4 +17,4 @@ def command(environment: str, reason: str, ask: Ask, output: str) -> None:
     from urllib.parse import quote
 
     path = f"/api/v1/environments/{quote(environment, safe='')}/unlock"
-    show_environments(ask("POST", path, {"reason": reason}, wants="environments"), output)
+    show_environments(ask("POST", path, {"reason": reason}, wants=ENVIRONMENTS), output)

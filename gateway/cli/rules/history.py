@@ -7,6 +7,10 @@ import click
 from gateway.cli.client import server_options
 from gateway.cli.output import echo_json, echo_text, output_option, print_table
 from gateway.printable import printable
+from gateway.shapes import COUNT, MOMENT, TEXT, Each, Maybe
+
+LIST = {"revisions": [{"revision": COUNT, "at": MOMENT, "author": Maybe(TEXT), "cause": TEXT}]}
+ONE = {"files": Each(TEXT)}
 
 
 @click.command("history", short_help="Show the revisions of a running gateway.")
@@ -25,7 +29,7 @@ def command(revision: int | None, server: str, token: str | None, output: str) -
 
     with failing(output):
         path = "/api/v1/history" if revision is None else f"/api/v1/history/{revision}"
-        found = ask(server, "GET", path, token, wants="revisions" if revision is None else "files")
+        found = ask(server, "GET", path, token, wants=LIST if revision is None else ONE)
     if output == "json":
         echo_json(found)
     elif revision is None:

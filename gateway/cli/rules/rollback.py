@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.client import server_options
 from gateway.cli.output import echo, echo_text
+from gateway.shapes import COUNT, TEXT
 
 
 @click.command("rollback", short_help="Make an earlier revision of a running gateway the current one.")
@@ -27,7 +28,7 @@ def command(revision: int, server: str, token: str | None, author: str | None, d
 
     with failing():
         path = f"/api/v1/history/{revision}/rollback?dry_run={'true' if dry_run else 'false'}"
-        done = ask(server, "POST", path, token, {}, author, wants="diff")
+        done = ask(server, "POST", path, token, {}, author, wants={"diff": TEXT, "revision": COUNT})
     echo_text(done["diff"])
     if not done["diff"]:
         echo(f"the rules are already those of revision {revision}", err=True)

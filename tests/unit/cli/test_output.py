@@ -168,7 +168,12 @@ def test_what_a_server_says_is_printable(
 
 def test_explain_shows_why_a_route_took_the_request_and_where_it_may_go(foreign: tuple[str, type[_Foreign]]) -> None:
     server, handler = foreign
-    nothing = dict.fromkeys(EXPLAINED["decision"])
+    nothing = dict.fromkeys(EXPLAINED["decision"]) | {
+        "tag": "base",
+        "tag_source": "none",
+        "pool": "base",
+        "revision": 1,
+    }
     route = {
         "source": "shop/a[0]",
         "host": "shop.example",

@@ -81,18 +81,18 @@ async def test_ids_grow_over_restarts() -> None:
 
 async def test_who_waits_is_woken_by_the_next_record_or_the_end() -> None:
     store = filled(1)
-    await asyncio.wait_for(store.wait(0), 5)
+    await asyncio.wait_for(store.wait(0), 20)
     waiting = [asyncio.ensure_future(store.wait(1)) for _ in range(2)]
     await asyncio.sleep(0)
     store.add(GATEWAY, [])
     await asyncio.sleep(0)
     assert not any(item.done() for item in waiting)
     store.add(GATEWAY, [record()])
-    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    await asyncio.wait_for(asyncio.gather(*waiting), 20)
     last = asyncio.ensure_future(store.wait(2))
     await asyncio.sleep(0)
     store.close()
-    await asyncio.wait_for(last, 5)
+    await asyncio.wait_for(last, 20)
 
 
 async def test_a_record_is_shown_with_its_id_and_who_made_it_but_without_its_head() -> None:

@@ -103,6 +103,25 @@ async def test_who_gets_no_place_in_time_is_told_so() -> None:
     assert (refused.value.fault, pool.waiting) == (BUSY, 0)
 
 
+async def test_a_connection_that_takes_the_place_of_a_lost_one_has_time_to_open() -> None:
+    class Slow(Loop):
+        async def create_connection(self, factory: Any, host: str, port: int) -> None:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await super().create_connection(factory, host, port)
+
+    loop = Slow(streams=1)
+    pool = origin(loop, limit=1)
+    await pool.acquire(10.0)
+    waiting = asyncio.create_task(pool.acquire(10.0))
+    await until(lambda: pool.waiting == 1)
+    [session] = loop.sessions
+    session.close()
+    session.connection_lost(ConnectionResetError())
+    assert isinstance(await waiting, UpstreamStream)
+    assert (loop.made, pool.open) == (2, 1)
+
+
 async def test_a_connection_that_cannot_be_made_is_told_to_all_who_wait() -> None:
     loop = Loop()
     loop.error = OSError()
