@@ -290,8 +290,12 @@ class SendingEndpoint:
     def _forget(self, stream: Stream) -> None:
         """The stream is closed."""
         stream.is_closed = True
-        self.streams.pop(stream.id, None)
-        if self._blocked.pop(stream.id, None) is not None:
+        number = stream.id
+        # Tests and deletions, and no `pop`: compiled, that is a method's call.
+        if number in self.streams:
+            del self.streams[number]
+        if number in self._blocked:
+            del self._blocked[number]
             self.pending -= stream.pending_size
             stream.pending = []
             stream.pending_size = 0

@@ -20,7 +20,7 @@ from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
 from gateway.http2.heads import ResponseHead
 from gateway.http2.stream import Stream
-from gateway.proxy.connection import HIGH_WATER
+from gateway.proxy.connection import BULK, HIGH_WATER
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.upstream import Upstream, UpstreamOwner
 
@@ -194,17 +194,24 @@ class UpstreamStream(Upstream):
 
     def deliver(self) -> None:
         """Hands on what has come."""
-        handler = self.handler
         parts, self._parts = self._parts, []
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
         head, self._head = self._head, None
-        if handler is not None:
+        size = 0
+        for part in parts:
+            size += len(part)
+        if head is not None or size < BULK * len(parts):
+            # Long pieces go on one by one: joining them would copy them.
+            parts = [parts[0] if len(parts) == 1 else b"".join(parts)]
+        for data in parts:
+            handler = self.handler
+            if handler is None:
+                break
             if head is not None:
-                handler.response_begun(self._text(head, len(data)), data)
+                handler.response_begun(self._text(head, size), data)
             elif data:
                 handler.response_received(data)
-        if data:
-            self._untaken += len(data)
+        if size:
+            self._untaken += size
             if not (self.is_paused or self.is_resting) or self._is_over:
                 self._give_back()
         if not self.has_ended or self._is_over:
