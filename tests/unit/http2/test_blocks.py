@@ -203,9 +203,10 @@ def test_what_is_kept_for_a_head_is_for_one_scheme() -> None:
     [
         (b"00-0\r\nx: " + b"a" * 46, [(b"traceparent", b"00-0"), (b"x", b"a" * 46), (b"via", b"2 a")]),
         (b" " + TRACE[1:] % 1, [(b"traceparent", TRACE[1:] % 1), (b"via", b"2 a")]),
+        (TRACE[:-1] % 1 + b"\t", [(b"traceparent", TRACE[:-1] % 1), (b"via", b"2 a")]),
         (TRACE % 1 + b"-more", [(b"traceparent", TRACE % 1 + b"-more"), (b"via", b"2 a")]),
     ],
-    ids=["another line in its place", "white space", "longer"],
+    ids=["another line in its place", "white space before it", "white space behind it", "longer"],
 )
 def test_what_is_no_trace_is_not_taken_for_one(value: bytes, last: list[tuple[bytes, bytes]]) -> None:
     for _ in range(3):
