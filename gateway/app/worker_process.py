@@ -6,11 +6,10 @@ processes ends one that has just been started.
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 
-from gateway.app.heap import keep_freed
+from gateway.app.heap import collect_seldom, keep_freed
 from gateway.app.signals import hold_signals
 from gateway.errors import ConfigError, GatewayError
 from gateway.logs import set_up_worker
@@ -27,7 +26,7 @@ def main() -> None:
 
     from gateway.app.worker import work  # noqa: PLC0415
 
-    gc.freeze()
+    collect_seldom()
     keep_freed()
     try:
         uvloop.run(work(listening, talking))

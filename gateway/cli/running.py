@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 import resource
 import sys
@@ -73,12 +72,11 @@ def _run(program: Program, takeover: Path | None) -> None:
     """Runs a program on uvloop. Raises GatewayError if it cannot start."""
     import uvloop
 
-    from gateway.app.heap import keep_freed
+    from gateway.app.heap import collect_seldom, keep_freed
     from gateway.app.running import run
     from gateway.app.sockets import Sockets
 
-    # Everything loaded so far stays: the garbage collector need not look at it again.
-    gc.freeze()
+    collect_seldom()
     keep_freed()
     # Every connection takes a file descriptor, and the usual soft limit of 1,024 is soon reached (Go programs do this too).
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -26,6 +26,7 @@ LONGEST_LINE: Final = 256
 _AUTHORITY: Final = 0x01
 """The first byte of an :authority that is encoded here: no other field has it."""
 
+_TRACE_LINE: Final = b"\r\ntraceparent: "
 _TRACE: Final = b"\x00\x0btraceparent\x37"
 _TRACE_SIZE: Final = len(_TRACE) + 0x37
 _TRACE_ROOM: Final = len("traceparent") + 0x37 + OVERHEAD
@@ -66,7 +67,7 @@ class BlockReader:
         It is all that differs between many requests, so that without it their heads come again.
         """
         at = len(block) - _TRACE_SIZE
-        if at < 0 or not block.startswith(_TRACE, at) or not self.decoder.is_stateless:
+        if at < 0 or block[at : at + len(_TRACE)] != _TRACE or not self.decoder.is_stateless:
             return self.request(block), b""
         traceparent = block[at + len(_TRACE) :]
         if not is_traceparent(traceparent):
@@ -140,6 +141,7 @@ def _too_large() -> Malformed:
 
 _HTTP: Final = encode_field(b":scheme", b"http")
 _HTTPS: Final = encode_field(b":scheme", b"https")
+_TE: Final = encode_field(b"te", b"trailers")
 _METHODS: Final = {
     name: encode_field(b":method", name) for name in (b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD")
 }
@@ -147,23 +149,52 @@ _METHODS: Final = {
 _LINES: Final[dict[bytes, bytes]] = {}
 _STATUS_LINES: Final[dict[bytes, bytes]] = {}
 _FIRST_LINES: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+_REQUESTS: Final[dict[bytes, dict[bytes, bytes]]] = {b"http": {}, b"https": {}}
+"""Blocks by heads, for each scheme."""
 _HEADS: Final[dict[bytes, bytes]] = {}
 _TRAILERS: Final[dict[bytes, bytes]] = {}
 
 
-def request_block(head: bytes, scheme: bytes, protocol: bytes = b"") -> bytes:
+def request_block(head: bytes, scheme: bytes, protocol: bytes = b"", takes_trailers: bool = False) -> bytes:
     """The block of a request head of HTTP/1.1 (to the empty line that ends it), whose target is a path.
 
     Names become lower-case, Host becomes :authority, and what is said of the connection is left out; `traceparent` becomes the
-    last field. With a `protocol` an upgrade to it becomes an extended CONNECT (RFC 8441).
+    last field. With a `protocol` an upgrade to it becomes an extended CONNECT (RFC 8441). `takes_trailers`: it says so (TE).
     """
+    last = _TE if takes_trailers else b""
+    at = head.find(_TRACE_LINE)
+    if at >= 0:
+        # It is all that differs between many requests: without it their heads come again.
+        begin = at + len(_TRACE_LINE)
+        end = begin + 0x37
+        # A line of that length, without white space around the value.
+        if head.find(b"\r\n", begin) == end and head[begin] > 0x20 and head[end - 1] > 0x20:
+            last += _TRACE + head[begin:end]
+            head = head[:at] + head[end:]
+    if protocol:
+        return _request_block(head, scheme, protocol)[0] + last
+    heads = _REQUESTS[scheme]
+    block = heads.get(head)
+    if block is None:
+        block, is_known = _request_block(head, scheme, protocol)
+        if is_known and len(head) <= LONGEST_BLOCK:
+            if len(heads) >= MAX_BLOCKS:
+                heads.clear()
+            heads[head] = block
+    return block + last
+
+
+def _request_block(head: bytes, scheme: bytes, protocol: bytes) -> tuple[bytes, bool]:
+    """The block, and whether every line of it was known: only then the head may be kept, and is worth it."""
     lines = head[:-4].split(b"\r\n")
     first = lines.pop(0)
-    before, after = _FIRST_LINES.get(first) or _encode_first(first)
+    target = _FIRST_LINES.get(first)
+    before, after = target or _encode_first(first)
     if protocol:
         before = encode_field(b":method", b"CONNECT") + encode_field(b":protocol", protocol)
-    authority, fields = _encode_lines(lines)
-    return b"".join([before, _HTTPS if scheme == b"https" else _HTTP, authority, after, fields])
+    authority, fields, is_known = _encode_lines(lines)
+    block = b"".join([before, _HTTPS if scheme == b"https" else _HTTP, authority, after, fields])
+    return block, is_known and target is not None
 
 
 def _encode_first(line: bytes) -> tuple[bytes, bytes]:
@@ -213,14 +244,16 @@ def trailers_block(lines: bytes) -> bytes:
     return block
 
 
-def _encode_lines(lines: list[bytes]) -> tuple[bytes, bytes]:
-    """The bytes of :authority, empty if no line is Host, and of all other lines."""
+def _encode_lines(lines: list[bytes]) -> tuple[bytes, bytes, bool]:
+    """The bytes of :authority, empty if no line is Host, and of all other lines; and whether all lines were known."""
+    is_known = True
     authority = b""
     trace = b""
     parts: list[bytes] = []
     for line in lines:
         encoded = _LINES.get(line)
         if encoded is None:
+            is_known = False
             encoded = _learn(line)
             if len(encoded) == _TRACE_SIZE and encoded.startswith(_TRACE):
                 trace += encoded
@@ -230,7 +263,7 @@ def _encode_lines(lines: list[bytes]) -> tuple[bytes, bytes]:
         else:
             parts.append(encoded)
     parts.append(trace)
-    return authority, b"".join(parts)
+    return authority, b"".join(parts), is_known
 
 
 def _learn(line: bytes) -> bytes:

@@ -9,10 +9,12 @@ from gateway.http2.errors import (
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
+    STREAM_CLOSED,
     ConnectionFailure,
+    Malformed,
     StreamFailure,
 )
-from gateway.http2.events import GOAWAY, PONG, RESET, SETTINGS, Event
+from gateway.http2.events import GOAWAY, MALFORMED, PONG, RESET, SETTINGS, Event
 from gateway.http2.frames import (
     ACK,
     MAX_STREAM,
@@ -22,6 +24,7 @@ from gateway.http2.frames import (
     SETTINGS_ACK,
     WINDOW_UPDATE,
     ping_frame,
+    rst_stream_frame,
 )
 from gateway.http2.frames import GOAWAY as GOAWAY_FRAME
 from gateway.http2.frames import PING as PING_FRAME
@@ -157,6 +160,20 @@ class ControlledEndpoint(SendingEndpoint):
         self._events.append(Event(RESET, stream, failure.detail.encode(), code=failure.code, is_ours=True))
         if self.is_server:
             self._spend_reset()
+
+    def _data_on_closed(self, number: int, stream: Stream | None) -> None:
+        if stream is not None:
+            self._fail_stream(stream, StreamFailure(STREAM_CLOSED, "DATA comes after the end of the stream"))
+        elif number not in self._reset_by_us:
+            self._check_opened(number, "DATA")
+            self._spend_reset()
+            self._note_reset(number)
+            self._write(rst_stream_frame(number, STREAM_CLOSED))
+
+    def _malformed(self, stream: Stream, error: Malformed) -> None:
+        self._spend_reset()
+        code = 1 if error.is_too_large else 0
+        self._events.append(Event(MALFORMED, stream, error.detail.encode(), code=code))
 
     def _check_opened(self, number: int, what: str) -> None:
         """§5.1: nothing but HEADERS and PRIORITY may come on a stream that nobody has opened."""

@@ -233,7 +233,7 @@ class SendingEndpoint:
         parts: list[bytes | memoryview] = []
         while stream.pending and sent < room:
             piece = stream.pending.pop(0)
-            view = memoryview(piece)  # its slices are no copies
+            view = memoryview(piece)  # its slices are no copies, and neither is what is left of it
             whole = len(piece)
             at = 0
             while at < whole and sent < room:
@@ -244,7 +244,7 @@ class SendingEndpoint:
                 parts.append(head(size, DATA, END_STREAM if is_last else 0, stream.id))
                 parts.append(view[at - size : at])
             if at < whole:
-                stream.pending.insert(0, piece[at:])
+                stream.pending.insert(0, view[at:])
         if sent:
             stream.send_window -= sent
             self.send_window -= sent
@@ -290,8 +290,12 @@ class SendingEndpoint:
     def _forget(self, stream: Stream) -> None:
         """The stream is closed."""
         stream.is_closed = True
-        self.streams.pop(stream.id, None)
-        if self._blocked.pop(stream.id, None) is not None:
+        number = stream.id
+        # Tests and deletions, and no `pop`: compiled, that is a method's call.
+        if number in self.streams:
+            del self.streams[number]
+        if number in self._blocked:
+            del self._blocked[number]
             self.pending -= stream.pending_size
             stream.pending = []
             stream.pending_size = 0

@@ -49,7 +49,7 @@ class Stream:
         self.is_head_response: bool = False
         """The response is to HEAD: it has no body, whatever its length is said to be."""
         self.length_left: int = NO_LENGTH
-        self.pending: list[bytes] = []
+        self.pending: list[bytes | memoryview] = []
         self.pending_size: int = 0
         self.pending_ends: bool = False
         self.pending_trailers: bytes = b""

@@ -46,9 +46,8 @@ class Outbox:
         waiting = self.waiting
         self.waiting = []
         for connection in waiting:
-            data = connection.unsent
+            data = connection.take_unsent()
             transport = connection.transport
-            connection.unsent = b""
             if data and transport is not None:
                 try:
                     transport.write(data)
@@ -64,13 +63,14 @@ class Connection:
     This is the root of all that peers can set off. What a hook raises ends here (`caught`): an event loop would close the
     connection without a word.
 
-    `transport` is None before it is connected and after its end; `unsent` waits for the end of the turn. Nothing is read
-    while `is_paused` (the receiver of the bytes is slower than this peer sends them) or `is_resting` (it is others' turn).
-    `writes_paused`: the peer reads more slowly than this program writes.
+    `transport` is None before it is connected and after its end; `unsent` waits for the end of the turn, or `_pieces` do, if
+    there is more than one: `unsent_size` bytes. Nothing is read while `is_paused` (the receiver of the bytes is slower than this
+    peer sends them) or `is_resting` (it is others' turn). `writes_paused`: the peer reads more slowly than this program writes.
     """
 
     __slots__ = (
         "_outbox",
+        "_pieces",
         "_queue",
         "_waited",
         "is_encrypted",
@@ -78,6 +78,7 @@ class Connection:
         "is_resting",
         "transport",
         "unsent",
+        "unsent_size",
         "writes_paused",
     )
 
@@ -86,6 +87,8 @@ class Connection:
         self._queue = queue
         self._waited: int = 0
         self.unsent: bytes = b""
+        self.unsent_size: int = 0
+        self._pieces: list[bytes] | None = None
         self.is_encrypted: bool = False
         self.is_paused: bool = False
         self.is_resting: bool = False
@@ -194,28 +197,51 @@ class Connection:
     def write(self, data: bytes) -> None:
         """Sends bytes: a few at the end of this turn of the loop, many at once, because gathering them would copy them."""
         if len(data) >= BULK:
-            self.flush()
-            self._send(data)
+            if self.unsent and not self.is_encrypted:
+                self._send_both(self.take_unsent(), data)
+            else:
+                self.flush()
+                self._send(data)
         elif self.unsent:
-            self.unsent += data
-            if len(self.unsent) >= BULK:
+            # Joined once, in the end: a connection of HTTP/2 may get hundreds of frames in a turn.
+            if self._pieces is None:
+                self._pieces = [self.unsent]
+            self._pieces.append(data)
+            self.unsent_size += len(data)
+            if self.unsent_size >= BULK:
                 self.flush()
         elif self.transport is not None:
             self.unsent = data
+            self.unsent_size = len(data)
             self._outbox.put(self)
+
+    def take_unsent(self) -> bytes:
+        """What was written, and is to be sent now."""
+        pieces = self._pieces
+        data = self.unsent
+        if pieces is not None:
+            data = b"".join(pieces)
+            self._pieces = None
+        self.unsent = b""
+        self.unsent_size = 0
+        return data
 
     def flush(self) -> None:
         """Sends what was written, now."""
-        data = self.unsent
-        if data:
-            self.unsent = b""
-            self._send(data)
+        if self.unsent:
+            self._send(self.take_unsent())
 
     def _send(self, data: bytes) -> None:
         # One that broke off is told of in the next turn only, and logs whatever is written until then.
         transport = self.transport
         if transport is not None and not transport.is_closing():
             transport.write(data)
+
+    def _send_both(self, data: bytes, more: bytes) -> None:
+        """Sends bytes, and others behind them, in one system call."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.writelines([data, more])
 
     def end_writing(self) -> bool:
         """Sends an end of stream after all that was written; returns whether that is possible: not in TLS."""

@@ -19,9 +19,8 @@ from gateway.http2.blocks import request_block, trailers_block
 from gateway.http2.endpoint import Endpoint
 from gateway.http2.events import Event
 from gateway.http2.heads import ResponseHead
-from gateway.http2.hpack import encode_field
 from gateway.http2.stream import Stream
-from gateway.proxy.connection import HIGH_WATER
+from gateway.proxy.connection import BULK, HIGH_WATER
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.upstream import Upstream, UpstreamOwner
 
@@ -30,7 +29,6 @@ LINGER: Final = 2.0
 
 _KEY: Final = re.compile(rb"\r\nsec-websocket-key:[ \t]*([^\r]*)", re.IGNORECASE)
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_TE: Final = encode_field(b"te", b"trailers")
 _ANNOUNCED: Final = b"\r\ntrailer: "
 
 
@@ -117,9 +115,8 @@ class UpstreamStream(Upstream):
         self.stream = stream
         stream.is_head_response = request.method == "HEAD"
         session.streams[stream.id] = self
-        block = request_block(head, b"https" if session.is_encrypted else b"http", protocol)
-        if request.takes_trailers or request.is_grpc:
-            block += _TE
+        takes_trailers = request.takes_trailers or request.is_grpc
+        block = request_block(head, b"https" if session.is_encrypted else b"http", protocol, takes_trailers)
         endpoint.send_head(stream, block, body is None and not protocol)
         if body is not None:
             if body.is_framed and request.body == CHUNKED:
@@ -197,17 +194,24 @@ class UpstreamStream(Upstream):
 
     def deliver(self) -> None:
         """Hands on what has come."""
-        handler = self.handler
         parts, self._parts = self._parts, []
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
         head, self._head = self._head, None
-        if handler is not None:
+        size = 0
+        for part in parts:
+            size += len(part)
+        if head is not None or size < BULK * len(parts):
+            # Long pieces go on one by one: joining them would copy them.
+            parts = [parts[0] if len(parts) == 1 else b"".join(parts)]
+        for data in parts:
+            handler = self.handler
+            if handler is None:
+                break
             if head is not None:
-                handler.response_begun(self._text(head, len(data)), data)
+                handler.response_begun(self._text(head, size), data)
             elif data:
                 handler.response_received(data)
-        if data:
-            self._untaken += len(data)
+        if size:
+            self._untaken += size
             if not (self.is_paused or self.is_resting) or self._is_over:
                 self._give_back()
         if not self.has_ended or self._is_over:

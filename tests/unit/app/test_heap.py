@@ -1,4 +1,4 @@
-"""Memory that is freed and used again costs no page faults."""
+"""Memory that is freed and used again costs no page faults, and the collector does not look at what lives."""
 
 from __future__ import annotations
 
@@ -33,3 +33,21 @@ def test_pieces_of_bodies_come_from_memory_that_is_there_already() -> None:
         for how in ("told", "untold")
     )
     assert told < 100 < untold
+
+
+YOUNG_OBJECTS = """
+import gc
+from gateway.app.heap import collect_seldom
+loaded = [[] for _ in range(100)]
+collect_seldom()
+looks = []
+gc.callbacks.append(lambda phase, found: looks.append(found["generation"]))
+for _ in range(1000):
+    turn = [[] for _ in range(2000)]
+print(gc.get_freeze_count() > 100, len(looks))
+"""
+
+
+def test_the_requests_of_a_turn_set_off_no_collection() -> None:
+    done = subprocess.run([sys.executable, "-c", YOUNG_OBJECTS], capture_output=True, check=True, timeout=60, text=True)
+    assert done.stdout == "True 0\n"

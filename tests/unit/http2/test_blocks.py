@@ -168,6 +168,71 @@ def test_a_request_of_http_1_1_is_a_block() -> None:
         ]
 
 
+PLAIN = b"POST /seldom HTTP/1.1\r\nHost: seldom\r\nAccept: seldom\r\ntraceparent: %b\r\nVia: 2 a\r\n\r\n"
+
+
+def test_a_head_of_http_1_1_is_kept_without_its_trace_once_all_its_lines_are_known() -> None:
+    blocks._REQUESTS[b"http"].clear()
+    found = [request_block(PLAIN % (TRACE % span), b"http", b"", True) for span in (1, 2, 3)]
+    assert list(blocks._REQUESTS[b"http"]) == [PLAIN.replace(b"traceparent: %b\r\n", b"")]
+    assert [Decoder(65536).decode(block) for block in found] == [
+        [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":authority", b"seldom"),
+            (b":path", b"/seldom"),
+            (b"accept", b"seldom"),
+            (b"via", b"2 a"),
+            (b"te", b"trailers"),
+            (b"traceparent", TRACE % span),
+        ]
+        for span in (1, 2, 3)
+    ]
+    # The trace is the last field, so that whoever reads it knows the head again.
+    reader = stateless(BlockMemo())
+    assert len({id(reader.traced_request(block)[0]) for block in found}) == 1
+
+
+def test_what_is_kept_for_a_head_is_for_one_scheme() -> None:
+    for scheme in (b"http", b"https", b"http", b"https", b"http"):
+        assert (b":scheme", scheme) in Decoder(65536).decode(request_block(PLAIN % (TRACE % 1), scheme))
+
+
+@pytest.mark.parametrize(
+    ("value", "last"),
+    [
+        (b"00-0\r\nx: " + b"a" * 46, [(b"traceparent", b"00-0"), (b"x", b"a" * 46), (b"via", b"2 a")]),
+        (b" " + TRACE[1:] % 1, [(b"traceparent", TRACE[1:] % 1), (b"via", b"2 a")]),
+        (TRACE[:-1] % 1 + b"\t", [(b"traceparent", TRACE[:-1] % 1), (b"via", b"2 a")]),
+        (TRACE % 1 + b"-more", [(b"traceparent", TRACE % 1 + b"-more"), (b"via", b"2 a")]),
+    ],
+    ids=["another line in its place", "white space before it", "white space behind it", "longer"],
+)
+def test_what_is_no_trace_is_not_taken_for_one(value: bytes, last: list[tuple[bytes, bytes]]) -> None:
+    for _ in range(3):
+        assert Decoder(65536).decode(request_block(PLAIN % value, b"http"))[5:] == last
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"cookie: a=1", b"authorization: Basic s3cret", b"x: " + b"y" * LONGEST_BLOCK],
+    ids=["a cookie", "credentials", "a long one"],
+)
+def test_which_heads_of_http_1_1_are_never_kept(line: bytes) -> None:
+    blocks._REQUESTS[b"http"].clear()
+    for _ in range(3):
+        request_block(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n", b"http")
+        request_block(b"GET /?a=s3cret HTTP/1.1\r\nHost: a\r\n\r\n", b"http")
+    assert blocks._REQUESTS[b"http"] == {}
+
+
+def test_the_heads_of_http_1_1_that_are_kept_are_bounded() -> None:
+    for number in range(MAX_BLOCKS + 1):
+        for _ in range(2):
+            request_block(b"GET / HTTP/1.1\r\nHost: a\r\nn: %d\r\n\r\n" % number, b"http")
+    assert 0 < len(blocks._REQUESTS[b"http"]) <= MAX_BLOCKS
+
+
 def test_a_response_of_http_1_1_is_a_block() -> None:
     head = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\nSet-Cookie: a=1\r\n\r\n"
     for _ in range(2):

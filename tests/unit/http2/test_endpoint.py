@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.http2.endpoint import BULK
 from gateway.http2.errors import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
@@ -23,6 +24,7 @@ from gateway.http2.frames import (
     GOAWAY,
     HAS_PRIORITY,
     HEADERS,
+    MIN_FRAME,
     PADDED,
     PING,
     PREFACE,
@@ -72,6 +74,37 @@ def test_padding_is_no_data_and_given_back() -> None:
     found = end.feed(headers(1, POST, False) + frame(DATA, PADDED, 1, b"\x04data\0\0\0\0"))
     assert told(found)[1:] == [("DATA", 1, b"data")]
     assert end.endpoint._returned == 5
+
+
+A, B, C = (letter * BULK for letter in (b"a", b"b", b"c"))
+UPLOADS = headers(1, POST, False) + headers(3, POST, False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "pieces"),
+    [
+        (data(1, A) + data(1, B + b"b") + data(1, C), [("DATA", 1, A + B + b"b" + C)]),
+        (data(1, A) + data(3, B) + data(1, C), [("DATA", 1, A), ("DATA", 3, B), ("DATA", 1, C)]),
+        (data(1, A) + data(1, B, True), [("DATA", 1, A), ("DATA", 1, B, "ends")]),
+        (data(1, A) + data(1, b"x" * (BULK - 1)) + data(1, B), [("DATA", 1, A), ("DATA", 1, b"x" * (BULK - 1)), ("DATA", 1, B)]),
+        (frame(DATA, PADDED, 1, b"\1" + A + b"\0") * 2, [("DATA", 1, A)] * 2),
+        (data(1, A) + data(1, b"x" * (MIN_FRAME + 1)), [("DATA", 1, A), ("FAILED", 0, FRAME_SIZE_ERROR)]),
+    ],
+    ids=["of one stream", "of two", "the last one", "a small one", "padding", "one that is too long"],
+)  # fmt: skip
+def test_large_frames_of_data_behind_one_another_are_one_piece(sent: bytes, pieces: list[Any]) -> None:
+    end = End().begin()
+    assert told(end.feed(UPLOADS + sent))[2:] == pieces
+    taken = sum(len(piece[2]) for piece in pieces if piece[0] == "DATA")
+    assert end.endpoint.receive_window + taken >= end.endpoint.terms.connection_window - 4  # padding counts, too
+
+
+def test_what_is_joined_is_the_same_wherever_packets_end() -> None:
+    sent = data(1, A) + data(1, B) + data(1, C) + data(1, b"x", True)
+    for at in (1, 8, 9, 10, BULK + 8, BULK + 9, BULK + 10, BULK + 17, BULK + 18, 2 * BULK + 20, len(sent) - 1):
+        found = told(End().begin().feed(UPLOADS, sent[:at], sent[at:]))[2:]
+        assert b"".join(piece[2] for piece in found) == A + B + C + b"x"
+        assert found[-1][3:] == ("ends",)
 
 
 def test_frames_of_other_types_are_ignored() -> None:

@@ -21,9 +21,10 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
+        self.is_broken = False
 
     def is_closing(self) -> bool:
-        return False
+        return self.is_broken
 
     def write(self, data: Any) -> None:
         self.writes.append(bytes(data))
@@ -63,10 +64,26 @@ def test_many_bytes_are_sent_at_once_behind_what_waits(outbox: Outbox, turn: lis
     connection, transport = connect(outbox)
     connection.write(b"head")
     connection.write(b"x" * BULK)
-    assert transport.writes == [b"head", b"x" * BULK]
+    assert transport.writes == [b"head" + b"x" * BULK]  # which is how this transport writes two at a time
     connection.write(b"y")
     turn.pop()()
-    assert transport.writes[2:] == [b"y"]
+    assert transport.writes[1:] == [b"y"]
+
+
+def test_tls_gets_many_bytes_as_they_are(outbox: Outbox) -> None:
+    connection, transport = connect(outbox)
+    connection.is_encrypted = True
+    connection.write(b"head")
+    connection.write(b"x" * BULK)
+    assert transport.writes == [b"head", b"x" * BULK]
+
+
+def test_what_waited_is_not_written_to_a_transport_that_closes(outbox: Outbox) -> None:
+    connection, transport = connect(outbox)
+    connection.write(b"head")
+    transport.is_broken = True
+    connection.write(b"x" * BULK)
+    assert (transport.writes, connection.unsent) == ([], b"")
 
 
 def test_a_lost_connection_takes_nothing(outbox: Outbox, turn: list[Callable[[], None]]) -> None:

@@ -18,7 +18,7 @@ from gateway.http2.events import Event
 from gateway.http2.frames import MAX_STREAM, goaway_frame, ping_frame
 from gateway.http2.stream import Stream
 from gateway.http2.terms import Terms
-from gateway.proxy.connection import Outbox
+from gateway.proxy.connection import BULK, Outbox
 from gateway.proxy.multiplexing import SILENCE
 from gateway.proxy.runqueue import RunQueue
 from gateway.proxy.upstream import ResponseHandler, Upstream, UpstreamOwner
@@ -308,6 +308,27 @@ async def test_what_the_instance_cuts_off_is_passed_on_as_far_as_it_came_in_howe
     pair.turn()
     assert handler.told == [b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", (RESET, "internal_error")]
     assert stream.is_lost
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(BULK, [b"a" * BULK, b"b" * BULK]), (BULK - 1, [b"a" * (BULK - 1) + b"b" * (BULK - 1)])]
+)
+async def test_long_pieces_of_a_packet_are_passed_on_one_by_one_and_short_ones_together(
+    size: int, told: list[bytes]
+) -> None:
+    pair = Pair()
+    pair.turn()
+    (_, handler), (_, other) = pair.send(), pair.send()
+    streams = [event.stream for event in pair.turn() if event.kind == events.REQUEST and event.stream is not None]
+    for stream in streams:
+        pair.instance.send_head(stream, response_block(b"HTTP/1.1 200 OK\r\n\r\n"), False)
+    pair.turn()
+    handler.told.clear()
+    for stream, letter in ((streams[0], b"a"), (streams[1], b"x"), (streams[0], b"b")):
+        pair.instance.send_data(stream, letter * size, False)
+    pair.turn()
+    assert handler.told == told
+    assert other.told[1:] == [b"x" * size]
 
 
 async def test_what_is_no_response_is_malformed_and_reset() -> None:
