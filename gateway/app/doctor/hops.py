@@ -132,11 +132,12 @@ class Walk:
         """
         began, ended = _span(hop)
         found: dict[str, Record] = {}
-        for record in sorted(records, key=lambda record: float(record["time"])):
+        # Those that are surely within its time come first: of calls just before and after it, only the clocks might say so.
+        for record in sorted(records, key=lambda record: (_distance(record, hop), float(record["time"]))):
             is_its = record["listener"] == "outbound" and record["reporter"]["address"] == hop["instance"]
             if is_its and began <= record["time"] <= ended and (record["lost"] or record["tag"] == tag):
                 found.setdefault(str(record["service"]), record)
-        return list(found.values())
+        return sorted(found.values(), key=lambda record: float(record["time"]))
 
     def _is_received(self, hop: Record, records: Sequence[Record]) -> bool:
         """Whether its receiver's sidecar has told of it. Calls are told of before, so there were none."""
@@ -168,6 +169,12 @@ class Walk:
 def _span(hop: Record) -> tuple[float, float]:
     """When a hop began and ended, in seconds since the epoch, as another program's clock may have it."""
     return hop["time"] - SLACK, hop["time"] + hop["duration_us"] / 1e6 + SLACK
+
+
+def _distance(record: Record, hop: Record) -> float:
+    """Seconds by which a record lies outside the time of a hop, 0 within it."""
+    time, began = float(record["time"]), float(hop["time"])
+    return max(began - time, time - began - hop["duration_us"] / 1e6, 0.0)
 
 
 def unresolved(walk: Walk) -> Iterator[Finding]:

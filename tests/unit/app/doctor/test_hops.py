@@ -101,3 +101,12 @@ def test_clocks_may_differ_a_little() -> None:
     assert walked([ENTRY], received | {"time": 0.9})[1:] != []
     made = call(A, B, 0.96, tag="base", tag_source="none", trace_id="other", lost="unknown_id")
     assert walked([ENTRY], made)[1][0] == "failed a → b"
+
+
+def test_a_call_within_the_hop_is_the_probes_rather_than_one_just_before_or_after() -> None:
+    near = [call(A, B, time, tag_source="instance", trace_id=None) for time in (0.96, 2.01)]
+    own = call(A, B, 1.99, tag_source="header", trace_id=None, arrival={"listener": "inbound"})
+    carried = ("ok a → b", "tag gray, carried by the tag header; served by base")
+    assert walked([ENTRY], near[0], own, near[1]) == [AT_ENTRY, carried]
+    # Alone, the nearer one may be it, as clocks go.
+    assert walked([ENTRY], *near)[1] == ("ok a → b", "tag gray, that of the calling instance; served by base")
