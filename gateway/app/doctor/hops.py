@@ -174,7 +174,7 @@ def _span(hop: Record) -> tuple[float, float]:
 def _distance(record: Record, hop: Record) -> float:
     """Seconds by which a record lies outside the time of a hop, 0 within it."""
     time, began = float(record["time"]), float(hop["time"])
-    return max(began - time, time - began - hop["duration_us"] / 1e6, 0.0)
+    return max(began - time, time - began - float(hop["duration_us"]) / 1e6, 0.0)
 
 
 def unresolved(walk: Walk) -> Iterator[Finding]:
