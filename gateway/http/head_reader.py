@@ -129,9 +129,7 @@ class HeadReader:
         first = lines.pop(0)
         if len(lines) > self._header_count:
             raise ProtocolError(HEAD_TOO_LARGE, f"the head has more than {self._header_count} fields")
-        method, target, version, is_plain = read_request_line(first, head)
-        request = Request(head, method, target, version)
-        request.line_end = len(first)
+        request = read_request_line(first, head)
         harmless = self._lines.harmless
         known = self._lines.known
         hosts = 0
@@ -207,14 +205,11 @@ class HeadReader:
         if hops > MAX_HOPS:
             raise ProtocolError(LOOP_DETECTED, f"the request has passed this gateway more than {MAX_HOPS} times")
         request.rewrites_host = not hosts
-        if len(target) > self._target_bytes:
+        if len(request.target) > self._target_bytes:
             raise ProtocolError(TARGET_TOO_LONG, f"the target is longer than {self._target_bytes} bytes")
-        if method in _REFUSED_METHODS:
-            raise ProtocolError(METHOD_REFUSED, f"{method} is not supported")
-        if is_plain:
-            request.raw_path, _, request.query = target.partition(b"?")
-            request.path = request.raw_path.decode("ascii")
-        else:
+        if request.method in _REFUSED_METHODS:
+            raise ProtocolError(METHOD_REFUSED, f"{request.method} is not supported")
+        if not request.path:
             self._read_target(request, lines)
         if request.authority:
             host = self._hosts.get(request.authority)

@@ -6,37 +6,54 @@ import re
 from typing import Final
 
 from gateway.http.grammar import TOKEN, malformed
+from gateway.http.request import Request
 
 _METHODS: Final[dict[bytes, str]] = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 }
 _METHOD: Final = re.compile(TOKEN + rb"{1,64}+")
-_VERSIONS: Final[dict[bytes, int]] = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 _TARGET: Final = re.compile(rb"[!-~]++")
+_NEVER: Final = bytes([*range(0x21), *range(0x7F, 0x100), *b"#"])
+"""What no target has: all but visible ASCII; and a fragment."""
+_ODD: Final = _NEVER + b"%\\"
+"""What makes a path odd."""
 
-# A path with nothing to normalise or to refuse: no escapes, empty or dot-led segments, backslashes or fragments.
-_PLAIN: Final = rb"!\"$&-\-0->@-\[\]-~"
-PLAIN_TARGET: Final = re.compile(rb"/(?:[" + _PLAIN + rb"][." + _PLAIN + rb"]*+/?+)*+(?:\?[!\"$-~]*+)?+")
-"""A target that is a plain path, and maybe a query."""
 
+def read_request_line(line: bytes, head: bytes) -> Request:
+    """The request that begins with this line, the first of its `head`: with its path and query, if they are plain.
 
-def read_request_line(line: bytes, head: bytes) -> tuple[str, bytes, int, bool]:
-    """The method, the target, the minor version, and whether the target is plain.
-
-    Raises ProtocolError, which says what is wrong with the `head` that the line is the first of.
+    Raises ProtocolError if it is malformed.
     """
-    # In three parts, and not by one pattern for all of it: that would cost twice as much.
     parts = line.split(b" ")
     if len(parts) != 3:
         raise malformed(head)
-    method = _METHODS.get(parts[0], "")
-    version = _VERSIONS.get(parts[2], -1)
+    version = parts[2]
     target = parts[1]
-    is_plain = PLAIN_TARGET.fullmatch(target) is not None
-    if version < 0 or not (is_plain or _TARGET.fullmatch(target)):
-        raise malformed(head)
-    if not method:
+    method = _METHODS.get(parts[0])
+    if method is None:
         if _METHOD.fullmatch(parts[0]) is None:
             raise malformed(head)
         method = parts[0].decode("ascii")
-    return method, target, version, is_plain
+    if version == b"HTTP/1.1":
+        request = Request(head, method, target, 1)
+    elif version == b"HTTP/1.0":
+        request = Request(head, method, target, 0)
+    else:
+        raise malformed(head)
+    request.line_end = len(line)
+    path, _, query = target.partition(b"?")
+    if is_plain(path) and query.translate(None, _NEVER) == query:
+        request.raw_path = path
+        request.path = path.decode("ascii")
+        request.query = query
+    elif _TARGET.fullmatch(target) is None:
+        raise malformed(head)
+    return request
+
+
+def is_plain(path: bytes) -> bool:
+    """Whether a path has nothing to normalise or to refuse: no escapes, empty or dot-led segments, backslashes.
+
+    (Taking out nothing costs half of what a pattern does that takes everything.)
+    """
+    return path[:1] == b"/" and path.translate(None, _ODD) == path and b"//" not in path and b"/." not in path
