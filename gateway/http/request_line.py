@@ -13,17 +13,19 @@ _METHODS: Final[dict[bytes, str]] = {
 }
 _METHOD: Final = re.compile(TOKEN + rb"{1,64}+")
 _TARGET: Final = re.compile(rb"[!-~]++")
-_NEVER: Final = bytes([*range(0x21), *range(0x7F, 0x100), *b"#"])
-"""What no target has: all but visible ASCII; and a fragment."""
-_ODD: Final = _NEVER + b"%\\"
-"""What makes a path odd."""
+
+# A path with nothing to normalise or to refuse: no escapes, empty or dot-led segments, backslashes or fragments.
+_PLAIN: Final = rb"!\"$&-\-0->@-\[\]-~"
+PLAIN_TARGET: Final = re.compile(rb"/(?:[" + _PLAIN + rb"][." + _PLAIN + rb"]*+/?+)*+(?:\?[!\"$-~]*+)?+")
+"""A target that is a plain path, and maybe a query."""
 
 
 def read_request_line(line: bytes, head: bytes) -> Request:
-    """The request that begins with this line, the first of its `head`: with its path and query, if they are plain.
+    """The request that begins with this line, the first of its `head`: with its path and query, if the path is plain.
 
     Raises ProtocolError if it is malformed.
     """
+    # In three parts, and not by one pattern for all of it: that would cost twice as much.
     parts = line.split(b" ")
     if len(parts) != 3:
         raise malformed(head)
@@ -41,19 +43,9 @@ def read_request_line(line: bytes, head: bytes) -> Request:
     else:
         raise malformed(head)
     request.line_end = len(line)
-    path, _, query = target.partition(b"?")
-    if is_plain(path) and query.translate(None, _NEVER) == query:
-        request.raw_path = path
-        request.path = path.decode("ascii")
-        request.query = query
+    if PLAIN_TARGET.fullmatch(target) is not None:
+        request.raw_path, _, request.query = target.partition(b"?")
+        request.path = request.raw_path.decode("ascii")
     elif _TARGET.fullmatch(target) is None:
         raise malformed(head)
     return request
-
-
-def is_plain(path: bytes) -> bool:
-    """Whether a path has nothing to normalise or to refuse: no escapes, empty or dot-led segments, backslashes.
-
-    (Taking out nothing costs half of what a pattern does that takes everything.)
-    """
-    return path[:1] == b"/" and path.translate(None, _ODD) == path and b"//" not in path and b"/." not in path

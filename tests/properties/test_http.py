@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.request_line import is_plain
+from gateway.http.request_line import PLAIN_TARGET
 from gateway.http.target import find_parameter, match_path, parameter_needle, parse_query
 from tests.fuzz import words
 from tests.fuzz.checks import check_chunked, check_request, check_response
@@ -103,11 +103,13 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join))
-def test_a_plain_path_needs_no_second_look(path: bytes) -> None:
-    if is_plain(path):
+def test_a_plain_target_needs_no_second_look(target: bytes) -> None:
+    path, _, query = target.partition(b"?")
+    is_plain = PLAIN_TARGET.fullmatch(target) is not None
+    if is_plain:
         assert match_path(path) == path.decode()
-        assert all(0x21 <= byte <= 0x7E for byte in path)
+        assert all(0x21 <= byte <= 0x7E and byte != ord("#") for byte in path + query)
     else:
         # What begins with a slash and is not plain has something that `match_path` or the reader of targets looks for.
-        odd = set(path) - set(range(0x21, 0x7F)) or set(path) & set(b"#%\\")
-        assert odd or path[:1] != b"/" or b"//" in path or b"/." in path
+        odd = set(target) - set(range(0x21, 0x7F)) or b"#" in target or set(path) & set(b"%\\")
+        assert odd or target[:1] != b"/" or b"//" in path or b"/." in path
