@@ -39,6 +39,10 @@ class Connection(ResponseHandler):
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Called with each head, and the body that comes after it."""
+        if self._is_answered:
+            # Behind the end of an answer's body, with which the connection was given back: it may be the next question's already.
+            self.abort()
+            return
         status = data[0].code
         if status >= 200 or status == 101:
             self._is_answered = True

@@ -199,6 +199,7 @@ class UpstreamStream(Upstream):
         size = 0
         for part in parts:
             size += len(part)
+        self._untaken += size  # first, since a handler may fail: the window is the whole connection's
         if head is not None or size < BULK * len(parts):
             # Long pieces go on one by one: joining them would copy them.
             parts = [parts[0] if len(parts) == 1 else b"".join(parts)]
@@ -210,10 +211,8 @@ class UpstreamStream(Upstream):
                 handler.response_begun(self._text(head, size), data)
             elif data:
                 handler.response_received(data)
-        if size:
-            self._untaken += size
-            if not (self.is_paused or self.is_resting) or self._is_over:
-                self._give_back()
+        if size and (not (self.is_paused or self.is_resting) or self._is_over):
+            self._give_back()
         if not self.has_ended or self._is_over:
             return
         handler = self.handler

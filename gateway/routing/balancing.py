@@ -7,7 +7,7 @@ if the request is bound to one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from gateway.http.request import Request
@@ -87,7 +87,7 @@ class Balancer:
         """What decides about a request at this place."""
         raise NotImplementedError
 
-    def choose(self, members: Members, turn: Instance, place: int, tried: tuple[Instance, ...]) -> Instance:
+    def choose(self, members: Members, turn: Instance, place: int, tried: Collection[Instance]) -> Instance:
         """The instance of a request, none of those that were tried before. `turn` is whose turn it is, of the others."""
         raise NotImplementedError
 
@@ -108,7 +108,7 @@ class LeastRequest(Balancer):
         """See Balancer."""
         return LEAST_REQUEST
 
-    def choose(self, members: Members, turn: Instance, place: int, tried: tuple[Instance, ...]) -> Instance:
+    def choose(self, members: Members, turn: Instance, place: int, tried: Collection[Instance]) -> Instance:
         """See Balancer."""
         instances = members.instances
         others = len(instances) - 1
@@ -150,7 +150,7 @@ class ConsistentHash(Balancer):
         """See Balancer."""
         return CONSISTENT_HASH if place != UNBOUND else ROUND_ROBIN
 
-    def choose(self, members: Members, turn: Instance, place: int, tried: tuple[Instance, ...]) -> Instance:
+    def choose(self, members: Members, turn: Instance, place: int, tried: Collection[Instance]) -> Instance:
         """See Balancer."""
         if place == UNBOUND:
             return turn

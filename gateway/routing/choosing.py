@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from gateway.http.request import Request
@@ -59,7 +59,7 @@ class Choice:
         self._line: bytes = b""
         self.how: str = ROUND_ROBIN
 
-    def choose(self, service: str, tag: str, members: Members, turn: Instance, tried: tuple[Instance, ...]) -> Instance:
+    def choose(self, service: str, tag: str, members: Members, turn: Instance, tried: Collection[Instance]) -> Instance:
         """An instance of the pool of a tag, none of those that were tried before. `turn` is whose turn it is, of the others."""
         if self._wish and self._sticky is not None:
             instance = self._sticky.find(service, tag, members, self._wish)

@@ -123,7 +123,7 @@ class Pool:
         """The next instance by weighted round robin, or None if no instance is usable."""
         return self._next_of(self.order)
 
-    def pick_by(self, choice: Choice, tried: tuple[Instance, ...] = ()) -> Instance | None:
+    def pick_by(self, choice: Choice, tried: Collection[Instance] = ()) -> Instance | None:
         """The usable instance that a choice falls on, none of those that were tried, or None."""
         turn = self.pick_other(tried) if tried else self.pick()
         if turn is None:
@@ -145,7 +145,7 @@ class Pool:
         turn.count = count + 1
         return order[count % len(order)]
 
-    def pick_other(self, tried: tuple[Instance, ...]) -> Instance | None:
+    def pick_other(self, tried: Collection[Instance]) -> Instance | None:
         """The next usable instance that is not among `tried`, or None."""
         for _ in range(len(self.order)):
             instance = self.pick()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gateway.failures import LANE_UNAVAILABLE, NO_INSTANCES, Failure
 from gateway.http.compression import Compression
@@ -173,7 +173,9 @@ class Forward(Verdict):
     def other_but(self, is_out: Callable[[Instance], bool]) -> Instance | None:
         """Another instance of the pool that is not out, None if there is none."""
         pool = self._pool
-        return self._pick(pool, (*self._tried_too(), *[instance for instance in pool.usable if is_out(instance)]))
+        passed = frozenset((*self._tried_too(), *[instance for instance in pool.usable if is_out(instance)]))
+        # Of a pool that is down, every request asks for one.
+        return None if passed.issuperset(pool.usable) else self._pick(pool, passed)
 
     def other_in_baseline(self) -> Instance | None:
         """An instance of the baseline behind a tagged pool, None if that is not a way out or was taken already."""
@@ -197,7 +199,7 @@ class Forward(Verdict):
         self.decision.fallback = reason
         self.turn_to(instance)
 
-    def _pick(self, pool: Pool, tried: tuple[Instance, ...] = ()) -> Instance | None:
+    def _pick(self, pool: Pool, tried: Collection[Instance] = ()) -> Instance | None:
         choice = self.choice
         if choice is not None:
             return pool.pick_by(choice, tried)

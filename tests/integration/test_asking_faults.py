@@ -180,6 +180,31 @@ async def test_what_comes_late_is_the_answer_to_no_other_question(
     assert (service.connections, proxy.traffic.internal_errors) == (2, 0)
 
 
+BODIES = {
+    "a length": (b"Content-Length: 4\r\n\r\nno", b"ne"),
+    "chunks": (b"Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", b"2\r\nne\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("more", [lets_pass("eve"), CONTINUE + lets_pass("eve")], ids=["answer", "interim"])
+@pytest.mark.parametrize("framing", BODIES)
+async def test_what_comes_with_the_end_of_a_body_is_the_answer_to_no_other_question(
+    service: Service, calls: Calls, framing: str, more: bytes
+) -> None:
+    """The end of a body gives the connection back: whatever comes after it would be there before the next question is."""
+    begin, end = BODIES[framing]
+    service.answer = b"HTTP/1.1 200 OK\r\n" + begin
+    service.later = end + more
+    url = f"http://127.0.0.1:{service.port}/"
+    async with calls.session.get(url) as response:
+        service.goes_on.set()
+        assert await response.read() == b"none"
+    service.answer = lets_pass("bob")
+    async with calls.session.get(url) as response:
+        assert response.headers["X-User"] == "bob"
+    assert service.connections == 2
+
+
 @pytest.mark.parametrize("name", TWICE)
 async def test_what_comes_at_once_is_the_answer_to_no_other_question(
     proxy: Proxy, origin: Origin, service: Service, calls: Calls, name: str

@@ -190,6 +190,19 @@ async def test_who_is_known_to_accept_nothing_is_tried_after_all_others_as_an_at
     assert not case[0]._context.traffic.retries_denied
 
 
+async def test_a_pool_that_is_down_is_not_searched_by_every_request() -> None:
+    """With weights its order is up to a hundred times as long as the pool, and each place was compared with all who are out."""
+    weighted = tuple(Instance("192.0.2.10", port, weight=1.0 if port % 2 else 100.0) for port in range(1, 10))
+    case = retry(*weighted)
+    ejector = remembering(case, connect_failures=1)
+    for instance in weighted:
+        ejector.failed("a", instance, CONNECT)
+    turn = case[1]._pool._turn
+    before = turn.count
+    assert case[1].other_but(lambda instance: ejector.is_out("a", instance)) is None
+    assert turn.count == before
+
+
 async def test_without_ejection_nobody_is_known_and_each_is_an_attempt() -> None:
     case = retry(*MANY)
     remembering(case, share=0.0)

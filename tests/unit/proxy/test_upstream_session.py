@@ -419,6 +419,26 @@ async def test_an_error_of_ours_in_one_stream_is_not_anothers() -> None:
     assert (broken.told, second.told[-1], pair.transport.is_aborted) == (["broken"], "ended", False)
 
 
+async def test_data_that_an_error_of_ours_has_met_takes_nothing_from_the_window_of_all() -> None:
+    class Broken(Handler):
+        def response_received(self, data: bytes) -> None:
+            raise RuntimeError("a bug")
+
+    pair = Pair()
+    pair.turn()
+    stream, _ = pair.send()
+    stream.handler = Broken()
+    (event,) = [event for event in pair.turn() if event.kind == events.REQUEST]
+    assert event.stream is not None
+    pair.instance.send_head(event.stream, response_block(HEAD_200), False)
+    pair.instance.send_data(event.stream, b"abc", False)
+    pair.turn()
+    stream.close()
+    endpoint = pair.session.endpoint
+    assert endpoint is not None
+    assert endpoint.receive_window + endpoint._returned == endpoint.terms.connection_window
+
+
 @pytest.mark.parametrize("is_one_packet", [False, True])
 async def test_trailers_of_a_call_are_passed_on_though_its_length_is_known(is_one_packet: bool) -> None:
     """nginx says a length, and sends trailers all the same."""
