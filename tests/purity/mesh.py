@@ -129,8 +129,8 @@ class Mesh:
 
     async def run(self, service: str, tag: str, inbound: int = 0) -> Instance:
         """Starts an instance, at an address that may have been another's, and waits until it is ready and known."""
-        if self.is_registry_well:
-            async with self.starting:
+        async with self.starting:
+            if self.is_registry_well:  # and stays so meanwhile
                 return await self._run(service, tag, inbound)
         # One that has just come up knows only what the registry says. If that has returned with nothing in it, the first list of
         # the service that it calls may be empty: nobody can know better.
@@ -213,7 +213,8 @@ class Mesh:
             if not self._has_gray(service):
                 return True
             # One worker of the entry may use an instance while another one still has it ejected.
-            return self.judge.streaks[service] >= STREAK and await self._are_in_traffic(self.of(service, GRAY))
+            is_in_use = self.judge.streaks[service] >= STREAK and await self._are_in_traffic(self.of(service, GRAY))
+            return is_in_use and not self._held[service]  # by a fault that has begun since
 
         await self.wait(f"marked requests on gray {service}", is_used)
         if self._has_gray(service):
