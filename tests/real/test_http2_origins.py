@@ -199,6 +199,7 @@ async def test_nginx(tmp_path: Path, is_secure: bool) -> None:
 
 async def test_envoy(tmp_path: Path) -> None:
     """It takes ten requests at a time and twenty in all on a connection, and WebSockets and trailers in both directions."""
+    program, port = needs("envoy"), free_port()
 
     async def answer(call: Call) -> None:
         if call.header(":protocol") == "websocket":
@@ -216,7 +217,6 @@ async def test_envoy(tmp_path: Path) -> None:
     origin = H2Origin(answer)
     origin.settings = {8: 1}  # type: ignore[dict-item]
     await origin.start()
-    program, port = needs("envoy"), free_port()
     (tmp_path / "envoy.yaml").write_text(ENVOY.format(port=port, app=origin.port))
     options = ["--concurrency", "1", "-l", "off", "--disable-hot-restart"]
     try:
