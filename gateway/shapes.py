@@ -85,12 +85,18 @@ def parse_json(content: str | bytes) -> Any:
         found = json.loads(content, parse_constant=_finite, parse_float=_finite)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
-    level, depth = [found], 0
-    while level := [item for value in level for item in _inside(value)]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError("the JSON is nested too deeply")
+    if depth_of(found) > MAX_DEPTH:
+        raise ValueError("the JSON is nested too deeply")
     return found
+
+
+def depth_of(value: Any) -> int:
+    """How many lists and objects are in one another."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [part for item in level for part in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def _finite(text: str) -> float:
@@ -98,10 +104,6 @@ def _finite(text: str) -> float:
     if number - number != 0:  # infinite, or not a number
         raise ValueError(f"the JSON has the number {text[:MOST_SHOWN]}")
     return number
-
-
-def _inside(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def check(value: Any, shape: Shape, place: str = "") -> None:

@@ -31,8 +31,7 @@ async def connect(context: Context, forward: Forward, record: Record, retry: Ret
     `is_new`: one that was never idle. Returns None if the exchange was over by then. Raises Unreachable.
     """
     decision = forward.decision
-    patience = decision.patience
-    timeout = (context.timeouts if patience is None else patience.timeouts).connect
+    timeout = retry.connect_timeout
     while True:
         record.attempts += 1
         origin = context.origins.of(forward.instance, decision.service, record.request)

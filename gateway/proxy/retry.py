@@ -127,8 +127,7 @@ class Retry:
             return None
         now = context.loop.time()
         if not self._refused_until:
-            patience = self._forward.decision.patience
-            self._refused_until = now + (context.timeouts if patience is None else patience.timeouts).connect
+            self._refused_until = now + self.connect_timeout
         if now > self._refused_until:
             return None
         service = self._forward.decision.service
@@ -137,6 +136,12 @@ class Retry:
             return None
         context.traffic.count_retry(service, fault.kind)
         return self._again(other)
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds within which an instance must accept a connection."""
+        patience = self._forward.decision.patience
+        return (self._context.timeouts if patience is None else patience.timeouts).connect
 
     @property
     def _attempts(self) -> int:

@@ -20,14 +20,6 @@ class StreamRelay(ResponseRelay):
 
     __slots__ = ()
 
-    def receive(self, data: bytes, request_body: RequestBody | None) -> int:
-        """See `Relay`."""
-        if self._body is None and not self._partial:
-            end = data.find(b"\r\n\r\n") + 4
-            if end >= 4:
-                return self.begin(data[:end], data[end:], request_body)
-        return super().receive(data, request_body)
-
     def _switch(self, response: Response, data: bytes, request_body: RequestBody | None) -> None:
         """An extended CONNECT is accepted with 200 (RFC 8441 §5)."""
         if not self._record.request.upgrade or not response.upgrade:

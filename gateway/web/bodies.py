@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from gateway.shapes import depth_of
 from gateway.web.problems import Rejected, shown
 
 TIME: Final = 30.0
@@ -71,7 +72,7 @@ def parse_json(content: bytes) -> Any:
     try:
         text = content.decode()
         value = _Decoder().decode(text)
-        if _depth(value) > MAX_DEPTH:
+        if depth_of(value) > MAX_DEPTH:
             raise RecursionError
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -85,14 +86,6 @@ def parse_json(content: bytes) -> Any:
         message = f"the body is nested too deeply: more than {MAX_DEPTH} values inside one another"
         raise Rejected(400, "bad_json", message) from error
     return value
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [part for item in level for part in (item.values() if isinstance(item, dict) else item)]
-    return depth
 
 
 class _Decoder(json.JSONDecoder):
