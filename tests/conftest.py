@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from gateway.permission.calls import Calls
 from gateway.registry.embedded.server import EmbeddedRegistry
 
 # Before anybody imports it: its assertions explain themselves like a test's.
@@ -91,3 +92,11 @@ async def proxy(origin: Origin) -> AsyncIterator[Proxy]:
     await proxy.start(origin)
     yield proxy
     await proxy.close()
+
+
+@pytest.fixture
+async def calls() -> AsyncIterator[Calls]:
+    """What asks authorization services."""
+    found = Calls()
+    yield found
+    await found.close()

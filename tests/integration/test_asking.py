@@ -19,6 +19,7 @@ from gateway.instance import Instance
 from gateway.permission.calls import Calls
 from gateway.permission.forward import MAX_BODY, MAX_FIELDS
 from tests.integration.test_trailers import CLIENTS, ORIGINS, call, served
+from tests.support.authorization import AuthorizationService
 from tests.support.configured import use
 from tests.support.gateway import Gateway
 from tests.support.grpcservice import SERVICE, GrpcService
@@ -32,49 +33,29 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 LANE = {"name": "demo", "lanes": [{"name": "gray", "tag": "gray", "match": [{"header": "x-user", "equals": "ann"}]}]}
 
 
-class Service:
-    """An authorization service: it keeps what it was asked, and says what the test has it say."""
+class Service(AuthorizationService):
+    """It keeps what it was asked, and says what the test has it say."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[bytes] = []
-        self.connections = 0
         self.answer: bytes = OK + b"\r\n"
         self.holds: asyncio.Event | None = None
         self.lost = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, **options: Any) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, **options)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        try:
-            while True:
-                self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-                if self.holds is not None:
-                    waits = asyncio.ensure_future(self.holds.wait())
-                    gone = asyncio.ensure_future(reader.read(1))
-                    await asyncio.wait((waits, gone), return_when=asyncio.FIRST_COMPLETED)
-                    waits.cancel()
-                    if gone.done():
-                        self.lost += 1
-                        return
-                writer.write(self.answer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-            self._tasks.discard(task)
-
-    async def close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if self.holds is not None:
+                waits = asyncio.ensure_future(self.holds.wait())
+                gone = asyncio.ensure_future(reader.read(1))
+                await asyncio.wait((waits, gone), return_when=asyncio.FIRST_COMPLETED)
+                waits.cancel()
+                if gone.done():
+                    self.lost += 1
+                    return
+            writer.write(self.answer)
+            await writer.drain()
 
     def fields(self, number: int = -1) -> dict[str, str]:
         lines = self.asked[number].decode().split("\r\n")[1:-2]
@@ -85,13 +66,6 @@ class Service:
 async def service() -> AsyncIterator[Service]:
     found = Service()
     await found.start()
-    yield found
-    await found.close()
-
-
-@pytest.fixture
-async def calls() -> AsyncIterator[Calls]:
-    found = Calls()
     yield found
     await found.close()
 

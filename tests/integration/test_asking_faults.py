@@ -12,6 +12,7 @@ import pytest
 from gateway.permission.calls import Calls
 from gateway.permission.connection import MAX_INTERIM
 from gateway.permission.forward import MAX_BODY
+from tests.support.authorization import AuthorizationService
 from tests.support.configured import use
 from tests.support.origin import Origin
 from tests.support.proxy import Proxy
@@ -25,67 +26,37 @@ def lets_pass(user: str) -> bytes:
     return NONE + f"X-User: {user}\r\n\r\n".encode()
 
 
-class Service:
+class Service(AuthorizationService):
     """Says `answer` to a question, and then `more` without end; `later` comes when the test sets `goes_on`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answer = lets_pass("ann")
         self.more = b""
         self.pause = 0.0
         self.later = b""
         self.goes_on = asyncio.Event()
         self.asked = 0
-        self.connections = 0
-        self.open = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        self.open += 1
-        try:
-            while True:
-                await reader.readuntil(b"\r\n\r\n")
-                self.asked += 1
-                writer.write(self.answer)
-                while self.more:
-                    writer.write(self.more)
-                    await writer.drain()
-                    await asyncio.sleep(self.pause)
-                if self.later:
-                    await self.goes_on.wait()
-                    writer.write(self.later)
-                    self.later = b""
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self.open -= 1
-            writer.close()
-            self._tasks.discard(task)
-
-    async def close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            self.asked += 1
+            writer.write(self.answer)
+            while self.more:
+                writer.write(self.more)
+                await writer.drain()
+                await asyncio.sleep(self.pause)
+            if self.later:
+                await self.goes_on.wait()
+                writer.write(self.later)
+                self.later = b""
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     found = Service()
     await found.start()
-    yield found
-    await found.close()
-
-
-@pytest.fixture
-async def calls() -> AsyncIterator[Calls]:
-    found = Calls()
     yield found
     await found.close()
 
