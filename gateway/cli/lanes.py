@@ -83,9 +83,8 @@ def command(lane: str | None, server: str, token: str | None, output: str) -> No
         if one is None:
             known = ", ".join(f"{item['group']}/{item['lane']}" for item in found[:20]) or "none"
             raise GatewayError(f"there is no lane {lane!r} (there are: {known})")
-        services = urlencode(
-            {"services": ",".join(one["services"])}, errors="replace"
-        )  # JSON can hold half a character
+        # JSON can hold half a character.
+        services = urlencode({"services": ",".join(one["services"])}, errors="replace")
         trends = ask(server, "GET", f"/api/v1/trends?{services}", token, wants=TRENDS)
         try:
             lost = ask(server, "GET", "/api/v1/lost-tags?seconds=3600", token, wants=LOST)["lost"]

@@ -17,6 +17,9 @@ from gateway.http.trailers import Hidden, may_trail
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
+MAX_INTERIM: Final = 64
+"""Interim responses (1xx) to one request: each costs a look at a head, and maybe a write."""
+
 # What a field means to the proxy. DROP: hop-by-hop, and nothing to us.
 CONNECTION: Final = 1
 CONTENT_LENGTH: Final = 2

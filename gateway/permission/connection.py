@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import ClientPayloadError, TCPConnector
 from aiohttp.client_proto import ResponseHandler
 
-MAX_INTERIM: Final = 64
-"""1xx responses before an answer, as for instances (`proxy.response_relay`)."""
+from gateway.http.response import MAX_INTERIM
 
 
 class Connection(ResponseHandler):

@@ -10,7 +10,7 @@ from gateway.errors import ProtocolError
 from gateway.failures import BAD_RESPONSE
 from gateway.grpc.status import is_fault
 from gateway.http.prefix import Prefix
-from gateway.http.response import UNTIL_CLOSE, Response, without
+from gateway.http.response import MAX_INTERIM, UNTIL_CLOSE, Response, without
 from gateway.proxy.blame import blame
 from gateway.proxy.client import Client
 from gateway.proxy.record import Record
@@ -19,8 +19,6 @@ from gateway.proxy.request_body import RequestBody
 from gateway.proxy.response_body import ENDED, MORE, ResponseBody
 from gateway.routing.verdict import Forward
 
-MAX_INTERIM: Final = 64
-"""Interim responses (1xx) to one request: each costs a look at a head, and a write."""
 _CODING_FIELD: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*", re.IGNORECASE)
 
 # What has become of the response, beside what `response_body` says of a body.

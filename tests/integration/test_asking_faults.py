@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.http.response import MAX_INTERIM
 from gateway.permission.calls import Calls
-from gateway.permission.connection import MAX_INTERIM
 from gateway.permission.forward import MAX_BODY
 from tests.support.authorization import AuthorizationService
 from tests.support.configured import use

@@ -171,9 +171,8 @@ class Judge:
         if sent.was_troubled or sent.troubles != self._troubles:
             self.counts["failed, excused"] += 1
             codes = _CODE.findall(text)
-            self.counts[f"failed, excused: {codes[-1] if codes else 'no code'}"] += (
-                1  # the last is the deepest in the chain
-            )
+            deepest = codes[-1] if codes else "no code"
+            self.counts[f"failed, excused: {deepest}"] += 1
         else:
             self._violated("failed", sent, text)
 

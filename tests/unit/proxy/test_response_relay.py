@@ -6,8 +6,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from gateway.http.response import MAX_INTERIM
 from gateway.proxy.response_body import FEW
-from gateway.proxy.response_relay import MAX_INTERIM
 from gateway.routing.plans import BackendPlan, EditPlan, RoutePlan
 from tests.support.fakes import FakeTransport, Wired
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from gateway.http.response import MAX_INTERIM
 from gateway.proxy.connection import LARGE
 from gateway.proxy.request_body import PIECE
-from gateway.proxy.response_relay import MAX_INTERIM
 from gateway.proxy.runqueue import SLICE
 from tests.support.fakes import FakeTransport, Wired
 
